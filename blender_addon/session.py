@@ -27,6 +27,7 @@ from .scene import photo_files, tags
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
 from .scene.place import Place
+from .scene.portrait import small_pictures
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 from .user_folder import user_folder
@@ -44,7 +45,10 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 
 
 class Session:
-    """What one Blender does with the backend."""
+    """What one Blender does with the backend.
+
+    ``small_pictures`` : of the head that was made last, as ``portrait_steps`` takes them.
+    """
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
@@ -56,6 +60,7 @@ class Session:
         self._head_id: str | None = None
         self.elsewhere = False
         self._begun = self._took = 0.0
+        self.small_pictures: dict[str, bytes] = {}
         self._result: HeadResult | None = None
         self._message: tuple[bytes, ...] = ()
         self.waiting = WaitingHeads(user_folder("waiting_heads"))
@@ -118,7 +123,7 @@ class Session:
             if getattr(job, name) != usual:
                 options[name] = getattr(job, name)
         self.job, self.preview, self._result, self._import_view = job, None, None, None
-        self._head_id, self.elsewhere = None, False
+        self._head_id, self.elsewhere, self.small_pictures = None, False, {}
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
@@ -277,7 +282,7 @@ class Session:
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
         made = bpy.data.collections[collection]
-        self._head_id = str(made[tags.HEAD_ID])
+        self._head_id, self.small_pictures = str(made[tags.HEAD_ID]), small_pictures(result)
         settings = result.report.get("settings")
         made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
         scene = _scene_of(job)

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.geometry.template import Template
 from backend.geometry.topology import uniform_laplacian
-from backend.rig.face_loops import face_loops
+from backend.rig.face_loops import EyeLoops, face_loops
 
 USUAL = 0.55
 """Roughness (GGX, as Principled BSDF and glTF have it) of cheeks, and of what no region names."""
@@ -26,6 +26,9 @@ LID_MARGIN = 0.30
 _MOIST_ROWS = (1.0, 0.7, 0.25)
 """Share of ``LID_MARGIN`` in the loop on a lid's edge and the loops outside of it, about a millimetre apart: the film
 ends before the lashes' roots."""
+_CORNER_SHARES = (0.0, 0.1, 0.4, 0.8)
+"""Share of that at a lids' corner and in the columns next to it, a millimetre apart: the edges of both lids lie open
+there, 2 mm beside the caruncle, and a wet one drew a bright line onto skin."""
 _STEPS = 3
 """Times that a vertex gives way to its neighbours, 4 mm away: regions meet over about a centimetre."""
 
@@ -46,6 +49,15 @@ def skin_roughness(template: Template) -> np.ndarray:
         rough += regions[name] * (OF_REGIONS[name] - rough)
     for eye in face_loops(template).eyes:
         rough[eye.rows[: eye.margin]] = LID_MARGIN
+        along = _moist_along(eye)
         for row, share in enumerate(_MOIST_ROWS, eye.margin):
-            rough[eye.rows[row]] += share * (LID_MARGIN - rough[eye.rows[row]])
+            rough[eye.rows[row]] += share * along * (LID_MARGIN - rough[eye.rows[row]])
     return rough.astype(np.float32)
+
+
+def _moist_along(eye: EyeLoops) -> np.ndarray:
+    """(C,) share of the lids' moisture by column: none at both corners."""
+    columns = np.arange(eye.rows.shape[1])
+    around = [(columns - corner) % len(columns) for corner in (eye.inner, eye.outer)]
+    away = np.min([np.minimum(turn, len(columns) - turn) for turn in around], axis=0)
+    return np.array([*_CORNER_SHARES, 1.0])[np.minimum(away, len(_CORNER_SHARES))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from backend import __version__
 from backend.exchange.detail_files import normal_picture
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
-from backend.exchange.part_materials import ALBEDO, EYES, SKIN, PartMaterial, part_material
+from backend.exchange.lash_hairs import lash_picture, lash_places
+from backend.exchange.part_materials import ALBEDO, EYES, LASHES, SINGLE_LASHES, SKIN, PartMaterial, part_material
 from backend.exchange.roughness_map import roughness_picture
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.exchange.tangents import vertex_tangents
@@ -49,7 +51,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
     TEXCOORD_0 is map ``Head``, of the eyeballs map ``Eye``, and TEXCOORD_1 map ``MakeHuman``,
     with v turned down as glTF has it. COLOR_0
-    of the lashes is white with their alpha. Hair cards
+    of the lashes is white with their alpha; or, where they are strips, their material has a picture of single hairs and
+    TEXCOORD_0 their place in it. Hair cards
     are a node ``hair`` with a picture, UV map and colours of their own.
     """
     writer = _GltfWriter()
@@ -59,14 +62,21 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     roughness = roughness_picture(asset)
     if roughness is not None:
         writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
-    alphas = {"lashes": lash_alpha(asset)}
+    places, alphas = lash_places(asset), {}
+    if places is None:
+        alphas["lashes"] = lash_alpha(asset)
+    else:
+        writer.textures[LASHES] = writer.add_texture("lashes", lash_picture(), quality=None)
     if asset.eyes is not None and asset.eyes.picture is not None:
         writer.textures[EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
     if asset.detail is not None:
         writer.add_wrinkles(asset)
-    parts = [
-        writer.add_part(part, part_material(asset, part.name), alphas.get(part.name)) for part in asset.dressed_parts()
-    ]
+    parts = []
+    for part in asset.dressed_parts():
+        material = part_material(asset, part.name)
+        if part.name == "lashes" and places is not None:
+            part, material = replace(part, uv=places, uv_quads=part.quads), SINGLE_LASHES
+        parts.append(writer.add_part(part, material, alphas.get(part.name)))
     if asset.hair_cards is not None:
         parts.append(writer.add_cards(asset.hair_cards))
     return writer.finish(parts)
@@ -154,7 +164,9 @@ class _GltfWriter:
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
-            material=self._material(material, see_through=alpha is not None or material.opacity < 1.0),
+            material=self._material(
+                material, see_through=alpha is not None or material.opacity < 1.0 or material == SINGLE_LASHES
+            ),
             targets=targets or None,
         )
         self.gltf.meshes.append(

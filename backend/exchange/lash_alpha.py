@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, shortest_path
 
 from backend.exchange.face_asset import FaceAsset
-from backend.geometry.topology import boundary_edges, vertex_adjacency
+from backend.exchange.lash_strips import LashStrip, lash_strips
 
 UPPER_ALPHA, LOWER_ALPHA = 1.0, 0.45
 """Alpha at the lid's edge."""
@@ -19,63 +17,26 @@ FALL_OFF = 0.9
 def lash_alpha(asset: FaceAsset) -> np.ndarray:
     """(V,) float32 alpha in [0, 1] of the vertices of part ``lashes``.
 
-    Every strip is a grid with four corners; of its two long sides, the one nearer to its eyeball is the root.
-    Anything that is no such strip is opaque.
+    Anything that is no strip (``lash_strips``) is opaque.
     """
-    part = asset.part("lashes")
-    eyes = np.stack([asset.part(name).vertices.mean(axis=0) for name in ("eye_left", "eye_right")])
-    adjacency = vertex_adjacency(part.quads, len(part.vertices))
-    border = boundary_edges(part.quads)
-    alpha = np.ones(len(part.vertices), np.float32)
-    count, strip_of = connected_components(adjacency, directed=False)
-    for strip in range(count):
-        members = np.flatnonzero(strip_of == strip)
-        points = part.vertices[members].astype(np.float64)
-        to_eye = np.linalg.norm(points[:, None] - eyes[None], axis=-1)
-        eye = to_eye.mean(axis=0).argmin()
-        sides = _long_sides(members, border[strip_of[border[:, 0]] == strip], adjacency)
-        if sides is None:
-            continue
-        root, tip = sorted(sides, key=lambda side: to_eye[side, eye].mean())
-        steps = shortest_path(adjacency[members][:, members], unweighted=True, indices=np.concatenate([root, tip]))
-        from_root, from_tip = steps[: len(root)].min(axis=0), steps[len(root) :].min(axis=0)
-        t = from_root / np.maximum(from_root + from_tip, 1)
-        upper = points[:, 1].mean() > eyes[eye, 1]
-        column = steps[: len(root)].argmin(axis=0)
-        alpha[members] = (UPPER_ALPHA if upper else LOWER_ALPHA) * (1 - t) ** FALL_OFF
-        alpha[members] *= _spread(points, from_root.astype(int), column)
+    alpha = np.ones(len(asset.part("lashes").vertices), np.float32)
+    for strip in lash_strips(asset):
+        alpha[strip.members] = (UPPER_ALPHA if strip.upper else LOWER_ALPHA) * (1 - strip.share) ** FALL_OFF
+        alpha[strip.members] *= _spread(strip)
     return alpha
 
 
-def _spread(points: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """(P,) in (0, 1] by how much hairs are farther apart than elsewhere in their row of a strip's points (P, 3).
+def _spread(strip: LashStrip) -> np.ndarray:
+    """(P,) in (0, 1] by how much hairs are farther apart than elsewhere in their row of a strip.
 
     A lid has as many hairs on each millimetre of its edge. At the outer corner ``hm08``'s strips fan out of hardly any
     edge: as opaque as the rest they are a dark blot there.
     """
-    grid = np.full((row.max() + 1, column.max() + 1), -1)
-    grid[row, column] = np.arange(len(points))
-    if (grid < 0).any():
-        return np.ones(len(points))
-    step = np.linalg.norm(np.diff(points[grid], axis=1), axis=-1)  # (R, C - 1)
+    grid = strip.grid()
+    if grid is None:
+        return np.ones(len(strip.members))
+    step = np.linalg.norm(np.diff(strip.points[grid], axis=1), axis=-1)  # (R, C - 1)
     step = 0.5 * (np.pad(step, ((0, 0), (1, 0)), "edge") + np.pad(step, ((0, 0), (0, 1)), "edge"))
     hairs = step[0] / np.maximum(step, 1e-9)
     share = np.minimum(1.0, hairs / np.median(hairs, axis=1, keepdims=True))
-    return np.round(share, 4)[row, column]
-
-
-def _long_sides(members: np.ndarray, border: np.ndarray, adjacency: csr_matrix) -> tuple[np.ndarray, np.ndarray] | None:
-    """Positions in ``members`` of the vertices of a grid's two long sides; None when it has not four corners."""
-    degree = np.diff(adjacency.indptr)
-    follows = dict(border.tolist())
-    corners = [vertex for vertex in members.tolist() if degree[vertex] == 2 and vertex in follows]
-    if len(corners) != 4:
-        return None
-    sides = []
-    for corner in corners:
-        side = [corner, follows[corner]]
-        while side[-1] not in corners and len(side) <= len(members):
-            side.append(follows[side[-1]])
-        sides.append(np.searchsorted(members, side))
-    sides.sort(key=len)
-    return sides[-2], sides[-1]
+    return np.round(share, 4)[strip.row, strip.column]

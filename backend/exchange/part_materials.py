@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from backend.exchange.face_asset import FaceAsset
 
-ALBEDO, EYES = "albedo", "eyes"
-"""Pictures that a part may show; the eyes' is of map ``Eye``."""
+ALBEDO, EYES, LASHES = "albedo", "eyes", "lashes"
+"""Pictures that a part may show; the eyes' is of map ``Eye``, the lashes' has an opacity and a map of its own."""
 
 
 @dataclass(frozen=True)
 class PartMaterial:
     """A part's material.
 
-    ``picture`` : ``ALBEDO``, ``EYES`` or None where ``colour`` (linear light) is all. ``opacity`` : of all of the part.
+    ``picture`` : ``ALBEDO``, ``EYES``, ``LASHES`` or None where ``colour`` (linear light) is all. ``opacity`` : of all
+    of the part.
     """
 
     name: str
@@ -40,6 +41,7 @@ _OF_PARTS: dict[str, PartMaterial] = {
     "caruncles": PartMaterial("caruncles", 0.25, None, (0.41, 0.18, 0.15)),
 }
 _EYE_OF_ITS_OWN = PartMaterial("eye", 0.3, EYES)
+SINGLE_LASHES = PartMaterial("lashes", 0.5, LASHES)
 
 
 def part_material(asset: FaceAsset, name: str) -> PartMaterial:

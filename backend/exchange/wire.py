@@ -25,6 +25,7 @@ from backend.exchange.wire_hair import (
     encode_cards,
     encode_hair,
 )
+from backend.exchange.wire_lashes import LashesEntry, encode_lashes
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT_VERSION = 1
@@ -79,6 +80,8 @@ class FaceHeader(msgspec.Struct, frozen=True):
     mouth_inside: str | None = None
     skin_roughness: str | None = None
     bust: PartEntry | None = None
+    albedo_small: str | None = None
+    lashes: LashesEntry | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -97,6 +100,8 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
     if asset.albedo is not None:
         buffers.add_picture("albedo", asset.albedo)
+        buffers.add_small_picture("albedo_small", asset.albedo)
+    lashes = None if asset.albedo is None else encode_lashes(asset, buffers)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
@@ -112,6 +117,8 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         mouth_inside=inside,
         skin_roughness=roughness,
         bust=bust,
+        albedo_small=None if asset.albedo is None else "albedo_small",
+        lashes=lashes,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 
 from backend.exchange.png import png_bytes
 
 PNG = "image/png"
+SMALL_SIDE = 512
+"""Pixels of a small picture's longer side: a head's preview of 256 pixels differs by 0.6 of 255 from that of a 2 k
+albedo, 1.2 with 256, and Blender decodes it in 7 ms instead of 110."""
 DTYPES: Mapping[str, np.dtype] = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
 
 FLOATS, INTS = "<f4", "<i4"
@@ -58,6 +62,15 @@ class BufferList:
         self.entries.append(BufferEntry(name, media_type=PNG, width=width, height=height, bytes=len(data)))
         self.buffers.append(data)
         return name
+
+    def add_small_picture(self, name: str, pixels: np.ndarray) -> str:
+        """``add_picture`` of the same picture with at most ``SMALL_SIDE`` pixels a side."""
+        height, width = pixels.shape[:2]
+        share = SMALL_SIDE / max(height, width)
+        if share < 1:
+            size = max(1, round(share * width)), max(1, round(share * height))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return self.add_picture(name, pixels)
 
     def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
         """Append a whole file's bytes, a picture's with its (width, height); returns ``name``."""

@@ -11,13 +11,14 @@ from backend.exchange.wire_buffers import FLOATS, BufferList
 
 
 class EyesEntry(msgspec.Struct, frozen=True):
-    """What a close-up of the eyes needs; every field but ``parts`` is the name of a buffer. ``picture`` is None of a
-    job that asked for the geometry only."""
+    """What a close-up of the eyes needs; every field but ``parts`` is the name of a buffer. The pictures are None of
+    a job that asked for the geometry only."""
 
     picture: str | None
     uv_left: str
     uv_right: str
     parts: tuple[msgspec.Struct, ...]
+    picture_small: str | None = None
 
 
 def encode_eyes(
@@ -29,4 +30,5 @@ def encode_eyes(
         uv_left=buffers.add_array("eyes.uv_left", eyes.uv["eye_left"], FLOATS),
         uv_right=buffers.add_array("eyes.uv_right", eyes.uv["eye_right"], FLOATS),
         parts=tuple(encode_part(part, buffers) for part in eyes.parts),
+        picture_small=None if eyes.picture is None else buffers.add_small_picture("eyes.picture_small", eyes.picture),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class ManyRun:
                 self._put_apart(row)
             elif (head := session().made) is not None:
                 mark_as_asset(head, pictured=False)
-                self._pictures.append(_picture_steps(str(head[tags.HEAD_ID])))
+                self._pictures.append(_picture_steps(str(head[tags.HEAD_ID]), session().small_pictures))
         elif view.phase is Phase.FAILED and view.code in PERSONS_OWN:
             row.state, row.sentence = "FAILED", said
         else:
@@ -178,7 +178,8 @@ class ManyRun:
         try:
             if not self._options.library:  # else the Asset Browser would show the head twice
                 mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID), pictured=False)
-            bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=True)
+            # Compressing holds the window for 0.1 s; the Blender that draws the picture does it for ``apart``.
+            bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
             return
@@ -215,12 +216,12 @@ class ManyRun:
         self.stopped_because = f"{self.stopped_because} {sentence}".strip()
 
 
-def _picture_steps(head_id: str) -> Generator[None, None, None]:
+def _picture_steps(head_id: str, small: Mapping[str, bytes]) -> Generator[None, None, None]:
     """Draw a head's picture in slices and give it to the Asset Browser, if it is still there then."""
     head = tags.collection_of_id(head_id)
     if head is None:
         return
-    picture = yield from portrait_steps(head)
+    picture = yield from portrait_steps(head, small=small)
     head = tags.collection_of_id(head_id)
     if head is not None and head.asset_data is not None:
         put_picture(head, picture)

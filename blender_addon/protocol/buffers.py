@@ -14,6 +14,8 @@ DTYPES = ("<f4", "<i4")
 MOST_BUFFERS = 256
 MOST_BYTES = 2**30
 """Of one buffer."""
+MOST_SMALL_PIXELS_A_SIDE = 1024
+"""Of a picture that is sent small beside the whole one; today's have 512."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -90,6 +92,12 @@ class NamedBuffers:
         if struct.unpack(">II", data[16:24]) != (width, height):
             raise malformed("a picture has another size than the header says")
         return data, (width, height)
+
+    def optional_picture(self, entry: Mapping[str, Any], field: str, most_pixels_a_side: int) -> bytes | None:
+        """The PNG file that ``entry[field]`` names; None where it is null or absent."""
+        if entry.get(field) is None:
+            return None
+        return self.picture(checked_field(entry, field, str), most_pixels_a_side)[0]
 
     def file(self, name: str, media_type: str) -> memoryview:
         """The bytes of the file called ``name``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import NamedBuffers, checked_field, malformed
+from .buffers import MOST_SMALL_PIXELS_A_SIDE, NamedBuffers, checked_field, malformed
 
 MOST_PIXELS_A_SIDE = 8192
 
@@ -21,10 +21,12 @@ class ResultEyes:
     ----------
     picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None of a job that asked for the geometry only.
     uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
+    picture_small_png : the same picture, small; None from a backend that does not send it.
     """
 
     picture_png: bytes | None
     uv: Mapping[str, np.ndarray]
+    picture_small_png: bytes | None = None
 
 
 def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
@@ -32,13 +34,13 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
 
     Raises ``AddonError`` ``malformed``.
     """
-    picture = None
-    if entry.get("picture") is not None:
-        picture, _ = named.picture(checked_field(entry, "picture", str), MOST_PIXELS_A_SIDE)
+    picture, small = named.optional_picture(entry, "picture", MOST_PIXELS_A_SIDE), None
+    if picture is not None:
+        small = named.optional_picture(entry, "picture_small", MOST_SMALL_PIXELS_A_SIDE)
     uv = {
         "eye_left": named.array(checked_field(entry, "uv_left", str), "<f4", (left, 2)),
         "eye_right": named.array(checked_field(entry, "uv_right", str), "<f4", (right, 2)),
     }
     if not all(np.abs(places).max() <= 100.0 for places in uv.values()):  # False for NaN, too
         raise malformed("a place in the picture of its eyes is not finite or far too large")
-    return ResultEyes(picture, uv)
+    return ResultEyes(picture, uv, small)

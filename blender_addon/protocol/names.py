@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 """The objects of a head; the first one drives the others."""
+LASHES = "lashes"
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 """What more a head has since its eyes hold a close-up; heads of before, and of older backends, have none of them."""
 BUST = "bust"

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import AddonError
-from .buffers import NamedBuffers, checked_field, malformed
+from .buffers import MOST_SMALL_PIXELS_A_SIDE, NamedBuffers, checked_field, malformed
 from .detail import ResultDetail, decode_detail
 from .eyes import ResultEyes, decode_eyes
 from .hair import ResultCards, ResultHair, decode_cards, decode_hair
-from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINTS, LANDMARKS, PART_NAMES
+from .lashes import ResultLashes, decode_lashes
+from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINTS, LANDMARKS, LASHES, PART_NAMES
 
 RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
@@ -103,6 +104,8 @@ class HeadResult:
     eyes : picture and map of the eyes, None from a backend that does not make them.
     mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None from a backend that does not
         say. skin_roughness : the same, how rough the skin is.
+    albedo_small_png : the albedo, small, for previews; None from a backend that does not send it.
+    lashes : single hairs; None from a backend that does not make them, and without an albedo.
     """
 
     arkit_names: tuple[str, ...]
@@ -117,6 +120,8 @@ class HeadResult:
     eyes: ResultEyes | None = None
     mouth_inside: np.ndarray | None = None
     skin_roughness: np.ndarray | None = None
+    albedo_small_png: bytes | None = None
+    lashes: ResultLashes | None = None
 
     @property
     def geometry_only(self) -> bool:
@@ -170,9 +175,13 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
         if parts[-1].name != BUST:
             raise malformed("its bust is not one")
-    png, albedo_size = None, (0, 0)
+    png, albedo_size, small, lashes = None, (0, 0), None, None
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
+        small = named.optional_picture(header, "albedo_small", MOST_SMALL_PIXELS_A_SIDE)
+        if header.get("lashes") is not None:
+            count = len(parts[PART_NAMES.index(LASHES)].vertices)
+            lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")
@@ -183,7 +192,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (hair, cards, detail, eyes, inside, roughness)
+    more = (hair, cards, detail, eyes, inside, roughness, small, lashes)
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

@@ -25,8 +25,8 @@ from .hair import put_hair
 from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
-from .materials import HeadPictures, fill_pictures, material_for_part, renew_skin
-from .meshes import add_keys, new_mesh, put_eye_map, put_skin_values, same_topology, update_mesh
+from .materials import fill_pictures, head_pictures, material_for_part, renew_skin
+from .meshes import add_keys, new_mesh, put_own_maps, put_skin_values, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
@@ -144,8 +144,7 @@ class _Build:
             yield from self._part_steps(part)
         if not self.new and all(part.name != BUST for part in self.result.parts):
             yield lambda: remove_part(self.collection(), BUST)
-        if self.result.eyes is not None:
-            yield self._eye_maps
+        yield lambda: put_own_maps(self.object_of, self.result)
         yield lambda: put_skin_values(self.object_of, self.result)
         if not self.result.geometry_only:
             yield self._albedo
@@ -249,14 +248,12 @@ class _Build:
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
 
-    def _eye_maps(self) -> None:
-        for name, places in self.result.eyes.uv.items():
-            put_eye_map(self.object_of(name).data, places)
-
     def _albedo(self) -> None:
         self._picture(tags.ALBEDO, "albedo", self.result.albedo_png)
         if self.result.eyes is not None and self.result.eyes.picture_png is not None:
             self._picture(tags.EYES, "eyes", self.result.eyes.picture_png)
+        if self.result.lashes is not None:
+            self._picture(tags.LASHES, "lashes", self.result.lashes.picture_png)
 
     def _picture(self, tag: str, name: str, png: bytes) -> None:
         collection = self.collection()
@@ -265,14 +262,14 @@ class _Build:
             image = packed_image(name, png)
             image[tags.HEAD_ID] = self.head_id
             collection[tag] = image
-            fill_pictures(self.head_id, HeadPictures(collection.get(tags.ALBEDO), collection.get(tags.EYES)))
+            fill_pictures(self.head_id, head_pictures(collection))
         else:
             replace_packed(image, png)
 
     def _materials(self) -> None:
         """Materials for parts that have none; none without an albedo that they would show."""
         renew_skin(self.object_of("head"))
-        pictures = HeadPictures(self.collection().get(tags.ALBEDO), self.collection().get(tags.EYES))
+        pictures = head_pictures(self.collection())
         if pictures.albedo is None:
             return
         made: dict[str, bpy.types.Material] = {}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from ..protocol.names import BUST
+from ..protocol.names import BUST, LASHES
 from . import tags
 from .eevee_mouth import DEPTHS, dim_by_depth
 from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
-from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
+from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD, UV_LASH
 from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
 
 
@@ -19,7 +19,8 @@ from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, ad
 class Look:
     """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface.
 
-    ``see_through``: the vertices' opacity counts. ``skin``: pores. ``flesh``: painted by nodes, from no picture.
+    ``see_through``: the picture's opacity counts, or the vertices'. ``skin``: pores. ``flesh``: painted by nodes, from
+    no picture.
     """
 
     name: str
@@ -37,6 +38,8 @@ MOUTH_LIGHT_NODE = "Mouth Light"
 EYEBALLS = ("eye_left", "eye_right")
 EYE_PICTURE = "Eyes"
 """Name of the node that shows the eyes' own picture."""
+LASH_PICTURE = "Lashes"
+"""Name of the node that shows single lashes."""
 PORES_ACROSS_MAP = 600.0
 SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
 """Colour and opacity of what is see-through in Solid shading, which knows none per vertex: lashes are strips of a
@@ -115,10 +118,16 @@ LOOKS: tuple[Look, ...] = (
 
 @dataclass(frozen=True)
 class HeadPictures:
-    """The pictures that a head's materials show: all but the eyes, and the eyes, None from an older backend."""
+    """The pictures that a head's materials show: of all but eyes and lashes, and of these, None from older backends."""
 
     albedo: bpy.types.Image | None
     eyes: bpy.types.Image | None = None
+    lashes: bpy.types.Image | None = None
+
+
+def head_pictures(collection: bpy.types.Collection) -> HeadPictures:
+    """Those that a head has."""
+    return HeadPictures(*(collection.get(tag) for tag in (tags.ALBEDO, tags.EYES, tags.LASHES)))
 
 
 def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
@@ -129,8 +138,12 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
         return made.setdefault("Tears", made.get("Tears") or tear_material())
     look = next(look for look in LOOKS if part in look.parts)
     if look.name not in made:
-        own = part in EYEBALLS and pictures.eyes is not None
-        made[look.name] = _new_material(look, pictures.eyes if own else pictures.albedo, UV_EYE if own else UV_HEAD)
+        shown = (pictures.albedo, UV_HEAD)
+        if part in EYEBALLS and pictures.eyes is not None:
+            shown = (pictures.eyes, UV_EYE)
+        elif part == LASHES and pictures.lashes is not None:
+            shown = (pictures.lashes, UV_LASH)
+        made[look.name] = _new_material(look, *shown)
     return made[look.name]
 
 
@@ -168,7 +181,8 @@ def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
     for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:
         for node in material.node_tree.nodes:
             if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # the relief has a frame
-                node.image = pictures.eyes if node.name == EYE_PICTURE else pictures.albedo
+                own = {EYE_PICTURE: pictures.eyes, LASH_PICTURE: pictures.lashes}
+                node.image = own.get(node.name, pictures.albedo)
 
 
 def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> bpy.types.Material:
@@ -189,7 +203,7 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
     uv.uv_map = uv_map
     texture = _node(tree, "ShaderNodeTexImage", -600, 100)
     texture.image = picture
-    texture.name = texture.label = EYE_PICTURE if uv_map == UV_EYE else "Albedo"
+    texture.name = texture.label = {UV_EYE: EYE_PICTURE, UV_LASH: LASH_PICTURE}.get(uv_map, "Albedo")
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     if uv_map == UV_EYE:
@@ -203,8 +217,10 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
     if look.name in DEPTHS:
         dim_by_depth(tree, shader, DEPTHS[look.name])
     if look.see_through:
-        opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
-        opacity.layer_name = ALPHA
+        opacity = texture
+        if uv_map != UV_LASH:
+            opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
+            opacity.layer_name = ALPHA
         tree.links.new(opacity.outputs["Alpha"], shader.inputs["Alpha"])
         material.surface_render_method = "DITHERED"
         material.use_transparent_shadow = True

@@ -8,12 +8,12 @@ import bpy
 import numpy as np
 
 from ..protocol.buffers import malformed
-from ..protocol.names import BUST
+from ..protocol.names import BUST, LASHES
 from ..protocol.result import HeadResult, ResultPart
 from .coordinates import coordinates, neutral_coordinates
 from .frames import to_blender
 
-UV_HEAD, UV_MAKEHUMAN, UV_EYE = "Head", "MakeHuman", "Eye"
+UV_HEAD, UV_MAKEHUMAN, UV_EYE, UV_LASH = "Head", "MakeHuman", "Eye", "Lash"
 HM08_VERTEX = "hm08_vertex"
 MOUTH_INSIDE = "mouth_inside"
 """Attribute of the head's mesh: 1 behind the lips, 0 on the skin."""
@@ -69,16 +69,26 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     mesh.shade_smooth()
 
 
-def put_eye_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
-    """UV map ``Eye`` of an eyeball out of its vertices' places (V, 2), v up; none for a mesh somebody has edited."""
+def put_own_maps(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
+    """UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes, for the parts' objects by name, as far as the backend
+    knows them."""
+    for name, places in ({} if result.eyes is None else result.eyes.uv).items():
+        _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading lays the picture by the active map
+    if result.lashes is not None:
+        _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places, active=False)
+
+
+def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) -> None:
+    """A UV map out of the vertices' places (V, 2), v up; none for a mesh somebody has edited."""
     if len(mesh.vertices) != len(places):
         return
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
-    layer = mesh.uv_layers.get(UV_EYE)
+    layer = mesh.uv_layers.get(name)
     if layer is None:
-        layer = mesh.uv_layers.new(name=UV_EYE, do_init=False)
-        mesh.uv_layers.active = layer  # Solid shading lays the picture by the active map
+        layer = mesh.uv_layers.new(name=name, do_init=False)
+        if active:
+            mesh.uv_layers.active = layer
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 

@@ -27,8 +27,8 @@ def check_editable(collection: bpy.types.Collection) -> None:
 def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
     """The id of a head that no other has, and whether it had to get a new one.
 
-    With a new id go an albedo and a picture of the eyes of its own, where it shared them with its copies; photos stay
-    shared: they are not changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
+    With a new id go an albedo and pictures of eyes and lashes of its own, where it shared them with its copies; photos
+    stay shared: they are not changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
     """
     check_editable(collection)
     before = str(collection[tags.HEAD_ID])
@@ -43,7 +43,7 @@ def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
     for obj in own:
         if obj.get(tags.HEAD_ID) == before and obj.library is None:
             obj[tags.HEAD_ID] = head_id
-    for tag in (tags.ALBEDO, tags.EYES):
+    for tag in (tags.ALBEDO, tags.EYES, tags.LASHES):
         picture = collection.get(tag)
         if picture is not None and any(other.get(tag) == picture for other in others):
             _own_picture(collection, tag, head_id)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import bpy
 import numpy as np
 
 from ..protocol.names import BUST
+from ..protocol.result import HeadResult
 from . import tags
 from .coordinates import neutral_coordinates, origin_of
 from .hair_nodes import ROOT_COLOUR, TIP_COLOUR, WIDTH
@@ -78,15 +80,28 @@ def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.nd
             return stop.value
 
 
-def portrait_steps(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> Generator[None, None, np.ndarray]:
+def small_pictures(result: HeadResult) -> dict[str, bytes]:
+    """Tag of a head's picture -> PNG file of the same in small, as far as the backend has sent them."""
+    eyes = None if result.eyes is None else result.eyes.picture_small_png
+    pictures = {tags.ALBEDO: result.albedo_small_png, tags.EYES: eyes}
+    return {tag: png for tag, png in pictures.items() if png is not None}
+
+
+def portrait_steps(
+    collection: bpy.types.Collection, side: int = SIDE_PIXELS, small: Mapping[str, bytes] = MappingProxyType({})
+) -> Generator[None, None, np.ndarray]:
     """``portrait`` in slices. Pictures are read first, one a slice; from the slice after that Blender is not asked any
-    more. Raises ``ReferenceError`` where the head is removed before."""
+    more. Raises ``ReferenceError`` where the head is removed before.
+
+    ``small``, of a head that has just been made: its ``small_pictures``. Without them a slice decodes a whole picture,
+    0.15 s at 2 k and 0.5 s at 4 k.
+    """
     objects = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
     if not objects:
         return np.zeros((side, side, 4), np.float32)
     pictures: dict[str, np.ndarray | None] = {}
     for tag in dict.fromkeys(_picture_tag(collection, obj) for obj in objects):
-        pictures[tag] = _picture(collection.get(tag))
+        pictures[tag] = _decoded(small[tag]) if tag in small else _picture(collection.get(tag))
         yield
     parts = [_part(obj, pictures[tag], tag) for obj, tag in ((o, _picture_tag(collection, o)) for o in objects)]
     hair, own = tags.hair_object(collection, "CURVES"), tags.part_object(collection, "head")
@@ -224,8 +239,11 @@ def _picture(image: bpy.types.Image | None) -> np.ndarray | None:
     if image.has_data:  # drawn already; or painted
         return picture_pixels(image)
     data = file_bytes(image)
-    if data is None:
-        return None
+    return None if data is None else _decoded(data)
+
+
+def _decoded(data: bytes) -> np.ndarray | None:
+    """(H, W, 3) display colours of a picture's file, at most ``MOST_TEXELS`` a side; None where it is damaged."""
     own = packed_image("likeness portrait", data)  # to be made small before its pixels are read, which takes longest
     try:
         width, height = own.size

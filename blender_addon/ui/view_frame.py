@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 import bpy
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from mathutils import Vector
 
 from ..protocol.names import BUST
 from ..scene import tags
@@ -31,7 +34,7 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
 
 
 def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
-    """Show the head ``collection`` and its bust from the front, as ``show_albedo`` does.
+    """Show the head ``collection`` and its bust from the front, beside the sidebar, as ``show_albedo`` does.
 
     In 3D views that look through no camera, of the first window that shows ``scene``; nothing where none does.
     """
@@ -52,8 +55,36 @@ def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool =
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()
+            _into_free_part(area.spaces.active.region_3d, region, area)
         if bust is not None:
             bust.select_set(False, view_layer=window.view_layer)
+
+
+def free_span(region: bpy.types.Region, beside: Iterable[bpy.types.Region]) -> tuple[int, int]:
+    """Left and right end, in pixels of a view's ``region``, of what toolbar and sidebar do not lie over."""
+    left, right = 0, region.width
+    for other in beside:
+        start, end = other.x - region.x, other.x - region.x + other.width
+        if other.type not in ("TOOLS", "UI") or other.width <= 1 or end <= 0 or start >= region.width:
+            continue  # hidden, or next to the view
+        if start + end < region.width:
+            left = max(left, end)
+        else:
+            right = min(right, start)
+    return (left, right) if left < right else (0, region.width)
+
+
+def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area: bpy.types.Area) -> None:
+    """Move what is in the middle of a view into the middle of its free part, and farther away where that is narrow."""
+    left, right = free_span(region, area.regions)
+    shorter = min(region.width, region.height)
+    view.view_distance *= max(1.0, shorter / min(right - left, shorter))
+    view.update()
+    across = view.view_rotation @ Vector((1.0, 0.0, 0.0))
+    ends = [location_3d_to_region_2d(region, view, view.view_location + way * across) for way in (0.0, 1.0)]
+    if None not in ends and (ends[1] - ends[0]).length > 0.0:
+        pixels = 0.5 * (left + right - region.width)
+        view.view_location -= across * (pixels / (ends[1] - ends[0]).length)
 
 
 def fill_with_camera(context: bpy.types.Context) -> None:

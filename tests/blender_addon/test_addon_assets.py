@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -15,6 +16,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
+from backend.exchange.png import png_bytes  # noqa: E402
 from blender_addon import timer  # noqa: E402
 from blender_addon.many import catalogue, run  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
@@ -23,7 +25,7 @@ from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.assets import CATALOGUE_ID  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.place import Place, remove_head  # noqa: E402
-from blender_addon.scene.portrait import portrait  # noqa: E402
+from blender_addon.scene.portrait import portrait, portrait_steps, small_pictures  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -147,8 +149,14 @@ def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
         assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
 
 
-def test_the_window_goes_on_while_heads_that_stay_get_their_pictures(many) -> None:
-    """Slices of a run's ticks and of its pictures, by the time of this process."""
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_window_goes_on_while_heads_are_pictured_or_written(
+    many, backend: Backend, result: HeadResult, apart: bool
+) -> None:
+    """Slices of a run's ticks and of its pictures, by the time of this process, with an albedo of 4 k."""
+    noise = np.random.default_rng(0).integers(100, 140, (4096, 4096, 3), np.uint8)
+    backend.result = replace(result, albedo_png=png_bytes(noise))
+    many.apart = apart
     seconds: list[float] = []
     steps, tick = run.portrait_steps, run.ManyRun.tick
 
@@ -159,8 +167,8 @@ def test_the_window_goes_on_while_heads_that_stay_get_their_pictures(many) -> No
         finally:
             seconds.append(time.process_time() - began)
 
-    def timed_steps(head: object) -> Generator[None, None, np.ndarray]:
-        going = steps(head)
+    def timed_steps(head: object, small: Mapping[str, bytes]) -> Generator[None, None, np.ndarray]:
+        going = steps(head, small=small)
         while True:
             try:
                 timed(lambda: next(going))
@@ -173,8 +181,25 @@ def test_the_window_goes_on_while_heads_that_stay_get_their_pictures(many) -> No
         patch.setattr(run, "SLICE_SECONDS", 0.0)  # one slice a tick, so that a tick is one, too
         patch.setattr(run.ManyRun, "tick", lambda self: timed(lambda: tick(self)))
         bpy.ops.likeness.reconstruct_many()
-    assert len(seconds) > 100 and max(seconds) < 0.1
-    assert {tuple(head.preview.image_size) for head in tags.head_collections()} == {(256, 256)}
+    assert max(seconds) < 0.1
+    if not apart:
+        assert len(seconds) > 100
+        assert {tuple(head.preview.image_size) for head in tags.head_collections()} == {(256, 256)}
+
+
+def test_a_picture_of_small_pictures_is_that_of_the_whole_ones(backend: Backend, result: HeadResult) -> None:
+    head = import_head(result, bpy.context, name="Anna")
+    whole = portrait(head)
+    assert small_pictures(result).keys() == {tags.ALBEDO, tags.EYES}
+    steps = portrait_steps(head, small=small_pictures(result))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            small = stop.value
+            break
+    assert np.abs(small - whole).max() < 0.06 and np.abs(small - whole).mean() < 0.002
+    assert small_pictures(replace(result, albedo_small_png=None, eyes=None)) == {}
 
 
 def test_a_head_that_is_removed_while_its_picture_is_drawn_ends_the_run_all_the_same(
@@ -182,9 +207,9 @@ def test_a_head_that_is_removed_while_its_picture_is_drawn_ends_the_run_all_the_
 ) -> None:
     steps = run.portrait_steps
 
-    def removed_in_between(head: object) -> Generator[None, None, np.ndarray]:
+    def removed_in_between(head: object, **given: object) -> Generator[None, None, np.ndarray]:
         name = head[tags.NAME]
-        going = steps(head)
+        going = steps(head, **given)
         yield next(going)
         if name == "Anna":
             remove_head(str(head[tags.HEAD_ID]))

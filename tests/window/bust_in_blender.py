@@ -89,6 +89,10 @@ def story(tools: Any) -> Story:
         for corner in of_part(part).bound_box
     ]
     assert all(p is not None and 0 <= p.x <= region.width and 0 <= p.y <= region.height for p in places), "in view"
+    bars = {other.type: other for other in area.regions if other.width > 1}
+    left, right = bars["TOOLS"].width, bars["UI"].x - region.x
+    tools.figures["free_pixels"] = [int(min(p.x for p in places)) - left, right - int(max(p.x for p in places))]
+    assert all(left <= p.x <= right for p in places), "and not below toolbar or sidebar"
     tall = max(p.y for p in places) - min(p.y for p in places)
     tools.figures["share_of_the_view"] = round(tall / region.height, 2)
     assert tall > 0.3 * region.height, "and not far away"

@@ -29,9 +29,19 @@ def test_a_region_has_its_own_roughness(rough: np.ndarray, name: str) -> None:
 
 def test_lids_are_moist_on_their_edges_alone(rough: np.ndarray) -> None:
     for eye in face_loops(load_template()).eyes:
-        np.testing.assert_allclose(rough[eye.rows[eye.margin]], LID_MARGIN, atol=1e-6)
+        lids = np.concatenate([eye.upper[3:-3], eye.lower[3:-3]])
+        np.testing.assert_allclose(rough[eye.rows[eye.margin, lids]], LID_MARGIN, atol=1e-6)
         assert (np.diff(rough[eye.rows[eye.margin : eye.margin + 4]].mean(axis=1)) > 0.02).all()
         assert rough[eye.rows[eye.margin + 3]].min() > 0.4
+
+
+def test_lids_are_dry_where_they_meet(rough: np.ndarray) -> None:
+    """A moist corner mirrored lamps in a bright line on the skin beside the caruncle."""
+    for eye in face_loops(load_template()).eyes:
+        for corner in (eye.inner, eye.outer):
+            beside = np.arange(corner - 1, corner + 2) % eye.rows.shape[1]
+            assert rough[eye.rows[eye.margin :, beside]].min() > 0.45
+        np.testing.assert_allclose(rough[eye.rows[: eye.margin]], LID_MARGIN, atol=1e-6)
 
 
 def test_cheeks_are_between_the_oily_nose_and_the_dry_ears(rough: np.ndarray) -> None:

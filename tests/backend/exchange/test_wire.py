@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.png import png_bytes
 from backend.exchange.wire import encode_face
 from backend.exchange.wire_buffers import WireMessage
 from backend.hair.hair_strands import HairStrands
 from backend.rig.arkit import ARKIT_NAMES
+from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
 
 
@@ -65,6 +67,31 @@ def test_geometry_alone_has_neither_picture_nor_hair(hand_made_asset: FaceAsset)
     face = decode_result(json.loads(json.dumps(message.header)), message.buffers)
     assert face.albedo_png is None and face.hair is None
     np.testing.assert_array_equal(face.parts[0].vertices, hand_made_asset.parts[0].vertices)
+
+
+def test_the_albedo_comes_small_beside_itself(hand_made_asset: FaceAsset) -> None:
+    stripes = np.zeros((1024, 768, 3), np.uint8)
+    stripes[:, 384:] = (200, 100, 50)
+    message = encode_face(replace(hand_made_asset, albedo=stripes))
+    face = decode_result(json.loads(json.dumps(message.header)), message.buffers)
+    small = np.asarray(Image.open(io.BytesIO(face.albedo_small_png)))
+    assert small.shape == (512, 384, 3)
+    assert np.array_equal(small[:, 0], stripes[::2, 0]) and np.array_equal(small[:, -1], stripes[::2, -1])
+    older = {name: value for name, value in message.header.items() if name != "albedo_small"}
+    assert decode_result(json.loads(json.dumps(older)), message.buffers).albedo_small_png is None
+    tiny = encode_face(replace(hand_made_asset, albedo=stripes[:16, :16]))
+    again = decode_result(json.loads(json.dumps(tiny.header)), tiny.buffers)
+    assert again.albedo_small_png == again.albedo_png
+
+
+def test_a_small_albedo_that_is_not_small_is_refused(message: WireMessage) -> None:
+    header, buffers = json.loads(json.dumps(message.header)), list(message.buffers)
+    number = next(n for n, entry in enumerate(header["buffers"]) if entry["name"] == "albedo_small")
+    large = png_bytes(np.zeros((8, 1025, 3), np.uint8))
+    header["buffers"][number] |= {"width": 1025, "height": 8, "bytes": len(large)}
+    buffers[number] = large
+    with pytest.raises(AddonError, match="far too large"):
+        decode_result(header, buffers)
 
 
 def test_a_head_without_hair_says_so(hand_made_asset: FaceAsset) -> None:

@@ -75,14 +75,14 @@ def test_solving_a_copy_again_leaves_the_original(
     assert counts(bpy) == before
     np.testing.assert_allclose(rest(copy), to_blender(larger.head.vertices), atol=1e-6)
     np.testing.assert_allclose(rest(collection), to_blender(result.head.vertices), atol=1e-6)
-    assert collection[tags.EYES] != copy[tags.EYES]
+    assert collection[tags.EYES] != copy[tags.EYES] and collection[tags.LASHES] != copy[tags.LASHES]
     for head, expected in ((collection, result), (copy, larger)):
         albedo = head[tags.ALBEDO]
         assert bytes(albedo.packed_file.data) == expected.albedo_png
         for obj in [obj for obj in head.objects if tags.PART in obj]:
             shown = {node.image for node in obj.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE"}
-            eye, of_albedo = obj[tags.PART].startswith("eye"), obj[tags.PART] in PART_NAMES
-            picture = head[tags.EYES] if eye else albedo
+            own = {"eye_left": tags.EYES, "eye_right": tags.EYES, "lashes": tags.LASHES}
+            picture, of_albedo = head[own.get(obj[tags.PART], tags.ALBEDO)], obj[tags.PART] in PART_NAMES
             assert {image for image in shown if tags.RELIEF not in image} == ({picture} if of_albedo else set())
         assert {photo.label: photo.data for photo in stored_photos(head)} == message.photos
     reliefs = [

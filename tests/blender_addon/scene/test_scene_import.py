@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,9 +132,9 @@ def test_drivers_need_no_scripts(collection) -> None:
 def test_maps_and_attributes(collection, result: HeadResult) -> None:
     for part in result.parts:
         mesh = tags.part_object(collection, part.name).data
-        more = ["Eye"] if part.name in result.eyes.uv else []
+        more = ["Eye"] if part.name in result.eyes.uv else ["Lash"] if part.name == "lashes" else []
         assert [layer.name for layer in mesh.uv_layers] == ["Head", "MakeHuman", *more]
-        shown = more[0] if more else "Head"  # what Solid lays the pictures by
+        shown = "Eye" if "Eye" in more else "Head"  # what Solid lays the pictures by
         assert mesh.uv_layers.active.name == shown and mesh.uv_layers["Head"].active_render
         for layer, uv, quads in (
             ("Head", part.uv, part.uv_quads),
@@ -161,14 +162,30 @@ def test_materials_show_the_packed_albedo(bpy, collection, result: HeadResult) -
         nodes = {node.type: node for node in material.node_tree.nodes}
         shader = shaders[part] = nodes["BSDF_PRINCIPLED"]
         link = shader.inputs["Base Color"].links[0]
-        eye = part.startswith("eye")
-        assert link.from_node.image == (collection[tags.EYES] if eye else image)
-        assert link.from_node.inputs["Vector"].links[0].from_node.uv_map == ("Eye" if eye else "Head")
+        own = {"eye_left": ("Eye", tags.EYES), "eye_right": ("Eye", tags.EYES), "lashes": ("Lash", tags.LASHES)}
+        uv_map, tag = own.get(part, ("Head", tags.ALBEDO))
+        assert link.from_node.image == collection[tag]
+        assert link.from_node.inputs["Vector"].links[0].from_node.uv_map == uv_map
         assert nodes["OUTPUT_MATERIAL"].inputs["Surface"].is_linked
     assert shaders["head"].inputs["Subsurface Weight"].default_value > 0
     assert shaders["eye_left"].inputs["Coat Weight"].default_value == 1
     assert shaders["eye_left"].id_data == shaders["eye_right"].id_data  # the same material
-    opacity = shaders["lashes"].inputs["Alpha"].links[0].from_node
+    hairs, lashes = shaders["lashes"].inputs["Alpha"].links[0], tags.part_object(collection, "lashes").data
+    assert hairs.from_node.image == collection[tags.LASHES] and hairs.from_socket.name == "Alpha"
+    places, corners = np.empty(2 * len(lashes.loops), np.float32), np.empty(len(lashes.loops), np.int32)
+    lashes.uv_layers["Lash"].uv.foreach_get("vector", places)
+    lashes.loops.foreach_get("vertex_index", corners)
+    np.testing.assert_allclose(places.reshape(-1, 2), result.lashes.places[corners], atol=1e-6)
+    assert lashes.uv_layers.active.name == "Head"
+
+
+def test_lashes_of_an_older_backend_are_a_band_as_opaque_as_their_vertices(bpy, result: HeadResult) -> None:
+    collection = importing.import_head(replace(result, lashes=None), bpy.context)
+    lashes = tags.part_object(collection, "lashes")
+    (material,) = lashes.data.materials
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    opacity = shader.inputs["Alpha"].links[0].from_node
+    assert tags.LASHES not in collection and "Lash" not in lashes.data.uv_layers
     lashes = tags.part_object(collection, "lashes")
     colors = np.empty(4 * len(lashes.data.vertices), np.float32)
     lashes.data.attributes[opacity.layer_name].data.foreach_get("color", colors)

@@ -267,12 +267,13 @@ def test_a_camera_that_was_taken_off_its_head_is_put_where_it_was_solved(bpy, co
 
 def test_an_albedo_that_was_deleted_is_behind_the_materials_again(bpy, collection, result: HeadResult) -> None:
     bpy.data.images.remove(collection[tags.ALBEDO])
+    bpy.data.images.remove(collection[tags.LASHES])
     bpy.data.images.remove(next(image for image in bpy.data.images if image.get(tags.RELIEF) == "Relief"))
     again(bpy, collection, result)
-    for part in ("head", "lashes"):
+    for part, tag in (("head", tags.ALBEDO), ("tongue", tags.ALBEDO), ("lashes", tags.LASHES)):
         nodes = tags.part_object(collection, part).data.materials[0].node_tree.nodes
         images = [node.image for node in nodes if node.type == "TEX_IMAGE"]
-        assert [image for image in images if tags.RELIEF not in image] == [collection[tags.ALBEDO]]
+        assert [image for image in images if tags.RELIEF not in image] == [collection[tag]]
         assert len({image.get(tags.RELIEF) for image in images}) == (5 if part == "head" else 1)
 
 

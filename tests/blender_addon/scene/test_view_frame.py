@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.ui.view_frame import EVEN_LIGHT, show_albedo  # noqa: E402
+from blender_addon.ui.view_frame import EVEN_LIGHT, free_span, show_albedo  # noqa: E402
 
 
 @pytest.fixture
@@ -41,6 +43,20 @@ def test_solid_goes_to_material_preview_and_back_to_the_texture(shading) -> None
     assert shading.type == "MATERIAL"
     shading.type = "SOLID"
     assert (shading.color_type, shading.studio_light) == ("TEXTURE", EVEN_LIGHT)
+
+
+def region(kind: str, x: int, width: int) -> SimpleNamespace:
+    return SimpleNamespace(type=kind, x=x, width=width)
+
+
+def test_toolbar_and_sidebar_leave_the_middle_free() -> None:
+    view = region("WINDOW", 100, 900)
+    beside = [region("HEADER", 100, 900), region("TOOLS", 100, 50), region("UI", 720, 280), view]
+    assert free_span(view, beside) == (50, 620)
+    assert free_span(view, [region("UI", 100, 280), region("TOOLS", 950, 50)]) == (280, 850), "flipped to other sides"
+    assert free_span(view, [region("TOOLS", 100, 1), region("UI", 999, 1)]) == (0, 900), "hidden"
+    assert free_span(view, [region("TOOLS", 50, 50), region("UI", 1000, 280)]) == (0, 900), "next to the view"
+    assert free_span(view, [region("TOOLS", 100, 440), region("UI", 500, 500)]) == (0, 900), "nothing is left"
 
 
 @pytest.mark.parametrize(
