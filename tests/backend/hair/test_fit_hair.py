@@ -19,9 +19,10 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
+from backend.hair.fit_hair import explains
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
-from backend.hair.hair_views import closed_head
+from backend.hair.hair_views import closed_head, silhouettes
 from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES
@@ -259,3 +260,24 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     np.testing.assert_array_equal(lock_widths(roots[:4], TAPERING), np.float32(0.009))
     ropes = replace(TAPERING, taper=(0.0, 0.1))
     np.testing.assert_array_equal(lock_widths(roots, ropes), np.full(len(roots), 0.009, np.float32))
+
+
+def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
+    """Balding men had none: the style, which covers the top, draws more that is wrong than is right."""
+    full = style_point("side part")
+    views = []
+    for yaw in YAWS:
+        view = made_view(template, yaw, full)
+        ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
+        top = np.arange(len(view.hair))[:, None] < ring
+        views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
+    style = replace(fit_style(template, template.vertices, views), point=full)
+    strands = grown(template, template.vertices, full[None], lock_noise(600))
+    drawn = [silhouettes(strands, view)[0] for view in views]
+    right = sum(float((mask * view.hair).sum()) for mask, view in zip(drawn, views, strict=True))
+    assert right < 0.5 * sum(float(mask.sum()) for mask in drawn)
+    guides = fit_guides(template, template.vertices, style, views)
+    assert len(guides) > 100
+    assert explains(template, template.vertices, guides, lock_widths(guides[:, 0], style.style), views)
+    moved = guides + np.array([0.0, 0.15, 0.0], np.float32)
+    assert not explains(template, template.vertices, moved, lock_widths(guides[:, 0], style.style), views)
