@@ -66,8 +66,6 @@ SHARES = (
     "inpainting.aslant",
     "inpainting.lit_quantile",
     "inpainting.near_border",
-    "inpainting.plainest.chroma",
-    "inpainting.nearest.chroma",
     "inpainting.bristle_quantile",
     "parts.brow_dark_part",
     "parts.brow_density",

@@ -19,6 +19,8 @@ _FEWEST_POINTS, _MOST_POINTS = 4, 12
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card, of the lock that its guide stands for: cards lie over each other; the same at the tip, of that."""
 _STRANDS = 44  # of one card
+_ROOTS = 0.06
+"""Of a card's length, over which its strands begin: no line across it."""
 _STRAND_PIXELS = 1.3  # half the width of a strand in the atlas
 
 
@@ -78,19 +80,20 @@ def hair_cards(strands: HairStrands) -> HairCards:
 
 @cache
 def card_atlas() -> CardAtlas:
-    """The picture on the cards: ``COLUMNS`` bundles of strands that thin out towards the tip."""
+    """The picture on the cards: ``COLUMNS`` bundles of strands that thin out towards tip, sides and root."""
     generator = np.random.default_rng(0)
     width = ATLAS_SIDE // COLUMNS
     v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root
     x = np.arange(width, dtype=np.float32)[None, :, None]
     pictures, heights = [], []
     for _ in range(COLUMNS):
-        place, drift = generator.uniform(0.1, 0.9, _STRANDS), generator.normal(0, 0.05, _STRANDS)
+        place, drift = generator.triangular(0.04, 0.5, 0.96, _STRANDS), generator.normal(0, 0.05, _STRANDS)
+        start = generator.uniform(0, _ROOTS, _STRANDS)
         wave, phase = generator.uniform(0, 0.025, _STRANDS), generator.uniform(0, 2 * np.pi, _STRANDS)
         end, tone = generator.uniform(0.7, 1.05, _STRANDS), generator.uniform(0.6, 1.0, _STRANDS)
         middle = 0.5 + (place - 0.5) * (1 - 0.35 * v) + drift * v + wave * np.sin(phase + 7 * v) * v  # (S, K)
         away = np.abs(x - (middle * width)[:, None]) / (_STRAND_PIXELS * (1.2 - 0.5 * v))[:, :, None]  # (S, width, K)
-        shape = np.clip(1.6 - away, 0, 1) * np.clip((end - v) * 25, 0, 1)[:, None]
+        shape = np.clip(1.6 - away, 0, 1) * np.clip((np.minimum(end - v, v - start) + 0.02) * 25, 0, 1)[:, None]
         front = shape.argmax(-1)
         alpha = shape.max(-1)
         pictures.append(np.stack([tone[front] * np.ones_like(alpha)] * 3 + [alpha], -1))

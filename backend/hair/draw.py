@@ -10,6 +10,7 @@ import numpy as np
 
 from backend.hair.attach import skin_normals
 from backend.hair.hair_strands import HairStrands
+from backend.hair.locks import OUT
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
@@ -24,8 +25,6 @@ _TONES = (0.55, 1.4)
 """Factors of a hair's colour: half of it is its own, half is its lock's."""
 _DEEP = 0.5
 """Light that reaches a root, of that at the outside of the hair: other hair is over it."""
-_OUT = 0.012
-"""Metres from the root within which a hair comes out of the others' shadow, at most half of what it reaches."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
 the strand and the half vector)."""
@@ -35,6 +34,12 @@ white, are part of them."""
 _LEAVES = 5.0
 """One over the share of its length in which a hair comes from the skin to its place in the lock, as the add-on has it.
 """
+_LOCK = 0.05
+"""Metres: shorter hair forms a lock in proportion only, and stands as it grows; 5 mm of hair that came together from
+15 mm of skin would be a tuft. As the add-on has it."""
+_THIN = 1.29
+"""Of a lock's radius, where its rarest hairs are: they get rarer outwards in a line, and so far off that they are as
+spread as if evenly within the radius. As the add-on has it."""
 _BACK = 0.5
 """Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
 _BEHIND = 0.002  # metres that a hair may lie under the skin and still be seen
@@ -64,7 +69,7 @@ def draw_hair(
     depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
     tangent, across, side = _frames(points)
-    leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1], dtype=np.float32), 0, 1)[:, None]
+    clump, leaves = (each.astype(np.float32) for each in _locked(points))
     normals = skin_normals(points[:, 0], vertices, faces).astype(np.float32)
     one, other = _from_skin(across, side, normals, leaves)
     colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
@@ -77,25 +82,42 @@ def draw_hair(
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
     middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
-    _lines(middle, one, other, colours, radius, random, to_pixels, depth, front, canvas)
+    _lines(middle, one, other, colours, radius, clump, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
 
-def lock_edges(points: np.ndarray, width: np.ndarray, count: int = 8) -> np.ndarray:
-    """(G, count + 1, P, 3) the outermost hairs of the locks of guides (G, P, 3), and the guides; ``width`` : (G,)."""
+def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count: int = 8) -> np.ndarray:
+    """(G, count + 1, P, 3) the outermost hairs of the locks of guides (G, P, 3), and the guides.
+
+    width : (G,) metres. normals : (G, 3) of the skin at the roots.
+    """
     _, across, side = _frames(points)
+    one, other = _from_skin(across, side, normals, _locked(points)[1])
     angle = np.arange(count) * 2 * np.pi / count
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)  # (count, 2)
-    away = ring[:, 0, None, None] * across[:, None] + ring[:, 1, None, None] * side[:, None]
-    edges = points[:, None] + lock_radius(width, points.shape[1])[:, None, :, None] * away
+    away = ring[:, 0, None, None] * one[:, None] + ring[:, 1, None, None] * other[:, None]
+    edges = points[:, None] + lock_radius(points, width)[:, None, :, None] * away
     return np.concatenate([points[:, None], edges], 1)
 
 
-def lock_radius(width: np.ndarray, count: int) -> np.ndarray:
-    """(G, count) metres from guides of ``count`` points to the outermost hairs of their locks, ``width`` (G,) wide at
-    the root: locks get narrower towards their tips."""
-    return 0.5 * width[:, None] * (1 - _CLUMP * np.linspace(0, 1, count))
+def lock_radius(points: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """(G, P) metres from guides (G, P, 3) to the outermost hairs of their locks, ``width`` (G,) wide at the root: locks
+    get narrower towards their tips."""
+    return 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
+
+
+def lock_height(points: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """(G, P) the part of ``lock_radius`` by which a lock rises above its guide: at the root it is a patch of skin."""
+    return lock_radius(points, width) * _locked(points)[1][..., 0]
+
+
+def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(G,) share of the distance to the guide (G, P, 3) that its hairs lose to their tips, and (G, P, 1) in [0, 1] how
+    far they have come from the skin to their place in the lock."""
+    share = np.minimum(np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _LOCK, 1)
+    leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1]), 0, 1)
+    return _CLUMP * share, (share[:, None] * leaves)[..., None]
 
 
 def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +132,7 @@ def _from_skin(
     across: np.ndarray, side: np.ndarray, normal: np.ndarray, leaves: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ways (G, P, 3) from guides to the hairs of their locks: in the skin's plane at the roots, so that hairs which lie
-    flat grow from a patch of skin, and ``across`` and ``side`` (G, P, 3) of the guide where ``leaves`` (P, 1) is 1."""
+    flat grow from a patch of skin, and ``across`` and ``side`` (G, P, 3) where ``leaves`` (G, P, 1) is 1."""
     normal = normal[:, None]
     other = _unit(side - (side * normal).sum(-1, keepdims=True) * normal)
     return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
@@ -125,7 +147,7 @@ def _shaded(
     albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
     shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
     way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
-    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, _OUT)
+    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, OUT)  # out of the others' shadow
     open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
     to_camera = _unit(camera.centre() - points)
@@ -142,12 +164,18 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, one_way, other_way, colours, radius, random, to_pixels, limit, front, canvas):
+def from_guide(chance):
+    """Distance of a hair from its guide, in units of its lock's radius, for a ``chance`` in [0, 1], evenly drawn."""
+    return (0.5 - np.sin(np.arcsin(1 - 2 * chance) / 3)) * _THIN  # the inverse of 3 r^2 - 2 r^3
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _lines(points, one_way, other_way, colours, radius, clump, random, to_pixels, limit, front, canvas):
     height, width = limit.shape
     guides, count = points.shape[0], points.shape[1]
     for g in range(guides):
         for n in range(random.shape[1]):
-            distance = np.sqrt(random[g, n, 0]) * radius[g]
+            distance = from_guide(random[g, n, 0]) * radius[g]
             angle = random[g, n, 1] * np.float32(2 * np.pi)
             one, other = distance * np.cos(angle), distance * np.sin(angle)
             end = 1 - _UNEVEN * random[g, n, 2]
@@ -157,7 +185,7 @@ def _lines(points, one_way, other_way, colours, radius, random, to_pixels, limit
                 t = k / (count - 1)
                 if t > end:
                     break
-                share = 1 - _CLUMP * t
+                share = 1 - clump[g] * t
                 x = points[g, k, 0] + share * (one * one_way[g, k, 0] + other * other_way[g, k, 0])
                 y = points[g, k, 1] + share * (one * one_way[g, k, 1] + other * other_way[g, k, 1])
                 z = points[g, k, 2] + share * (one * one_way[g, k, 2] + other * other_way[g, k, 2])

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
-from backend.hair.attach import attach
-from backend.hair.fit_style import NOTHING_KNOWN, FittedStyle, fit_style, grown
+from backend.hair.attach import attach, skin_normals
+from backend.hair.draw import lock_edges
+from backend.hair.fit_style import NOTHING_KNOWN, PIECES, fit_style, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_views import HairView, hair_views, silhouettes
+from backend.hair.hair_views import HairView, closed_head, hair_views, silhouettes
 from backend.hair.strand_colours import strand_colours
-from backend.hair.style_model import lock_noise, named
+from backend.hair.style_model import named
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 
@@ -61,10 +63,9 @@ def fit_hair(
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
     style = fit_style(template, fitted.neutral, views, known)
     progress(STAGE, 0.6)
-    if not _explains(template, fitted.neutral, style, views):
-        return FoundHair(None, "The photos show too little hair to tell a style.")
     guides = fit_guides(template, fitted.neutral, style, views)
-    if len(guides) < _LEAST_GUIDES:
+    widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
+    if len(guides) < _LEAST_GUIDES or not explains(template, fitted.neutral, guides, widths, views):
         return FoundHair(None, "The photos show too little hair to tell a style.")
     progress(STAGE, 0.8)
     attached = attach(curled(guides, style.style), template, fitted.neutral)
@@ -85,11 +86,21 @@ def fit_hair(
     )
 
 
-def _explains(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> bool:
-    """Whether drawing the style makes fewer pixels of the photos wrong than drawing no hair does."""
-    points = grown(template, neutral, style.point[None], lock_noise(600))
+def hair_outline(
+    points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
+) -> np.ndarray:
+    """(H, W) uint8 outline in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head (V, 3)."""
+    normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
+    edges = torch.from_numpy(lock_edges(points, width, normals).astype(np.float32)).flatten(0, 1)
+    return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]
+
+
+def explains(
+    template: Template, neutral: np.ndarray, guides: np.ndarray, widths: np.ndarray, views: Sequence[HairView]
+) -> bool:
+    """Whether drawing the guides makes fewer pixels of the photos wrong than drawing no hair does."""
     right = wrong = 0.0
     for view in views:
-        drawn = silhouettes(points, view)[0] * view.known * view.trust
+        drawn = hair_outline(guides, widths, template, neutral, view) * view.known * view.trust
         right, wrong = right + float((drawn * view.hair).sum()), wrong + float((drawn * (1 - view.hair)).sum())
     return right > wrong

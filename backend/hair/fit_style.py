@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
-from backend.hair.grow import grow, lock_paths
+from backend.hair.grow import grow, lock_paths, places_along
 from backend.hair.hair_views import HairView, directions, silhouettes
-from backend.hair.hull import head_hull, hull_surface
-from backend.hair.style_model import LockNoise, StyleFamily, known_places, lock_noise, style_family, styled_hair
+from backend.hair.hull import HeadHull, beside_ear, gap_to_skin, head_hull, hull_surface
+from backend.hair.locks import OUT, Locks
+from backend.hair.style_model import (
+    MOST_LAYER,
+    LockNoise,
+    StyleFamily,
+    known_places,
+    lock_noise,
+    style_family,
+    styled_hair,
+)
 from backend.hair.styles import Style
 
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
@@ -131,8 +140,20 @@ def lock_lines(
     surface = hull_surface(hull, head, hair.ears)
     lines = [torch.from_numpy(line).float() for line in (hull.hairline, hull.brow_line)]
     azimuth, s, height = grow(hair.locks, hair.flow, *lines, SEGMENTS)
+    height = height - _below_others(hull, hair.locks, azimuth, s)
     paths, _ = lock_paths(surface, hair.locks, azimuth, s, height)
     return torch.where((hair.locks.length < 1e-4)[..., None, None], torch.nan, paths)
+
+
+def _below_others(hull: HeadHull, locks: Locks, azimuth: Tensor, s: Tensor) -> Tensor:
+    """(N, L, SEGMENTS + 1) metres by which locks lie lower than on the hull, at azimuths and s there: what grows at the
+    nape hangs from the skin and not from the hair above, and each lock begins on the skin. Beside ears none is lower.
+    """
+    length = locks.length[..., None]
+    share = (length * torch.tensor(places_along(SEGMENTS)) / (0.5 * length).clamp(1e-4, OUT)).clamp(max=1)
+    layer = torch.minimum(locks.base, torch.as_tensor(MOST_LAYER))[..., None] * (1 - share)
+    gap = gap_to_skin(hull, azimuth, s).cummin(-1).values  # where the neck comes out again it pushes them out
+    return (layer + gap) * (1 - beside_ear(hull, locks.azimuth, locks.s))[..., None]
 
 
 def resampled(paths: Tensor, pieces: int) -> Tensor:

@@ -24,7 +24,7 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     a, s = locks.azimuth, locks.s
     height = locks.base
     path = [(a, s, height)]
-    fraction = [(k / segments) ** 1.25 for k in range(segments + 1)]
+    fraction = places_along(segments)
     whorl_x, whorl_z = flow.whorl[:, :1], flow.whorl[:, 1:]
     tie_x, tie_z = flow.tie[:, :1], flow.tie[:, 1:]
     root_x = s * a.sin()
@@ -87,6 +87,11 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     limit = flow.volume[:, None, None]
     heights = limit * (1 - torch.exp(-heights / limit))
     return azimuth, down_s, torch.maximum(heights, locks.floor[..., None])
+
+
+def places_along(segments: int) -> list[float]:
+    """Of its length, where the ends of a lock's ``segments`` lie, 0 at the root: closer to each other there."""
+    return [(k / segments) ** 1.25 for k in range(segments + 1)]
 
 
 def lock_paths(surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:

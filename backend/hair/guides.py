@@ -14,7 +14,7 @@ from backend.geometry.disc import disc
 from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
 from backend.hair.attach import outside, skin_normals
-from backend.hair.draw import lock_radius
+from backend.hair.draw import lock_height, lock_radius
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
 from backend.hair.hair_strands import MOST_POINTS
 from backend.hair.hair_views import HairView, closed_head, silhouettes
@@ -69,8 +69,8 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     lines = lock_lines(template, neutral, variants, lock_noise(len(roots)), roots)
     fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
     count, guides, samples = fine.shape[:3]
-    growing = fine[0, np.isfinite(fine[0, :, 0, 0]), 0]
-    away = float(lock_radius(lock_widths(growing, style.style), samples).mean()) / 2  # of a usual hair, from its guide
+    growing = fine[0, np.isfinite(fine[0, :, 0, 0])]
+    away = float(lock_radius(growing, lock_widths(growing[:, 0], style.style)).mean()) / 2  # of a usual hair
     outlines, views = views, [_locks_beside_face(view, away) for view in views]
     votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
@@ -95,8 +95,8 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     head = closed_head(neutral.astype(np.float64), template)
     line = outside(line, *head)  # a skull hides no hair: it lies on it
     ends = _ends(_trusted(line, views))
-    radius = lock_radius(lock_widths(line[:, 0], style.style), samples)
-    line = to_outlines(line, radius, ends, outlines, _skull(template, neutral))
+    height = lock_height(line, lock_widths(line[:, 0], style.style))
+    line = to_outlines(line, height, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
     votes = _trusted(line, views)
     end, beside = _ends(votes), _beside(line[:, 0])

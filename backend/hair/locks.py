@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+OUT = 0.012
+"""Metres from the root, at most half of its length, within which a hair comes from the skin to its place among others.
+"""
 Numbers = np.ndarray | Tensor
 """An array of one person, or with a leading axis N a tensor of a batch."""
 

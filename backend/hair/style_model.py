@@ -66,6 +66,8 @@ _DENSE = 0.2
 """Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
 _CURLY = 0.005
 """Metres of amplitude above which a style's locks are curls: no outline tells them from straight locks as long."""
+MOST_LAYER = 0.004
+"""Metres that other hair lifts a lock off the skin, beside what closed bodies of hair do."""
 FADE = 0.05
 """Metres above the hair line at the ears and the nape over which cut hair gets shorter: half a hand."""
 RARE = 0.05
@@ -231,7 +233,7 @@ def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.
     spread = 0.6 * normal[:, 1:3] * value["turn"][..., None] + 0.25 * (value["turn"] * group)[..., None]
     thick = 0.001
     reach = value["bulk"] * length.clamp(max=0.2).amax(1, keepdim=True)
-    base = 0.002 + 0.002 * uniform[:, 4] + reach * (1 - (s / limit.clamp(min=1e-3)).clamp(0, 1) ** 5)
+    base = 0.5 * MOST_LAYER * (1 + uniform[:, 4]) + reach * (1 - (s / limit.clamp(min=1e-3)).clamp(0, 1) ** 5)
     styled = length * (1 - 0.7 * value["bulk"])
     locks = Locks(
         azimuth=a,

@@ -37,8 +37,8 @@ def to_outlines(
     Gauss-Newton over the pushes at ``PLACES`` of the hair: robust signed distances of the drawn outlines' pixels to the
     photos', and the pushes' prior. Outlines before head and chest, beside hands and at the file's border say nothing.
 
-    radius : (G, Q) metres from a guide to its lock's outermost hairs. ends : (G,) how many points of each guide are
-    hair; the others move along.
+    radius : (G, Q) metres from a guide to its lock's outermost hairs, away from the skin. ends : (G,) how many points
+    of each guide are hair; the others move along.
     """
     shown = np.arange(lines.shape[1]) < ends[:, None]
     if shown.sum() < PLACES:

@@ -21,7 +21,7 @@ SURFACE_UV = "surface_uv_coordinate"
 UV_MAP, REST = "Head", "rest_position"
 STRAY = ("Clump", "Frizz")
 """Settings that ``offset_group`` takes in."""
-VERSION_TAG, VERSION = "likeness_hair_nodes", 2
+VERSION_TAG, VERSION = "likeness_hair_nodes", 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
 
 _BACK = 0.5
 """Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
+_LOCK, _THIN = 0.05, 1.29
+"""Metres: shorter hair forms locks in proportion only. Of a lock's radius, its rarest hairs. As the backend draws."""
 _LEAST, _SHARE, _POWER = 0.012, 0.83, 0.73
 
 
@@ -312,14 +314,19 @@ class _Builder:
         """From the guide to each hair: a place in the lock's round section, and its own stray way."""
         along = self.node("GeometryNodeSplineParameter").outputs["Factor"]
         width = self.attribute(WIDTH, "FLOAT")
-        distance = self.multiply(self.math("SQRT", self.random(0)), self.multiply(width, 0.5))
-        distance = self.multiply(distance, self.subtract(1.0, self.multiply(along, self.inputs["Clump"])))
+        length = self.node("GeometryNodeSplineLength").outputs["Length"]
+        locked = self.math("MINIMUM", self.multiply(length, 1.0 / _LOCK), 1.0)
+        third = self.multiply(self.math("ARCSINE", self.subtract(1.0, self.multiply(self.random(0), 2.0))), 1.0 / 3.0)
+        distance = self.subtract(0.5, self.math("SINE", third))  # 0 to 1, rarer outwards: of 3 r^2 - 2 r^3 the inverse
+        distance = self.multiply(distance, self.multiply(width, 0.5 * _THIN))
+        clump = self.multiply(self.multiply(along, self.inputs["Clump"]), locked)
+        distance = self.multiply(distance, self.subtract(1.0, clump))
         angle = self.multiply(self.random(1), 6.2831853)
         normal = self.attribute(ROOT_NORMAL, "FLOAT_VECTOR")
         across = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", normal, (0.3, 0.5, 0.81)))
         side = self.node("GeometryNodeInputNormal").outputs["Normal"]
         tangent = self.node("GeometryNodeInputTangent").outputs["Tangent"]
-        leaves = self.math("MINIMUM", self.multiply(along, 5.0), 1.0)  # a fifth of its length from skin to air
+        leaves = self.multiply(self.math("MINIMUM", self.multiply(along, 5.0), 1.0), locked)  # a fifth from skin to air
         mix = self.node("ShaderNodeMix", data_type="VECTOR")
         self.link(leaves, mix.inputs["Factor"])
         self.link(self.rotated(across, normal, angle), mix.inputs["A"])

@@ -10,7 +10,6 @@ from time import perf_counter
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -18,11 +17,10 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import Template, load_template
-from backend.hair.draw import lock_edges
-from backend.hair.fit_hair import FoundHair, fit_hair
-from backend.hair.fit_style import PIECES, lock_lines, resampled
+from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
+from backend.hair.fit_style import lock_lines
 from backend.hair.guides import lock_widths
-from backend.hair.hair_views import HairView, hair_views, silhouettes
+from backend.hair.hair_views import HairView, hair_views
 from backend.hair.style_model import lock_noise, style_family
 from backend.models.registry import open_models
 from backend.photos.collect import collect
@@ -116,9 +114,12 @@ def held_out_hair(
     drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
     inside, tone = None, UNKNOWN_TONE
     if strands is not None:
-        drawn = _outline(strands.points, strands.width, view)
+        drawn = hair_outline(strands.points, strands.width, template, fitted.neutral, view)
         others = hair_views(template, split.others, faces)
-        seen = [mask_overlap(_outline(strands.points, strands.width, other), other) for other in others]
+        seen = [
+            mask_overlap(hair_outline(strands.points, strands.width, template, fitted.neutral, other), other)
+            for other in others
+        ]
         inside = strands_inside(strands.points, template, fitted.neutral)
         tone = hair_tone(strands, own, face, template)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
@@ -150,13 +151,7 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     point = 0.5 * (family.low[index] + family.high[index])
     lines = lock_lines(template, neutral, point[None], lock_noise(_CAP_LOCKS))[0].numpy()
     lines = lines[np.isfinite(lines).all((1, 2))]
-    return _outline(lines, lock_widths(lines[:, 0], family.styles[index]), view)
-
-
-def _outline(points: np.ndarray, width: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 outline of the locks of guides (G, P, 3), ``width`` (G,) metres wide."""
-    edges = torch.from_numpy(lock_edges(points, width)).flatten(0, 1)
-    return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]
+    return hair_outline(lines, lock_widths(lines[:, 0], family.styles[index]), template, neutral, view)
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:

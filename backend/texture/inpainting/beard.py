@@ -12,7 +12,6 @@ from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.consensus import Consensus
-from backend.texture.inpainting.colour_limits import near_typical
 from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
@@ -63,7 +62,6 @@ def with_beard(
         bristles = consensus.log_base[:count].astype(np.float64)
     typical = _dark_typical(bristles, sure_beard * operators.mass)
     colour = smooth_field(operators, bristles, sure_beard, INPAINTING.beard_length, typical, 0.02)
-    colour = near_typical(colour, typical, INPAINTING.beard_range)
     hair = np.exp(colour - INPAINTING.between_hairs)
     return np.log(np.exp(skin) * (1.0 - share[:, None]) + hair * share[:, None]), share
 

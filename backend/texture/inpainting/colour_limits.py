@@ -15,10 +15,3 @@ def limited_difference(difference: np.ndarray) -> np.ndarray:
     chroma = chroma * INPAINTING.chroma_range * np.tanh(size / INPAINTING.chroma_range) / np.maximum(size, 1e-9)
     most = np.where(level > 0, INPAINTING.brighter, INPAINTING.darker)
     return most * np.tanh(level / most) + chroma
-
-
-def near_typical(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:
-    """(C, 3) log colours that differ from the typical (3,) by at most ``reach`` in brightness and less in chroma."""
-    difference = field - typical
-    level = difference.mean(1, keepdims=True)
-    return typical + np.clip(level, -reach, reach) + chroma * (difference - level)

@@ -13,10 +13,6 @@ class SmoothSkinSettings:
     """Log units, 0.05 to 0.8, around lit skin that count."""
     anchor: float
     """Share, 0.001 to 0.2: pull of the one typical colour."""
-    reach: float
-    """Log units, 0.05 to 0.8, of brightness by which skin may differ from that."""
-    chroma: float
-    """Share in [0, 1] of its own colour that it keeps."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,9 @@ class InpaintingSettings:
     """Quantile of seen skin's brightness that counts as lit."""
     asymmetry: float = 0.3
     """Share in [0, 1] of what differs left and right that inpainted skin keeps."""
-    plainest: SmoothSkinSettings = SmoothSkinSettings(shade=0.15, anchor=0.03, reach=0.15, chroma=0.4)
+    plainest: SmoothSkinSettings = SmoothSkinSettings(shade=0.15, anchor=0.03)
     """Nearly one colour: what rims are judged by."""
-    nearest: SmoothSkinSettings = SmoothSkinSettings(shade=0.40, anchor=0.005, reach=0.45, chroma=0.9)
+    nearest: SmoothSkinSettings = SmoothSkinSettings(shade=0.40, anchor=0.005)
     """Goes on in the colour of the seen skin beside it."""
     blotches: tuple[float, float, float] = (0.014, 0.026, 0.026)
     """Log units of red, green and blue, 0 to 0.05: blotches of inpainted skin, which is too even without."""
@@ -67,8 +63,6 @@ class InpaintingSettings:
     """Log units, 0.05 to 0.4, by which it may be darker: more is the shadow of the hair beside it, or strands."""
     beard_length: float = 0.012
     """Metres, 0.005 to 0.03, over which an inpainted beard follows the seen."""
-    beard_range: float = 0.9
-    """Log units, 0.3 to 2, of brightness by which it may differ from the typical bristle."""
     bristle_quantile: float = 0.3
     """Quantile of a beard's brightness that is bristle: the rest is skin that shines between."""
     few_bristles: float = 5.0

@@ -14,7 +14,7 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.beard import beard_votes, with_beard
-from backend.texture.inpainting.colour_limits import limited_difference, near_typical
+from backend.texture.inpainting.colour_limits import limited_difference
 from backend.texture.inpainting.confidence import confidence
 from backend.texture.inpainting.settings import INPAINTING, SmoothSkinSettings
 from backend.texture.unwrapping.atlas import SurfaceAtlas
@@ -136,8 +136,7 @@ def _skin(
     weight = weight / (1.0 + ((brightness - level) / options.shade) ** 2) ** 2
     typical = np.average(own, axis=0, weights=weight * operators.mass)
     field = smooth_field(operators, own, weight, INPAINTING.skin_length, typical, options.anchor)
-    field = field - (1.0 - INPAINTING.asymmetry) * 0.5 * (field - field[surface.mirror])
-    return near_typical(field, typical, options.reach, options.chroma)
+    return field - (1.0 - INPAINTING.asymmetry) * 0.5 * (field - field[surface.mirror])
 
 
 def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:

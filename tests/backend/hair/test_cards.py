@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 from made_strands import made_strands
 
-from backend.hair.cards import ATLAS_SIDE, MOST_TRIANGLES, card_atlas, hair_cards
+from backend.hair.cards import ATLAS_SIDE, COLUMNS, MOST_TRIANGLES, card_atlas, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES
 
 
@@ -39,6 +39,11 @@ def test_the_atlas_has_strands_with_gaps_that_thin_out() -> None:
     cover = (atlas.strands[..., 3] > 90).mean(1)
     assert cover[: ATLAS_SIDE // 4].mean() > 1.3 * cover[-ATLAS_SIDE // 8 :].mean() > 0
     assert atlas.strands[..., 3].min() == 0
+    card = ATLAS_SIDE // COLUMNS
+    body = (atlas.strands[ATLAS_SIDE // 8 : ATLAS_SIDE // 2, :, 3] > 90).reshape(-1, COLUMNS, card).mean((0, 1))
+    side, middle = np.r_[body[: card // 6], body[-card // 6 :]].mean(), body[card // 3 : -card // 3].mean()
+    assert middle > 3 * side > 0, "hair ends in single strands, not in a line"
+    assert cover[: ATLAS_SIDE // 100].mean() < 0.6 * cover[ATLAS_SIDE // 10 : ATLAS_SIDE // 4].mean()
     normal = atlas.normals.astype(float) / 127.5 - 1
     assert abs(np.linalg.norm(normal, axis=-1).mean() - 1) < 0.02
 

@@ -14,7 +14,7 @@ from made_hair import camera
 from made_strands import made_strands
 
 from backend.geometry.template import load_template
-from backend.hair.draw import draw_hair
+from backend.hair.draw import draw_hair, from_guide, lock_edges
 from backend.hair.hair_views import closed_head
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE
@@ -80,3 +80,35 @@ def test_more_pixels_get_more_hairs_and_the_picture_is_the_same_every_time(head)
     np.testing.assert_array_equal(first.color, again.color)
     large = draw_hair(strands, camera(20.0).scaled(3.0), *head, WHITE)
     assert abs(large.alpha.mean() - first.alpha.mean()) < 0.25 * first.alpha.mean()
+
+
+def upright(head, length: float) -> np.ndarray:
+    """(80, 8, 3) guides that stand on the crown in one place, the second half of them inside the head."""
+    vertices, _ = head
+    top = vertices[vertices[:, 1].argmax()]
+    guide = top + np.linspace(0.001, 0.001 + length, 8)[:, None] * [0.0, 1.0, 0.0]
+    return np.concatenate([np.tile(guide, (40, 1, 1)), np.tile(guide - [0.03, 0.08, 0.0], (40, 1, 1))])
+
+
+def test_hairs_get_rarer_towards_the_edge_of_a_lock() -> None:
+    """Evenly spread they ended in a line, and hair had scalloped edges."""
+    distance = np.array([from_guide(chance) for chance in (np.arange(20000) + 0.5) / 20000])
+    edges = np.linspace(0.0, 1.29, 7)
+    hairs, _ = np.histogram(distance, edges)
+    density = hairs / np.diff(edges**2)
+    line = density[0] - (density[0] - density[1]) * np.arange(6)
+    np.testing.assert_allclose(density, line, atol=0.1 * density[0])
+    assert density[-1] < 0.12 * density[0] and distance.max() <= 1.29 + 1e-6
+    even = np.sqrt(0.5)  # root mean square in a disc of radius 1
+    assert np.sqrt((distance**2).mean()) == pytest.approx(even, rel=0.01)
+
+
+def test_hair_of_millimetres_forms_no_tufts(head) -> None:
+    """Short hairs stand as they grow; long ones come together towards their tips."""
+    width = 0.02
+    spread = {}
+    for length in (0.005, 0.06):
+        guides = upright(head, length)
+        edges = lock_edges(guides, np.full(len(guides), width), np.tile([0.0, 1.0, 0.0], (len(guides), 1)))
+        spread[length] = np.linalg.norm(edges[0, 1:, -1] - edges[0, 0, -1], axis=-1).max() / (width / 2)
+    assert spread[0.005] > 0.9 and spread[0.06] == pytest.approx(0.55, abs=0.01)

@@ -17,10 +17,12 @@ from made_hair import made_view, style_point
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.hair.attach import attach
+from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
+from backend.hair.fit_hair import explains
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
+from backend.hair.hair_views import closed_head, silhouettes
 from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES
@@ -36,7 +38,9 @@ def template():
 
 
 def overlap(guides: np.ndarray, view) -> float:
-    edges = lock_edges(guides, lock_widths(guides[:, 0], TAPERING)).astype(np.float32)
+    template = load_template()
+    normals = skin_normals(guides[:, 0], *closed_head(template.vertices.astype(np.float64), template))
+    edges = lock_edges(guides, lock_widths(guides[:, 0], TAPERING), normals).astype(np.float32)
     fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
     return float(outline_overlap(fine, [view])[0, 0])
 
@@ -115,6 +119,25 @@ def test_no_strand_lies_in_the_head_or_in_the_face(template) -> None:
     inside = (points[:, 2] > 0.10) & (points[:, 1] > 0.66) & (points[:, 1] < 0.74)
     inside &= (points[:, 0] > 0.6 * left) & (points[:, 0] < 0.6 * right)
     assert inside.mean() < 0.01, front.name
+
+
+def test_cropped_hair_lies_on_the_neck(template) -> None:
+    """It stood 10 mm and more off the skin at the nape, where the hull hangs straight down, and ended in a step."""
+    truth = style_point("crew")
+    views = [made_view(template, yaw, truth) for yaw in YAWS]
+    guides = fit_guides(template, template.vertices, fit_style(template, template.vertices, views), views)
+    root = guides[:, 0]
+    lowest = (root[:, 2] < 0.0) & (np.abs(root[:, 0]) < 0.05) & (root[:, 1] < 0.70)
+    assert lowest.sum() > 20
+    vertices, triangles = closed_head(template.vertices.astype(np.float64), template)
+    normals = vertex_normals(vertices, triangles)
+    points = guides[lowest].reshape(-1, 3)
+    near = np.linalg.norm(points[:, None] - vertices[None], axis=-1).argmin(1)
+    height = ((points - vertices[near]) * normals[near]).sum(-1).reshape(-1, guides.shape[1])
+    assert np.median(height.max(1)) < 0.006
+    length = np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)
+    above = (root[:, 2] < 0.0) & (np.abs(root[:, 0]) < 0.05) & (root[:, 1] > 0.74) & (root[:, 1] < 0.78)
+    assert np.median(length[lowest]) < 0.7 * np.median(length[above])
 
 
 def test_a_temple_that_photos_hardly_see_is_no_balder_than_the_other(template) -> None:
@@ -247,3 +270,24 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     np.testing.assert_array_equal(lock_widths(roots[:4], TAPERING), np.float32(0.009))
     ropes = replace(TAPERING, taper=(0.0, 0.1))
     np.testing.assert_array_equal(lock_widths(roots, ropes), np.full(len(roots), 0.009, np.float32))
+
+
+def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
+    """Balding men had none: the style, which covers the top, draws more that is wrong than is right."""
+    full = style_point("side part")
+    views = []
+    for yaw in YAWS:
+        view = made_view(template, yaw, full)
+        ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
+        top = np.arange(len(view.hair))[:, None] < ring
+        views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
+    style = replace(fit_style(template, template.vertices, views), point=full)
+    strands = grown(template, template.vertices, full[None], lock_noise(600))
+    drawn = [silhouettes(strands, view)[0] for view in views]
+    right = sum(float((mask * view.hair).sum()) for mask, view in zip(drawn, views, strict=True))
+    assert right < 0.5 * sum(float(mask.sum()) for mask in drawn)
+    guides = fit_guides(template, template.vertices, style, views)
+    assert len(guides) > 100
+    assert explains(template, template.vertices, guides, lock_widths(guides[:, 0], style.style), views)
+    moved = guides + np.array([0.0, 0.15, 0.0], np.float32)
+    assert not explains(template, template.vertices, moved, lock_widths(guides[:, 0], style.style), views)
