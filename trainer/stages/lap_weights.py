@@ -21,6 +21,8 @@ class LapWeights:
     """Second differences of depth."""
     mean_view: float = 0.0
     """Keeps the canonical frame in the middle of all views."""
+    held_view: float = 0.0
+    """Where views put points of the face, against the landmarks' views while these are held (``views``); no truth."""
     posterior: float = 0.0
     """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
     coefficients: float = 0.0
