@@ -22,7 +22,7 @@ from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
-from trainer.stages.lap_first import MarkedViews, give_first_knowledge
+from trainer.stages.lap_first import AlikeCoefficients, MarkedViews, give_first_knowledge
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
@@ -111,6 +111,9 @@ class LapStage(Stage):
         weights = config.weights
         wanted = weights.perceptual or weights.flip_perceptual
         self._features = build_features(config.perceptual, device) if wanted else None
+        self._alike = None
+        if weights.mean_coefficients and config.network.decoder == "linear":
+            self.modules["alike"] = self._alike = AlikeCoefficients(config.network.depth_components).to(device)
         self._marked_views: MarkedViews | None = None
         self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
 
@@ -145,8 +148,8 @@ class LapStage(Stage):
                 terms["smooth"] = smoothness(own.depth)
             if weights.mean_view and not refining:
                 terms["mean_view"] = canonical.mean_view(scene.view)
-            if weights.coefficients and config.network.decoder == "linear" and not refining:
-                terms["coefficients"] = self._coefficients(codes.depth)
+            if config.network.decoder == "linear" and not refining:
+                terms |= self._coefficients(codes.depth)
             if weights.change and config.phase != "aggregate":
                 terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
@@ -327,8 +330,10 @@ class LapStage(Stage):
             terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
         return terms
 
-    def _coefficients(self, codes: Tensor) -> Tensor:
-        return (self.network.depth_decoder.coefficients(codes.float()) ** 2).mean()
+    def _coefficients(self, codes: Tensor) -> dict[str, Tensor]:
+        found, weights = self.network.depth_decoder.coefficients(codes.float()), self.config.weights
+        terms = {"coefficients": found.pow(2).mean()} if weights.coefficients else {}
+        return terms if self._alike is None else terms | {"mean_coefficients": self._alike(found)}
 
     def _need_basis(self) -> None:
         """What the networks know of faces before they learn, from the people of the source."""

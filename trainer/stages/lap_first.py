@@ -1,9 +1,10 @@
-"""What LAP's networks know before they learn, and the views that the landmark net's points solve."""
+"""What LAP's networks know before they learn, what faces may have alike, and the views that the landmark net's points
+solve."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backend.models.lap.landmark_face import LandmarkFace
 from backend.models.lap.network import LapNet
@@ -14,6 +15,9 @@ from trainer.stages.lap_sets import bases_missing, first_people, give_bases
 
 VIEW_SHAPES = 48
 """Ways in which faces may differ while a view is solved; as many as networks are told of that see landmarks."""
+
+_NEWEST = 0.02
+"""Share of a batch in the mean over the last ones: fifty batches of a few people, so that chance hardly counts."""
 
 
 def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
@@ -38,6 +42,23 @@ def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, dev
             marked.set_reference(known.landmarks, marks)
         else:
             marked.set_reference(landmark_shapes(config.size, config.landmark_components, device), marks)
+
+
+class AlikeCoefficients(nn.Module):
+    """Twice the product of coefficients' mean over a batch and over the last batches: what all faces have alike is
+    pulled back to nothing, what one face has is not. Its value is no loss, its gradient that of a squared mean."""
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(components))
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """coefficients : (N, K); returns a number."""
+        own = coefficients.float().mean(0)
+        if self.training:
+            with torch.no_grad():
+                self.mean.lerp_(own, _NEWEST)
+        return 2 * (self.mean.clone() * own).mean()
 
 
 class MarkedViews:

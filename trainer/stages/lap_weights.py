@@ -27,6 +27,8 @@ class LapWeights:
     """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
     coefficients: float = 0.0
     """Squared coefficients of the linear depth basis, in deviations."""
+    mean_coefficients: float = 0.0
+    """Their mean over the last batches, which is to be nothing: see ``AlikeCoefficients``."""
     depth: float = 0.0
     """Canonical depth against truth."""
     normal: float = 0.0
