@@ -236,6 +236,20 @@ def test_a_trained_model_may_go_back_to_the_priors_identity() -> None:
         small_stage(refit_identity=True, start="zero")
 
 
+def test_a_card_says_where_identity_was_not_learned() -> None:
+    refit = {"refit_identity": True, "start": "people", "start_shapes": 40, "start_people": 0}
+    said = {}
+    for phase in ("appearance", "together"):
+        stage = small_stage(phase=phase, **refit).build(CPU)
+        with torch.no_grad():
+            stage.network.bases.identity_raw.fill_(0.3)
+        assert "principal components" not in stage.export().summary, "nothing was refitted yet"
+        stage.step(small_people(), 0.0)
+        said[phase] = stage.export().summary
+    assert said["appearance"].endswith("it is the principal components of 40 synthetic people's shapes.")
+    assert "principal components" not in said["together"], "identity learns on"
+
+
 def test_a_trained_models_bases_are_not_begun_again() -> None:
     stage = small_stage(start_people=0).build(CPU)
     with torch.no_grad():

@@ -345,7 +345,17 @@ class LearnedBasisStage(Stage):
         network = self.config.network
         if self.config.exported_light != "as_trained":
             network = replace(network, light=self.config.exported_light)
-        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        summary = f"{self.SUMMARY} {self._identity_origin()}".strip()
+        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, summary, self.LIMITS)
+
+    def _identity_origin(self) -> str:
+        """What the identity basis is where it was given anew and learned nothing since; else nothing."""
+        config = self.config
+        learns = any(group.name == "geometry" and group.rate(1.0) > 0 for group in self.parameter_groups())
+        if learns or self.network.begun.item() < 2:
+            return ""
+        people = f"the principal components of {config.start_shapes:,} synthetic people's shapes"
+        return f"The identity basis was not learned: it is {people if config.start == 'people' else 'the prior'}."
 
 
 def _constant(rate: float) -> Callable[[float], float]:
