@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.lap import LAP
-from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
+from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, Scene
 from backend.models.lap.posterior import Posterior
 from backend.models.lap.render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
@@ -149,7 +149,7 @@ class LapStage(Stage):
             if weights.mean_view and not refining:
                 terms["mean_view"] = canonical.mean_view(scene.view)
             if config.network.decoder == "linear" and not refining:
-                terms |= self._coefficients(codes.depth)
+                terms |= self._coefficients(codes, subsets.set_of)
             if weights.change and config.phase != "aggregate":
                 terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
@@ -330,10 +330,13 @@ class LapStage(Stage):
             terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
         return terms
 
-    def _coefficients(self, codes: Tensor) -> dict[str, Tensor]:
-        found, weights = self.network.depth_decoder.coefficients(codes.float()), self.config.weights
-        terms = {"coefficients": found.pow(2).mean()} if weights.coefficients else {}
-        return terms if self._alike is None else terms | {"mean_coefficients": self._alike(found)}
+    def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:
+        """Those of the photos' own codes are held small, what the decoded faces have alike at nothing."""
+        coefficients, weights = self.network.depth_decoder.coefficients, self.config.weights
+        terms = {"coefficients": coefficients(codes.depth.float()).pow(2).mean()} if weights.coefficients else {}
+        if self._alike is not None:
+            terms["mean_coefficients"] = self._alike(coefficients(self.network.depth_codes(codes, set_of)))
+        return terms
 
     def _need_basis(self) -> None:
         """What the networks know of faces before they learn, from the people of the source."""
@@ -343,8 +346,6 @@ class LapStage(Stage):
 
     def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
         """The landmarks' views of the photos."""
-        if batch.marks is None:
-            raise ValueError("views by landmarks need a source with marks = true")
         if self._marked_views is None:
             config = self.config
             given = config.network.size, config.source, config.basis_people
