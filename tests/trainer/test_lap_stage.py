@@ -129,6 +129,41 @@ def test_terms_without_truth_are_those_of_pictures() -> None:
     assert set(terms) == {"photometric", "mean_view", "coefficients"}
 
 
+def test_what_all_faces_have_alike_goes_back_to_the_mean_and_what_one_has_does_not() -> None:
+    weights = LapWeights(**NO_PICTURES, mean_coefficients=1.0)
+    stage = small_stage(weights=weights).build(CPU)
+    assert "alike.mean" in stage.modules.state_dict(), "a training that goes on has it"
+    own = torch.randn(6, SMALL_NET.depth_components, generator=torch.Generator().manual_seed(1))
+    own = own - own.mean(0)
+    offset = torch.nn.Parameter(torch.linspace(-1, 1, SMALL_NET.depth_components))
+    apart = torch.nn.Parameter(own.clone())
+    optimizer = torch.optim.SGD([offset, apart], 0.2)
+    for _ in range(400):
+        optimizer.zero_grad()
+        stage._alike(apart + offset).backward()
+        optimizer.step()
+    shown = (apart + offset).detach()
+    assert shown.mean(0).abs().max() < 0.05
+    torch.testing.assert_close(shown - shown.mean(0), own, atol=1e-3, rtol=0)
+
+
+def test_the_decoded_faces_count_for_what_all_have_alike() -> None:
+    weights = LapWeights(**NO_PICTURES, mean_coefficients=1.0, coefficients=1.0)
+    stage = small_stage(weights=weights, set_sizes=(3, 3)).build(CPU)
+    batch = ToySetsConfig().build().batch(range(2), CPU)
+    terms = stage.step(batch, 0.0)
+    net = stage.network
+    codes = net.encode(batch.images * 2 - 1)
+    fused = net.depth_decoder.coefficients(net.depth_codes(codes, batch.set_of))
+    torch.testing.assert_close(stage._alike.mean, 0.02 * fused.mean(0), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(
+        net.decode_depth(net.depth_codes(codes, batch.set_of)), net.aggregate(codes, batch.set_of).depth
+    )
+    assert terms["coefficients"].item() == pytest.approx(
+        net.depth_decoder.coefficients(codes.depth).pow(2).mean().item()
+    )
+
+
 def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_learn_from_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

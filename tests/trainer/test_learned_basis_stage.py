@@ -211,6 +211,45 @@ def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
     assert (network.bases.identity_raw - basis).norm() > 0.5 * basis.norm()
 
 
+def test_a_trained_model_may_go_back_to_the_priors_identity() -> None:
+    config = dataclasses.replace(SMALL_NET, identity=40, nodes=100, orthogonal=False)
+    network, prior = LearnedBasisNet(config), FaceBases(config)
+    begin_from_prior(prior)
+    begin_from_people(network.bases, 40)
+    with torch.no_grad():
+        network.encoder.identity.weight.mul_(5)
+        network.bases.expression.fill_(0.1)
+    codes = torch.randn(20, config.feature, generator=torch.Generator().manual_seed(2))
+
+    def faces() -> np.ndarray:
+        return np.tensordot(network.encoder.identity(codes).detach().numpy(), cage_modes(network.bases), 1)
+
+    before = faces()
+    assert (network.bases.identity_raw - prior.identity_raw).norm() > 0.1 * prior.identity_raw.norm()
+    refit_identity(network, 0)
+    torch.testing.assert_close(network.bases.identity_raw, prior.identity_raw)
+    assert bool((network.bases.expression == 0.1).all()), "expressions stay"
+    skin = TEMPLATE.regions["face"][: TEMPLATE.head.vertex_stop] > 0.5
+    off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
+    assert off < 0.5 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "the encoder's faces stay near"
+    with pytest.raises(ValueError, match="refit_identity"):
+        small_stage(refit_identity=True, start="zero")
+
+
+def test_a_card_says_where_identity_was_not_learned() -> None:
+    refit = {"refit_identity": True, "start": "people", "start_shapes": 40, "start_people": 0}
+    said = {}
+    for phase in ("appearance", "together"):
+        stage = small_stage(phase=phase, **refit).build(CPU)
+        with torch.no_grad():
+            stage.network.bases.identity_raw.fill_(0.3)
+        assert "principal components" not in stage.export().summary, "nothing was refitted yet"
+        stage.step(small_people(), 0.0)
+        said[phase] = stage.export().summary
+    assert said["appearance"].endswith("it is the principal components of 40 synthetic people's shapes.")
+    assert "principal components" not in said["together"], "identity learns on"
+
+
 def test_a_trained_models_bases_are_not_begun_again() -> None:
     stage = small_stage(start_people=0).build(CPU)
     with torch.no_grad():

@@ -1,6 +1,9 @@
-"""What identity bases can express: the nearest face of the prior and of the learned basis to heads outside of both."""
+"""What identity bases can express: the nearest face of the prior, of principal components of synthetic people and of
+the learned basis to heads outside of all of them."""
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 import torch
@@ -12,11 +15,16 @@ from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasi
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
 from trainer.data.shared_data import shared_folder
+from trainer.evaluate.basis_angles import PEOPLE
 from trainer.losses.face_model import METRES_TO_MM
+from trainer.stages.learned_basis_start import begin_from_people
 
 HELD_OUT_SEED = 903
 """People that no recipe trains or validates on."""
 _RIDGE = 1e-3
+_OUTSIDE = ("heads", "ict")
+_ICT_PEOPLE = 6
+"""As many as there are simulated faces."""
 
 
 def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:
@@ -51,38 +59,44 @@ def people_heads(count: int) -> np.ndarray:
 
 
 def head_figures(network: LearnedBasisNet | None, people: int, scans: bool) -> dict[str, float | str]:
-    """``heads.median_mm.prior`` and ``.learned`` on scans outside the prior, ``people.median_mm.*`` on held-out people.
+    """``heads.median_mm.NAME`` on simulated faces outside the prior, ``ict.median_mm.NAME`` on random people of
+    ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic people; NAME is ``prior``, ``components`` (of synthetic
+    people, those that ``angles.*`` compare with) and ``learned``.
 
-    Both with the same number of coefficients: the learned identity's, or as many as the paper has.
+    All with the same number of coefficients: the learned identity's, or as many as the paper has.
     """
     template = load_template()
     head = template.head.vertex_stop
     count = LearnedBasisConfig().identity if network is None else network.config.identity
     bases = {"prior": template.identity_modes[:count, :head].astype(np.float64)}
     if network is not None:
-        bases["learned"] = cage_modes(network.bases)
+        components = copy.deepcopy(network.bases)
+        begin_from_people(components, PEOPLE)
+        bases |= {"components": cage_modes(components), "learned": cage_modes(network.bases)}
     figures: dict[str, float | str] = {"coefficients": float(count)}
     importance = 0.02 + template.regions["face"][:head].astype(np.float64)
-    heads = people_heads(people)
-    targets = simulated() if scans else "left out: not asked for"
-    for name in ("prior", "learned"):
+    offsets = people_heads(people)
+    outside = outside_heads() if scans else dict.fromkeys(_OUTSIDE, "left out: not asked for")
+    for name in ("prior", "components", "learned"):
         if name not in bases:
-            figures |= {f"people.median_mm.{name}": NOT_TRAINED, f"heads.median_mm.{name}": NOT_TRAINED}
+            figures |= {f"{where}.median_mm.{name}": NOT_TRAINED for where in ("people", *_OUTSIDE)}
             continue
-        figures[f"people.median_mm.{name}"] = float(closest_mm(bases[name], heads, importance).mean())
-        if isinstance(targets, str):
-            figures[f"heads.median_mm.{name}"] = targets
-        else:
-            from trainer.template.measure import distances_mm
+        figures[f"people.median_mm.{name}"] = float(closest_mm(bases[name], offsets, importance).mean())
+        for where, targets in outside.items():
+            if isinstance(targets, str):
+                figures[f"{where}.median_mm.{name}"] = targets
+            else:
+                from trainer.template.measure import distances_mm
 
-            figures[f"heads.median_mm.{name}"] = float(distances_mm(template, bases[name], targets)[:, 0].mean())
+                figures[f"{where}.median_mm.{name}"] = float(distances_mm(template, bases[name], targets)[:, 0].mean())
     return figures
 
 
-def simulated() -> list | str:
-    """The simulated faces that nothing is made from, or why they are not here."""
+def outside_heads() -> dict[str, list | str]:
+    """``heads``: the simulated faces that nothing is made from; ``ict``: random people of ICT-FaceKit; or why they are
+    not here."""
     if not (shared_folder() / "faces3d").is_dir():
-        return "left out: the scans are not here"
-    from trainer.template.measure import simulated_targets
+        return dict.fromkeys(_OUTSIDE, "left out: the scans are not here")
+    from trainer.template.measure import facekit_targets, simulated_targets
 
-    return simulated_targets()
+    return {"heads": simulated_targets(), "ict": facekit_targets(_ICT_PEOPLE)}

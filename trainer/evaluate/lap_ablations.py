@@ -25,7 +25,8 @@ def ablation_figures(
 ) -> dict[str, float]:
     """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one a seed) and of ``MEASURES``: the
     mean over ``people`` and seeds; ``.seeds``, the deviation of the seeds' means, where there are several; and
-    ``.of_whole`` with its interval over people, what it is of that of the whole method, by the seeds that both have.
+    ``.of_whole`` with its interval over people, what it is of that of the whole method, by the seeds that both have;
+    facing the camera ``.of_mean_face`` with its interval, what it is of the mean of the true faces' error.
 
     Raises
     ------
@@ -43,6 +44,9 @@ def ablation_figures(
             figures[key] = float(np.nanmean(values))
             if len(values) > 1:
                 figures[f"{key}.seeds"] = float(np.nanmean(values, 1).std(ddof=1))
+            if ".canonical." in measure:
+                mean = np.mean([errors[-1] for errors in seeds.values()], 0)
+                figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
             shared = [seed for seed in seeds if seed in found[WHOLE]]
             if name != WHOLE and shared:
                 own, whole = (np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, found[WHOLE]))
@@ -51,7 +55,7 @@ def ablation_figures(
 
 
 def _errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
-    """(MEASURES, people) errors of one model."""
+    """(MEASURES + 1, people) errors of one model, in the end those of the mean face facing the camera."""
     network = load_lap(folder)
     errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
-    return np.stack([errors[measure].numpy() for measure in MEASURES])
+    return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from backend.models.lap import LAP
-from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
+from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, Scene
 from backend.models.lap.posterior import Posterior
 from backend.models.lap.render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
@@ -18,19 +18,16 @@ from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, u
 from backend.rendering.lambert import lambert_image, lambert_shading
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
-from trainer.data.lap.landmark_shapes import depth_shapes, landmark_shapes
 from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
+from trainer.stages.lap_first import AlikeCoefficients, MarkedViews, give_first_knowledge
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
     Subsets,
-    bases_missing,
     filled_depth,
-    first_people,
-    give_bases,
     nested_groups,
     random_subsets,
     single_photos,
@@ -66,6 +63,10 @@ class LapStageConfig(StageConfig):
     """People whose maps give the linear decoders' first basis."""
     basis_rate: float = 0.02
     """Factor on the learning rate of means and bases."""
+    views: Literal["network", "landmarks"] = "network"
+    """Whose views the pictures' terms take: the networks', or at first those that the landmark net's points solve."""
+    views_held: float = 1.0
+    """Fraction of the stage in which the landmarks' views are held; the networks' learn by ``held_view`` alone then."""
     depth_frozen: float = 0.0
     """Fraction of the stage in which depth and view do not learn."""
     depth_rate: float = 1.0
@@ -79,6 +80,8 @@ class LapStageConfig(StageConfig):
             raise ValueError(f"set_sizes must rise from 1, not {self.set_sizes}")
         if not 0 <= self.depth_frozen < 1 or not 0 < self.relaxed <= 1:
             raise ValueError("depth_frozen must be in [0, 1) and relaxed in (0, 1]")
+        if not 0 < self.views_held <= 1:
+            raise ValueError(f"views_held must be in (0, 1], not {self.views_held}")
         if self.network.personal_size != self.network.size:
             raise ValueError("training needs target_size equal to size: photos come in one size")
 
@@ -108,11 +111,15 @@ class LapStage(Stage):
         weights = config.weights
         wanted = weights.perceptual or weights.flip_perceptual
         self._features = build_features(config.perceptual, device) if wanted else None
+        self._alike = None
+        if weights.mean_coefficients and config.network.decoder == "linear":
+            self.modules["alike"] = self._alike = AlikeCoefficients(config.network.depth_components).to(device)
+        self._marked_views: MarkedViews | None = None
         self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
         """Terms named as in ``LapWeights``, those whose weight is not 0 and for which the batch has what is needed."""
-        self._need_basis(batch)
+        self._need_basis()
         config, weights = self.config, self.config.weights
         with torch.autocast(self.device.type, enabled=False):
             batch = augment_sets(batch, config.augment)
@@ -128,6 +135,12 @@ class LapStage(Stage):
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)
         terms: dict[str, Tensor] = {}
+        if config.views == "landmarks" and fraction < config.views_held:
+            held = self._held_view(batch, subsets)
+            if weights.held_view and not refining:
+                with torch.autocast(self.device.type, enabled=False):
+                    terms["held_view"] = canonical.view_error(scene.view, held, own.depth.detach())
+            scene = replace(scene, view=held)
         if weights.photometric or weights.flip or weights.view_depth or self._features is not None:
             terms |= self._picture_terms(batch, pictures, own, scene)
         with torch.autocast(self.device.type, enabled=False):
@@ -135,8 +148,8 @@ class LapStage(Stage):
                 terms["smooth"] = smoothness(own.depth)
             if weights.mean_view and not refining:
                 terms["mean_view"] = canonical.mean_view(scene.view)
-            if weights.coefficients and config.network.decoder == "linear" and not refining:
-                terms["coefficients"] = self._coefficients(codes.depth)
+            if config.network.decoder == "linear" and not refining:
+                terms |= self._coefficients(codes, subsets.set_of)
             if weights.change and config.phase != "aggregate":
                 terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
@@ -317,35 +330,27 @@ class LapStage(Stage):
             terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
         return terms
 
-    def _coefficients(self, codes: Tensor) -> Tensor:
-        return (self.network.depth_decoder.coefficients(codes.float()) ** 2).mean()
+    def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:
+        """Those of the photos' own codes are held small, what the decoded faces have alike at nothing."""
+        coefficients, weights = self.network.depth_decoder.coefficients, self.config.weights
+        terms = {"coefficients": coefficients(codes.depth.float()).pow(2).mean()} if weights.coefficients else {}
+        if self._alike is not None:
+            terms["mean_coefficients"] = self._alike(coefficients(self.network.depth_codes(codes, set_of)))
+        return terms
 
-    def _need_basis(self, batch: LapBatch) -> None:
-        """Give the linear decoders their first basis, and the landmarks' shapes what is known of faces, from the people
-        of the source, unless weights brought them."""
-        if self._has_basis:
-            return
-        self._has_basis = True
-        network, marked = self.network, self.network.landmarks
-        bases = self.config.network.decoder == "linear" and bool(bases_missing(network))
-        shapes = marked is not None and not marked.people.any()
-        if not bases and not shapes:
-            return
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            people = first_people(self.config.source.build(), self.config.basis_people, batch.images.device)
-            truths, marks = [own.truth for own in people], [own.marks for own in people]
-            if bases:
-                give_bases(network, truths)
-            if shapes:
-                config = self.config.network
-                if config.posterior:
-                    given = config.size, config.depth_components, config.landmark_components
-                    found = depth_shapes(*given, network.raw_depth, self.device)
-                    network.depth_decoder.set_basis(found.mean, found.basis)
-                    marked.set_reference(found.landmarks, torch.cat(marks))
-                else:
-                    reference = landmark_shapes(config.size, config.landmark_components, self.device)
-                    marked.set_reference(reference, torch.cat(marks))
+    def _need_basis(self) -> None:
+        """What the networks know of faces before they learn, from the people of the source."""
+        if not self._has_basis:
+            self._has_basis = True
+            give_first_knowledge(self.network, self.config.source, self.config.basis_people, self.device)
+
+    def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
+        """The landmarks' views of the photos."""
+        if self._marked_views is None:
+            config = self.config
+            given = config.network.size, config.source, config.basis_people
+            self._marked_views = MarkedViews(*given, self.device)
+        return self._marked_views(batch.marks, subsets.set_of)
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""

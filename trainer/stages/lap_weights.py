@@ -21,10 +21,14 @@ class LapWeights:
     """Second differences of depth."""
     mean_view: float = 0.0
     """Keeps the canonical frame in the middle of all views."""
+    held_view: float = 0.0
+    """Where views put points of the face, against the landmarks' views while these are held (``views``); no truth."""
     posterior: float = 0.0
     """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
     coefficients: float = 0.0
     """Squared coefficients of the linear depth basis, in deviations."""
+    mean_coefficients: float = 0.0
+    """Their mean over the last batches, which is to be nothing: see ``AlikeCoefficients``."""
     depth: float = 0.0
     """Canonical depth against truth."""
     normal: float = 0.0

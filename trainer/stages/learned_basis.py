@@ -107,7 +107,7 @@ class LearnedBasisStageConfig(StageConfig):
     start_shapes: int = 1000
     """People whose neutral shapes give the first identity basis, with ``people``."""
     refit_identity: bool = False
-    """A model that is trained already gets the identity basis of ``start = "people"``, its encoder along with it."""
+    """A model that is trained already gets the identity basis of ``start``, its encoder along with it."""
     start_people: int = 512
     """People whose reflectance gives the mean, and unless bases begin at zero the first basis; 0: one skin tone."""
     lip_threshold: float = 6.0
@@ -125,6 +125,8 @@ class LearnedBasisStageConfig(StageConfig):
         super().__post_init__()
         if self.start_people < 0 or self.start_shapes < 1 or self.lip_threshold <= 0:
             raise ValueError("start_people must be at least 0, start_shapes at least 1 and lip_threshold above 0")
+        if self.refit_identity and self.start == "zero":
+            raise ValueError("refit_identity needs a start, prior or people")
 
     def build(self, device: torch.device) -> LearnedBasisStage:
         """See ``StageConfig``."""
@@ -282,7 +284,7 @@ class LearnedBasisStage(Stage):
             if not bases.identity_raw.any():
                 raise ValueError("refit_identity needs the weights of a trained model: --init-from")
             with _exact(self.device):
-                refit_identity(self.network, config.start_shapes)
+                refit_identity(self.network, config.start_shapes if config.start == "people" else 0)
             self.network.begun.fill_(2)
         if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # an exported model has bases and no mark
             return
@@ -343,7 +345,17 @@ class LearnedBasisStage(Stage):
         network = self.config.network
         if self.config.exported_light != "as_trained":
             network = replace(network, light=self.config.exported_light)
-        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        summary = f"{self.SUMMARY} {self._identity_origin()}".strip()
+        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, summary, self.LIMITS)
+
+    def _identity_origin(self) -> str:
+        """What the identity basis is where it was given anew and learned nothing since; else nothing."""
+        config = self.config
+        learns = any(group.name == "geometry" and group.rate(1.0) > 0 for group in self.parameter_groups())
+        if learns or self.network.begun.item() < 2:
+            return ""
+        people = f"the principal components of {config.start_shapes:,} synthetic people's shapes"
+        return f"The identity basis was not learned: it is {people if config.start == 'people' else 'the prior'}."
 
 
 def _constant(rate: float) -> Callable[[float], float]:

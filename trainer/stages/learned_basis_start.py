@@ -85,7 +85,7 @@ def begin_from_prior(bases: FaceBases) -> None:
     """Give identity and expression the principal directions of the template's modes and of its 52 expressions."""
     template = load_template()
     head = template.head.vertex_stop
-    _begin(bases, bases.identity_raw, template.identity_modes[:, :head])
+    _begin_modes(bases)
     _begin(bases, bases.expression, np.tensordot(usual_expressions().T, template.expressions[:, :head], 1))
 
 
@@ -102,12 +102,16 @@ def begin_from_people(bases: FaceBases, count: int) -> None:
 
 @torch.no_grad()
 def refit_identity(network: LearnedBasisNet, count: int) -> None:
-    """Give a trained model the identity basis of ``begin_from_people`` without training it anew: the encoder's last
-    layer is turned so that its faces stay as near as the new basis can come to them, vertex by vertex."""
+    """Give a trained model the identity basis of ``begin_from_people``, or with a ``count`` of 0 that of
+    ``begin_from_prior``, without training it anew: the encoder's last layer is turned so that its faces stay as near as
+    the new basis can come to them, vertex by vertex."""
     bases, head = network.bases, network.encoder.identity
     graph = deformation_graph(bases.config.nodes)
     before = bases.identity().cpu().double().flatten(1).numpy()
-    _begin_identity(bases, count)
+    if count:
+        _begin_identity(bases, count)
+    else:
+        _begin_modes(bases)
     after = bases.identity().cpu().double().flatten(1).numpy()
     metric = np.kron(_vertex_metric(graph), np.eye(3))
     system = after @ metric @ after.T
@@ -115,6 +119,11 @@ def refit_identity(network: LearnedBasisNet, count: int) -> None:
     carried = torch.from_numpy(np.linalg.solve(system, after @ metric @ before.T)).to(head.weight)  # (new, old)
     head.weight.copy_(carried @ head.weight)
     head.bias.copy_(carried @ head.bias)
+
+
+def _begin_modes(bases: FaceBases) -> None:
+    template = load_template()
+    _begin(bases, bases.identity_raw, template.identity_modes[:, : template.head.vertex_stop])
 
 
 def _begin_identity(bases: FaceBases, count: int) -> None:

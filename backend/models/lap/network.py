@@ -195,6 +195,10 @@ class LapNet(nn.Module):
         faces = self.landmarks.faces(codes.marks, set_of)
         return fused + self.landmarks.codes(faces), faces.view
 
+    def depth_codes(self, codes: Codes, set_of: Tensor) -> Tensor:
+        """(G, C) what the faces of sets are decoded from."""
+        return self._together(codes, set_of)[0]
+
     def views_with(self, codes: Codes, shape: Tensor) -> View:
         """The landmarks' views of photos whose faces have depth coefficients (N, K)."""
         with torch.no_grad(), torch.autocast(shape.device.type, enabled=False):

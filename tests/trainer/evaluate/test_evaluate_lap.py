@@ -75,6 +75,10 @@ def test_ablations_are_compared_with_the_whole_on_the_same_people(tmp_path: Path
     figures = lap.run(arguments(*words), Console(file=io.StringIO()))
     for name, measure in (("n1", "personal.n1"), ("canonical.n4", "canonical.n4")):
         assert figures[f"ablation.whole.side.{measure}"] == pytest.approx(figures[f"side.{name}"])
+    key = "ablation.whole.side.canonical.n4.of_mean_face"
+    assert figures[key] == pytest.approx(figures["side.canonical.n4"] / figures["side.canonical.mean_face"], rel=1e-4)
+    assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
+    assert not any("personal" in name and "mean_face" in name for name in figures if name.startswith("ablation."))
     assert figures["ablation.average.side.canonical.n1.of_whole"] == pytest.approx(1.0), "the same weights"
     assert figures["ablation.whole.side.canonical.n1.seeds"] == pytest.approx(0.0)
     assert "ablation.average.side.canonical.n1.seeds" not in figures, "one seed has no deviation"
