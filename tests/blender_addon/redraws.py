@@ -69,7 +69,7 @@ def head_of_many_photos(result: HeadResult) -> bpy.types.Collection:
 
 
 def redraw_milliseconds(runs: int = RUNS) -> dict[str, float]:
-    """Processor milliseconds of a redraw by panel, and of the ``tab`` with all of them open: medians."""
+    """Processor milliseconds of the drawing thread by panel, and of the ``tab`` with all of them open: medians."""
     from blender_addon.ui import armature_panel, keys_panel, many_panel, panel, transfer_panel
 
     modules = (panel, keys_panel, armature_panel, transfer_panel, many_panel)
@@ -81,12 +81,12 @@ def redraw_milliseconds(runs: int = RUNS) -> dict[str, float]:
         taken = {}
         for cls in panels:
             context = Context(space)
-            begun = time.process_time()
+            begun = time.thread_time()
             if not hasattr(cls, "poll") or cls.poll(context):
                 for draw in (getattr(cls, "draw_header", None), cls.draw):
                     if draw is not None:
                         draw(SimpleNamespace(layout=Layout()), context)
-            taken[cls.bl_idname.removeprefix("LIKENESS_PT_")] = 1000 * (time.process_time() - begun)
+            taken[cls.bl_idname.removeprefix("LIKENESS_PT_")] = 1000 * (time.thread_time() - begun)
         every.append(taken | {"tab": sum(taken.values())})
     return {name: statistics.median(run[name] for run in every) for name in every[0]}
 

@@ -59,12 +59,19 @@ def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos
     assert list((server.folder / "jobs").iterdir()) == []
 
 
+def thread_states(process: int) -> list[str]:
+    """The letter of each thread's state, ``T`` where it is stopped."""
+    stats = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
+
+
 def killed_while_its_worker_is_stopped(server: ServerProcess) -> int:
     """Kill a server in the middle of a job; its worker's id, which has not heard of it yet."""
     client = server.client()
     client.wait_until_running(client.submit("lost", "stuck 60")["job"])
     (worker,) = children(server.process.pid)
     os.kill(worker, signal.SIGSTOP)
+    assert wait_until(lambda: set(thread_states(worker)) == {"T"})  # on a busy machine threads stop one by one
     server.process.kill()
     server.process.wait()
     return worker
