@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 
 import pytest
 import torch
+from few_lap_sets import FewSetsConfig, few_sets
 from lap_parts import SMALL_NET, ToySetsConfig
 from torch import Tensor
 
 from backend.rendering.camera_models import View
-from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
+from trainer.data.lap import landmark_shapes
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.stages import lap
 from trainer.stages.lap import LapStage, LapStageConfig, LapWeights
@@ -23,26 +22,8 @@ PICTURES = LapWeights(perceptual=0.0, flip_perceptual=0.0)
 VIEW_NETWORKS = ("view.", "view_head.")
 
 
-@cache
-def few_sets() -> LapBatch:
-    people = LapPeopleConfig(size=32, photos=3, seed=3, film=False, marks=True, quick_marks=True)
-    return people.build().batch(range(2), CPU)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FewSetsConfig(SourceConfig):
-    """The same two people whatever is asked for."""
-
-    def build(self) -> FewSets:
-        return FewSets()
-
-
-class FewSets:
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        return few_sets()
-
-
-SOURCE = FewSetsConfig()
+PHOTOS = 3
+SOURCE = FewSetsConfig(photos=PHOTOS)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +52,7 @@ def stage_of(**changes: object) -> LapStage:
 
 def gradients(stage: LapStage, fraction: float) -> dict[str, Tensor | None]:
     stage.modules.zero_grad(set_to_none=True)
-    terms = stage.step(few_sets(), fraction)
+    terms = stage.step(few_sets(PHOTOS), fraction)
     sum(getattr(stage.config.weights, name) * value for name, value in terms.items()).backward()
     return {name: parameter.grad for name, parameter in stage.network.named_parameters()}
 
@@ -93,13 +74,13 @@ def drawn_views(stage: LapStage, fraction: float, monkeypatch: pytest.MonkeyPatc
         return draw(face, scene, *rest)
 
     monkeypatch.setattr(lap, "render_face", watched)
-    stage.step(few_sets(), fraction)
+    stage.step(few_sets(PHOTOS), fraction)
     (view,) = seen
     return View(view.rotation[:6], view.translation[:6])  # the mirrored faces come after
 
 
 def test_held_views_are_the_landmarks_solution_and_near_the_true_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, batch = stage_of(), few_sets()
+    stage, batch = stage_of(), few_sets(PHOTOS)
     solved = MarkedViews(32, SOURCE, 2, CPU)(batch.marks, batch.set_of)
     view = drawn_views(stage, 0.49, monkeypatch)
     torch.testing.assert_close(view.rotation, solved.rotation)
@@ -111,7 +92,7 @@ def test_held_views_are_the_landmarks_solution_and_near_the_true_ones(monkeypatc
 
 
 def test_a_photo_by_itself_is_solved_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = few_sets()
+    batch = few_sets(PHOTOS)
     alone = MarkedViews(32, SOURCE, 2, CPU)(batch.marks, torch.arange(6))
     view = drawn_views(stage_of(multi_image=False), 0.0, monkeypatch)
     torch.testing.assert_close(view.rotation, alone.rotation)
@@ -131,12 +112,12 @@ def test_the_networks_views_learn_from_the_held_ones_and_the_face_does_not() -> 
     found = gradients(stage, 0.0)
     assert pulled(found, VIEW_NETWORKS)
     assert not pulled(found, ("depth_decoder.", "albedo_decoder.", "light.", "albedo_encoder."))
-    assert stage.step(few_sets(), 0.5).keys() == set()
+    assert stage.step(few_sets(PHOTOS), 0.5).keys() == set()
     optimizer = torch.optim.Adam(stage.network.parameters(), 5e-3)
     errors = []
     for _ in range(12):
         optimizer.zero_grad()
-        error = stage.step(few_sets(), 0.0)["held_view"]
+        error = stage.step(few_sets(PHOTOS), 0.0)["held_view"]
         error.backward()
         optimizer.step()
         errors.append(error.item())

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from basis_parts import SMALL_NET as SMALL_FACE_MODEL
 from basis_parts import ReplayConfig
+from few_lap_sets import FewSetsConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
 from backend.models.detail.network import DetailConfig
 from backend.models.landmarks.network import LandmarkNetConfig
-from trainer.contracts import SourceConfig, StageConfig
+from trainer.contracts import StageConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.graph import GraphPeopleConfig
 from trainer.data.graph.skins import CompletedSkinsConfig
 from trainer.data.landmark_people import LandmarkPeopleConfig
-from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
+from trainer.data.lap import landmark_shapes
 from trainer.data.people import PeopleConfig
 from trainer.data.people_and_portraits import PeopleAndPortraitsConfig
 from trainer.losses.perceptual import PerceptualConfig
@@ -36,25 +36,6 @@ CPU = torch.device("cpu")
 ALL = sorted(path for path in RECIPES.rglob("*.toml"))
 SHAPES_ALONE = {"graph_cpu_living": {"net.encoder", "net.albedo_decoder", "net.mean_albedo"}}
 """A recipe of a shape decoder has no photos: what it leaves as it was."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FewSetsConfig(SourceConfig):
-    """The same two people with two photos each, and what the landmark net sees in them, whatever is asked for."""
-
-    def build(self) -> FewSets:
-        return FewSets()
-
-
-class FewSets:
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        return few_sets()
-
-
-@cache
-def few_sets() -> LapBatch:
-    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True, quick_marks=True)
-    return source.build().batch(range(2), CPU)
 
 
 def small(stage: StageConfig, folder: Path) -> StageConfig:

@@ -81,15 +81,13 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
     with a photo in which no face is found are left out, and counted in ``skins.faceless``. Empty for fewer than two.
     """
     template = load_template()
-    many = {
-        name: (photos[0], *sorted((photos[0].parent / SKINS).glob("*.jpg"))) for name, photos in heads.items() if photos
-    }
+    skins = {name: sorted((photos[0].parent / SKINS).glob("*.jpg")) for name, photos in heads.items()}
     fits = {
-        name: [fitted_neutrals((photo,), variants) for photo in photos]
-        for name, photos in many.items()
-        if len(photos) > 1
+        name: [fitted_neutrals((photo,), variants) for photo in (heads[name][0], *others)]
+        for name, others in skins.items()
+        if others
     }
-    usable = [[one for one in fit if one is not None] for fit in fits.values() if None not in fit]
+    usable = [fit for fit in fits.values() if None not in fit]
     if len(usable) < 2:
         return {}
     figures = {"skins.heads": float(len(usable)), "skins.faceless": float(len(fits) - len(usable))}
