@@ -45,6 +45,12 @@ SMALL = GraphFaceConfig(
 )
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where drawn people are kept: each is drawn once for all tests."""
+    return tmp_path_factory.mktemp("people")
+
+
 def exported(stage: GraphFaceStage) -> tuple[ExportedModel, GraphFaceNet]:
     """What the stage exports, and the network that the product makes of it."""
     made = stage.export()
@@ -107,9 +113,9 @@ def test_shapes_alone_without_anything_that_reads_them_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_photos_have_all_terms_and_the_export_loads(tmp_path: Path) -> None:
+def test_photos_have_all_terms_and_the_export_loads(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     stage = GraphFaceStageConfig(steps=1, batch=2, network=SMALL, source=source, people=2, reference_people=2).build(
         CPU
     )
@@ -165,9 +171,9 @@ def test_labels_are_spread_evenly_over_the_people() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_shapes_of_people_without_labels_are_not_looked_at(tmp_path: Path) -> None:
+def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     config = GraphFaceStageConfig(
         steps=1, batch=2, network=replace(SMALL, landmarks=0), source=source, people=2, labelled=0.5, mirror=False
     )
@@ -185,9 +191,9 @@ def test_shapes_of_people_without_labels_are_not_looked_at(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_without_the_mask_the_picture_is_compared_where_hair_hides_the_face(tmp_path: Path) -> None:
+def test_without_the_mask_the_picture_is_compared_where_hair_hides_the_face(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     batch = source.build().batch(range(2), CPU)
     hidden = replace(batch, photos=replace(batch.photos, seen=torch.zeros_like(batch.photos.seen)))
     found = {}
@@ -202,8 +208,8 @@ def test_without_the_mask_the_picture_is_compared_where_hair_hides_the_face(tmp_
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_smaller_picture_shows_the_same_face_at_its_new_places(tmp_path: Path) -> None:
-    source = GraphPeopleConfig(size=32, people=1, photos=2, folder=str(tmp_path))
+def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -> None:
+    source = GraphPeopleConfig(size=32, people=1, photos=2, folder=str(people))
     batch = source.build().batch(range(1), CPU)
     factors = torch.tensor([0.5, 1.0])
     made = smaller_batch(batch, factors).photos
@@ -219,7 +225,7 @@ def test_a_smaller_picture_shows_the_same_face_at_its_new_places(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
+def test_the_papers_networks_export_whole_and_load(people: Path) -> None:
     torch.manual_seed(0)
     network = replace(
         SMALL,
@@ -230,7 +236,7 @@ def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
         widths=(8, 8, 6, 6, 4),
         albedo_widths=(6, 6, 4, 4, 4),
     )
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     stage = GraphFaceStageConfig(steps=1, batch=2, network=network, source=source, people=2).build(CPU)
     batch = source.build().batch(range(2), CPU)
     stage.step(batch, 0.0)
@@ -243,9 +249,9 @@ def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_of_a_portrait_only_what_the_photo_says_counts(tmp_path: Path) -> None:
+def test_of_a_portrait_only_what_the_photo_says_counts(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=3, photos=1, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=3, photos=1, folder=str(people))
     stage = GraphFaceStageConfig(
         steps=1, batch=3, network=SMALL, source=source, people=3, reference_people=2, mirror=False
     ).build(CPU)
@@ -275,9 +281,9 @@ def test_of_a_portrait_only_what_the_photo_says_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(tmp_path: Path) -> None:
+def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people: Path) -> None:
     """The trunk's frozen weights have no gradient; with two turns the gradient of each of a turn's weights is asked."""
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     config = GraphFaceStageConfig(
         steps=2,
         batch=2,
@@ -318,12 +324,12 @@ def test_living_people_exchange_expressions_each_in_their_own_way() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_stopped_run_with_photos_and_a_critic_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+def test_a_stopped_run_with_photos_and_a_critic_goes_on_to_the_same_bits(people: Path, tmp_path: Path) -> None:
     config = GraphFaceStageConfig(
         steps=4,
         batch=2,
         network=SMALL,
-        source=GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path / "people")),
+        source=GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people)),
         people=2,
         reference_people=2,
         ema=0.9,
