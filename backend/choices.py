@@ -9,6 +9,30 @@ TextureSize = Literal[1024, 2048, 4096]
 Device = Literal["auto", "cpu", "cuda"]
 Hair = Literal["none", "cards", "curves"]
 """Hair as geometry: none, a mesh of cards, or strands (in Blender ``Curves``; in files guides beside the mesh)."""
+HairStyle = Literal[
+    "auto",
+    "shaved",
+    "buzz",
+    "crew",
+    "side part",
+    "slicked back",
+    "quiff",
+    "forward crop",
+    "messy",
+    "mop",
+    "pixie",
+    "bob",
+    "long straight",
+    "long wavy",
+    "long behind the ears",
+    "tied back",
+    "afro short",
+    "afro",
+    "curls",
+    "long curls",
+    "locs",
+]
+"""A hairstyle of ``backend.hair.styles``, where the photos shall not decide (``auto``): photos do not show curls."""
 FaceModel = Literal["linear", "graph"]
 """What a fit's identity moves in: the linear modes, or the decoder of the graph face model."""
 
@@ -19,4 +43,5 @@ QUALITIES: tuple[str, ...] = get_args(Quality)
 TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)
 DEVICES: tuple[str, ...] = get_args(Device)
 HAIRS: tuple[str, ...] = get_args(Hair)
+HAIR_STYLES: tuple[str, ...] = get_args(HairStyle)
 FACE_MODELS: tuple[str, ...] = get_args(FaceModel)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import numpy as np
 
-from backend.choices import EVEN_AVERAGE, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
+from backend.choices import EVEN_AVERAGE, FACE_MODELS, HAIR_STYLES, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import NO_DETAIL, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
@@ -69,6 +69,7 @@ class ReconstructOptions:
     face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
+    hair_style : ``auto``, or the name of the hairstyle whose length, direction and volume the photos then tell.
     bust : whether neck and shoulders are handed on with the head.
     symmetry, average : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
         the average face (``wished_options``).
@@ -84,6 +85,7 @@ class ReconstructOptions:
     personalise: bool = False
     face_model: str = "linear"
     hair: str = "curves"
+    hair_style: str = "auto"
     bust: bool = False
     symmetry: float = NO_SYMMETRY
     average: float = EVEN_AVERAGE
@@ -96,6 +98,9 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
         if self.hair not in HAIRS:
             raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
+        if self.hair_style not in HAIR_STYLES:
+            known = ", ".join(HAIR_STYLES)
+            raise LikenessError("usage", f"Unknown hairstyle {self.hair_style!r}.", f"Use one of {known}.")
         if self.face_model not in FACE_MODELS:
             known = ", ".join(FACE_MODELS)
             raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
@@ -126,6 +131,7 @@ class ReconstructOptions:
             "personalise",
             "face_model",
             "hair",
+            "hair_style",
             "bust",
             "symmetry",
             "average",
@@ -236,7 +242,7 @@ def reconstruct(
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
         line, used = told_of_line(template, fitted, used)
-        hair = fit_hair(template, fitted, used, progress, line)
+        hair = fit_hair(template, fitted, used, progress, line, options.hair_style)
         style = None if hair.strands is None else hair.strands.parameters
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):

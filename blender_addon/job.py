@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .client.submissions import PhotoCorrections, PhotoFile
-from .protocol.names import EVEN_AVERAGE, NO_SYMMETRY
+from .protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
 from .scene.place import Place
 
 
@@ -18,7 +18,8 @@ class Job:
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     name : the person's, for a new head; may be empty.
-    hair : ``curves``, ``cards`` or ``none``. bust : whether neck and shoulders come along.
+    hair : ``curves``, ``cards`` or ``none``. hair_style : ``auto``, or the name of a hairstyle.
+    bust : whether neck and shoulders come along.
     face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
     frame : whether views turn to a new head. material_preview : whether those in Solid go to Material Preview then.
@@ -34,6 +35,7 @@ class Job:
     quality: str
     texture_size: int
     hair: str = "curves"
+    hair_style: str = AUTO_HAIR_STYLE
     bust: bool = False
     face_model: str = "linear"
     into: str | None = None

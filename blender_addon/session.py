@@ -19,7 +19,7 @@ from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
 from .identity import client_name
 from .job import Job
-from .protocol.names import EVEN_AVERAGE, NO_SYMMETRY
+from .protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
@@ -119,7 +119,8 @@ class Session:
         }
         if job.geometry_only:
             options["geometry_only"] = True
-        for name, usual in (("symmetry", NO_SYMMETRY), ("average", EVEN_AVERAGE)):
+        unsaid = {"symmetry": NO_SYMMETRY, "average": EVEN_AVERAGE, "hair_style": AUTO_HAIR_STYLE}
+        for name, usual in unsaid.items():
             if getattr(job, name) != usual:
                 options[name] = getattr(job, name)
         self.job, self.preview, self._result, self._import_view = job, None, None, None

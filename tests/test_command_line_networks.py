@@ -54,6 +54,16 @@ def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str],
     assert asked[0].also() == ({"graph_face", "graph_albedo"} if wanted == "graph" else set())
 
 
+@pytest.mark.parametrize(("flags", "wanted"), [([], "auto"), (["--hair-style", "long curls"], "long curls")])
+def test_the_hairstyle_is_chosen(asked: list, tmp_path: Path, flags: list[str], wanted: str) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
+    assert asked[0].hair_style == wanted and asked[0].to_report()["hair_style"] == wanted
+    with pytest.raises(LikenessError, match="Unknown hairstyle"):
+        pipeline.ReconstructOptions(hair_style="mohawk")
+
+
 @pytest.mark.parametrize(
     ("flags", "wanted"), [([], (0.0, 0.5)), (["--symmetry", "0.75", "--average", "1"], (0.75, 1.0))]
 )

@@ -47,6 +47,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
         quality=arguments.quality,
         texture=arguments.texture,
         hair=arguments.hair,
+        hair_style=arguments.hair_style,
         bust=arguments.bust,
         face_model=arguments.face_model,
         symmetry=arguments.symmetry,

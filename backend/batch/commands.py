@@ -28,7 +28,7 @@ def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from what they are when nothing is said."""
     words: list[str] = []
     usual = PersonOptions()
-    for name in ("quality", "texture", "hair", "face_model", "symmetry", "average"):
+    for name in ("quality", "texture", "hair", "hair_style", "face_model", "symmetry", "average"):
         if getattr(defaults, name) != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
     words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]

@@ -151,6 +151,7 @@ def reconstruct_options(
         without=left_out(options),
         personalise=options.personalise,
         hair=options.hair,
+        hair_style=options.hair_style,
         bust=options.bust,
         corrections=corrections,
         face_model=options.face_model,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, FaceModel, Hair, Quality, TextureSize
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, FaceModel, Hair, HairStyle, Quality, TextureSize
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
@@ -17,6 +17,7 @@ class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quality: Quality = "standard"
     texture: TextureSize = 2048
     hair: Hair = "cards"
+    hair_style: HairStyle = "auto"
     bust: bool = False
     face_model: FaceModel = "linear"
     symmetry: Share = NO_SYMMETRY

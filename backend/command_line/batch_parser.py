@@ -24,6 +24,7 @@ def add_batch(
     qualities: Sequence[str],
     texture_sizes: Sequence[int],
     hairs: Sequence[str],
+    hair_styles: Sequence[str],
     face_models: Sequence[str],
     exit_codes: str,
 ) -> None:
@@ -71,6 +72,7 @@ def add_batch(
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
+    options.add_argument("--hair-style", choices=hair_styles, default="auto", metavar="STYLE", help="see reconstruct")
     options.add_argument("--bust", action="store_true", help="see reconstruct")
     options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
     options.add_argument("--symmetry", type=share, default=NO_SYMMETRY, metavar="0..1", help="see reconstruct")

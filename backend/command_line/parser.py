@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import DEVICES, EVEN_AVERAGE, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
+from backend.choices import (
+    DEVICES,
+    EVEN_AVERAGE,
+    FACE_MODELS,
+    HAIR_STYLES,
+    HAIRS,
+    NO_SYMMETRY,
+    QUALITIES,
+    TEXTURE_SIZES,
+)
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback, share
@@ -66,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
-    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, FACE_MODELS, _exit_code_lines())
+    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, HAIR_STYLES, FACE_MODELS, _exit_code_lines())
     add_canonical(commands, DEVICES)
     add_transfer(commands)
     commands.add_parser(
@@ -105,6 +114,13 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         choices=HAIRS,
         default="cards",
         help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
+    )
+    reconstruct.add_argument(
+        "--hair-style",
+        choices=HAIR_STYLES,
+        default="auto",
+        metavar="STYLE",
+        help=f"the hairstyle, where the photos are not to decide (auto, default): {', '.join(HAIR_STYLES[1:])}",
     )
     reconstruct.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
     reconstruct.add_argument(

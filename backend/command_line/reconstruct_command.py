@@ -47,6 +47,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             without=left_out(arguments),
             personalise=arguments.personalise,
             hair=arguments.hair,
+            hair_style=arguments.hair_style,
             bust=arguments.bust,
             corrections=corrections,
             face_model=arguments.face_model,

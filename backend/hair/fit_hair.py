@@ -50,22 +50,28 @@ def fit_hair(
     faces: Sequence[PhotoFace],
     progress: ProgressReporter = silent,
     known: Mapping[str, float] = NOTHING_KNOWN,
+    told_style: str = "auto",
 ) -> FoundHair:
-    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names. ``known`` : numbers of
-    the style that a person has told.
+    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names.
 
+    known : numbers of the style that the user has set. told_style : one of ``choices.HAIR_STYLES``; with another than
+    ``auto`` the photos decide length, direction and volume of that style, and no other style is tried.
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
+    told = None if told_style == "auto" else told_style
+    if told == "shaved":
+        return FoundHair(None, "The hairstyle was given as shaved.")
     views = hair_views(template, fitted, faces)
     if sum(float((view.hair * view.known).sum()) for view in views) < _LEAST_SEEN:
         hidden = all(float(view.known.mean()) < 0.98 for view in views)
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
-    style = fit_style(template, fitted.neutral, views, known)
+    style = fit_style(template, fitted.neutral, views, known, style=told)
     progress(STAGE, 0.6)
     guides = fit_guides(template, fitted.neutral, style, views)
     widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
-    if len(guides) < _LEAST_GUIDES or not explains(template, fitted.neutral, guides, widths, views):
+    believed = told is not None or explains(template, fitted.neutral, guides, widths, views)
+    if len(guides) < _LEAST_GUIDES or not believed:
         return FoundHair(None, "The photos show too little hair to tell a style.")
     progress(STAGE, 0.8)
     attached = attach(curled(guides, style.style), template, fitted.neutral)

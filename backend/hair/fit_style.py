@@ -65,19 +65,22 @@ def fit_style(
     views: Sequence[HairView],
     known: Mapping[str, float] = NOTHING_KNOWN,
     seed: int = 0,
+    style: str | None = None,
 ) -> FittedStyle:
     """Search the style model for the hair whose silhouettes are those of the views.
 
     neutral : (V, 3) vertices, head frame, metres. An evolution strategy: the first generation are ``DRAWS`` members of
     each style; each later one is drawn around the best so far, as far as these lie from each other. ``known`` : numbers
-    of ``style_model.NUMBERS``, in their own units, that are not searched.
+    of ``style_model.NUMBERS``, in their own units, that are not searched. ``style`` : the name of the only hairstyle
+    that is searched; None: all of them.
     """
     which, fixed = known_places(known)
     views = sorted(views, key=lambda view: -view.trust)[:MOST_VIEWS]
-    family, noise = style_family(), lock_noise(SEARCH_LOCKS)
+    family, noise = style_family(style), lock_noise(SEARCH_LOCKS)
     generator = np.random.default_rng(seed)
+    draws = max(DRAWS, -(-2 * PARENTS // len(family.styles)))
     drawn = family.low[:, None] + (family.high - family.low)[:, None] * generator.random(
-        (len(family.styles), DRAWS, family.low.shape[1])
+        (len(family.styles), draws, family.low.shape[1])
     )
     points = drawn.reshape(-1, drawn.shape[-1])
     points[:, which] = fixed

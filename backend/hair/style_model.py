@@ -130,8 +130,11 @@ class StyleFamily:
     def nearest(self, point: np.ndarray) -> Style:
         """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest.
 
-        Where the hair is cut off level counts for styles alone that are cut so. Curls (``_CURLY``) are never told.
+        Of a family of one style it is that one. Where the hair is cut off level counts for styles alone that are cut
+        so. Curls (``_CURLY``) are never told.
         """
+        if len(self.styles) == 1:
+            return self.styles[0]
         beyond = self._beyond(point[None])[0]
         beyond[[style.cut == Style.cut for style in self.styles], _INDEX["cut"]] = 0.0
         beyond[:, _INDEX["bulk"]] = np.maximum(beyond[:, _INDEX["bulk"]] - _DENSE, 0.0)
@@ -148,9 +151,14 @@ class StyleFamily:
         return RARE * np.log(common.max() / common)
 
 
-def style_family() -> StyleFamily:
-    """The family of ``styles.STYLES``, in its order, without the shaved head."""
-    styles = [style for style in STYLES if max(style.top) > 0]
+def style_family(name: str | None = None) -> StyleFamily:
+    """The family of ``styles.STYLES``, in its order, without the shaved head; with a ``name`` that style alone.
+
+    Raises ``ValueError`` for a name that no style with hair has.
+    """
+    styles = [style for style in STYLES if max(style.top) > 0 and name in (None, style.name)]
+    if not styles:
+        raise ValueError(f"no hairstyle is called {name!r}")
     boxes = [_box(style) for style in styles]
     low, high = (np.stack([box[end] for box in boxes]) for end in (0, 1))
     return StyleFamily(tuple(styles), low, high)

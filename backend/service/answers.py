@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend import __version__
-from backend.choices import DEVICES, FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, FACE_MODELS, HAIR_STYLES, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits, Timing
 from backend.service.messages import PROTOCOL, PROTOCOLS, ProtocolError
@@ -46,6 +46,7 @@ def welcome(
             "geometry_only",
             "symmetry",
             "average",
+            "hair_style",
         ]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,
@@ -53,6 +54,7 @@ def welcome(
         "texture_sizes": TEXTURE_SIZES,
         "devices": DEVICES,
         "hairs": HAIRS,
+        "hair_styles": HAIR_STYLES,
         "face_models": FACE_MODELS,
         "stages": [asdict(stage) for stage in STAGES],
         "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, Device, FaceModel, Hair, Quality, TextureSize
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, Device, FaceModel, Hair, HairStyle, Quality, TextureSize
 from backend.errors import LikenessError
 from backend.photos.screening.corrections import PhotoCorrections, check_corrections
 from backend.service.limits import Limits
@@ -55,6 +55,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lap: bool = True
     learned_basis: bool = True
     hair: Hair = "curves"
+    hair_style: HairStyle = "auto"
     bust: bool = False
     face_model: FaceModel = "linear"
     detail: bool = True

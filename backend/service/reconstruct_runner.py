@@ -92,6 +92,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         device=_device(wanted),
         without=left_out(task.options),
         hair=task.options.hair,
+        hair_style=task.options.hair_style,
         bust=task.options.bust,
         face_model=task.options.face_model,
         symmetry=task.options.symmetry,

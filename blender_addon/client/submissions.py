@@ -110,8 +110,8 @@ NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
 """Options that older servers refuse: one that takes them names them among its capabilities."""
 
 
-WISHES = {"symmetry": "Symmetry", "average": "Average"}
-"""Sliders that older servers do not know, by the names of their options: what they say must not get lost."""
+WISHES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
+"""Choices that older servers do not know, by the names of their options: what they say must not get lost."""
 
 
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
@@ -131,7 +131,7 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     for name in (WISHES.keys() & options.keys()) - welcome.capabilities:
         raise AddonError(
             f"This backend ({welcome.likeness}) does not know {WISHES[name]}.",
-            "Put the slider back, or bring the extension and the backend to the same version.",
+            "Set it back, or bring the extension and the backend to the same version.",
             "version",
         )
     if job.corrections:

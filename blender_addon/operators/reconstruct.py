@@ -130,6 +130,7 @@ class _Reconstructing(_Watching):
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             hair=settings.hair,
+            hair_style=wished.hair_style,
             bust=settings.bust,
             face_model=settings.face_model,
             into=into,

@@ -13,6 +13,8 @@ ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)
 
 NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
 """What the sliders *Symmetry* and *Average* say where nobody has moved them; the backend's own values, too."""
+AUTO_HAIR_STYLE = "auto"
+"""The photos decide the hairstyle."""
 
 _BOTH_SIDES = (
     "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "

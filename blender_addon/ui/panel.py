@@ -106,7 +106,7 @@ class OptionsPanel(bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        for name in ("texture_size", "hair", "bust", "face_model", "symmetry", "average", "place"):
+        for name in ("texture_size", "hair", "hair_style", "bust", "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
 
@@ -138,6 +138,7 @@ class HeadPanel(bpy.types.Panel):
         row.prop(wished, "average", text="Average")
         if wished.changed:  # beside one slider alone: with it, two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
+        layout.prop(wished, "hair_style")
         if mesh is not None:
             _draw_kept(layout, mesh)
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")

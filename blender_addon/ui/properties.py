@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
+from ..protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
 
 QUALITIES = (
     ("fast", "Fast", "Landmarks only: a rough head within seconds"),
@@ -24,6 +24,33 @@ HAIRS = (
     ("curves", "Strands", "Hair curves on the head: to groom, and to render as hairs"),
     ("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
     ("none", "None", "No hair"),
+)
+HAIR_STYLES = (
+    (
+        "auto",
+        "By the Photos",
+        "The style whose outline fits the photos best; curls must be chosen",
+    ),
+    ("shaved", "Bald or Shaved", "No hair, and a bare scalp"),
+    ("buzz", "Buzz Cut", ""),
+    ("crew", "Crew Cut", ""),
+    ("side part", "Side Part", ""),
+    ("slicked back", "Slicked Back", ""),
+    ("quiff", "Quiff", ""),
+    ("forward crop", "Forward Crop", ""),
+    ("messy", "Messy", ""),
+    ("mop", "Mop", ""),
+    ("pixie", "Pixie", ""),
+    ("bob", "Bob", ""),
+    ("long straight", "Long and Straight", ""),
+    ("long wavy", "Long and Wavy", ""),
+    ("long behind the ears", "Long, Behind the Ears", ""),
+    ("tied back", "Tied Back", ""),
+    ("afro short", "Short Afro", ""),
+    ("afro", "Afro", ""),
+    ("curls", "Curls", ""),
+    ("long curls", "Long Curls", ""),
+    ("locs", "Locs", ""),
 )
 FACE_MODELS = (
     ("linear", "Linear", "Faces are sums of modes: what fits best today"),
@@ -85,11 +112,22 @@ def _average() -> object:
     )
 
 
+def _hair_style() -> object:
+    return EnumProperty(
+        name="Hairstyle",
+        description="Style of the hair; the photos then decide its length, direction and volume. Solve Again gives "
+        "a head another style",
+        items=HAIR_STYLES,
+        default=AUTO_HAIR_STYLE,
+    )
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """What a head's collection keeps for the next time that it is solved, and how it was solved last."""
 
     symmetry: _symmetry()
     average: _average()
+    hair_style: _hair_style()
     solved_symmetry: FloatProperty(default=NO_SYMMETRY, options={"HIDDEN"})
     solved_average: FloatProperty(default=EVEN_AVERAGE, options={"HIDDEN"})
 
@@ -108,6 +146,8 @@ class LikenessHead(bpy.types.PropertyGroup):
         self.solved_symmetry, self.solved_average = symmetry, average
         if new:
             self.symmetry, self.average = symmetry, average
+            style = settings.get("hair_style")
+            self.hair_style = style if style in {name for name, *_ in HAIR_STYLES} else AUTO_HAIR_STYLE
 
 
 class LikenessSettings(bpy.types.PropertyGroup):
@@ -126,6 +166,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     )
     bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge")
     hair: EnumProperty(name="Hair", description="What becomes of the photos' hair", items=HAIRS, default="curves")
+    hair_style: _hair_style()
     face_model: EnumProperty(
         name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"
     )

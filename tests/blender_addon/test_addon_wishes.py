@@ -1,4 +1,4 @@
-"""Symmetry and likeness to the average face: sliders of the list and of a head, sent, kept in the file, obeyed."""
+"""Symmetry, nearness to the average face, hairstyle: of the list and of a head, sent, kept in the file, obeyed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
+from blender_addon.ui.properties import HAIR_STYLES  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -30,7 +31,8 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
 
     def begin(submission: Submission, where: object) -> None:
         asked.append(submission)
-        settings = {name: submission.options.get(name, usual) for name, usual in (("symmetry", 0.0), ("average", 0.5))}
+        usual = {"symmetry": 0.0, "average": 0.5, "hair_style": "auto"}
+        settings = {name: submission.options.get(name, value) for name, value in usual.items()}
         only = submission.options.get("geometry_only", False)
         bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
         backend.result = replace(result, report={**result.report, "settings": settings}, **bare)
@@ -47,7 +49,7 @@ def head() -> bpy.types.Collection:
 
 def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
     bpy.ops.likeness.reconstruct()
-    assert not {"symmetry", "average"} & sent[0].options.keys() and not head().likeness.changed
+    assert not {"symmetry", "average", "hair_style"} & sent[0].options.keys() and not head().likeness.changed
     with pytest.raises(RuntimeError, match="no slider"):
         bpy.ops.likeness.fit_corrections()
 
@@ -62,6 +64,22 @@ def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submi
     assert (head().likeness.symmetry, head().likeness.average, head().likeness.changed) == (0.75, 1.0, False)
     bpy.ops.likeness.solve_again()
     assert (sent[1].options["symmetry"], sent[1].options["average"]) == (0.75, 1.0)
+
+
+def test_a_chosen_hairstyle_is_the_heads_own_and_solve_again_obeys_it(sent: list[Submission]) -> None:
+    bpy.context.scene.likeness.hair_style = "curls"
+    bpy.ops.likeness.reconstruct()
+    assert sent[0].options["hair_style"] == "curls"
+    bpy.context.scene.likeness.hair_style = "auto"
+    assert head().likeness.hair_style == "curls"
+    head().likeness.hair_style = "long curls"
+    bpy.ops.likeness.solve_again()
+    assert sent[1].options["hair_style"] == "long curls" and head().likeness.hair_style == "long curls"
+
+
+def test_the_hairstyles_are_the_backends() -> None:
+    choices = pytest.importorskip("backend.choices", reason="Blender's own Python has no backend")
+    assert tuple(name for name, *_ in HAIR_STYLES) == choices.HAIR_STYLES
 
 
 def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -> None:

@@ -14,6 +14,7 @@ import torch
 sys.path.append(str(Path(__file__).parent))
 from made_hair import made_view, style_point
 
+from backend.choices import HAIR_STYLES
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
@@ -25,7 +26,7 @@ from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_views import closed_head, silhouettes
 from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
-from backend.hair.styles import STYLES
+from backend.hair.styles import STYLES, Style
 
 YAWS = (-35.0, 0.0, 30.0)
 LEFT_OUT = 15.0
@@ -43,6 +44,15 @@ def overlap(guides: np.ndarray, view) -> float:
     edges = lock_edges(guides, lock_widths(guides[:, 0], TAPERING), normals).astype(np.float32)
     fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
     return float(outline_overlap(fine, [view])[0, 0])
+
+
+def style_of(name: str) -> Style:
+    return style_family(name).styles[0]
+
+
+def length(guides: np.ndarray) -> np.ndarray:
+    """(G,) metres along guides (G, P, 3)."""
+    return np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)
 
 
 def reach(points: np.ndarray) -> float:
@@ -83,6 +93,25 @@ def test_a_style_is_found_again_from_three_photos(template, name: str) -> None:
     assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.74
     own = grown(template, template.vertices, truth[None], lock_noise(600))[0]
     assert reach(guides.reshape(-1, 3)) == pytest.approx(reach(own[np.isfinite(own[:, 0])]), rel=0.15)
+
+
+def test_a_told_style_is_kept_and_has_the_photos_length(template) -> None:
+    """Photos do not show curls: hair as long as a bob, told to be curls, is curls of that length."""
+    truth = style_point("bob")
+    views = [made_view(template, yaw, truth) for yaw in YAWS]
+    found = fit_style(template, template.vertices, views, style="long curls")
+    assert found.style.name == "long curls"
+    guides = fit_guides(template, template.vertices, found, views)
+    assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.6
+    longer = length(curled(guides, found.style)) / length(guides)
+    assert np.median(longer) > 1.2 > 1.02 > np.median(length(curled(guides, style_of("bob"))) / length(guides))
+    with pytest.raises(ValueError, match="mohawk"):
+        style_family("mohawk")
+
+
+def test_every_choice_is_a_style() -> None:
+    grown_styles = [style.name for style in style_family().styles]
+    assert list(HAIR_STYLES) == ["auto", "shaved", *grown_styles]
 
 
 def test_hair_ends_where_most_photos_show_none(template) -> None:

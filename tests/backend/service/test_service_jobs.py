@@ -36,6 +36,7 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "geometry_only",
         "symmetry",
         "average",
+        "hair_style",
         "path",
         "shutdown",
     }
