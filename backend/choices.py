@@ -12,6 +12,7 @@ Hair = Literal["none", "cards", "curves"]
 HairStyle = Literal[
     "auto",
     "shaved",
+    "balding",
     "buzz",
     "crew",
     "side part",
@@ -32,7 +33,8 @@ HairStyle = Literal[
     "long curls",
     "locs",
 ]
-"""A hairstyle of ``backend.hair.styles``, where the photos shall not decide (``auto``): photos do not show curls."""
+"""The hairstyle: ``auto`` leaves it to the photos, which do not show curls; ``shaved`` is no hair; ``balding`` is any
+style with a bare top and a ring of hair; all others are those of ``backend.hair.styles``."""
 FaceModel = Literal["linear", "graph"]
 """What a fit's identity moves in: the linear modes, or the decoder of the graph face model."""
 

@@ -27,6 +27,9 @@ HAIR_RADIUS = 4e-5
 _LEAST_SEEN = 12.0
 """Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
 _LEAST_GUIDES = 20
+BALDING = "balding"
+_BALD = {"bald": 0.75}
+"""Number of the style model that the told style ``BALDING`` sets: above 0.72 a ring of hair is left."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,18 @@ def fit_hair(
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
-    told = None if told_style == "auto" else told_style
-    if told == "shaved":
+    if told_style == "shaved":
         return FoundHair(None, "The hairstyle was given as shaved.")
     views = hair_views(template, fitted, faces)
     if sum(float((view.hair * view.known).sum()) for view in views) < _LEAST_SEEN:
         hidden = all(float(view.known.mean()) < 0.98 for view in views)
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
-    style = fit_style(template, fitted.neutral, views, known, style=told)
+    numbers, only = ({**known, **_BALD}, None) if told_style == BALDING else (known, told_style)
+    style = fit_style(template, fitted.neutral, views, numbers, style=None if only == "auto" else only)
     progress(STAGE, 0.6)
     guides = fit_guides(template, fitted.neutral, style, views)
     widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
-    believed = told is not None or explains(template, fitted.neutral, guides, widths, views)
+    believed = told_style != "auto" or explains(template, fitted.neutral, guides, widths, views)
     if len(guides) < _LEAST_GUIDES or not believed:
         return FoundHair(None, "The photos show too little hair to tell a style.")
     progress(STAGE, 0.8)

@@ -32,6 +32,7 @@ HAIR_STYLES = (
         "The style whose outline fits the photos best; curls must be chosen",
     ),
     ("shaved", "Bald or Shaved", "No hair, and a bare scalp"),
+    ("balding", "Balding", "A bare top and a ring of hair"),
     ("buzz", "Buzz Cut", ""),
     ("crew", "Crew Cut", ""),
     ("side part", "Side Part", ""),

@@ -20,7 +20,7 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
-from backend.hair.fit_hair import explains
+from backend.hair.fit_hair import BALDING, explains, fit_hair
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_views import closed_head, silhouettes
@@ -109,9 +109,18 @@ def test_a_told_style_is_kept_and_has_the_photos_length(template) -> None:
         style_family("mohawk")
 
 
+def test_who_is_told_to_be_bald_has_a_ring_of_hair_or_none(template) -> None:
+    views = [made_view(template, yaw, style_point("crew")) for yaw in YAWS]
+    found = fit_style(template, template.vertices, views, {"bald": 0.75})
+    roots = fit_guides(template, template.vertices, found, views)[:, 0]
+    top = template.vertices[: template.head.vertex_stop, 1].max()
+    assert len(roots) > 50 and roots[:, 1].max() < top - 0.025
+    assert fit_hair(template, None, (), told_style="shaved").strands is None
+
+
 def test_every_choice_is_a_style() -> None:
     grown_styles = [style.name for style in style_family().styles]
-    assert list(HAIR_STYLES) == ["auto", "shaved", *grown_styles]
+    assert list(HAIR_STYLES) == ["auto", "shaved", BALDING, *grown_styles]
 
 
 def test_hair_ends_where_most_photos_show_none(template) -> None:
