@@ -70,8 +70,6 @@ class JobView:
 class Runner:
     """Runs one job at a time, and keeps the backend and the connection between jobs.
 
-    Parameters
-    ----------
     client : name and version of this client. config : the service's configuration folder.
     """
 
@@ -128,6 +126,15 @@ class Runner:
         found = running_server(self._config)
         same = found is not None and found.instance == self._known.instance
         return waiting_words(names, mine=False, busy=self.busy) if same else ""
+
+    def prepare(self, backend: LocalBackend) -> None:
+        """Start a backend for a job that is likely to come, unless one runs; if it fails, ``begin`` reports why."""
+        is_ending = self._ending is not None and not self._ending.over
+        if self.busy or self.connected or is_ending or running_server(self._config) is not None:
+            return
+        self._backend = backend
+        with contextlib.suppress(AddonError):
+            self._start_process()
 
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
@@ -197,7 +204,8 @@ class Runner:
             if self.view.phase is Phase.CANCELLING and time.monotonic() - self._cancelled_at > CANCEL_SECONDS:
                 self._end_cancelled()
         except AddonError as error:
-            self._fail(error)
+            if self.busy:
+                self._fail(error)
         self._make_room()
         return delivered
 

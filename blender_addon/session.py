@@ -128,6 +128,11 @@ class Session:
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
+    def prepare(self, backend: LocalBackend | ServerAddress) -> None:
+        """Start a backend of this computer for a click that is likely to come."""
+        if isinstance(backend, LocalBackend) and not self.busy:
+            self.runner.prepare(backend)
+
     def lend(self) -> Runner:
         """The runner, for a job of somebody else who ticks it until ``take_back``. Raises ``AddonError`` ``busy``."""
         self._check_idle()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
+from .. import timer
 from ..client.photo_files import PHOTO_ENDINGS, PHOTO_GLOB, is_text, unique_labels
+from ..errors import AddonError
+from ..session import session
 from ..ui import redraw
+from ..ui.preferences import chosen_backend, preferences
 from .polls import clickable
 
 
@@ -74,7 +79,22 @@ class AddPhotos(bpy.types.Operator):
                 self.report({"WARNING"}, "No photo was chosen.")
             return {"CANCELLED"}
         redraw.everything()
+        _start_backend(context)
         return {"FINISHED"}
+
+
+def in_background() -> bool:
+    """Whether Blender has no window, so that nobody clicks."""
+    return bpy.app.background
+
+
+def _start_backend(context: bpy.types.Context) -> None:
+    """Start the backend, so that it is ready at the click. If that fails, the click reports why."""
+    if in_background() or not preferences(context).start_early:
+        return
+    with contextlib.suppress(AddonError):
+        session().prepare(chosen_backend(context))
+        timer.start()
 
 
 class RemovePhoto(bpy.types.Operator):

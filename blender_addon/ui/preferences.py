@@ -76,6 +76,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
     port: IntProperty(
         name="Port", description="Port of the backend on this computer; 0: any free one", min=0, max=65535
     )
+    start_early: BoolProperty(
+        name="Start Backend When Photos Are Added",
+        description="So that it is ready at the click; a backend that waits holds about 600 MB of memory",
+        default=True,
+    )
     frame_head: BoolProperty(
         name="Show the Head When It Arrives",
         description="Move the view to the new head and show its texture",
@@ -111,6 +116,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             layout.prop(self, "port")
             if wanted is not None:
                 _draw_waiting(layout, wanted)
+            layout.prop(self, "start_early")
         layout.prop(self, "frame_head")
         row = layout.row()
         row.enabled = self.frame_head

@@ -72,6 +72,34 @@ def test_disabling_leaves_nothing_behind(enabled: None) -> None:
     addon_utils.enable(PACKAGE, default_set=True)
 
 
+def test_added_photos_start_the_backend_where_the_preferences_allow_it(
+    enabled: None, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon.backend_process.local_backend import LocalBackend
+    from blender_addon.errors import AddonError
+    from blender_addon.operators import photos
+    from blender_addon.session import session
+
+    prepared: list[LocalBackend] = []
+    chosen = LocalBackend(Path(sys.executable))
+    monkeypatch.setattr(session().runner, "prepare", prepared.append)
+    monkeypatch.setattr(photos, "chosen_backend", lambda context: chosen)
+    assert add(pictures, "a.jpg") == {"FINISHED"} and prepared == []  # in background mode nobody clicks
+    monkeypatch.setattr(photos, "in_background", lambda: False)
+    assert add(pictures, "b.PNG") == {"FINISHED"} and prepared == [chosen]
+    assert add(pictures, "notes.txt") == {"CANCELLED"} and prepared == [chosen]
+    photos.preferences(bpy.context).start_early = False
+    assert add(pictures, "c.heic") == {"FINISHED"} and prepared == [chosen]
+    photos.preferences(bpy.context).start_early = True
+
+    def nothing_installed(context: object) -> LocalBackend:
+        raise AddonError("No backend is installed.", "Click Install Backend.", "no_backend")
+
+    monkeypatch.setattr(photos, "chosen_backend", nothing_installed)
+    bpy.ops.likeness.clear_photos()
+    assert add(pictures, "a.jpg") == {"FINISHED"} and prepared == [chosen]  # the click says what is wrong
+
+
 def test_the_photo_list(enabled: None, pictures: Path) -> None:
     assert add(pictures, "a.jpg", "b.PNG", "notes.txt", "a.jpg", "gone.jpg") == {"FINISHED"}
     assert listed() == ["a.jpg", "b.PNG"]

@@ -73,6 +73,39 @@ def test_starts_the_backend_follows_the_job_and_cancels_it(runner: Runner, backe
     assert not alive(pid)
 
 
+def test_a_backend_that_was_prepared_is_the_one_that_the_click_uses(
+    runner: Runner, backend: LocalBackend, config: Path
+) -> None:
+    runner.prepare(backend)
+    pid = runner.process.pid
+    until(runner, lambda runner: runner.welcome is not None)
+    assert runner.view.phase is Phase.IDLE and runner.process.pid == pid
+    other = Runner("test 2", config)
+    other.prepare(backend)  # one runs already
+    assert other.process is None
+    runner.prepare(backend)
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    assert runner.process.pid == pid
+    runner.prepare(backend)  # while a job runs: nothing
+    assert runner.view.phase is Phase.RUNNING and runner.process.pid == pid
+
+
+def test_a_backend_that_cannot_be_prepared_says_so_at_the_click(runner: Runner, backend: LocalBackend) -> None:
+    broken = replace(backend, python=backend.python.parent / "no python")
+    runner.prepare(broken)
+    for _ in range(3):
+        runner.tick()
+    assert runner.view.phase is Phase.IDLE
+    (backend.source / "backend" / "__main__.py").write_text("raise SystemExit('no such module')")
+    runner.prepare(backend)
+    until(runner, lambda runner: runner.process is None)
+    assert runner.view.phase is Phase.IDLE
+    runner.begin(SUBMISSION, backend)
+    until(runner, ended)
+    assert runner.view.phase is Phase.FAILED and "no such module" in runner.view.sentence + runner.view.advice
+
+
 def test_cancel_before_the_backend_is_there(runner: Runner, backend: LocalBackend) -> None:
     runner.begin(SUBMISSION, backend)
     runner.cancel()
