@@ -167,15 +167,17 @@ class Worker:
         listener.start()
         try:
             self._work(runner, device)
-        except OSError:  # the server is gone, and so is this process when the listener has removed the jobs
+        except OSError as error:  # the server is gone, and so is this process when the listener has removed the jobs
             listener.join(REMOVAL_LIMIT)
-            raise
+            raise SystemExit(1) from error
 
     def _work(self, runner: str, device: str) -> None:
         try:
             self._tell_loading(0.0)
             self._runner = import_runner(runner, lambda loaded: self._tell_loading(IMPORTED * loaded))
             facts = self._runner.warm(device, lambda loaded: self._tell_loading(IMPORTED + (1 - IMPORTED) * loaded))
+        except BrokenPipeError:  # nobody to tell
+            raise
         except BaseException as error:
             traceback.print_exc()
             told = explain(error)

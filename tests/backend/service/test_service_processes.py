@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos
     server.process.wait()
     assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
     assert list((server.folder / "jobs").iterdir()) == []
+
+
+def test_a_worker_whose_server_goes_while_it_loads_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "backend.service.worker", "scripted_runner", "cpu", str(tmp_path / "jobs")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={
+            **os.environ,
+            "SCRIPTED_WARM": "steps",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+        },
+    )
+    worker.stdout.read(1)  # it says how far it has loaded
+    worker.stdout.close()
+    time.sleep(0.5)  # it says so again meanwhile
+    worker.stdin.close()
+    said = worker.stderr.read().decode()
+    assert worker.wait() is not None and "Traceback" not in said, said
 
 
 def thread_states(process: int) -> list[str]:
