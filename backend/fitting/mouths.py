@@ -1,8 +1,8 @@
-"""Mouths, last: in each photo the lips' edges are as far apart as the detector sees them.
+"""Last stage of the fit: set each photo's mouth opening to the detected one.
 
-The landmark net sees lips that are wide apart too near to each other, and the detector's landmarks hardly count beside
-it. Of two landmarks that lie one above the other the detector errs less in the difference than in either; when the fit
-has come to its end, the keys of mouth and jaw move by as little as it takes.
+The landmark net underestimates the gap between open lips, and the detector's landmarks have little weight beside it.
+The detector's error in the difference of two landmarks one above the other is smaller than in either. After the fit,
+the keys of mouth and jaw change as little as the gap needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
 """Standard deviation of a gap: per cent of the face's scale (on 130 rendered people, mostly with shut mouths, half of
 the errors are below 0.3 to 0.6), and pixels."""
 SHUT_PERCENT = 1.2
-"""Per cent of the face's scale: lips that are seen less far apart, beyond what shut ones are, are shut."""
+"""Per cent of the face's scale: lips count as shut when the detected gap exceeds the shut mouth's by less than this."""
 _KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
 _ROUNDS = 4
 
@@ -39,10 +39,10 @@ def seen_mouth(
     targets: PointTargets,
     weights: SolverWeights,
 ) -> PhotoParameters:
-    """The photo's parameters with an expression whose lips are apart as in the photo, unless they are masked there.
+    """The photo's parameters with an expression whose lips are as far apart as detected; unchanged if they are masked.
 
-    model, identity : the face as the fit has found it. targets : what the expression was solved for; how well
-    they know it says what a change costs.
+    model, identity : the fitted face. targets : the points that the expression was solved for; their information is
+    the cost of changing it.
     """
     if face.unseen is not None and face.unseen[[*LOWER_LIP_EDGE, *UPPER_LIP_EDGE]].any():
         return parameters
@@ -64,7 +64,7 @@ def seen_mouth(
 def _wanted_gaps(
     edges: SurfacePoints, model: LandmarkModel, face: PhotoFace, parameters: PhotoParameters, identity: np.ndarray
 ) -> np.ndarray:
-    """(9, 2) pixels from upper to lower edge in the photo; those of the shut mouth where it is nearly shut."""
+    """(9, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
     scale = face_scale(face.landmarks)
     bias, *_ = expected_errors(model.detector, parameters, scale)
     straight = face.landmarks[:, :2].astype(np.float64) - bias
@@ -76,7 +76,7 @@ def _wanted_gaps(
 
 
 def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(9, 2) pixels from upper to lower edge on the posed face, and (9, 2, K) their derivatives by the mouth's keys."""
+    """(9, 2) pixels from upper to lower edge on the posed face, and (9, 2, K) derivatives by the mouth's keys."""
     pixels, by_point, _ = project_with_derivatives(parameters, edges.positions(identity, parameters.expression))
     by_keys = by_point @ edges.expression[..., _KEYS]
     count = len(LOWER_LIP_EDGE)
@@ -86,7 +86,7 @@ def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarra
 def _held(
     parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets, weights: SolverWeights
 ) -> np.ndarray:
-    """(K, K) square root of what targets and prior know of the mouth's keys, the pose being right."""
+    """(K, K) square root of the information of targets and prior on the mouth's keys, at fixed pose."""
     positions = targets.points.positions(identity, parameters.expression)
     _, by_point, _ = project_with_derivatives(parameters, positions)
     rows = targets.whitening @ by_point @ targets.points.expression[..., _KEYS]  # (M, 2, K)
