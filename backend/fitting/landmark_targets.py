@@ -55,7 +55,6 @@ who drags a few points leaves the others because they look right."""
 _NO_OUTLIER = 1000.0
 """Factor on the standard deviation of corrected points, so large that the robust loss never takes one for an
 outlier."""
-"""Standard deviations, as factor, at which a corrected point would be taken for an outlier: never."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""Carry offsets from one mesh to another of the same topology by deformation transfer.
+"""Deformation transfer: carry offsets from one mesh to another of the same topology.
 
 Sumner and Popović, "Deformation transfer for triangle meshes" (2004), in the Poisson form of Botsch, Sumner, Pauly
-and Gross, "Deformation transfer for detail-preserving surface editing" (2006): the target's edges shall deform as
-the source's triangles did,
+and Gross, "Deformation transfer for detail-preserving surface editing" (2006). The target's edges deform like the
+source's triangles:
 
     min_d  sum_t sum_(i,j) w_tij | (d_i - d_j) - (S_t - I)(x_i - x_j) |^2  +  lambda sum_i a_i | d_i - s_i |^2 ,
 
-with S_t the source triangle's deformation gradient (its third axis is the normal, scaled as eq. 2 of the 2004 paper
-does), x the target's neutral, d the wanted offsets and s the source's offsets. All keys share one sparse
+with S_t the source triangle's deformation gradient (the third axis of its frame is the normal, scaled as in eq. 2 of
+the 2004 paper), x the target's neutral, d the offsets to find and s the source's offsets. All keys share one sparse
 factorisation.
 """
 
@@ -23,16 +23,16 @@ from backend.geometry.smoothstep import smoothstep
 
 _EDGES = ((0, 1), (1, 2), (2, 0))
 _PULL = 1e-3
-"""lambda: pull towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
+"""lambda: regularisation towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
 _ANCHOR = 1e3
 """The same for vertices that no key moves."""
 _SMALL = 5e-4
-"""Metres of source motion below which the source's offset is blended in, so that what stood still stays still."""
+"""Metres of source motion below which the source's offset is blended in, so that vertices at rest stay at rest."""
 _LEAST_COTANGENT, _MOST_COTANGENT = 0.05, 10.0
 
 
 def triangles_of(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Two triangles (T, 3) per quad (F, 4), degenerate ones left out."""
+    """Two triangles (T, 3) per quad (F, 4), without degenerate ones."""
     both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     corners = vertices[both].astype(np.float64)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
@@ -87,9 +87,9 @@ def source_deformations(vertices: np.ndarray, quads: np.ndarray, offsets: np.nda
 
 
 def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
-    """The source's keys on the mesh ``target`` (V, 3): offsets (K, V, 3) float32.
+    """Transfer the source's keys to the mesh ``target`` (V, 3): offsets (K, V, 3) float32.
 
-    Transferring onto the source itself gives the source's offsets back.
+    Transfer onto the source itself returns the source's offsets.
     """
     count, keys = source.vertex_count, len(source.offsets)
     corners = target[source.triangles].astype(np.float64)  # (T, 3, 3)

@@ -1,4 +1,4 @@
-"""The arches of the teeth: ``hm08``'s strips of 17 columns, an outer plate and an inner one that meet at the bite."""
+"""The dental arches: ``hm08``'s strips of 17 columns, an outer and an inner plate that meet at the biting edge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.rig.measure import part_slice
 
 COLUMNS = 17
 _ALIKE = 1e-3
-"""Metres from the median plane within which a vertex of the template lies in the middle column."""
+"""Distance from the median plane, in metres, below which a template vertex belongs to the middle column."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DentalArch:
         return float(self.bite[0, 0])
 
     def at_depth(self, line: np.ndarray, z: np.ndarray | float) -> np.ndarray:
-        """Points (..., 3) of ``line`` (``outer``, ``bite`` or ``inner``) at ``z``; its ends beyond them."""
+        """Points (..., 3) of ``line`` (``outer``, ``bite`` or ``inner``) at ``z``, clamped to its ends."""
         order = np.argsort(line[:, 2])
         x, y = (np.interp(z, line[order, 2], line[order, axis]) for axis in (0, 1))
         return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
