@@ -1,4 +1,4 @@
-"""Pose and expression of one picture with the identity held fixed, and how well the picture determines them."""
+"""Pose and expression of one picture at fixed identity, with their information matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backend.fitting.solver import EXPRESSION_SIZE, PointTargets, robust_cost
 from backend.photos.collection import PhotoFace
 
 STATE_SIZE = 6 + EXPRESSION_SIZE
-"""Rotation (3), lateral position (2), log distance, expression (52): what a frame hands on to the smoother."""
+"""Rotation (3), lateral position (2), log distance, expression (52): the state that the smoother uses."""
 _NO_IDENTITY = np.zeros(0)
 _EXPRESSION = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE)
 _KEPT = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
@@ -34,9 +34,9 @@ class SolvedFrame:
     parameters : pose, camera, expression, detector errors.
     information : (58, 58) second derivative of the cost by the state, everything else eliminated (the state is
         ``STATE_SIZE``; its rotation part is a step of ``PhotoParameters.moved``).
-    gradient : (58,) first derivative there; not zero where a weight sits at a bound.
+    gradient : (58,) first derivative there; not zero where a weight is at a bound.
     error_percent : median distance of projected and found landmarks, in per cent of the face's scale.
-    cost : of the solution, priors and all.
+    cost : of the solution, including priors.
     """
 
     parameters: PhotoParameters
@@ -53,12 +53,12 @@ def solve_frame(
     prior: FramePrior,
     rounds: tuple[tuple[float, int], ...],
 ) -> SolvedFrame:
-    """Levenberg-Marquardt with bounded expression weights.
+    """Solve one picture by Levenberg-Marquardt with bounded expression weights.
 
     Parameters
     ----------
-    start : where to begin. rounds : (factor on the robust scale, iterations) of each round; targets are renewed before
-        each.
+    start : initial parameters. rounds : (factor on the robust scale, iterations) of each round; targets are updated
+        before each.
     """
     parameters = start
     gaps = gap_targets(subject.model, face.landmarks, prior.open_lids)
@@ -101,7 +101,8 @@ def _descend(
 
 
 def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray, damping: float) -> PhotoParameters:
-    """One damped step; weights at a bound that want to leave it are held, as are those the step would carry over."""
+    """One damped step; weights at a bound that would leave [0, 1] are held, as are those that the step moves past
+    it."""
     held = np.zeros(len(gradient), bool)
     by_weight = gradient[_EXPRESSION]
     weights = parameters.expression
@@ -123,7 +124,7 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
 
 
 def _off(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
-    """(M, 2) pixels from targets to points, the detector's errors explained away."""
+    """(M, 2) pixels from targets to points, including the solved detector errors."""
     pixels, _, _ = project_with_derivatives(parameters, targets.points.positions(_NO_IDENTITY, parameters.expression))
     return pixels + targets.nuisance @ parameters.nuisance - targets.pixels
 
@@ -182,7 +183,7 @@ def _cost(parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, 
 
 
 def _gap_residual(pixels: np.ndarray, targets: PointTargets, gaps: GapTargets) -> np.ndarray:
-    """(G, 2) by how many standard deviations the gaps of points at ``pixels`` (M, 2) are too wide."""
+    """(G, 2) errors of the gaps between points at ``pixels`` (M, 2), in standard deviations."""
     found = pixels[gaps.upper] - pixels[gaps.lower]
     wanted = gaps.share[:, None] * (targets.pixels[gaps.upper] - targets.pixels[gaps.lower])
     return (found - wanted) / gaps.deviation[:, None]
@@ -215,7 +216,7 @@ def _system(
 
 
 def _eliminated(hessian: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(58, 58) and (58,) of the state, with focal length, principal point and detector errors at their best."""
+    """(58, 58) and (58,) of the state; focal length, principal point and detector errors are eliminated."""
     other = np.setdiff1d(np.arange(len(gradient)), _KEPT)
     factor = cho_factor(hessian[np.ix_(other, other)])
     coupling = hessian[np.ix_(_KEPT, other)]
