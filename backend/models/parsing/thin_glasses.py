@@ -1,4 +1,4 @@
-"""What the labels of glasses with thin frames hide."""
+"""Brows behind glasses with thin frames, which the labels hide."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from backend.rendering.color import linear_from_srgb
 
 _CLEAR = 0.5  # of an eye's outline
 _FRAME, _THICK = 0.8, 0.38
-"""Log units by which a dark frame is darker than skin; of its label, if it is thick. A wire's label is mostly skin:
-0.05 to 0.32 of it is so dark on 24 photos of three people, of two people's thick frames 0.43 to 0.72 on 17."""
+"""Log units by which a dark frame is darker than skin; least share of its label if it is thick. A wire's label is
+mostly skin: 0.05 to 0.32 of it is so dark on 24 photos of three people, but 0.43 to 0.72 on 17 of two with thick
+frames."""
 _AROUND_BROWS, _BESIDE_BROWS = 0.2, 0.03  # heights of the face
-_BROW, _BROW_HUE = 0.35, 0.35  # log units: a brow behind a frame is so much darker than the skin around; its hue
+_BROW, _BROW_HUE = 0.35, 0.35  # log units: least darkness of a brow behind a frame against skin; tolerance of its hue
 
 
 def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Labels (S, S) in which glasses with thin frames and clear lenses leave of the brows what is dark and plain.
+    """Labels (S, S) in which dark brow-coloured pixels behind thin frames and clear lenses are BROWS.
 
-    A wire frame is labelled several times as thick as it is, and often lies on a brow's lower edge. Frames are thin
-    where little of what is labelled as glasses beside the brows is very dark, lenses are clear where the eyes behind
+    The label of a wire frame is several times as thick as the wire, and often overlaps a brow's lower edge. Frames
+    count as thin where few pixels of their label beside the brows are very dark, lenses as clear where the eyes behind
     them are labelled as eyes. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them.
     """
     side = labels.shape[0]
@@ -45,6 +46,6 @@ def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
         return labels
     hue = typical - typical.mean()
     own = log - log.mean(-1, keepdims=True)
-    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # between grey and the skin's colour
+    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # position between grey and the skin's hue
     plain = np.linalg.norm(own - share[..., None] * hue, axis=-1) < _BROW_HUE
     return np.where(brows & glasses & (darker > _BROW) & plain, np.uint8(FaceClass.BROWS), labels)
