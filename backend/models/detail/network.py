@@ -151,7 +151,7 @@ class DetailNet(nn.Module):
         Parameters
         ----------
         photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) of the photos. person : (P,) ascending from 0.
-    people : B, if known.
+        people : B, if known.
         """
         self._check(photos, (OBSERVED, self.config.size))
         self._check(expressions, (EXPRESSED, self.config.coarse))
