@@ -25,8 +25,7 @@ SURPRISE = 0.15
 """Standard deviation, relative to the keys' own (``priors.DEVIATIONS``), of real expressions outside the synthetic
 training data."""
 SHUT_READING = 0.65
-"""The reader's usual weight for shut lids. It is below 1 because the reader cannot separate a lid's weight from the
-shape of the person's eyes."""
+"""The reader's usual weight for shut lids; half of its uncertainty is about the shape of the person's eyes."""
 TONGUE = ARKIT_INDEX["tongueOut"]
 EMPHASIS = {
     "noseSneer": (2.0, 0.3), "browDown": (1.5, 0.15), "browInnerUp": (2.0, 0.15), "browOuterUp": (0.5, 0.0),

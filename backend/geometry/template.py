@@ -25,7 +25,7 @@ UV_STEPS = 65535
 MIRROR_TOLERANCE = 2e-5
 """Metres: fields that differ by less from a mirror image are stored as one."""
 _AROUND = 0.01
-"""Metres beyond the nearest skin: width of the Gaussian weights of the skin that an eye, tooth or tongue follows."""
+"""Metres added to the distance of the nearest skin: width of the Gaussian weights of the skin that a part follows."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class JobProgress:
     owed: float = 0.0
 
     def seconds_left_at(self, now: float) -> float | None:
-        """The estimate minus a part of the time since then (``progress.unheard``); always above 0."""
+        """The estimate minus a part of the time since then (``progress.unheard``), rounded to 0.1 s."""
         if self.seconds_left is None:
             return None
         return round(unheard(self.seconds_left, now - self.noted, self.owed), 1)
