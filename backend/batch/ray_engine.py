@@ -132,7 +132,7 @@ class RayEngine:
             slot.false_starts += 1
             again = slot.false_starts < MOST_FALSE_STARTS
             self._notice(
-                f"A worker ended before its first person{'' if again else ' and is not replaced'} ({_words(error)})."
+                f"A worker ended before its first person{'' if again else ' and is not replaced'} ({_summary(error)})."
             )
             if again:
                 self._start(slot)
@@ -149,7 +149,7 @@ class RayEngine:
         try:
             outcome = msgspec.json.decode(ray.get(reference), type=Outcome)
         except RayTaskError as error:
-            outcome = self._failure(name, f"Something went wrong inside Likeness ({_words(error)}).", str(error))
+            outcome = self._failure(name, f"Something went wrong inside Likeness ({_summary(error)}).", str(error))
         except RayError as error:
             yield from self._died(turn, error)
             return
@@ -170,7 +170,7 @@ class RayEngine:
             self._waiting.append(turn.task)
             return
         often = f"{len(died_on)} workers ended while they made this person"
-        yield self._failure(name, f"{often} (the last one: {_words(error)}).")
+        yield self._failure(name, f"{often} (the last one: {_summary(error)}).")
 
     def _too_long(self) -> Iterator[Outcome]:
         for reference, turn in list(self._turns.items()):
@@ -205,7 +205,7 @@ class RayEngine:
                 ray.kill(slot.actor)
 
 
-def _words(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     """The most informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)

@@ -34,7 +34,7 @@ END_SECONDS = 0.15
 """Least time from a take's end: nearer to it a blink needs ``SCORE`` in any case."""
 CALMED = 0.4
 """Factor on a rise of both lids that is over in ``LONGEST_SECONDS`` but is not a blink."""
-_NEAR = 5
+_PEAK_WINDOW = 5
 """Window in frames within which a blink's frame must be the deepest."""
 READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 """Lower bounds of the noise of the reading and of the logarithm of the opening; upper bound of the opening's score."""
@@ -55,12 +55,12 @@ def with_whole_blinks(frames: Iterable[ReadFrame], fps: float, open_lids: np.nda
     for frame in frames:
         window.append(frame)
         if len(window) - at > reach:
-            yield _whole(window, at, fps, open_lids)
+            yield _completed(window, at, fps, open_lids)
             at += 1
             if at > reach:
                 window, at = window[1:], at - 1
     for number in range(at, len(window)):
-        yield _whole(window, number, fps, open_lids)
+        yield _completed(window, number, fps, open_lids)
 
 
 def _context(fps: float) -> int:
@@ -69,7 +69,7 @@ def _context(fps: float) -> int:
     return math.ceil(LONGEST_SECONDS * fps) + 3 * math.ceil(REACH_SECONDS * fps) + 2
 
 
-def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
+def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
     frame = window[at]
     if isinstance(frame, FrameMark):
         return frame
@@ -104,22 +104,22 @@ def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: 
     faces, which lowers the noise.
     """
     reach = math.ceil(REACH_SECONDS * fps)
-    reading = _standing_out(lids.mean(1), seen, reach, READING_FLOOR)
-    opening = _standing_out(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
+    reading = _z_scores(lids.mean(1), seen, reach, READING_FLOOR)
+    opening = _z_scores(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
     return np.stack([reading, np.clip(opening, -2.0, MOST_OPENING_SCORE)])
 
 
-def _standing_out(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
+def _z_scores(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
     """(F,) difference from the running median, over the usual size of this difference in ``seen`` frames, which is at
     least ``floor``; 0 in other frames."""
-    off = values - np.median(_around(values, reach), axis=1)
-    usual = np.nanmedian(_around(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
+    off = values - np.median(_windows(values, reach), axis=1)
+    usual = np.nanmedian(_windows(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
     score = np.zeros(len(values))
     score[seen] = off[seen] / np.maximum(1.4826 * usual, floor)
     return score
 
 
-def _around(values: np.ndarray, reach: int) -> np.ndarray:
+def _windows(values: np.ndarray, reach: int) -> np.ndarray:
     """(F, 2 reach + 1) windows of ``reach`` frames before and after each; mirrored beyond the ends."""
     return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), 2 * reach + 1)
 
@@ -152,7 +152,7 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
         gain = np.maximum((WHOLE - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
         whole[part] = np.maximum(whole[part], np.clip(base + gain * (filled[part] - base), 0.0, 1.0))
         is_blink[part] = True
-    whole = np.where(is_blink[:, None], whole, _calmed(filled, fps))
+    whole = np.where(is_blink[:, None], whole, _damped(filled, fps))
     return np.where(np.isnan(lids), np.nan, whole)
 
 
@@ -163,7 +163,7 @@ def _peaks(lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[np.ndarray,
     """
     scores, both, frames = parts.sum(0), lids.mean(1), np.arange(len(lids))
     deepest, clearest = (
-        values >= maximum_filter1d(values, _NEAR, mode="constant", cval=-np.inf) for values in (both, scores)
+        values >= maximum_filter1d(values, _PEAK_WINDOW, mode="constant", cval=-np.inf) for values in (both, scores)
     )
     at_end = np.minimum(frames, len(lids) - 1 - frames) < math.ceil(END_SECONDS * fps)
     plain = deepest & (scores >= np.where(at_end, SCORE, PLAIN_SCORE))
@@ -194,7 +194,7 @@ def _blink_at(
     return None if (last - first + 1) / fps > LONGEST_SECONDS else (slice(first, last + 1), base)
 
 
-def _calmed(lids: np.ndarray, fps: float) -> np.ndarray:
+def _damped(lids: np.ndarray, fps: float) -> np.ndarray:
     """Damp what both lids (F, 2) do for ``LONGEST_SECONDS`` at most to ``CALMED`` of it; a wink is kept."""
     longest = 2 * math.ceil(0.5 * LONGEST_SECONDS * fps) + 1
     lasting = np.column_stack([grey_opening(lids[:, eye], longest, mode="constant") for eye in range(2)])

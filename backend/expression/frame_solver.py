@@ -22,7 +22,7 @@ STATE_SIZE = 6 + EXPRESSION_SIZE
 """Rotation (3), lateral position (2), log distance, expression (52): the state that the smoother uses."""
 _NO_IDENTITY = np.zeros(0)
 _EXPRESSION = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE)
-_KEPT = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
+_STATE = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def solve_frame(
         )
     cost, hessian, gradient = _system(parameters, targets, gaps, prior)
     information, gradient = _eliminated(hessian, gradient)
-    off = np.linalg.norm(_off(parameters, targets), axis=-1)
+    off = np.linalg.norm(_pixel_errors(parameters, targets), axis=-1)
     error = float(100.0 * np.median(off) / face_scale(face.landmarks))
     return SolvedFrame(parameters, information, gradient, error, cost)
 
@@ -123,7 +123,7 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
     return parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
 
 
-def _off(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
+def _pixel_errors(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
     """(M, 2) pixels from targets to points, including the solved detector errors."""
     pixels, _, _ = project_with_derivatives(parameters, targets.points.positions(_NO_IDENTITY, parameters.expression))
     return pixels + targets.nuisance @ parameters.nuisance - targets.pixels
@@ -217,8 +217,8 @@ def _system(
 
 def _eliminated(hessian: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(58, 58) and (58,) of the state; focal length, principal point and detector errors are eliminated."""
-    other = np.setdiff1d(np.arange(len(gradient)), _KEPT)
+    other = np.setdiff1d(np.arange(len(gradient)), _STATE)
     factor = cho_factor(hessian[np.ix_(other, other)])
-    coupling = hessian[np.ix_(_KEPT, other)]
-    information = hessian[np.ix_(_KEPT, _KEPT)] - coupling @ cho_solve(factor, coupling.T)
-    return (information + information.T) / 2.0, gradient[_KEPT] - coupling @ cho_solve(factor, gradient[other])
+    coupling = hessian[np.ix_(_STATE, other)]
+    information = hessian[np.ix_(_STATE, _STATE)] - coupling @ cho_solve(factor, coupling.T)
+    return (information + information.T) / 2.0, gradient[_STATE] - coupling @ cho_solve(factor, gradient[other])

@@ -115,7 +115,7 @@ def transfer_frames(
         raise NO_FACE
     progress("expression", 1.0)
     pivot = _pivot(subject, anchors[0].face)
-    return _take(name, "video", fps, frames, pivot)
+    return _clip(name, "video", fps, frames, pivot)
 
 
 def identity_of_frames(open_source: Callable[[], AbstractContextManager[FrameSource]]) -> Subject:
@@ -247,7 +247,7 @@ def transfer_photos(
     if not frames:
         raise NO_FACE
     progress("expression", 1.0)
-    return _take(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
+    return _clip(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
 
 
 def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
@@ -269,7 +269,7 @@ def _pivot(subject: Subject, face: PhotoFace) -> np.ndarray:
     return initial_parameters(subject.template, face, PriorWeights(), 0).pivot
 
 
-def _take(
+def _clip(
     name: str,
     kind: str,
     fps: float | None,

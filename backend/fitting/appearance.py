@@ -107,7 +107,7 @@ def _shading(samples: _Samples, light: np.ndarray) -> np.ndarray:
     return np.maximum(samples.basis @ light, 0.1 * np.maximum(ambient, 0.02))
 
 
-def _split_tone(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.ndarray) -> np.ndarray:
+def _tone_offset(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.ndarray) -> np.ndarray:
     """(3,) offset of the log albedo (subtracted from the log shading) that maximises the priors of both.
 
     log_albedo : (3,) mean over skin; log_shading : (P, 3) mean per photo.
@@ -151,7 +151,7 @@ def estimate_appearance(
     weights = [sample.weight for sample in samples]
     lights = [np.zeros((9, 3))] * len(photos)
     if first_lights:
-        albedo = _unlit(samples, first_lights, head_count)
+        albedo = _albedo_from_photos(samples, first_lights, head_count)
     for _ in range(ROUNDS):
         lights = [_light(s, albedo, w) for s, w in zip(samples, weights, strict=True)]
         shadings = [_shading(s, light) for s, light in zip(samples, lights, strict=True)]
@@ -180,14 +180,14 @@ def estimate_appearance(
                 for s, w in zip(shadings, weights, strict=True)
             ]
         )
-        gain = np.exp(_split_tone(log_albedo, log_shading, monochrome))
+        gain = np.exp(_tone_offset(log_albedo, log_shading, monochrome))
         albedo = np.clip(albedo * gain, 0.01, 0.95)
         lights = [light / gain for light in lights]
     errors = np.array([_error(s, albedo, light) for s, light in zip(samples, lights, strict=True)])
     return Appearance(albedo, np.stack(lights), errors)
 
 
-def _unlit(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+def _albedo_from_photos(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
     """(V_head, 3) mean over the photos of colour / shading, each photo scaled to the mean brightness of skin; mean skin
     where no photo shows the vertex."""
     total = np.full((count, 1), 0.05)

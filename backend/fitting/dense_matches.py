@@ -20,7 +20,7 @@ from backend.parallel import each
 
 _LEAST_CONFIDENCE = 0.02
 """Flow with less confidence gives no match."""
-_EDGE_ON = 1e-4
+_TANGENT_RIDGE = 1e-4
 """Ridge that bounds steps in a tangent plane that a later estimate shows edge-on. Matches are made at a cosine of 0.25
 or more, where the ridge changes steps by 0.1 %."""
 
@@ -94,7 +94,7 @@ def matched_targets(
     was found at q, so the vertex is off by q - p - A B^-1 (q' - p') in a; in b the other way round.
     """
     count = len(parameters)
-    seen = [_seen(own, posed, mesh) for own, posed in zip(parameters, meshes, strict=True)]
+    seen = [_projected_tangents(own, posed, mesh) for own, posed in zip(parameters, meshes, strict=True)]
     off = np.zeros((count, len(mesh.vertices), 2))
     weights = np.zeros((count, len(mesh.vertices)))
     for pair in matches.pairs:
@@ -102,7 +102,7 @@ def matched_targets(
         for (own, found), (other, found_there) in (ends, ends[::-1]):
             place, plane = (values[pair.rows] for values in seen[own])
             place_there, plane_there = (values[pair.rows] for values in seen[other])
-            beside = _solved(plane_there, found_there - place_there)
+            beside = _tangent_steps(plane_there, found_there - place_there)
             gap = found - place - (plane @ beside[..., None])[..., 0]
             off[own, pair.rows] += pair.weight[:, None] * gap
             weights[own, pair.rows] += pair.weight
@@ -117,7 +117,9 @@ def matched_targets(
     return tuple(results)
 
 
-def _seen(parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh) -> tuple[np.ndarray, np.ndarray]:
+def _projected_tangents(
+    parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh
+) -> tuple[np.ndarray, np.ndarray]:
     """Projections (M, 2) of the mesh's vertices and of their tangent planes (M, 2, 2), in crop pixels."""
     normals = vertex_normals(posed, mesh.triangles)[mesh.vertices]
     helper = np.where(np.abs(normals[:, :1]) < 0.8, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
@@ -128,8 +130,8 @@ def _seen(parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh) -> tu
     return pixels, by_point @ tangents
 
 
-def _solved(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _tangent_steps(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """(M, 2) steps in tangent planes (M, 2, 2) that project to pixel steps (M, 2)."""
     squared = planes.transpose(0, 2, 1) @ planes
-    ridge = _EDGE_ON * np.trace(squared, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+    ridge = _TANGENT_RIDGE * np.trace(squared, axis1=1, axis2=2)[:, None, None] * np.eye(2)
     return np.linalg.solve(squared + ridge, planes.transpose(0, 2, 1) @ steps[..., None])[..., 0]

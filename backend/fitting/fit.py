@@ -67,7 +67,7 @@ def nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that does nothing."""
 
 
-def _keeps_nothing(begun: BegunFit) -> None:
+def _keep_nothing(begun: BegunFit) -> None:
     """A ``FitKeeper`` that does nothing."""
 
 
@@ -80,7 +80,7 @@ def fit_face(
     canonical: CanonicalSource = lambda faces: None,
     encoded: EncodedSource = lambda faces: None,
     modes_around: ModesSource | None = None,
-    keep: FitKeeper = _keeps_nothing,
+    keep: FitKeeper = _keep_nothing,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
@@ -101,7 +101,7 @@ def fit_face(
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
     if modes_around is None or started is None or started.code is None:
-        renewed = _as_it_is
+        renewed = _unchanged
     else:
         template = modes_around(started.code)
         renewed = partial(_with_modes_of, modes_around)
@@ -151,7 +151,7 @@ def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
 
-def _as_it_is(state: FitState) -> FitState:
+def _unchanged(state: FitState) -> FitState:
     """The state unchanged, because linear modes need no renewal."""
     return state
 
@@ -292,16 +292,16 @@ def targets_of_photos(
     """Dense targets: from the state's matches where there are any, else from new flow."""
     photos = state.estimate.photos
     if state.matches is not None:
-        return matched_targets(state.matches, photos, *_seen_heads(state), mesh, stage)
-    _, scales = _seen_heads(state)
+        return matched_targets(state.matches, photos, *_posed_heads(state), mesh, stage)
+    _, scales = _posed_heads(state)
     return dense_targets(_views(state, mesh, width), scales, mesh, width, stage, len(photos[0].nuisance))
 
 
 def _views(state: FitState, mesh: DenseMesh, width: int) -> list[View]:
-    return views_of(state.faces, state.estimate.photos, *_seen_heads(state), mesh, width)
+    return views_of(state.faces, state.estimate.photos, *_posed_heads(state), mesh, width)
 
 
-def _seen_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
+def _posed_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
     """Posed vertices (V, 3) and face scale in pixels of every photo."""
     meshes = tuple(state.posed(number) for number in range(len(state.faces)))
     return meshes, tuple(face_scale(face.landmarks) for face in state.faces)

@@ -25,7 +25,7 @@ _LEAST_VARIANCE = 1e-4
 """Directions with less than this share of the greatest variance (a hundredth of its length) are left out: they cost
 time and hardly move the face."""
 _RIDGE = 1e-9
-_BEHIND = 0.02
+_OFF_FACE_WEIGHT = 0.02
 """Metric weight of vertices outside the face region, which photos do not determine; as in the trainer's choice of the
 learned basis."""
 
@@ -58,19 +58,19 @@ def in_basis(template: Template, bases: FaceBases, name: BasisName) -> Template:
 def modes_beyond(template: Template, known: np.ndarray, more: np.ndarray) -> np.ndarray:
     """(K, V, 3) principal directions, one standard deviation each, of modes ``more`` (M, V, 3) outside the span of
     ``known`` (N, V, 3). The metric is that of the head's vertices, with most weight on the face."""
-    given, wanted = _flat(template, known), _flat(template, more)
+    given, wanted = _scaled_by_metric(template, known), _scaled_by_metric(template, more)
     system = given @ given.T
     system += _RIDGE * np.trace(system) / len(system) * np.eye(len(system))
     shares = np.linalg.solve(system, given @ wanted.T)  # (N, M)
     rest = more - np.tensordot(shares.T, known, 1)
-    flat = _flat(template, rest)
+    flat = _scaled_by_metric(template, rest)
     values, turns = np.linalg.eigh(flat @ flat.T)
     kept = np.flatnonzero(values > _LEAST_VARIANCE * values.max())[::-1]
     return np.tensordot(turns[:, kept].T, rest, 1)
 
 
-def _flat(template: Template, modes: np.ndarray) -> np.ndarray:
+def _scaled_by_metric(template: Template, modes: np.ndarray) -> np.ndarray:
     """(K, 3 V_head) modes (K, V, 3) scaled by the square root of the metric."""
     count = template.head.vertex_stop
-    root = np.sqrt(_BEHIND + template.regions["face"][:count].astype(np.float64))
+    root = np.sqrt(_OFF_FACE_WEIGHT + template.regions["face"][:count].astype(np.float64))
     return (modes[:, :count] * root[:, None]).reshape(len(modes), -1)

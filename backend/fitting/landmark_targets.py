@@ -52,7 +52,7 @@ OWN_SHARE = 0.05
 UNTOUCHED = 3.0
 """Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
 who drags a few points leaves the others because they look right."""
-_NO_OUTLIER = 1000.0
+_INLIER_FACTOR = 1000.0
 """Factor on the standard deviation of corrected points, so large that the robust loss never takes one for an
 outlier."""
 
@@ -189,7 +189,7 @@ def landmark_targets(
         detected = replace(detected, information=detected.information * ~face.unseen[order])
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
-        errors = _errors_around(model, face, face.corrected)
+        errors = _error_field(model, face, face.corrected)
         detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
         surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
     return detected if surface is None else PointTargets.joined(detected, surface)
@@ -209,14 +209,14 @@ def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: Correcte
         points,
         np.concatenate([corrected.places, corrected.ear_places]),
         # A wide deviation with as much more information: least squares without the robust loss.
-        np.eye(2) / (_NO_OUTLIER * deviations[:, None, None]),
-        np.full(count, _NO_OUTLIER**2),
+        np.eye(2) / (_INLIER_FACTOR * deviations[:, None, None]),
+        np.full(count, _INLIER_FACTOR**2),
         np.zeros((count, 2, model.nuisance_size)),
     )
 
 
 @dataclass(frozen=True)
-class _ErrorsAround:
+class _ErrorField:
     """Errors of all 478 landmarks of a photo, predicted from the corrected ones: shift (478, 2) pixels from the found
     to the true place, its variance (478,) in square pixels, and which are ``corrected`` (478,) bool."""
 
@@ -232,7 +232,7 @@ class _ErrorsAround:
         return replace(targets, pixels=targets.pixels + self.shift[order], information=share * targets.information)
 
 
-def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorsAround:
+def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorField:
     """Predict errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25
     and 2.26): correlated between neighbouring landmarks, with the variance estimated from the corrections."""
     believed = corrected.found if face.surface is None else face.surface.places
@@ -246,7 +246,7 @@ def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLa
     left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True
-    return _ErrorsAround(weights @ off, left * spread, chosen)
+    return _ErrorField(weights @ off, left * spread, chosen)
 
 
 def _detector_targets(

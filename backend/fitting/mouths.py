@@ -27,7 +27,7 @@ GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
 the errors are below 0.3 to 0.6), and pixels."""
 SHUT_PERCENT = 1.2
 """Per cent of the face's scale: lips count as shut when the detected gap exceeds the shut mouth's by less than this."""
-_KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
+_MOUTH_KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
 _ROUNDS = 4
 
 
@@ -47,21 +47,21 @@ def seen_mouth(
     if face.unseen is not None and face.unseen[[*LOWER_LIP_EDGE, *UPPER_LIP_EDGE]].any():
         return parameters
     edges = model.points.take(np.searchsorted(model.landmarks, LOWER_LIP_EDGE + UPPER_LIP_EDGE))
-    wanted = _wanted_gaps(edges, model, face, parameters, identity)
+    wanted = _target_gaps(edges, model, face, parameters, identity)
     deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)
-    held = _held(parameters, identity, targets, weights)
+    held = _information_root(parameters, identity, targets, weights)
     start = now = parameters.expression
     for _ in range(_ROUNDS):
         gaps, by_keys = _gaps(edges, replace(parameters, expression=now), identity)
-        rows = np.vstack([held, by_keys.reshape(-1, len(_KEYS)) / deviation])
-        right = np.concatenate([held @ (start - now)[_KEYS], (wanted - gaps).ravel() / deviation])
-        step = lsq_linear(rows, right, (-now[_KEYS] - 1e-9, 1.0 - now[_KEYS] + 1e-9)).x
+        rows = np.vstack([held, by_keys.reshape(-1, len(_MOUTH_KEYS)) / deviation])
+        right = np.concatenate([held @ (start - now)[_MOUTH_KEYS], (wanted - gaps).ravel() / deviation])
+        step = lsq_linear(rows, right, (-now[_MOUTH_KEYS] - 1e-9, 1.0 - now[_MOUTH_KEYS] + 1e-9)).x
         now = now.copy()
-        now[_KEYS] = np.clip(now[_KEYS] + step, 0.0, 1.0)
+        now[_MOUTH_KEYS] = np.clip(now[_MOUTH_KEYS] + step, 0.0, 1.0)
     return replace(parameters, expression=now)
 
 
-def _wanted_gaps(
+def _target_gaps(
     edges: SurfacePoints, model: LandmarkModel, face: PhotoFace, parameters: PhotoParameters, identity: np.ndarray
 ) -> np.ndarray:
     """(9, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
@@ -78,18 +78,18 @@ def _wanted_gaps(
 def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(9, 2) pixels from upper to lower edge on the posed face, and (9, 2, K) derivatives by the mouth's keys."""
     pixels, by_point, _ = project_with_derivatives(parameters, edges.positions(identity, parameters.expression))
-    by_keys = by_point @ edges.expression[..., _KEYS]
+    by_keys = by_point @ edges.expression[..., _MOUTH_KEYS]
     count = len(LOWER_LIP_EDGE)
     return pixels[:count] - pixels[count:], by_keys[:count] - by_keys[count:]
 
 
-def _held(
+def _information_root(
     parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets, weights: SolverWeights
 ) -> np.ndarray:
     """(K, K) square root of the information of targets and prior on the mouth's keys, at fixed pose."""
     positions = targets.points.positions(identity, parameters.expression)
     _, by_point, _ = project_with_derivatives(parameters, positions)
-    rows = targets.whitening @ by_point @ targets.points.expression[..., _KEYS]  # (M, 2, K)
+    rows = targets.whitening @ by_point @ targets.points.expression[..., _MOUTH_KEYS]  # (M, 2, K)
     trust = robust_weights(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
-    known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[_KEYS])
+    known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[_MOUTH_KEYS])
     return np.linalg.cholesky(known).T

@@ -25,7 +25,7 @@ _FACE, _FINE, _BEHIND, _HIDDEN = 1.0, 1.7, 0.45, 0.3
 """Factors on distances: on the face, at lips and lids, on scalp, neck and ears, inside mouth and sockets."""
 _REACH = 5.0
 """Distances are computed up to so many times the largest one from a vertex to its nearest node."""
-_FAR = np.float32(1e3)
+_UNREACHED = np.float32(1e3)
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,16 @@ class _Skin:
         links = np.concatenate([self.edges, diagonals])
         links = np.concatenate([links, links[:, ::-1]])
         length = np.linalg.norm(vertices[links[:, 0]] - vertices[links[:, 1]], axis=1) * density[links].mean(1)
-        self.beside, self._length = _table(links, length, len(vertices), _FAR)
+        self.beside, self._length = _adjacency_table(links, length, len(vertices), _UNREACHED)
         both = np.concatenate([self.edges, self.edges[:, ::-1]])
-        self._ring, share = _table(both, np.ones(len(both)), len(vertices), 0.0)
+        self._ring, share = _adjacency_table(both, np.ones(len(both)), len(vertices), 0.0)
         self._share = share / share.sum(1, keepdims=True)
         self.density = density
 
     def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
         """(V,) distances from a vertex up to ``limit``, or ``at_most`` where that is less; stops where it is not
         less."""
-        found = np.full(len(self.vertices), _FAR, np.float32) if at_most is None else at_most.copy()
+        found = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
         found[node] = 0
         active = np.array([node])
         while len(active):
@@ -166,7 +166,7 @@ class _Skin:
         return np.concatenate(done, 1)
 
 
-def _table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
+def _adjacency_table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
     """(V, K) neighbours and values of directed links (M, 2); free slots hold the vertex itself and ``empty``."""
     order = np.lexsort((links[:, 1], links[:, 0]))
     links, values = links[order], values[order]
@@ -184,7 +184,7 @@ def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.nd
     largest distance of a vertex from its nearest node.
     """
     own = mirror == np.arange(len(mirror))
-    across = np.where(own, _FAR, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
+    across = np.where(own, _UNREACHED, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
     depth = np.where(own, skin.vertices[:, 2], -np.inf)
     chosen = [int(depth.argmax())]
     nearest = skin.distances(chosen[0])

@@ -20,7 +20,7 @@ left: its middle, the sides of the forehead, and the corners where it recedes fi
 FIRST_EAR = LANDMARKS
 FIRST_HAIR = FIRST_EAR + 2 * len(EAR_POINTS)
 POINTS = FIRST_HAIR + len(HAIR_DEGREES)
-_EAR = 0.6
+_LEAST_EAR_WEIGHT = 0.6
 """Least weight of the region ``ears``, which separates the ear from the skin around it."""
 
 
@@ -30,7 +30,7 @@ def ear_vertices() -> np.ndarray:
     farthest from the head's middle, and its lowest."""
     template = load_template()
     count = template.head.vertex_stop
-    head, ears = template.vertices[:count], template.regions["ears"][:count] > _EAR
+    head, ears = template.vertices[:count], template.regions["ears"][:count] > _LEAST_EAR_WEIGHT
     found = []
     for side in (1.0, -1.0):
         own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))

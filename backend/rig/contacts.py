@@ -34,7 +34,7 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
         centre, radius = eye_sphere(template, neutral, eye)
         azimuths, openings = lid_openings(template, posed, eye)
         excess = (openings - np.clip(openings, *LID_OPENING_MM)) * 1e-3 / radius  # radians to turn down
-        excess = _widest(excess)
+        excess = _dilated(excess)
         grid = loops.rows[:, loops.upper]  # (R, 13)
         azimuth, elevation, distance = eye_angles(posed[grid], centre)
         order = np.argsort(azimuths)
@@ -95,7 +95,7 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     for _ in range(_ROUNDS):
         places = lip_places(loops, posed)
         openings = lip_openings(template, posed)
-        excess = _widest((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
+        excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
             grid = loops.rows[:, columns]
             shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
@@ -103,7 +103,7 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     return (posed - neutral - jaw_open).astype(np.float32)
 
 
-def _widest(excess: np.ndarray) -> np.ndarray:
+def _dilated(excess: np.ndarray) -> np.ndarray:
     """(N,) largest positive excess within two places, so that a gap between two vertices corrects both."""
     beside = np.pad(excess, 2, mode="edge")
     most = np.max([beside[i : i + len(excess)] for i in range(5)], axis=0)

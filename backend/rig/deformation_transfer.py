@@ -22,11 +22,11 @@ from scipy.sparse.linalg import splu
 from backend.geometry.smoothstep import smoothstep
 
 _EDGES = ((0, 1), (1, 2), (2, 0))
-_PULL = 1e-3
+_REGULARISATION = 1e-3
 """lambda: regularisation towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
-_ANCHOR = 1e3
+_REST_REGULARISATION = 1e3
 """The same for vertices that no key moves."""
-_SMALL = 5e-4
+_BLEND_METRES = 5e-4
 """Metres of source motion below which the source's offset is blended in, so that vertices at rest stay at rest."""
 _LEAST_COTANGENT, _MOST_COTANGENT = 0.05, 10.0
 
@@ -105,7 +105,7 @@ def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
         (count, count),
     ).tocsc()
     still = np.abs(source.offsets).max((0, 2)) == 0
-    pull = np.where(still, _ANCHOR, _PULL) * np.maximum(laplacian.diagonal(), 1e-6)
+    pull = np.where(still, _REST_REGULARISATION, _REGULARISATION) * np.maximum(laplacian.diagonal(), 1e-6)
     solver = splu(
         laplacian + sparse.diags(pull, format="csc"), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
     )
@@ -123,7 +123,7 @@ def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
                 right[:, 3 * k + axis] += np.bincount(triangles[:, a], flow[:, e, axis], count)
                 right[:, 3 * k + axis] -= np.bincount(triangles[:, b], flow[:, e, axis], count)
     solved = solver.solve(right).reshape(count, keys, 3).transpose(1, 0, 2)
-    share = smoothstep(0.0, _SMALL, np.linalg.norm(source.offsets, axis=2, keepdims=True))
+    share = smoothstep(0.0, _BLEND_METRES, np.linalg.norm(source.offsets, axis=2, keepdims=True))
     return (share * solved + (1.0 - share) * source.offsets).astype(np.float32)
 
 

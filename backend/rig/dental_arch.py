@@ -10,7 +10,7 @@ from backend.geometry.template import Template
 from backend.rig.measure import part_slice
 
 COLUMNS = 17
-_ALIKE = 1e-3
+_MEDIAN_TOLERANCE = 1e-3
 """Distance from the median plane, in metres, below which a template vertex belongs to the middle column."""
 
 
@@ -66,7 +66,7 @@ def _columns(template: Template, part: str) -> np.ndarray:
     for quad in quads.tolist():
         for corner in range(4):
             beside.setdefault(quad[corner], set()).update((quad[(corner + 1) % 4], quad[corner - 1]))
-    middle = [number for number in range(len(points)) if abs(points[number, 0]) < _ALIKE]
+    middle = [number for number in range(len(points)) if abs(points[number, 0]) < _MEDIAN_TOLERANCE]
     ends = [number for number in middle if len(beside[number] & set(middle)) == 1]
     first = max(ends, key=lambda number: points[number, 2])  # the outer plate stands in front
     column = [first]

@@ -24,7 +24,7 @@ _CORNEA_REACH = 0.0074  # metres from the axis at which the cornea's shell ends,
 _BULGE = 0.00055
 """Metres by which the cornea protrudes from the eyeball. Real ones protrude 1.3 mm more than this ball's front, but the
 lids of ``hm08`` pass over the ball at 0.7 mm, and the cornea must stay behind a closed lid."""
-_FILM, _DIVE = 0.00005, 0.00015  # metres above the eyeball at the iris's rim, and below it at the shell's edge
+_FILM, _EDGE_DEPTH = 0.00005, 0.00015  # metres above the eyeball at the iris's rim, and below it at the shell's edge
 _RINGS, _SECTORS = 8, 24
 _TEAR_RISE = 0.00055  # metres along the eyeball from the lid's margin to the top of the tear film
 _TEAR_FILM = 0.00004  # metres above the eyeball
@@ -85,8 +85,8 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
         front = ball[(ball[:, 2] > 0) & (np.hypot(ball[:, 0], ball[:, 1]) < 0.009)]
         radius = float(np.linalg.norm(front, axis=1).mean())
         spheres.append((centre, radius))
-        turns = _turns(ball, keys[:, place])
-        flat = _sunk(ball, radius)
+        turns = _rotations(ball, keys[:, place])
+        flat = _with_flat_iris(ball, radius)
         sunk[place] = centre + flat
         vertices, quads = _cornea(radius)
         for index, turn in turns.items():
@@ -108,7 +108,7 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
     )
 
 
-def _turns(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
+def _rotations(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
     """Rotation (3, 3) of each key (52, V, 3) that turns an eyeball (V, 3) about its centre, by the key's index."""
     shape = ball.astype(np.float64)
     return {
@@ -117,7 +117,7 @@ def _turns(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
     }
 
 
-def _sunk(ball: np.ndarray, radius: float) -> np.ndarray:
+def _with_flat_iris(ball: np.ndarray, radius: float) -> np.ndarray:
     """The eyeball's points (V, 3) about its centre, with the iris as a flat disc behind its rim instead of a cap."""
     across = np.hypot(ball[:, 0], ball[:, 1])
     plane = np.sqrt(radius**2 - IRIS_RADIUS**2) - _IRIS_DEPTH
@@ -133,7 +133,7 @@ def _cornea(radius: float) -> tuple[np.ndarray, np.ndarray]:
     share = np.clip(across / IRIS_RADIUS, 0.0, 1.0)
     above = _FILM + _BULGE * (1.0 - share**2)
     beyond = np.clip((across - IRIS_RADIUS) / (_CORNEA_REACH - IRIS_RADIUS), 0.0, 1.0)
-    above = above - (_FILM + _DIVE) * beyond**2
+    above = above - (_FILM + _EDGE_DEPTH) * beyond**2
     depth = np.sqrt(radius**2 - across**2) + above
     angle = np.arange(_SECTORS) / _SECTORS * 2 * np.pi
     rings = np.stack(

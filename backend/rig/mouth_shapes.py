@@ -26,13 +26,13 @@ _LOWER_DOWN = 0.0025
 """Metres by which the lower teeth are lowered, so that the upper ones cover 3.3 mm of them (5 mm in hm08)."""
 _TONGUE_ROOT, _TONGUE_TIP = 0.079, 0.0015
 """Distances of the tongue's root and tip behind the inner end of the lower incisors, metres."""
-_ALONG = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
+_KNOTS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 """Places from root (0) to tip (1), knots of ``_TOP`` and ``_THICK``."""
 _TOP = (-20.0, -11.0, -1.5, 3.0, 2.0, -1.5, -4.0, -6.5)
 """Height of the tongue's back above the biting edge of the lower incisors, millimetres: it is highest between the
 molars and falls into the throat."""
 _THICK = (8.0, 11.0, 13.0, 13.0, 11.5, 8.5, 6.0, 4.0)  # millimetres
-_ROUND, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
+_SIDE_DROP, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
 """Metres by which the sides are lower than the middle, and depth and half width of the furrow between them."""
 
 
@@ -57,17 +57,17 @@ def _tongue_at_rest(template: Template, neutral: np.ndarray, size: float) -> np.
     teeth = dental_arch(template, neutral, "teeth_lower", 1)
     along = (before[:, 2] - before[:, 2].min()) / np.ptp(before[:, 2])
     across = before[:, 0] - before[:, 0].mean()
-    above = _height_within(along, before[:, 1])
-    top, thick = (1e-3 * size * PchipInterpolator(_ALONG, knots)(along) for knots in (_TOP, _THICK))
+    above = _relative_height(along, before[:, 1])
+    top, thick = (1e-3 * size * PchipInterpolator(_KNOTS, knots)(along) for knots in (_TOP, _THICK))
     y = teeth.bite[0, 1] + top - thick * (0.5 - 0.5 * above)
-    y -= size * _ROUND * (across / np.abs(across).max()) ** 2
+    y -= size * _SIDE_DROP * (across / np.abs(across).max()) ** 2
     y -= size * _FURROW * smoothstep(0.0, 1.0, above) * np.exp(-((across / (size * _FURROW_WIDTH)) ** 2))
     back = _TONGUE_ROOT + along * (_TONGUE_TIP - _TONGUE_ROOT)
     z = teeth.inner[0, 2] - size * back
     return np.stack([teeth.middle + across, y, z], axis=1).astype(np.float32)
 
 
-def _height_within(along: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _relative_height(along: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(T,) relative height of points in the tongue's thickness, from -1 at its underside to 1 on its back.
 
     along (T,) in [0, 1] from root to tip, y (T,) metres.

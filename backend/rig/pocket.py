@@ -12,7 +12,7 @@ from backend.rig.face_loops import face_loops
 
 _LEAST_DEPTH = 0.0008
 """Least depth in metres below the skin; half the neutral depth where that is less."""
-_NEAR = 0.006
+_NEAR_METRES = 0.006
 """Metres from a skin vertex beyond which its tangent plane is ignored."""
 _NEIGHBOURS = 4
 _ROUNDS = 6
@@ -76,7 +76,7 @@ def keep_pocket_inside(
         depth, normals = _depth(template, binding, neutral + offsets)
         mesh = neutral + offsets
         apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
-        lack = np.where(apart < _NEAR, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
+        lack = np.where(apart < _NEAR_METRES, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
         worst = lack.argmax(1)
         if not lack.any():
             return

@@ -32,12 +32,12 @@ _BEHIND_LIP = 0.014
 """Distance in metres behind the lip at which it reaches that height, because the lower front teeth are beneath it."""
 GROOVE, GROOVE_WIDTH = 0.0014, 0.0035
 """Depth and half width in metres of the groove along its middle."""
-_WIDER = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
+_WIDTH_FACTORS = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
 """Factor on its width at places along it (0 root, 1 tip): broad, with a round end."""
-_THICKER = 0.95
-_ROUNDED = 12.0
+_THICKNESS_FACTOR = 0.95
+_TIP_CURVATURE = 12.0
 """Curvature of the end, per metre: it draws back by this times the square of the distance from the middle."""
-_STRETCH = 1.4
+_STRETCH_EXPONENT = 1.4
 """Exponent of the lengthening along the tongue: the front stretches more than the root."""
 
 
@@ -78,12 +78,12 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
     line = PchipInterpolator(steps, knots)
     length = tip - root
     grown = smoothstep(0.0, 0.6, along)
-    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDER)(along)
-    places = length * along + (steps[-1] - length) * along**_STRETCH
-    places = places - _ROUNDED / size * across**2 * smoothstep(0.6, 1.0, along)
+    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDTH_FACTORS)(along)
+    places = length * along + (steps[-1] - length) * along**_STRETCH_EXPONENT
+    places = places - _TIP_CURVATURE / size * across**2 * smoothstep(0.6, 1.0, along)
     ahead = line.derivative()(places)
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    above = (rest[:, 1] - middle) * (1.0 + (_THICKER - 1.0) * grown)
+    above = (rest[:, 1] - middle) * (1.0 + (_THICKNESS_FACTOR - 1.0) * grown)
     upper = smoothstep(0.0, size * 0.003, above)
     groove = upper * np.exp(-((across / (size * GROOVE_WIDTH)) ** 2))
     above = above - size * GROOVE * grown * groove

@@ -60,7 +60,7 @@ from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 _log = logging.getLogger(__name__)
 JOBS = "jobs"
 """Folder in the configuration folder. It has a folder per server with its jobs, named after its instance."""
-_AT_ONCE = 64
+_MESSAGES_PER_TURN = 64
 """Messages received from a socket before the rest of the loop runs."""
 _OPEN_FILES = 8192
 """Wanted limit on open files: as unfinished handshakes are closed after ten seconds, it allows 800 of them a second."""
@@ -209,7 +209,7 @@ class Server:
             self._lock.release()
 
     def _take_worker_events(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_MESSAGES_PER_TURN):
             try:
                 generation, header, *buffers = self._worker_events.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -221,7 +221,7 @@ class Server:
                 self._queue.kill_worker()
 
     def _take_messages(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_MESSAGES_PER_TURN):
             try:
                 frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:

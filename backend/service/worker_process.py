@@ -57,7 +57,7 @@ class WorkerProcess:
             env=environment,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        _prefer_as_victim(self._process.pid)
+        _raise_oom_score(self._process.pid)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name=f"worker-{generation}", daemon=True)
         self._reader.start()
@@ -114,7 +114,7 @@ class WorkerProcess:
             events.close()
 
 
-def _prefer_as_victim(pid: int) -> None:
+def _raise_oom_score(pid: int) -> None:
     """When memory runs out, let Linux kill the worker instead of the server or the user's Blender."""
     with suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("900")

@@ -25,7 +25,7 @@ from backend.rendering.color import linear_from_srgb
 STAGE = "encoder"
 _USUAL_DISTANCE = 1.2
 """Usual distance of portraits in metres (``PriorWeights.distance_metres``), because weak perspective has none."""
-_AT_ONCE = 32
+_BATCH = 32
 
 
 class GraphModel(LoadedNetwork[GraphFaceNet]):
@@ -95,7 +95,7 @@ def template_around(template: Template, model: GraphModel, identity: np.ndarray)
     code = torch.from_numpy(identity).to(model.device).float()
     here = network.neutral(code[None])[0]  # (V_head, 3)
     steps = code + CODE_STEP * torch.eye(len(code), device=model.device)
-    around = torch.cat([network.neutral(part) for part in steps.split(_AT_ONCE)])
+    around = torch.cat([network.neutral(part) for part in steps.split(_BATCH)])
     modes = _array((around - here) / CODE_STEP)  # (D, V_head, 3)
     offset = _array(here - network.mean) - np.tensordot(identity, modes, 1)
     return replace(

@@ -40,9 +40,9 @@ _USUAL_SCALE = 5.7
 """Sides of the picture per metre at the face, in ``backend.photos.faces.crop.face_square``."""
 _USUAL_SHADING = 0.8
 _FACING = (1.0, -1.0, -1.0)
-_NARROW = (40, 64)
+_REDUCED_CHANNELS = (40, 64)
 """Channels to which the trunk's features at 1/16 and at 1/32 are reduced."""
-_SURE = 3.0
+_LARGEST_LOG_CONFIDENCE = 3.0
 """Largest absolute log confidence of a photo, relative to a usual one."""
 
 
@@ -202,9 +202,11 @@ class GraphEncoder(nn.Module):
             self.trunk = FrozenTrunk()
             *_, middle, last = MobileTrunk.widths(WHOLE)
             side = config.size // 16
-            self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
-            self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
-            self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
+            self.narrow = nn.Conv2d(middle, _REDUCED_CHANNELS[0], 1)
+            self.narrow_last = nn.Conv2d(last, _REDUCED_CHANNELS[1], 1)
+            self.top = nn.Linear(
+                _REDUCED_CHANNELS[0] * side**2 + _REDUCED_CHANNELS[1] * (side // 2) ** 2, config.feature
+            )
             self.tones = nn.Linear(3 * 64, config.feature)  # because normalised layers lose a photo's brightness
             told = config.feature
         if config.landmarks:
@@ -251,7 +253,7 @@ class GraphEncoder(nn.Module):
         """(N,) confidence; without one all photos have weight 1."""
         if self.confidence is None:
             return x.new_ones(len(x), dtype=torch.float32)
-        return self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp()
+        return self.confidence(x).float()[:, 0].clamp(-_LARGEST_LOG_CONFIDENCE, _LARGEST_LOG_CONFIDENCE).exp()
 
 
 class GraphFaceNet(nn.Module):

@@ -189,7 +189,7 @@ class LandmarkNet(nn.Module):
         which = self.which[None].expand(len(pictures), -1, -1)
         for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
             context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
-            around = torch.cat([*_looked_up(fine, places.detach(), 1.0), *_looked_up(coarse, places.detach(), 0.0)], -1)
+            around = torch.cat([*_sampled(fine, places.detach(), 1.0), *_sampled(coarse, places.detach(), 0.0)], -1)
             seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
             told = listen(functional.relu(say(seen)).flatten(1))
             offsets, more = self._all_points(told), correct[-1](seen).float()
@@ -209,7 +209,7 @@ def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | Non
     return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
 
 
-def _looked_up(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
     """Sample features (N, C, H, W) at places (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
     where it is not 0; (N, L, C) each."""
     side = features.shape[-1]

@@ -28,14 +28,14 @@ from backend.photos.regions.polygons import (
 _ON_GLASSES, _ON_LIP, _ON_CHIN, _NET_ON_CHIN = 0.4, 0.4, 0.3, 0.5
 """Weights of the log odds of edges for glasses, lip and chin, and of the net's features for the chin, against those of
 the net's mean probability; for glasses its features have weight 1."""
-_GLASSES, _LIP, _CHIN = 3.3, 0.3, 0.45
+_GLASSES_BIAS, _LIP_BIAS, _CHIN_BIAS = 3.3, 0.3, 0.45
 """Bias of each: on 829 press photos, each of another person, 54 decisions are wrong with it instead of 72. Weights of
 0.3 to 0.8 for the lip and 0.2 to 0.5 for the chin do as well."""
 _WITHOUT_FEATURES = NetEvidence(-2.2, 0.0)
 """Used where there are no classifiers for the net's features."""
 _SECOND_ON_GLASSES, _SECOND_ON_LIP, _SECOND_ON_CHIN = 1.0, 1.5, 0.5
 """Weight of the log odds of the second net's mean probability."""
-_BESIDE_SECOND = (1.8, 0.9, 1.35)
+_SECOND_BIAS = (1.8, 0.9, 1.35)
 """Further bias for glasses, lip and chin where the second net is used. Of the decisions on 834 press photos
 (``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
 _DOUBTFUL = 0.2
@@ -43,18 +43,18 @@ _DOUBTFUL = 0.2
 _HEADWEAR, _RATHER_THAN_HAIR, _HAT_LIKELIER = 0.28, 0.4, 4.0
 """Least share of occluder above the brows, of all and of what is not skin, for a hat; below it such patches are hair or
 background. Chosen on 55 press photos with something on the head; bald heads and grey hair have less."""
-_MAYBE_HAIR, _NO_HAT = 0.1, 10.0
+_MAYBE_HAIR, _NO_HAT_DIVISOR = 0.1, 10.0
 """Without a hat: probability of hair from which an occluder above the face is not a hand, and divisor of its odds."""
-_MORE, _THERE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
+_ODDS_FACTORS, _LIKELY = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
 """Factors on the odds of a moustache or beard, ascending; grey ones that edges found need the last two."""
-_STRAY = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
-_HANGS = 0.1  # heights of the face: a moustache reaches this far beyond the lips
-_LIKELIER = 2.0
+_CHEEK_HAIR_FACTOR = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
+_MOUSTACHE_REACH = 0.1  # heights of the face: a moustache reaches this far beyond the lips
+_WORN_FACTOR = 2.0
 _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
 _LEAST_ON_RIMS = 1.0
 """Least odds of glasses on the best-fitting outline, because a wire is too thin to be visible all along."""
 _CLEAR_LENS = 0.4  # of the cheeks' linear brightness: darker lenses are tinted and count as glasses everywhere
-_OVER = 0.3  # heights of the face
+_HAT_REACH = 0.3  # heights of the face
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,21 @@ def score_accessories(
     also_glasses, also_lip, also_chin = 0.0, 0.0, 0.0
     if second is not None:
         theirs = second[FaceClass.FACIAL_HAIR]
-        also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _BESIDE_SECOND[0]
-        also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _BESIDE_SECOND[1]
-        also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _BESIDE_SECOND[2]
+        also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _SECOND_BIAS[0]
+        also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _SECOND_BIAS[1]
+        also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _SECOND_BIAS[2]
     return AccessoryScores(
         _mean_log_odds(probabilities[FaceClass.GLASSES][around_eyes])
         + _ON_GLASSES * edges.glasses
         + by_net.glasses
-        + _GLASSES
+        + _GLASSES_BIAS
         + also_glasses,
-        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP + also_lip,
-        _mean_log_odds(hair[chin]) + _ON_CHIN * edges.facial_hair.chin + _NET_ON_CHIN * by_net.chin + _CHIN + also_chin,
+        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP_BIAS + also_lip,
+        _mean_log_odds(hair[chin])
+        + _ON_CHIN * edges.facial_hair.chin
+        + _NET_ON_CHIN * by_net.chin
+        + _CHIN_BIAS
+        + also_chin,
     )
 
 
@@ -134,13 +138,13 @@ def settle_accessories(
     moustache, beard = scores.moustache > 0, scores.beard > 0
     doubtful = moustache and not beard and bool(chin.any()) and float(hair[chin].mean()) > _DOUBTFUL
     if moustache and not beard and not doubtful:
-        chin &= ~grown(lip | lips, _HANGS * size)
+        chin &= ~grown(lip | lips, _MOUSTACHE_REACH * size)
     for where, worn in ((lip, moustache), (chin, beard)):
         if where.any():
             there = hair[where]
-            hair[where] *= least_factor(there, 1 - there, _MORE, _THERE) if worn else _LIKELIER * doubtful
+            hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else _WORN_FACTOR * doubtful
     if not moustache and not beard:
-        hair *= _STRAY
+        hair *= _CHEEK_HAIR_FACTOR
     above = above_brows(landmarks, side)
     on_top = odds[:, above & _over_face(landmarks, side)][[FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER]].sum(
         axis=1
@@ -149,7 +153,7 @@ def settle_accessories(
         odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER
         odds[FaceClass.SKIN][above] /= _HAT_LIKELIER
     else:
-        odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT
+        odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT_DIVISOR
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
@@ -162,10 +166,10 @@ def _mean_log_odds(probability: np.ndarray) -> float:
 
 
 def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: columns of the face, up to ``_OVER`` of its height above it, which excludes others' hats."""
+    """(side, side) bool: columns of the face, up to ``_HAT_REACH`` heights above it, without others' hats."""
     places = np.arange(side) + 0.5
     columns = (places > landmarks[:, 0].min()) & (places < landmarks[:, 0].max())
-    return (places > landmarks[:, 1].min() - _OVER * landmark_window(landmarks, 1.0).side)[:, None] & columns
+    return (places > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
 def least_factor(own: np.ndarray, rest: np.ndarray, factors: Sequence[float], enough: float) -> float:
@@ -184,7 +188,7 @@ def _odds_of_glasses(probability: np.ndarray, landmarks: np.ndarray, pixels: np.
     """(S, S) odds of worn glasses from their ``probability`` (S, S)."""
     rims = find_rims(probability, landmarks)
     if rims is None:
-        return _LIKELIER * probability
+        return _WORN_FACTOR * probability
     odds = np.where(rims.band, np.maximum(_ON_RIMS * probability, _LEAST_ON_RIMS), _OFF_RIMS * probability)
     clear = _lenses_are_clear(pixels, landmarks, rims.lenses)
     odds[rims.lenses] = (_IN_CLEAR_LENSES if clear else _IN_DARK_LENSES) * probability[rims.lenses]

@@ -16,7 +16,7 @@ from backend.photos.faces.crop import face_square
 from backend.photos.faces.landmarks import CHIN, landmark_window
 from backend.photos.regions.polygons import CHEEK_RIGHT, mirrored, polygon_mask
 
-_LOOK = 256  # pixels of the face's square, so that blurs have the same width on every face
+_SQUARE_PIXELS = 256  # pixels of the face's square, so that blurs have the same width on every face
 _NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17
 _LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face; narrow, so that a thin moustache has its own cells
 _TONE_WEIGHT = 0.35
@@ -29,8 +29,8 @@ _UNDER_LIP, _JAW = (84, 17, 314), (176, 152, 400)
 _ON_CHIN = (0.15, 0.4, 0.7)
 _COLOUR_WEIGHT = 4.0
 """Weight of colours against brightness: skin and hair differ by about 0.2 in log R/G, but by 1 in log brightness."""
-_SOFT = 0.01  # heights of the face
-_DARK = 0.01  # linear; below it colours are noise
+_BLUR = 0.01  # heights of the face
+_DARK_OFFSET = 0.01  # linear; below it colours are noise
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def facial_hair_scores(pixels: np.ndarray, landmarks: np.ndarray) -> FacialHairS
 def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(2484,) float32: edges and tones of a strip over the upper lip and of one below the mouth, then colours."""
     square = face_square(landmarks)
-    near = square.cut(pixels, _LOOK)
-    places = square.from_picture(landmarks[:, :2], _LOOK)
+    near = square.cut(pixels, _SQUARE_PIXELS)
+    places = square.from_picture(landmarks[:, :2], _SQUARE_PIXELS)
     angle, size = eye_line_angle(places), landmark_window(places, 1.0).side
     lip = edge_strip(near, (places[_NOSE_BASE] + places[_UPPER_LIP]) / 2, _LIP_STRIP * size, angle)
     chin = edge_strip(near, (places[_LOWER_LIP] + places[CHIN]) / 2, _CHIN_STRIP * size, angle)
@@ -93,10 +93,12 @@ def _colours(pixels: np.ndarray, places: np.ndarray, size: float) -> np.ndarray:
 
     Pale and grey moustaches are as bright as skin, but less red.
     """
-    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK
-    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _SOFT * size)), -1, 0)
+    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK_OFFSET
+    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _BLUR * size)), -1, 0)
     maps = np.stack([red - green, green - blue, 0.3 * red + 0.6 * green + 0.1 * blue])
-    cheeks = polygon_mask(places, CHEEK_RIGHT, _LOOK) | polygon_mask(places, mirrored(CHEEK_RIGHT), _LOOK)
+    cheeks = polygon_mask(places, CHEEK_RIGHT, _SQUARE_PIXELS) | polygon_mask(
+        places, mirrored(CHEEK_RIGHT), _SQUARE_PIXELS
+    )
     usual = np.median(maps[:, cheeks] if cheeks.any() else maps.reshape(3, -1), axis=1)
     points = [
         places[list(first)] * (1 - part) + places[list(last)] * part

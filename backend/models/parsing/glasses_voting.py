@@ -16,7 +16,7 @@ from backend.photos.faces.sampling import fit_inside
 from backend.photos.regions.masks import grown
 from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, mirrored, near_eyes, polygon_mask
 
-_MOST = 2 / 3
+_MAJORITY = 2 / 3
 """Least share of a person's photos with glasses for adding them to the rest."""
 _HINT = 0.1
 """Least mean probability of glasses around the eyes. Three missed photos of rimless glasses have 0.107 to 0.157; of 90
@@ -32,16 +32,16 @@ def vote_on_glasses(faces: Sequence[PhotoFace], device: str = "cpu") -> tuple[Ph
     photos have glasses in their labels.
     """
     worn = [bool((face.labels == FaceClass.GLASSES).any()) for face in faces]
-    if all(worn) or sum(worn) < max(2.0, _MOST * len(faces)):
+    if all(worn) or sum(worn) < max(2.0, _MAJORITY * len(faces)):
         return tuple(faces)
     wearing = [face for face, known in zip(faces, worn, strict=True) if known]
     return tuple(
-        face if known or not _hinted(face, device) else replace(face, labels=_labelled_like(face, wearing))
+        face if known or not _has_hint(face, device) else replace(face, labels=_with_glasses_of(face, wearing))
         for face, known in zip(faces, worn, strict=True)
     )
 
 
-def _hinted(face: PhotoFace, device: str) -> bool:
+def _has_hint(face: PhotoFace, device: str) -> bool:
     """Whether the net's probability of glasses around the eyes exceeds ``_HINT``."""
     parser = face_parser(device)
     if parser is None:
@@ -54,7 +54,7 @@ def _hinted(face: PhotoFace, device: str) -> bool:
     return float(class_probabilities(parser, small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT
 
 
-def _labelled_like(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:
+def _with_glasses_of(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:
     """(S, S) labels of a face with glasses on its skin where most of the others have them, warped to its landmarks, but
     not beside the brows."""
     places = face.landmarks[list(_NEAR_GLASSES), :2]

@@ -14,11 +14,11 @@ _OF_OTHERS = (
     FaceClass.SKIN, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
     FaceClass.OCCLUDER,
 )  # fmt: skip
-_SAME, _LARGEST = 0.5, 1.6
+_SAME_OVERLAP, _LARGEST = 0.5, 1.6
 """Overlap of boxes from which they are the same face; a box larger than this times the face holds both heads."""
 _RAISED, _WIDTH = 0.15, 0.8
 """In sides of a face box: height of the head's centre above the face's; width of a head relative to its height."""
-_OWN, _REACH = 0.95, 1.3
+_OWN_DISTANCE, _LARGEST_DISTANCE = 0.95, 1.3
 """Distances from a head's centre, in sides of its face box: up to the first everything is the head's own, whoever is
 behind it; at the second a head and its hair end. Viewed on 799 press photos: hair in front of another face is kept up
 to 0.95; from 1.05 on the next head's fringe is kept too."""
@@ -33,13 +33,20 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2)
     own = DetectedFace(middle, float((high - low).mean()), eye_line_angle(landmarks), 1.0)
-    others = [face for face in faces_in_view(pixels) if overlap(face, own) < _SAME and face.side < _LARGEST * own.side]
+    others = [
+        face for face in faces_in_view(pixels) if overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
+    ]
     if not others:
         return labels
     side = labels.shape[0]
     here = _from_head(own, side)
     there = np.min([_from_head(face, side) for face in others], axis=0)
-    theirs = (there < here) & (there < _REACH) & (here > _OWN) & ~polygon_mask(landmarks, FACE_OVAL, side)
+    theirs = (
+        (there < here)
+        & (there < _LARGEST_DISTANCE)
+        & (here > _OWN_DISTANCE)
+        & ~polygon_mask(landmarks, FACE_OVAL, side)
+    )
     result = labels.copy()
     result[theirs & np.isin(labels, _OF_OTHERS)] = FaceClass.BACKGROUND
     return result

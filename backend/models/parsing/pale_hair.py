@@ -14,11 +14,11 @@ from backend.photos.regions.polygons import FACE_OVAL, above_brows, face_normals
 
 _SIDE = 192
 """Colours are compared in a crop of this size: four times as fast, and fine enough for hair."""
-_PALE = -2.0
+_PALE_RESIDUAL = -2.0
 """Residual of log R/G, in the skin's standard deviations, below which something above the brows is not skin."""
-_HAIR = 0.05
+_LEAST_HAIR = 0.05
 """Least probability of hair: shine on a bald head has little red too, but there the net is confident."""
-_INSIDE = 0.02  # heights of the face: hair overlaps the face's outline, which ends at the middle of the forehead
+_OVERLAP = 0.02  # heights of the face: hair overlaps the face's outline, which ends at the middle of the forehead
 
 
 def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -38,8 +38,8 @@ def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, lan
     redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
     size = landmark_window(landmarks, 1.0).side
     brows = np.flatnonzero(above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
-    place = ~grown(polygon_mask(landmarks, FACE_OVAL, labels.shape[0]), -_INSIDE * size)
+    place = ~grown(polygon_mask(landmarks, FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
     place[brows + 1 :] = False
     result = labels.copy()
-    result[(labels == FaceClass.SKIN) & place & (redness < _PALE) & (hair > _HAIR)] = FaceClass.HAIR
+    result[(labels == FaceClass.SKIN) & place & (redness < _PALE_RESIDUAL) & (hair > _LEAST_HAIR)] = FaceClass.HAIR
     return result

@@ -34,15 +34,15 @@ _PLACES = {
 """Largest distance of a part from its landmarks, in heights of the face; farther parts are other people's or errors."""
 _FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
-_AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
-_FEW = 0.25
+_PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
+_MINORITY = 0.25
 """A connected region on top of a head takes one label when the other has less than this share of it."""
 _ISLAND, _IN_HAIR, _IN_SKIN = 0.04, 0.5, 0.8
 """Largest island, of the face's area; shares of its border. A strand on the forehead is connected with the hair; shine
 on a bald head is not."""
-_PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
+_LEAST_PERSON, _LEAST_PERSON_OCCLUDER, _REACH = 0.4, 0.2, 0.03
 """Least probability of a person for hair, neck and ears, and for possible hands; margin in heights of the face."""
-_SEES_FACE = 0.5
+_LEAST_PERSON_ON_FACE = 0.5
 """Least mean probability of a person over the face itself for using it. Of 1,170 portraits 26, coarse prints, are below
 it (19 below 0.1); there 87 % of the net's hair, mostly right, became background. 1,134 are above 0.9."""
 
@@ -137,8 +137,8 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
             inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
             labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
-    if not oval.any() or float(somebody[oval].mean()) > _SEES_FACE:
-        for kinds, least in ((_AROUND, _PERSON), ((FaceClass.OCCLUDER,), _HAND)):
+    if not oval.any() or float(somebody[oval].mean()) > _LEAST_PERSON_ON_FACE:
+        for kinds, least in ((_PERSON_CLASSES, _LEAST_PERSON), ((FaceClass.OCCLUDER,), _LEAST_PERSON_OCCLUDER)):
             person = grown(somebody > least, _REACH * size) | oval
             labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
@@ -162,9 +162,9 @@ def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     for part in range(1, count):
         inside = index == part
         share = (labels[top][inside] == FaceClass.OCCLUDER).mean()
-        if share < _FEW:
+        if share < _MINORITY:
             result[top][inside] = FaceClass.HAIR
-        elif share > 1 - _FEW:
+        elif share > 1 - _MINORITY:
             result[top][inside & middle] = FaceClass.OCCLUDER
     return result
 

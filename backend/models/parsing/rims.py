@@ -19,11 +19,11 @@ _DOWN = (-0.08, 0.04, 0.16, 0.28)
 _POWERS = (2.0, 2.8, 4.5)  # exponents of the superellipse
 _POINTS = 40
 _FRACTION_BITS = 4
-_BESIDE = (0.72, 1.28)  # sizes of the control curves inside and outside of the rim
+_CONTROL_SIZES = (0.72, 1.28)  # sizes of the control curves inside and outside of the rim
 _BLUR, _HALF_WIDTH = 0.008, 0.014  # heights of the face
-_FOUND = 0.06
+_LEAST_CONTRAST = 0.06
 """Least difference of the mean probability on the rims and beside them."""
-_LENS = 0.84  # of a rim's size: surely inside, even with thick rims
+_LENS_SIZE = 0.84  # of a rim's size: surely inside, even with thick rims
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
         found += sampled.mean(axis=-1) / 2
     score = found[:, 0] - found[:, 1:].mean(axis=1)
     best = int(score.argmax())
-    if score[best] < _FOUND:
+    if score[best] < _LEAST_CONTRAST:
         return None
     side = probability.shape[0]
     band, lenses = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
@@ -74,7 +74,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     for middle, outwards in places:
         rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
         _draw(band, rim, thickness, closed=True)
-        lens = rim.mean(axis=0) + _LENS * (rim - rim.mean(axis=0))
+        lens = rim.mean(axis=0) + _LENS_SIZE * (rim - rim.mean(axis=0))
         cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
     inner = [
         middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
@@ -105,5 +105,5 @@ def _curves() -> np.ndarray:
                 for outwards in _OUTWARDS:
                     for down in _DOWN:
                         place = np.array([outwards, down])
-                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_BESIDE)]))
+                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_CONTROL_SIZES)]))
     return np.stack(curves)
