@@ -15,8 +15,7 @@ State = Literal["running", "stopped", "finished"]
 
 
 class Row(Outcome, frozen=True, kw_only=True):
-    """An outcome and its place. ``line`` : in the manifest. ``folder`` : of the head, relative to the table's
-    folder."""
+    """An outcome and its place. ``line`` : in the manifest. ``folder`` : of the head, beside the table."""
 
     line: int
     folder: str = ""

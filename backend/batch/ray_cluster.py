@@ -17,8 +17,7 @@ _STORE_BYTES = 100 * 2**20
 """Ray's shared memory. People and outcomes have a kilobyte each; Ray's minimum is 75 MiB."""
 
 _SHORT = "/tmp" if os.name == "posix" else None
-"""Parent of the private cluster's folder; short, because paths of sockets in it are limited to about a hundred
-letters."""
+"""Parent of the private cluster's folder; short, because paths of its sockets are limited to some hundred letters."""
 
 
 @contextmanager

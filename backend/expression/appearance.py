@@ -30,8 +30,7 @@ BLURS = (0.03, 0.015)
 """Standard deviations of the picture's low-pass filter, coarse to fine, in window pixels per face height."""
 LIGHT_ROUNDS, ROUNDS, STEPS = 6, 2, 5
 INFORMATION = 0.02
-"""Number of independent measurements that a vertex's colour is worth, because residuals of neighbours are
-correlated."""
+"""Number of independent measurements that a vertex's colour is worth; residuals of neighbours are correlated."""
 OUTLIER = 1.2
 """Scale of the robust loss in robust standard deviations: hair, glasses, hands and shadows are outliers."""
 PLACE_PERCENT = 2.0

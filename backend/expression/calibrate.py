@@ -174,8 +174,7 @@ def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -
 
 
 def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
-    """The most likely focal length in pixels by the landmarks of every second picture; their ``focal_px`` is the
-    prior's mean."""
+    """The most likely focal length in pixels by every second picture's landmarks; ``focal_px`` is the prior's mean."""
     assumed = seen[0].face.focal_px
     costs, scales = [], []
     for step in FOCAL_STEPS:

@@ -101,8 +101,7 @@ def _descend(
 
 
 def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray, damping: float) -> PhotoParameters:
-    """One damped step; weights at a bound that would leave [0, 1] are held, as are those that the step moves past
-    it."""
+    """One damped step; weights at a bound that would leave [0, 1] are held, as are those that the step takes out."""
     held = np.zeros(len(gradient), bool)
     by_weight = gradient[_EXPRESSION]
     weights = parameters.expression

@@ -123,8 +123,7 @@ def _time(text: str) -> tuple[float, float]:
 
 
 def _slots(times: Sequence[tuple[float, float]]) -> tuple[float, np.ndarray]:
-    """The frame rate and the slot of each line, from 0, increasing; a line with a broken time code gets the next
-    slot."""
+    """The frame rate and the slot of each line, from 0, increasing; after a broken time code the next slot follows."""
     largest = max(frame for _, frame in times)
     fps = next((rate for rate in RATES if largest < rate), math.ceil(largest + 1.0))
     if len(times) < fps and len({second for second, _ in times}) < 2:

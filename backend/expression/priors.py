@@ -70,8 +70,7 @@ def key_deviations() -> np.ndarray:
 
 
 def expression_information() -> np.ndarray:
-    """(52, 52) inverse covariance of the weights: a variance per key, with left and right and both eyes' gaze
-    coupled."""
+    """(52, 52) inverse covariance of the weights: a variance per key; left and right, and both eyes' gaze, coupled."""
     diagonal = key_deviations() ** -2.0
     information = np.diag(diagonal)
 

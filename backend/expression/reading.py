@@ -1,5 +1,4 @@
-"""Expression reader: a small network from the landmark net's points and the picture around them to expression and head
-pose.
+"""Expression reader: a small network from the landmark net's points and the picture to expression and head pose.
 
 Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). Its result is the start and the
 prior of a frame's solver.
@@ -72,8 +71,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class RawFeatures:
-    """Features of one picture before reduction: by ``BASES`` the long vectors (None where unknown), and (P,) plain
-    numbers."""
+    """Features of one picture before reduction: long vectors by ``BASES`` (None if unknown), and (P,) plain numbers."""
 
     long: dict[str, list[np.ndarray | None]]
     plain: np.ndarray

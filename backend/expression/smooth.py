@@ -1,5 +1,4 @@
-"""Two-sided smoothing of a take in bounded memory: parameters that the pictures determine stay, the others become
-smooth.
+"""Two-sided smoothing of a take in bounded memory: what the pictures determine stays, the rest becomes smooth.
 
 Each frame is a quadratic (the solver's Hessian at its solution). With a prior on accelerations this is one banded
 least-squares problem over a window of frames. The acceleration prior is a Cauchy density with a scale per key, solved

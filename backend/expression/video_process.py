@@ -147,8 +147,7 @@ def _send_frames(line: ParentLine, capture: Any, fps: float, every: int, limits:
 
 
 def next_slot(last: int, seconds: float, fps: float) -> int:
-    """The slot of a frame ``seconds`` after the first; time stamps that go back or leap are replaced by the next
-    slot."""
+    """The slot of a frame ``seconds`` after the first; the next slot for time stamps that go back or leap."""
     slot = round(seconds * fps) if abs(seconds) < MOST_FRAMES else 0
     if slot <= last or slot - last > LONGEST_GAP_SECONDS * fps:
         return last + 1

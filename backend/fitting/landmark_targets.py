@@ -53,8 +53,7 @@ UNTOUCHED = 3.0
 """Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
 who drags a few points leaves the others because they look right."""
 _INLIER_FACTOR = 1000.0
-"""Factor on the standard deviation of corrected points, so large that the robust loss never takes one for an
-outlier."""
+"""Factor on the standard deviation of corrected points, so large that none is an outlier of the robust loss."""
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,7 @@ class _Skin:
         self.density = density
 
     def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
-        """(V,) distances from a vertex up to ``limit``, or ``at_most`` where that is less; stops where it is not
-        less."""
+        """(V,) distances from a vertex, or ``at_most`` where that is less; follows only shorter ways, to ``limit``."""
         found = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
         found[node] = 0
         active = np.array([node])

@@ -1,8 +1,7 @@
 """The head's mesh at several resolutions, for graph convolutions; made once, read from ``assets``.
 
-Pooling keeps a subset of the vertices (quadric edge collapse), unpooling interpolates on the coarser mesh
-(barycentric),
-as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
+Pooling keeps a subset of the vertices (quadric edge collapse), unpooling interpolates barycentrically on the coarser
+mesh, as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ def robust_consensus(
 
 
 def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
-    """(P, N) squared lengths of (P, N, C), which are overwritten; twice as fast as numpy's sum over so short an
-    axis."""
+    """(P, N) squared lengths of (P, N, C), which are overwritten; twice as fast as numpy's sum over a short axis."""
     vectors *= vectors
     total = vectors[..., 0].copy()
     for channel in range(1, vectors.shape[2]):

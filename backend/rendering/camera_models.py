@@ -1,7 +1,6 @@
 """Cameras for torch: perspective, and the narrow perspective camera with six-number views of LAP.
 
-Projections are (N, V, 3): x right and y down in pixels (pixel centres at i + 0.5), z camera depth, as the rasterizers
-need them.
+Projections are (N, V, 3) for the rasterizers: x right and y down in pixels (pixel centres at i + 0.5), z camera depth.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 
 DEPTH_RANGE = (0.8, 1.2)
-"""LAP's canonical depth of 0.9-1.1 with a margin of 0.1: a view's depth is clamped to it, and empty pixels get its
-end."""
+"""LAP's canonical depth of 0.9-1.1 with a margin of 0.1: a view's depth is clamped to it, empty pixels get its end."""
 
 _RIM = 1e-3
 """Pixels by which the outermost vertices are moved outwards, so that rounding does not lose their pixels."""

@@ -26,8 +26,7 @@ class LambertLight:
 
 
 def light_from_network(outputs: torch.Tensor) -> LambertLight:
-    """The light given by four tanh outputs (N, 4): ambient and diffuse x / 2 + 1 / 2, direction normalize(dx, dy,
-    1)."""
+    """The light of four tanh outputs (N, 4): ambient and diffuse x / 2 + 1 / 2, direction normalize(dx, dy, 1)."""
     ambient, diffuse = (outputs[:, :2] / 2 + 0.5).unbind(1)
     slope = torch.cat([outputs[:, 2:4], torch.ones_like(outputs[:, :1])], 1)
     return LambertLight(ambient, diffuse, torch.nn.functional.normalize(slope, dim=1))

@@ -1,5 +1,4 @@
-"""Render a mesh to a picture in one call, for previews and comparisons: textured or vertex-coloured, SH-lit,
-antialiased."""
+"""Render a mesh to a picture, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
 
 from __future__ import annotations
 
@@ -26,8 +25,7 @@ STUDIO_LIGHT: np.ndarray = light_from_directions(
     np.array([[0.85, 0.85, 0.85], [0.20, 0.20, 0.20]]),
     0.07,
 )
-"""(9, 3) SH coefficients of a white lamp from the person's upper left and a weak one from the right; for clay
-previews."""
+"""(9, 3) SH light of a white lamp from the person's upper left and a weak one from the right; for clay previews."""
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def lips_apart(values: np.ndarray, points: np.ndarray, mouth: MouthLoops, row: i
 def share_between_lips(
     target: np.ndarray, change: np.ndarray, axis: int, points: np.ndarray, mouth: MouthLoops, across: np.ndarray
 ) -> None:
-    """Add half of ``change`` (N, 64) to the lower lip's coordinates and subtract half from the upper lip's, in
-    place."""
+    """Add half of ``change`` (N, 64) to the lower lip's coordinates, subtract half from the upper lip's; in place."""
     contact = mouth.rows[mouth.contact]
     for side, sign in ((mouth.upper, -0.5), (mouth.lower, 0.5)):
         amount = np.stack([np.interp(points[contact[side], 0], across, line) for line in change])

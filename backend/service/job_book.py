@@ -166,8 +166,7 @@ class JobBook:
 
 
 def _write_files(job: Job, buffers: Sequence[memoryview]) -> None:
-    """Write a job's buffers: a transfer's neutral head is the last; each other one is a photo or a part of the
-    video."""
+    """Write a job's buffers: the last is a transfer's neutral head, each other a photo or a part of the video."""
     if job.identity_path is not None:
         job.identity_path.write_bytes(buffers[-1])
         buffers = buffers[:-1]

@@ -22,8 +22,7 @@ _CANCELLED = {
 }
 _STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
 KEPT_BYTES = 600 * 2**20
-"""Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced by a new
-process."""
+"""Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced."""
 _LONGEST_PAUSE = 60.0
 """Largest pause in seconds between attempts to start a worker that does not become ready."""
 

@@ -63,9 +63,7 @@ class RateLimit:
                 self._told.add(int(frame.get(zmq.SRCFD)))
 
     def look_after(self, now: float) -> None:
-        """Close connections that send too much, and update ``flows``. Call it after all complete messages were
-        received.
-        """
+        """Close connections that send too much, and update ``flows``. Call it when all complete messages are taken."""
         if self._monitor is None:
             return
         while self._monitor.poll(0):

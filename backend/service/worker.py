@@ -6,8 +6,7 @@ RUNNER is the name of a module with
 
 - ``warm(device: str, loaded: LoadingReporter) -> dict``: loads what every job needs, calls ``loaded`` with the fraction
   done, and returns ``{"device": {…}, "models": {…}}``;
-- ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, because a
-job
+- ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, as a job
   loads what is missing beside its work; ``LATER_BYTES`` is the memory of all of it;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: runs one job. It raises ``LikenessError`` for errors that the
   user can act on.

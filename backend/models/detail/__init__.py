@@ -1,7 +1,6 @@
 """Wrinkles that follow the expression: a network from photos of the unwrapped face to displacements.
 
-Inputs are observations and expressions, outputs heights in millimetres. ``backend.detail`` turns them into a head's
-relief.
+Inputs are observations and expressions, outputs heights in millimetres. ``backend.detail`` makes a head's relief.
 """
 
 from __future__ import annotations

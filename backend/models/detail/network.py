@@ -192,8 +192,7 @@ class DetailNet(nn.Module):
 
 
 def detail_of(weights: ModelWeights) -> DetailNet:
-    """The network of exported weights, in eval mode. Raises ``LikenessError`` ("missing_part") where they do not
-    fit."""
+    """The network of exported weights, in eval mode. Raises ``LikenessError`` ("missing_part") where they misfit."""
     network = DetailNet(DetailConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.eval()

@@ -13,8 +13,7 @@ CODE_STEP = 1e-2
 """Step of a code in finite differences: codes are about one, so the decoder's rounding error is a thousandth of it."""
 _ROUNDS = 8
 _DAMPING = 1e-2
-"""Initial damping, relative to the normal matrix' mean diagonal (Levenberg 1944); a tenth after each successful
-step."""
+"""Initial damping, relative to the normal matrix' mean diagonal (Levenberg 1944); each good step divides it by ten."""
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,7 @@ def score_accessories(
 
     Pixel by pixel, a net finds only half a wire frame, or false specks of one in the bags under the eyes, or a
     moustache in the shadow of a nose. So the score combines the mean probability over the accessory's place, ``edges``,
-    the features of ``net`` (None where there are no classifiers for it), and a ``second`` net's probabilities (C, S,
-    S).
+    the features of ``net`` (None without classifiers for it), and a ``second`` net's probabilities (C, S, S).
     """
     side = probabilities.shape[1]
     _, lip, chin = mouth_parts(landmarks, side)

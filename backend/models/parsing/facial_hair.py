@@ -20,8 +20,7 @@ _SQUARE_PIXELS = 256  # pixels of the face's square, so that blurs have the same
 _NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17
 _LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face; narrow, so that a thin moustache has its own cells
 _TONE_WEIGHT = 0.35
-"""Weight of tones against edges. With 1, the penalty on weights would hardly act on tones, which have a larger
-spread."""
+"""Weight of tones against edges. With 1, the penalty on weights would hardly act on tones with their larger spread."""
 _NOSE_SIDE = (186, 92, 165, 98, 2, 327, 391, 322, 410)
 _LIP_SIDE = (61, 185, 40, 37, 0, 267, 270, 409, 291)
 _ON_LIP = (0.2, 0.45, 0.7, 0.9)  # from nose to lip

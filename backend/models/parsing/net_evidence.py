@@ -68,8 +68,7 @@ def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarr
 
 
 def eye_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = False) -> np.ndarray:
-    """(55 C,) float32 samples of the net's ``features`` (C, H, W) around the eyes; with ``mirror``, columns
-    reversed."""
+    """(55 C,) float32 samples of ``features`` (C, H, W) around the eyes; with ``mirror``, columns are reversed."""
     middle = (landmarks[EYE_OUTER_RIGHT, :2] + landmarks[EYE_OUTER_LEFT, :2]) / 2
     return _sampled(features, _EYES.points(landmarks, middle), mirror)
 

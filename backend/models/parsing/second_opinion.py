@@ -10,8 +10,7 @@ _LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClas
 """Large classes. For fine parts and accessories the first net's result stays, because classifiers and thresholds are
 made for it. It is also better on ears and necks."""
 _SECOND_WEIGHT = 0.7
-"""Weight of the second net where it is sure of one of these classes. On held-out portraits 0.5 to 0.8 are nearly as
-good."""
+"""Weight of the second net where it is sure of such a class. On held-out portraits 0.5 to 0.8 are nearly as good."""
 
 
 def with_second_opinion(probabilities: np.ndarray, opinion: np.ndarray) -> np.ndarray:
