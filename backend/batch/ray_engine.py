@@ -88,7 +88,7 @@ class RayEngine:
         self._starting: dict[Any, _Slot] = {}
         self._turns: dict[Any, _Turn] = {}
         self._idle: deque[_Slot] = deque()
-        self._died_on: dict[str, list[str]] = {}  # person -> machines where workers ended in their turn
+        self._died_on: dict[str, list[str]] = {}  # person -> machines whose workers died during it
         self._begun: Counter[str] = Counter()
         for _ in range(min(self._plan.workers, len(tasks))):
             self._start(_Slot(None))

@@ -14,7 +14,7 @@ LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 2
 
 
 class FrameMark(IntEnum):
-    """Where a frame's values come from."""
+    """Source of a frame's values."""
 
     MEASURED = 0
     NO_FACE = 1

@@ -110,7 +110,7 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
     damped = hessian + damping * np.diag(np.diag(hessian))
     for _ in range(4):
         free = ~held
-        # Weights already moved onto their bound act on the others' right-hand side.
+        # The steps of weights moved to their bound change the right-hand side of the others.
         right = -gradient[free] - damped[np.ix_(free, held)] @ step[held]
         step[free] = cho_solve(cho_factor(damped[np.ix_(free, free)]), right)
         moved = weights + step[_EXPRESSION]

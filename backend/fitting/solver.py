@@ -152,7 +152,7 @@ def expression_prior(prior: PriorWeights) -> tuple[np.ndarray, np.ndarray]:
 @dataclass(frozen=True)
 class _PhotoSystem:
     """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K + 1), shared block
-    (K + 1, K + 1) and the gradients; shared are the identity and the distance habit."""
+    (K + 1, K + 1) and the gradients; shared unknowns are the identity and ``distance_habit``."""
 
     own: np.ndarray
     coupling: np.ndarray

@@ -72,7 +72,7 @@ class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
-    """A job."""
+    """A job that makes a head from photos."""
 
     token: _Token
     photos: tuple[PhotoHeader, ...]

@@ -98,7 +98,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, header: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
-        """Raises ``OSError`` when the server is gone."""
+        """Send one message. Raises ``OSError`` when the server is gone."""
         with self._lock:
             write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
 

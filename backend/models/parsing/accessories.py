@@ -66,7 +66,7 @@ class EdgeEvidence:
 
 
 def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
-    """Of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
+    """Score the edges of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
     return EdgeEvidence(glasses_score(pixels, landmarks), facial_hair_scores(pixels, landmarks))
 
 

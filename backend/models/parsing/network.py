@@ -41,7 +41,7 @@ CLASS_COLOURS: np.ndarray = np.array(
     ],
     dtype=np.uint8,
 )
-"""(12, 3) sRGB colours to show labels with, one for each ``FaceClass``."""
+"""(12, 3) sRGB colours for pictures of labels, one for each ``FaceClass``."""
 
 
 @dataclass(frozen=True)
