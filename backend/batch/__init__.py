@@ -1,1 +1,1 @@
-"""Many people: a manifest in, one head a person out, on one process or on Ray (docs/farm.md)."""
+"""Batches: a manifest in, one head per person out, in one process or on Ray (docs/farm.md)."""

@@ -1,4 +1,4 @@
-"""What ``batch.json`` holds (docs/files.md)."""
+"""Content of ``batch.json`` (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["running", "stopped", "finished"]
 
 
 class Row(Outcome, frozen=True, kw_only=True):
-    """An outcome and its place. ``line`` : of the manifest. ``folder`` : of the head, relative to the table's."""
+    """An outcome and its place. ``line`` : in the manifest. ``folder`` : of the head, beside the table."""
 
     line: int
     folder: str = ""
@@ -26,8 +26,8 @@ class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    counts : how many people per ``Status``. workers : how many at most worked at a time.
-    seconds : wall seconds of the run. started, written : UTC, ISO 8601. worker_peak_mb : of the greediest worker.
+    counts : number of people per ``Status``. workers : largest number of simultaneous workers.
+    seconds : wall seconds of the run. started, written : UTC, ISO 8601. worker_peak_mb : largest of all workers.
     """
 
     manifest: str

@@ -1,4 +1,4 @@
-"""How many workers fit on machines, and what each one needs."""
+"""Number of workers that fit on machines, and the resources of each."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 MEGABYTE = 1_000_000
 WORKER_MEMORY_MB = {1024: 2200, 2048: 2600, 4096: 4700}
-"""Of a worker, by side of the texture: the most that one held in two people with five photos of 10 megapixels
-(docs/farm.md), and a tenth more."""
+"""Memory of a worker by side of the texture: 10 % more than the peak with two people, each five photos of 10 megapixels
+(docs/farm.md)."""
 WORKERS_PER_GPU = 4
-"""Networks run on a GPU for a tenth of a person's time, and all else on the CPU."""
+"""Networks on the GPU take a tenth of a person's time; everything else runs on the CPU."""
 
 
 @dataclass(frozen=True)
 class WorkerNeeds:
-    """What one worker is given: one core, memory in bytes, and a share of a GPU (0 to 1)."""
+    """Resources of one worker: one core, memory in bytes, and a share of a GPU (0 to 1)."""
 
     memory: int
     gpu: float = 0.0
@@ -23,7 +23,7 @@ class WorkerNeeds:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine has: cores, memory in bytes that tasks may use, GPUs."""
+    """Resources of a machine: cores, memory in bytes for tasks, GPUs."""
 
     cores: float
     memory: float
@@ -31,13 +31,13 @@ class Machine:
 
 
 def worker_needs(texture_sizes: Iterable[int], device: str, memory_mb: float | None = None) -> WorkerNeeds:
-    """What a worker needs that does heads of all these texture sizes; ``memory_mb`` where the user measured it."""
+    """Resources of a worker for heads of all these texture sizes; ``memory_mb`` overrides the measured memory."""
     measured = max((WORKER_MEMORY_MB[size] for size in texture_sizes), default=max(WORKER_MEMORY_MB.values()))
     return WorkerNeeds(int((memory_mb or measured) * MEGABYTE), 1 / WORKERS_PER_GPU if device == "cuda" else 0.0)
 
 
 def workers_on(machine: Machine, needs: WorkerNeeds) -> int:
-    """How many workers the machine has room for."""
+    """Number of workers that fit on the machine."""
     fitting = [machine.cores, machine.memory / needs.memory]
     if needs.gpu:
         fitting.append(machine.gpus / needs.gpu)

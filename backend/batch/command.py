@@ -36,12 +36,12 @@ INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, whi
 
 
 def run_batch(arguments: argparse.Namespace) -> None:
-    """Do as the arguments say; what is found goes to standard output, progress to standard error.
+    """Run the command; results go to standard output, progress to standard error.
 
     Raises
     ------
-    LikenessError : "some_failed" when people are missing at the end, "cancelled" on Ctrl-C with what is done kept, and
-        everything that the person can do something about. For one person alone (``--only``) that person's own.
+    LikenessError : "some_failed" when people are missing at the end; "cancelled" on Ctrl-C, with finished heads kept;
+        and errors that the user can act on. For a single person (``--only``) that person's own error.
     """
     defaults = PersonOptions(
         quality=arguments.quality,
@@ -66,7 +66,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
 
 
 def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults: PersonOptions) -> None:
-    """Commands to standard output, bad lines to standard error; fails at the end where there are bad lines."""
+    """Print commands to standard output and bad lines to standard error; raises at the end if there are bad lines."""
     people = _chosen(arguments, manifest)
     more = ["--exit-zero"] if arguments.exit_zero else []
     more += [] if arguments.device == "cpu" else ["--device", arguments.device]
@@ -82,12 +82,12 @@ def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults:
 
 
 def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
-    """The chosen people here and now; others may be done elsewhere at the same time, so no table is written.
+    """Do the chosen people in this process. It writes no table, because others may be done elsewhere meanwhile.
 
-    What it gives is to be raised: the reason of one person alone, or "some_failed".
+    Returns the error to raise, or raises it: the reason of a single person, or "some_failed".
     """
     people = _chosen(arguments, manifest)
-    if arguments.threads is not None:  # before anything that reads it is loaded
+    if arguments.threads is not None:  # before any library that reads it is loaded
         os.environ.update({name: str(arguments.threads) for name in THREAD_VARIABLES})
     check_device(arguments.device)
     stamp = current_stamp()
@@ -123,7 +123,7 @@ def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Perso
 
 
 def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
-    """All people, and the table; gives "some_failed" to be raised where that is so."""
+    """Do all people and write the table; returns "some_failed" to be raised if any failed."""
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     folder: Path = arguments.out
@@ -146,14 +146,14 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError 
 
 
 def _run_through(outcomes: Iterator[Outcome], table: BatchTable, manifest: Manifest, err: Console) -> None:
-    """Note every outcome; the table is written whatever ends it. Raises "cancelled" on Ctrl-C."""
+    """Note every outcome and write the table, also after an error. Raises "cancelled" on Ctrl-C."""
     table.write("running")
     for bad in manifest.bad_lines:
         err.print(readable(f"Line {bad.line}: {bad.sentence}"), markup=False, highlight=False, soft_wrap=True)
     state: State = "stopped"
     try:
         with (
-            terminate_like_ctrl_c(),  # again: Ray answers SIGTERM in its own way
+            terminate_like_ctrl_c(),  # again, because Ray installs its own handler of SIGTERM
             BatchProgress(err, len(manifest.people)) as progress,
             closing(outcomes),
         ):
@@ -170,7 +170,7 @@ def _run_through(outcomes: Iterator[Outcome], table: BatchTable, manifest: Manif
 
 
 def _clear_leftovers(folder: Path, manifest: Manifest) -> None:
-    """Workers that were killed leave hidden folders; those that somebody still works in stay."""
+    """Remove hidden folders left by killed workers; those still in use stay."""
     for person in manifest.people:
         if (folder / hidden_name(person.name)).exists() or (folder / person.name / hidden_name("")).exists():
             with suppress(LikenessError), OutputFolder(folder / person.name):
@@ -178,7 +178,7 @@ def _clear_leftovers(folder: Path, manifest: Manifest) -> None:
 
 
 def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> LikenessError | None:
-    """Say how it went; gives "some_failed" where it did not go well for all."""
+    """Print the summary; returns "some_failed" if any failed, else None."""
     counts, failures = table.counts, table.failures()
     for row in failures:
         line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
@@ -202,7 +202,7 @@ def _tasks(arguments: argparse.Namespace, people: Sequence[Person], stamp: Stamp
 def _engine(
     arguments: argparse.Namespace, manifest: Manifest, stamp: Stamp, notice: Callable[[str], None]
 ) -> Iterator[tuple[Callable[[Sequence[Task]], Iterator[Outcome]], int]]:
-    """The engine that the arguments want, while it lasts, and how many workers it has."""
+    """The engine for the arguments, as a context, and its number of workers."""
     if arguments.workers == 1 and arguments.address is None:
         yield (lambda tasks: run_here(tasks, make_head)), 1
         return

@@ -16,8 +16,8 @@ from backend.models.registry import SWITCHED
 def commands(
     manifest: Path, people: Sequence[Person], out: Path, defaults: PersonOptions, more: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A line per person, quoted for the system's shell, with absolute paths. Running one twice is running it
-    once. ``more`` : arguments for all of them."""
+    """One line per person, quoted for the system's shell, with absolute paths. The commands are idempotent. ``more`` :
+    arguments for all of them."""
     for person in people:
         words = [sys.executable, "-m", "backend", "batch", os.path.abspath(manifest), "--out", os.path.abspath(out)]
         words += [*_options(defaults), *more, f"--only={person.name}"]
@@ -25,7 +25,7 @@ def commands(
 
 
 def _options(defaults: PersonOptions) -> list[str]:
-    """The arguments that differ from what they are when nothing is said."""
+    """The arguments that differ from their defaults."""
     words: list[str] = []
     usual = PersonOptions()
     for name in ("quality", "texture", "hair", "hair_style", "face_model", "symmetry", "average"):

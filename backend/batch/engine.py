@@ -1,4 +1,4 @@
-"""What an engine is: something that does people's heads and tells each outcome once."""
+"""Interface of an engine: it makes people's heads and yields each outcome once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from backend.batch.outcome import Outcome
 from backend.progress import ProgressReporter
 
 MakeHead = Callable[[Task, ProgressReporter], Outcome]
-"""``make_head``, or what stands for it in a test."""
+"""``make_head``, or its replacement in a test."""
 
 
 class Engine(Protocol):
     """Yields one ``Outcome`` per task, in the order in which they end.
 
-    Closing the iterator stops the work: what is under way ends as soon as it reports progress, and leaves nothing
-    half-written.
+    Closing the iterator stops the work: a running head ends at its next progress report and leaves no partial files.
     """
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]: ...

@@ -1,4 +1,4 @@
-"""One batch at a time in a folder."""
+"""Lock that allows one batch at a time in a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCK_FILE = ".batch.lock"
 
 @contextmanager
 def only_batch_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which goes with the process however it ends; makes the folder where it is missing.
+    """Hold the folder's lock, which the system releases when the process ends; creates the folder if it is missing.
 
     Raises
     ------

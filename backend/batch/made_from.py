@@ -1,4 +1,4 @@
-"""``made_from.json`` beside a head: what went in, so that a second run knows that it is done (docs/files.md)."""
+"""``made_from.json`` beside a head: a record of its input, so that a second run can skip it (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BLOCK = 1 << 20
 
 
 class PhotoIn(msgspec.Struct, frozen=True):
-    """A photo that went in: its name, and its SHA-256; None where there is no file, or none that is ever read."""
+    """An input photo: its name and SHA-256; None where the file is missing, or of a kind that is never read."""
 
     name: str
     sha256: str | None
 
 
 class Input(msgspec.Struct, frozen=True):
-    """All that decides what a head looks like, whoever computes it. ``corrections`` : SHA-256 of their file."""
+    """Everything that determines a head, on any machine. ``corrections`` : SHA-256 of their file."""
 
     photos: tuple[PhotoIn, ...]
     options: PersonOptions
@@ -38,7 +38,7 @@ class Input(msgspec.Struct, frozen=True):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of it, 64 hexadecimal digits."""
+        """SHA-256 of the input, 64 hexadecimal digits."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
 
@@ -47,8 +47,8 @@ class MadeFrom(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    fingerprint : of ``input``. seconds, cpu_seconds : what it took. photos_used : of the given ones.
-    peak_rss_mb : most memory that the worker had held by then, in 10⁶ bytes. device : where networks ran.
+    fingerprint : of ``input``. seconds, cpu_seconds : duration. photos_used : number of the given ones.
+    peak_rss_mb : peak memory of the worker so far, in 10⁶ bytes. device : where the networks ran.
     """
 
     fingerprint: str
@@ -68,7 +68,7 @@ def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoIn, ...]:
 
 
 def made_before(folder: Path, fingerprint: str) -> MadeFrom | None:
-    """The record of the head in ``folder``, where that is complete and was made from the same."""
+    """The record of the head in ``folder`` if it is complete and was made from the same input."""
     try:
         record = msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=MadeFrom)
     except (OSError, msgspec.DecodeError, RecursionError):
@@ -78,17 +78,17 @@ def made_before(folder: Path, fingerprint: str) -> MadeFrom | None:
 
 
 def forget(folder: Path) -> None:
-    """Before new files come: the record of the old ones goes. Raises ``OSError``."""
+    """Delete the record before new files are written. Raises ``OSError``."""
     (folder / FILE_NAME).unlink(missing_ok=True)
 
 
 def remember(folder: Path, record: MadeFrom) -> None:
-    """After all files are there. Raises ``LikenessError`` ("disk")."""
+    """Write the record after all files. Raises ``LikenessError`` ("disk")."""
     write_file(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
 def sha256_of(path: Path, most_bytes: int) -> str | None:
-    """Of a file; None where it cannot be read, is no regular file or has more bytes."""
+    """SHA-256 of a file; None where it cannot be read, is not a regular file or has more bytes."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:

@@ -1,4 +1,4 @@
-"""One person's head, made where it is not there yet: the same work on every engine and for a render farm's command."""
+"""Make one person's head unless it exists: the same work on every engine and for a render farm's command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A person to be done: folder of all heads, what Likeness this is, ``cpu`` or ``cuda``."""
+    """A person to do: ``out`` is the folder of all heads, ``stamp`` the run's version, device ``cpu`` or ``cuda``."""
 
     person: Person
     out: str
@@ -38,11 +38,11 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
-    """Make the head, or keep it where it was made from the same; failures are outcomes with a reason.
+    """Make the head, or keep one from the same input; failures are outcomes with a reason.
 
     Raises
     ------
-    errors.Cancelled : when ``progress`` raised it; nothing is half-written then.
+    errors.Cancelled : when ``progress`` raised it; no partial files are left then.
     """
     worker = f"{platform.node()}:{os.getpid()}"
     name = task.person.name
@@ -51,7 +51,7 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         photos = find_photos(Path(source) for source in task.person.sources)
         check_there_are(photos)
         given = _given(task, photos)
-        corrections = _corrections(task.person)  # after it was hashed: what changes in between is found at the end
+        corrections = _corrections(task.person)  # after hashing; a change in between is detected at the end
         folder = Path(task.out) / name
         record = made_before(folder, given.fingerprint)
         if record is not None:
@@ -90,7 +90,7 @@ def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
 
 
 def _given(task: Task, photos: list[tuple[str, Path]]) -> Input:
-    """What goes in, as it is now."""
+    """The input, as it is now."""
     person = task.person
     corrections = None if person.corrections is None else sha256_of(Path(person.corrections), MOST_FILE_BYTES)
     return Input(photos_in(photos), person.options, task.stamp, corrections)
@@ -108,8 +108,8 @@ def _reconstruct(
     folder: OutputFolder,
     progress: ProgressReporter,
 ) -> MadeFrom:
-    """Raises ``LikenessError``, ``Cancelled``, and what the pipeline raises on an error of its own."""
-    # Here and not above: these imports take seconds, which a run that finds everything done does not need.
+    """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
+    # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.folder import write_folder
     from backend.exchange.json_files import peak_rss_mb
     from backend.photos.reading.source import PhotoSource
@@ -119,7 +119,7 @@ def _reconstruct(
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
     result = reconstruct(sources, reconstruct_options(given.options, task.device, corrections), progress)
-    if _given(task, photos) != given:  # a head with the wrong fingerprint would be kept
+    if _given(task, photos) != given:  # otherwise a head with the wrong fingerprint would be kept
         sentence = "The photos or their corrections changed while the head was made."
         raise LikenessError("no_photo", sentence, "Run it again.")
     with disk_errors_named(folder.path):
@@ -141,7 +141,7 @@ def _reconstruct(
 def reconstruct_options(
     options: PersonOptions, device: str, corrections: tuple[PhotoCorrections, ...] = ()
 ) -> ReconstructOptions:
-    """The pipeline's ``ReconstructOptions``."""
+    """Convert to the pipeline's ``ReconstructOptions``."""
     from backend.pipeline import ReconstructOptions
 
     return ReconstructOptions(

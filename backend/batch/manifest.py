@@ -1,4 +1,4 @@
-"""The list of people: a CSV table or JSON lines (docs/files.md, *A manifest*)."""
+"""The manifest, a list of people: a CSV table or JSON lines (docs/files.md, *A manifest*)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from backend.errors import LikenessError
 
 CSV_SUFFIXES, JSON_SUFFIXES = (".csv",), (".jsonl", ".ndjson")
 PHOTO_SEPARATOR = "|"
-"""Between the photos in a cell of a CSV table; no file name on Windows has one."""
+"""Separator of photos in a cell of a CSV table; file names on Windows cannot contain it."""
 TABLE_NAMES = ("batch.json", "batch.html")
 MOST_NAME_BYTES = 200
-"""File systems allow 255; a folder's temporary neighbours need some."""
+"""File systems allow 255; the rest is for temporary folders beside it, which have longer names."""
 
 _OPTIONS = tuple(PersonOptions.__struct_fields__)
 _YES_OR_NO = {field.name for field in msgspec.structs.fields(PersonOptions) if field.type is bool}
@@ -36,7 +36,7 @@ _WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0"
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that is no person: its number, from 1, its name where it has one, and a sentence that says why."""
+    """An invalid line: its number, from 1, its name where it has one, and a sentence with the reason."""
 
     line: int
     name: str
@@ -45,24 +45,24 @@ class BadLine:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The people in the manifest's order, and the lines that could not be understood."""
+    """The people in the manifest's order, and the invalid lines."""
 
     people: tuple[Person, ...]
     bad_lines: tuple[BadLine, ...]
 
 
 class _BadLineError(Exception):
-    """The sentence."""
+    """The reason, a sentence."""
 
 
 def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest:
-    """Read a manifest; options that a line does not give are those of ``defaults``.
+    """Read a manifest; options that a line does not give come from ``defaults``.
 
-    Paths in it are relative to the manifest's folder. Whether photos exist is not looked at here.
+    Paths in it are relative to the manifest's folder. The existence of photos is not checked here.
 
     Raises
     ------
-    LikenessError : "usage" when the file as a whole is no manifest.
+    LikenessError : "usage" when the file as a whole is not a manifest.
     """
     text = _text(path)
     suffix = path.suffix.lower()
@@ -113,7 +113,7 @@ def _text(path: Path) -> str:
 
 
 def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | _BadLineError]]:
-    """(line number, cells that are not empty by column) of each row."""
+    """(line number, non-empty cells by column) of each row."""
     first = text.split("\n", 1)[0]
     delimiter = ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -145,7 +145,7 @@ def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] |
 
 
 def _value(column: str, cell: str) -> Any:
-    """A cell as its JSON line would have it; a cell that does not fit stays text and is refused later."""
+    """Convert a cell to its value in a JSON line; a cell that does not fit stays text and is refused later."""
     if column == "photos":
         return [part.strip() for part in cell.split(PHOTO_SEPARATOR) if part.strip()]
     if column == "texture" and cell.isascii() and cell.isdigit() and len(cell) < 10:
@@ -201,7 +201,7 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
 
 
 def _check_name(name: str) -> None:
-    """Refuse what is no name of a folder on every system."""
+    """Refuse names that are not valid folder names on every system."""
     shown = ascii(name)
     if _FORBIDDEN & set(name) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         wrong = 'a slash, a control character, or one of : * ? " < > |'

@@ -13,6 +13,6 @@ from backend.progress import silent
 
 
 def run_here(tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
-    """An ``Engine``. A person whose photos end the process ends the run; a second run goes on."""
+    """An ``Engine``. If a person's photos crash the process, the run ends; a second run continues."""
     for task in tasks:
         yield msgspec.structs.replace(make(task, silent), attempts=1)

@@ -1,4 +1,4 @@
-"""What became of one person."""
+"""Result of one person."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Literal
 import msgspec
 
 Status = Literal["done", "kept", "failed", "waiting"]
-"""Made in this run; there before, from the same photos, options and version; not made; not reached or stopped."""
+"""done: made in this run. kept: made before from the same photos, options and version. failed: not made. waiting: not
+reached, or stopped."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one person.
+    """Result of one person.
 
     Attributes
     ----------
     code : of a failure, one of ``errors.EXIT_CODES``. reason, advice : its sentences.
     detail : the traceback of an error inside Likeness.
-    seconds, cpu_seconds : what the head took, in this run or in the one that made it.
-    photos_given, photos_used : how many. peak_rss_mb : most memory the worker had held, in 10⁶ bytes.
-    worker : machine and process id. attempts : how often it was begun in this run.
-    fingerprint : of what went in (``made_from``).
+    seconds, cpu_seconds : duration for the head, in this run or in the one that made it.
+    photos_given, photos_used : numbers. peak_rss_mb : peak memory of the worker, in 10⁶ bytes.
+    worker : machine and process id. attempts : number of starts in this run.
+    fingerprint : of the input (``made_from``).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""One person of a manifest: what is made from what, and how."""
+"""One person of a manifest: input, name and options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What decides how one head looks; the same choices as those of ``reconstruct``."""
+    """Options of one head; the same choices as those of ``reconstruct``."""
 
     quality: Quality = "standard"
     texture: TextureSize = 2048
@@ -46,10 +46,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_json(person: Person) -> bytes:
-    """The person as JSON, to be sent to another process."""
+    """The person as JSON, for another process."""
     return msgspec.json.encode(person)
 
 
 def from_json(data: bytes) -> Person:
-    """What ``to_json`` gave. Raises ``msgspec.ValidationError``."""
+    """Inverse of ``to_json``. Raises ``msgspec.ValidationError``."""
     return msgspec.json.decode(data, type=Person)

@@ -1,4 +1,4 @@
-"""How far a batch is: a bar on a terminal, a line per person anywhere else."""
+"""Progress of a batch: a bar on a terminal, else one line per person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.command_line.progress_display import TerminalBar, format_seconds
 
 
 class BatchProgress(TerminalBar):
-    """Shows ``count`` people getting done; failures are printed in any case."""
+    """Shows the progress of ``count`` people; failures are always printed."""
 
     def __init__(self, console: Console, count: int) -> None:
         left = TextColumn("{task.fields[left]}")
@@ -25,7 +25,7 @@ class BatchProgress(TerminalBar):
             self._task = self.bar.add_task("people", total=count, left="")
 
     def add(self, outcome: Outcome) -> None:
-        """Another one has come to an end."""
+        """Count a finished person."""
         self._ended += 1
         self._made += outcome.status in ("done", "failed")
         if self.bar is not None:
@@ -37,7 +37,7 @@ class BatchProgress(TerminalBar):
             self._console.print(readable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:
-        """From the pace of those that were made in this run."""
+        """Estimate of the time left, from the people made in this run."""
         if not self._made:
             return ""
         pace = (time.monotonic() - self._start) / self._made

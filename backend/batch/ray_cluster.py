@@ -1,4 +1,4 @@
-"""Ray's cluster: one of our own on this machine's loopback, or one that runs already."""
+"""Connection to a Ray cluster: a private one on this machine's loopback, or a running one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from backend.batch.capacity import Machine
 from backend.errors import LikenessError
 
 _STORE_BYTES = 100 * 2**20
-"""Ray's shared memory. People and outcomes are a kilobyte each; Ray takes no less than 75 MiB."""
+"""Ray's shared memory. People and outcomes have a kilobyte each; Ray's minimum is 75 MiB."""
 
 _SHORT = "/tmp" if os.name == "posix" else None
-"""Where the private folder of our cluster lies: sockets in it may not have paths of more than some hundred letters."""
+"""Parent of the private cluster's folder; short, because paths of its sockets are limited to some hundred letters."""
 
 
 @contextmanager
 def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
-    """Be connected to a Ray cluster while it lasts; ``ray_environment`` came before.
+    """Connect to a Ray cluster, as a context; enter ``ray_environment`` before.
 
     Parameters
     ----------
-    address : of a running cluster, or None to start one that ends with this. cores : that ours is to have, all of
-        the machine's if None.
+    address : of a running cluster, or None to start a private one that ends with the context. cores : of the private
+        one, all of the machine's if None.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
 
 
 def machines() -> list[Machine]:
-    """The cluster's machines that live."""
+    """The cluster's live machines."""
     found = []
     for node in ray.nodes():
         if node["Alive"]:
@@ -71,5 +71,5 @@ def machines() -> list[Machine]:
 
 
 def lives(node_id: str) -> bool:
-    """Whether the machine is still one of the cluster's."""
+    """Whether the machine is still alive in the cluster."""
     return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())

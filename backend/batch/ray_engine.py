@@ -1,7 +1,7 @@
-"""The engine on Ray: as many workers as asked for, replaced when they die, and what they were doing done again.
+"""The engine on Ray: a fixed number of workers, replaced when they die, with their people done again.
 
-Ray places the workers, notices that a process or a machine is gone, and finds room for another. What is decided here is
-only which person comes next, and when to give one up.
+Ray places the workers, detects the end of a process or a machine, and finds room for a replacement. This module only
+decides which person comes next, and when to give one up.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from backend.batch.stamp import Stamp
 from backend.errors import LikenessError
 
 MOST_DEATHS = 2
-"""A person in whose turn so many workers ended, on machines that go on, is given up."""
+"""A person is given up after so many workers ended during it on machines that are still alive."""
 MOST_LOST_MACHINES = 5
-"""A person in whose turn so many workers ended, wherever, is given up: nobody has such bad luck."""
+"""A person is given up after so many workers ended during it on any machines."""
 MOST_FALSE_STARTS = 3
-"""So many workers in a row that end before their first person, and no more are started in their place."""
+"""A worker that ended so many times in a row before its first person is not replaced."""
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 2.0
-"""A stopped worker ends at its next progress report. One that has none by then is killed: a person waits. What it
-leaves half-written is a hidden folder, which the batch clears."""
+"""A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
+files are in a hidden folder, which the batch removes."""
 
 
 @dataclass(frozen=True)
 class RayPlan:
-    """How many workers, what each needs, how long one person may take in seconds, and the run's ``Stamp``."""
+    """Number of workers, resources of each, time limit for one person in seconds, and the run's ``Stamp``."""
 
     workers: int
     needs: WorkerNeeds
@@ -50,7 +50,7 @@ class RayPlan:
 
 @dataclass
 class _Slot:
-    """Room for one worker: the one that is in it, and how many ended there before their first person."""
+    """Place of one worker: the current one, and how many ended in a row before their first person."""
 
     actor: Any
     false_starts: int = 0
@@ -59,7 +59,7 @@ class _Slot:
 
 @dataclass(frozen=True)
 class _Turn:
-    """A worker that makes a person, since when (``time.monotonic``)."""
+    """A worker that makes a person, with its start (``time.monotonic``)."""
 
     slot: _Slot
     task: Task
@@ -71,7 +71,7 @@ class RayEngine:
 
     Parameters
     ----------
-    notice : is told in one sentence what a person at the terminal should know.
+    notice : called with one sentence for the user at the terminal.
     now : the clock, in seconds.
     """
 
@@ -82,13 +82,13 @@ class RayEngine:
         self._options = {"num_cpus": 1, "memory": plan.needs.memory, "num_gpus": plan.needs.gpu}
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
-        """See ``Engine``. Raises ``LikenessError`` when no worker can be had."""
+        """See ``Engine``. Raises ``LikenessError`` when no worker can be started."""
         self._make = make
         self._waiting = deque(tasks)
         self._starting: dict[Any, _Slot] = {}
         self._turns: dict[Any, _Turn] = {}
         self._idle: deque[_Slot] = deque()
-        self._died_on: dict[str, list[str]] = {}  # person -> machines where workers ended in their turn
+        self._died_on: dict[str, list[str]] = {}  # person -> machines whose workers died during it
         self._begun: Counter[str] = Counter()
         for _ in range(min(self._plan.workers, len(tasks))):
             self._start(_Slot(None))
@@ -115,7 +115,7 @@ class RayEngine:
             self._turns[slot.actor.make.remote(msgspec.json.encode(task))] = _Turn(slot, task, self._now())
 
     def _ended(self) -> Iterator[Outcome]:
-        """Wait a moment for workers that are ready, done or dead."""
+        """Wait briefly for workers that are ready, done or dead."""
         ended, _ = ray.wait([*self._turns, *self._starting], num_returns=1, timeout=_LOOK_SECONDS)
         for reference in ended:
             if reference in self._starting:
@@ -124,7 +124,7 @@ class RayEngine:
                 yield from self._finished(reference)
 
     def _came(self, reference: Any) -> None:
-        """A worker is there, or is not going to be."""
+        """Handle a worker that has started, or failed to."""
         slot = self._starting.pop(reference)
         try:
             slot.ready = msgspec.json.decode(ray.get(reference), type=Ready)
@@ -132,7 +132,7 @@ class RayEngine:
             slot.false_starts += 1
             again = slot.false_starts < MOST_FALSE_STARTS
             self._notice(
-                f"A worker ended before its first person{'' if again else ' and is not replaced'} ({_words(error)})."
+                f"A worker ended before its first person{'' if again else ' and is not replaced'} ({_summary(error)})."
             )
             if again:
                 self._start(slot)
@@ -149,7 +149,7 @@ class RayEngine:
         try:
             outcome = msgspec.json.decode(ray.get(reference), type=Outcome)
         except RayTaskError as error:
-            outcome = self._failure(name, f"Something went wrong inside Likeness ({_words(error)}).", str(error))
+            outcome = self._failure(name, f"Something went wrong inside Likeness ({_summary(error)}).", str(error))
         except RayError as error:
             yield from self._died(turn, error)
             return
@@ -158,19 +158,19 @@ class RayEngine:
         yield msgspec.structs.replace(outcome, attempts=self._begun[name])
 
     def _died(self, turn: _Turn, error: RayError) -> Iterator[Outcome]:
-        """The worker is gone: another takes its place, and the person is done again unless that was too often."""
+        """Replace a dead worker; do its person again, or give it up after too many deaths."""
         name, ready = turn.task.person.name, turn.slot.ready
         assert ready is not None
         died_on = self._died_on.setdefault(name, [])
         died_on.append(ready.node)
         self._start(turn.slot)
-        # That a machine is gone is known some seconds after its workers are, so earlier ends are judged now.
+        # The end of a machine is known some seconds after that of its workers, so earlier deaths are judged now.
         if sum(map(lives, died_on)) < MOST_DEATHS and len(died_on) < MOST_LOST_MACHINES:
             self._notice(f"The worker {ready.worker} ended while it made {name!r}, who is done again.")
             self._waiting.append(turn.task)
             return
         often = f"{len(died_on)} workers ended while they made this person"
-        yield self._failure(name, f"{often} (the last one: {_words(error)}).")
+        yield self._failure(name, f"{often} (the last one: {_summary(error)}).")
 
     def _too_long(self) -> Iterator[Outcome]:
         for reference, turn in list(self._turns.items()):
@@ -194,7 +194,7 @@ class RayEngine:
         )
 
     def _stop(self) -> None:
-        """End all workers; those in the middle of a person may first leave things clean."""
+        """End all workers; busy ones get time to clean up."""
         for turn in self._turns.values():
             turn.slot.actor.stop.remote()
         if self._turns:
@@ -205,8 +205,8 @@ class RayEngine:
                 ray.kill(slot.actor)
 
 
-def _words(error: BaseException) -> str:
-    """The first line of what Ray says that says anything."""
+def _summary(error: BaseException) -> str:
+    """The most informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)
     return (told or (lines or [type(error).__name__])[0]).rstrip(".")

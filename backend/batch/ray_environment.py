@@ -1,4 +1,4 @@
-"""What Ray and its processes read from the environment. Imports no Ray, because Ray reads some of it when imported."""
+"""Environment variables of Ray and its processes. Imports no Ray, because Ray reads some of them when imported."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from backend.batch.threads import ONE_THREAD
 
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Set to 0, all of Ray's processes listen on 127.0.0.1 alone, on Linux, too."""
+"""With 0, all of Ray's processes listen on 127.0.0.1 alone, on Linux too."""
 _QUIET_VARIABLE = "RAY_DEDUP_LOGS_SKIP_REGEX"
-"""Lines like that are not printed: that a worker ended is told by us, in one sentence and once."""
+"""Regular expression of lines that are not printed; the engine reports the end of a worker itself."""
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
 def ray_environment(local: bool) -> Iterator[None]:
-    """Set the variables while it lasts; enter it before ``ray`` is imported.
+    """Set the variables, as a context; enter it before ``ray`` is imported.
 
     Parameters
     ----------
-    local : for a cluster of our own on this machine. Elsewhere the cluster's own key and settings hold.
+    local : for a private cluster on this machine. Otherwise the cluster's own key and settings apply.
     """
     wanted = {"RAY_USAGE_STATS_ENABLED": "0", _QUIET_VARIABLE: "."}
     if local:
@@ -50,5 +50,5 @@ def ray_environment(local: bool) -> Iterator[None]:
 
 @cache
 def _key() -> str:
-    """Of this process' own clusters, given to their processes alone: whoever has it can run code as this user."""
+    """Token of this process' private clusters, known to their processes alone, because it permits running code."""
     return secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""A worker on Ray: a process that does one person after the other with models loaded once."""
+"""A worker on Ray: a process that does one person after the other and loads the models once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTROL = "control"
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What a worker says when it is there. ``unfit`` : a sentence, when its Likeness is not that of the run."""
+    """A worker's first answer. ``unfit`` : a sentence, when its version of Likeness is not that of the run."""
 
     worker: str
     node: str
@@ -30,7 +30,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 @ray.remote(concurrency_groups={CONTROL: 1}, max_restarts=0, max_task_retries=0)
 class Worker:
-    """Its methods take and give JSON. ``stop`` may be called while ``make`` runs."""
+    """Its methods take and return JSON. ``stop`` may be called while ``make`` runs."""
 
     def __init__(self, make: MakeHead) -> None:
         self._make = make
@@ -58,7 +58,7 @@ class Worker:
 
     @ray.method(concurrency_group=CONTROL)
     def stop(self) -> None:
-        """What is being made ends when it next reports progress."""
+        """Stop the running head at its next progress report."""
         self._stopping.set()
 
     def _progress(self, stage: str, fraction: float) -> None:
@@ -67,8 +67,8 @@ class Worker:
 
 
 def _one_thread() -> None:
-    """Workers are as many as cores, so none of them may use several. Libraries read the environment when they are
-    loaded; those that are loaded already are told."""
+    """Use one thread, because there are as many workers as cores. Libraries read the environment when they are loaded;
+    those already loaded are set directly."""
     os.environ.update(ONE_THREAD)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

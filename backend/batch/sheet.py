@@ -23,7 +23,7 @@ pre { white-space: pre-wrap; max-width: 50em; font-size: 12px; }
 
 
 def sheet(file: BatchFile) -> str:
-    """The page; failed people come first. While the run goes on it asks the browser to look again."""
+    """The page, failed people first. During the run it asks the browser to reload."""
     counts = file.counts
     told = ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status))
     refresh = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">\n' if file.state == "running" else ""

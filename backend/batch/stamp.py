@@ -1,4 +1,4 @@
-"""What a head depends on besides its photos and options: the code, the weights, and the packages that compute."""
+"""Version stamp of a head: the code, the weights, and the packages that determine it besides photos and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.models.registry import MODELS
 
 SOURCE = Path(__file__).resolve().parents[1]
 _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
-"""Packages that no head depends on; nor does it on the modules right below ``backend`` but these:"""
+"""Packages that do not affect heads; of the modules right below ``backend`` only the following do:"""
 _TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
 _SUFFIXES = (".py", ".json")
 _PACKAGES = (
@@ -29,16 +29,16 @@ _PACKAGES = (
     "scipy",
     "torch",
 )
-"""Those whose numbers, pixels or weights are in a head."""
+"""Packages that affect numbers, pixels or weights of a head."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
-    """What a head was made with.
+    """Version of everything that a head was made with.
 
     Attributes
     ----------
-    code, models : twelve hexadecimal digits each, of the code that makes heads, and of all weights and templates.
-    packages : name and version of each package that changes results, the name alone where it is not installed.
+    code, models : hashes of twelve hexadecimal digits, of the code that makes heads, and of all weights and templates.
+    packages : name and version of each package that affects results, the name alone where it is not installed.
     """
 
     code: str
@@ -47,12 +47,12 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 def current_stamp() -> Stamp:
-    """Of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
+    """The stamp of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
     return Stamp(_digest(SOURCE, _code_files()), _digest(ASSETS, _model_files()), tuple(map(_installed, _PACKAGES)))
 
 
 def _installed(package: str) -> str:
-    """Without the version's local part: torch for a GPU and for the CPU are the same."""
+    """Name and version without its local part, because torch for a GPU and for the CPU count as the same."""
     try:
         return f"{package} {metadata.version(package).split('+')[0]}"
     except metadata.PackageNotFoundError:
@@ -86,7 +86,7 @@ def _digest(root: Path, paths: Iterator[Path]) -> str:
         name = path.relative_to(root) if path.is_relative_to(root) else path
         content = path.read_bytes()
         if path.suffix in (".py", ".json"):
-            content = content.replace(b"\r\n", b"\n")  # as a checkout on Windows may have them
+            content = content.replace(b"\r\n", b"\n")  # a checkout on Windows may have CRLF
         digest.update(f"{name.as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:12]

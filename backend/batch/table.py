@@ -1,4 +1,4 @@
-"""The table of a batch: who is done, who failed and why; ``batch.json`` and ``batch.html`` beside the heads."""
+"""The table of a batch: results and reasons of failure; ``batch.json`` and ``batch.html`` beside the heads."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from backend.batch.stamp import Stamp
 from backend.exchange.all_or_none import write_file
 
 LEAST_SECONDS = 3.0
-"""Between two writings during a run."""
+"""Least interval between two writes during a run."""
 _MOST_SHARE = 0.02
-"""Of the time that may go into writing the table: ten thousand rows take a while."""
+"""Largest share of the time spent writing the table, because ten thousand rows take a while."""
 
 
 class BatchTable:
-    """All people of a run with what is known of them; writes both files, whole or not at all.
+    """All people of a run with their outcomes; writes both files atomically.
 
-    Raises ``LikenessError`` ("disk") wherever it writes and cannot.
+    Raises ``LikenessError`` ("disk") where it cannot write.
     """
 
     def __init__(self, manifest_path: Path, manifest: Manifest, out: Path, stamp: Stamp, workers: int) -> None:
@@ -40,22 +40,22 @@ class BatchTable:
         self._next_writing = 0.0
 
     def add(self, outcome: Outcome) -> None:
-        """Note an outcome, and write the table when it is time."""
+        """Note an outcome, and write the table if the interval has passed."""
         self._outcomes[outcome.name] = outcome
         if time.monotonic() >= self._next_writing:
             self.write("running")
 
     @property
     def counts(self) -> Counter[str]:
-        """How many people per ``Status``; bad lines have failed."""
+        """Number of people per ``Status``; bad lines count as failed."""
         return Counter([outcome.status for outcome in self._outcomes.values()] + ["failed"] * len(self._bad))
 
     def failures(self) -> Sequence[Row]:
-        """In the manifest's order."""
+        """Failed rows in the manifest's order."""
         return [row for row in self._rows() if row.status == "failed"]
 
     def write(self, state: State) -> None:
-        """Bring both files to the disk."""
+        """Write both files."""
         began = time.monotonic()
         file = BatchFile(
             manifest=self._manifest,

@@ -1,4 +1,4 @@
-"""How many threads the libraries below us use; they read it from the environment when they are loaded."""
+"""Environment variables for the number of threads of libraries, which read them when they are loaded."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Whether the shell lets a program have the memory that the libraries need."""
+"""Check of the limit on address space, which the libraries need."""
 
 from __future__ import annotations
 
 from backend.errors import LikenessError
 
 NEEDED_GB = 4
-"""Five photos take 3 GB of addresses on two cores, and more threads take more."""
+"""Five photos use 3 GB of addresses on two cores, and more with more threads."""
 
 
 def check_address_space() -> None:
-    """Fail before anything heavy is loaded where a limit leaves too little; libraries end without a word then.
+    """Fail early where a limit leaves too little, because libraries would crash without a message.
 
     Raises ``LikenessError`` with code "out_of_memory".
     """

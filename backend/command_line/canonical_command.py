@@ -13,14 +13,14 @@ from backend.command_line.reconstruct_command import photos_to_folder, verdict_t
 
 
 def run_canonical(arguments: argparse.Namespace) -> None:
-    """Make the pictures as the arguments say; the table goes to standard output, progress to standard error.
+    """Make the pictures by the arguments; the table goes to standard output, progress to standard error.
 
-    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    Raises ``LikenessError`` for errors that the user can act on, ``KeyboardInterrupt`` on Ctrl-C.
     """
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     with photos_to_folder(arguments) as (sources, folder):
-        # Here and not above: these imports take seconds, and may find that something is not installed.
+        # Imported here because it takes seconds, and may find that something is not installed.
         from backend.canonical_pipeline import STAGES, make_canonical
         from backend.exchange.canonical_folder import write_canonical_folder
 

@@ -1,4 +1,4 @@
-"""Output that nobody reads to its end, as in ``python -m backend doctor | head``, is no error."""
+"""Handle a closed standard output, as in ``python -m backend doctor | head``: it is not an error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 def until_nobody_reads(run: Callable[[], int]) -> int:
-    """The exit code that ``run`` gives, or 0 where whoever reads standard output has read enough.
+    """The exit code of ``run``, or 0 where the reader of standard output has closed it.
 
-    What is still to be written is written here, where a closed pipe or a full disk can still be told.
+    Flushes the output here, where a closed pipe or a full disk can still be reported.
     """
     try:
         code = run()

@@ -1,4 +1,4 @@
-"""What any error means for the person at the terminal."""
+"""Explanations of errors for the user at the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backend.errors import LikenessError
 
 
 def explain(error: BaseException) -> LikenessError:
-    """The ``LikenessError`` that says what any error means for the person; that error itself when it is one."""
+    """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
     if isinstance(error, LikenessError):
         return error
     if isinstance(error, KeyboardInterrupt):

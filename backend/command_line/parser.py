@@ -1,4 +1,4 @@
-"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` answers at once."""
+"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` is fast."""
 
 from __future__ import annotations
 

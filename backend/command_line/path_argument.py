@@ -1,4 +1,4 @@
-"""A path as an argument."""
+"""Parsing of paths as arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def path_argument(text: str) -> Path:
-    """The path; nothing is refused, because ``Path("")`` is the current folder, which nobody meant.
+    """Parse a path; the empty string is refused, because ``Path("")`` would be the current folder by mistake.
 
     Raises ``argparse.ArgumentTypeError``.
     """

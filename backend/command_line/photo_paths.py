@@ -1,4 +1,4 @@
-"""The photos that the arguments of a command name."""
+"""The photos given by a command's arguments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u
 
 
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
-    """(name, path) of each photo, in the given order, folders in the order of their file names, each file once.
+    """(name, path) of each photo, in the given order, folders sorted by file name, each file once.
 
-    Names are unique text: the file's name, with as much of its folders as is needed to tell two files apart.
-    A path that does not exist is kept, so that the verdict on it says so.
+    Names are unique text: the file's name, with as many of its folders as needed to distinguish two files.
+    A path that does not exist is kept, so that the verdict on it can report it.
 
     Raises
     ------
@@ -27,21 +27,21 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     found: dict[Path, Path] = {}  # resolved -> as given
     for path in paths:
         for photo in _photos_in(path) if os.path.isdir(path) else [path]:
-            found.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, goes through any path
+            found.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, accepts any path
     return list(zip(_unique_names(list(found)), found.values(), strict=True))
 
 
 def readable(text: str) -> str:
-    """A file's name, or words with one, as one line that can be written: bytes that are no UTF-8 become ``\\udce9``.
+    """A file's name, or text with one, as one printable line: bytes that are not UTF-8 become ``\\udce9``.
 
-    So do control characters, line breaks, and marks that turn the direction of what follows.
+    So do control characters, line breaks, and marks that change the direction of text.
     """
     visible = "".join(char.encode("unicode_escape").decode() if _CONTROL.match(char) else char for char in text)
     return visible.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
-    """Fail before anything heavy is loaded where none of the (name, path) exists.
+    """Fail early where none of the (name, path) exists.
 
     Raises ``LikenessError`` with code "no_photo".
     """

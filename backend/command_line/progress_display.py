@@ -1,4 +1,4 @@
-"""Progress in the terminal: the stage, how far it is, and an estimate of the time left."""
+"""Progress in the terminal: the stage, its fraction, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.progress import TimeLeft
 
 
 class TerminalBar:
-    """A bar of rich's ``columns`` while it is entered, on a terminal; elsewhere there is none (``bar`` is None)."""
+    """A bar of rich's ``columns``, as a context, on a terminal; elsewhere ``bar`` is None."""
 
     def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         self.bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
@@ -31,7 +31,7 @@ class TerminalBar:
 
 
 class TerminalProgress(TerminalBar):
-    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage anywhere else."""
+    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere."""
 
     def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
         name, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
@@ -54,6 +54,6 @@ class TerminalProgress(TerminalBar):
 
 
 def format_seconds(seconds: float) -> str:
-    """``seconds`` as a person says it: 8 s, 2 min 05 s."""
+    """``seconds`` in words: 8 s, 2 min 05 s."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
-    """Reconstruct a face as the arguments say; the table goes to standard output, progress to standard error.
+    """Reconstruct a face by the arguments; the table goes to standard output, progress to standard error.
 
-    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    Raises ``LikenessError`` for errors that the user can act on, ``KeyboardInterrupt`` on Ctrl-C.
     """
     start = time.monotonic()
     keep_freed_memory()
     out, err = Console(), Console(stderr=True)
     with photos_to_folder(arguments) as (sources, folder):
-        # Here and not above: these imports take seconds, and may find that something is not installed.
+        # Imported here because it takes seconds, and may find that something is not installed.
         from backend.exchange.folder import write_folder
         from backend.photos.screening.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
@@ -65,9 +65,9 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[PhotoSource], OutputFolder]]:
-    """The photos that the arguments name, being read already, and the folder that gets all files or none.
+    """The photos of the arguments, with reading already started, and the output folder, which gets all files or none.
 
-    Raises ``LikenessError`` where there is no photo, or the device is not there.
+    Raises ``LikenessError`` where there is no photo, or the device is missing.
     """
     photos = find_photos(arguments.photos)
     check_there_are(photos)
@@ -81,7 +81,7 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
 
 
 def check_device(name: str) -> None:
-    """Raises ``LikenessError`` with code "missing_part" when CUDA is asked for and not there."""
+    """Raise ``LikenessError`` with code "missing_part" when CUDA is requested but missing."""
     if name != "cuda":
         return
     import torch
@@ -93,7 +93,7 @@ def check_device(name: str) -> None:
 
 
 def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
-    """One row per given photo out of the report's ``photos``: used or not, quality, error, reason."""
+    """One row per given photo from the report's ``photos``: used or not, quality, error, reason."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("photo", overflow="fold")
     table.add_column("used")
@@ -115,7 +115,7 @@ def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
 
 @contextmanager
 def terminate_like_ctrl_c() -> Iterator[None]:
-    """While it lasts, SIGTERM raises ``KeyboardInterrupt`` too, so that temporary files go away."""
+    """Let SIGTERM raise ``KeyboardInterrupt`` too, as a context, so that temporary files are removed."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
 
 _FILM_SUFFIX = ".gif"
-"""Of a photo where there are several; alone it may well move, and is read as a video."""
+"""Read as a photo among several; alone it is read as a video, because it may be animated."""
 
 
 def run_transfer(arguments: argparse.Namespace) -> None:
-    """Solve expressions as the arguments say; a summary goes to standard output, progress to standard error.
+    """Solve expressions by the arguments; a summary goes to standard output, progress to standard error.
 
-    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    Raises ``LikenessError`` for errors that the user can act on, ``KeyboardInterrupt`` on Ctrl-C.
     """
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     _check_writable(arguments.out)
     take = _solved(arguments, err)
-    # Here and not above: these imports take seconds.
+    # Imported here because it takes seconds.
     from backend.expression.clip import FrameMark
     from backend.expression.clip_file import write_clip
 
@@ -51,11 +51,11 @@ def run_transfer(arguments: argparse.Namespace) -> None:
 
 
 def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
-    """What the pictures show; raises ``LikenessError`` for options that do not go with them."""
+    """The expressions of the pictures; raises ``LikenessError`` for options that do not fit them."""
     identity = None if str(arguments.identity) == "auto" else Path(arguments.identity)
     sources: list[Path] = arguments.sources
     name = readable(sources[0].name)
-    # Here and not above: these imports take seconds, and may find that something is not installed.
+    # Imports are here because they take seconds, and may find that something is not installed.
     if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
         from backend.expression.live_link import read_live_link
 
@@ -80,9 +80,9 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
 
 
 def _check_writable(path: Path) -> None:
-    """Fail before any work is done when ``path`` cannot be written."""
+    """Fail early when ``path`` cannot be written."""
     if os.path.isdir(path):
         raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
     check_writable(path.absolute().parent)
     with disk_errors_named(path.parent), suppress(FileNotFoundError):
-        path.lstat()  # a name that no file may have
+        path.lstat()  # raises for an invalid name

@@ -1,8 +1,8 @@
-"""How far a head is really turned, by the person's own skin: where brows, lips, nostrils and shading lie in a picture.
+"""Head rotation from the person's own skin: position of brows, lips, nostrils and shading in a picture.
 
-The landmark detector puts what it finds a few degrees beside the truth, in the same direction through a whole take. A
-head that comes with its texture tells more: its skin under the light that explains the picture best has to look like
-the picture (direct alignment, Lucas and Kanade 1981, with spherical harmonics of Ramamoorthi and Hanrahan 2001).
+The landmark detector's error is a few degrees, in the same direction through a whole take. A textured head allows
+direct alignment: its skin, under the light that fits best, is compared with the picture (Lucas and Kanade 1981;
+spherical harmonics of Ramamoorthi and Hanrahan 2001).
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import basis
 
 TEXTURE_SIDE = 320
-"""Side of the reduced texture: a pixel is about as far as two vertices are apart."""
+"""Side of the reduced texture: a texel is about as large as the distance between two vertices."""
 FACE_SHARE = 0.5
 BLURS = (0.03, 0.015)
-"""Standard deviations by which the picture is smoothed, coarse to fine, in window pixels per face height."""
+"""Standard deviations of the picture's low-pass filter, coarse to fine, in window pixels per face height."""
 LIGHT_ROUNDS, ROUNDS, STEPS = 6, 2, 5
 INFORMATION = 0.02
-"""How many independent measurements a vertex's colour is worth: what light and skin leave is alike all around."""
+"""Number of independent measurements that a vertex's colour is worth; residuals of neighbours are correlated."""
 OUTLIER = 1.2
-"""Residuals, in robust standard deviations, from which on a vertex counts little: hair, glasses, hands, shadows."""
+"""Scale of the robust loss in robust standard deviations: hair, glasses, hands and shadows are outliers."""
 PLACE_PERCENT = 2.0
-"""Deviation of place and size from the landmarks', in per cent of the face's scale."""
+"""Standard deviation of place and size from the landmarks', in per cent of the face's scale."""
 _POSE = np.arange(6)  # rotation, lateral place, log scale
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """A person's skin.
+    """Albedo of a person's skin per vertex.
 
     Attributes
     ----------
@@ -52,12 +52,12 @@ class Appearance:
 
 
 def face_vertices(template: Template) -> np.ndarray:
-    """Vertices of the head's skin that a picture of a face shows."""
+    """Vertices of the head's skin in the face region."""
     return np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > FACE_SHARE)
 
 
 def appearance_of_texture(template: Template, texture: np.ndarray) -> Appearance:
-    """Of an albedo texture (R, R, 3) uint8 sRGB of UV map ``Head``, row 0 at the top."""
+    """Sample an albedo texture (R, R, 3) uint8 sRGB of UV map ``Head``, row 0 at the top."""
     head = template.head
     uv = np.zeros((len(template.vertices), 2))
     faces = slice(head.face_start, head.face_stop)
@@ -77,13 +77,13 @@ def turn_by_appearance(
     solved: PhotoParameters,
     rotation_covariance: np.ndarray,
 ) -> np.ndarray:
-    """By how much the head is turned beside its solution.
+    """Rotation of the head relative to its solution, by the skin's appearance.
 
     Parameters
     ----------
     template : the person's (``Subject.template``). window : (144, 144, 3) uint8 sRGB, ``landmark_window`` of the
         landmarks (478, 3). solved : solution whose expression and camera are kept. rotation_covariance : (3, 3) rad²,
-        of the solution's rotation, head axes.
+        covariance of the solution's rotation, head axes.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def skin_misfit(
     parameters: PhotoParameters,
     deviation: float | None = None,
 ) -> tuple[float, float]:
-    """How unlike the picture the skin looks at ``parameters``: mean robust misfit, 0 to 1, and the deviation that it is
-    measured in, which is the one given or that of what is left here. Arguments as of ``turn_by_appearance``."""
+    """Mean robust residual of the lit skin against the picture at ``parameters``, 0 to 1, and the standard deviation
+    that it is relative to: the given one, or that of the residuals here. Arguments as of ``turn_by_appearance``."""
     aligner = _Aligner(template, appearance, window, landmarks, parameters, np.eye(3))
     picture, trust = aligner.smoothed(BLURS[-1]), aligner.trust(parameters)
     seen = _sample(picture, aligner.places(parameters)[0])
@@ -117,7 +117,7 @@ def skin_misfit(
 
 
 class _Aligner:
-    """One picture: its window, the skin's points with their expression, and what is believed before."""
+    """One picture: its window, the skin's points with their expression, and the prior on the pose."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class _Aligner:
         self.information = information
 
     def aligned(self, start: PhotoParameters, blur: float) -> PhotoParameters:
-        """A few Gauss-Newton steps of the pose under the light that fits best at ``start``."""
+        """A few Gauss-Newton steps of the pose with the light estimated at ``start``."""
         picture, trust = self.smoothed(blur), self.trust(start)
         slopes = np.stack([np.gradient(picture, axis=axis) for axis in (1, 0)], axis=-1)  # (144, 144, 3, 2)
         expected, deviation = self.lit(_sample(picture, self.places(start)[0]), trust)
@@ -168,29 +168,29 @@ class _Aligner:
         return current
 
     def smoothed(self, blur: float) -> np.ndarray:
-        """(144, 144, 3) square roots of linear light."""
+        """(144, 144, 3) low-pass filtered window, square roots of linear light."""
         return cv2.GaussianBlur(self.picture, (0, 0), max(blur * WINDOW_PIXELS / WINDOW_PER_FACE, 0.5))
 
     def trust(self, parameters: PhotoParameters) -> np.ndarray:
-        """(K,) 0 where the skin is turned away from the camera, 1 where it faces it."""
+        """(K,) weight: 0 where the skin is turned away from the camera, 1 where it faces it."""
         towards = parameters.camera().centre() - self.points
         facing = (self.normals * towards).sum(1) / np.linalg.norm(towards, axis=1)
         return np.clip((facing - 0.15) / 0.35, 0.0, 1.0)
 
     def places(self, parameters: PhotoParameters) -> tuple[np.ndarray, np.ndarray]:
-        """(K, 2) window pixels of the points, and their derivatives (K, 2, 6) by the pose."""
+        """(K, 2) window pixels of the points, and derivatives (K, 2, 6) by the pose."""
         pixels, _, by_pose = project_with_derivatives(parameters, self.points)
         return pixels @ self.to_window.T + self.offset, self.to_window @ by_pose[:, :, _POSE]
 
     def _moved(self, parameters: PhotoParameters) -> np.ndarray:
-        """(6,) from the solution to ``parameters``."""
+        """(6,) pose step from the solution to ``parameters``."""
         turn = Rotation.from_matrix(parameters.rotation @ self.solved.rotation.T).as_rotvec()
         scale = parameters.log_scale - self.solved.log_scale
         return np.concatenate([turn, parameters.lateral - self.solved.lateral, [scale]])
 
     def lit(self, seen: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, float]:
-        """Square roots of the colours (K, 3) that the skin has under the light that best explains those ``seen``
-        (K, 3), and the robust standard deviation of what is left."""
+        """Square roots of the skin's colours (K, 3) under the light that best fits the ``seen`` ones (K, 3), and the
+        robust standard deviation of the residuals."""
         weight = np.repeat(trust[:, None], 3, axis=1)
         expected = np.empty_like(seen)
         deviation = 1.0
@@ -208,12 +208,12 @@ class _Aligner:
 
 
 def turned(parameters: PhotoParameters, turn: np.ndarray) -> PhotoParameters:
-    """The parameters with the head turned about its pivot by (3,) a rotation vector in its own axes."""
+    """The parameters with the head rotated about its pivot by a rotation vector (3,) in its own axes."""
     return replace(parameters, rotation=parameters.rotation @ Rotation.from_rotvec(turn).as_matrix())
 
 
 def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(K, C) of a picture (H, W, C) at pixels (K, 2) whose centres are at i + 0.5."""
+    """(K, C) samples of a picture (H, W, C) at pixels (K, 2) with centres at i + 0.5."""
     at = np.asarray(places, np.float32)[None] - 0.5
     parts = [
         cv2.remap(np.ascontiguousarray(picture[..., k : k + 3], np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR,

@@ -1,8 +1,8 @@
-"""Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it; and
-what does not stand out is trembling.
+"""Complete blinks and suppress trembling lids: lids that shut and open again at once count as fully shut, even where
+the pictures show half of it; all that does not exceed the noise is damped.
 
-What counts is how far what the reader says of the lids, and how far apart the landmark net has them, stand out of the
-take's own trembling: on faces seen from the side or with small eyes a whole blink is read as a tenth of one.
+A blink is found by how far the reader's lid weights, and the lid opening of the landmark net, exceed the take's own
+noise, because on faces in profile or with small eyes a whole blink is read as a tenth of one.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from backend.expression.seen_face import SeenFace
 from backend.rig.arkit import LIDS
 
 REACH_SECONDS = 0.35
-"""Before and after a blink's deepest frame within which the lids are open."""
+"""Time before and after a blink's deepest frame within which the lids are open."""
 LONGEST_SECONDS = 0.5
 RISE, RISE_OF_EACH = 0.22, 0.3
-"""How much deeper than before and after both lids together are read in a plain blink; and each of them, relative to
-that, in any."""
+"""Least rise of both lids' mean reading over the frames before and after in a plain blink; and least rise of each lid,
+relative to the mean, in any blink."""
 PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.0, 5.0, 1.0
-"""How far a plain blink stands out (sum of ``blink_scores``), and one that is read as less than ``RISE``, which reading
-and opening both have to show."""
+"""Least sum of ``blink_scores`` of a plain blink and of one that is read as less than ``RISE``; and least of reading
+and of opening in the latter."""
 END_SECONDS = 0.15
-"""Before and after which there have to be frames: nearer to the take's ends a blink needs ``SCORE`` in any case."""
+"""Least time from a take's end: nearer to it a blink needs ``SCORE`` in any case."""
 CALMED = 0.4
-"""Share that stays of a rise of both lids that is over in ``LONGEST_SECONDS`` and is no blink."""
-_NEAR = 5
-"""Frames of which a blink's deepest one is the deepest."""
+"""Factor on a rise of both lids that is over in ``LONGEST_SECONDS`` but is not a blink."""
+_PEAK_WINDOW = 5
+"""Window in frames within which a blink's frame must be the deepest."""
 READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
-"""Least trembling of the reading and of the logarithm of the opening; most that the opening counts for."""
+"""Lower bounds of the noise of the reading and of the logarithm of the opening; upper bound of the opening's score."""
 RUN_SHARE = 0.35
-"""Share of the peak's score above which frames belong to the blink."""
+"""Share of the peak's score from which on frames belong to the blink."""
 WHOLE = 0.95
 
 ReadFrame = tuple[SeenFace, Reading] | FrameMark
@@ -47,29 +47,29 @@ ReadFrame = tuple[SeenFace, Reading] | FrameMark
 
 
 def with_whole_blinks(frames: Iterable[ReadFrame], fps: float, open_lids: np.ndarray) -> Iterator[ReadFrame]:
-    """The frames with their lids counted from ``open_lids`` (``lids_from_open``) and blinks made whole; holds some 3 s
+    """The frames with lid weights relative to ``open_lids`` (``lids_from_open``) and blinks completed; buffers some 3 s
     of them."""
     reach = _context(fps)
     window: list[ReadFrame] = []
-    at = 0  # the window's first frame that is not out yet
+    at = 0  # the window's first frame that was not yielded yet
     for frame in frames:
         window.append(frame)
         if len(window) - at > reach:
-            yield _whole(window, at, fps, open_lids)
+            yield _completed(window, at, fps, open_lids)
             at += 1
             if at > reach:
                 window, at = window[1:], at - 1
     for number in range(at, len(window)):
-        yield _whole(window, number, fps, open_lids)
+        yield _completed(window, number, fps, open_lids)
 
 
 def _context(fps: float) -> int:
-    """Frames before and after one that decide whether it is part of a blink: its peak may be ``LONGEST_SECONDS`` away,
-    and is judged by ``blink_scores``, which look three times ``REACH_SECONDS`` around."""
+    """Frames of context before and after one: its blink's peak may be ``LONGEST_SECONDS`` away, and ``blink_scores``
+    there uses three times ``REACH_SECONDS`` around it."""
     return math.ceil(LONGEST_SECONDS * fps) + 3 * math.ceil(REACH_SECONDS * fps) + 2
 
 
-def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
+def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
     frame = window[at]
     if isinstance(frame, FrameMark):
         return frame
@@ -82,55 +82,55 @@ def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) 
 
 
 def _openings(window: list[ReadFrame]) -> np.ndarray:
-    """(F,) ``eyes_opening`` by the landmark net's points, NaN without a face."""
+    """(F,) ``eyes_opening`` of the landmark net's points, NaN without a face."""
     return np.array(
         [np.nan if isinstance(one, FrameMark) else eyes_opening(one[0].evidence.on_surface()) for one in window]
     )
 
 
 def eyes_opening(landmarks: np.ndarray) -> float:
-    """How far the lids are apart over the eye's width, of landmarks (478, 3): mostly of the eye that is seen better."""
+    """Lid opening over the eye's width, of landmarks (478, 3): mean of both eyes, weighted by their squared width."""
     widths = np.array([np.linalg.norm(landmarks[corners[0], :2] - landmarks[corners[1], :2]) for _, corners, _ in EYES])
     share = widths**2 / max(float((widths**2).sum()), 1e-9)
     return float(share @ [lid_opening(landmarks, eye) for eye in range(2)])
 
 
 def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: float) -> np.ndarray:
-    """(2, F) by how many of its own usual deviations the reading, and the opening, stand out of the frames around; 0
-    where no face is seen.
+    """(2, F) z-scores of the reading and of the opening against the surrounding frames, in robust standard deviations;
+    0 where no face is seen.
 
-    lids : (F, 2) ``lids_from_open``, with what is below 0: cut off there, calm lids would hardly tremble at all;
-    openings : (F,) ``eyes_opening``; both finite. seen : (F,) bool, False where they are made up between two faces:
-    what is made up does not tremble.
+    lids : (F, 2) ``lids_from_open``, not clipped at 0, because clipped lids would have hardly any noise;
+    openings : (F,) ``eyes_opening``; both finite. seen : (F,) bool, False where values are interpolated between two
+    faces, which lowers the noise.
     """
     reach = math.ceil(REACH_SECONDS * fps)
-    reading = _standing_out(lids.mean(1), seen, reach, READING_FLOOR)
-    opening = _standing_out(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
+    reading = _z_scores(lids.mean(1), seen, reach, READING_FLOOR)
+    opening = _z_scores(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
     return np.stack([reading, np.clip(opening, -2.0, MOST_OPENING_SCORE)])
 
 
-def _standing_out(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
-    """(F,) values less the median around them, over the usual size of that where they are ``seen``, which is at least
-    ``floor``; 0 where they are not."""
-    off = values - np.median(_around(values, reach), axis=1)
-    usual = np.nanmedian(_around(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
+def _z_scores(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
+    """(F,) difference from the running median, over the usual size of this difference in ``seen`` frames, which is at
+    least ``floor``; 0 in other frames."""
+    off = values - np.median(_windows(values, reach), axis=1)
+    usual = np.nanmedian(_windows(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
     score = np.zeros(len(values))
     score[seen] = off[seen] / np.maximum(1.4826 * usual, floor)
     return score
 
 
-def _around(values: np.ndarray, reach: int) -> np.ndarray:
-    """(F, 2 reach + 1) values from ``reach`` frames before each to as many after; beyond the ends they are mirrored."""
+def _windows(values: np.ndarray, reach: int) -> np.ndarray:
+    """(F, 2 reach + 1) windows of ``reach`` frames before and after each; mirrored beyond the ends."""
     return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), 2 * reach + 1)
 
 
 def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """Lids' weights (F, 2) in [0, 1], every blink as deep as ``WHOLE`` and ``CALMED`` between them, of
+    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``WHOLE`` and the rest damped to ``CALMED``. lids :
     ``lids_from_open``, NaN where there was no face.
 
-    A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain ones,
-    whose lids rise ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, need ``PLAIN_SCORE``, and
-    at the take's ends, where one side is enough, ``SCORE``; others need ``SCORE``. openings : (F,) ``eyes_opening``.
+    A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain blinks
+    rise by ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, and need ``PLAIN_SCORE``; at the
+    take's ends, where one side is enough, and in all other cases, ``SCORE``. openings : (F,) ``eyes_opening``.
     """
     result = np.clip(lids, 0.0, 1.0)
     seen = ~np.isnan(lids[:, 0])
@@ -152,18 +152,18 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
         gain = np.maximum((WHOLE - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
         whole[part] = np.maximum(whole[part], np.clip(base + gain * (filled[part] - base), 0.0, 1.0))
         is_blink[part] = True
-    whole = np.where(is_blink[:, None], whole, _calmed(filled, fps))
+    whole = np.where(is_blink[:, None], whole, _damped(filled, fps))
     return np.where(np.isnan(lids), np.nan, whole)
 
 
 def _peaks(lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """(F,) bool twice: where a plain blink, or a clear one of whatever depth, may be deepest.
+    """Candidates for the deepest frame of a plain blink, and of a clear one of any depth: (F,) bool each.
 
     lids : (F, 2) in [0, 1]; parts : ``blink_scores``.
     """
     scores, both, frames = parts.sum(0), lids.mean(1), np.arange(len(lids))
     deepest, clearest = (
-        values >= maximum_filter1d(values, _NEAR, mode="constant", cval=-np.inf) for values in (both, scores)
+        values >= maximum_filter1d(values, _PEAK_WINDOW, mode="constant", cval=-np.inf) for values in (both, scores)
     )
     at_end = np.minimum(frames, len(lids) - 1 - frames) < math.ceil(END_SECONDS * fps)
     plain = deepest & (scores >= np.where(at_end, SCORE, PLAIN_SCORE))
@@ -174,8 +174,8 @@ def _peaks(lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[np.ndarray,
 def _blink_at(
     peak: int, lids: np.ndarray, scores: np.ndarray, plain: bool, clear: bool, fps: float
 ) -> tuple[slice, np.ndarray] | None:
-    """The frames of the blink with its deepest one at ``peak``, and how far its lids (2,) are shut before and after;
-    None where there is none. lids : (F, 2) in [0, 1]; scores : (F,); plain, clear : of ``_peaks``."""
+    """Frames of the blink with its deepest one at ``peak``, and the lids' weights (2,) before and after; None where
+    there is none. lids : (F, 2) in [0, 1]; scores : (F,); plain, clear : of ``_peaks``."""
     reach, both = math.ceil(REACH_SECONDS * fps), lids.mean(1)
     sides = [lids[max(peak - reach, 0) : peak], lids[peak + 1 : peak + 1 + reach]]
     lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
@@ -194,8 +194,8 @@ def _blink_at(
     return None if (last - first + 1) / fps > LONGEST_SECONDS else (slice(first, last + 1), base)
 
 
-def _calmed(lids: np.ndarray, fps: float) -> np.ndarray:
-    """Lids (F, 2) with ``CALMED`` of all that both do for ``LONGEST_SECONDS`` at most; a wink stays."""
+def _damped(lids: np.ndarray, fps: float) -> np.ndarray:
+    """Damp what both lids (F, 2) do for ``LONGEST_SECONDS`` at most to ``CALMED`` of it; a wink is kept."""
     longest = 2 * math.ceil(0.5 * LONGEST_SECONDS * fps) + 1
     lasting = np.column_stack([grey_opening(lids[:, eye], longest, mode="constant") for eye in range(2)])
     return lids - (1.0 - CALMED) * (lids - lasting).min(axis=1, keepdims=True)

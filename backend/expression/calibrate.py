@@ -1,4 +1,4 @@
-"""What is the same in all frames of a take: the camera, and how the landmark detector errs on this person."""
+"""Constants of a take: the camera, and the landmark detector's mean error on this person."""
 
 from __future__ import annotations
 
@@ -21,42 +21,43 @@ from backend.fitting.parameters import PhotoParameters
 from backend.rig.arkit import LIDS
 
 FROM_READING = ((1.0, 10),)
-"""Rounds of ``solve_frame`` that start from what the reader says."""
+"""Rounds of ``solve_frame`` that start from the reader's result."""
 POSE_SHARE, POSE_TRUST = 0.4, 5.0
-"""Share of the landmark net's points' information with which heads' turns are found, and how much surer than the reader
-these are: where they see weights worse than the reader, which has seen them too, they see turns better."""
+"""Share of the information of the landmark net's points in the solve of the head's rotation, and factor on the reader's
+rotation information for the result: these points determine rotations better than the reader, which uses them too, and
+weights worse."""
 
 CONSTANT_SHARE = 0.7
-"""How much of the detector's mean error over a few frames is believed to be the person's own."""
+"""Share of the detector's mean error over a few frames that is attributed to the person."""
 CHANGING_DEVIATION = 0.7
-"""Standard deviation of what is left of it from frame to frame."""
+"""Standard deviation of the rest of the error from frame to frame."""
 
 
 FOCAL_PER_SIDE, FOCAL_DEVIATION = 0.9, 0.3
 """Focal length of video cameras (webcams, phones, portraits with a longer lens) in longer sides of the picture, and the
-deviation of its logarithm: videos are seldom crops."""
+standard deviation of its logarithm; it is small because videos are seldom crops."""
 FRAME_WEIGHTS = PriorWeights(focal_log_deviation=FOCAL_DEVIATION)
 PHOTO_FOCAL_PER_SIDE, PHOTO_FOCAL_DEVIATION = 1.1, 0.5
-"""The same of photographs without EXIF: portraits, and crops."""
+"""The same for photographs without EXIF: portraits, and crops."""
 PHOTO_WEIGHTS = PriorWeights(principal_point_deviation=0.01)
-"""A turn of the head and an unknown crop look alike: the pose is meant relative to the picture's middle."""
+"""Narrow, because a head's rotation and an unknown crop look alike: the pose is relative to the picture's centre."""
 
 
 SKIN_STEPS = (1.0, 0.6, 0.77, 1.3, 1.69)
-"""Focal lengths that are tried where the person's skin is known, relative to what landmarks say."""
+"""Focal lengths that are tried where the person's skin is known, relative to the landmarks' result."""
 SKIN_SAMPLES = 150.0
-"""How many independent measurements the skin's mean misfit (``skin_misfit``) is worth beside the prior."""
+"""Number of independent measurements that the skin's mean misfit (``skin_misfit``) is worth against the prior."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A take's constants.
+    """Constants of a take.
 
     Attributes
     ----------
-    prior : what every frame is solved with. open_lids : (2,) what the reader says of this person's left and right lid
-        while the eyes are open. turn : (3,) rotation vector in the head's axes, by how much heads are turned beside
-        their solutions (``turn_by_appearance``); zero where the person's skin is not known.
+    prior : prior of every frame. open_lids : (2,) the reader's weights of this person's left and right lid while the
+        eyes are open. turn : (3,) rotation vector in the head's axes, correction of the solved rotations
+        (``turn_by_appearance``); zero where the person's skin is not known.
     """
 
     prior: FramePrior
@@ -65,13 +66,13 @@ class Calibration:
 
 
 def assumed_focal(pixels: np.ndarray) -> float:
-    """Focal length in pixels to start from, of a video's frame (H, W, 3)."""
+    """Initial focal length in pixels of a video's frame (H, W, 3)."""
     return FOCAL_PER_SIDE * max(pixels.shape[:2])
 
 
 def solve_photo(subject: Subject, seen: SeenFace) -> SolvedFrame:
-    """One picture by itself, turned as the person's skin says where it is known. Raises ``ValueError`` when no pose
-    explains its landmarks."""
+    """Solve one picture by itself, with its rotation corrected by the person's skin where it is known. Raises
+    ``ValueError`` when no pose explains its landmarks."""
     solved = _solve_landmarks(subject, seen)
     return replace(solved, parameters=turned(solved.parameters, _turn(subject, seen, solved)))
 
@@ -100,7 +101,7 @@ def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | N
 
 
 def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: FramePrior) -> SolvedFrame:
-    """From what the reader says: first where the head turns, mostly by the landmark net, then the rest."""
+    """Solve from the reader's result: first the rotation, mostly by the landmark net's points, then the rest."""
     turned_by = replace(prior, surface_share=POSE_SHARE)
     first = solve_frame(subject, seen.face, start, turned_by, FROM_READING).parameters
     prior = replace(prior, rotation=first.rotation, rotation_information=POSE_TRUST * prior.rotation_information)
@@ -108,7 +109,7 @@ def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: Fram
 
 
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
-    """From some frames of a take (at least one); all were taken with one focal length, centred."""
+    """Estimate the constants from some frames of a take (at least one), assuming one focal length and no crop."""
     focal = _focal_by_points(subject, seen)
     if subject.appearance is not None:
         focal = _focal_by_skin(subject, seen, focal)
@@ -139,9 +140,9 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
 
 
 def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: FramePrior) -> SolvedFrame:
-    """A frame of a take with ``Calibration.prior``, by what was read of it. Raises ``ValueError`` when no pose explains
+    """Solve a frame of a take with ``Calibration.prior`` from its reading. Raises ``ValueError`` when no pose explains
     its landmarks."""
-    if prior.camera.log_focal is not None:  # where the head lies, and with it where it looks, follows from that
+    if prior.camera.log_focal is not None:  # the head's direction, and with it its rotation, depends on it
         seen = _with_focal(seen, float(np.exp(prior.camera.log_focal)) / seen.face.crop_scale)
     start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
     start, prior = expect(start, prior, reading)
@@ -153,8 +154,8 @@ def _with_focal(seen: SeenFace, focal: float) -> SeenFace:
 
 
 def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -> float:
-    """The focal length in pixels of ``SKIN_STEPS`` around ``focal`` with which the skin looks most like every second
-    of the pictures, whose ``focal_px`` is what is believed before."""
+    """The focal length in pixels, among ``SKIN_STEPS`` times ``focal``, with the least skin misfit plus prior over
+    every second picture; their ``focal_px`` is the prior's mean."""
     deviations: list[float | None] = [None] * len(seen)
     costs = []
     for step in SKIN_STEPS:
@@ -173,8 +174,7 @@ def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -
 
 
 def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
-    """The likeliest focal length in pixels by the landmarks of every second of the pictures, and by what is believed
-    before, their ``focal_px``."""
+    """The most likely focal length in pixels by every second picture's landmarks; ``focal_px`` is the prior's mean."""
     assumed = seen[0].face.focal_px
     costs, scales = [], []
     for step in FOCAL_STEPS:
@@ -186,7 +186,7 @@ def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
 
 
 def _solve_at_focal(subject: Subject, seen: SeenFace) -> SolvedFrame:
-    """By all that the landmark net's points say."""
+    """Solve with the full information of the landmark net's points."""
     start = initial_parameters(subject.template, seen.face, FRAME_WEIGHTS, subject.model.nuisance_size)
     camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
     prior = frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)

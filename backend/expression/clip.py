@@ -1,4 +1,4 @@
-"""``ExpressionClip``: what a face did, frame by frame, independent of whose face it was."""
+"""``ExpressionClip``: expression, head pose and gaze per frame, independent of the person's identity."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from backend.rig.arkit import ARKIT_INDEX
 
 LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 28.0}
-"""How far the rig's eyeballs turn at weight 1 of an ``eyeLook`` key (docs/rig.md)."""
+"""Rotation of the rig's eyeballs at weight 1 of an ``eyeLook`` key (docs/rig.md)."""
 
 
 class FrameMark(IntEnum):
-    """Where a frame's values come from."""
+    """Source of a frame's values."""
 
     MEASURED = 0
     NO_FACE = 1
@@ -32,15 +32,15 @@ class ExpressionClip:
     fps : frames per second; None for photos, which have no order in time.
     frame_names : the photos' names; empty for a video.
     weights : (F, 52) float32 in [0, 1], order of ``ARKIT_NAMES``.
-    head_positions : (F, 3) float32 metres of the middle of the face (``pivot``) in the camera's place, with the head's
-        axes: x to the right in the picture (the person's left when they face the camera), y up, z towards the camera.
-        NaN where the source does not say.
+    head_positions : (F, 3) float32 metres of the middle of the face (``pivot``), relative to the camera, with the
+        head's axes: x to the right in the picture (the person's left when they face the camera), y up, z towards the
+        camera. NaN where the source has none.
     head_rotations : (F, 4) float32 unit quaternions (w, x, y, z) in the same axes; identity looks into the camera.
     gaze : (F, 4) float32 radians relative to the head: left eye to the person's left, up; right eye the same.
     marks : (F,) uint8 of ``FrameMark``; frames that are not measured are interpolated.
     errors : (F,) float32 median distance of projected and found landmarks in per cent of the face's scale; NaN where
         nothing was measured.
-    pivot : (3,) the middle of the face in the head frame of the identity that was fitted, metres.
+    pivot : (3,) the middle of the face in the head frame of the fitted identity, metres.
     left_out : (name, sentence) of photos without a usable face.
     """
 
@@ -62,7 +62,7 @@ class ExpressionClip:
 
 
 def gaze_of_weights(weights: np.ndarray) -> np.ndarray:
-    """(F, 4) gaze in radians that the ``eyeLook`` keys of (F, 52) weights turn the rig's eyeballs to."""
+    """(F, 4) gaze in radians: rotation of the rig's eyeballs by the ``eyeLook`` keys of (F, 52) weights."""
 
     def angle(key: str, side: str) -> np.ndarray:
         return np.radians(LOOK_DEGREES[key]) * weights[:, ARKIT_INDEX[f"eyeLook{key}{side}"]]

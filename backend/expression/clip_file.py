@@ -80,7 +80,7 @@ def write_clip(take: ExpressionClip, path: Path) -> None:
 
 
 def read_clip(path: Path) -> ExpressionClip:
-    """Read an ``expression.json``. Raises ``LikenessError`` with code "usage" when the file is none."""
+    """Read an ``expression.json``. Raises ``LikenessError`` with code "usage" when the file is not one."""
     broken = LikenessError(
         "usage", f"{path} is not an expression file of this version.", "Make it with 'python -m backend transfer'."
     )
@@ -115,7 +115,7 @@ def _rows(values: np.ndarray, digits: int) -> list[Row]:
 
 
 def _rest_head(head: np.ndarray) -> Row | None:
-    """The take's usual pose (7,): median position, and the rotation nearest to the mean."""
+    """The take's usual pose (7,): median position and mean rotation."""
     known = head[np.isfinite(head).all(1)]
     if not len(known):
         return None

@@ -1,5 +1,5 @@
-"""What a picture says about a face before anybody knows whose it is: landmarks, edges around eyes and mouth, the
-mouth's colours, and what the landmark net makes of it."""
+"""Evidence of a picture about a face of unknown identity: landmarks, gradients around eyes and mouth, the mouth's
+colours, and the landmark net's points and features."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ EYE_SIDE, MOUTH_SIDE, FACE_SIDE = 0.62, 0.95, 1.6
 """Patches' widths in ``face_scale``."""
 EYE_RAISED = 0.06
 RIGHT_EYE, LEFT_EYE, AROUND_MOUTH, MIDDLE = (33, 133), (263, 362), (61, 291, 0, 17), (1, 168, 33, 263)
-"""Landmarks whose mean is a patch's middle."""
+"""Landmarks whose mean is the centre of a patch."""
 
 
 @dataclass(frozen=True)
 class FaceEvidence:
-    """One face of one picture.
+    """Evidence of one face in one picture.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class FaceEvidence:
     colours : (2, C) CIELAB of the mouth at ``COLOURS`` pixels relative to the face, and its mirror image: teeth, tongue
         and a dark mouth.
     tongue : how far a tongue is out, 0 to 1 (see ``tongue_out``).
-    surface : (478, 2) what the landmark net sees, pixels; None where it is not trained.
-    impression : (2, H) what it makes of the whole face and of its mirror image (``SurfaceLandmarker.impression``); None
-        likewise.
+    surface : (478, 2) points of the landmark net, pixels; None where it is not trained.
+    impression : (2, H) features of the landmark net for the whole face and its mirror image
+        (``SurfaceLandmarker.impression``); None likewise.
     """
 
     landmarks: np.ndarray
@@ -52,7 +52,7 @@ class FaceEvidence:
     impression: np.ndarray | None = None
 
     def on_surface(self) -> np.ndarray:
-        """(478, 2) the net's landmarks; the detector's where there are no others."""
+        """(478, 2) the landmark net's points; the detector's where there are none."""
         return self.landmarks[:, :2] if self.surface is None else self.surface
 
     def mirrored(self) -> FaceEvidence:
@@ -72,8 +72,8 @@ class FaceEvidence:
 def evidence_of_window(
     window: np.ndarray, landmarks: np.ndarray, width: int, surface: np.ndarray | None = None
 ) -> FaceEvidence:
-    """The evidence of a face with landmarks (478, 3) in a picture ``width`` pixels wide, of its upright window
-    (144, 144, 3) uint8 sRGB, ``landmark_window(landmarks, WINDOW_PER_FACE)``; ``surface`` as in the result."""
+    """Evidence of a face with landmarks (478, 3) in a picture ``width`` pixels wide. window : (144, 144, 3) uint8 sRGB,
+    upright, ``landmark_window(landmarks, WINDOW_PER_FACE)``; ``surface`` as in the result."""
     grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
     points = _in_window(landmarks, landmarks)
     scale = face_scale(points)
@@ -104,7 +104,7 @@ def _impression(window: np.ndarray, landmarks: np.ndarray, surface: np.ndarray |
 
 
 def _relative_colours(window: np.ndarray, points: np.ndarray, scale: float) -> np.ndarray:
-    """(height, width, 3) of the mouth: lightness, red-green and yellow-blue less the face's mean, over its spread."""
+    """(height, width, 3) of the mouth in CIELAB, minus the face's mean, over the face's standard deviation."""
     lab = cv2.cvtColor(window, cv2.COLOR_RGB2LAB).astype(np.float32)
     face = _patch(lab, points[list(MIDDLE)].mean(0), 0.8 * FACE_SIDE * scale, (16, 16)).reshape(-1, 3)
     small = cv2.resize(
@@ -117,12 +117,12 @@ def _relative_colours(window: np.ndarray, points: np.ndarray, scale: float) -> n
 
 
 def _in_window(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (478, 2 or more) of the picture in pixels of the upright window of ``landmarks``, (478, 2)."""
+    """Points (478, 2 or more) of the picture in pixels of the upright window around ``landmarks``, (478, 2)."""
     return landmark_window(landmarks, WINDOW_PER_FACE).from_picture(points[:, :2], WINDOW_PIXELS)
 
 
 def _patch(grey: np.ndarray, centre: np.ndarray, side: float, size: tuple[int, int]) -> np.ndarray:
-    """(height, width) around ``centre``, ``side`` window pixels wide."""
+    """(height, width) patch around ``centre``, ``side`` window pixels wide."""
     width, height = size
     factor = width / side
     offset = [width / 2 - factor * centre[0] - 0.5 + 0.5 * factor, height / 2 - factor * centre[1] - 0.5 + 0.5 * factor]

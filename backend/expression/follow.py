@@ -1,4 +1,4 @@
-"""The same face from frame to frame."""
+"""Tracking of one face from frame to frame."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SEARCH_SIDE = 640
 SEARCH_EVERY = 6
 """Frames between two searches of the whole picture while no face is there (the first three frames all search)."""
 SURE_PERCENT = 4.0
-"""Median deviation of the landmark net's points in per cent of the face's scale up to which a face is there that the
-detector does not find. Profiles have 1.3 to 2.6, faces behind hair or hands 5 to 14, background 14 to 24."""
+"""Largest median deviation of the landmark net's points, in per cent of the face's scale, at which a face counts as
+found that the detector misses. Profiles have 1.3 to 2.6, faces behind hair or hands 5 to 14, background 14 to 24."""
 MOST_JUMP = 0.5
-"""How far a face that only the net sees may move from frame to frame, in its scale."""
+"""Largest motion, in the face's scale, from frame to frame of a face that only the net finds."""
 
 
 @dataclass(frozen=True)
 class FoundFace:
-    """Where a face is in a picture.
+    """A face's landmarks in a picture.
 
     Attributes
     ----------
-    landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, or something that is not
-        there, the landmark net's, with the mean face's depths.
+    landmarks : (478, 3) pixels, the detector's. Where it finds none (mostly in profiles) or a false face, the landmark
+        net's, with the mean face's depths.
     surface : the landmark net's points, None where it is not trained.
     """
 
@@ -41,19 +41,19 @@ class FoundFace:
 
     @property
     def sure(self) -> bool:
-        """Whether the landmark net, if it was asked, sees a face there."""
+        """Whether the landmark net, where it was used, confirms the face."""
         return self.surface is None or unsure_percent(self.surface) <= COVERED_PERCENT
 
 
 class FaceFollower:
-    """Finds the largest face, then stays with it; searches again when it is lost."""
+    """Finds the largest face, then tracks it; searches again when it is lost."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
         self._missing = 0
 
     def __call__(self, pixels: np.ndarray) -> FoundFace | None:
-        """The followed face in (H, W, 3) uint8 sRGB pixels, None where it is not seen."""
+        """The tracked face in (H, W, 3) uint8 sRGB pixels, None where it is not found."""
         found = None
         if self._last is not None:
             found = self._follow(pixels, self._last)
@@ -85,8 +85,8 @@ class FaceFollower:
 
 
 def find_face(pixels: np.ndarray, face: DetectedFace) -> FoundFace | None:
-    """The face in a detected box; where the detector of landmarks finds none, as in profiles, or the landmark net sees
-    none where they are, as the net sees it. None where there is neither, the detector's where nobody is sure."""
+    """The face in a detected box. Landmarks are the detector's where the landmark net confirms them. Where it does not,
+    or there are none (as in profiles), they are the net's if confident, else the detector's; None without either."""
     detected = _with_surface(pixels, find_landmarks(pixels, face))
     if detected is not None and detected.sure:
         return detected
@@ -102,7 +102,7 @@ def _with_surface(pixels: np.ndarray, landmarks: np.ndarray | None) -> FoundFace
 
 
 def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
-    """The net's points in place of the detector's; None where they are not sure enough to say that there is a face."""
+    """The net's points in place of the detector's; None where their deviations are too large for a face."""
     if unsure_percent(surface) > SURE_PERCENT:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Pose and expression of one picture with the identity held fixed, and how well the picture determines them."""
+"""Pose and expression of one picture at fixed identity, with their information matrix."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from backend.fitting.solver import EXPRESSION_SIZE, PointTargets, robust_cost
 from backend.photos.collection import PhotoFace
 
 STATE_SIZE = 6 + EXPRESSION_SIZE
-"""Rotation (3), lateral position (2), log distance, expression (52): what a frame hands on to the smoother."""
+"""Rotation (3), lateral position (2), log distance, expression (52): the state that the smoother uses."""
 _NO_IDENTITY = np.zeros(0)
 _EXPRESSION = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE)
-_KEPT = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
+_STATE = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class SolvedFrame:
     parameters : pose, camera, expression, detector errors.
     information : (58, 58) second derivative of the cost by the state, everything else eliminated (the state is
         ``STATE_SIZE``; its rotation part is a step of ``PhotoParameters.moved``).
-    gradient : (58,) first derivative there; not zero where a weight sits at a bound.
+    gradient : (58,) first derivative there; not zero where a weight is at a bound.
     error_percent : median distance of projected and found landmarks, in per cent of the face's scale.
-    cost : of the solution, priors and all.
+    cost : of the solution, including priors.
     """
 
     parameters: PhotoParameters
@@ -53,12 +53,12 @@ def solve_frame(
     prior: FramePrior,
     rounds: tuple[tuple[float, int], ...],
 ) -> SolvedFrame:
-    """Levenberg-Marquardt with bounded expression weights.
+    """Solve one picture by Levenberg-Marquardt with bounded expression weights.
 
     Parameters
     ----------
-    start : where to begin. rounds : (factor on the robust scale, iterations) of each round; targets are renewed before
-        each.
+    start : initial parameters. rounds : (factor on the robust scale, iterations) of each round; targets are updated
+        before each.
     """
     parameters = start
     gaps = gap_targets(subject.model, face.landmarks, prior.open_lids)
@@ -75,7 +75,7 @@ def solve_frame(
         )
     cost, hessian, gradient = _system(parameters, targets, gaps, prior)
     information, gradient = _eliminated(hessian, gradient)
-    off = np.linalg.norm(_off(parameters, targets), axis=-1)
+    off = np.linalg.norm(_pixel_errors(parameters, targets), axis=-1)
     error = float(100.0 * np.median(off) / face_scale(face.landmarks))
     return SolvedFrame(parameters, information, gradient, error, cost)
 
@@ -101,7 +101,7 @@ def _descend(
 
 
 def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray, damping: float) -> PhotoParameters:
-    """One damped step; weights at a bound that want to leave it are held, as are those the step would carry over."""
+    """One damped step; weights at a bound that would leave [0, 1] are held, as are those that the step takes out."""
     held = np.zeros(len(gradient), bool)
     by_weight = gradient[_EXPRESSION]
     weights = parameters.expression
@@ -110,7 +110,7 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
     damped = hessian + damping * np.diag(np.diag(hessian))
     for _ in range(4):
         free = ~held
-        # Weights already moved onto their bound act on the others' right-hand side.
+        # The steps of weights moved to their bound change the right-hand side of the others.
         right = -gradient[free] - damped[np.ix_(free, held)] @ step[held]
         step[free] = cho_solve(cho_factor(damped[np.ix_(free, free)]), right)
         moved = weights + step[_EXPRESSION]
@@ -122,8 +122,8 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
     return parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
 
 
-def _off(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
-    """(M, 2) pixels from targets to points, the detector's errors explained away."""
+def _pixel_errors(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
+    """(M, 2) pixels from targets to points, including the solved detector errors."""
     pixels, _, _ = project_with_derivatives(parameters, targets.points.positions(_NO_IDENTITY, parameters.expression))
     return pixels + targets.nuisance @ parameters.nuisance - targets.pixels
 
@@ -182,7 +182,7 @@ def _cost(parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, 
 
 
 def _gap_residual(pixels: np.ndarray, targets: PointTargets, gaps: GapTargets) -> np.ndarray:
-    """(G, 2) by how many standard deviations the gaps of points at ``pixels`` (M, 2) are too wide."""
+    """(G, 2) errors of the gaps between points at ``pixels`` (M, 2), in standard deviations."""
     found = pixels[gaps.upper] - pixels[gaps.lower]
     wanted = gaps.share[:, None] * (targets.pixels[gaps.upper] - targets.pixels[gaps.lower])
     return (found - wanted) / gaps.deviation[:, None]
@@ -215,9 +215,9 @@ def _system(
 
 
 def _eliminated(hessian: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(58, 58) and (58,) of the state, with focal length, principal point and detector errors at their best."""
-    other = np.setdiff1d(np.arange(len(gradient)), _KEPT)
+    """(58, 58) and (58,) of the state; focal length, principal point and detector errors are eliminated."""
+    other = np.setdiff1d(np.arange(len(gradient)), _STATE)
     factor = cho_factor(hessian[np.ix_(other, other)])
-    coupling = hessian[np.ix_(_KEPT, other)]
-    information = hessian[np.ix_(_KEPT, _KEPT)] - coupling @ cho_solve(factor, coupling.T)
-    return (information + information.T) / 2.0, gradient[_KEPT] - coupling @ cho_solve(factor, gradient[other])
+    coupling = hessian[np.ix_(_STATE, other)]
+    information = hessian[np.ix_(_STATE, _STATE)] - coupling @ cho_solve(factor, coupling.T)
+    return (information + information.T) / 2.0, gradient[_STATE] - coupling @ cho_solve(factor, gradient[other])

@@ -1,4 +1,4 @@
-"""Landmarks seen from the person: a rigid pose by what hardly moves, and what is left of each landmark."""
+"""Frontalised landmarks: rigid pose by the points that expressions hardly move, and the residual of each landmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backend.models.landmarks.network import net_points
 from backend.photos.faces.landmarks import rigid_indices
 
 DISTANCE = 0.9
-"""Metres at which the face is taken to be: the rotation then does not depend on a focal length that nobody knows."""
+"""Assumed distance of the face in metres, so that the rotation does not depend on the unknown focal length."""
 _UPPER_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 127, 162, 21, 54, 103, 67, 109)
 
 
@@ -30,15 +30,15 @@ def steady_landmarks() -> np.ndarray:
 
 @dataclass(frozen=True)
 class FrontalisedFace:
-    """A face with its rigid pose taken out.
+    """A face with its rigid pose removed.
 
     Attributes
     ----------
     rotation : (3, 3) from the head frame to a camera that looks straight at the face's middle.
     middle : (2,) pixels of that middle.
     residual : (478, 2) found minus neutral along the head's upright axes in the picture, per cent of ``face_scale``.
-    depth : (478,) pixels away from the camera of the neutral landmarks, ``steady_landmarks`` at 0 in the mean.
-    turn : (2,) radians: to which side of the head the camera stands (the person's left), and above.
+    depth : (478,) pixels away from the camera of the neutral landmarks, relative to the mean of ``steady_landmarks``.
+    turn : (2,) radians: direction of the camera in the head frame, to the person's left and above.
     """
 
     rotation: np.ndarray
@@ -49,7 +49,7 @@ class FrontalisedFace:
 
 
 def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
-    """Landmarks (478, 2 or 3) in pixels of a person whose neutral ones are at (478, 3) metres, head frame.
+    """Frontalise landmarks (478, 2 or 3) in pixels; ``neutral`` : the person's (478, 3) metres, head frame.
 
     Raises ``ValueError`` when no pose explains them.
     """
@@ -76,8 +76,8 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
 
 
 def posed_depth(places: np.ndarray) -> np.ndarray:
-    """(478,) pixels: depths of landmarks that are seen at (478, 2) pixels, as the mean face has them in their pose, on
-    the scale of ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
+    """(478,) pixels: depths of the mean face's landmarks in the pose of those at (478, 2) pixels, on the scale of
+    ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
     template = load_template()
     neutral = net_points().positions(template.vertices).astype(np.float64)
     return frontalised_face(places, neutral).depth

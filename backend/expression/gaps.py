@@ -1,4 +1,4 @@
-"""How far lids and lips are apart: differences of two landmarks, in which the detector errs less than in either."""
+"""Gaps of lids and lips: differences of two landmarks, in which the detector's error is smaller than in either."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ EYES = (((159, 145), (33, 133), range(468, 473)), ((386, 374), (263, 362), range
 LID_PERCENT, LIP_PERCENT = 0.7, 0.8
 """Standard deviation of a gap in per cent of the face's scale."""
 LIP_PIXELS = 1.5
-"""And of the lips' in pixels besides: on small faces (scale 45) 2 % is best, on photographs 0.8 %."""
+"""Further standard deviation of lip gaps in pixels: on small faces (scale 45) 2 % is best, on photographs 0.8 %."""
 GAP_INFORMATION = 0.5
 SHUT, IRIS_SEEN, OPEN = 0.09, 0.15, 0.22
-"""Lid gap over the eye's width, as the detector sees it, of a shut eye, of one open enough to see
-the iris, and of one that is open, where a person's own is not known."""
+"""Lid gap over the eye's width, as the detector finds it: of a shut eye, of one open enough to show the iris, and of an
+open one where the person's own is not known."""
 
 
 @dataclass(frozen=True)
 class GapTargets:
-    """Differences of points in the picture.
+    """Target differences of points in the picture.
 
     Attributes
     ----------
     upper, lower : (G,) rows of the ``PointTargets`` they belong to.
     deviation : (G,) pixels.
-    share : (G,) of the gap between the targets that is believed.
+    share : (G,) factor on the gap between the targets.
     """
 
     upper: np.ndarray
@@ -49,10 +49,10 @@ def lid_opening(landmarks: np.ndarray, eye: int) -> float:
 
 
 def gap_targets(model: LandmarkModel, landmarks: np.ndarray, open_lids: tuple[float, float]) -> GapTargets:
-    """The gaps between the rows that ``landmark_targets`` makes of ``model.landmarks``, for landmarks (478, 3).
+    """Gaps between the rows that ``landmark_targets`` makes of ``model.landmarks``, for landmarks (478, 3).
 
-    Lids that are shut look ``SHUT`` eye widths apart to the detector; of lids that are less open than
-    ``open_lids`` (right, left; ``lid_opening`` of this person as usual) that is taken off in proportion.
+    The detector finds shut lids ``SHUT`` eye widths apart. For lids less open than ``open_lids`` (right, left; this
+    person's usual ``lid_opening``), this bias is subtracted in proportion.
     """
     scale_px = face_scale(landmarks)
     pairs = np.array(LID_PAIRS + LIP_PAIRS)
@@ -71,7 +71,7 @@ def gap_targets(model: LandmarkModel, landmarks: np.ndarray, open_lids: tuple[fl
 
 
 def without_hidden_irises(targets: PointTargets, model: LandmarkModel, landmarks: np.ndarray) -> PointTargets:
-    """The targets with the irises counting for as much as open lids let one see of them; landmarks (478, 3)."""
+    """The targets with irises weighted by how much of them the open lids show; landmarks (478, 3)."""
     information = targets.information.copy()
     for eye, (_, _, iris) in enumerate(EYES):
         rows = np.flatnonzero(np.isin(model.landmarks, list(iris)))

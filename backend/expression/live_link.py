@@ -1,4 +1,4 @@
-"""Takes of the app Live Link Face: a CSV file with a line per frame."""
+"""Reader of takes of the app Live Link Face: a CSV file with one line per frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEAD = ("headyaw", "headpitch", "headroll")
 
 
 def read_live_link(path: Path) -> ExpressionClip:
-    """The take in a CSV file: lines that are missing by their time code are interpolated and marked ``DROPPED``.
+    """Read the take in a CSV file. Lines that are missing by their time code are interpolated and marked ``DROPPED``.
 
     The head's angles are taken as radians about the head's axes: yaw to the person's left, pitch up, roll towards the
     person's right shoulder; the app gives no position. The gaze follows from the ``eyeLook`` weights.
@@ -80,8 +80,8 @@ def read_live_link(path: Path) -> ExpressionClip:
 
 
 def _read_rows(path: Path) -> tuple[list[tuple[float, float]], np.ndarray, np.ndarray]:
-    """(whole seconds, frame within the second), (F, 52) weights and (F, 3) yaw, pitch, roll of each line with numbers
-    in it; of at most ``MOST_FRAMES`` + 1 lines."""
+    """(whole seconds, frame within the second), (F, 52) weights and (F, 3) yaw, pitch, roll of each line with values;
+    at most ``MOST_FRAMES`` + 1 lines."""
     times, values, heads = [], array("d"), array("d")
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
@@ -123,7 +123,7 @@ def _time(text: str) -> tuple[float, float]:
 
 
 def _slots(times: Sequence[tuple[float, float]]) -> tuple[float, np.ndarray]:
-    """The frame rate and the slot of each line, from 0, increasing; lines with a broken time code follow the last."""
+    """The frame rate and the slot of each line, from 0, increasing; after a broken time code the next slot follows."""
     largest = max(frame for _, frame in times)
     fps = next((rate for rate in RATES if largest < rate), math.ceil(largest + 1.0))
     if len(times) < fps and len({second for second, _ in times}) < 2:

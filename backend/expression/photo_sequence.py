@@ -1,4 +1,4 @@
-"""Photo files that are the frames of one take, read one at a time, as a ``Video`` is."""
+"""Photo files as the frames of one take, read one at a time, with the interface of ``Video``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PhotoSequence:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is held open."""
+        """Do nothing, because no file stays open."""
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
         """As ``Video.frames``."""

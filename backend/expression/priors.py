@@ -1,4 +1,4 @@
-"""What is believed of an expression, a camera and the landmark detector before a picture is seen."""
+"""Priors of one picture on expression, camera and the landmark detector's errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backend.fitting.solver import CameraPrior
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
 SIDES_DIFFER = 0.5
-"""Deviation of the difference of left and right, relative to that of the key: faces are mostly alike on both sides."""
+"""Standard deviation of the difference of left and right, relative to that of the key: faces are mostly symmetric."""
 
 EYES_DIFFER = 0.12
-"""Deviation of the difference of what the two eyes do that move together: gaze."""
+"""Standard deviation of the difference of the two eyes' gaze, which move together."""
 
 
 DEVIATIONS: dict[str, float] = {
@@ -26,9 +26,9 @@ DEVIATIONS: dict[str, float] = {
     "mouthShrugUpper": 0.15, "mouthPress": 0.2, "mouthLowerDown": 0.4, "mouthUpperUp": 0.4, "browDown": 0.5,
     "browInnerUp": 0.6, "browOuterUp": 0.5, "cheekPuff": 0.2, "cheekSquint": 0.3, "noseSneer": 0.4, "tongueOut": 0.2,
 }  # fmt: skip
-"""Standard deviation of a weight, by the start of the key's name. Several keys lower a lid or part the lips: the one
-that people mostly do it with has the larger deviation and gets the movement (a blink, and not half a blink with half a
-look down)."""
+"""Standard deviation of a weight, by the start of the key's name. Several keys lower a lid or part the lips. The one
+that people mostly use has the larger deviation and gets the movement (a blink instead of half a blink and half a look
+down)."""
 
 PULL, BLINK_PULL = 0.2, 0.05
 """Linear pull of a weight towards 0, in units of the cost."""
@@ -44,11 +44,11 @@ class FramePrior:
     camera : see ``CameraPrior`` (its set deviation is not used).
     nuisance_mean : (M,) expected detector errors of this person, in σ; nuisance_deviation : their spread.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
-    open_lids : how far this person's right and left lids are usually open (``gaps.lid_opening``).
-    rotation : (3, 3) camera_from_head that is expected, None where nothing is; rotation_information : (3, 3) inverse
-        covariance of the turn from it, camera frame, rad^-2.
-    landmark_share : how much of the detector's landmarks' information counts beside a reading, which has seen them too.
-    surface_share : the same of the landmark net's points.
+    open_lids : this person's usual opening of right and left lids (``gaps.lid_opening``).
+    rotation : (3, 3) expected camera_from_head, None without one; rotation_information : (3, 3) inverse covariance of
+        the rotation from it, camera frame, rad^-2.
+    landmark_share : factor on the information of the detector's landmarks beside a reading, which uses them too.
+    surface_share : the same for the landmark net's points.
     """
 
     expression_information: np.ndarray
@@ -65,12 +65,12 @@ class FramePrior:
 
 
 def key_deviations() -> np.ndarray:
-    """(52,) ``DEVIATIONS`` by key."""
+    """(52,) standard deviation of each key (``DEVIATIONS``)."""
     return np.array([next(v for start, v in DEVIATIONS.items() if name.startswith(start)) for name in ARKIT_NAMES])
 
 
 def expression_information() -> np.ndarray:
-    """(52, 52) inverse covariance of the weights: a variance per key, sides alike, both eyes looking the same way."""
+    """(52, 52) inverse covariance of the weights: a variance per key; left and right, and both eyes' gaze, coupled."""
     diagonal = key_deviations() ** -2.0
     information = np.diag(diagonal)
 
@@ -99,7 +99,7 @@ def expression_information() -> np.ndarray:
 
 
 def frame_prior(camera: CameraPrior, nuisance_mean: np.ndarray, nuisance_deviation: float) -> FramePrior:
-    """The prior of one picture with the fit's own numbers."""
+    """The prior of one picture with the default numbers."""
     pull = [BLINK_PULL if name.startswith("eyeBlink") else PULL for name in ARKIT_NAMES]
     return FramePrior(
         expression_information=expression_information(),

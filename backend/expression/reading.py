@@ -1,8 +1,7 @@
-"""Expression and head pose at a glance: a small network that has learned what the landmark net's points, and the
-pictures around them, say about faces.
+"""Expression reader: a small network from the landmark net's points and the picture to expression and head pose.
 
-Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). What it says is where the
-solver of a frame starts, and what it believes before it looks at the landmarks.
+Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). Its result is the start and the
+prior of a frame's solver.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from backend.safetensors_file import write_arrays
 READER_PATH = ASSETS / "expressions" / "expression_reader.safetensors"
 LARGEST_RESIDUAL = 25.0
 LID_ROWS = ((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144))
-"""Upper and lower lid's landmarks of the left and the right eye."""
+"""Landmarks of the upper and the lower lid, of the left and the right eye."""
 BASES = ("surface", "eye", "mouth", "face", "colours", "impression")
 ROTATION_UNIT = 0.2
-"""Radians of a unit of the network's last three outputs."""
+"""Unit of the network's last three outputs, radians."""
 MIRRORED_KEYS = np.array([ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES])
 
 
 @dataclass(frozen=True)
 class FaceReader:
-    """The network.
+    """The network's parameters.
 
     Attributes
     ----------
     means, bases : by ``BASES``: (D,) mean and (K, D) scaled principal directions.
-    offset, scale : (P,) of the inputs that are not principal components: view and lids.
+    offset, scale : (P,) normalisation of the inputs that are not principal components: view and lids.
     layers : (weights (in, out), bias (out,)) of each ensemble's layers, all with ``len(layers[0][0])`` members.
-    covariance : (52, 52) of the weights' errors on people held out; rotation_covariance : (3, 3) rad², head axes.
+    covariance : (52, 52) of the weights' errors on held-out people; rotation_covariance : (3, 3) rad², head axes.
     """
 
     means: dict[str, np.ndarray]
@@ -57,7 +56,7 @@ class FaceReader:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the reader says of one picture.
+    """The reader's result for one picture.
 
     Attributes
     ----------
@@ -72,15 +71,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class RawFeatures:
-    """What is known of one picture, before it is reduced: by ``BASES`` the long vectors, of what is unknown None, and
-    (P,) plain numbers."""
+    """Features of one picture before reduction: long vectors by ``BASES`` (None if unknown), and (P,) plain numbers."""
 
     long: dict[str, list[np.ndarray | None]]
     plain: np.ndarray
 
 
 def raw_features(evidence: FaceEvidence, face: FrontalisedFace) -> tuple[RawFeatures, RawFeatures]:
-    """Of a picture and of its mirror image, whose pose and residuals are mirrored; ``face`` by
+    """Features of a picture and of its mirror image, with mirrored pose and residuals; ``face`` is the frontalised
     ``evidence.on_surface()``."""
     swapped = face.residual[mean_landmarks().mirror] * [-1.0, 1.0]
     return _raw(evidence, face.residual, face.turn), _raw(evidence.mirrored(), swapped, face.turn * [-1.0, 1.0])
@@ -103,7 +101,7 @@ def _raw(evidence: FaceEvidence, residual: np.ndarray, view: np.ndarray) -> RawF
 
 
 def reduced(reader: FaceReader, raw: RawFeatures) -> np.ndarray:
-    """(I,) inputs of the network; what is unknown is as usual."""
+    """(I,) inputs of the network; unknown features take their mean."""
     parts = [(raw.plain - reader.offset) / reader.scale]
     for name in BASES:
         vectors = [reader.means[name] if vector is None else vector for vector in raw.long[name]]
@@ -125,8 +123,8 @@ def run_network(layers: tuple[tuple[np.ndarray, np.ndarray], ...], inputs: np.nd
 
 
 def read_face(reader: FaceReader, evidence: FaceEvidence, neutral: np.ndarray) -> Reading:
-    """Read a face of somebody whose neutral landmarks are at (478, 3) metres, head frame; the mean over the picture and
-    its mirror image. Raises ``ValueError`` when no pose explains the landmarks."""
+    """Read a face with ``neutral`` landmarks at (478, 3) metres, head frame; the mean over the picture and its mirror
+    image. Raises ``ValueError`` when no pose explains the landmarks."""
     face = frontalised_face(evidence.on_surface(), neutral)
     inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face)])
     plain, flipped = run_network(reader.layers, inputs)

@@ -1,4 +1,4 @@
-"""A whole frame or photo with landmarks, as the fit wants faces."""
+"""A whole frame or photo with landmarks, in the form that the fit uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.photos.collection import PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.faces.landmarks import head_pose, landmark_window
 
 COVERED_PERCENT = 6.0
-"""Per cent of the face's scale; usual are 0.7 to 2, a face behind a cap and a collar has 15."""
+"""Per cent of the face's scale; usually 0.7 to 2, and 15 for a face behind a cap and a collar."""
 _UNRATED = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
@@ -48,7 +48,7 @@ class SeenFace:
 
     Attributes
     ----------
-    face : without the memory of its pixels, of which only the size is looked at. evidence : what these say.
+    face : with its pixels replaced by an empty array of the same shape, to save memory. evidence : of the pixels.
     window : (144, 144, 3) uint8 sRGB, the upright face (``landmark_window``, ``WINDOW_PER_FACE``).
     """
 
@@ -58,13 +58,13 @@ class SeenFace:
 
     @property
     def covered(self) -> bool:
-        """Whether next to nothing of the face shows: the landmark net claims deviations of several times those that it
-        has in profiles and beside hands. What would be read is anybody's guess."""
+        """Whether the face is almost fully occluded: the landmark net predicts deviations several times those in
+        profiles and beside hands, so a reading would be meaningless."""
         return self.face.surface is not None and unsure_percent(self.face.surface) > COVERED_PERCENT
 
 
 def unsure_percent(surface: SurfaceLandmarks) -> float:
-    """The median deviation that the landmark net claims, in per cent of the face's scale."""
+    """The median deviation that the landmark net predicts, in per cent of the face's scale."""
     return float(100.0 * np.median(surface.deviation) / face_scale(surface.places))
 
 
@@ -76,7 +76,7 @@ def seen_in_frame(
     focal_px: float | None = None,
     surface: SurfaceLandmarks | None = None,
 ) -> SeenFace:
-    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already."""
+    """As ``face_in_frame``; ``surface`` where the landmark net has run already."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
     if surface is None and landmarker is not None:

@@ -1,9 +1,9 @@
-"""Two-sided smoothing of a take in bounded memory: what pictures determine stays, what they do not is made smooth.
+"""Two-sided smoothing of a take in bounded memory: what the pictures determine stays, the rest becomes smooth.
 
-Each frame is known as a quadratic (the solver's Hessian at its solution). Together with a prior on accelerations this
-is one banded least-squares problem over a window of frames. The acceleration prior is a Cauchy density with a scale per
-key, by iteratively reweighted least squares: small trembling is quadratic and is smoothed away, a blink or a plosive is
-one unlikely event and hardly touched.
+Each frame is a quadratic (the solver's Hessian at its solution). With a prior on accelerations this is one banded
+least-squares problem over a window of frames. The acceleration prior is a Cauchy density with a scale per key, solved
+by iteratively reweighted least squares: small trembling is in its quadratic range and is smoothed away, a blink or a
+plosive is one unlikely event and hardly changes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from backend.rig.arkit import ARKIT_NAMES
 CHUNK, OVERLAP, MOST_HELD = 192, 24, 800
 ROUNDS = 6
 FRAME_SHARE = 4.0
-"""How much more a frame says of how it differs from its neighbours than its covariance does: most of what the reader
-gets wrong is the same in all frames. More of it, and weights tremble; less, and blinks get shallow."""
+"""Factor on a frame's information, because most of the reader's error is the same in all frames and cancels in their
+differences. With more, weights tremble; with less, blinks get shallow."""
 UNCERTAIN_RATIO = 2.5
-"""A frame whose landmarks fit this many times worse than the window's median is trusted less."""
+"""A frame whose landmark error is this many times the window's median gets less weight."""
 
 ACCELERATIONS: dict[str, float] = {
     "eyeBlink": 40.0, "eyeLook": 8.0, "jawOpen": 8.0, "mouthClose": 8.0, "mouthPress": 6.0, "mouthRoll": 6.0,
@@ -37,7 +37,7 @@ ACCELERATIONS: dict[str, float] = {
 ROTATION_ACCELERATION, PLACE_ACCELERATION = 4.0, 1.0
 """Radians, and tangents or log metres, per second squared."""
 SPEED = 6.0
-"""Scale of the first derivative: only matters where there is no face for long."""
+"""Scale of the first derivative; it only matters in long gaps without a face."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class SmoothFrame:
 
 
 def smoothed(frames: Iterable[MeasuredFrame], fps: float) -> Iterator[SmoothFrame]:
-    """Smooth a stream, as many frames out as in; holds at most ``MOST_HELD`` of them. Where no face was seen yet or is
-    seen no more, the nearest one's values stay."""
+    """Smooth a stream, with as many frames out as in; buffers at most ``MOST_HELD`` of them. Before the first and after
+    the last face, the nearest one's values are repeated."""
     window: list[MeasuredFrame] = []
-    done = 0  # frames at the window's start that are out already
+    done = 0  # frames at the window's start that were yielded already
     for frame in frames:
         window.append(frame)
         if len(window) - done == CHUNK + OVERLAP:
@@ -77,14 +77,14 @@ def smoothed(frames: Iterable[MeasuredFrame], fps: float) -> Iterator[SmoothFram
             start = max(done - OVERLAP, 0)
             before = [number for number in range(done) if window[number].solved is not None]
             if before and done - before[-1] + CHUNK + OVERLAP < MOST_HELD:
-                start = min(start, before[-1])  # the last face before a gap stays in sight
+                start = min(start, before[-1])  # keep the last face before a gap in the window
             window, done = window[start:], done - start
     if len(window) > done:
         yield from _smooth_window(window, fps)[done:]
 
 
 def acceleration_scales(fps: float) -> np.ndarray:
-    """(58,) scale of the second difference of each state variable per frame squared."""
+    """(58,) scale of the second difference of each state variable, per frame squared."""
     weights = [next(value for start, value in ACCELERATIONS.items() if name.startswith(start)) for name in ARKIT_NAMES]
     scales = np.array([ROTATION_ACCELERATION] * 3 + [PLACE_ACCELERATION] * 3 + weights)
     return scales / fps**2
@@ -100,7 +100,7 @@ def _smooth_window(window: list[MeasuredFrame], fps: float) -> list[SmoothFrame]
     errors = np.array([np.nan if frame.solved is None else frame.solved.error_percent for frame in window])
     trust = np.minimum((UNCERTAIN_RATIO * np.nanmedian(errors) / np.where(errors > 0, errors, np.nan)) ** 2, 1.0)
     trust = np.where(np.isnan(trust), 1.0, trust)
-    # A trusted frame keeps its own; a bad one counts for a tenth at most of what it claims.
+    # Good frames keep their weight; bad ones get at most a tenth of theirs.
     trust = np.where(trust < 1.0, 0.1 * trust, 1.0)
     trust = FRAME_SHARE * trust
     information *= trust[:, None, None]
@@ -148,7 +148,7 @@ def _quadratics(
 
 
 def _nearest_turn(turn: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """The rotation vector of the same rotation that is nearest to ``previous``."""
+    """The rotation vector nearest to ``previous`` among those of the same rotation."""
     angle = float(np.linalg.norm(turn))
     if angle < 1e-9:
         return turn
@@ -188,7 +188,7 @@ def smooth_states(
     bounded[6:] = True
     slow = np.full(size, speed**-2) * np.where(bounded, 1.0, 0.1)
     blind = ~information.any((1, 2))
-    blind = blind[:-2] | blind[1:-1] | blind[2:]  # (F - 2,) nothing tells when it happened: not all at once
+    blind = blind[:-2] | blind[1:-1] | blind[2:]  # (F - 2,) in gaps the prior is quadratic, so motion spreads evenly
     for _ in range(ROUNDS):
         second = np.diff(current, 2, axis=0)
         weight = 1.0 / (scales**2 + np.where(blind[:, None], 0.0, second) ** 2)  # Cauchy
@@ -197,7 +197,7 @@ def smooth_states(
         stiff = 1e10 * held
         band[-1] += stiff.ravel()
         solution = solveh_banded(band, (right + stiff * bound).ravel(), check_finite=False).reshape(count, size)
-        # Weights that left [0, 1] are held there; held ones that want back inside are let go.
+        # Hold weights that left [0, 1] at the bound; release held ones whose gradient points inside.
         force = _force(solution, information, right, weight, slow)
         let_go = held & np.where(bound <= 0.0, force < 0.0, force > 0.0)
         held = (held & ~let_go) | (bounded & ((solution < 0.0) | (solution > 1.0)) & ~held)
@@ -206,7 +206,7 @@ def smooth_states(
 
 
 def _banded(information: np.ndarray, weight: np.ndarray, slow: np.ndarray) -> np.ndarray:
-    """Upper banded form (2 S + 1, F S) of the whole Hessian, as ``solveh_banded`` wants it."""
+    """Upper banded form (2 S + 1, F S) of the whole Hessian, for ``solveh_banded``."""
     count, size, _ = information.shape
     band = np.zeros((2 * size + 1, count, size))
     top = 2 * size

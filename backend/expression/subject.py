@@ -1,4 +1,4 @@
-"""Whose face is seen: the neutral head and its keys, held fixed while expressions are solved."""
+"""The person in a take: the neutral head and its keys, fixed while expressions are solved."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Subject:
     Attributes
     ----------
     template : the template with this person's neutral vertices and keys, and no identity modes.
-    model : the landmarks' places on it.
+    model : the landmarks on it.
     appearance : the person's skin, None where it is not known.
     """
 
@@ -57,7 +57,7 @@ def subject_of(neutral: np.ndarray, appearance: Appearance | None = None) -> Sub
 
 
 def read_subject(folder: Path) -> Subject:
-    """The person whom ``reconstruct`` wrote into ``folder``.
+    """Read the person from a ``folder`` written by ``reconstruct``.
 
     Raises ``LikenessError`` with code "usage" when there is no ``face.glb`` of this version in it.
     """
@@ -67,7 +67,7 @@ def read_subject(folder: Path) -> Subject:
 
 
 def read_texture(folder: Path) -> np.ndarray | None:
-    """(R, R, 3) uint8 sRGB albedo in ``face.glb``, None where there is no picture of that kind in it."""
+    """(R, R, 3) uint8 sRGB albedo in ``face.glb``, None without a readable square picture."""
     try:
         gltf = pygltflib.GLTF2.load_binary(str(Path(folder) / "face.glb"))
         view = gltf.bufferViews[gltf.images[0].bufferView]
@@ -77,12 +77,12 @@ def read_texture(folder: Path) -> np.ndarray | None:
             PhotoSource("texture", data), ReadLimits(max_side=MOST_TEXTURE_SIDE, kept_pixels=10**9)
         ).pixels
         return pixels if pixels.shape[0] == pixels.shape[1] else None
-    except Exception:  # somebody else's parser; the head is used without its texture
+    except Exception:  # third-party parser; the head is used without its texture
         return None
 
 
 def read_neutral(folder: Path) -> np.ndarray:
-    """(V, 3) float32 neutral vertices, template order, out of ``face.glb``; raises as ``read_subject``."""
+    """(V, 3) float32 neutral vertices, template order, from ``face.glb``; raises as ``read_subject``."""
     path = Path(folder) / "face.glb"
     if not os.path.isfile(path):
         raise LikenessError("usage", f"There is no face.glb in {folder}.", _ADVICE)
@@ -108,7 +108,7 @@ def read_neutral(folder: Path) -> np.ndarray:
             neutral[template.parts[part.name].vertex_start + source] = positions
     except LikenessError:
         raise
-    except Exception as error:  # a parser of somebody else's on a file that may be anything
+    except Exception as error:  # third-party parser on an untrusted file
         raise broken from error
     if not np.isfinite(neutral).all() or np.abs(neutral).max() > 10.0:
         raise broken
@@ -130,6 +130,6 @@ def _positions(gltf: pygltflib.GLTF2, number: int) -> np.ndarray:
 
 
 def subject_from_faces(faces: tuple[PhotoFace, ...], weights: PriorWeights | None = None) -> Subject:
-    """The person on some pictures, by the joint landmark fit (pictures that show somebody else are left out)."""
+    """The person in some pictures, by the joint landmark fit (pictures of somebody else are left out)."""
     options = replace(fit_options_for("fast"), prior=weights or PriorWeights())
     return subject_of(run_landmark_stage(load_template(), faces, options).neutral())

@@ -1,7 +1,7 @@
-"""A tongue between the lips, seen by its colour.
+"""Detection of a tongue between the lips by its colour.
 
-The landmark detector knows no tongue and draws the lower lip across it, and the reader's synthetic people show
-little of theirs, so this is measured: in a mouth that is merely open, the lower half of the opening is teeth or dark.
+The landmark detector has no tongue and puts the lower lip across it, and the tongues in the reader's training data
+hardly show. So the colour is measured: in a mouth that is merely open, the lower half shows teeth or is dark.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ CORNERS, MIDDLES = (61, 291), (13, 14)
 CHEEKS = (50, 280, 205, 425, 187, 411)
 COLUMNS = np.linspace(0.15, 0.85, 24)
 DEPTHS = np.linspace(0.45, 0.95, 10)
-"""Where is looked: along the lips, and from the upper lip (0) to the lower."""
+"""Sampled places: along the lips, and from the upper lip (0) to the lower."""
 LIGHTNESS, REDNESS = 0.66, 1.0
-"""A tongue is lighter than this share of the cheeks, and redder than they are by more than this (8-bit CIELAB)."""
+"""Least lightness of a tongue relative to the cheeks', and its least redness above theirs (8-bit CIELAB)."""
 FULL_COLUMN = 0.8
 OPENING = (0.22, 0.32)
-"""Opening per mouth width below which no tongue comes out, and from which on all is believed."""
+"""Opening per mouth width up to which the result is 0, and from which on it has full weight."""
 SHARE = (0.2, 0.45)
-"""Share of columns that are tongue: below the first none is out (children's open mouths reach 0.12), from the second on
-all of it."""
+"""Share of tongue-coloured columns up to which no tongue is out (children's open mouths reach 0.12), and from which on
+it is fully out."""
 
 
 def tongue_out(window: np.ndarray, points: np.ndarray) -> float:
@@ -57,7 +57,7 @@ def _along(line: np.ndarray) -> np.ndarray:
 
 
 def _colours(lab: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(A, B, 3) of a picture at points (A, B, 2)."""
+    """(A, B, 3) samples of a picture at points (A, B, 2)."""
     points = points.astype(np.float32)
     return cv2.remap(lab, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

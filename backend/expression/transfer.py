@@ -1,4 +1,4 @@
-"""From pictures to an ``ExpressionClip``: the whole story on one page."""
+"""From pictures to an ``ExpressionClip``: all steps in order."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 from backend.progress import ProgressReporter, silent
 
 ANCHORS = 8
-"""Frames that tell the camera, and the identity where none is given."""
+"""Number of frames that calibrate the camera, and the identity where none is given."""
 MOST_IDENTITY_PHOTOS = 16
 NO_FACE = LikenessError(
     "no_face", "No face was found in any of the pictures.", "Give pictures in which the face is large and in the light."
@@ -49,7 +49,7 @@ NO_FACE = LikenessError(
 
 
 class FrameSource(Protocol):
-    """A video, or what can be read like one; ``frames`` may be called once."""
+    """A video, or a source with its interface; ``frames`` may be called once."""
 
     fps: float
     frame_count: int
@@ -74,13 +74,13 @@ def transfer_video(path: Path, identity: Path | Subject | None, progress: Progre
 def transfer_sequence(
     name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionClip:
-    """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
+    """The take of picture files that are consecutive frames at ``fps``; as ``transfer_video``."""
     note, waiting = _repeatable(progress)
     return transfer_frames(name, lambda: PhotoSequence(paths, fps, waiting), _subject(identity), note)
 
 
 def _repeatable(progress: ProgressReporter) -> tuple[ProgressReporter, Callable[[], None]]:
-    """``progress``, and what calls it once more as it was last called: so that waiting can be cancelled."""
+    """``progress``, and a function that repeats its last call, so that a run can be cancelled while it waits."""
     reached = ("identity", 0.0)
 
     def note(stage: str, fraction: float) -> None:
@@ -97,8 +97,8 @@ def transfer_frames(
     subject: Subject | None,
     progress: ProgressReporter = silent,
 ) -> ExpressionClip:
-    """The take of a source of frames, which is read twice; in memory at once are a few hundred frames' solutions, one
-    frame's pixels, and the take. ``subject`` None: solved from the first good frames."""
+    """The take of a source of frames, which is read twice. Memory holds a few hundred frames' solutions, one frame's
+    pixels, and the take. ``subject`` None: solved from the first good frames."""
     progress("identity", 0.0)
     with open_source() as source:
         anchors = _anchors(source, progress)
@@ -115,11 +115,11 @@ def transfer_frames(
         raise NO_FACE
     progress("expression", 1.0)
     pivot = _pivot(subject, anchors[0].face)
-    return _take(name, "video", fps, frames, pivot)
+    return _clip(name, "video", fps, frames, pivot)
 
 
 def identity_of_frames(open_source: Callable[[], AbstractContextManager[FrameSource]]) -> Subject:
-    """Whom ``transfer_frames`` solves where no subject is given. Raises ``LikenessError`` "no_face"."""
+    """The subject that ``transfer_frames`` solves where none is given. Raises ``LikenessError`` "no_face"."""
     with open_source() as source:
         anchors = _anchors(source, silent)
     if not anchors:
@@ -150,7 +150,7 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
 
 
 def _seen_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
-    """None where no face is found, or next to nothing of it shows."""
+    """The face in a frame; None where none is found, or it is almost fully occluded."""
     found = follow(frame.pixels)
     if found is None:
         return None
@@ -162,7 +162,7 @@ def _seen_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
 def _measured(
     subject: Subject, calibration: Calibration, source: FrameSource, progress: ProgressReporter
 ) -> Iterator[MeasuredFrame]:
-    """Each slot's solution, in order."""
+    """Solve each slot, in order."""
     read = _read(subject, source, progress)
     for frame in with_whole_blinks(read, source.fps, calibration.open_lids):
         if isinstance(frame, FrameMark):
@@ -172,7 +172,7 @@ def _measured(
 
 
 def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> Iterator[ReadFrame]:
-    """Each slot at a glance, in order."""
+    """Read each slot with the expression reader, in order."""
     follow = FaceFollower()
     expected = 0
     for frame in source.frames():
@@ -204,7 +204,7 @@ def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading
 def transfer_photos(
     name: str, photos: Sequence[tuple[str, Path]], identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionClip:
-    """The expressions of photos (name, path), each by itself; photos without a usable face are in ``left_out``.
+    """The expressions of photos (name, path), each solved by itself; photos without a usable face are in ``left_out``.
 
     Raises ``LikenessError``: "no_photo" when none can be read, "no_face", "usage" (not such a folder), "cancelled".
     """
@@ -247,7 +247,7 @@ def transfer_photos(
     if not frames:
         raise NO_FACE
     progress("expression", 1.0)
-    return _take(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
+    return _clip(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
 
 
 def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
@@ -269,7 +269,7 @@ def _pivot(subject: Subject, face: PhotoFace) -> np.ndarray:
     return initial_parameters(subject.template, face, PriorWeights(), 0).pivot
 
 
-def _take(
+def _clip(
     name: str,
     kind: str,
     fps: float | None,

@@ -1,4 +1,4 @@
-"""Frames of a video file, one at a time, each in its slot of an even frame rate; decoded in a process of their own."""
+"""Frames of a video file, one at a time, each in its slot of an even frame rate; decoded in a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backend.expression.video_process import NO_MEMORY, PATH
 from backend.limited_process import End, LimitedProcess
 
 TICK = 0.1
-"""Seconds, 0.02 to 0.5: how often a cancelled run is noticed."""
+"""Seconds between checks for cancellation; 0.02 to 0.5 is sensible."""
 _ENDS = {
     End.TOO_SLOW: (f"{PATH} takes far longer to open than a video does.", "Convert it to H.264 MP4."),
     End.NO_MEMORY: (NO_MEMORY, "Convert it to 4K or less."),
@@ -40,21 +40,21 @@ class Video:
 
     Parameters
     ----------
-    waiting : called ten times a second while a frame is waited for; what it raises ends the decoding at once.
+    waiting : called ten times a second while a frame is awaited; an exception from it ends the decoding at once.
 
     Attributes
     ----------
-    fps : frames per second. frame_count : as the file says, 0 where it does not.
+    fps : frames per second. frame_count : from the file, 0 where it has none.
 
-    Raises ``LikenessError`` with code "no_photo" when the file is not there, not a video, or costs more than a video
-    does, and ``RuntimeError`` where the process that decodes does not start.
+    Raises ``LikenessError`` with code "no_photo" when the file is missing, not a video, or exceeds the limits, and
+    ``RuntimeError`` when the decoding process does not start.
     """
 
     def __init__(
         self, path: Path, waiting: Callable[[], None] = lambda: None, limits: VideoLimits | None = None
     ) -> None:
         self._path, self._waiting, self._limits = Path(path), waiting, limits or VideoLimits()
-        if not os.path.isfile(path):  # unlike Path.is_file, for any path
+        if not os.path.isfile(path):  # unlike Path.is_file, it accepts any path
             raise LikenessError("no_photo", f"There is no file {path}.", "Check the path.")
         if os.path.getsize(path) == 0:
             raise LikenessError("no_photo", f"The file {path} is empty.", "Copy or export it again.")
@@ -78,13 +78,13 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """End the process; what is being read is given up."""
+        """End the process; a frame being read is dropped."""
         self._process.kill()
         self._thread.shutdown()
         self._process.close()
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
-        """The frames, each ``every``-th of them; to be called once. The next one is decoded while the caller works.
+        """Every ``every``-th frame; may be called once. The next one is decoded while the caller works.
 
         Raises ``LikenessError`` with code "no_photo" when not one frame can be decoded.
         """
@@ -118,16 +118,16 @@ class Video:
         return said
 
     def _awaited(self, future: Future[Result]) -> Result:
-        """What the reading thread brings; raises ``LikenessError``, and what ``waiting`` raises."""
+        """The reading thread's result; raises ``LikenessError``, and exceptions of ``waiting``."""
         try:
-            # Turns are counted, not the clock: a run that was stopped with Ctrl-Z goes on where it was.
+            # Count turns instead of clock time, so that a run stopped with Ctrl-Z can continue.
             for _ in range(round(self._limits.wall_seconds / TICK)):
                 self._waiting()
                 if wait((future,), TICK).done:
                     break
             else:
                 self._process.kill(too_slow=True)
-        except BaseException:  # the thread would wait for a frame that nobody wants
+        except BaseException:  # else the thread would wait for a frame that is not needed
             self._process.kill()
             raise
         try:

@@ -1,4 +1,4 @@
-"""What reading a video may cost. Imports nothing heavy."""
+"""Limits on the cost of reading a video. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """Of one video; how long it may be is in ``take_limits``.
+    """Limits on one video; the limit on its length is in ``take_limits``.
 
     Attributes
     ----------
-    max_pixels : largest width x height of a frame; 8K has 33 million. The decoder keeps several frames.
+    max_pixels : largest width x height of a frame; 8K has 33 million. The decoder buffers several frames.
     open_cpu_seconds : processor time until the file is open, and until its first frame. 8K takes 1.
-    cpu_seconds, cpu_seconds_per_megapixel : processor time from one frame to the next: the first, and the second for
-        each megapixel. Ordinary films take 0.007 s a megapixel, all threads together.
-    wall_factor : seconds by the clock for each one of the processor's, on a busy machine or a slow disk.
-    most_bytes : memory of the process that decodes, where the system enforces it (Linux). 8K takes 1.1 GB.
+    cpu_seconds, cpu_seconds_per_megapixel : processor time from one frame to the next: a constant, and a part per
+        megapixel. Ordinary films take 0.007 s a megapixel, all threads together.
+    wall_factor : clock seconds per processor second, for a busy machine or a slow disk.
+    most_bytes : memory of the decoding process, where the system enforces it (Linux). 8K takes 1.1 GB.
     """
 
     max_pixels: int = 40_000_000
@@ -27,10 +27,10 @@ class VideoLimits:
     most_bytes: int = 2 * 2**30
 
     def seconds_for(self, pixels: int) -> float:
-        """Processor seconds that a frame of so many pixels may take."""
+        """Limit on the processor seconds for a frame with so many pixels."""
         return self.cpu_seconds + self.cpu_seconds_per_megapixel * pixels / 1e6
 
     @property
     def wall_seconds(self) -> float:
-        """Longest wait for whatever comes next."""
+        """Longest wait for the next answer, in seconds."""
         return self.wall_factor * max(self.open_cpu_seconds, self.seconds_for(self.max_pixels))

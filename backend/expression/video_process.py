@@ -1,9 +1,9 @@
-"""The process that decodes a video, started by ``video`` only, so that a file that never ends can be killed.
+"""The process that decodes a video, started by ``video`` only, so that an endless file can be killed.
 
-The first request (``limited_child``) has ``path`` and ``limits``; its answer ``fps`` and ``frame_count``. The second
-has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow, and an
-empty one after the last. Any answer may be the last one, and have ``error`` and ``advice``, two sentences; a path in
-them is ``PATH``.
+The first request (``limited_child``) has ``path`` and ``limits``; its answer has ``fps`` and ``frame_count``. The
+second has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow,
+and an empty one after the last. Any answer may be an error instead, with ``error`` and ``advice``, two sentences, and
+is then the last; ``PATH`` stands for the path in them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from backend.expression.video_limits import VideoLimits
 from backend.limited_child import ParentLine, limit_memory, limit_time
 
 PATH = "\0"
-"""Stands for the file in a sentence: no path has it."""
+"""Placeholder for the file's path in a sentence; no path contains it."""
 USUAL_FPS = 30.0
 MOST_THREADS = 4
-"""Of the decoder. Each keeps pictures: 8K takes 1.1 GB with two, 2.9 GB with 16."""
+"""Threads of the decoder. Each buffers pictures: 8K takes 1.1 GB with two, 2.9 GB with 16."""
 LISTS = (b"#EXTM3U", b"ffconcat", b"c=IN IP", b"dash:profile:", b"<CompositionPlaylist")
-"""What is written in files that are lists of other files or of addresses (HLS, concat, SDP, DASH, IMF): FFmpeg would
-open these, whoever sent the list. Films have none of it."""
+"""Markers of files that list other files or addresses (HLS, concat, SDP, DASH, IMF). They are refused, because FFmpeg
+would open these without knowing who made the list. Films contain none of them."""
 LIST_BYTES = 2**20
-"""FFmpeg looks at so many to tell a file's format. What comes first may be a tag that it skips."""
+"""FFmpeg probes so many bytes for a file's format. The first may be a tag that it skips."""
 NO_MEMORY = f"There is not enough memory to open {PATH}."
 _NOT_A_VIDEO = (
     f"{PATH} is not a video that can be read.",
@@ -33,7 +33,7 @@ _NOT_A_VIDEO = (
 
 
 class _RefusedError(Exception):
-    """A sentence and an advice."""
+    """Refusal of a file, with a sentence and an advice."""
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     except _RefusedError as refused:
         sentence, advice = refused.args
         line.answer({"error": sentence, "advice": advice})
-    except Exception as error:  # OpenCV has one class for all
+    except Exception as error:  # OpenCV has one exception class for all errors
         if not isinstance(error, MemoryError) and "nsufficient memory" not in str(error):
             raise
         line.answer({"error": NO_MEMORY, "advice": "Convert it to 4K or less."})
@@ -68,7 +68,7 @@ def _open(path: str) -> Any:
         start = file.read(LIST_BYTES)
     if any(word in start for word in LISTS):
         raise _RefusedError(*_NOT_A_VIDEO)
-    if "%" in path or not _is_utf8(path):  # FFmpeg takes the one for a row of numbered files, OpenCV refuses the other
+    if "%" in path or not _is_utf8(path):  # FFmpeg reads % as a numbered sequence, OpenCV refuses other encodings
         path = f"/dev/fd/{os.open(path, os.O_RDONLY)}"
     threads = [cv2.CAP_PROP_N_THREADS, min(MOST_THREADS, os.cpu_count() or 1)]
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, threads)
@@ -93,7 +93,7 @@ def _fps(capture: Any) -> float:
 
 
 def _frame_count(capture: Any, limits: VideoLimits) -> int:
-    """As the file says, 0 where it does not; raises ``_RefusedError`` for a film that is too large or too long."""
+    """Frame count from the file, 0 where it has none; raises ``_RefusedError`` for a film that is too large or long."""
     import cv2
 
     size = [float(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
@@ -147,7 +147,7 @@ def _send_frames(line: ParentLine, capture: Any, fps: float, every: int, limits:
 
 
 def next_slot(last: int, seconds: float, fps: float) -> int:
-    """The slot of a frame ``seconds`` after the first; time stamps that go back or leap are not believed."""
+    """The slot of a frame ``seconds`` after the first; the next slot for time stamps that go back or leap."""
     slot = round(seconds * fps) if abs(seconds) < MOST_FRAMES else 0
     if slot <= last or slot - last > LONGEST_GAP_SECONDS * fps:
         return last + 1

@@ -1,7 +1,7 @@
 """Light per photo and one albedo per vertex: image = albedo * (SH basis(normal) @ light), in linear light.
 
-Only the product is measured. What splits it is a prior: human skin has a known range of tones and hues, pictures are
-exposed so that faces come out neither black nor white, and white balance is roughly right.
+The photos only determine the product. Priors split it: human skin has a known range of tones and hues, faces are
+exposed neither black nor white, and white balance is roughly right.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
 MEAN_SKIN = np.array([0.43, 0.26, 0.185])
-"""Linear sRGB reflectance of a middling skin tone."""
+"""Linear sRGB reflectance of a medium skin tone."""
 SKIN_LOG_DEVIATION = 0.45
 SHADING_LOG_MEAN, SHADING_LOG_DEVIATION = np.log(0.85), 0.45
 SKIN_HUE_DEVIATION = 0.10
 LIGHT_HUE_DEVIATION = 0.12
 LIGHT_RIDGE = 0.02
-"""Pull of the light's bands 1 and 2 towards 0, per unit of mean vertex weight."""
+"""Ridge regularisation of the light's bands 1 and 2, per unit of mean vertex weight."""
 ROUNDS = 6
 SKIN_CLASSES = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
 
 
 @dataclass(frozen=True)
 class PosedPhoto:
-    """What appearance needs of one fitted photo: its face, its camera and its posed vertices (V, 3)."""
+    """One fitted photo as input of ``estimate_appearance``: face, camera and posed vertices (V, 3)."""
 
     face: PhotoFace
     camera: Camera
@@ -73,7 +73,7 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     column = np.clip(pixels[:head_count, 0], 0, columns - 1).astype(int)
     row = np.clip(pixels[:head_count, 1], 0, rows - 1).astype(int)
     shown = ids.numpy()[row, column]
-    # A vertex is seen when the triangle at its pixel touches it or lies within a few millimetres of its depth.
+    # A vertex is visible when it is at most 6 mm behind the nearest corner of the triangle at its pixel.
     corner_depth = pixels[triangles[np.maximum(shown, 0)], 2].min(-1)
     seen = (shown >= 0) & (pixels[:head_count, 2] < corner_depth + 0.006)
     inside = (pixels[:head_count, 0] > 1) & (pixels[:head_count, 0] < columns - 1)
@@ -107,8 +107,8 @@ def _shading(samples: _Samples, light: np.ndarray) -> np.ndarray:
     return np.maximum(samples.basis @ light, 0.1 * np.maximum(ambient, 0.02))
 
 
-def _split_tone(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.ndarray) -> np.ndarray:
-    """(3,) what to add to the log albedo (and take from the log shading) so that both are as likely as they can be.
+def _tone_offset(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.ndarray) -> np.ndarray:
+    """(3,) offset of the log albedo (subtracted from the log shading) that maximises the priors of both.
 
     log_albedo : (3,) mean over skin; log_shading : (P, 3) mean per photo.
     """
@@ -136,14 +136,14 @@ def estimate_appearance(
     skin: np.ndarray,
     first_lights: tuple[np.ndarray, ...] = (),
 ) -> Appearance:
-    """Alternate light and albedo in closed form, robustly.
+    """Estimate light and albedo alternately, each in closed form with robust weights.
 
     Parameters
     ----------
-    triangles : (T, 3) of all parts (for occlusion). head_count : vertices [0, head_count) are the head's.
+    triangles : (T, 3) of all parts (for occlusion). head_count : vertices [0, head_count) belong to the head.
     mirror : (V_head,) vertex across the median plane. skin : (V_head,) in [0, 1], where the skin tone is measured.
-    first_lights : per photo (9, 3), of any brightness: the albedo of the first round is what they leave of the photos;
-        without them it is the mean skin's everywhere.
+    first_lights : per photo (9, 3), of any brightness. The first albedo is the photos divided by their shading;
+        without them it is the mean skin tone everywhere.
     """
     samples = [_samples(photo, triangles, head_count) for photo in photos]
     monochrome = np.array([photo.face.monochrome for photo in photos])
@@ -151,7 +151,7 @@ def estimate_appearance(
     weights = [sample.weight for sample in samples]
     lights = [np.zeros((9, 3))] * len(photos)
     if first_lights:
-        albedo = _unlit(samples, first_lights, head_count)
+        albedo = _albedo_from_photos(samples, first_lights, head_count)
     for _ in range(ROUNDS):
         lights = [_light(s, albedo, w) for s, w in zip(samples, weights, strict=True)]
         shadings = [_shading(s, light) for s, light in zip(samples, lights, strict=True)]
@@ -167,7 +167,7 @@ def estimate_appearance(
         seen = total[:, 0] - prior_weight
         share = np.clip(seen / 0.2, 0.0, 1.0)[:, None]
         albedo = share * albedo + (1.0 - share) * albedo[mirror]
-        # Robust weights from the disagreement with the common albedo.
+        # Robust weights from the residual against the common albedo.
         weights = []
         for sample, shading in zip(samples, shadings, strict=True):
             error = np.abs(np.log((sample.color + 0.01) / (albedo * shading + 0.01))).mean(-1)
@@ -180,16 +180,16 @@ def estimate_appearance(
                 for s, w in zip(shadings, weights, strict=True)
             ]
         )
-        gain = np.exp(_split_tone(log_albedo, log_shading, monochrome))
+        gain = np.exp(_tone_offset(log_albedo, log_shading, monochrome))
         albedo = np.clip(albedo * gain, 0.01, 0.95)
         lights = [light / gain for light in lights]
     errors = np.array([_error(s, albedo, light) for s, light in zip(samples, lights, strict=True)])
     return Appearance(albedo, np.stack(lights), errors)
 
 
-def _unlit(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
-    """(V_head, 3) mean over the photos of what lights leave of their colours, each as bright as mean skin on average;
-    mean skin where no photo sees."""
+def _albedo_from_photos(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+    """(V_head, 3) mean over the photos of colour / shading, each photo scaled to the mean brightness of skin; mean skin
+    where no photo shows the vertex."""
     total = np.full((count, 1), 0.05)
     mean_log = np.zeros((count, 3))
     for sample, light in zip(samples, lights, strict=True):

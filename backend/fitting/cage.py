@@ -1,4 +1,4 @@
-"""Smooth offsets of the cage beyond the identity prior: a sparse linear least-squares problem."""
+"""Cage stage: smooth vertex offsets outside the identity modes, a sparse linear least-squares problem."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _rows(
     pixels, by_point, _ = project_with_derivatives(photo, targets.points.positions(identity, photo.expression))
     residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
     root = np.sqrt(robust_weights(residual, targets.information, outlier_scale))
-    values = root[:, None, None] * (targets.whitening @ by_point)  # (M, 2, 3): point, axis of the picture, of the head
+    values = root[:, None, None] * (targets.whitening @ by_point)  # (M, 2, 3): point, image axis, head axis
     points = len(residual)
     columns = np.broadcast_to(3 * cage.vertices[:, None, None] + np.arange(3), values.shape)
     rows = np.broadcast_to((2 * np.arange(points)[:, None] + np.arange(2))[:, :, None], values.shape)

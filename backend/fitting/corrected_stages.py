@@ -1,5 +1,5 @@
-"""What a fit does with photos that a person has corrected: the cage obeys their points, and in the end they are placed
-once more on the finished shape, as photos for the texture alone are."""
+"""Stages for photos whose landmarks a person has corrected: targets for the cage, and a final pose on the finished
+shape, which photos used for the texture alone get too."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from backend.photos.collection import PhotoFace
 
 
 def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
-    """The state with the photos ``more``, and with those that a person has corrected placed once more: pose and
-    expression alone are solved for, the shape is what it is."""
+    """The state with the photos ``more`` added. Their pose and expression, and those of corrected photos, are solved on
+    the fixed shape."""
     placed = tuple(number for number, face in enumerate(state.faces) if face.corrected is not None)
     if not placed and not more:
         return state
@@ -60,7 +60,7 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
 
 
 def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> tuple[DenseTargets | None, ...]:
-    """The targets with those of corrected landmarks, each at the vertex that is nearest to it."""
+    """Add the targets of corrected landmarks, each at its nearest vertex, to the dense ones."""
     if all(face.corrected is None for face in state.faces):
         return dense
     model, points = landmark_model(state.template), net_points()

@@ -1,7 +1,7 @@
-"""Matches between photos: what one flow for a pair of photos says at the mesh's vertices, whatever the mesh does next.
+"""Matches between photos: pairs of image points that show the same skin, found by one optical flow per pair of photos.
 
-A flow vector says that two places, one in each photo, show the same skin. That stays true when mesh and poses move, so
-there are targets for both photos, and again for a later estimate, without another look at the photos.
+A match does not depend on the mesh or the poses. It gives targets for both photos, and again for a later estimate,
+without a new flow.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from backend.geometry.normals import vertex_normals
 from backend.parallel import each
 
 _LEAST_CONFIDENCE = 0.02
-"""Flow that counts less makes no match."""
-_EDGE_ON = 1e-4
-"""Ridge that bounds steps in a tangent plane that has come to be seen from the side; matches are made at 0.25 and more
-of the full view, where it changes steps by 0.1 %."""
+"""Flow with less confidence gives no match."""
+_TANGENT_RIDGE = 1e-4
+"""Ridge that bounds steps in a tangent plane that a later estimate shows edge-on. Matches are made at a cosine of 0.25
+or more, where the ridge changes steps by 0.1 %."""
 
 
 @dataclass(frozen=True)
 class PairMatches:
-    """Two photos, and where both show the same skin.
+    """Matches of one pair of photos.
 
     Attributes
     ----------
@@ -45,14 +45,14 @@ class PairMatches:
 
 @dataclass(frozen=True)
 class DenseMatches:
-    """All pairs, and for each photo the working pixels per crop pixel of their flow."""
+    """Matches of all pairs, and for each photo the working pixels per crop pixel of its flow."""
 
     pairs: tuple[PairMatches, ...]
     factors: tuple[float, ...]
 
 
 def compared_pairs(directions: np.ndarray, partners: int) -> list[tuple[int, int]]:
-    """Pairs of photos of which one is among the other's ``partners`` nearest in viewing direction (P, 3)."""
+    """Pairs of photos where one is among the other's ``partners`` nearest in viewing direction; directions (P, 3)."""
     closeness = directions @ directions.T
     pairs = set()
     for number in range(len(directions)):
@@ -62,7 +62,7 @@ def compared_pairs(directions: np.ndarray, partners: int) -> list[tuple[int, int
 
 
 def dense_matches(views: Sequence[View], mesh: DenseMesh, width: int, partners: int) -> DenseMatches:
-    """One flow for each pair of photos; the arguments are those of ``dense_targets``."""
+    """Compute one flow for each pair of photos; arguments as in ``dense_targets``."""
     shown = [view.shows(mesh.vertices) for view in views]
     places = [view.in_crop(mesh.vertices) for view in views]
 
@@ -87,14 +87,14 @@ def matched_targets(
     mesh: DenseMesh,
     stage: DenseStage,
 ) -> tuple[DenseTargets | None, ...]:
-    """Targets of every photo for ``mesh.vertices`` under another estimate; None for a photo without matches.
+    """Targets of every photo for ``mesh.vertices`` under the current estimate; None for a photo without matches.
 
-    A match (q, q') of photos a and b: the mesh shows in b at q' the point that lies u = B^-1 (q' - p') beside the
-    vertex, in its tangent plane, with p' where the vertex is seen in b, and B (2, 2) how b sees the plane. In a it is
-    seen at p + A u and found at q, so the vertex is off by q - p - A B^-1 (q' - p') there; in b the other way round.
+    For a match (q, q') of photos a and b: let p, p' be the vertex's projections and A, B (2, 2) those of its tangent
+    plane. Pixel q' in b shows the point at u = B^-1 (q' - p') in the tangent plane. It projects to p + A u in a, but
+    was found at q, so the vertex is off by q - p - A B^-1 (q' - p') in a; in b the other way round.
     """
     count = len(parameters)
-    seen = [_seen(own, posed, mesh) for own, posed in zip(parameters, meshes, strict=True)]
+    seen = [_projected_tangents(own, posed, mesh) for own, posed in zip(parameters, meshes, strict=True)]
     off = np.zeros((count, len(mesh.vertices), 2))
     weights = np.zeros((count, len(mesh.vertices)))
     for pair in matches.pairs:
@@ -102,7 +102,7 @@ def matched_targets(
         for (own, found), (other, found_there) in (ends, ends[::-1]):
             place, plane = (values[pair.rows] for values in seen[own])
             place_there, plane_there = (values[pair.rows] for values in seen[other])
-            beside = _solved(plane_there, found_there - place_there)
+            beside = _tangent_steps(plane_there, found_there - place_there)
             gap = found - place - (plane @ beside[..., None])[..., 0]
             off[own, pair.rows] += pair.weight[:, None] * gap
             weights[own, pair.rows] += pair.weight
@@ -117,8 +117,10 @@ def matched_targets(
     return tuple(results)
 
 
-def _seen(parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Where the mesh's vertices are seen (M, 2), and how their tangent planes are (M, 2, 2), in crop pixels."""
+def _projected_tangents(
+    parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh
+) -> tuple[np.ndarray, np.ndarray]:
+    """Projections (M, 2) of the mesh's vertices and of their tangent planes (M, 2, 2), in crop pixels."""
     normals = vertex_normals(posed, mesh.triangles)[mesh.vertices]
     helper = np.where(np.abs(normals[:, :1]) < 0.8, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
     across = np.cross(normals, helper)
@@ -128,8 +130,8 @@ def _seen(parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh) -> tu
     return pixels, by_point @ tangents
 
 
-def _solved(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """(M, 2) steps in tangent planes (M, 2, 2) that are seen as steps (M, 2)."""
+def _tangent_steps(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(M, 2) steps in tangent planes (M, 2, 2) that project to pixel steps (M, 2)."""
     squared = planes.transpose(0, 2, 1) @ planes
-    ridge = _EDGE_ON * np.trace(squared, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+    ridge = _TANGENT_RIDGE * np.trace(squared, axis1=1, axis2=2)[:, None, None] * np.eye(2)
     return np.linalg.solve(squared + ridge, planes.transpose(0, 2, 1) @ steps[..., None])[..., 0]

@@ -1,7 +1,7 @@
-"""Targets from the photos themselves: each photo compared with what the others, carried over the mesh, predict for it.
+"""Targets from optical flow: each photo is compared with predictions from the other photos.
 
-For a pair of photos the second is warped through the current mesh into the first's view; the optical flow between
-that prediction and the photo says where the mesh is wrong.
+For a pair of photos the second is warped through the current mesh into the first's view. The optical flow between this
+prediction and the photo measures the error of the mesh.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DenseTargets:
     targets: PointTargets
 
     def and_also(self, more: DenseTargets) -> DenseTargets:
-        """Both, one after the other."""
+        """Both sets, one after the other."""
         vertices = np.concatenate([self.vertices, more.vertices])
         return DenseTargets(vertices, PointTargets.joined(self.targets, more.targets))
 
@@ -43,7 +43,7 @@ def dense_targets(
     stage: DenseStage,
     nuisance_size: int,
 ) -> tuple[DenseTargets | None, ...]:
-    """Targets of every photo for ``mesh.vertices``; None for a photo that no other overlaps.
+    """Targets of every photo for ``mesh.vertices``; None for a photo that overlaps no other.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def targets_at(
 ) -> DenseTargets | None:
     """Targets of one photo at the vertices ``kept`` (M,) bool; None when they are too few.
 
-    places : (M, 2) crop pixels where vertices are seen. off : (M, 2) by how much they are off. weight : (M,) summed
+    places : (M, 2) projected vertices in crop pixels. off : (M, 2) their error in pixels. weight : (M,) summed
     confidence. scale : ``face_scale``. factor : working pixels per crop pixel.
     """
     count = int(kept.sum())

@@ -1,5 +1,5 @@
-"""Photos seen through the mesh: what one photo, carried over it, says another should look like, and the optical flow
-between that prediction and the photo.
+"""Views of the mesh in the photos, and the optical flow between one photo warped over the mesh into another view and
+the photo taken there.
 
 Both pictures are locally normalised first, so that light and exposure matter little.
 """
@@ -24,18 +24,18 @@ from backend.rendering.rasterize import face_ids
 DENSE_POINTS = 1400
 USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
 SMALLEST_COSINE = 0.25
-"""Surfaces that face the camera less than this carry no usable texture."""
+"""Least cosine between normal and view direction at which a surface has usable texture."""
 BORDER = 12
-"""Pixels around the face that take part."""
+"""Margin around the face, in working pixels."""
 LOWEST_CORRELATION = 0.7
-"""Local correlation of prediction and photo (after the flow) below which a flow vector is not used. A flow finds
-something alike everywhere: where light and gloss differ, pairs of photos come to 0.6 to 0.75 with flows of several
-pixels that are no skin's; photos that show the same skin to 0.8 to 0.9. Felt by ``evaluate foreign`` and ``scans``."""
+"""Local correlation of prediction and photo (after the flow) below which a flow vector is not used. A flow finds a
+match everywhere: where light and gloss differ, pairs of photos reach 0.6 to 0.75 with false flows of several pixels;
+photos that show the same skin reach 0.8 to 0.9. Felt by ``evaluate foreign`` and ``scans``."""
 
 
 @dataclass(frozen=True)
 class DenseMesh:
-    """The part of the mesh that takes part.
+    """The part of the mesh that is aligned densely.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class DenseMesh:
 
 
 def dense_mesh(template: Template) -> DenseMesh:
-    """The face's skin without the mouth's inside, and at least ``DENSE_POINTS`` of its vertices (2,043 of them),
-    evenly by number."""
+    """The face's skin without the mouth's inside, and every n-th of its vertices, at least ``DENSE_POINTS`` (2,043 in
+    the committed template)."""
     head = template.head
     triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
     face, interior = template.regions["face"], template.regions["mouth_interior"]
@@ -64,14 +64,14 @@ def dense_mesh(template: Template) -> DenseMesh:
 
 @dataclass(frozen=True)
 class View:
-    """One photo at working resolution with the mesh in it."""
+    """One photo at working resolution, with the mesh projected and rasterised into it."""
 
     factor: float  # working pixels per crop pixel
     corner: np.ndarray  # (2,) upper left corner of this window, in working pixels
     normalised: np.ndarray  # (H, W) float32, locally normalised luminance
     usable: np.ndarray  # (H, W) float32 mask
     pixels: np.ndarray  # (V, 3) projected vertices and depth
-    cosine: np.ndarray  # (V,) facing the camera
+    cosine: np.ndarray  # (V,) between normal and direction to the camera
     covered: np.ndarray  # (P,) flat pixel index
     corners: np.ndarray  # (P, 3) vertex ids
     barycentrics: np.ndarray  # (P, 3)
@@ -79,13 +79,13 @@ class View:
     direction: np.ndarray  # (3,) unit vector from the head to the camera
 
     def shows(self, vertices: np.ndarray) -> np.ndarray:
-        """(M,) bool: vertices (M,) that face the camera with nothing in front of them."""
+        """(M,) bool: which of the vertices (M,) face the camera unoccluded."""
         x, y, depth = self.pixels[vertices].T
         nearest = sample(np.where(np.isfinite(self.depth), self.depth, 1e3), x, y, 1e3)
         return (self.cosine[vertices] > SMALLEST_COSINE) & (depth < nearest + 0.004)
 
     def in_crop(self, vertices: np.ndarray) -> np.ndarray:
-        """(M, 2) where vertices (M,) are seen, in crop pixels."""
+        """(M, 2) projections of vertices (M,), in crop pixels."""
         return (self.pixels[vertices, :2] + self.corner) / self.factor
 
 
@@ -140,7 +140,7 @@ def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0
     """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
     if not len(x):
         return np.zeros(0, image.dtype)
-    rows = -(-len(x) // 1024)  # OpenCV wants pictures less than 32,768 wide
+    rows = -(-len(x) // 1024)  # OpenCV's limit: pictures less than 32,768 wide
     maps = np.zeros((2, rows * 1024), np.float32)
     maps[0, : len(x)], maps[1, : len(x)] = x - 0.5, y - 0.5
     maps = maps.reshape(2, rows, 1024)
@@ -149,7 +149,7 @@ def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0
 
 
 def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
-    """The source photo carried over the mesh into the target's view: picture and confidence, both (H, W)."""
+    """The source photo warped over the mesh into the target's view: picture and confidence, both (H, W)."""
     shape = target.normalised.shape
     mix = target.barycentrics[:, :, None]
     in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
@@ -188,7 +188,7 @@ def pair_flow(target: View, source: View, width: float) -> tuple[np.ndarray, np.
     """Flow (H, W, 2) from the source's prediction to the target photo, and its confidence (H, W)."""
     predicted, weight = _predicted(target, source)
     shown = target.normalised
-    # Outside the prediction both pictures are made equal, so that its border draws no flow.
+    # Outside the prediction both pictures are made equal, so that its border causes no flow.
     soft = cv2.GaussianBlur(weight, (0, 0), 1.5)
     filled = predicted * soft + shown * (1.0 - soft)
     solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

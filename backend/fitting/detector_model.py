@@ -1,4 +1,4 @@
-"""How the landmark detector errs: a bias by the head's turn and nearness, correlated error modes, and what is left.
+"""Error model of the landmark detector: a bias by head pose and distance, correlated error modes, and a residual.
 
 Measured by ``python -m trainer template --detector`` on rendered people whose true landmarks are known. All errors are
 in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # training machines have no scipy, which parameters need
 
 DETECTOR_PATH = ASSETS / "landmark_detector.safetensors"
 SURFACE_ERRORS_PATH = ASSETS / "landmarks" / "errors.safetensors"
-"""Of the landmark net; its ``deviation`` is a share of the deviation that the net claims."""
+"""Error model of the landmark net; its ``deviation`` is a factor on the deviation that the net predicts."""
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
 NEAR_METRES = 0.5
@@ -40,9 +40,9 @@ class DetectorModel:
     ----------
     bias : (8, 478, 2) coefficients of ``view_features``.
     modes : (M, 478, 2) correlated errors of one standard deviation each, different in every photo.
-    deviation : (478,) standard deviation per axis of what neither explains.
-    shown : (478,) how much of a person's difference from the mean face the landmarks show: what learns to err little on
-        average stays near the mean where it is unsure.
+    deviation : (478,) standard deviation per axis of the residual.
+    shown : (478,) share of a person's difference from the mean face that the landmarks show. It is below 1 because a
+        detector trained for small mean error stays near the mean where it is unsure.
     """
 
     bias: np.ndarray
@@ -57,7 +57,7 @@ def view_features(
     """(..., 8) features of a view: 1, yaw, yaw² - 1/2, pitch, yaw * pitch, in units of 45 and 20 degrees, and the
     nearness, alone and times yaw and pitch.
 
-    The detector has seen few faces from very near and pulls their strong perspective towards what it knows.
+    The detector was trained on few faces from very near and underestimates their strong perspective.
     """
     yaw = np.clip(yaw_degrees, -LARGEST_YAW, LARGEST_YAW) / YAW_UNIT
     pitch = np.clip(pitch_degrees, -LARGEST_PITCH, LARGEST_PITCH) / PITCH_UNIT
@@ -66,7 +66,7 @@ def view_features(
 
 
 def turn_of(rotation: np.ndarray, towards_camera: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Turn of a head in a picture.
+    """Yaw, pitch and upright axes of a head in a picture.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def upright_axes(rotation: np.ndarray) -> np.ndarray:
 def expected_errors(
     model: DetectorModel, parameters: PhotoParameters, scale_px: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the detector gets wrong at this pose: bias (478, 2), modes (478, 2, M) and deviation (478,), in pixels."""
+    """Errors of the detector at this pose: bias (478, 2), modes (478, 2, M) and deviation (478,), in pixels."""
     camera = parameters.camera()
     yaw, pitch, upright = turn_of(parameters.rotation, camera.centre() - parameters.pivot)
     percent = scale_px / 100.0
@@ -113,7 +113,7 @@ def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
 
 
 def load_surface_errors(path: Path = SURFACE_ERRORS_PATH) -> DetectorModel | None:
-    """How the landmark net errs, None where that was never measured."""
+    """The landmark net's error model; None where it was never measured."""
     return load_detector_model(path) if path.is_file() else None
 
 

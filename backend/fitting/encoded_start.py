@@ -1,5 +1,5 @@
-"""The fit started by the learned face model's encoder: its identity and expressions in the fit's own coordinates, poses
-that suit them, and what it says about the identity."""
+"""Start of the fit from the learned face model's encoder: its identity and expressions projected onto the fit's modes
+and keys, matching poses, and an identity term for the solver."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.photos.collection import PhotoFace
 
 _STRIDE = 4
-"""Every so many of the face's vertices is compared: neighbours say the same."""
+"""Every so many vertices of the face is compared, because neighbours carry the same information."""
 
 
 def compared_vertices(template: Template) -> np.ndarray:
-    """(M,) head vertices by which shapes are compared: the face's skin, without the mouth's inside and the sockets."""
+    """(M,) head vertices at which shapes are compared: the face's skin without the mouth's inside and the sockets."""
     count = template.head.vertex_stop
     regions = {name: template.regions[name][:count] for name in ("face", "mouth_interior", "eye_sockets")}
     usable = (regions["face"] > 0.5) & (regions["mouth_interior"] < 0.3) & (regions["eye_sockets"] < 0.5)
@@ -30,11 +30,11 @@ def compared_vertices(template: Template) -> np.ndarray:
 
 
 def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityBelief:
-    """What the encoder's neutral face says about the identity a (K,), as ``information`` independent measurements.
+    """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
 
     d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
-    there: the cost is information / (2 M deviation²) |d - shown_share B a|². No turn and no shift is taken out of d,
-    since both the model and the modes have the head's own frame.
+    there: the cost is information / (2 M deviation²) |d - shown_share B a|². No rigid motion is removed from d, because
+    model and modes share the head's frame.
     """
     chosen = compared_vertices(template)
     modes = template.identity_modes[:, chosen].reshape(len(template.identity_modes), -1).astype(np.float64)
@@ -45,7 +45,7 @@ def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage
 
 
 def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
-    """(K,) identity in σ of the fit's modes that is nearest to the encoder's, the prior holding against it.
+    """(K,) identity in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
 
     Least squares as in ``encoded_belief`` with one measurement per compared vertex, and a ~ N(0, deviation²).
     """
@@ -56,8 +56,8 @@ def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedS
 def projected_expression(
     template: Template, photo: EncodedPhoto, prior: PriorWeights, stage: EncodedStage
 ) -> np.ndarray:
-    """(52,) weights in [0, 1] whose keys come nearest to what the encoder moves in a photo, the fit's prior on
-    expressions holding against it."""
+    """(52,) weights in [0, 1] whose keys are nearest to the encoder's expression of a photo, regularised by the fit's
+    prior on expressions."""
     chosen = compared_vertices(template)
     keys = template.expressions[:, chosen].reshape(len(template.expressions), -1).astype(np.float64)
     weight = (stage.deviation_mm / 1000.0) ** -2 / len(chosen) * stage.expression_information
@@ -78,8 +78,8 @@ def started_photo(
     expression: np.ndarray,
     prior: PriorWeights,
 ) -> PhotoParameters:
-    """``parameters`` (of the mean face, no expression), or what explains the landmarks better: the encoder's face in
-    the pose that the landmarks give it, or in the encoder's own turn and distance."""
+    """The start with the smallest median landmark error: ``parameters`` (the mean face, no expression), the encoder's
+    face in the pose that fits the landmarks, or the encoder's face in the encoder's own rotation and distance."""
     shape = template.vertices + np.tensordot(identity, template.identity_modes, 1)
     shape = shape + np.tensordot(expression, template.expressions, 1)
     chosen = np.flatnonzero(usable_landmarks(template))
@@ -110,7 +110,7 @@ def started_estimate(
     prior: PriorWeights,
     stage: EncodedStage,
 ) -> FaceEstimate:
-    """The fit's first estimate: the encoder's identity and expressions, in the poses that suit the landmarks best."""
+    """The fit's first estimate: the encoder's identity and expressions, in the poses with the least landmark error."""
     identity = encoded.code
     if identity is None:
         identity = projected_identity(template, encoded, stage, prior.identity_deviation)

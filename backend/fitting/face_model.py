@@ -1,4 +1,4 @@
-"""Whose encoder starts the fit, and what its identity moves in: linear modes, or a decoder that is not linear."""
+"""Choice of the face model: whose encoder starts the fit, and whether its identity space is linear or a decoder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backend.progress import ProgressReporter, silent
 def face_model(
     models: Models, template: Template, progress: ProgressReporter = silent
 ) -> tuple[EncodedSource, ModesSource | None]:
-    """``encoded`` and ``modes_around`` of ``fit_face`` by the models that take part: the graph face model's where it
-    does, else the learned face model's encoder and the template's own modes."""
+    """``encoded`` and ``modes_around`` of ``fit_face``: the graph face model's where it takes part, else the learned
+    face model's encoder and the template's own modes."""
     graph = models.of(GRAPH_FACE, GraphModel)
     if graph is not None:
         return asking(graph_face, graph, progress), partial(template_around, template, graph)

@@ -1,4 +1,4 @@
-"""The fit's story on one page: landmarks, screening, dense alignment, cage, light and albedo."""
+"""The fit's stages in order: landmarks, outlier photos, dense alignment, cage, light and albedo."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
 
 REJECT_RATIO = 2.0
-"""A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
+"""A photo is left out when its landmark residual is more than this many times the median photo's."""
 
 CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
-"""Gives the canonical face of one person's photos, or None where nothing is known."""
+"""Gives the canonical face of one person's photos, or None where there is none."""
 
 EncodedSource = Callable[[tuple[PhotoFace, ...]], EncodedFace | None]
-"""Gives what the learned face model's encoder sees in one person's photos, or None where it is not trained."""
+"""Gives the encoding of one person's photos by the learned face model, or None where it is not trained."""
 
 ModesSource = Callable[[np.ndarray], Template]
-"""Gives the template in whose identity modes a face model that is not linear moves near a code (K,)."""
+"""Linearises a non-linear face model: gives the template with identity modes around a code (K,)."""
 
 EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
 
 FitKeeper = Callable[[BegunFit], None]
-"""Given what a later fit of the same photos, corrected, can go on from."""
+"""Receives the state from which ``refit_face`` can continue after corrections."""
 
 
 def nobody(stage: str, neutral: np.ndarray) -> None:
-    """An ``EstimateReceiver`` that looks at nothing."""
+    """An ``EstimateReceiver`` that does nothing."""
 
 
-def _keeps_nothing(begun: BegunFit) -> None:
-    """A ``FitKeeper`` for whom each fit is the last."""
+def _keep_nothing(begun: BegunFit) -> None:
+    """A ``FitKeeper`` that does nothing."""
 
 
 def fit_face(
@@ -80,17 +80,17 @@ def fit_face(
     canonical: CanonicalSource = lambda faces: None,
     encoded: EncodedSource = lambda faces: None,
     modes_around: ModesSource | None = None,
-    keep: FitKeeper = _keeps_nothing,
+    keep: FitKeeper = _keep_nothing,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
     called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
-    asked for the canonical face of the photos, and again of those that are left when some are left out. ``encoded`` is
-    asked for what the encoder sees in them: the fit then starts there, and its stages are shorter. ``modes_around``
-    belongs to an encoder that gives a code: the identity is that code then, and the modes are renewed after each stage,
-    so that the fit is Gauss-Newton in a decoder that is not linear. Photos that are for the texture alone are placed on
-    the face that the others have given. ``keep`` gets what ``refit_face`` needs.
+    called with the photos for their canonical face, and again with the rest when some are left out. ``encoded`` gives
+    the encoder's start; the stages are shorter then. ``modes_around`` belongs to an encoder that gives a code: the
+    identity is then that code, and the modes are renewed after each stage, which makes the fit Gauss-Newton in a
+    non-linear decoder. Photos for the texture alone are posed on the finished face. ``keep`` receives the input of
+    ``refit_face``.
     """
     options = options or FitOptions()
     textures = tuple(face for face in collection.faces if face.use == "texture")
@@ -101,7 +101,7 @@ def fit_face(
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
     if modes_around is None or started is None or started.code is None:
-        renewed = _as_it_is
+        renewed = _unchanged
     else:
         template = modes_around(started.code)
         renewed = partial(_with_modes_of, modes_around)
@@ -133,7 +133,7 @@ def finished_state(
     progress: ProgressReporter,
     on_estimate: EstimateReceiver,
 ) -> FitState:
-    """Cage, symmetry as wished, closed lips, and what is seen of each photo on the shape that comes of it."""
+    """Run the closing stages: cage, wished symmetry, closed lips, poses of further photos and mouth openings."""
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
@@ -151,13 +151,13 @@ def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
 
-def _as_it_is(state: FitState) -> FitState:
-    """The state of a fit whose modes are linear: they stay."""
+def _unchanged(state: FitState) -> FitState:
+    """The state unchanged, because linear modes need no renewal."""
     return state
 
 
 def _with_modes_of(modes_around: ModesSource, state: FitState) -> FitState:
-    """The state with modes renewed at its own code: its neutral face is the decoder's."""
+    """The state with modes linearised around its own code; its neutral face is the decoder's."""
     return replace(state, template=modes_around(state.estimate.identity))
 
 
@@ -168,15 +168,15 @@ def run_landmark_stage(
     canonical: CanonicalFace | None = None,
     encoded: EncodedFace | None = None,
 ) -> FitState:
-    """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again.
+    """Fit landmarks jointly; leave out photos that do not show this person's shape and fit the rest again.
 
     canonical : of the same photos; poses start from its views where those fit better. encoded : of the same photos;
-    the fit starts from it. A photo is left out only by a cold fit; the fit of the rest starts anew without either.
+    the fit starts from it. Only a cold fit leaves photos out; the fit of the rest uses neither of the two.
     """
     model = landmark_model(template)
     state = fit_landmarks(template, model, faces, options, canonical, encoded)
     outliers = _outliers(state)
-    if outliers.any() and state.started:  # its few steps may not have come to the end of the way
+    if outliers.any() and state.started:  # its few steps may not have converged
         state = fit_landmarks(template, model, faces, options, canonical)
         outliers = _outliers(state)
     if not outliers.any():
@@ -188,8 +188,8 @@ def run_landmark_stage(
 
 
 def _outliers(state: FitState) -> np.ndarray:
-    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three, and none that a person
-    has corrected: that is this person."""
+    """(P,) bool: photos with outlying landmark residuals. No photo of fewer than three is one, and no corrected photo,
+    because a person has confirmed it."""
     errors = np.array(
         [
             np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
@@ -208,7 +208,7 @@ def fit_landmarks(
     canonical: CanonicalFace | None = None,
     encoded: EncodedFace | None = None,
 ) -> FitState:
-    """Joint landmark fit; visibility and outline are renewed while it runs."""
+    """Joint landmark fit; visibility and the outline's points are updated between its rounds."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
     weights = prior_weights(template, options)
@@ -218,7 +218,7 @@ def fit_landmarks(
         views = zip(faces, starts, canonical.photos, strict=True)
         starts = tuple(start_from_view(template, face, start, photo, place) for face, start, photo in views)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
-    # The first rounds may be far off: a wide robust scale first, then the stage's own.
+    # The first rounds may be far off, so the robust scale starts wide.
     scales, iterations = (4.0, 1.0, 1.0), stage.iterations
     started = encoded is not None and options.encoded is not None
     if encoded is not None and options.encoded is not None:
@@ -233,12 +233,12 @@ def fit_landmarks(
 
 
 def prior_weights(template: Template, options: FitOptions) -> SolverWeights:
-    """What the prior says of faces like the template's, and the landmarks' robust scale."""
+    """The solver's prior for the template's modes, with the landmarks' robust scale."""
     return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
 
 
 def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
-    """Register the canonical face and let its depth and normals move the identity, landmarks still holding."""
+    """Register the canonical face; fit the identity to its depth and normals together with the landmarks."""
     template, faces, face = state.template, state.faces, state.canonical
     if face is None or stage.depth_information + stage.normal_information <= 0:
         return state
@@ -260,7 +260,7 @@ def run_dense_stage(
     progress: ProgressReporter = silent,
     on_estimate: EstimateReceiver = nobody,
 ) -> FitState:
-    """Align the photos with each other through the mesh, coarse to fine, landmarks still holding."""
+    """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
     template, faces = state.template, state.faces
     mesh, model = dense_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
@@ -289,26 +289,26 @@ def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) ->
 def targets_of_photos(
     state: FitState, mesh: DenseMesh, width: int, stage: DenseStage
 ) -> tuple[DenseTargets | None, ...]:
-    """From matches where there are any, else from new flow."""
+    """Dense targets: from the state's matches where there are any, else from new flow."""
     photos = state.estimate.photos
     if state.matches is not None:
-        return matched_targets(state.matches, photos, *_seen_heads(state), mesh, stage)
-    _, scales = _seen_heads(state)
+        return matched_targets(state.matches, photos, *_posed_heads(state), mesh, stage)
+    _, scales = _posed_heads(state)
     return dense_targets(_views(state, mesh, width), scales, mesh, width, stage, len(photos[0].nuisance))
 
 
 def _views(state: FitState, mesh: DenseMesh, width: int) -> list[View]:
-    return views_of(state.faces, state.estimate.photos, *_seen_heads(state), mesh, width)
+    return views_of(state.faces, state.estimate.photos, *_posed_heads(state), mesh, width)
 
 
-def _seen_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
-    """Posed vertices and face scale of every photo."""
+def _posed_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
+    """Posed vertices (V, 3) and face scale in pixels of every photo."""
     meshes = tuple(state.posed(number) for number in range(len(state.faces)))
     return meshes, tuple(face_scale(face.landmarks) for face in state.faces)
 
 
 def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> FitState:
-    """Let the cage leave the identity prior smoothly, towards what the photos and landmarks agree on."""
+    """Offset the cage smoothly beyond the identity modes, towards the photos' dense targets and corrected landmarks."""
     template = state.template
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
@@ -323,8 +323,8 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
 
 
 def with_closed_lips(state: FitState) -> FitState:
-    """The state with a neutral face whose lips are shut: modes and cage know of no contact, and in few of their sums
-    do the lips touch as they do on the mean face."""
+    """Close the lips of the neutral face. Modes and cage have no contact constraint, so the lips rarely touch as they
+    do on the mean face."""
     neutral = state.neutral()
     offsets = closed_lips(state.template, neutral) - neutral
     return replace(
@@ -333,7 +333,7 @@ def with_closed_lips(state: FitState) -> FitState:
 
 
 def with_seen_mouths(state: FitState, options: FitOptions) -> FitState:
-    """The state with each photo's lips as far apart as they are seen (``mouths.seen_mouth``)."""
+    """Set each photo's mouth opening to the detected one (``mouths.seen_mouth``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
@@ -363,7 +363,7 @@ def appearance_of(state: FitState) -> Appearance:
 
 
 def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
-    """What comes of a finished state, with the light and albedo of its photos."""
+    """The result of a finished state, with the light and albedo of its photos."""
     net = net_points()
     photos = []
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):
@@ -393,6 +393,6 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
 
 
 def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
-    """(478, 4) ``FittedPhoto.landmarks`` of landmarks at ``positions`` (478, 3) of the posed head."""
+    """(478, 4) ``FittedPhoto.landmarks``: found places, and projections of ``positions`` (478, 3) of the posed head."""
     found = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
     return np.concatenate([found, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)

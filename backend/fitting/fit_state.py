@@ -1,4 +1,4 @@
-"""What the stages of a fit hand on, and the landmark targets of all of its photos."""
+"""State that the stages of a fit pass on, and the landmark targets of all of its photos."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from backend.photos.collection import PhotoFace
 
 @dataclass(frozen=True)
 class FitState:
-    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, what it says about the identity (``belief``), whether the fit was ``started`` by the
-    encoder, and the last ``matches`` of a dense stage with such."""
+    """State between the stages: the photos not left out, the estimate, the template with its cage offsets, the photos'
+    canonical face and its identity term (``belief``), whether the encoder ``started`` the fit, and the last ``matches``
+    of a dense stage that makes them."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -50,11 +50,11 @@ class FitState:
 
 @dataclass(frozen=True)
 class BegunFit:
-    """What a fit leaves behind for one that a person has corrected since: what has cost its time.
+    """Result of a fit's slow stages, from which a fit with corrected landmarks can continue.
 
     Attributes
     ----------
-    faces : all that were given. state : before the cage, with the ``matches`` of the photos where there are any.
+    faces : all photos of the fit. state : before the cage, with the photos' ``matches`` where there are any.
     appearance : of the photos of the finished fit, in its order.
     """
 
@@ -63,8 +63,8 @@ class BegunFit:
     appearance: Appearance
 
     def goes_on_with(self, faces: tuple[PhotoFace, ...]) -> bool:
-        """Whether these are the same photos, used for the same and masked alike, in which at most landmarks were
-        corrected; none of them one that was left out and is corrected now."""
+        """Whether these are the same photos with the same use and labels, so that at most landmarks differ. False if
+        a photo that was left out is corrected now."""
         before = {face.name: face for face in self.faces}
         left_out = {name for name, _ in self.state.rejected}
         return before.keys() == {face.name for face in faces} and all(

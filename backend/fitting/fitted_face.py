@@ -1,4 +1,4 @@
-"""What the fit passes on to texture, rig and files."""
+"""Result of the fit, for texture, rig and files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class FittedPhoto:
     landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the
         eyes' outer corners.
     photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
-    landmarks : (478, 4) float32 crop pixels: x and y where the detector has found each landmark, then x and y where the
-        fitted head has it; None where nobody asked.
+    landmarks : (478, 4) float32 crop pixels: x and y of each detected landmark, then of its projection from the fitted
+        head; None where they were not asked for.
     """
 
     name: str
@@ -67,6 +67,6 @@ class FittedFace:
         return tuple(by_name[photo.name] for photo in self.photos)
 
     def for_texture(self, faces: Sequence[PhotoFace]) -> FittedFace:
-        """The same face with those photos alone that a person has not kept for its shape."""
+        """The same face without the photos that the user has reserved for the shape."""
         shape_only = {face.name for face in faces if face.use == "shape"}
         return replace(self, photos=tuple(photo for photo in self.photos if photo.name not in shape_only))

@@ -1,4 +1,4 @@
-"""A first pose for one photo, from its landmarks and the mean face."""
+"""Initial pose of one photo, from its landmarks and the mean face."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from backend.photos.collection import PhotoFace
 
 
 def face_scale(landmarks: np.ndarray) -> float:
-    """A length in pixels that hardly changes when the head turns: the longer of the eyes' outer distance and 0.72 of
-    the face's height, from (478, 3) landmarks (for a frontal mean face the two are equal)."""
+    """Size of the face in pixels, nearly independent of the head's turn: the larger of the distance of the eyes' outer
+    corners and half of the face's height, from (478, 3) landmarks. On the frontal mean face the first is 7 % larger."""
     eyes = np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0], :2] - landmarks[OUTER_EYE_CORNERS[1], :2])
     height = np.linalg.norm(landmarks[UPRIGHT[0], :2] - landmarks[UPRIGHT[1], :2])
     return float(max(eyes, 0.5 * height))
 
 
 def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
-    """The prior over this photo's camera: EXIF focal length where it is known, else a prior over distance."""
+    """Prior over this photo's camera: by the EXIF focal length where it is known, else a prior over distance."""
     known = face.focal_px is not None
     return CameraPrior(
         log_distance=math.log(prior.distance_metres),
@@ -40,7 +40,7 @@ def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
 def initial_parameters(
     template: Template, face: PhotoFace, prior: PriorWeights, nuisance_size: int, shape: np.ndarray | None = None
 ) -> PhotoParameters:
-    """Pose by perspective-n-point on the landmarks of ``shape`` (V, 3), without it of the mean face."""
+    """Pose by perspective-n-point on the landmarks of ``shape`` (V, 3), by default the mean face."""
     embedding = template.landmarks478
     chosen = np.flatnonzero(embedding.valid)
     shape = template.vertices if shape is None else shape
@@ -79,12 +79,12 @@ def initial_parameters(
 def turned_to(
     parameters: PhotoParameters, rotation: np.ndarray, points: np.ndarray, found: np.ndarray, keep_focal: bool
 ) -> PhotoParameters | None:
-    """The pose with another turn, its place and size by least squares on landmarks; None where none has them upright.
+    """The pose with another rotation; place and size by least squares on landmarks. None where the scale is negative.
 
     Parameters
     ----------
     rotation : (3, 3) camera_from_head. points : (M, 3) landmarks on the head. found : (M, 2) in the crop's pixels.
-    keep_focal : the focal length stays and the distance follows from the size; else the distance stays.
+    keep_focal : keep the focal length, so that the distance follows from the size; else keep the distance.
     """
     turned = (points - parameters.pivot) @ rotation.T
     # pixel - centre = scale * turned_xy / nearness + shift / nearness is linear in scale and shift

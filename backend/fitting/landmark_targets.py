@@ -1,5 +1,5 @@
-"""Targets from 478 landmarks: the landmark net's, which lie on the surface, else the detector's, whose outline slides
-over the face when the head turns."""
+"""Targets from 478 landmarks: the landmark net's, which are fixed points of the surface, or the detector's, whose
+outline landmarks slide over the face when the head turns."""
 
 from __future__ import annotations
 
@@ -27,50 +27,49 @@ from backend.models.landmarks.network import net_points
 from backend.photos.collection import CorrectedLandmarks, PhotoFace, SurfaceLandmarks
 
 HIDDEN_SHARE = 0.25
-"""Trust in a landmark on the side that is turned away, which the detector can only guess."""
+"""Weight of a landmark on the side that is turned away, where the detector only guesses."""
 
 LEAST_SURFACE_PERCENT = 0.3
-"""Per cent of the face's scale: the landmark net is not believed to be surer of a point than this."""
+"""Lower bound of the landmark net's standard deviation, per cent of the face's scale."""
 
 ALONG_OUTLINE_SHARE = 0.3
-"""Trust in an outline landmark along the outline, relative to across it."""
+"""Weight of an outline landmark along the outline, relative to across it."""
 
 
 CLICK_PIXELS = 0.5
-"""Standard deviation of a point that a person has put in its place, in pixels of a photo of ``SHOWN_PIXELS``: a mouse
-moves in steps of one, and the hand comes to rest in the middle of several tries."""
+"""Standard deviation of a point that a person has placed, in pixels of a photo of ``SHOWN_PIXELS``: a mouse moves in
+steps of one pixel, and the hand stops in the middle of several tries."""
 EAR_POINT_PERCENT = 2.0
-"""Standard deviation of a point of an ear's edge that a person has put in its place, per cent of the face's scale, some
-2 mm: which place of the round edge is the topmost hangs on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
+"""Standard deviation of a point on an ear's edge that a person has placed, per cent of the face's scale, some 2 mm:
+which point of the round edge is topmost depends on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
 SHOWN_PIXELS = 1000
-"""Pixels along the longer side of a photo as a viewport shows it; larger photos are seen reduced."""
+"""Pixels along the longer side of a photo in a viewport; larger photos are shown reduced."""
 ALIKE_METRES = 0.07
-"""Over what distance on the face the errors of a photo's landmarks are alike (length of a Gaussian covariance): what a
-person puts right at one place is wrong around it too. About from an eye to the mouth's corner: the
-detector looks at the face as a whole."""
+"""Length scale of the Gaussian covariance of landmark errors on the face: errors that a person corrects at one landmark
+also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
 OWN_SHARE = 0.05
-"""Part of the variance of these errors that is each landmark's own."""
+"""Share of the variance of these errors that is independent for each landmark."""
 UNTOUCHED = 3.0
-"""How many more landmarks count as looked at and found right when it is judged how far off the others may be: a person
-who drags a few points leaves the rest where it is because it looks right."""
-_NO_OUTLIER = 1000.0
-"""Standard deviations, as factor, at which a corrected point would be taken for an outlier: never."""
+"""Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
+who drags a few points leaves the others because they look right."""
+_INLIER_FACTOR = 1000.0
+"""Factor on the standard deviation of corrected points, so large that none is an outlier of the robust loss."""
 
 
 @dataclass(frozen=True)
 class LandmarkModel:
-    """What landmark targets need of the template, computed once per fit.
+    """The template restricted to the points of landmark targets, computed once per fit.
 
     Attributes
     ----------
     landmarks : indices (L,) of the detector's fixed landmarks; points : their ``SurfacePoints``.
-    net_points : of all 478 as the landmark net was taught them; mean_places : (478, 3) where these are on the mean
-        face, whosever face the template is. ear_points : of ``head_points.ear_vertices``.
+    net_points : all 478 points as the landmark net was trained on them; mean_places : (478, 3) their positions on the
+        committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
-    surface_errors : those of the landmark net, None where it is not trained.
+    surface_errors : errors of the landmark net, None where it is not trained.
     """
 
     landmarks: np.ndarray
@@ -89,7 +88,7 @@ class LandmarkModel:
 
     @property
     def nuisance_size(self) -> int:
-        """Correlated errors of the detector and, after them, of the landmark net."""
+        """Number of correlated errors: those of the detector, then those of the landmark net."""
         return len(self.detector.modes) + (0 if self.surface_errors is None else len(self.surface_errors.modes))
 
 
@@ -131,7 +130,7 @@ def _surface_targets(
     parameters: PhotoParameters,
     stage: LandmarkStage,
 ) -> PointTargets:
-    """Targets of what the landmark net has found: the places themselves, hidden ones by what the net thinks of them."""
+    """Targets from the landmark net's points; hidden points are weighted by the net's own deviation."""
     scale = face_scale(found.places)
     bias, modes, _ = expected_errors(errors, parameters, scale)
     deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
@@ -150,8 +149,8 @@ def _surface_targets(
 def _outline_choice(
     model: LandmarkModel, positions: np.ndarray, facing: np.ndarray, rest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Per outline landmark the row vertex that makes the outline: the outermost one that still faces the camera, but
-    not beyond the landmark's own resting place. Returns (O,) indices into ``row_points`` and (O,) slid at all."""
+    """Choose per outline landmark the row vertex on the outline: the outermost one that faces the camera, but not
+    beyond the landmark's place at rest. Returns (O,) indices into ``row_points`` and (O,) bool: not at rest."""
     chosen = np.empty(len(model.outline), dtype=np.int64)
     slid = np.zeros(len(model.outline), dtype=bool)
     for number, row in enumerate(model.row_index):
@@ -174,9 +173,9 @@ def landmark_targets(
     identity: np.ndarray,
     stage: LandmarkStage,
 ) -> PointTargets:
-    """Targets of one photo at the current estimate (visibility and the outline depend on the pose): the detector's
-    landmarks, the landmark net's where there are some, and those that a person has corrected. Each kind has errors of
-    its own; at a corrected landmark the person's place alone counts, and those under a mask count nothing."""
+    """Targets of one photo at the current estimate: the detector's landmarks, the landmark net's where there are any,
+    and those that a person has corrected. Visibility and outline depend on the pose. Each kind has its own errors.
+    Corrected landmarks replace the others at their place; masked landmarks have no weight."""
     detected = _detector_targets(template, model, face, parameters, identity, stage)
     detected = detected.with_nuisance(0, model.nuisance_size)
     surface = None
@@ -189,15 +188,15 @@ def landmark_targets(
         detected = replace(detected, information=detected.information * ~face.unseen[order])
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
-        errors = _errors_around(model, face, face.corrected)
+        errors = _error_field(model, face, face.corrected)
         detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
         surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
     return detected if surface is None else PointTargets.joined(detected, surface)
 
 
 def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> PointTargets:
-    """Targets of the points that a person has put in their places: as sure as a click, without any bias, and never
-    taken for outliers. They are points of the surface, like the landmark net's."""
+    """Targets of landmarks that a person has corrected: deviation of a click, no bias, never outliers. They are fixed
+    points of the surface, like the landmark net's."""
     longest = max(face.source_size)
     deviation = CLICK_PIXELS * max(longest / SHOWN_PIXELS, 1.0) * face.crop_scale
     points = SurfacePoints.joined(model.net_points.take(corrected.landmarks), model.ear_points.take(corrected.ears))
@@ -208,33 +207,33 @@ def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: Correcte
     return PointTargets(
         points,
         np.concatenate([corrected.places, corrected.ear_places]),
-        # a wide deviation, and in return as much more information: least squares as they are, without the robust bend
-        np.eye(2) / (_NO_OUTLIER * deviations[:, None, None]),
-        np.full(count, _NO_OUTLIER**2),
+        # A wide deviation with as much more information: least squares without the robust loss.
+        np.eye(2) / (_INLIER_FACTOR * deviations[:, None, None]),
+        np.full(count, _INLIER_FACTOR**2),
         np.zeros((count, 2, model.nuisance_size)),
     )
 
 
 @dataclass(frozen=True)
-class _ErrorsAround:
-    """What corrected points say of the errors of all 478 landmarks of the photo: shift (478, 2) from where they were
-    found to where they should be, its variance (478,) in square pixels, and which are ``corrected`` (478,) bool."""
+class _ErrorField:
+    """Errors of all 478 landmarks of a photo, predicted from the corrected ones: shift (478, 2) pixels from the found
+    to the true place, its variance (478,) in square pixels, and which are ``corrected`` (478,) bool."""
 
     shift: np.ndarray
     variance: np.ndarray
     corrected: np.ndarray
 
     def out_of(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
-        """Targets of the landmarks ``order`` (M,), moved, and less trusted where nobody knows how they err; those of
-        corrected ones count nothing."""
+        """Targets of the landmarks ``order`` (M,), shifted and with the shift's variance added; corrected landmarks get
+        no weight, because they have targets of their own."""
         precision = (targets.whitening**2).sum((1, 2)) / 2.0
         share = np.where(self.corrected[order], 0.0, 1.0 / (1.0 + precision * self.variance[order]))
         return replace(targets, pixels=targets.pixels + self.shift[order], information=share * targets.information)
 
 
-def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorsAround:
-    """Errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25 and
-    2.26): alike at neighbouring landmarks, as large as those that the person has put right are likely to be."""
+def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorField:
+    """Predict errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25
+    and 2.26): correlated between neighbouring landmarks, with the variance estimated from the corrections."""
     believed = corrected.found if face.surface is None else face.surface.places
     off = corrected.places - believed[corrected.landmarks]
     places = model.mean_places
@@ -246,7 +245,7 @@ def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLa
     left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True
-    return _ErrorsAround(weights @ off, left * spread, chosen)
+    return _ErrorField(weights @ off, left * spread, chosen)
 
 
 def _detector_targets(

@@ -1,4 +1,4 @@
-"""The fit's declared stages and every number in them. Defaults are what ``standard`` quality uses."""
+"""Stages of the fit and all their numbers. Defaults are those of ``standard`` quality."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from backend.choices import EVEN_AVERAGE, NO_SYMMETRY
 
 AVERAGE_RANGE = 4.0
-"""Factor on the prior's weight at the ends of the slider: with more the face is the average one, with less landmarks'
-errors are taken for shape."""
+"""Factor on the prior's weight at the ends of the slider. A larger one gives the average face at one end; at the other,
+landmark errors are fitted as shape."""
 
 
 @dataclass(frozen=True)
 class PriorWeights:
-    """What the fit believes before it has seen a photo.
+    """Priors on identity, expression and camera.
 
     Attributes
     ----------
     identity_deviation : standard deviation of an identity coefficient, in the prior's own σ.
-    common_expression_deviation : σ of the keys that people show in portraits (smile, jaw, squint, brows, gaze).
+    common_expression_deviation : σ of the keys that are common in portraits (smile, jaw, squint, brows, gaze).
     rare_expression_deviation : σ of all other keys.
     expression_bias : pull towards 0 per unit of weight (sparsity), in units of the cost.
     distance_metres : median of the log-normal prior over the camera's distance when no focal length is known.
@@ -26,7 +26,7 @@ class PriorWeights:
     distance_set_deviation : σ of the sets' own medians, in natural logarithms.
     focal_log_deviation : σ of the log focal length when EXIF gives one.
     principal_point_deviation : σ of the principal point's offset from the picture's centre, as a fraction of the
-        focal length (crops), used when EXIF gives no focal length; a hundredth of it otherwise.
+        focal length (crops), used when EXIF gives no focal length; a tenth of it otherwise.
     """
 
     identity_deviation: float = 1.0
@@ -46,11 +46,11 @@ class LandmarkStage:
 
     Attributes
     ----------
-    iterations : Gauss-Newton steps with all parameters free (after poses alone).
-    independent_fraction : how many of the landmarks count as independent measurements: what the detector model
-        leaves of their errors is still correlated.
-    surface_fraction : the same of the landmark net's points.
-    beside_surface : factor on the detector's landmarks where there are such points, which err half as much.
+    iterations : Gauss-Newton steps of each round.
+    independent_fraction : share of the landmarks that count as independent measurements, because the residual errors
+        of the detector model are still correlated.
+    surface_fraction : the same for the landmark net's points.
+    beside_surface : factor on the detector's landmarks where there are points of the net, which have half the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
@@ -67,15 +67,15 @@ class CanonicalStage:
 
     Attributes
     ----------
-    shown_share : how much of a person's difference from the mean head the networks show. They are trained to be near
-        the truth on average, so what they are unsure of they leave at the mean (regression to the mean).
-    depth_information : how many independent measurements the depths are together worth; 0: none.
-    normal_information : the same of the normals.
+    shown_share : share of a person's difference from the mean head that the networks show. They are trained for small
+        mean error, so they stay at the mean where they are unsure (regression to the mean).
+    depth_information : number of independent measurements that all depths together are worth; 0: none.
+    normal_information : the same for the normals.
     depth_deviation_mm : σ of a depth. normal_deviation_degrees : σ of a slope between neighbouring vertices.
-    bump_deviation_mm : σ of smooth errors over the whole face, which are unknowns.
+    bump_deviation_mm : σ of smooth errors over the whole face, which are solved for.
     place_iterations : Gauss-Newton steps of the registration.
-    rounds : times that the surface is registered and the fit solved again.
-    iterations : Gauss-Newton steps of each.
+    rounds : number of registrations, each followed by a fit.
+    iterations : Gauss-Newton steps of each fit.
     """
 
     shown_share: float = 0.5
@@ -93,8 +93,8 @@ class CanonicalStage:
 class DenseStage:
     """Photometric alignment of the photos with each other through the mesh, coarse to fine.
 
-    Each photo is compared with what the other photos, carried over the current mesh, say it should look like; the
-    optical flow between the two gives targets for the mesh's vertices.
+    Each photo is compared with predictions, the other photos warped over the current mesh. The optical flow between
+    them gives targets for the mesh's vertices.
 
     Attributes
     ----------
@@ -104,8 +104,8 @@ class DenseStage:
     step : fraction of the flow that one round applies (both photos of a pair move).
     iterations : Gauss-Newton steps per round.
     partners : a photo is compared with at most so many others, the nearest in viewing direction.
-    matched : one flow for each pair of photos instead of one for each photo and partner, kept as matches: the cage
-        takes those of the last round, as the estimate sees them then, instead of new flow.
+    matched : one flow per pair of photos instead of one per photo and partner, kept as matches. The cage uses the
+        matches of the last round at the current estimate instead of new flow.
     """
 
     face_widths: tuple[int, ...] = (128, 192, 256)
@@ -119,18 +119,18 @@ class DenseStage:
 
 @dataclass(frozen=True)
 class EncodedStage:
-    """The fit started by the learned face model's encoder, and the shorter stages that such a start allows.
+    """Start of the fit from the learned face model's encoder, and the shorter stages that follow it.
 
     Attributes
     ----------
-    deviation_mm : σ of the encoder's shapes at a vertex, and of what the fit's modes and keys cannot express of them.
-    shown_share : how much of a person's difference from the mean head the encoder shows (regression to the mean).
-    expression_information : how many independent measurements its expression is worth, for the weights that the fit
-        starts from.
+    deviation_mm : σ of the encoder's shapes at a vertex, including what the fit's modes and keys cannot express.
+    shown_share : share of a person's difference from the mean head that the encoder shows (regression to the mean).
+    expression_information : number of independent measurements that its expression is worth, for the fit's first
+        weights.
     outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
     iterations : Gauss-Newton steps of each landmark round.
     canonical_rounds : rounds of the canonical stage.
-    dense : the dense stage of a fit that was started; None: the fit's own. Numbers by twelve ICT people, six photos
+    dense : the dense stage after such a start; None: the fit's own. Numbers from twelve ICT people, six photos each
         (docs/decisions/fitting.md).
     """
 
@@ -147,11 +147,11 @@ class EncodedStage:
 
 @dataclass(frozen=True)
 class CageStage:
-    """Smooth offsets of the cage beyond the identity prior.
+    """Smooth vertex offsets outside the identity modes.
 
     Attributes
     ----------
-    rounds : times that targets are renewed. face_width : their working resolution, as in ``DenseStage``.
+    rounds : number of solves, each with new targets. face_width : their working resolution, as in ``DenseStage``.
     smoothness : weight of the bending energy against the targets.
     independent_fraction : as in ``DenseStage``, for the offsets.
     magnitude_deviation_mm : σ of an offset's length.
@@ -166,9 +166,9 @@ class CageStage:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The whole fit: its prior and its stages, in order; a stage that is None is skipped.
+    """All options of the fit: its prior and its stages, in order; a stage that is None is skipped.
 
-    ``symmetry``: the share of the neutral shape's asymmetry that is taken out in the end (``symmetric_state``).
+    ``symmetry``: share of the neutral shape's asymmetry that is removed at the end (``symmetric_state``).
     """
 
     prior: PriorWeights = field(default_factory=PriorWeights)
@@ -181,7 +181,7 @@ class FitOptions:
 
 
 def started_options(options: FitOptions) -> FitOptions:
-    """The options of a fit that the encoder has started: stages as short as ``options.encoded`` says."""
+    """The options after a start from the encoder: stages shortened by ``options.encoded``."""
     stage = options.encoded
     if stage is None:
         return options
@@ -194,10 +194,10 @@ def started_options(options: FitOptions) -> FitOptions:
 
 
 def wished_options(options: FitOptions, symmetry: float, average: float) -> FitOptions:
-    """The options with what a person wishes of the shape, both from 0 to 1.
+    """The options with the user's wishes for the shape, both from 0 to 1.
 
-    ``average`` is nearness to the average face: at 1 the prior on the identity, and what holds the cage to it, weigh
-    ``AVERAGE_RANGE`` times what they do at 0.5, at 0 as many times less; at 0.5 nothing changes.
+    ``average`` is nearness to the average face: at 1 the priors on identity and cage offsets weigh ``AVERAGE_RANGE``
+    times as much as at 0.5, at 0 as many times less; at 0.5 nothing changes.
     """
     deviation = AVERAGE_RANGE ** (EVEN_AVERAGE - average)
     prior = replace(options.prior, identity_deviation=options.prior.identity_deviation * deviation)
@@ -215,7 +215,7 @@ def fit_options_for(quality: str) -> FitOptions:
         return FitOptions()
     if quality == "best":
         return FitOptions(
-            encoded=EncodedStage(dense=None),  # time is not what is wanted here
+            encoded=EncodedStage(dense=None),  # accuracy matters here, not time
             dense=DenseStage(face_widths=(128, 192, 256, 384, 384)),
             cage=CageStage(rounds=2, face_width=384),
         )

@@ -1,4 +1,4 @@
-"""What is unknown about one photo (pose, camera, expression), and its derivatives."""
+"""Unknowns of one photo (pose, camera, expression), and the derivatives of its projection."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PhotoParameters:
     Attributes
     ----------
     rotation : (3, 3) camera_from_head rotation.
-    pivot : (3,) point of the head frame that the pose is about (the middle of the face: the frame's own origin lies far
-        below, and turning about it would tie rotation to position).
+    pivot : (3,) centre of rotation in the head frame, the middle of the face. The frame's own origin lies far below;
+        rotation about it would be correlated with position.
     lateral : (2,) x and y of the pivot in the camera frame, divided by its depth.
     log_scale : log of focal length in pixels over the pivot's depth in metres (pixels per metre there).
     log_distance : log of the pivot's depth in metres.
@@ -32,7 +32,7 @@ class PhotoParameters:
     centre : (2,) the picture's centre in pixels (of the whole file, expressed in crop pixels).
     size : (width, height) of the crop in pixels.
     expression : (52,) weights in [0, 1].
-    nuisance : (M,) strength of each correlated error of the landmark detector in this photo, in standard deviations.
+    nuisance : (M,) strength of each correlated landmark error in this photo, in standard deviations.
     """
 
     rotation: np.ndarray
@@ -77,8 +77,8 @@ class PhotoParameters:
         return Camera(intrinsics, camera_from_head, self.size)
 
     def of_moved_head(self, rotation: np.ndarray, translation: np.ndarray) -> PhotoParameters:
-        """The parameters by which points p of another frame are seen where ``rotation @ p + translation`` of this one
-        is; rotation (3, 3), translation (3,) in metres. The focal length stays."""
+        """The parameters for points p of a new frame, where ``rotation @ p + translation`` is the point in this frame;
+        rotation (3, 3), translation (3,) in metres. The focal length stays."""
         pivot = self.rotation @ (rotation @ self.pivot + translation - self.pivot) + self.pivot_in_camera
         log_distance = float(np.log(pivot[2]))
         return replace(
@@ -92,7 +92,7 @@ class PhotoParameters:
     def moved(
         self, pose_step: np.ndarray, expression_step: np.ndarray, nuisance_step: np.ndarray | float = 0.0
     ) -> PhotoParameters:
-        """The parameters after a step (9,) of the pose, (52,) of the expression (clipped to [0, 1]) and (M,)."""
+        """Apply a step (9,) of the pose, (52,) of the expression (clipped to [0, 1]) and (M,) of the nuisance."""
         rotation = Rotation.from_rotvec(pose_step[:3]).as_matrix() @ self.rotation
         return replace(
             self,

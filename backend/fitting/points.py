@@ -53,7 +53,7 @@ def points_at_vertices(template: Template, vertices: np.ndarray) -> SurfacePoint
 
 
 def points_at_landmarks(template: Template, embedding: LandmarkEmbedding) -> SurfacePoints:
-    """Surface points at embedded landmarks; rows of invalid landmarks are there but meaningless."""
+    """Surface points at embedded landmarks; rows of invalid landmarks are meaningless."""
     corners = points_at_vertices(template, embedding.vertices.ravel())
     count = len(embedding.vertices)
     barycentrics = embedding.barycentrics.astype(np.float64)

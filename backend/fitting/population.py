@@ -1,7 +1,7 @@
-"""What faces are like: mean and covariance of identity coefficients over more than one population.
+"""Identity prior: mean and covariance of identity coefficients over more than one population.
 
-The template's modes are one standard deviation each in the people whose scans they come from. Another population's
-faces lie around another mean, and a prior that knows of both expects less of any one face.
+The template's modes are one standard deviation each in the population of its scans. Another population has another
+mean, so a prior over both is wider.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ POPULATION_PATH = ASSETS / "identity_population.safetensors"
 
 
 def standard_normal(size: int, deviation: float = 1.0) -> IdentityBelief:
-    """Coefficients (size,) that are independent, around the mean face."""
+    """Independent coefficients (size,) around the mean face."""
     return IdentityBelief(np.eye(size) / deviation**2, np.zeros(size))
 
 
 def belief_of(mean: np.ndarray, covariance: np.ndarray) -> IdentityBelief:
-    """A Gaussian of mean (K,) and covariance (K, K) in the solver's form."""
+    """Gaussian of mean (K,) and covariance (K, K) in the solver's form."""
     information = np.linalg.inv(covariance)
     information = (information + information.T) / 2
     return IdentityBelief(information, information @ mean)
 
 
 def identity_prior(template: Template, prior: PriorWeights) -> IdentityBelief:
-    """What is known of a face before any photo. Coefficients of other modes than the committed template's, which nobody
-    has measured, are independent; so are all where the populations' file is missing or damaged."""
+    """Prior on the identity before any photo. Coefficients are independent for other modes than the committed
+    template's, which have no measured covariance, and where the populations' file is missing or damaged."""
     known = populations() if template.identity_modes is load_template().identity_modes else None
     if known is None:
         return standard_normal(len(template.identity_modes), prior.identity_deviation)
@@ -44,8 +44,8 @@ def identity_prior(template: Template, prior: PriorWeights) -> IdentityBelief:
 
 @lru_cache(maxsize=1)
 def populations() -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean (K,) and covariance (K, K) of the identity coefficients over all populations, None without the file or where
-    it is not the template's."""
+    """Mean (K,) and covariance (K, K) of the identity coefficients over all populations. None without the file or where
+    it belongs to another template."""
     if not POPULATION_PATH.is_file():
         return None
     found = read_asset(POPULATION_PATH)
@@ -55,7 +55,7 @@ def populations() -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def template_fingerprint() -> str:
-    """Of the mean face and the modes that the coefficients belong to; keys and texture coordinates may change."""
+    """SHA-256 of the mean face and its identity modes; keys and texture coordinates may change."""
     template = load_template()
     digest = hashlib.sha256(template.vertices.tobytes())
     digest.update(template.identity_modes.tobytes())

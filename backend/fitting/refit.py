@@ -1,4 +1,4 @@
-"""A fit that goes on after a person has corrected landmarks, in a fraction of a whole one's time."""
+"""Continue a fit after a person has corrected landmarks, in a fraction of a whole fit's time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 
 OUTLIER_SCALES = (4.0, 1.0)
-"""Robust scales of the two rounds, as factors: landmarks that a correction moves along are far off at first. Both at 1
-end 3 % farther from the truth (``benchmarks.corrections``)."""
+"""Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
+are far off at first. With 1 in both, errors are 3 % larger (``benchmarks.corrections``)."""
 ITERATIONS = 4
-"""Gauss-Newton steps of each round: they begin where a fit has ended."""
+"""Gauss-Newton steps of each round; few, because they start from a finished fit."""
 
 
 def refit_face(
     begun: BegunFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
 ) -> FittedFace:
-    """Go on with a fit after a person has corrected landmarks: from its estimate and the matches that it has found, the
-    shape is solved once more, with the cage; light and albedo are as they were. ``options`` are those of that fit.
+    """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
+    and matches; light and albedo are kept. ``options`` are those of that fit.
 
     Raises ``ValueError`` for other photos (``BegunFit.goes_on_with``).
     """
@@ -44,8 +44,8 @@ def refit_face(
 
 
 def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
-    """The estimate moved to where a person has put landmarks since it was made; what the photos have in common still
-    holds, by the matches of the dense stage where there are any."""
+    """Move the estimate to the corrected landmarks, together with the dense targets of the photos (from matches where
+    there are any)."""
     template, faces, stage = state.template, state.faces, options.dense
     model = landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)

@@ -1,9 +1,9 @@
 """Joint, regularised Gauss-Newton over one identity and any number of photos.
 
 Per photo the unknowns are a pose (9), an expression (52, bounded to [0, 1]) and the strengths of the landmark
-detector's correlated errors (M); all photos share the identity (K).
-Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos. Shared
-with the identity is one more number, the distance from which this person's photos tend to be taken (``CameraPrior``).
+detector's correlated errors (M). All photos share the identity (K) and one number for the typical distance of this
+person's photos (``CameraPrior``). Each photo's unknowns are eliminated by a Schur complement, so time grows linearly
+with the number of photos.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ COMMON_EXPRESSIONS = (
     "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthStretch", "mouthPucker", "mouthFunnel", "mouthClose",
 )  # fmt: skip
 UNSEEN_EXPRESSIONS, UNSEEN_DEVIATION = ("tongueOut",), 0.003
-"""Keys that no landmark shows, and how far they may move for the jaw's sake, of which they have a share."""
+"""Keys that no landmark shows, and their standard deviation. It is small because they also move the jaw, which
+landmarks do show."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class PointTargets:
     pixels : (M, 2) targets in crop pixels.
     whitening : (M, 2, 2) square-root information: residual = whitening @ (projected - target), in standard
         deviations. A row of zeros leaves that direction free (points that slide along an outline).
-    information : (M,) share of a full measurement that each point counts for (correlated errors count for less).
-    nuisance : (M, 2, E) pixels by which a point's target is off per unit of ``PhotoParameters.nuisance``.
+    information : (M,) weight of each point as a share of one measurement (less for correlated errors).
+    nuisance : (M, 2, E) shift of a point's target in pixels per unit of ``PhotoParameters.nuisance``.
     """
 
     points: SurfacePoints
@@ -51,7 +52,7 @@ class PointTargets:
     nuisance: np.ndarray
 
     def with_nuisance(self, start: int, size: int) -> PointTargets:
-        """The same with errors that are the unknowns from ``start`` on of ``size``."""
+        """The same with its errors placed from ``start`` on in a nuisance vector of length ``size``."""
         nuisance = np.zeros((*self.nuisance.shape[:2], size))
         nuisance[..., start : start + self.nuisance.shape[2]] = self.nuisance
         return replace(self, nuisance=nuisance)
@@ -73,8 +74,8 @@ class CameraPrior:
     """Prior over one photo's camera: log distance (mean, σ), log focal length or None, principal point's σ.
 
     The mean of the log distance is ``log_distance + set_deviation * h`` with one h, of unit variance, for all photos:
-    the photos of one person are alike in this more often than those of different people, and the perspective of six
-    faces together says more of it than that of one.
+    photos of one person tend to be taken from similar distances, and the perspective of six faces determines the
+    distance better than that of one.
     """
 
     log_distance: float
@@ -96,7 +97,7 @@ class FaceEstimate:
 
 @dataclass(frozen=True)
 class IdentityBelief:
-    """What something other than points says about the identity a: a cost of 1/2 a^T information a - pull^T a.
+    """Quadratic term on the identity a from a source other than points: cost 1/2 a^T information a - pull^T a.
 
     Attributes
     ----------
@@ -107,11 +108,11 @@ class IdentityBelief:
     pull: np.ndarray
 
     def cost(self, identity: np.ndarray) -> float:
-        """Up to a constant."""
+        """Cost up to a constant."""
         return float(0.5 * identity @ self.information @ identity - self.pull @ identity)
 
     def and_also(self, other: IdentityBelief | None) -> IdentityBelief:
-        """Both at once, as if independent."""
+        """Sum of both terms, as for independent sources."""
         if other is None:
             return self
         return IdentityBelief(self.information + other.information, self.pull + other.pull)
@@ -123,7 +124,7 @@ class SolverWeights:
 
     Attributes
     ----------
-    identity : what faces are like.
+    identity : prior on the identity.
     expression_information : (52,) inverse variances.
     expression_bias : (52,) gradient of the linear pull towards 0.
     outlier_scale : Geman-McClure scale in standard deviations.
@@ -136,7 +137,7 @@ class SolverWeights:
 
 
 def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale: float) -> SolverWeights:
-    """Turn the declared prior, and what faces are like, into the solver's form."""
+    """Turn the declared prior and the identity prior into the solver's form."""
     return SolverWeights(identity, *expression_prior(prior), outlier_scale)
 
 
@@ -151,7 +152,7 @@ def expression_prior(prior: PriorWeights) -> tuple[np.ndarray, np.ndarray]:
 @dataclass(frozen=True)
 class _PhotoSystem:
     """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K + 1), shared block
-    (K + 1, K + 1) and the gradients; shared are the identity and the distance habit."""
+    (K + 1, K + 1) and the gradients; shared unknowns are the identity and ``distance_habit``."""
 
     own: np.ndarray
     coupling: np.ndarray
@@ -175,7 +176,7 @@ def robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> 
 
 
 def robust_weights(residual: np.ndarray, information: np.ndarray, scale: float) -> np.ndarray:
-    """(M,) what each point counts for in least squares that have the gradient of ``robust_cost``; residual (M, 2)."""
+    """(M,) weights of least squares with the gradient of ``robust_cost``; residual (M, 2)."""
     squared = (residual**2).sum(-1)
     return information * (scale**2 / (scale**2 + squared)) ** 2
 
@@ -259,7 +260,7 @@ def _solve_step(
     known: IdentityBelief,
     damping: float,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """One damped step: (K + 1,) for identity, of which something is ``known``, and distance habit, and (P,) per photo;
+    """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo. ``known`` is the identity prior;
     expression weights held at a bound do not move."""
     size = len(estimate.identity) + 1
     shared = np.eye(size)
@@ -300,8 +301,8 @@ def solve(
 
     Parameters
     ----------
-    estimate : start; targets, camera_priors : one per photo. iterations : accepted or refused steps.
-    belief : what else is known about this identity.
+    estimate : start; targets, camera_priors : one per photo. iterations : steps, accepted or refused.
+    belief : further term on this identity.
     """
     known = weights.identity.and_also(belief)
 

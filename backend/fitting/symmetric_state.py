@@ -1,4 +1,4 @@
-"""A fitted shape that comes nearer to its own mirror image, because somebody wishes so."""
+"""Reduce the asymmetry of a fitted shape by the user's wish."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backend.geometry.symmetry import symmetric_part
 
 
 def symmetric_state(state: FitState, share: float) -> FitState:
-    """The state whose neutral shape has lost ``share`` (0 to 1) of its asymmetry, eyes and teeth included.
+    """The state with ``share`` (0 to 1) of the neutral shape's asymmetry removed, eyes and teeth included.
 
-    The change goes into the template's vertices, as the cage's offsets do. Part of an asymmetry is a turn or a shift of
-    the whole face in its frame: the poses take that over, so that photos stay on the face.
+    The change goes into the template's vertices, as the cage's offsets do. Part of it is a rigid motion of the whole
+    face in its frame; the poses compensate that, so that the head stays aligned with the photos.
     """
     template, neutral = state.template, state.neutral()
     changed = neutral + share * (symmetric_part(neutral, template.mirror) - neutral)

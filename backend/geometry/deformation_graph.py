@@ -1,9 +1,9 @@
-"""The deformation graph of the learned face model: a few hundred nodes on the skin that the rest of it follows.
+"""Deformation graph of the learned face model: a few hundred nodes on the skin, and the skin's weights on them.
 
 Paper 3 (Mallikarjun et al., Learning Complete 3D Morphable Face Models from Images and Videos, CVPR 2021), equation 2:
 M = U M_g with a fixed matrix U that couples G = 521 nodes to all vertices. Weights as in Sumner et al., Embedded
-Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over distances along the skin, so that the lower lip
-does not follow the upper one; then smoothed. Needs numpy alone.
+Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over geodesic distances, so that the lower lip does not
+follow the upper one; then smoothed. Needs numpy alone.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from backend.geometry.topology import unique_edges
 
 PAPER_NODES = 521
 INFLUENCES = 8
-"""Nodes that a vertex follows before smoothing."""
+"""Nodes with a weight at a vertex, before smoothing."""
 SMOOTHING = 3
-"""Rounds of averaging weights with those of the neighbours."""
+"""Rounds of averaging the weights over neighbours."""
 _FACE, _FINE, _BEHIND, _HIDDEN = 1.0, 1.7, 0.45, 0.3
-"""How much longer distances count: on the face, at lips and lids, on scalp, neck and ears, inside mouth and sockets."""
+"""Factors on distances: on the face, at lips and lids, on scalp, neck and ears, inside mouth and sockets."""
 _REACH = 5.0
-"""Distances count up to so many times the largest one from a vertex to its nearest node."""
-_FAR = np.float32(1e3)
+"""Distances are computed up to so many times the largest one from a vertex to its nearest node."""
+_UNREACHED = np.float32(1e3)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DeformationGraph:
     ----------
     nodes : (G,) int64 head vertices. mirror : (G,) int64 the node across the median plane.
     edges : (E, 2) int64 neighbours, smaller first; symmetric across the median plane.
-    weights : (V, G) float32 the matrix U at the cage: rows sum to 1, none is negative, most entries are 0.
+    weights : (V, G) float32 the matrix U at the cage: rows sum to 1, all >= 0, most are 0.
     """
 
     nodes: np.ndarray
@@ -49,10 +49,10 @@ class DeformationGraph:
         return np.matmul(self.weights, deltas)
 
     def fitted(self, offsets: np.ndarray, importance: np.ndarray | None = None, smooth: float = 1e-3) -> np.ndarray:
-        """Node offsets (..., G, 3) whose vertex offsets come closest to ``offsets`` (..., V, 3).
+        """Fit node offsets (..., G, 3) to vertex offsets (..., V, 3).
 
-        Least squares with weights ``importance`` (V,), and ``smooth`` times the squared differences between neighbours
-        relative to the mean weight of a node's vertices, which decides where no vertex of importance is.
+        Least squares with weights ``importance`` (V,), regularised by ``smooth`` times the squared differences between
+        neighbours relative to the mean weight of a node's vertices; this decides where all importance is 0.
         """
         weights = self.weights.astype(np.float64)
         each = np.ones(len(weights)) if importance is None else importance.astype(np.float64)
@@ -60,7 +60,7 @@ class DeformationGraph:
         system += smooth * np.trace(system) / len(system) * self.laplacian()
         system += 1e-9 * np.trace(system) / len(system) * np.eye(len(system))
         right = np.matmul((each[:, None] * weights).T, offsets.astype(np.float64))  # (..., G, 3)
-        columns = np.moveaxis(right, -2, 0)  # all fields at once, so that the system is factorised once
+        columns = np.moveaxis(right, -2, 0)  # solve all fields at once, with one factorisation
         solved = np.linalg.solve(system, columns.reshape(len(system), -1)).reshape(columns.shape)
         return np.moveaxis(solved, 0, -2).astype(np.float32)
 
@@ -73,9 +73,9 @@ class DeformationGraph:
 
 
 def build_graph(template: Template, count: int = PAPER_NODES) -> DeformationGraph:
-    """The graph of ``count`` nodes: farthest points along the skin, always with their mirror images.
+    """Build the graph of ``count`` nodes: farthest points along the skin, always with their mirror images.
 
-    Nodes lie closer where ``region_density`` says so. The same template gives the same graph.
+    Nodes are denser where ``region_density`` is larger. The result is deterministic.
 
     Raises
     ------
@@ -105,12 +105,12 @@ def build_graph(template: Template, count: int = PAPER_NODES) -> DeformationGrap
 
 @lru_cache(maxsize=4)
 def deformation_graph(count: int = PAPER_NODES) -> DeformationGraph:
-    """``build_graph`` of the committed template, made once per process."""
+    """``build_graph`` of the committed template, cached."""
     return build_graph(load_template(), count)
 
 
 def region_density(template: Template) -> np.ndarray:
-    """(V_head,) factor on lengths: nodes are as much closer to each other."""
+    """(V_head,) factor on lengths, and so on the density of nodes."""
     head = template.head.vertex_stop
     region = {name: values[:head].astype(np.float64) for name, values in template.regions.items()}
     density = _BEHIND + (_FACE - _BEHIND) * region["face"]
@@ -131,15 +131,15 @@ class _Skin:
         links = np.concatenate([self.edges, diagonals])
         links = np.concatenate([links, links[:, ::-1]])
         length = np.linalg.norm(vertices[links[:, 0]] - vertices[links[:, 1]], axis=1) * density[links].mean(1)
-        self.beside, self._length = _table(links, length, len(vertices), _FAR)
+        self.beside, self._length = _adjacency_table(links, length, len(vertices), _UNREACHED)
         both = np.concatenate([self.edges, self.edges[:, ::-1]])
-        self._ring, share = _table(both, np.ones(len(both)), len(vertices), 0.0)
+        self._ring, share = _adjacency_table(both, np.ones(len(both)), len(vertices), 0.0)
         self._share = share / share.sum(1, keepdims=True)
         self.density = density
 
     def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
-        """(V,) from a vertex, or ``at_most`` where that is less; only what comes nearer is followed, to ``limit``."""
-        found = np.full(len(self.vertices), _FAR, np.float32) if at_most is None else at_most.copy()
+        """(V,) distances from a vertex, or ``at_most`` where that is less; follows only shorter ways, to ``limit``."""
+        found = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
         found[node] = 0
         active = np.array([node])
         while len(active):
@@ -153,9 +153,9 @@ class _Skin:
         return found
 
     def averaged(self, values: np.ndarray, rounds: int) -> np.ndarray:
-        """Values (V, C), each half its own and half the mean of its neighbours', repeatedly."""
+        """Smooth values (V, C): each becomes half its own and half its neighbours' mean, repeatedly."""
         done = []
-        for part in np.array_split(values, -(-values.shape[1] // 64), axis=1):  # what fits into a cache
+        for part in np.array_split(values, -(-values.shape[1] // 64), axis=1):  # fits into the cache
             for _ in range(rounds):
                 mean = np.zeros_like(part)
                 for column, share in zip(self._ring.T, self._share.T.astype(part.dtype), strict=True):
@@ -165,8 +165,8 @@ class _Skin:
         return np.concatenate(done, 1)
 
 
-def _table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
-    """(V, K) neighbours and values by directed links (M, 2); free places hold the vertex itself and ``empty``."""
+def _adjacency_table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
+    """(V, K) neighbours and values of directed links (M, 2); free slots hold the vertex itself and ``empty``."""
     order = np.lexsort((links[:, 1], links[:, 0]))
     links, values = links[order], values[order]
     number = np.bincount(links[:, 0], minlength=count)
@@ -179,12 +179,11 @@ def _table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> t
 
 
 def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """(count,) int64 vertices, mirror images after each other; begins at the foremost point of the median plane.
-
-    And how far the farthest vertex is from its node.
+    """(count,) int64 vertices, mirror images after each other, from the foremost point of the median plane; and the
+    largest distance of a vertex from its nearest node.
     """
     own = mirror == np.arange(len(mirror))
-    across = np.where(own, _FAR, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
+    across = np.where(own, _UNREACHED, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
     depth = np.where(own, skin.vertices[:, 2], -np.inf)
     chosen = [int(depth.argmax())]
     nearest = skin.distances(chosen[0])
@@ -192,7 +191,7 @@ def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.nd
         room = np.minimum(nearest, across)
         if len(chosen) == count - 1:
             room = np.where(own, room, -1.0)
-        room = np.round(room, 7)  # mirror images are equally far, whatever the sums' order
+        room = np.round(room, 7)  # so that rounding does not break ties between mirror images
         first = int(room.argmax())
         chosen += dict.fromkeys((first, int(mirror[first])))
         nearest = skin.distances(first, nearest)
@@ -212,7 +211,7 @@ def _influences(distance: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(edges: np.ndarray, distance: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(E, 2) nodes whose cells (vertices nearest to them) touch, and the mirror images of such pairs."""
+    """(E, 2) nodes whose Voronoi cells touch, and the mirror images of such pairs."""
     cell = distance.argmin(1)
     pairs = cell[edges]
     pairs = np.concatenate([pairs, mirror[pairs]])

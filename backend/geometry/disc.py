@@ -1,4 +1,4 @@
-"""The round structuring element of masks that grow, shrink, open or close."""
+"""Round structuring element for morphology on masks."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import numpy as np
 
 
 def disc(radius: int) -> np.ndarray:
-    """(D, D) uint8 with D = 2 ``radius`` + 1, 1 within ``radius`` pixels of the middle: what ``cv2.dilate`` takes."""
+    """(D, D) uint8 kernel for ``cv2.dilate`` with D = 2 ``radius`` + 1, 1 within ``radius`` pixels of the centre."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

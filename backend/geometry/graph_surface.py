@@ -1,6 +1,6 @@
-"""The mesh of the learned face model: the skin at a subdivision level and the eyeballs, carried by a deformation graph.
+"""Mesh of the learned face model: the skin at a subdivision level and the eyeballs, moved by a deformation graph.
 
-Torch and numpy alone, so that it can be made on any machine that trains.
+Needs torch and numpy alone, so that it works on training machines.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from backend.geometry.topology import triangles_from_quads
 EYES = ("eye_left", "eye_right")
 _REGIONS = ("face", "lip_upper", "lip_lower", "mouth_interior", "eye_sockets")
 _COLUMNS_AT_ONCE = 64
-"""Fields that are refined at a time, which is faster than all 530: a processor keeps them near."""
+"""Number of fields that are refined at a time; this is faster than all 530, because they fit into the cache."""
 _LEAST = 1e-4
-"""Weights below are dropped, and the others of the row scaled to sum 1 again."""
+"""Weights below are dropped, and the row is normalised to sum 1 again."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class GraphSurface:
 
     Attributes
     ----------
-    level : of the skin. skin : number of skin vertices; cage : of those the cage's.
-    mean : (V, 3) float32 metres. faces : (F, 3) int64, what photos show: face, mouth's inside, sockets, eyes.
-    rows, columns, values : (M,) the sparse matrix U (V, G) of the skin; the eyeballs' rows move them as a whole.
+    level : of the skin. skin : number of skin vertices; cage : number of cage vertices.
+    mean : (V, 3) float32 metres. faces : (F, 3) int64 of visible surfaces: face, mouth's inside, sockets, eyes.
+    rows, columns, values : (M,) the sparse matrix U (V, G); all vertices of an eyeball have the same row.
     nodes : G. edges : (E, 2) int64 neighbouring nodes.
     face, lip_upper, lip_lower : (V,) float32 in [0, 1], the template's regions; 0 for eyeballs.
     """
@@ -53,14 +53,14 @@ class GraphSurface:
     lip_lower: Tensor
 
     def upsampling(self, eyes: bool) -> Tensor:
-        """(V, G) sparse U of equation 2; ``eyes`` False: the eyeballs stay where they are (expressions)."""
+        """(V, G) sparse U of equation 2; ``eyes`` False: the eyeballs' rows are 0 (expressions)."""
         kept = slice(None) if eyes else self.rows < self.skin
         index = torch.stack([self.rows[kept], self.columns[kept]])
         shape = (len(self.mean), self.nodes)
         return torch.sparse_coo_tensor(index, self.values[kept], shape, check_invariants=False).coalesce()
 
     def metric(self) -> Tensor:
-        """(G, G) float64 U^T U over the skin: inner products of fields on the graph as those of vertices' offsets."""
+        """(G, G) float64 U^T U over the skin: turns inner products of vertex offsets into those of node offsets."""
         dense = torch.zeros(self.skin, self.nodes, dtype=torch.float64)
         kept = self.rows < self.skin
         dense[self.rows[kept], self.columns[kept]] = self.values[kept].double()
@@ -120,5 +120,5 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
 
 @lru_cache(maxsize=4)
 def graph_surface(level: int, nodes: int = PAPER_NODES) -> GraphSurface:
-    """``build_surface`` of the committed template, made once per process."""
+    """``build_surface`` of the committed template, cached."""
     return build_surface(load_template(), deformation_graph(nodes), level)

@@ -1,6 +1,6 @@
-"""Points of the head that a person can set in a photo beyond the 478 landmarks: the ears' ends and the hair line.
+"""Points of the head that a user can set in a photo beyond the 478 landmarks: the ears' ends and the hairline.
 
-They are numbered on from the landmarks: ``FIRST_EAR`` and up, ``FIRST_HAIR`` and up to ``POINTS``.
+Their ids continue those of the landmarks: from ``FIRST_EAR``, and from ``FIRST_HAIR`` to ``POINTS`` (exclusive).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from backend.geometry.template import load_template
 
 LANDMARKS = 478
 EAR_POINTS = ("ear top", "ear side", "ear lobe")
-"""Of each ear: superaurale, what stands out farthest, subaurale. The left ear's come first."""
+"""Points of each ear, left ear first: superaurale, the outermost point, subaurale."""
 HAIR_DEGREES = (0.0, 20.0, -20.0, 38.0, -38.0)
-"""Azimuths about the vertical axis through the skull, 0 in front, positive to the person's left, at which the hair line
-is shown: its middle, the sides of the forehead, and the corners where it recedes first."""
+"""Azimuths of the hairline's points about the vertical axis through the skull, 0 in front, positive to the person's
+left: its middle, the sides of the forehead, and the corners where it recedes first."""
 FIRST_EAR = LANDMARKS
 FIRST_HAIR = FIRST_EAR + 2 * len(EAR_POINTS)
 POINTS = FIRST_HAIR + len(HAIR_DEGREES)
-_EAR = 0.6
-"""Of the region's weight: the ear itself, not the skin around it."""
+_LEAST_EAR_WEIGHT = 0.6
+"""Least weight of the region ``ears``, which separates the ear from the skin around it."""
 
 
 @lru_cache(maxsize=1)
@@ -30,7 +30,7 @@ def ear_vertices() -> np.ndarray:
     farthest from the head's middle, and its lowest."""
     template = load_template()
     count = template.head.vertex_stop
-    head, ears = template.vertices[:count], template.regions["ears"][:count] > _EAR
+    head, ears = template.vertices[:count], template.regions["ears"][:count] > _LEAST_EAR_WEIGHT
     found = []
     for side in (1.0, -1.0):
         own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))

@@ -1,7 +1,7 @@
-"""The head's mesh at several resolutions, for convolutions on graphs: made once, read from ``assets``.
+"""The head's mesh at several resolutions, for graph convolutions; made once, read from ``assets``.
 
-Pooling keeps a part of the vertices (quadric edge collapse), unpooling interpolates on the coarser mesh (barycentric),
-as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
+Pooling keeps a subset of the vertices (quadric edge collapse), unpooling interpolates barycentrically on the coarser
+mesh, as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class MeshLevel:
 
     Attributes
     ----------
-    vertices : (N,) int64 which of the head's vertices it has, ascending.
-    faces : (T, 3) int64 triangles, numbers within ``vertices``, counter-clockwise from outside.
-    edges : (E, 2) int64 neighbours within ``vertices``, each pair once, the smaller number first.
-    up_rows, up_columns, up_values : the matrix (N of the finer level, N) that interpolates from this level to the next
-        finer one, its rows sum to 1; empty in the finest.
+    vertices : (N,) int64 ids of the kept head vertices, ascending.
+    faces : (T, 3) int64 triangles, indices into ``vertices``, counter-clockwise from outside.
+    edges : (E, 2) int64 neighbours, indices into ``vertices``, each pair once, smaller first.
+    up_rows, up_columns, up_values : the sparse matrix (N of the next finer level, N) that interpolates to that level,
+        with rows that sum to 1; empty in the finest.
     """
 
     vertices: np.ndarray
@@ -47,7 +47,7 @@ class MeshHierarchy:
     levels: tuple[MeshLevel, ...]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds, by name."""
+        """The file's arrays, by name."""
         found = {}
         for number, level in enumerate(self.levels):
             for name in _INTEGERS:

@@ -1,4 +1,4 @@
-"""Deterministic gradient noise in space, so that synthesised skin has no seam where the UV charts have one."""
+"""Deterministic gradient noise in 3D space, so that synthesised skin is continuous across UV seams."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _EDGES = np.array(
     ],
     np.float64,
 )  # fmt: skip
-"""Gradients: the twelve edge directions of a cube, four of them twice (Perlin, "Improving Noise", 2002). Looked up,
-since choosing by branches takes three times as long."""
+"""Gradients: the twelve edge directions of a cube, four of them twice (Perlin, "Improving Noise", 2002). A table,
+because branches take three times as long."""
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -71,7 +71,8 @@ def gradient_noise(points: np.ndarray, wavelength: float, seed: int) -> np.ndarr
 
 
 def fractal_noise(points: np.ndarray, wavelength: float, octaves: int, seed: int, gain: float = 0.6) -> np.ndarray:
-    """Sum of ``octaves`` noises, each half as long and ``gain`` as strong; (N,) float32, standard deviation about 1."""
+    """Sum of ``octaves`` noises, each with half the wavelength and ``gain`` times the amplitude of the previous one;
+    (N,) float32, standard deviation about 1."""
     total = np.zeros(len(points), np.float32)
     for octave in range(octaves):
         total += np.float32(gain**octave) * gradient_noise(points, wavelength / 2**octave, seed * 31 + octave)

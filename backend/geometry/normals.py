@@ -1,4 +1,4 @@
-"""Vertex normals of triangle meshes, for torch (differentiable, batched) and numpy alike."""
+"""Vertex normals of triangle meshes, for torch (differentiable, batched) and numpy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _area_vectors(vertices: Array, faces: Array) -> Array:
 
 
 def _unit(vectors: Array) -> Array:
-    """Vectors divided by their length; the zero vector stays, with a zero gradient."""
+    """Vectors divided by their length; the zero vector stays zero and has a zero gradient."""
     squared = (vectors * vectors).sum(-1)[..., None]
     if isinstance(vectors, torch.Tensor):
         return vectors * torch.where(squared > _TINY * _TINY, squared, torch.inf).rsqrt()
@@ -48,7 +48,7 @@ def _vertex_normals_torch(vertices: torch.Tensor, faces: torch.Tensor) -> torch.
 
 
 class _VertexNormals(torch.autograd.Function):
-    """(V, 3) unit sums of (b - a) x (c - a) over the faces (3, F) at each vertex; by coordinate, which vectorises."""
+    """(V, 3) unit sums of (b - a) x (c - a) over the faces (3, F) at each vertex; stored by coordinate for speed."""
 
     @staticmethod
     def forward(ctx, vertices: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

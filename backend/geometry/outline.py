@@ -1,4 +1,4 @@
-"""Landmarks of the face's outline, which slide over the skin as the head turns, and those that stay in one place."""
+"""Landmarks of the face's outline, which slide over the skin as the head turns, and the fixed ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUTLINE_LANDMARKS = (
 
 
 def usable_landmarks(template: Template) -> np.ndarray:
-    """(468,) bool: landmarks with a place on the template that does not slide along the outline."""
+    """(468,) bool: landmarks with a fixed place on the template, without the sliding outline."""
     usable = template.landmarks478.valid[:468].copy()
     usable[list(OUTLINE_LANDMARKS)] = False
     return usable

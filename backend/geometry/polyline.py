@@ -1,4 +1,4 @@
-"""Polylines by the length along them."""
+"""Arc length of polylines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def arc_length(line: np.ndarray) -> np.ndarray:
 
 
 def points_along(line: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(N, D) points of a line (Q, D) at lengths ``places`` (N,) along it; beyond its end its last point."""
+    """(N, D) points of a line (Q, D) at arc lengths ``places`` (N,), clamped to its ends."""
     length = arc_length(line)
     return np.stack([np.interp(places, length, column) for column in line.T], axis=1)

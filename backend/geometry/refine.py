@@ -1,6 +1,6 @@
-"""Catmull-Clark refinement of values at vertices, with torch alone: for training on machines without scipy.
+"""Catmull-Clark refinement of vertex values with torch alone, for training machines without scipy.
 
-The rules and the order of the new vertices are those of ``backend.geometry.subdivision``, which gives matrices.
+Rules and order of new vertices are the same as in ``backend.geometry.subdivision``, which gives matrices.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Refinement:
-    """One step on a quad mesh of ``count`` vertices: first its vertices, then a point per edge, then one per face.
+    """One step on a quad mesh of ``count`` vertices. It gives its vertices, then a point per edge, then one per face.
 
     Attributes
     ----------
     count : vertices before. quads : (F, 4), edges : (E, 2), beside : (2, B) edge and face of each side of each face,
-    border : (E,) bool edges with one face, all int64. refined : (4 F, 4) the quads afterwards.
+    border : (E,) bool edges with one face; all but ``border`` int64. refined : (4 F, 4) the quads afterwards.
     """
 
     count: int
@@ -30,7 +30,7 @@ class Refinement:
     refined: np.ndarray
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Values (V, C) at the vertices to values (V + E + F, C); differentiable, linear."""
+        """Refine vertex values (V, C) to (V + E + F, C); differentiable, linear."""
         face_points = values[self.quads].mean(1)  # (F, C)
         middles = values[self.edges].mean(1)  # (E, C)
         uses = torch.zeros(len(self.edges), 1, dtype=values.dtype).index_add_(
@@ -47,7 +47,7 @@ class Refinement:
         return torch.cat([vertex_points, edge_points, face_points])
 
     def _mean(self, values: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        """(V, 1) at how many elements (M, k vertices) a vertex is, and the mean (V, C) of their values (M, C)."""
+        """(V, 1) number of elements (M, k vertices) at each vertex, and the mean (V, C) of their values (M, C)."""
         corners = members.shape[1]
         flat = members.t().reshape(-1)
         number = torch.bincount(flat, minlength=self.count).to(values.dtype)[:, None]
@@ -57,7 +57,7 @@ class Refinement:
 
 
 def refinement(quads: np.ndarray, count: int) -> Refinement:
-    """The step for quads (F, 4) without repeated corners; raises ``ValueError`` where a quad repeats one."""
+    """The step for quads (F, 4); raises ``ValueError`` where a quad repeats a corner."""
     quads = np.asarray(quads, np.int64)
     if (np.diff(np.sort(quads, axis=1), axis=1) == 0).any():
         raise ValueError("a quad repeats a corner")
@@ -80,7 +80,7 @@ def refinement(quads: np.ndarray, count: int) -> Refinement:
 
 
 def refinements(quads: np.ndarray, count: int, levels: int) -> tuple[Refinement, ...]:
-    """The steps from quads (F, 4) of ``count`` vertices to ``levels`` levels finer; raises as ``refinement``."""
+    """The steps that refine quads (F, 4) of ``count`` vertices ``levels`` times; raises as ``refinement``."""
     steps = []
     for _ in range(levels):
         steps.append(refinement(quads, count))

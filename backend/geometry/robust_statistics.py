@@ -1,4 +1,4 @@
-"""Means, medians and quantiles under weights."""
+"""Weighted and robust means, medians and quantiles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def robust_consensus(
 
     Parameters
     ----------
-    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample has a quarter of its
-        say; quantile : where the search starts, 0.5 for the median, more when outliers are mostly dark.
+    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter;
+        quantile : start of the iteration, 0.5 for the median, more when outliers are mostly dark.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def robust_consensus(
 
 
 def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
-    """(P, N) of (P, N, C), which are overwritten; numpy's own sum over an axis that short takes twice as long."""
+    """(P, N) squared lengths of (P, N, C), which are overwritten; twice as fast as numpy's sum over a short axis."""
     vectors *= vectors
     total = vectors[..., 0].copy()
     for channel in range(1, vectors.shape[2]):

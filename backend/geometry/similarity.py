@@ -1,4 +1,4 @@
-"""The similarity, or the rigid motion, that brings one set of points nearest to another."""
+"""Least-squares similarity or rigid motion between two sets of points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Similarity(NamedTuple):
 def nearest_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, with_scale: bool = True
 ) -> Similarity:
-    """The similarity of ``source`` (N, 3) with the least sum of squared distances to ``target`` (N, 3).
+    """The similarity that maps ``source`` (N, 3) to ``target`` (N, 3) with the least sum of squared distances.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991), equations 39 to
     42, with weights (N,) where given; without scale the rigid motion of Kabsch (1976). Reflections are excluded.

@@ -1,4 +1,4 @@
-"""Ramps without corners."""
+"""Smooth ramps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directions spread over the sphere."""
+"""Evenly spread directions on the sphere."""
 
 from __future__ import annotations
 

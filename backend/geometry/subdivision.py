@@ -1,7 +1,7 @@
 """Catmull-Clark subdivision of the template as sparse matrices.
 
 Catmull & Clark, "Recursively generated B-spline surfaces on arbitrary topological meshes", 1978; borders follow the
-cubic B-spline rule. UV maps are split linearly, so that a texture fits the cage and every level alike.
+cubic B-spline rule. UV maps are split linearly, so that the same texture fits the cage and every level.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Smooth fields on the head's mesh: what is low in frequency is solved here, where UV seams do not exist."""
+"""Smooth fields on the head's mesh: low frequencies are solved here, where there are no UV seams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SurfaceOperators:
 def surface_operators(vertices: np.ndarray, triangles: np.ndarray) -> SurfaceOperators:
     """Operators of a triangle mesh, vertices (V, 3) in metres, triangles (F, 3).
 
-    Cotangent weights (Pinkall and Polthier 1993), clipped at zero so that smoothing obeys the maximum principle.
+    Cotangent weights (Pinkall and Polthier 1993), clipped to [0.01, 10] so that smoothing obeys the maximum principle.
     """
     corners = vertices[triangles].astype(np.float64)  # (F, 3, 3)
     count = len(vertices)
@@ -54,15 +54,15 @@ def smooth_field(
     anchor: np.ndarray | None = None,
     anchor_weight: float | np.ndarray = 1e-4,
 ) -> np.ndarray:
-    """The smooth field that follows weighted samples: a screened Poisson equation on the surface.
+    """Fit a smooth field to weighted samples: a screened Poisson equation on the surface.
 
     Minimises ``sum_v m_v w_v |b_v - y_v|² + length² b^T K b + sum_v m_v a |b_v - anchor_v|²``.
 
     Parameters
     ----------
-    values : (V, C) samples; weights : (V,) 0 where there is none; length : metres over which a sample is spread.
-    anchor : (V, C) or (C,) value to return to far away from every sample (the weighted mean if None);
-        anchor_weight : number or (V,), how strongly.
+    values : (V, C) samples; weights : (V,) 0 where there is none; length : smoothing length in metres.
+    anchor : (V, C) or (C,) value far away from every sample (the weighted mean if None);
+        anchor_weight : its weight a, number or (V,).
 
     Returns
     -------

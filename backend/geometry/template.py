@@ -23,14 +23,14 @@ REGION_NAMES: tuple[str, ...] = (
 PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 UV_STEPS = 65535
 MIRROR_TOLERANCE = 2e-5
-"""Metres: fields that differ by less from a mirror image are stored as that."""
+"""Metres: fields that differ by less from a mirror image are stored as one."""
 _AROUND = 0.01
-"""Metres beyond the nearest skin in which skin counts much for the eye, tooth or tongue that follows it."""
+"""Metres added to the distance of the nearest skin: width of the Gaussian weights of the skin that a part follows."""
 
 
 @dataclass(frozen=True)
 class PartRange:
-    """Where a part lies in the template's arrays: vertices[v0:v1], quads[f0:f1]."""
+    """A part's range in the template's arrays: vertices[v0:v1], quads[f0:f1]."""
 
     vertex_start: int
     vertex_stop: int
@@ -63,26 +63,26 @@ class LandmarkEmbedding:
 
 @dataclass(frozen=True)
 class Template:
-    """Everything that is the same for all faces. All lengths in metres, head frame (x to the person's left, y up, z
-    out of the face, origin as in ``hm08``). All parts share one vertex array and one quad array; head first.
+    """Constants of all faces. All lengths in metres, head frame (x to the person's left, y up, z out of the face,
+    origin as in ``hm08``). All parts share one vertex array and one quad array; head first.
 
     Attributes
     ----------
     parts : part name -> ``PartRange``, in the order of ``exchange.face_asset.PART_NAMES``.
     vertices : (V, 3) float32 mean neutral face, lips closed, teeth behind the lips.
     quads : (F, 4) int32; a triangle repeats its last vertex. Counter-clockwise from outside.
-    uv_head : (T, 2) float32 map ``Head``; uv_head_quads : (F, 4) int32. v up. All parts have their own place in it.
+    uv_head : (T, 2) float32 map ``Head``; uv_head_quads : (F, 4) int32. v up. The parts do not overlap in it.
     uv_makehuman : (T2, 2) float32 original atlas; uv_makehuman_quads : (F, 4) int32.
     hm08_vertex : (V,) int32 vertex in MakeHuman's whole base mesh, -1 for the eyeballs' extra vertices.
     mirror : (V,) int32, vertex across the median plane (eyes and other parts included).
-    regions : name -> (V,) float32 in [0, 1]. At least: face (front of the head: what a photo fit may trust), lips,
+    regions : name -> (V,) float32 in [0, 1]. At least: face (front of the head, reliable in a photo fit), lips,
         lip_upper, lip_lower, lids_left, lids_right, mouth_interior, nose, brows, cheeks, forehead, chin, ears, scalp,
         neck, eye_sockets.
     landmarks68, landmarks478 : ``LandmarkEmbedding``; 468-477 are the irises
         and lie on the eyeballs.
     contour_rows : (R, C) int32 rows of head vertices along which the face's outline slides when the head turns
         (ear to chin to ear), -1 padded; each row runs from the middle of the cheek outwards.
-    jaw_weights : (V,) float32 skin weight of the jaw; jaw_pivot : (3,) and jaw_axis : (3,).
+    jaw_weights : (V,) float32 skinning weight of the jaw; jaw_pivot : (3,) and jaw_axis : (3,).
     eye_pivots : (2, 3) centres of eye_left and eye_right; eye_radius : float metres.
     expressions : (52, V, 3) float32 offsets at weight 1, order of ``rig.arkit.ARKIT_NAMES``.
     identity_modes : (K, V, 3) float32 offset of one standard deviation each; decorrelated, sorted by variance.
@@ -115,8 +115,8 @@ class Template:
         return self.parts["head"]
 
     def following_skin(self, offsets: np.ndarray) -> np.ndarray:
-        """(..., V, 3) offsets of all parts by those of the head (..., V_head, 3): eyes, teeth, tongue and lashes each
-        move as a whole with the skin around them."""
+        """(..., V, 3) offsets of all parts from those of the head (..., V_head, 3): eyes, teeth, tongue and lashes are
+        each translated as a whole with the skin around them."""
         count = self.head.vertex_stop
         whole = np.zeros((*offsets.shape[:-2], len(self.vertices), 3))
         whole[..., :count, :] = offsets
@@ -159,7 +159,7 @@ def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEm
 
 
 def _mirror_sources(keys: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(N,) for each key (N, V, 3) the first key whose mirror image it is, or itself."""
+    """(N,) for each key (N, V, 3) the index of the first key that it is the mirror image of, or its own."""
     flip = np.array([-1, 1, 1], np.float32)
     sources = np.arange(len(keys))
     for index in range(len(keys)):
@@ -213,7 +213,7 @@ def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
 
 
 def read_template(path: Path) -> Template:
-    """The template in ``path``.
+    """Read the template from ``path``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Topology of quad and triangle meshes: triangulation, edges, adjacency, Laplacians. numpy; scipy for matrices."""
+"""Topology of quad and triangle meshes: triangulation, edges, adjacency, Laplacians. numpy; matrices need scipy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Triangulation:
     Attributes
     ----------
     faces : (T, 3) int64 vertex indices, in the quads' winding; quads in order, one or two triangles each.
-    quad : (T,) int64 the quad that each triangle is of.
-    corners : (T, 3) int64 which corners (0-3) of that quad.
+    quad : (T,) int64 index of each triangle's quad.
+    corners : (T, 3) int64 corners (0-3) of that quad.
     """
 
     faces: np.ndarray
@@ -27,12 +27,12 @@ class Triangulation:
     corners: np.ndarray
 
     def apply(self, quads: np.ndarray) -> np.ndarray:
-        """(T, 3) the same split of another index array of these quads (Q, 4), for instance the UV quads."""
+        """(T, 3) the same triangulation of another index array of these quads (Q, 4), such as the UV quads."""
         return np.asarray(quads)[self.quad[:, None], self.corners].astype(np.int64)
 
 
 def triangulate(quads: np.ndarray) -> Triangulation:
-    """Split quads (Q, 4) along their first diagonal; degenerate triangles (a repeated vertex) are left out.
+    """Split quads (Q, 4) along their first diagonal; triangles with a repeated vertex are left out.
 
     A triangle that is stored as a quad with its last vertex repeated gives one triangle.
     """
@@ -54,7 +54,7 @@ def triangles_from_quads(quads: np.ndarray) -> np.ndarray:
 def unique_edges(faces: np.ndarray) -> np.ndarray:
     """(E, 2) int64 undirected edges of triangles (F, 3) or quads (F, 4), smaller index first, sorted.
 
-    Sides of no length (a triangle's repeated vertex) are left out.
+    Sides of length zero (a triangle's repeated vertex) are left out.
     """
     faces = np.asarray(faces, np.int64)
     pairs = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
@@ -63,7 +63,7 @@ def unique_edges(faces: np.ndarray) -> np.ndarray:
 
 
 def boundary_edges(faces: np.ndarray) -> np.ndarray:
-    """(B, 2) int64 edges that only one face has, in that face's direction."""
+    """(B, 2) int64 edges with one face, in that face's direction."""
     faces = np.asarray(faces, np.int64)
     pairs = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]

@@ -1,4 +1,4 @@
-"""Perspective cameras as OpenCV has them: x right, y down, z forward; pixel centres at i + 0.5."""
+"""Perspective cameras in OpenCV's convention: x right, y down, z forward; pixel centres at i + 0.5."""
 
 from __future__ import annotations
 

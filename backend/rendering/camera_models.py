@@ -1,6 +1,6 @@
-"""Cameras for torch: perspective, weak perspective, and the narrow perspective camera with six-number views of LAP.
+"""Cameras for torch: perspective, and the narrow perspective camera with six-number views of LAP.
 
-All give (N, V, 3): x right and y down in pixels (pixel centres at i + 0.5), z camera depth, as the rasterizers take it.
+Projections are (N, V, 3) for the rasterizers: x right and y down in pixels (pixel centres at i + 0.5), z camera depth.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def rotation_from_axis_angle(vector: torch.Tensor) -> torch.Tensor:
 
 
 def cross_matrix(vector: torch.Tensor) -> torch.Tensor:
-    """Matrices (..., 3, 3) that multiply as the cross product of vectors (..., 3) from the left."""
+    """Matrices (..., 3, 3) of the cross product with vectors (..., 3) on the left."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
@@ -123,11 +123,11 @@ class CanonicalCamera:
 
 @dataclass(frozen=True)
 class View:
-    """A rigid move of the canonical face in front of a still camera: R (p - pivot) + pivot + t.
+    """A rigid motion of the canonical face in front of a fixed camera: R (p - pivot) + pivot + t.
 
     Attributes
     ----------
-    rotation : (N, 3, 3). translation : (N, 3), in units of the canonical depth. pivot : (3,) point turned about.
+    rotation : (N, 3, 3). translation : (N, 3), in units of the canonical depth. pivot : (3,) centre of rotation.
     """
 
     rotation: torch.Tensor
@@ -135,14 +135,14 @@ class View:
     pivot: tuple[float, float, float] = LAP_PIVOT
 
     def apply(self, points: torch.Tensor) -> torch.Tensor:
-        """Canonical points (N, ..., 3) to the view's place."""
+        """Move canonical points (N, ..., 3) into the view."""
         pivot = points.new_tensor(self.pivot)
         shape = points.shape
         flat = points.reshape(shape[0], -1, 3) - pivot
         return (flat @ self.rotation.transpose(1, 2) + (pivot + self.translation[:, None])).view(-1, *shape[1:])
 
     def undo(self, points: torch.Tensor) -> torch.Tensor:
-        """Points (N, ..., 3) in the view back to the canonical frame."""
+        """Move points (N, ..., 3) in the view back to the canonical frame."""
         pivot = points.new_tensor(self.pivot)
         shape = points.shape
         flat = points.reshape(shape[0], -1, 3) - (pivot + self.translation[:, None])
@@ -155,7 +155,7 @@ def view_from_network(
     rotation_degrees: float = LAP_ROTATION_DEGREES,
     translation: tuple[float, float, float] = LAP_TRANSLATION,
 ) -> View:
-    """The view of six tanh outputs (N, 6) in [-1, 1]: angles about x, y, z, then shifts along x, y, z.
+    """The view given by six tanh outputs (N, 6) in [-1, 1]: angles about x, y, z, then shifts along x, y, z.
 
     The rotation is Rz Ry Rx about (0, 0, 1) by up to +-60 degrees; shifts are up to +-0.1 in x and y and none in z.
     """

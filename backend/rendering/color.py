@@ -1,4 +1,4 @@
-"""sRGB's transfer function, for torch tensors and numpy arrays alike (IEC 61966-2-1)."""
+"""sRGB's transfer function (IEC 61966-2-1), for torch tensors and numpy arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Rec. 709 weights of linear red, green and blue."""
-_PIECE = 1 << 18  # values: a piece and its four steps are 5 MB
+_PIECE = 1 << 18  # values: a piece and its four temporary arrays have 5 MB
 
 
 def linear_from_srgb(encoded: Array) -> Array:
@@ -37,7 +37,7 @@ def srgb_from_linear(linear: Array) -> Array:
 
 
 def srgb_bytes(linear: np.ndarray) -> np.ndarray:
-    """uint8 sRGB of linear light, rounded; any shape. In pieces, since each step is an array of its own."""
+    """uint8 sRGB of linear light, rounded; any shape. Computed in pieces to bound temporary memory."""
     flat, out = np.ravel(linear), np.empty(np.size(linear), np.uint8)
     for first in range(0, len(flat), _PIECE):
         piece = slice(first, first + _PIECE)

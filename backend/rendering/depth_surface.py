@@ -1,7 +1,7 @@
-"""Depth maps as surfaces: to a mesh, into a view and back, as Unsup3D and LAP reproject.
+"""Depth maps as surfaces: to a mesh, into a view and back, with the reprojection of Unsup3D and LAP.
 
-The canonical depth grid, two triangles a cell, is rasterized for depth only; colours come by warping the view's pixel
-grid back into the canonical frame and sampling the canonical image there, so that no gradient goes through rasterized
+The canonical depth grid, two triangles a cell, is rasterized for depth only. Colours come by warping the view's pixel
+grid back into the canonical frame and sampling the canonical image there, so that no gradient passes through rasterized
 texture.
 """
 
@@ -18,21 +18,21 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 
 DEPTH_RANGE = (0.8, 1.2)
-"""LAP's canonical depth of 0.9-1.1 with a margin of 0.1: what a view's depth is clamped to, and empty pixels get."""
+"""LAP's canonical depth of 0.9-1.1 with a margin of 0.1: a view's depth is clamped to it, empty pixels get its end."""
 
 _RIM = 1e-3
-"""Pixels by which the outermost vertices lie outside their pixel centres, so that rounding loses none of them."""
+"""Pixels by which the outermost vertices are moved outwards, so that rounding does not lose their pixels."""
 
 
 @dataclass(frozen=True)
 class ViewedSurface:
-    """A canonical depth map seen in a view.
+    """A canonical depth map in a view.
 
     Attributes
     ----------
-    depth : (N, H, W) clamped to the depth range, the range's end where nothing is seen; differentiable.
-    mask : (N, H, W) bool, pixels that see the surface.
-    grid : (N, H, W, 2) where each pixel of the view lies in the canonical image, in ``grid_sample``'s units
+    depth : (N, H, W) clamped to the depth range, the range's end where the view is empty; differentiable.
+    mask : (N, H, W) bool, pixels covered by the surface.
+    grid : (N, H, W, 2) position of each pixel of the view in the canonical image, in ``grid_sample``'s units
         (align_corners=False); differentiable.
     """
 
@@ -41,7 +41,7 @@ class ViewedSurface:
     grid: torch.Tensor
 
     def sample(self, canonical: torch.Tensor) -> torch.Tensor:
-        """A canonical image (N, C, H, W) as the view sees it (N, C, H, W), bilinear; meaningless outside the mask."""
+        """Warp a canonical image (N, C, H, W) into the view (N, C, H, W), bilinear; meaningless outside the mask."""
         return grid_sample(canonical, self.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -59,7 +59,7 @@ def _grid_faces(height: int, width: int, device: str) -> torch.Tensor:
 
 @lru_cache(maxsize=32)
 def _pixel_grid(height: int, width: int, rim: float, device: str, dtype: torch.dtype) -> torch.Tensor:
-    """(H, W, 2) x, y of pixel centres; the outermost are ``rim`` further out."""
+    """(H, W, 2) x, y of pixel centres, with the outermost moved out by ``rim``."""
     x = torch.arange(width, device=device, dtype=dtype) + 0.5
     y = torch.arange(height, device=device, dtype=dtype) + 0.5
     for line in (x, y):
@@ -97,7 +97,7 @@ def view_surface(
     depth_range: tuple[float, float] = DEPTH_RANGE,
     backend: str = "auto",
 ) -> ViewedSurface:
-    """A canonical depth map (N, H, W) moved by a view and seen by the canonical camera.
+    """Move a canonical depth map (N, H, W) by a view and render it in the canonical camera.
 
     Differentiable in the depth and the view. backend : see ``rasterize.face_ids``.
     """
@@ -114,12 +114,12 @@ def view_surface(
 
 
 def canonical_grid(viewed_depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
-    """Where the pixels of a view with depths (N, H, W) lie in the canonical image: (N, H, W, 2) for ``grid_sample``."""
+    """Positions in the canonical image of a view's pixels with depths (N, H, W): (N, H, W, 2) for ``grid_sample``."""
     return _grid_units(camera.project(view.undo(points_from_depth(viewed_depth, camera))), camera)
 
 
 def view_grid(depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
-    """Where the pixels of a canonical depth map (N, H, W) lie in the view: (N, H, W, 2) for ``grid_sample``."""
+    """Positions in the view of a canonical depth map's pixels (N, H, W): (N, H, W, 2) for ``grid_sample``."""
     return _grid_units(camera.project(view.apply(points_from_depth(depth, camera))), camera)
 
 
@@ -132,16 +132,16 @@ def unwarp_to_canonical(
     *,
     tolerance: float = 0.01,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """An image of the view (N, C, H, W) back in the canonical frame, and where that is seen.
+    """Warp an image of the view (N, C, H, W) back to the canonical frame, with its visibility.
 
     Parameters
     ----------
-    depth : (N, H, W) canonical. viewed : what ``view_surface`` made of it.
-    tolerance : depth by which a canonical pixel may lie behind what the view sees there and still count as seen.
+    depth : (N, H, W) canonical. viewed : result of ``view_surface`` for it.
+    tolerance : depth by which a canonical pixel may be behind the view's depth there and still count as visible.
 
     Returns
     -------
-    (N, C, H, W) image sampled at every canonical pixel, and (N, H, W) bool: seen by the view, not hidden, not outside.
+    (N, C, H, W) image sampled at every canonical pixel, and (N, H, W) bool: visible in the view, inside its borders.
     """
     placed = camera.project(view.apply(points_from_depth(depth, camera)))
     grid = _grid_units(placed, camera)

@@ -1,7 +1,7 @@
 """Barycentrics, depth and attributes at the pixels of a rasterized mesh, differentiable in vertices and attributes.
 
-One implementation for all rasterizers, so that gradients are the same whoever found the face ids. Everything is
-computed only at covered pixels (``Fragments``); ``Fragments.scatter`` lays it out as images.
+One implementation for all rasterizers, so that gradients do not depend on the rasterizer. Everything is computed only
+at covered pixels (``Fragments``); ``Fragments.scatter`` turns the result into images.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 SLIVER_AREA = 1e-4
-"""Square pixels: smaller faces are seen edge-on; their pixels get the mean of the corners and no gradient, which would
-be as large as the inverse of their area."""
+"""Square pixels: smaller faces are edge-on. Their pixels get the mean of the corners and no gradient, because it would
+grow with the inverse of their area."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Fragments:
     ----------
     size : (N, H, W) of the batch.
     pixel : (P,) int64 index into the flattened (N*H*W) images, ascending.
-    image : (P,) int64 which image.
-    face : (P,) int64 which face.
-    corners : (P, 3) int32 vertex indices of the face (in memory by corner, which is faster to gather with).
+    image : (P,) int64 index of the image.
+    face : (P,) int64 index of the face.
+    corners : (P, 3) int32 vertex indices of the face (stored by corner, which is faster to gather with).
     """
 
     size: tuple[int, int, int]
@@ -36,7 +36,7 @@ class Fragments:
     corners: torch.Tensor
 
     def scatter(self, values: torch.Tensor, background: float = 0.0) -> torch.Tensor:
-        """Values (P, ...) at covered pixels into images (N, H, W, ...), ``background`` elsewhere."""
+        """Write values (P, ...) at covered pixels into images (N, H, W, ...), ``background`` elsewhere."""
         n, h, w = self.size
         if len(self.pixel) == n * h * w:
             return values.reshape(n, h, w, *values.shape[1:])
@@ -82,18 +82,18 @@ def fragment_barycentrics(vertices_px: torch.Tensor, found: Fragments) -> torch.
 def fragment_values(attributes: torch.Tensor, found: Fragments, barycentrics: torch.Tensor) -> torch.Tensor:
     """(P, C) attributes (N or 1, V, C) at covered pixels by their barycentrics (P, 3); differentiable in both.
 
-    One set of attributes serves the whole batch. The corners of ``found`` index them: other faces (of UV coordinates,
-    say) take ``fragments`` of these faces.
+    One set of attributes can serve the whole batch. Attributes are indexed by the corners of ``found``; for other
+    faces, such as UV faces, make ``fragments`` of these.
     """
     n, count, channels = attributes.shape
     return _Weighted.apply(attributes.reshape(-1, channels), found.rows(count, n), barycentrics)
 
 
 class _Barycentrics(torch.autograd.Function):
-    """Perspective-correct barycentrics (P, 3) of pixel centres x, y (P,) in triangles of vertices (V, 3), by hand.
+    """Perspective-correct barycentrics (P, 3) of pixel centres x, y (P,) in triangles of vertices (V, 3).
 
-    With d_i = v_i - p in the image: w_0 = d_1 x d_2 (cyclic), u_i = w_i / z_i, b_i = u_i / sum u. Everything is kept
-    by corner, (3, P), which vectorises; gradients are summed up per coordinate.
+    With d_i = v_i - p in the image: w_0 = d_1 x d_2 (cyclic), u_i = w_i / z_i, b_i = u_i / sum u. Arrays are stored by
+    corner, (3, P), which vectorises; the hand-written gradient is summed per coordinate.
     """
 
     @staticmethod
@@ -128,7 +128,7 @@ class _Barycentrics(torch.autograd.Function):
         corner = rows.reshape(-1)
         part = torch.empty_like(to_share)
         for delta, sign, target in ((dy, 1, sums[0]), (dx, -1, sums[1])):
-            for i, j, k in _CYCLES:  # w_k holds +x_i y_j, w_j holds -x_i y_k, and the other way round for y
+            for i, j, k in _CYCLES:  # w_k has the term +x_i y_j, w_j has -x_i y_k; for y with x and y exchanged
                 torch.mul(to_area[k], delta[j], out=part[i])
                 part[i].addcmul_(to_area[j], delta[k], value=-1)
             target.index_add_(0, corner, part.view(-1), alpha=sign)
@@ -138,7 +138,7 @@ class _Barycentrics(torch.autograd.Function):
 
 
 class _Weighted(torch.autograd.Function):
-    """(P, C) sums over corners of attributes (V, C) at rows (3, P), weighted by barycentrics (P, 3), by channel."""
+    """(P, C) sums over corners of attributes (V, C) at rows (3, P), weighted by barycentrics (P, 3), per channel."""
 
     @staticmethod
     def forward(ctx, attributes: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

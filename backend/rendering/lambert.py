@@ -1,7 +1,7 @@
 """LAP's light: ambient plus one distant lamp on a Lambertian surface, in the frame of the canonical camera.
 
-Normals here point *into* the scene (z > 0 where the surface faces the camera) and the light's direction is the one in
-which light travels, as in Unsup3D, so that their product is that of the outward normal and the direction to the lamp.
+Normals here point *into* the scene (z > 0 where the surface faces the camera) and the light's direction is that of the
+light rays, as in Unsup3D. Their product equals that of the outward normal and the direction to the lamp.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LambertLight:
 
 
 def light_from_network(outputs: torch.Tensor) -> LambertLight:
-    """The light of four tanh outputs (N, 4): ambient and diffuse as x / 2 + 1 / 2, direction normalize(dx, dy, 1)."""
+    """The light of four tanh outputs (N, 4): ambient and diffuse x / 2 + 1 / 2, direction normalize(dx, dy, 1)."""
     ambient, diffuse = (outputs[:, :2] / 2 + 0.5).unbind(1)
     slope = torch.cat([outputs[:, 2:4], torch.ones_like(outputs[:, :1])], 1)
     return LambertLight(ambient, diffuse, torch.nn.functional.normalize(slope, dim=1))

@@ -1,4 +1,4 @@
-"""How near to a camera a face may be, for all rasterizers."""
+"""Near plane of all rasterizers."""
 
 from __future__ import annotations
 

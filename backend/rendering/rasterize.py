@@ -1,14 +1,14 @@
-"""Which face does each pixel see? One signature, several backends, the same answer from each.
+"""Rasterization: the visible face at each pixel. One signature, several backends with the same result.
 
-The rule, which every backend follows in float32 arithmetic, operation by operation:
+All backends follow these rules in float32 arithmetic, operation by operation:
 
 - a face with a vertex at depth z <= 1e-8 or with zero or non-finite area in the image is dropped (no clipping);
-- with ``cull_backfaces`` only faces with cross(v1 - v0, v2 - v0) < 0 in pixels (y down) are kept: those that a viewer
-  sees counter-clockwise;
+- with ``cull_backfaces`` only faces with cross(v1 - v0, v2 - v0) < 0 in pixels (y down) are kept, which are
+  counter-clockwise for the viewer;
 - a pixel belongs to a face when its centre (column + 0.5, row + 0.5) is inside or exactly on the border (edge
   functions >= 0), so that meshes are watertight even where vertices and edges lie on pixel centres;
-- the edge function of the edge a, b at the pixel centre p is (a - p) x (b - p): its value for b, a is exactly the
-  negative, so that no pixel falls between two faces that share the edge;
+- the edge function of the edge a, b at the pixel centre p is (a - p) x (b - p); for b, a it is exactly the negative, so
+  that no pixel is lost between two faces that share the edge;
 - depth is perspective-correct; the nearest face wins, among equals the one with the lowest index.
 
 Face ids carry no gradient. Barycentrics, depth and interpolation are in ``interpolate``, the same for all backends.
@@ -48,12 +48,12 @@ def face_ids(
 
     Returns
     -------
-    (N, H, W) int64 face indices, -1 where no face is. No gradient.
+    (N, H, W) int64 face indices, -1 where there is none. No gradient.
 
     Raises
     ------
     ValueError : shapes or dtypes do not fit, or the backend is unknown.
-    ModuleNotFoundError : the backend that was asked for is not installed.
+    ModuleNotFoundError : the requested backend is not installed.
     """
     if vertices_px.ndim != 3 or vertices_px.shape[-1] != 3:
         raise ValueError(f"vertices_px must be (N, V, 3), not {tuple(vertices_px.shape)}")
@@ -71,7 +71,7 @@ def face_ids(
 
 
 def default_backend(device: torch.device) -> str:
-    """The backend that "auto" takes for tensors on ``device``."""
+    """The backend of "auto" for tensors on ``device``."""
     if device.type == "cpu" and _installed("numba"):
         return "numba"
     if device.type == "cuda" and _installed("pytorch3d"):

@@ -1,4 +1,4 @@
-"""Face ids on the CPU by a compiled depth-buffer loop; threads share out images or bands of rows."""
+"""Face ids on the CPU by a compiled depth-buffer loop; threads get images or bands of rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIN_DEPTH = np.float32(MIN_DEPTH)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _PARALLEL_FACES = 4096
-"""Below this many faces in the batch (or pixels, 16 times as many) a second thread costs more than it brings."""
+"""With fewer faces in the batch (or pixels / 16) a second thread costs more than it saves."""
 
 
 def face_ids_numba(
@@ -70,7 +70,7 @@ if hasattr(os, "register_at_fork"):
     error_model="numpy",
 )
 def _rasterize(points, triangles, ids, first_image, last_image, first_row, last_row, cull_backfaces):
-    """Fill ids[first_image:last_image, first_row:last_row]. All arithmetic in float32, as ``rasterize`` prescribes."""
+    """Fill ids[first_image:last_image, first_row:last_row]. float32 arithmetic by the rules of ``rasterize``."""
     width = ids.shape[2]
     depths = np.empty((last_row - first_row, width), np.float32)
     right = np.float32(width)

@@ -1,4 +1,4 @@
-"""Face ids by PyTorch3D's CUDA rasterizer. Optional: imported only when asked for, and never needed."""
+"""Face ids by PyTorch3D's CUDA rasterizer. Optional: imported only on request, and never required."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pytorch3d.structures import Meshes
 from backend.rendering.near_plane import MIN_DEPTH
 
 _BORDER = 1e-12
-"""Blur radius that makes PyTorch3D's strict inside test take pixel centres that lie on an edge or a vertex."""
+"""Blur radius with which PyTorch3D's strict inside test includes pixel centres on an edge or a vertex."""
 
 
 def face_ids_pytorch3d(
     vertices: torch.Tensor, faces: torch.Tensor, size: tuple[int, int], cull_backfaces: bool
 ) -> torch.Tensor:
-    """See ``rasterize.face_ids``. Among faces at exactly equal depth PyTorch3D chooses in its own way."""
+    """See ``rasterize.face_ids``. The choice among faces at exactly equal depth is PyTorch3D's own."""
     height, width = size
     count, face_count = vertices.shape[0], faces.shape[0]
     half = min(height, width) / 2
@@ -24,7 +24,7 @@ def face_ids_pytorch3d(
     behind = (z <= MIN_DEPTH) | ~vertices.isfinite().all(-1)  # (N, V)
     ndc = torch.where(behind[..., None], -1.0, ndc)
     dropped = behind[:, faces].any(-1)  # (N, F)
-    # A dropped face becomes a point behind the camera, which PyTorch3D never draws.
+    # A dropped face becomes a point behind the camera, which PyTorch3D ignores.
     lost = torch.full((count, 1, 3), -1.0, device=ndc.device)
     own_faces = torch.where(dropped[..., None], vertices.shape[1], faces[None])  # (N, F, 3)
     meshes = Meshes(torch.cat([ndc, lost], 1), own_faces)

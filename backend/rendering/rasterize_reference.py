@@ -1,4 +1,4 @@
-"""The rasterizer that the others are held against: one face after the other, every pixel, no shortcuts."""
+"""Reference rasterizer for tests of the others: one face after the other, every pixel, no shortcuts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.rendering.near_plane import MIN_DEPTH
 def face_ids_reference(
     vertices: torch.Tensor, faces: torch.Tensor, size: tuple[int, int], cull_backfaces: bool
 ) -> torch.Tensor:
-    """See ``rasterize.face_ids``. float32 arithmetic, in the order in which the fast backends compute."""
+    """See ``rasterize.face_ids``. float32 arithmetic, in the same order as the fast backends."""
     ids = [_one_image(image, faces.cpu().numpy(), size, cull_backfaces) for image in vertices.cpu().numpy()]
     return torch.from_numpy(np.stack(ids)).to(vertices.device)
 
@@ -30,7 +30,7 @@ def _one_image(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int], c
                 continue
             if not np.isfinite(area) or area == 0 or (cull_backfaces and area > 0):
                 continue
-            if area < 0:  # the same orientation for all
+            if area < 0:  # orient all faces alike
                 x1, y1, z1, x2, y2, z2 = x2, y2, z2, x1, y1, z1
             w0 = (x1 - centre_x) * (y2 - centre_y) - (y1 - centre_y) * (x2 - centre_x)  # (H, W)
             w1 = (x2 - centre_x) * (y0 - centre_y) - (y2 - centre_y) * (x0 - centre_x)
@@ -40,7 +40,7 @@ def _one_image(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int], c
             inside &= (centre_y >= min(y0, y1, y2)) & (centre_y <= max(y0, y1, y2))
             one = np.float32(1)
             depth = (w0 + w1 + w2) / (w0 * (one / z0) + w1 * (one / z1) + w2 * (one / z2))
-            visible = inside & (depth < nearest)  # a NaN (all edge functions zero) is never nearer
+            visible = inside & (depth < nearest)  # False for NaN (all edge functions zero)
             nearest[visible] = depth[visible]
             ids[visible] = index
     return ids

@@ -1,10 +1,9 @@
-"""Face ids in plain torch, on any device: bounding-box candidates by the block, depth and id packed in one int64.
+"""Face ids in plain torch, on any device: candidates from bounding boxes in blocks, depth and id packed in one int64.
 
-Every face is tested against the pixels of its bounding box. Boxes are sorted into classes of similar size, so that a
-class is one broadcast (rows, columns, boxes) without any gather per candidate, boxes innermost because that is the one
-long axis; only candidates that turn out to be inside get a depth. Depth bits and face index share an int64 whose
-minimum per pixel is the nearest face, and among equals the lowest index. Boxes larger than a tile are cut first, so
-that memory stays bounded.
+Every face is tested against the pixels of its bounding box. Boxes are sorted into classes of similar size. A class is
+one broadcast (rows, columns, boxes) without any gather per candidate, with boxes innermost because that is the only
+long axis. Only candidates inside a face get a depth. Depth bits and face index share an int64; its minimum per pixel is
+the nearest face, and among equals the lowest index. Boxes larger than a tile are cut first, so that memory is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _CANDIDATES_CPU = 1 << 15
 _CANDIDATES_CUDA = 1 << 24
 _CLASSES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _EXACT = 4
-"""Up to here a class holds boxes of exactly its size."""
+"""Up to this size a class holds boxes of exactly its size."""
 
 _TILE = _CLASSES[-1]
 _EMPTY = torch.iinfo(torch.int64).max
@@ -27,7 +26,7 @@ _EMPTY = torch.iinfo(torch.int64).max
 
 @dataclass(frozen=True)
 class _Boxes:
-    """Bounding boxes (K of them), at most a tile large, of faces that may be seen.
+    """Bounding boxes (K of them), at most a tile large, of faces that can be visible.
 
     corner : (K,) int64 index of image and face together, image * F + face.
     left, top : (K,) float32 first column and row. columns, rows : (K,) float32 size, > 0.
@@ -46,7 +45,7 @@ class _Boxes:
 
 @dataclass(frozen=True)
 class _Triangles:
-    """What a class of boxes is drawn from, K of each.
+    """Rasterization input of a class of boxes, K of each.
 
     a, b, c : (3, K) float32 corners: x, y in pixels and the inverse depth; their area in pixels is positive.
     left, top, columns, rows : (K,) float32 the box. start : (K,) int64 the pixel at its corner. face : (K,) int64.
@@ -155,7 +154,7 @@ def _triangles(
     """The oriented triangles of boxes."""
     height, width = size
     a, b, c = (plane.index_select(1, boxes.corner) for plane in (a, b, c))
-    turned = _area(a, b, c) < 0  # the same orientation for all: first and last corner change places
+    turned = _area(a, b, c) < 0  # orient all alike by exchanging first and last corner
     a, c = torch.where(turned, c, a), torch.where(turned, a, c)
     for corner in (a, b, c):
         corner[2].reciprocal_()
@@ -172,7 +171,7 @@ def _draw(packed: torch.Tensor, boxes: _Triangles, rows: int, columns: int, widt
     down = torch.arange(rows, device=packed.device)[:, None]  # (r, 1)
     centre_x = (boxes.left + across) + 0.5  # (c, k)
     centre_y = ((boxes.top + down) + 0.5)[:, None]  # (r, 1, k)
-    if columns > _EXACT:  # outside the box nothing is inside
+    if columns > _EXACT:  # mask candidates outside the box
         centre_x.masked_fill_(across >= boxes.columns, torch.nan)
     if rows > _EXACT:
         centre_y.masked_fill_((down >= boxes.rows)[:, None], torch.nan)
@@ -193,5 +192,5 @@ def _draw(packed: torch.Tensor, boxes: _Triangles, rows: int, columns: int, widt
     near0, near1, near2 = (corner[2].index_select(0, box) for corner in (boxes.a, boxes.b, boxes.c))
     depth = (w0 + w1 + w2) / (w0 * near0 + w1 * near1 + w2 * near2)
     key = depth.view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(boxes.face.index_select(0, box))
-    # Where all edge functions are zero the depth is NaN: never the nearest.
+    # Where all edge functions are zero the depth is NaN, which must not win.
     packed.scatter_reduce_(0, pixel, key.masked_fill_(depth.isnan(), _EMPTY), "amin")

@@ -1,4 +1,4 @@
-"""A mesh to a picture in one call, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
+"""Render a mesh to a picture, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUDIO_LIGHT: np.ndarray = light_from_directions(
     np.array([[0.85, 0.85, 0.85], [0.20, 0.20, 0.20]]),
     0.07,
 )
-"""(9, 3) a white lamp from the person's upper left and a weak one from the right; for clay previews."""
+"""(9, 3) SH light of a white lamp from the person's upper left and a weak one from the right; for clay previews."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,12 @@ def render_linear(
     Parameters
     ----------
     vertices : (V, 3) head frame, metres. faces : (F, 3) counter-clockwise from outside.
-    camera : the picture has its size.
+    camera : its size is the picture's.
     colors : (V, 3) linear albedo per vertex; or
     texture : (h, w, 3 or 4) albedo, uint8 taken as sRGB, float as linear, row 0 at v = 1, with uv : (T, 2) v up and
         uv_faces : (F, 3). With neither the mesh is grey clay.
-    light : (9, 3) or (9, 1) as in ``spherical_harmonics``. None: colours as they are; clay gets ``STUDIO_LIGHT``.
-    normals : (V, 3) unit shading normals; smooth ones of the mesh by default. Turned towards the camera where a back
-        face is seen.
+    light : (9, 3) or (9, 1) as in ``spherical_harmonics``. None: unlit colours; clay gets ``STUDIO_LIGHT``.
+    normals : (V, 3) unit shading normals; smooth ones of the mesh by default. Flipped towards the camera on back faces.
     supersample : samples per pixel along each axis.
 
     Raises
@@ -111,7 +110,7 @@ def render_linear(
 
 
 def _supersampled(camera: Camera, factor: int) -> Camera:
-    """The camera for a picture with factor x factor samples in each pixel."""
+    """The camera for a picture with factor x factor samples per pixel."""
     scale = np.diag([factor, factor, 1.0])
     return Camera(
         scale @ camera.intrinsics, camera.camera_from_head, (camera.size[0] * factor, camera.size[1] * factor)
@@ -123,7 +122,7 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 
 def _is_back(points: torch.Tensor, found: Fragments) -> torch.Tensor:
-    """(P,) bool: the fragment's face is seen from behind (clockwise)."""
+    """(P,) bool: the fragment's face is a back face (clockwise)."""
     a, b, c = points[0, :, :2][found.corners].unbind(1)
     return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) > 0
 

@@ -1,9 +1,9 @@
-"""Real spherical harmonics of bands 0-2 for diffuse light, for torch tensors and numpy arrays alike.
+"""Real spherical harmonics of bands 0-2 for diffuse light, for torch tensors and numpy arrays.
 
 Basis order (l, m): (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2), orthonormal on the sphere, in the head
-frame. A *light* (9, C) holds the coefficients of the shading itself, that is of irradiance / pi (Lambert's cosine is
-inside): shading(n) = sum_k basis_k(n) light[k], linear colour = albedo * shading. White ambient light of strength 1 is
-shading 1 everywhere.
+frame. A *light* (9, C) holds the coefficients of the shading itself, that is of irradiance / pi (with Lambert's cosine
+included): shading(n) = sum_k basis_k(n) light[k], linear colour = albedo * shading. White ambient light of strength 1
+gives shading 1 everywhere.
 
 Ramamoorthi and Hanrahan, An Efficient Representation for Irradiance Environment Maps, SIGGRAPH 2001.
 """
@@ -56,7 +56,7 @@ def basis(normals: Array) -> Array:
 def shade(normals: Array, light: Array) -> Array:
     """Shading (..., C) at unit normals (..., 3) by a light (9, C), or (N, 9, C) for normals (N, ..., 3).
 
-    May fall slightly below zero where the light comes from one side: a property of three bands, left to the caller.
+    May be slightly negative where the light comes from one side, because three bands cannot represent it; not clipped.
     """
     values = basis(normals)
     if light.ndim == 2:
@@ -84,9 +84,9 @@ def light_from_directions(directions: Array, colors: Array, ambient: Array | flo
 
 
 def rotate(light: Array, rotation: Array) -> Array:
-    """The light (9, C) turned by a rotation (3, 3): shade(rotation @ n, rotated) equals shade(n, light).
+    """Rotate the light (9, C) by a rotation (3, 3): shade(rotation @ n, rotated) equals shade(n, light).
 
-    By evaluating the light in fixed directions and fitting coefficients, which is exact for bands 0-2.
+    Evaluates the light in fixed directions and fits coefficients, which is exact for bands 0-2.
     """
     directions, inverse = _fit_directions()
     if isinstance(light, torch.Tensor):
@@ -94,11 +94,11 @@ def rotate(light: Array, rotation: Array) -> Array:
         inverse = torch.as_tensor(inverse, dtype=light.dtype, device=light.device)
     else:
         directions, inverse = directions.astype(light.dtype), inverse.astype(light.dtype)
-    return inverse @ (basis(directions @ rotation) @ light)  # row d @ R = R^T d: where the light was before
+    return inverse @ (basis(directions @ rotation) @ light)  # row d @ R = R^T d: the direction before the rotation
 
 
 @cache
 def _fit_directions() -> tuple[np.ndarray, np.ndarray]:
-    """Well-spread directions (32, 3), and the pseudo-inverse (9, 32) of the basis there."""
+    """Evenly spread directions (32, 3), and the pseudo-inverse (9, 32) of the basis there."""
     directions = spread_directions(32)
     return directions, np.linalg.pinv(basis(directions))

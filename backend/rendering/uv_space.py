@@ -1,4 +1,4 @@
-"""Rendering in UV space: which face and where on it each texel is, and padding around charts."""
+"""Rendering in UV space: face and barycentrics of each texel, and gutters around charts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 1 << 19
 
 @dataclass(frozen=True)
 class UvRaster:
-    """A UV map rasterized into a square texture; row 0 is v = 1. Static for a template: make it once and keep it.
+    """A UV map rasterized into a square texture; row 0 is v = 1. Constant for a template, so keep it.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class UvRaster:
 
     @property
     def covered(self) -> np.ndarray:
-        """(R, R) bool, texels that lie on a face."""
+        """(R, R) bool, texels on a face."""
         return self.face_ids >= 0
 
     def interpolate(self, attributes: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """(R, R, C) float32 of vertex attributes (V, C) by faces (F, 3), parallel to the UV faces; zero outside."""
+        """(R, R, C) float32 vertex attributes (V, C) at texels, by faces (F, 3) parallel to the UV faces; else zero."""
         attributes = np.asarray(attributes, np.float32)
         out = np.zeros((self.resolution**2, attributes.shape[1]), np.float32)
         ids, weights = self.face_ids.reshape(-1), self.barycentrics.reshape(-1, 3)
@@ -80,11 +80,11 @@ def rasterize_uv(uv: np.ndarray, uv_faces: np.ndarray, resolution: int, *, backe
 
 def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
     """For every texel the flat index (H, W) int64 of the nearest covered texel (by chamfer distance, 2 % off at most);
-    itself where covered.
+    its own index where covered.
 
-    covered : (H, W) bool. pixels : how far to look; texels further away keep their own index. None: no limit.
+    covered : (H, W) bool. pixels : largest distance; texels further away keep their own index. None: no limit.
     """
-    import cv2  # here: machines that train have no OpenCV
+    import cv2  # here, because training machines have no OpenCV
 
     own = np.arange(covered.size).reshape(covered.shape)
     if covered.all() or not covered.any():
@@ -97,7 +97,7 @@ def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
 
 
 def dilate(image: np.ndarray, covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
-    """Fill the gutter around charts with the nearest covered texel, so that bilinear lookups and mipmaps do not bleed.
+    """Fill the gutter around charts with the nearest covered texel, against bleeding in bilinear lookups and mipmaps.
 
     image : (H, W) or (H, W, C). covered : (H, W) bool. pixels : width of the padding; None fills everything.
     """

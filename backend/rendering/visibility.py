@@ -1,4 +1,4 @@
-"""What a camera sees of a mesh: depth maps and soft visibility of vertices and points, by a depth buffer."""
+"""Visibility of a mesh in a camera: depth maps and soft visibility of vertices and points, by a depth buffer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 
 DEPTH_BIAS = 0.001
-"""Metres by which a point may lie behind the depth buffer and still be seen; slopes come on top."""
+"""Metres by which a point may lie behind the depth buffer and still be visible; the slope is added."""
 
 
 def depth_map(vertices: np.ndarray, faces: np.ndarray, camera: Camera, *, backend: str = "auto") -> np.ndarray:
-    """Camera depth (H, W) float32 in metres at pixel centres, inf where no face is.
+    """Camera depth (H, W) float32 in metres at pixel centres, inf where there is no face.
 
     vertices : (V, 3) head frame, metres. faces : (F, 3). Size: the camera's.
     """
@@ -35,12 +35,11 @@ def facing_cosine(points: np.ndarray, normals: np.ndarray, camera: Camera) -> np
 def point_visibility(
     points: np.ndarray, camera: Camera, depth: np.ndarray, *, bias: float = DEPTH_BIAS, slope_scale: float = 1.5
 ) -> np.ndarray:
-    """(P,) float in [0, 1]: how much of each point's surroundings in the depth buffer leaves it unhidden.
+    """(P,) float in [0, 1]: share of the depth buffer around each point that does not occlude it.
 
-    Of the four pixel centres around a point those count (by bilinear weight) at which the point is not behind the
-    buffer by more than ``bias`` plus ``slope_scale`` times the buffer's own change over a pixel there. Points
-    outside the picture or behind the camera are 0. Whether a surface is turned away is not asked: see
-    ``facing_cosine``.
+    Sums the bilinear weights of those of the four pixel centres around a point at which the point is not behind the
+    buffer by more than ``bias`` plus ``slope_scale`` times the buffer's own change over a pixel. Points outside the
+    picture or behind the camera are 0. Back-facing surfaces are not excluded: see ``facing_cosine``.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def point_visibility(
 
 
 def _slope(depth: np.ndarray) -> np.ndarray:
-    """(H, W) depth change over a pixel, x and y together, on the flatter side each: steps at outlines do not count."""
+    """(H, W) depth change over a pixel, sum of x and y, each on its flatter side to ignore steps at silhouettes."""
     total = np.zeros_like(depth)
     for axis in (0, 1):
         with np.errstate(invalid="ignore"):

@@ -1,7 +1,7 @@
-"""Neck and shoulders below the head, down to a level edge, so that a picture needs no cropping.
+"""Neck and shoulders below the head, down to a level edge, so that pictures need no cropping.
 
-Made once from MakeHuman's average adult (``trainer.template.bust``), and hung on the rim of a person's neck: there it
-has the head's own vertices, farther down what is peculiar to that neck and what the keys do to it fade out.
+Made once from MakeHuman's average adult (``trainer.template.bust``) and attached to the rim of a person's neck. At the
+rim it has the head's own vertices. Farther down, the neck's own shape and the motion of the keys fade out.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class BustModel:
     uv_makehuman, uv_makehuman_quads : the same in MakeHuman's map.
     hm08_vertex : (B,) int32 vertices of MakeHuman's base mesh.
     rim : (R,) int32 the same vertices of the template's head.
-    nearest : (B, 2) int32 into ``rim``, and share : (B, 2) float32, rows sum to 1: the rim above a vertex.
-    follows : (B,) float32 in [0, 1], how far a vertex goes along with what moves the rim there: 1 on it.
+    nearest : (B, 2) int32 into ``rim``, and share : (B, 2) float32, rows sum to 1: interpolation of the rim above.
+    follows : (B,) float32 in [0, 1], weight of the rim's offsets at a vertex: 1 on the rim.
     """
 
     vertices: np.ndarray
@@ -49,11 +49,11 @@ class BustModel:
     follows: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds, by name."""
+        """The file's arrays, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def carried(self, at_rim: np.ndarray) -> np.ndarray:
-        """(B, C) of what happens at the rim (R, C), fading downwards."""
+        """(B, C) values interpolated from the rim (R, C), fading downwards."""
         return self.follows[:, None] * (self.share[..., None] * at_rim[self.nearest]).sum(1)
 
 
@@ -72,9 +72,9 @@ class BustShape:
 
 
 def bust_shape(model: BustModel, template: Template, neutral: np.ndarray, keys: np.ndarray) -> BustShape:
-    """Hang the bust on a head: neutral (V, 3) and keys (52, V, 3), metres.
+    """Attach the bust to a head: neutral (V, 3) and keys (52, V, 3), metres.
 
-    It is as much larger than the average as the head is, and stands where the rim of the neck is.
+    It is scaled by the head's size relative to the average and placed at the rim of the neck.
     """
     count = template.head.vertex_stop
     mean_rim, rim = template.vertices[model.rim].astype(np.float64), neutral[model.rim].astype(np.float64)
@@ -83,11 +83,11 @@ def bust_shape(model: BustModel, template: Template, neutral: np.ndarray, keys: 
     vertices = now + size * (model.vertices - about)
     vertices += model.carried(rim - (now + size * (mean_rim - about)))
     moved = np.stack([model.carried(key) for key in keys[:, model.rim].astype(np.float64)])
-    vertices[: len(rim)] = rim  # to the bit, so that no light comes through
+    vertices[: len(rim)] = rim  # bitwise equal, so that no light shines through the seam
     moved[:, : len(rim)] = keys[:, model.rim]
     return BustShape(vertices.astype(np.float32), moved.astype(np.float32))
 
 
 def _spread(points: np.ndarray) -> float:
-    """Root mean square distance from the middle."""
+    """Root mean square distance from the centroid."""
     return float(np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean()))

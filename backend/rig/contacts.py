@@ -1,7 +1,7 @@
-"""Exact closing: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
+"""Exact contacts: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
 
-Corrections are made in the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the
-rows towards the skin and into the pocket. Where the posed mesh already fulfils the condition they are zero.
+Corrections use the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the rows
+towards the skin and into the pocket. They are zero where the posed mesh already fulfils the condition.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
 from backend.rig.measure import eye_angles, eye_sphere, from_eye_angles, lid_openings, lip_openings, lip_places
 
 LID_OPENING_MM = (-0.30, -0.05)
-"""Allowed signed opening of closed lids: from, to (negative: they overlap)."""
+"""Allowed signed opening of closed lids, minimum and maximum (negative: they overlap)."""
 LID_CLEARANCE_MM = 0.10
-"""Least distance of the lids' outer skin from the eyeball on its way (a straight line) from open to closed."""
+"""Least distance of the lids' outer skin from the eyeball on its straight path from open to closed."""
 LIP_OPENING_MM = (-1.2, -0.1)
-"""Allowed signed opening of lips that meet: from, to."""
+"""Allowed signed opening of closed lips, minimum and maximum."""
 _ROUNDS = 4
 
 
 def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: int) -> np.ndarray:
     """Correct a blink's offsets (V, 3) so that eye 0 (left) or 1 (right) of the face ``neutral`` (V, 3) shuts.
 
-    The upper lid is turned about the eyeball's centre until its edge meets the lower lid's
-    (``LID_OPENING_MM``), then the outer skin of both is lifted where its way would lead through the eyeball.
+    The upper lid is turned about the eyeball's centre until its edge meets the lower lid's (``LID_OPENING_MM``). Then
+    the outer skin of both lids is lifted where its path would cross the eyeball.
     """
     loops = face_loops(template).eyes[eye]
     posed = neutral.astype(np.float64) + blink
@@ -34,7 +34,7 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
         centre, radius = eye_sphere(template, neutral, eye)
         azimuths, openings = lid_openings(template, posed, eye)
         excess = (openings - np.clip(openings, *LID_OPENING_MM)) * 1e-3 / radius  # radians to turn down
-        excess = _widest(excess)
+        excess = _dilated(excess)
         grid = loops.rows[:, loops.upper]  # (R, 13)
         azimuth, elevation, distance = eye_angles(posed[grid], centre)
         order = np.argsort(azimuths)
@@ -46,7 +46,7 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
 
 
 def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray, eye: int) -> np.ndarray:
-    """Push the lids' outer skin radially out until the straight way from ``neutral`` to ``posed`` clears the eyeball.
+    """Push the lids' outer skin radially out until the straight path from ``neutral`` to ``posed`` clears the eyeball.
 
     A vertex that is closer to the eyeball in ``neutral`` than ``LID_CLEARANCE_MM`` may stay as close as it is.
     """
@@ -87,7 +87,7 @@ def lift_lids(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None
 def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mouth_close: np.ndarray) -> np.ndarray:
     """Correct ``mouthClose``'s offsets (V, 3) so that the lips meet when it and ``jawOpen`` (V, 3) are both 1.
 
-    The opening that is left is shared by both lips, up and down; lips that overlap too far are parted.
+    Each lip moves half of the remaining opening, up or down; lips that overlap too far are parted.
     """
     loops = face_loops(template).mouth
     posed = neutral.astype(np.float64) + jaw_open + mouth_close
@@ -95,7 +95,7 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     for _ in range(_ROUNDS):
         places = lip_places(loops, posed)
         openings = lip_openings(template, posed)
-        excess = _widest((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
+        excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
             grid = loops.rows[:, columns]
             shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
@@ -103,8 +103,8 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     return (posed - neutral - jaw_open).astype(np.float32)
 
 
-def _widest(excess: np.ndarray) -> np.ndarray:
-    """Each place takes the largest positive excess beside it, so that gaps between two vertices are seen by both."""
+def _dilated(excess: np.ndarray) -> np.ndarray:
+    """(N,) largest positive excess within two places, so that a gap between two vertices corrects both."""
     beside = np.pad(excess, 2, mode="edge")
     most = np.max([beside[i : i + len(excess)] for i in range(5)], axis=0)
     return np.where(most > 0, most, excess)

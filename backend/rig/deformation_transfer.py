@@ -1,13 +1,13 @@
-"""Carry offsets from one mesh to another of the same topology by deformation transfer.
+"""Deformation transfer: carry offsets from one mesh to another of the same topology.
 
 Sumner and Popović, "Deformation transfer for triangle meshes" (2004), in the Poisson form of Botsch, Sumner, Pauly
-and Gross, "Deformation transfer for detail-preserving surface editing" (2006): the target's edges shall deform as
-the source's triangles did,
+and Gross, "Deformation transfer for detail-preserving surface editing" (2006). The target's edges deform like the
+source's triangles:
 
     min_d  sum_t sum_(i,j) w_tij | (d_i - d_j) - (S_t - I)(x_i - x_j) |^2  +  lambda sum_i a_i | d_i - s_i |^2 ,
 
-with S_t the source triangle's deformation gradient (its third axis is the normal, scaled as eq. 2 of the 2004 paper
-does), x the target's neutral, d the wanted offsets and s the source's offsets. All keys share one sparse
+with S_t the source triangle's deformation gradient (the third axis of its frame is the normal, scaled as in eq. 2 of
+the 2004 paper), x the target's neutral, d the offsets to find and s the source's offsets. All keys share one sparse
 factorisation.
 """
 
@@ -22,17 +22,17 @@ from scipy.sparse.linalg import splu
 from backend.geometry.smoothstep import smoothstep
 
 _EDGES = ((0, 1), (1, 2), (2, 0))
-_PULL = 1e-3
-"""lambda: pull towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
-_ANCHOR = 1e3
+_REGULARISATION = 1e-3
+"""lambda: regularisation towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
+_REST_REGULARISATION = 1e3
 """The same for vertices that no key moves."""
-_SMALL = 5e-4
-"""Metres of source motion below which the source's offset is blended in, so that what stood still stays still."""
+_BLEND_METRES = 5e-4
+"""Metres of source motion below which the source's offset is blended in, so that vertices at rest stay at rest."""
 _LEAST_COTANGENT, _MOST_COTANGENT = 0.05, 10.0
 
 
 def triangles_of(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Two triangles (T, 3) per quad (F, 4), degenerate ones left out."""
+    """Two triangles (T, 3) per quad (F, 4), without degenerate ones."""
     both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     corners = vertices[both].astype(np.float64)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
@@ -87,9 +87,9 @@ def source_deformations(vertices: np.ndarray, quads: np.ndarray, offsets: np.nda
 
 
 def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
-    """The source's keys on the mesh ``target`` (V, 3): offsets (K, V, 3) float32.
+    """Transfer the source's keys to the mesh ``target`` (V, 3): offsets (K, V, 3) float32.
 
-    Transferring onto the source itself gives the source's offsets back.
+    Transfer onto the source itself returns the source's offsets.
     """
     count, keys = source.vertex_count, len(source.offsets)
     corners = target[source.triangles].astype(np.float64)  # (T, 3, 3)
@@ -105,7 +105,7 @@ def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
         (count, count),
     ).tocsc()
     still = np.abs(source.offsets).max((0, 2)) == 0
-    pull = np.where(still, _ANCHOR, _PULL) * np.maximum(laplacian.diagonal(), 1e-6)
+    pull = np.where(still, _REST_REGULARISATION, _REGULARISATION) * np.maximum(laplacian.diagonal(), 1e-6)
     solver = splu(
         laplacian + sparse.diags(pull, format="csc"), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
     )
@@ -123,7 +123,7 @@ def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
                 right[:, 3 * k + axis] += np.bincount(triangles[:, a], flow[:, e, axis], count)
                 right[:, 3 * k + axis] -= np.bincount(triangles[:, b], flow[:, e, axis], count)
     solved = solver.solve(right).reshape(count, keys, 3).transpose(1, 0, 2)
-    share = smoothstep(0.0, _SMALL, np.linalg.norm(source.offsets, axis=2, keepdims=True))
+    share = smoothstep(0.0, _BLEND_METRES, np.linalg.norm(source.offsets, axis=2, keepdims=True))
     return (share * solved + (1.0 - share) * source.offsets).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The arches of the teeth: ``hm08``'s strips of 17 columns, an outer plate and an inner one that meet at the bite."""
+"""The dental arches: ``hm08``'s strips of 17 columns, an outer and an inner plate that meet at the biting edge."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from backend.geometry.template import Template
 from backend.rig.measure import part_slice
 
 COLUMNS = 17
-_ALIKE = 1e-3
-"""Metres from the median plane within which a vertex of the template lies in the middle column."""
+_MEDIAN_TOLERANCE = 1e-3
+"""Distance from the median plane, in metres, below which a template vertex belongs to the middle column."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DentalArch:
         return float(self.bite[0, 0])
 
     def at_depth(self, line: np.ndarray, z: np.ndarray | float) -> np.ndarray:
-        """Points (..., 3) of ``line`` (``outer``, ``bite`` or ``inner``) at ``z``; its ends beyond them."""
+        """Points (..., 3) of ``line`` (``outer``, ``bite`` or ``inner``) at ``z``, clamped to its ends."""
         order = np.argsort(line[:, 2])
         x, y = (np.interp(z, line[order, 2], line[order, axis]) for axis in (0, 1))
         return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
@@ -66,7 +66,7 @@ def _columns(template: Template, part: str) -> np.ndarray:
     for quad in quads.tolist():
         for corner in range(4):
             beside.setdefault(quad[corner], set()).update((quad[(corner + 1) % 4], quad[corner - 1]))
-    middle = [number for number in range(len(points)) if abs(points[number, 0]) < _ALIKE]
+    middle = [number for number in range(len(points)) if abs(points[number, 0]) < _MEDIAN_TOLERANCE]
     ends = [number for number in middle if len(beside[number] & set(middle)) == 1]
     first = max(ends, key=lambda number: points[number, 2])  # the outer plate stands in front
     column = [first]

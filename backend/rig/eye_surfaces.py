@@ -1,6 +1,6 @@
-"""What lies in front of and around an eyeball: corneas over sunk irises, the tear line on the lower lid, caruncles.
+"""Small surfaces of the eyes: corneas over sunk irises, the tear line on the lower lid, caruncles.
 
-Made from the neutral face and its 52 keys, so that they fit every face and move with it.
+They are computed from the neutral face and its 52 keys, so that they fit every face and move with it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "
 
 IRIS_RADIUS = 0.00585
 """Metres: the visible iris is 11.7 mm across."""
-_IRIS_DEPTH = 0.0001  # metres behind its rim's plane that the iris lies
-_CORNEA_REACH = 0.0074  # metres from the axis at which the cornea's shell has dived into the eyeball
+_IRIS_DEPTH = 0.0001  # metres of the iris behind its rim's plane
+_CORNEA_REACH = 0.0074  # metres from the axis at which the cornea's shell ends, inside the eyeball
 _BULGE = 0.00055
-"""Metres by which the cornea stands out of the eyeball. Real ones stand out by 1.3 mm more than this ball's front does,
-but the lids of ``hm08`` pass over the ball at 0.7 mm, and a cornea must not come through a closed lid."""
-_FILM, _DIVE = 0.00005, 0.00015  # metres above the eyeball at the iris's rim, and below it at the shell's edge
+"""Metres by which the cornea protrudes from the eyeball. Real ones protrude 1.3 mm more than this ball's front, but the
+lids of ``hm08`` pass over the ball at 0.7 mm, and the cornea must stay behind a closed lid."""
+_FILM, _EDGE_DEPTH = 0.00005, 0.00015  # metres above the eyeball at the iris's rim, and below it at the shell's edge
 _RINGS, _SECTORS = 8, 24
-_TEAR_RISE = 0.00055  # metres along the eyeball that the tear film climbs from the lid's margin
+_TEAR_RISE = 0.00055  # metres along the eyeball from the lid's margin to the top of the tear film
 _TEAR_FILM = 0.00004  # metres above the eyeball
-_TEAR_LID = 0.0001  # metres above the lid's margin, so that the lid is not seen in front of the tear line
+_TEAR_LID = 0.0001  # metres above the lid's margin, so that the lid does not occlude the tear line
 _CARUNCLE = np.array([0.0027, 0.0023, 0.0014])
-"""Metres: half its size across, up and towards the front; the lids' margins cover more than half of it, and leave the
-triangle of the corner."""
+"""Metres: half its size across, up and towards the front. The lids' margins cover more than half of it; the corner's
+triangle remains visible."""
 _CARUNCLE_IN = 0.0019  # metres from the corner of the lids' margin towards the eyeball's axis
-_CARUNCLE_RAISED = 0.0003  # metres of its middle above the eyeball: its front stays behind the lids' margin
+_CARUNCLE_RAISED = 0.0003  # metres of its middle above the eyeball; its front stays behind the lids' margin
 _CARUNCLE_RINGS, _CARUNCLE_SECTORS = 5, 14
 
 
@@ -56,12 +56,12 @@ class EyeSurface:
 
 @dataclass(frozen=True)
 class EyeShapes:
-    """Both eyes as a close-up needs them.
+    """Both eyes with their small surfaces.
 
     Attributes
     ----------
     surfaces : in the order of ``SURFACE_NAMES``.
-    neutral : (V, 3) and keys : (52, V, 3), the face as it was given, its irises sunk behind their corneas.
+    neutral : (V, 3) and keys : (52, V, 3), the given face with its irises sunk behind their corneas.
     centres : (2, 3) and radii : (2,) of the left and the right eyeball, metres.
     """
 
@@ -85,8 +85,8 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
         front = ball[(ball[:, 2] > 0) & (np.hypot(ball[:, 0], ball[:, 1]) < 0.009)]
         radius = float(np.linalg.norm(front, axis=1).mean())
         spheres.append((centre, radius))
-        turns = _turns(ball, keys[:, place])
-        flat = _sunk(ball, radius)
+        turns = _rotations(ball, keys[:, place])
+        flat = _with_flat_iris(ball, radius)
         sunk[place] = centre + flat
         vertices, quads = _cornea(radius)
         for index, turn in turns.items():
@@ -108,8 +108,8 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
     )
 
 
-def _turns(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
-    """Index of each key (52, V, 3) that turns an eyeball (V, 3) about its centre, and the rotation (3, 3)."""
+def _rotations(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
+    """Rotation (3, 3) of each key (52, V, 3) that turns an eyeball (V, 3) about its centre, by the key's index."""
     shape = ball.astype(np.float64)
     return {
         int(index): nearest_similarity(shape, shape + keys[index], with_scale=False).rotation
@@ -117,8 +117,8 @@ def _turns(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
     }
 
 
-def _sunk(ball: np.ndarray, radius: float) -> np.ndarray:
-    """The eyeball's points (V, 3) from its centre, its iris a disc behind the rim instead of the ball's cap."""
+def _with_flat_iris(ball: np.ndarray, radius: float) -> np.ndarray:
+    """The eyeball's points (V, 3) about its centre, with the iris as a flat disc behind its rim instead of a cap."""
     across = np.hypot(ball[:, 0], ball[:, 1])
     plane = np.sqrt(radius**2 - IRIS_RADIUS**2) - _IRIS_DEPTH
     flat = ball.copy()
@@ -128,12 +128,12 @@ def _sunk(ball: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _cornea(radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) from the eye's centre, and quads (F, 4), of the shell over iris and limbus."""
+    """Vertices (V, 3) about the eye's centre, and quads (F, 4), of the shell over iris and limbus."""
     across = np.linspace(0.0, 1.0, _RINGS + 1)[1:] * _CORNEA_REACH
     share = np.clip(across / IRIS_RADIUS, 0.0, 1.0)
     above = _FILM + _BULGE * (1.0 - share**2)
     beyond = np.clip((across - IRIS_RADIUS) / (_CORNEA_REACH - IRIS_RADIUS), 0.0, 1.0)
-    above = above - (_FILM + _DIVE) * beyond**2
+    above = above - (_FILM + _EDGE_DEPTH) * beyond**2
     depth = np.sqrt(radius**2 - across**2) + above
     angle = np.arange(_SECTORS) / _SECTORS * 2 * np.pi
     rings = np.stack(
@@ -157,7 +157,7 @@ def _disc_quads(rings: int, sectors: int) -> np.ndarray:
 def _tear_line(
     loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np.ndarray, radius: float, mirrored: bool
 ) -> EyeSurface:
-    """A strip from the lower lid's margin onto the eyeball, between the corners, which moves as the margin does."""
+    """A strip from the lower lid's margin onto the eyeball, between the corners; it moves with the margin."""
     columns = np.r_[loops.inner, loops.lower, loops.outer]
     lid, behind = loops.rows[loops.margin, columns], loops.rows[loops.margin - 1, columns]
     ends = np.sin(np.linspace(0.0, np.pi, len(columns)))[:, None] ** 0.5  # the strip tapers off into the corners
@@ -185,7 +185,7 @@ def _tear_line(
 
 
 def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np.ndarray, radius: float) -> EyeSurface:
-    """A small round lump in the inner corner, which moves as the corner does."""
+    """A small round lump in the inner corner of the eye; it moves with the corner."""
     corner = loops.rows[loops.margin - 1 : loops.margin + 1, loops.inner]
     at = neutral[corner[1]].astype(np.float64)
     inwards = np.array([centre[0] - at[0], 0.0, 0.0])
@@ -205,7 +205,7 @@ def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np
         -1,
     )
     ball = np.concatenate([[[0.0, 0.0, 1.0]], rings.reshape(-1, 3)])
-    lumps = 1.0 + 0.10 * np.sin(5.0 * ball[:, :1] + 1.0) * np.cos(4.0 * ball[:, 1:2])  # it is no bead
+    lumps = 1.0 + 0.10 * np.sin(5.0 * ball[:, :1] + 1.0) * np.cos(4.0 * ball[:, 1:2])  # irregular, not a smooth bead
     vertices = at + ball * lumps * _CARUNCLE
     move = keys[:, np.r_[corner, beside]].mean(axis=1)  # (52, 3)
     offsets = np.repeat(move[:, None], len(vertices), axis=1)

@@ -1,8 +1,8 @@
-"""The edge loops around eyes and mouth, found on the cage by walking over quads.
+"""Edge loops around eyes and mouth, found on the cage by walking over quads.
 
 ``hm08`` has concentric closed loops around each eye (28 vertices) and around the mouth (38 vertices), from the pocket
 behind the lid or lip out to the skin. Stacked they are grids: a column runs from inside to outside, a row is one loop.
-Everything about lids and lips (gaps, contact, falloff of a correction) is said in rows and columns of these grids.
+Gaps, contacts and the falloff of corrections on lids and lips are expressed in rows and columns of these grids.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MouthLoops:
     Attributes
     ----------
     rows : (R, 38) int vertex ids; rows from the mouth's inside to the skin.
-    contact : index of the row where closed lips begin to touch, seen from outside.
+    contact : index of the row where closed lips begin to touch, counted from outside.
     upper, lower : (23,) and (13,) int columns of the lips, from the person's right to left, without the corners.
     right, left : the corners' columns.
     """
@@ -151,7 +151,7 @@ def face_loops(template: Template) -> FaceLoops:
 
 
 def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
-    """A walk over the head's quads, and the vertices by their numbers in ``hm08``."""
+    """A walk over the head's quads, and the vertices by their ids in ``hm08``."""
     head = template.head
     inside = np.flatnonzero(template.hm08_vertex[: head.vertex_stop] >= 0)
     place = {int(template.hm08_vertex[i]): int(i) for i in inside}

@@ -1,4 +1,4 @@
-"""Lashes ride on the lids' edges: they turn about the eyeball as the edge beside them does."""
+"""Eyelashes follow the lids' edges: each turns about the eyeball like the edge beside it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from backend.rig.measure import eye_angles, eye_sphere, from_eye_angles, part_sl
 
 @dataclass(frozen=True)
 class LashBinding:
-    """Where each lash vertex sits on a lid's edge.
+    """Attachment of each lash vertex to a lid's edge.
 
     Attributes
     ----------
     eye : (L,) 0 left, 1 right.
-    edges : (L, 2) the two head vertices on the lid's outer edge between which the lash stands.
+    edges : (L, 2) the two head vertices on the lid's outer edge beside the lash.
     shares : (L,) weight of the second one.
     """
 
@@ -30,7 +30,7 @@ class LashBinding:
 
 
 def bind_lashes(template: Template) -> LashBinding:
-    """Bind the template's lashes: each connected strip to the lid it lies along, each vertex by its azimuth."""
+    """Bind each connected strip of the template's lashes to the nearest lid, each vertex by its azimuth."""
     place = part_slice(template.parts["lashes"])
     points = template.vertices[place].astype(np.float64)
     strips = _strips(template)
@@ -60,8 +60,8 @@ def bind_lashes(template: Template) -> LashBinding:
 def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, keys: np.ndarray) -> None:
     """Write the lashes' offsets into ``keys`` (K, V, 3).
 
-    Azimuth, elevation and radius about the face's eyeball change as they do at the lid's edge beside the lash. The
-    head's offsets must be in ``keys`` already.
+    Azimuth, elevation and radius about the face's eyeball change as at the lid's edge beside the lash. ``keys`` must
+    already hold the head's offsets.
     """
     place = part_slice(template.parts["lashes"])
     for eye in (0, 1):

@@ -1,6 +1,6 @@
-"""What a rig must keep, as numbers: lids that close, lips that meet, parts that stay rigid, sides that stay apart.
+"""Measurements of a rig: gaps of lids and lips, rigid parts, leakage of one-sided keys.
 
-All functions take vertices of all parts (V, 3) in the template's order, head frame, metres, and return millimetres.
+All functions take vertices of all parts (V, 3) in the template's order, head frame, metres. Gaps are in millimetres.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SAMPLES = 41
 
 
 def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """The sphere through ``points`` (N, 3) in the least-squares sense: centre (3,) and radius.
+    """Least-squares sphere through ``points`` (N, 3): centre (3,) and radius.
 
     Solves |p|^2 = 2 c.p + (r^2 - |c|^2), linear in c and the bracket.
     """
@@ -29,7 +29,7 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def part_slice(part: PartRange) -> slice:
-    """The part's place in the vertex array."""
+    """The part's slice of the vertex array."""
     return slice(part.vertex_start, part.vertex_stop)
 
 
@@ -39,20 +39,20 @@ def eye_sphere(template: Template, vertices: np.ndarray, eye: int) -> tuple[np.n
 
 
 def eye_angles(points: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Azimuth (to the person's left), elevation (radians) and radius of points (..., 3) seen from an eye's centre."""
+    """Azimuth (to the person's left), elevation (radians) and radius of points (..., 3) about an eye's centre."""
     local = points - centre
     radius = np.linalg.norm(local, axis=-1)
     return np.arctan2(local[..., 0], local[..., 2]), np.arcsin(local[..., 1] / radius), radius
 
 
 def from_eye_angles(azimuth: np.ndarray, elevation: np.ndarray, radius: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """The points (..., 3) at the given angles and radii about ``centre``: the inverse of ``eye_angles``."""
+    """The points (..., 3) at the given angles and radii about ``centre``; inverse of ``eye_angles``."""
     flat = np.cos(elevation) * radius
     return centre + np.stack([np.sin(azimuth) * flat, np.sin(elevation) * radius, np.cos(azimuth) * flat], axis=-1)
 
 
 def lid_openings(template: Template, vertices: np.ndarray, eye: int) -> tuple[np.ndarray, np.ndarray]:
-    """The signed opening between the lids, seen from the eyeball's centre.
+    """Signed opening between the lids, seen from the eyeball's centre.
 
     At ``SAMPLES`` azimuths between the corners of the aperture: elevation of the upper lid's lowest edge minus
     elevation of the lower lid's highest edge, times the eyeball's radius. Negative where the lids overlap.
@@ -85,7 +85,7 @@ def lip_places(loops: MouthLoops, vertices: np.ndarray) -> np.ndarray:
 
 
 def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
-    """The signed opening (S,) in mm between the lips seen from the front, along the inner 90 % of the mouth's width.
+    """Signed opening (S,) in mm between the lips seen from the front, along the inner 90 % of the mouth's width.
 
     Lowest edge of the upper lip minus highest edge of the lower lip (both as heights y over x); negative where
     the lips overlap.
@@ -114,10 +114,10 @@ def lower_lip(template: Template, vertices: np.ndarray) -> tuple[np.ndarray, flo
 
 
 def side_leak(template: Template, neutral: np.ndarray, offsets: np.ndarray, side: int, margin_mm: float) -> float:
-    """How much a one-sided key moves the other side.
+    """Largest offset (mm) by which a key of one side moves the other side of the face.
 
-    Largest offset (mm) of vertices further than ``margin_mm`` across the median plane, for a key of the left
-    (``side`` = +1) or right (-1) side.
+    Counts vertices further than ``margin_mm`` across the median plane, for a key of the left (``side`` = +1) or right
+    (-1) side.
     """
     beyond = side * neutral[:, 0] < -margin_mm * 1e-3
     return float(np.linalg.norm(offsets[beyond], axis=1).max(initial=0.0) * 1e3)

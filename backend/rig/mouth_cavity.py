@@ -1,9 +1,9 @@
-"""A mouth's inside with gums, palate and throat, on a finished face.
+"""The mouth's inside with gums, palate and throat, on a finished face.
 
-``hm08``'s mouth is a sack: a tube of loops of 38 vertices behind the lips, whose roof lies 4 cm above the teeth and
-whose end is a wall. Here its last loops are laid along the teeth: behind each lip the lining meets the gum, passes
-between the two plates of the teeth and goes on as palate or floor; then come a soft palate with its uvula, and a
-throat. Faces and UV stay, and so do the lips with the loops next to them.
+``hm08``'s mouth is a sack: a tube of loops of 38 vertices behind the lips, with a roof 4 cm above the teeth and a wall
+at its end. Here its last loops are moved to the teeth: behind each lip the lining meets the gum, passes between the two
+plates of the teeth and continues as palate or floor, then as soft palate with uvula, and throat. Faces and UV stay the
+same, and so do the lips and the loops next to them.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ from backend.rig.rigid_parts import similarity_scale
 THROAT, FAUCES, SOFT_PALATE, MOLARS, PREMOLARS, GUM, FOLD = range(7)
 """Loops of the tube from its end: ``GUM`` is the inner edge of the gum, ``FOLD`` the fold between lip and gum."""
 
-# Metres at the template's size; they grow with the teeth.
-_BACK = {PREMOLARS: 0.0165, MOLARS: 0.035, SOFT_PALATE: 0.053, FAUCES: 0.066, THROAT: 0.082}
-"""How far each lies behind the gum's inner edge at the incisors. The throat's wall is 9 cm behind the teeth."""
+# Metres at the template's size; they scale with the teeth.
+_LOOP_DEPTHS = {PREMOLARS: 0.0165, MOLARS: 0.035, SOFT_PALATE: 0.053, FAUCES: 0.066, THROAT: 0.082}
+"""Distance of each loop behind the gum's inner edge at the incisors. The throat's wall is 9 cm behind the teeth."""
 _GUM_BACK, _FOLD_BACK = 0.0145, 0.0115
-"""How far back the gum's edge and the fold follow the arch; the loops across it go on from there."""
-_SUNK = 0.0006
-"""By which the ends of the teeth's plates stick in the lining."""
-_BESIDE = 0.0012
-"""Between the outer plate of the teeth and the lining: the gum's thickness."""
-_CHEEK = 0.006
-"""Between the teeth and the cheek; hm08 has 10 mm, where cheeks lie against teeth."""
+"""Distance over which the gum's edge and the fold follow the arch backwards; the loops across it start there."""
+_PLATE_DEPTH = 0.0006
+"""Depth of the ends of the teeth's plates in the lining."""
+_GUM_THICKNESS = 0.0012
+"""Thickness of the gum: from the outer plate of the teeth to the lining."""
+_CHEEK_GAP = 0.006
+"""Gap between teeth and cheek. It is 10 mm in hm08, but real cheeks touch the teeth."""
 _VAULT = 0.0095
 """Height of the palate over the gum's edge: 17 mm above the biting edges."""
 _FLOOR = 0.0095
 """Depth of the floor under the tongue, below the lower gum's edge."""
-_WIDTH = {SOFT_PALATE: 0.020, FAUCES: 0.015, THROAT: 0.016}
+_HALF_WIDTHS = {SOFT_PALATE: 0.020, FAUCES: 0.015, THROAT: 0.016}
 """Half widths of the loops behind the teeth."""
-_ROOF = {
+_ROOF_HEIGHTS = {
     SOFT_PALATE: (3.0, 2.9, 2.5, 1.8, 0.8, -0.5, -2.1, -4.0, -6.0),
     FAUCES: (-11.0, -8.0, -5.0, -4.0, -4.0, -4.6, -6.0, -8.0, -10.5),
     THROAT: (-2.0, -2.1, -2.4, -2.8, -3.5, -4.3, -5.4, -6.6, -8.0),
 }
-"""Their height from the middle to the side, millimetres above the last molar's gum: the uvula hangs in the middle of
-the arch of the fauces."""
-_BED = {SOFT_PALATE: (-11.0, -5.0), FAUCES: (-19.0, -11.0), THROAT: (-22.0, -14.0)}
-"""The same of the floor below the tongue's root: middle and side, millimetres above the last lower molar's gum."""
-_SIDE = {SOFT_PALATE: -8.0, FAUCES: -16.0, THROAT: -14.0}
+"""Height of their roof from the middle to the side, millimetres above the last upper molar's gum: the uvula hangs in
+the middle of the arch of the fauces."""
+_FLOOR_HEIGHTS = {SOFT_PALATE: (-11.0, -5.0), FAUCES: (-19.0, -11.0), THROAT: (-22.0, -14.0)}
+"""Height of their floor below the tongue's root: middle and side, millimetres above the last lower molar's gum."""
+_SIDE_HEIGHTS = {SOFT_PALATE: -8.0, FAUCES: -16.0, THROAT: -14.0}
 """Height of their sides, millimetres above the last upper molar's gum."""
 
 # Shares by loop, from THROAT to FOLD.
-_JAW = np.array([0.2, 0.45, 0.75, 1.0, 1.0, 1.0, 1.0])
-"""Of the lower teeth's motion that the floor takes."""
-_BOUND = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9])
-"""To which the lining at the teeth moves with them alone; else as before, with lips and cheeks."""
-_BOUND_CORNER = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0])
-"""The same in the corner of the mouth, which is cheek."""
+_JAW_SHARE = np.array([0.2, 0.45, 0.75, 1.0, 1.0, 1.0, 1.0])
+"""Share of the lower teeth's motion that the floor takes."""
+_RIGID_SHARE = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9])
+"""Share of that rigid motion in the lining at the teeth; the rest is its old motion with lips and cheeks."""
+_RIGID_SHARE_CORNER = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0])
+"""The same at the corner of the mouth, which belongs to the cheek."""
 _JAW_CHEEK = (0.3, 0.12, 0.0), (0.75,)
-"""Of the lower teeth's motion, taken by the columns of cheek beside the corner: above it, and below it."""
+"""Share of the lower teeth's motion in the columns of cheek beside the corner: above it, and below it."""
 _JAW_CORNER = 0.5
 
 
 @dataclass(frozen=True)
 class _Lining:
-    """Where the vertices of the tube (7, 38) go: places (7, 38, 3), and the shares (7, 38) of the jaw's motion that
-    each takes, and of its own motion in the keys that this replaces."""
+    """New places (7, 38, 3) of the tube's vertices, and shares (7, 38): ``jaw`` of the jaw's motion in a vertex's rigid
+    motion, ``bound`` of this rigid motion in the keys instead of the old offsets."""
 
     places: np.ndarray
     jaw: np.ndarray
@@ -75,10 +75,10 @@ class _Lining:
 
 
 def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neutral (V, 3) metres and keys (52, V, 3) of a face whose mouth has gums, palate and throat around its teeth."""
+    """Neutral (V, 3) metres and keys (52, V, 3) of the face, with gums, palate and throat around its teeth."""
     tube = mouth_tube(template)
     grid = tube.rows[: FOLD + 1]
-    lining = _lay(template, neutral, tube)
+    lining = _lining(template, neutral, tube)
     result, moved = neutral.copy(), keys.copy()
     result[grid] = lining.places
     lower = part_slice(template.parts["teeth_lower"])
@@ -92,7 +92,7 @@ def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tu
     return result, moved
 
 
-def _lay(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
+def _lining(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
     rows = tube.rows[: FOLD + 1]
     size = similarity_scale(template, neutral)
     places = neutral[rows].astype(np.float64)
@@ -100,9 +100,9 @@ def _lay(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
     for side, corner in ((1, tube.left), (-1, tube.right)):
         upper, lower = (dental_arch(template, neutral, f"teeth_{which}", side) for which in ("upper", "lower"))
         above, below = tube.upper[11::side], tube.lower[6::side]  # from the middle to the corner
-        jaw[:, corner], bound[:, corner] = _JAW_CORNER * _JAW, _BOUND_CORNER
+        jaw[:, corner], bound[:, corner] = _JAW_CORNER * _JAW_SHARE, _RIGID_SHARE_CORNER
         for row in range(FOLD + 1):
-            at = upper.inner[0, 2] - size * _BACK.get(row, 0.0)
+            at = upper.inner[0, 2] - size * _LOOP_DEPTHS.get(row, 0.0)
             places[row, corner] = end = _corner(row, places[row, corner], upper, lower, at, size * side)
             for columns, line in (
                 (above, _upper(row, upper, at, size * side)),
@@ -111,33 +111,35 @@ def _lay(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
                 cheek = len(columns) - len(line)
                 share = np.arange(1, cheek + 1) / (cheek + 1)
                 places[row, columns] = np.concatenate([line, line[-1] + share[:, None] * (end - line[-1])])
-                bound[row, columns[:-cheek]] = _BOUND[row]
-                bound[row, columns[-cheek:]] = _BOUND[row] + share * (_BOUND_CORNER[row] - _BOUND[row])
-        jaw[:, above[-3:]] = _JAW[:, None] * _JAW_CHEEK[0][::-1]
-        jaw[:, below] = _JAW[:, None]
+                bound[row, columns[:-cheek]] = _RIGID_SHARE[row]
+                bound[row, columns[-cheek:]] = _RIGID_SHARE[row] + share * (
+                    _RIGID_SHARE_CORNER[row] - _RIGID_SHARE[row]
+                )
+        jaw[:, above[-3:]] = _JAW_SHARE[:, None] * _JAW_CHEEK[0][::-1]
+        jaw[:, below] = _JAW_SHARE[:, None]
         jaw[:, below[-1:]] *= _JAW_CHEEK[1]
     return _Lining(places, jaw, bound)
 
 
 def _corner(row: int, before: np.ndarray, upper: DentalArch, lower: DentalArch, at: float, scale: float) -> np.ndarray:
-    """(3,) where the corner's column goes. at : z of the loop; scale : size of the teeth, negative on the right."""
+    """(3,) place of the corner's column. at : z of the loop; scale : size of the teeth, negative on the right."""
     if row in (FOLD, GUM):
         return before
-    if row in _SIDE:
-        x = upper.middle + scale * (_WIDTH[row] + 0.0015)
-        return np.array([x, upper.inner[-1, 1] + abs(scale) * 1e-3 * _SIDE[row], at])
+    if row in _SIDE_HEIGHTS:
+        x = upper.middle + scale * (_HALF_WIDTHS[row] + 0.0015)
+        return np.array([x, upper.inner[-1, 1] + abs(scale) * 1e-3 * _SIDE_HEIGHTS[row], at])
     bite = 0.5 * (upper.at_depth(upper.bite, at) + lower.at_depth(lower.bite, at))
-    return bite + np.array([scale * _CHEEK, 0.0, 0.0])
+    return bite + np.array([scale * _CHEEK_GAP, 0.0, 0.0])
 
 
 def _upper(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
-    """(9, 3) the roof of one loop, from the middle to the outer side of the teeth."""
+    """(9, 3) roof of one loop, from the middle to the outer side of the teeth."""
     size = abs(scale)
-    sunk = np.array([0.0, size * _SUNK, 0.0])
+    sunk = np.array([0.0, size * _PLATE_DEPTH, 0.0])
     if row == FOLD:
-        return _beside(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 9), size) - sunk
-    if row in _ROOF:
-        return _behind_teeth(row, arch, np.array(_ROOF[row]), np.linspace(0.0, 1.0, 9), at, scale)
+        return _outside_plate(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 9), size) - sunk
+    if row in _ROOF_HEIGHTS:
+        return _behind_teeth(row, arch, np.array(_ROOF_HEIGHTS[row]), np.linspace(0.0, 1.0, 9), at, scale)
     if row == GUM:
         palate = arch.along(arch.inner, at - size * _GUM_BACK, 7)
     else:
@@ -150,14 +152,14 @@ def _upper(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
 
 
 def _lower(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
-    """(6, 3) the floor of one loop, from the middle to the outer side of the teeth."""
+    """(6, 3) floor of one loop, from the middle to the outer side of the teeth."""
     size = abs(scale)
-    sunk = np.array([0.0, size * _SUNK, 0.0])
+    sunk = np.array([0.0, size * _PLATE_DEPTH, 0.0])
     if row == FOLD:
-        return _beside(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 6), size) + sunk
-    if row in _BED:
+        return _outside_plate(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 6), size) + sunk
+    if row in _FLOOR_HEIGHTS:
         share = np.linspace(0.0, 0.9, 6)
-        middle, side = _BED[row]
+        middle, side = _FLOOR_HEIGHTS[row]
         return _behind_teeth(row, arch, middle + (side - middle) * (share / 0.9) ** 2, share, at, scale)
     if row == GUM:
         floor = arch.along(arch.inner, at - size * _GUM_BACK, 4)
@@ -170,22 +172,22 @@ def _lower(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
 
 
 def _over_teeth(arch: DentalArch, inside: np.ndarray, size: float) -> np.ndarray:
-    """The line (P, 3) that ends at the inner plate's end, with two points more: between the plates, and beside them."""
+    """Extend the line (P, 3), which ends at the inner plate, by two points: between the plates, and beside them."""
     inner = inside[-1]
-    outer = _beside(arch, arch.at_depth(arch.outer, inner[2])[None], size)[0]
+    outer = _outside_plate(arch, arch.at_depth(arch.outer, inner[2])[None], size)[0]
     return np.concatenate([inside, [0.5 * (inner + outer), outer]])
 
 
-def _beside(arch: DentalArch, points: np.ndarray, size: float) -> np.ndarray:
-    """Points (P, 3) of the outer plate, moved out of it by the gum's thickness."""
+def _outside_plate(arch: DentalArch, points: np.ndarray, size: float) -> np.ndarray:
+    """Points (P, 3) of the outer plate, moved outwards by the gum's thickness."""
     out = points - [arch.middle, 0.0, arch.outer[3:6, 2].mean()]
     out[:, 1] = 0.0
-    return points + size * _BESIDE * out / np.linalg.norm(out, axis=1, keepdims=True)
+    return points + size * _GUM_THICKNESS * out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
 def _behind_teeth(
     row: int, arch: DentalArch, heights: np.ndarray, share: np.ndarray, at: float, scale: float
 ) -> np.ndarray:
-    """(P, 3) of a loop behind the teeth, from heights (P,) in millimetres and shares (P,) of its half width."""
-    x = arch.middle + scale * _WIDTH[row] * share
+    """(P, 3) points of a loop behind the teeth, from heights (P,) in millimetres and shares (P,) of its half width."""
+    x = arch.middle + scale * _HALF_WIDTHS[row] * share
     return np.stack([x, arch.inner[-1, 1] + abs(scale) * 1e-3 * heights, np.full(len(x), at)], axis=1)

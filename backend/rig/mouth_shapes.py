@@ -1,7 +1,7 @@
-"""Teeth that show and a tongue that lies in its bed, on a finished face.
+"""Lowered teeth and a flattened tongue, on a finished face.
 
-MakeHuman's rows of teeth cover each other too far, an open mouth hides the upper one, and its tongue stands up to the
-palate like a wall. The teeth are lowered and the tongue is flattened; their keys move them as before.
+In MakeHuman's head the rows of teeth overlap too far, an open mouth hides the upper one, and the tongue stands up to
+the palate. Teeth are lowered and the tongue is flattened; their keys still move them rigidly.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from backend.rig.mouth_cavity import with_cavity
 from backend.rig.rigid_parts import similarity_scale
 
 _UPPER_DOWN = 0.0008
-"""Metres by which the upper teeth are lowered: 2.4 mm of the incisors are below the lip of a mouth wide open. By more
-the gum shows in smiles: of 75 photographs with parted lips a fifth show more than 2 mm of it, by 3.2 mm two fifths;
-of people a tenth do."""
+"""Metres by which the upper teeth are lowered, so that 2.4 mm of the incisors show below the lip of a mouth wide open.
+A larger value shows too much gum in smiles: of 75 photographs with parted lips, a fifth show more than 2 mm of it, and
+two fifths when lowered by 3.2 mm; of real people a tenth do."""
 _LOWER_DOWN = 0.0025
-"""Metres by which the lower teeth are lowered: the upper ones cover 3.3 mm of them, where hm08 has 5."""
+"""Metres by which the lower teeth are lowered, so that the upper ones cover 3.3 mm of them (5 mm in hm08)."""
 _TONGUE_ROOT, _TONGUE_TIP = 0.079, 0.0015
-"""Metres behind the inner end of the lower incisors at which the tongue begins and ends."""
-_ALONG = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
-"""Places from root to tip that the next three are for."""
+"""Distances of the tongue's root and tip behind the inner end of the lower incisors, metres."""
+_KNOTS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
+"""Places from root (0) to tip (1), knots of ``_TOP`` and ``_THICK``."""
 _TOP = (-20.0, -11.0, -1.5, 3.0, 2.0, -1.5, -4.0, -6.5)
-"""Millimetres of the tongue's back above the biting edge of the lower incisors: it lies behind them, stands highest
-between the molars and falls into the throat."""
+"""Height of the tongue's back above the biting edge of the lower incisors, millimetres: it is highest between the
+molars and falls into the throat."""
 _THICK = (8.0, 11.0, 13.0, 13.0, 11.5, 8.5, 6.0, 4.0)  # millimetres
-_ROUND, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
-"""Metres by which its sides lie lower than its middle, and depth and half width of the furrow between them."""
+_SIDE_DROP, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
+"""Metres by which the sides are lower than the middle, and depth and half width of the furrow between them."""
 
 
 def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neutral (V, 3) metres and keys (52, V, 3) of a face with its teeth lowered and its tongue flattened."""
+    """Neutral (V, 3) metres and keys (52, V, 3) of the face with lowered teeth, flattened tongue and mouth cavity."""
     neutral, keys = neutral.copy(), keys.copy()
     size = similarity_scale(template, neutral)
     for name, down in (("teeth_upper", _UPPER_DOWN), ("teeth_lower", _LOWER_DOWN)):
@@ -52,23 +52,23 @@ def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> t
 
 
 def _tongue_at_rest(template: Template, neutral: np.ndarray, size: float) -> np.ndarray:
-    """(T, 3) float32 the tongue between the lower teeth where ``neutral`` (V, 3) has them."""
+    """(T, 3) float32 vertices of the tongue between the lower teeth of ``neutral`` (V, 3)."""
     before = neutral[part_slice(template.parts["tongue"])].astype(np.float64)
     teeth = dental_arch(template, neutral, "teeth_lower", 1)
     along = (before[:, 2] - before[:, 2].min()) / np.ptp(before[:, 2])
     across = before[:, 0] - before[:, 0].mean()
-    above = _height_within(along, before[:, 1])
-    top, thick = (1e-3 * size * PchipInterpolator(_ALONG, knots)(along) for knots in (_TOP, _THICK))
+    above = _relative_height(along, before[:, 1])
+    top, thick = (1e-3 * size * PchipInterpolator(_KNOTS, knots)(along) for knots in (_TOP, _THICK))
     y = teeth.bite[0, 1] + top - thick * (0.5 - 0.5 * above)
-    y -= size * _ROUND * (across / np.abs(across).max()) ** 2
+    y -= size * _SIDE_DROP * (across / np.abs(across).max()) ** 2
     y -= size * _FURROW * smoothstep(0.0, 1.0, above) * np.exp(-((across / (size * _FURROW_WIDTH)) ** 2))
     back = _TONGUE_ROOT + along * (_TONGUE_TIP - _TONGUE_ROOT)
     z = teeth.inner[0, 2] - size * back
     return np.stack([teeth.middle + across, y, z], axis=1).astype(np.float32)
 
 
-def _height_within(along: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(T,) where in the tongue's thickness points lie, -1 at its underside and 1 on its back.
+def _relative_height(along: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(T,) relative height of points in the tongue's thickness, from -1 at its underside to 1 on its back.
 
     along (T,) in [0, 1] from root to tip, y (T,) metres.
     """
@@ -80,7 +80,7 @@ def _height_within(along: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndarray) -> None:
-    """Give a part another shape (P, 3), in place; its rigid keys turn that about the same points."""
+    """Give a part a new shape (P, 3), in place; its rigid keys apply the same motion to the new shape."""
     before = neutral[place].astype(np.float64)
     for index in range(len(ARKIT_NAMES)):
         moved = keys[index, place]

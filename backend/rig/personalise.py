@@ -1,4 +1,4 @@
-"""The 52 ARKit keys of one face: the template's keys carried to its neutral shape, then made exact."""
+"""The 52 ARKit keys of one face: the template's keys transferred to its neutral shape, with contacts made exact."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     -------
     (52, V, 3) float32 offsets at weight 1, metres, in the order of ``ARKIT_NAMES``. Skin by deformation transfer;
     then lids shut on this face's eyeballs, lips meet at ``jawOpen`` + ``mouthClose``, eyeballs turn about their
-    own centres, lower teeth and tongue ride rigidly on this face's jaw, lashes on the lids. What the template's key
-    leaves alone (the other side of the face) stays alone. ``tongueOut`` is made anew (``tongue_out_key``).
+    own centres, lower teeth and tongue move rigidly with this face's jaw, lashes with the lids. Vertices that the
+    template's key does not move (the other side of the face) stay at rest. ``tongueOut`` is computed anew
+    (``tongue_out_key``).
 
     Raises ``ValueError`` when ``neutral`` does not have the template's vertices or is not finite.
     """

@@ -1,4 +1,4 @@
-"""The mouth's inside stays inside: no key pushes the pocket behind the lips out through the skin."""
+"""Keep the pocket behind the lips inside: no key pushes it out through the skin."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from backend.geometry.template import Template
 from backend.rig.face_loops import face_loops
 
 _LEAST_DEPTH = 0.0008
-"""Metres below the skin; half the neutral depth where that is less."""
-_NEAR = 0.006
-"""Metres from a skin vertex beyond which its tangent plane says nothing."""
+"""Least depth in metres below the skin; half the neutral depth where that is less."""
+_NEAR_METRES = 0.006
+"""Metres from a skin vertex beyond which its tangent plane is ignored."""
 _NEIGHBOURS = 4
 _ROUNDS = 6
 OPEN_MOUTH_KEYS = ("jawOpen", "mouthClose", "tongueOut")
-"""Keys that turn the pocket's folds about: what lay behind the skin no longer does."""
+"""Keys that unfold the pocket, so that its vertices no longer lie behind the skin that was in front of them."""
 
 
 @dataclass(frozen=True)
 class PocketBinding:
-    """Which skin lies in front of the pocket.
+    """The skin in front of the pocket.
 
     Attributes
     ----------
     pocket : (P,) vertices of the pocket behind the lips.
-    skin : (P, 4) skin vertices in front of each, the nearest on the template.
+    skin : (P, 4) nearest skin vertices of each, on the template.
     """
 
     pocket: np.ndarray
@@ -35,7 +35,7 @@ class PocketBinding:
 
 
 def bind_pocket(template: Template) -> PocketBinding:
-    """Bind what lies behind the lips' contact to the skin of mouth and cheeks in front of it."""
+    """Bind the vertices behind the lips' contact to the skin of mouth and cheeks in front of them."""
     mouth = face_loops(template).mouth
     head = template.head.vertex_stop
     vertices = template.vertices[:head]
@@ -61,7 +61,7 @@ def keep_pocket_inside(
     offsets: np.ndarray,
     allowed: np.ndarray | None = None,
 ) -> None:
-    """Correct ``offsets`` (V, 3) in place: pocket vertices that come too near the skin in front are pushed back.
+    """Correct ``offsets`` (V, 3) in place: push back pocket vertices that come too near the skin in front of them.
 
     ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
     neutral depth where that is less, or ``allowed`` (P, 4) where that is less still.
@@ -76,7 +76,7 @@ def keep_pocket_inside(
         depth, normals = _depth(template, binding, neutral + offsets)
         mesh = neutral + offsets
         apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
-        lack = np.where(apart < _NEAR, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
+        lack = np.where(apart < _NEAR_METRES, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
         worst = lack.argmax(1)
         if not lack.any():
             return

@@ -13,7 +13,7 @@ from backend.rig.measure import eye_sphere, part_slice
 
 JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _CHIN_WEIGHT = 0.95
-"""Skin weight of the jaw above which the skin is taken to ride on the bone (chin and jaw line)."""
+"""Jaw skinning weight, relative to the largest, from which on skin follows the bone rigidly (chin and jaw line)."""
 
 
 def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
@@ -35,11 +35,11 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
 
 
 def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
-    """Write the offsets of teeth and tongue into ``keys`` (52, V, 3); the head's must be there already.
+    """Write the offsets of teeth and tongue into ``keys`` (52, V, 3), which must already hold the head's.
 
-    They move in ``JAW_KEYS`` alone (``tongueOut`` is made by ``tongue_out_key``): there lower teeth and tongue turn as
-    on the template and are carried along by this face's chin: what the template's chin does beyond (or short of) its
-    teeth, this face's chin does too, in proportion to its size.
+    They move in ``JAW_KEYS`` alone (``tongueOut`` is made by ``tongue_out_key``). Lower teeth and tongue rotate as on
+    the template. Their translation follows this face's chin: the motion of chin relative to teeth is the template's,
+    scaled by the size of the face.
     """
     size = similarity_scale(template, neutral)
     chin = _chin(template)
@@ -55,8 +55,8 @@ def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) ->
 
 
 def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
-    """Teeth and tongue rest in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw: lower teeth,
-    tongue."""
+    """Set the offsets of teeth and tongue to 0 in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw:
+    lower teeth, tongue."""
     moved = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
     for place in (part_slice(template.parts["teeth_upper"]), *moved):
         keys[:, place] = 0.0
@@ -64,7 +64,7 @@ def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
 
 
 def jaw_turns(template: Template, keys: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """For each of ``JAW_KEYS`` its index, and the rotation (3, 3) and translation (3,) of the lower teeth in ``keys``
+    """Index of each of ``JAW_KEYS``, and the rotation (3, 3) and translation (3,) of the lower teeth in ``keys``
     (52, V, 3)."""
     teeth = part_slice(template.parts["teeth_lower"])
     base = template.vertices[teeth].astype(np.float64)

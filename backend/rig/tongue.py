@@ -1,7 +1,7 @@
-"""``tongueOut``: the tongue comes out over this face's own lower lip and hangs down in front of it.
+"""The key ``tongueOut``: the tongue comes out over this face's own lower lip and hangs down in front of it.
 
-A key is a straight line for every vertex, so that on its way out a tongue that hangs must still pass over the lip: it
-bends down in its last part only, and the lips part as far as its thickness needs.
+A key moves every vertex on a straight line, so a hanging tongue must also pass over the lip on its way out. Only its
+last part bends down, and the lips part as far as its thickness needs.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from backend.rig.measure import lower_lip, part_slice
 from backend.rig.rigid_parts import similarity_scale
 
 MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
-"""Keys in ``tongueOut`` that make way: the biting edges of the front teeth overlap by 5 mm, and a tongue needs as much
-between them."""
+"""Weights of the keys inside ``tongueOut`` that open the mouth: the biting edges of the front teeth overlap by 5 mm,
+and the tongue needs another 5 mm between them."""
 BEYOND_LIP = 0.0195
-"""Metres by which the tip stands out of the lower lip; this and the other lengths grow with the mouth's parts."""
+"""Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
 HANG = 0.0095
-"""Metres by which the tip's middle hangs below the lip's upper edge."""
+"""Metres by which the middle of the tip hangs below the lip's upper edge."""
 OVER_LIP = 0.0055
-"""Metres by which the tongue's middle line passes above the lip's upper edge."""
+"""Height in metres of the tongue's middle line above the lip's upper edge."""
 CURL = 0.011
-"""Metres in front of the lip from which on the tongue bends down."""
+"""Distance in metres in front of the lip at which the tongue begins to bend down."""
 _BEHIND_LIP = 0.014
-"""Metres behind the lip from which on it lies as high: the lower front teeth are beneath it there."""
+"""Distance in metres behind the lip at which it reaches that height, because the lower front teeth are beneath it."""
 GROOVE, GROOVE_WIDTH = 0.0014, 0.0035
 """Depth and half width in metres of the groove along its middle."""
-_WIDER = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
+_WIDTH_FACTORS = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
 """Factor on its width at places along it (0 root, 1 tip): broad, with a round end."""
-_THICKER = 0.95
-_ROUNDED = 12.0
-"""Per metre: by this times the square of its distance from the middle the end draws back."""
-_STRETCH = 1.4
-"""Power of the place along the tongue with which it gets longer: the front gives more than the root."""
+_THICKNESS_FACTOR = 0.95
+_TIP_CURVATURE = 12.0
+"""Curvature of the end, per metre: it draws back by this times the square of the distance from the middle."""
+_STRETCH_EXPONENT = 1.4
+"""Exponent of the lengthening along the tongue: the front stretches more than the root."""
 
 
 def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -55,7 +55,7 @@ def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, n
 
 
 def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndarray) -> np.ndarray:
-    """(T, 3) the tongue's vertices outside."""
+    """(T, 3) vertices of the tongue outside the mouth."""
     size = similarity_scale(template, neutral)
     top, front = lower_lip(template, neutral + make_way)
     rest = neutral[part_slice(template.parts["tongue"])]
@@ -78,12 +78,12 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
     line = PchipInterpolator(steps, knots)
     length = tip - root
     grown = smoothstep(0.0, 0.6, along)
-    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDER)(along)
-    places = length * along + (steps[-1] - length) * along**_STRETCH
-    places = places - _ROUNDED / size * across**2 * smoothstep(0.6, 1.0, along)
+    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDTH_FACTORS)(along)
+    places = length * along + (steps[-1] - length) * along**_STRETCH_EXPONENT
+    places = places - _TIP_CURVATURE / size * across**2 * smoothstep(0.6, 1.0, along)
     ahead = line.derivative()(places)
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    above = (rest[:, 1] - middle) * (1.0 + (_THICKER - 1.0) * grown)
+    above = (rest[:, 1] - middle) * (1.0 + (_THICKNESS_FACTOR - 1.0) * grown)
     upper = smoothstep(0.0, size * 0.003, above)
     groove = upper * np.exp(-((across / (size * GROOVE_WIDTH)) ** 2))
     above = above - size * GROOVE * grown * groove

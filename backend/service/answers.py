@@ -1,4 +1,4 @@
-"""What the server says, as headers (docs/protocol.md)."""
+"""Headers of the server's answers (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from backend.stages import STAGES, TRANSFER_STAGES
 
 
 def with_request(request: str | None) -> dict[str, str]:
-    """The field that an answer carries back, where the question had one."""
+    """The request field that an answer repeats, where the question had one."""
     return {} if request is None else {"request": request}
 
 
 def welcome(
     instance: str, facts: Mapping[str, Any] | None, can_stop: bool, may_give_paths: bool, limits: Limits, timing: Timing
 ) -> dict[str, Any]:
-    """The fields of ``welcome``; ``facts`` is what the worker said of itself, None before it did."""
+    """The fields of ``welcome``; ``facts`` are the worker's facts, None before it is ready."""
     return {
         "protocol": PROTOCOL,
         "protocols": PROTOCOLS,
@@ -87,12 +87,12 @@ def job_error(job: Job, error: JobError, request: str | None) -> dict[str, Any]:
 
 
 def result_follows(job: Job, size: int) -> dict[str, Any]:
-    """What comes before a result of ``size`` bytes: while that is on its way, nothing else is."""
+    """Announcement of a result of ``size`` bytes: no other message is sent until it has arrived."""
     return {"type": "result_follows", "job": job.id, "token": job.token, "bytes": size}
 
 
 def protocol_error(error: ProtocolError) -> dict[str, Any]:
-    """The answer to a message that cannot be taken."""
+    """The answer to an invalid message."""
     header: dict[str, Any] = {
         "type": "error",
         **with_request(error.request),

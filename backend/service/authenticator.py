@@ -1,4 +1,4 @@
-"""Lets known clients in: a ZAP handler (rfc.zeromq.org/spec/27) for CURVE, in a thread of its own."""
+"""Authentication of clients: a ZAP handler (rfc.zeromq.org/spec/27) for CURVE, in its own thread."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _log = logging.getLogger(__name__)
 
 
 class Authenticator(threading.Thread):
-    """Answers ZeroMQ's question whether a connection may come in. A message's ``User-Id`` is the client's public key.
+    """Accepts or refuses connections for ZeroMQ. A message's ``User-Id`` is the client's public key.
 
     Parameters
     ----------
-    context : the one of the sockets to guard; it takes one authenticator.
-    clients : public keys in Z85 that are let in; everybody else is refused.
+    context : the one of the guarded sockets; it can have one authenticator.
+    clients : accepted public keys in Z85; all others are refused.
     """
 
     def __init__(self, context: zmq.Context, clients: Set[str]) -> None:
@@ -39,7 +39,7 @@ class Authenticator(threading.Thread):
                     self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
 
     def stop(self) -> None:
-        """End the thread; connections that are there stay."""
+        """End the thread; existing connections stay."""
         self._stopping.set()
         self.join()
 

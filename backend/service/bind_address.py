@@ -1,4 +1,4 @@
-"""Where a server listens."""
+"""The address at which a server listens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.\-]+|\*):(?
 
 @dataclass(frozen=True)
 class BindAddress:
-    """A TCP address; port 0 is any free one, host ``*`` every network."""
+    """A TCP address; port 0 is any free port, host ``*`` all networks."""
 
     host: str = "127.0.0.1"
     port: int = 0

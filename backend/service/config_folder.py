@@ -14,7 +14,7 @@ FILE_MODE = 0o600
 
 
 def config_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where keys and the state of a running server lie (docs/protocol.md); it may not exist yet."""
+    """Folder of the keys and the state of a running server (docs/protocol.md); it may not exist yet."""
     if environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE])
     home = Path(os.path.expanduser("~"))
@@ -28,14 +28,14 @@ def config_folder(environment: Mapping[str, str] = os.environ, platform: str = s
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that only this user may enter, or shut an existing one to others. Raises ``OSError``."""
+    """Make a folder that only this user may enter, or restrict an existing one to this user. Raises ``OSError``."""
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(FOLDER_MODE)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user may read, whole or not at all, over an earlier one. Raises ``OSError``."""
+    """Write a file that only this user may read, atomically, replacing an earlier one. Raises ``OSError``."""
     temporary = _temporary_beside(path, data)
     try:
         os.replace(temporary, path)
@@ -45,10 +45,10 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def write_private_once(path: Path, data: bytes) -> bool:
-    """As ``write_private``, but an earlier file stays as it is; returns whether ``data`` was written."""
+    """As ``write_private``, but keeps an earlier file; returns whether ``data`` was written."""
     temporary = _temporary_beside(path, data)
     try:
-        os.link(temporary, path)  # unlike a rename, fails where somebody else was faster
+        os.link(temporary, path)  # unlike a rename, fails if another process was faster
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
@@ -61,7 +61,7 @@ def write_private_once(path: Path, data: bytes) -> bool:
 
 
 def _temporary_beside(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it with mode 0600
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()

@@ -1,4 +1,4 @@
-"""Who is connected, and sending to them without ever waiting for anybody."""
+"""The open connections, and non-blocking sending to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.service.limits import Timing
 
 _log = logging.getLogger(__name__)
 MOST_UNSENT = 64
-"""Messages that wait for a connection that does not read; a connection that falls behind further is forgotten."""
+"""Largest send queue of a connection; one that falls behind further is dropped."""
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Connection:
 
     Attributes
     ----------
-    heard : when it last said something. pinged : when it was last pinged.
-    unsent : messages for which ZeroMQ had no room.
-    large : the last large message, whose memory ZeroMQ still holds until it is ``done``.
+    heard : time of its last message. pinged : time of its last ping.
+    unsent : send queue, for messages that ZeroMQ did not accept.
+    large : the last large message; ZeroMQ holds its memory until it is ``done``.
     """
 
     identity: bytes
@@ -38,7 +38,7 @@ class Connection:
 
     @property
     def takes_large(self) -> bool:
-        """Whether the last large message is on its way."""
+        """Whether the last large message has been sent."""
         return not self.unsent and (self.large is None or self.large.done)
 
 
@@ -56,17 +56,17 @@ class Connections:
         return iter(list(self._all.values()))
 
     def find(self, identity: bytes | None, client: str | None = None) -> Connection | None:
-        """The connection; None where there is none, or it belongs to another client than ``client``."""
+        """The connection; None without one, or when it belongs to another client than ``client``."""
         found = self._all.get(identity or b"")
         return found if found is not None and client in (None, found.client) else None
 
     def add(self, identity: bytes, client: str, now: float) -> Connection:
-        """Remember a connection that said hello."""
+        """Add a connection that said hello."""
         self._all[identity] = Connection(identity, client, now)
         return self._all[identity]
 
     def remove(self, identity: bytes) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._all.pop(identity, None)
 
     def send(
@@ -76,7 +76,7 @@ class Connections:
         buffers: Sequence[bytes] = (),
         may_be_lost: bool = False,
     ) -> None:
-        """Send, or keep for later where the connection is slow (not if the message ``may_be_lost``)."""
+        """Send, or queue where the connection is slow (dropped instead if the message ``may_be_lost``)."""
         message = [connection.identity, msgspec.json.encode(header), *buffers]
         if not connection.unsent and self._sent(connection, message):
             return
@@ -89,11 +89,11 @@ class Connections:
         connection.unsent.append(message)
 
     def answer_stranger(self, identity: bytes, header: Mapping[str, Any]) -> None:
-        """Send to somebody who has not said hello; lost where that would have to wait."""
+        """Send to a connection that has not said hello; dropped if it would block."""
         self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
 
     def look_after(self, now: float) -> None:
-        """Send what waits, ping the silent, forget the gone."""
+        """Send queued messages, ping silent connections, remove dead ones."""
         for connection in self:
             while connection.unsent and self._sent(connection, connection.unsent[0]):
                 connection.unsent.popleft()
@@ -105,7 +105,7 @@ class Connections:
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
     def drop_gone(self, now: float) -> None:
-        """Forget connections whose other end is gone or silent, without any patience."""
+        """Remove connections whose other end is gone, or that were silent for ``Timing.silence``."""
         for connection in self:
             if now - connection.heard > self._timing.silence:
                 self.remove(connection.identity)
@@ -113,7 +113,7 @@ class Connections:
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
     def _sent(self, connection: Connection, message: Sequence[bytes]) -> bool:
-        """Whether the message is ZeroMQ's now; forgets a connection that is gone."""
+        """Whether ZeroMQ accepted the message; removes a connection that is gone."""
         large = len(message) > 2
         try:
             tracker = self._router.send_multipart(message, zmq.DONTWAIT, copy=not large, track=large)

@@ -1,4 +1,4 @@
-"""How a running server is found, and that there is only one per user."""
+"""Discovery of a running server, and the lock that allows one per user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backend.service.messages import PROTOCOL
 STATE_FILE, LOCK_FILE = "server.json", "server.lock"
 FORMAT_VERSION = 1
 LOCK_SECONDS = 2.0
-"""A server that has taken its ``server.json`` back may take a second more to send what it still has to say."""
+"""Time that an ending server may still need after it has removed its ``server.json``, to send its last messages."""
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -34,12 +34,12 @@ class ServerState(msgspec.Struct, frozen=True):
 
 
 def write_state(folder: Path, state: ServerState) -> None:
-    """Say where this server is. Raises ``OSError``."""
+    """Write the state file of this server. Raises ``OSError``."""
     write_private(folder / STATE_FILE, msgspec.json.encode(state))
 
 
 def read_state(folder: Path) -> ServerState | None:
-    """The server that runs, or ran and was killed; None where nothing is said."""
+    """The server that runs, or ran and was killed; None without a readable file."""
     try:
         return msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=ServerState)
     except (OSError, msgspec.MsgspecError):
@@ -47,7 +47,7 @@ def read_state(folder: Path) -> ServerState | None:
 
 
 def remove_state(folder: Path, instance: str) -> None:
-    """Take back what ``write_state`` said, if it was this server."""
+    """Remove the state file if it is this server's."""
     state = read_state(folder)
     if state is not None and state.instance == instance:
         with suppress(OSError):
@@ -55,10 +55,10 @@ def remove_state(folder: Path, instance: str) -> None:
 
 
 class ServerLock:
-    """Held while a server runs; the system lets it go when the process ends, however it ends.
+    """Lock held while a server runs; the system releases it when the process ends, however it ends.
 
-    Raises ``LikenessError`` ("in_use") when another process holds it and goes on doing so: a server that is just ending
-    is waited for, and so is somebody who only looks whether there is one.
+    Raises ``LikenessError`` ("in_use") when another process keeps it. The constructor waits for a server that is just
+    ending, and for a process that only checks for a server.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,12 +75,12 @@ class ServerLock:
             time.sleep(0.05)
 
     def release(self) -> None:
-        """Let others start."""
+        """Release the lock."""
         self._file.close()
 
 
 def process_runs(pid: int) -> bool:
-    """Whether a process with that id is there and has not ended."""
+    """Whether a process with that id exists and has not ended."""
     if pid <= 0:
         return False
     if sys.platform == "win32":
@@ -90,8 +90,8 @@ def process_runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
-    with suppress(OSError, IndexError):  # ended, but its own parent has not asked for its exit code yet
+        return True  # of another user
+    with suppress(OSError, IndexError):  # a zombie: ended, but not yet reaped by its parent
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     return True
 

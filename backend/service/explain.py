@@ -1,4 +1,4 @@
-"""What any error in a job means for the person at the client."""
+"""Explanations of a job's errors for the user of the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def explain(error: BaseException) -> LikenessError:
-    """The ``LikenessError`` that says what any error means; that error itself when it is one."""
+    """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
     if isinstance(error, LikenessError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -1,6 +1,6 @@
-"""Messages of several frames on a byte stream: on pipes between server and worker, and in result files.
+"""Multi-frame messages on a byte stream: on pipes between server and worker, and in result files.
 
-A message is a little-endian uint32 (how many frames), a uint64 per frame (how long it is), and the frames.
+A message is a little-endian uint32 (number of frames), a uint64 per frame (its length), and the frames.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MOST_BYTES = 2**30
 
 
 class BrokenFramesError(ValueError):
-    """The stream ends within a message, or is none."""
+    """The stream ends within a message, or has another format."""
 
 
 def write_frames(stream: BinaryIO, frames: Sequence[bytes | memoryview]) -> None:

@@ -12,14 +12,14 @@ from backend.stages import STARTING
 
 
 class JobKind(StrEnum):
-    """What a job makes."""
+    """What a job produces."""
 
     RECONSTRUCT = "reconstruct"
     TRANSFER = "transfer"
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -42,8 +42,8 @@ class JobError:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job was at the server's time ``noted``; ``seconds_left`` is an estimate, None where there is none, that
-    is to rise by ``owed`` seconds still."""
+    """A job's progress at the server's time ``noted``. ``seconds_left`` is an estimate, None without one, which still
+    has to rise by ``owed`` seconds."""
 
     stage: str = STARTING
     stage_fraction: float = 0.0
@@ -53,7 +53,7 @@ class JobProgress:
     owed: float = 0.0
 
     def seconds_left_at(self, now: float) -> float | None:
-        """The estimate, less a part of what has passed since (``progress.unheard``); never quite nothing."""
+        """The estimate minus a part of the time since then (``progress.unheard``), rounded to 0.1 s."""
         if self.seconds_left is None:
             return None
         return round(unheard(self.seconds_left, now - self.noted, self.owed), 1)
@@ -65,16 +65,16 @@ class Job:
 
     Attributes
     ----------
-    number : counts up; the order in which jobs came.
-    client : public key of the client that gave it. group : who takes turns with whom: client and first connection.
-    listener : identity of the connection that hears of it, None when that is gone.
-    message : what the client asked for.
+    number : counts up in the order of arrival.
+    client : public key of the client that submitted it. group : unit of fair scheduling: client and first connection.
+    listener : identity of the connection that gets its messages, None when that is gone.
+    message : the client's request.
     folder : holds the photos or the video while the job is unfinished, and later the result.
     file_bytes, result_bytes : on the disk.
-    position : as last told to the listener, None before.
-    cold_share : of the whole time, what it waited for a worker that loaded the models; 0 where one was ready.
+    position : as last sent to the listener, None before.
+    cold_share : share of the whole time spent waiting for a worker that loads the models; 0 where one was ready.
     started : when the worker got it, None while it waits.
-    stop_by : when the worker is killed if the job has not stopped by then, None while nobody wants it stopped.
+    stop_by : when the worker is killed unless the job has stopped, None while it is not to be stopped.
     """
 
     id: str
@@ -104,12 +104,12 @@ class Job:
 
     @property
     def kind(self) -> JobKind:
-        """What the job makes."""
+        """What the job produces."""
         return JobKind.RECONSTRUCT if isinstance(self.message, Submit) else JobKind.TRANSFER
 
     @property
     def options(self) -> JobOptions:
-        """What the job was told; a transfer has no options."""
+        """The job's options; defaults for a transfer, which has none."""
         return self.message.options if isinstance(self.message, Submit) else JobOptions()
 
     @property
@@ -120,7 +120,7 @@ class Job:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Where the photos or the video lie, in order; a video may lie where the client has it."""
+        """Paths of the photos or the video, in order; a video may be in the client's own place."""
         if self.has_video:
             own = self.message.video.path
             return (Path(own) if own is not None else self.folder / "video",)
@@ -128,23 +128,23 @@ class Job:
 
     @property
     def own_paths(self) -> tuple[Path, ...]:
-        """Of ``paths`` and ``identity_path`` those that are the server's, and go with the job."""
+        """Those of ``paths`` and ``identity_path`` in the server's folder, which are deleted with the job."""
         identity = self.identity_path
         candidates = self.paths if identity is None else (*self.paths, identity)
         return tuple(path for path in candidates if path.parent == self.folder)
 
     @property
     def has_video(self) -> bool:
-        """Whether the job is about a video."""
+        """Whether the job's input is a video."""
         return not isinstance(self.message, Submit) and self.message.video is not None
 
     @property
     def identity_path(self) -> Path | None:
-        """Where the neutral head lies that came with the job."""
+        """Path of the neutral head that came with the job."""
         given = not isinstance(self.message, Submit) and self.message.identity
         return self.folder / "identity" if given else None
 
     @property
     def result_path(self) -> Path:
-        """Where the worker puts the result, in ``frames`` format."""
+        """Path of the result, in ``frames`` format."""
         return self.folder / "result"

@@ -1,4 +1,4 @@
-"""All jobs of a server: who comes next, what is kept, what is forgotten. Files of jobs lie in one private folder."""
+"""All jobs of a server: scheduling, retention, deletion. Files of jobs lie in one private folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JobBook:
 
     Parameters
     ----------
-    folder : emptied at the start; nobody else may use it.
+    folder : emptied at the start; exclusive to this server.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -39,7 +39,7 @@ class JobBook:
         return iter(self._jobs.values())
 
     def submit(self, client: str, connection: bytes, message: NewJob, buffers: Sequence[memoryview]) -> Job:
-        """A new job with its photos or its video on the disk, or the one that this client's token names already.
+        """Store a new job with its photos or its video, or return the one that already has this client's token.
 
         Raises ``ProtocolError`` ("too_many_jobs", "queue_full", "disk").
         """
@@ -92,12 +92,12 @@ class JobBook:
             raise ProtocolError("queue_full", "The server has too much to do already.", "Try again later.", request)
 
     def find(self, client: str, job: str | None, token: str | None) -> Job | None:
-        """This client's job with that id or token."""
+        """This client's job with that id or token, else None."""
         found = self._jobs.get(job) if job is not None else self._by_token.get((client, token or ""))
         return found if found is not None and found.client == client else None
 
     def waiting(self) -> list[Job]:
-        """Queued jobs in the order of their turns: everybody's first, then everybody's second …"""
+        """Queued jobs in the order of their turns, round robin over groups."""
         queued = sorted((job for job in self if job.state is JobState.QUEUED), key=lambda job: job.number)
         turn: dict[tuple[str, bytes], int] = {}
         ranked = []
@@ -108,26 +108,26 @@ class JobBook:
         return [job for *_, job in sorted(ranked, key=lambda entry: entry[:3])]
 
     def start(self, job: Job) -> None:
-        """Note that ``job`` has its turn now."""
+        """Note that ``job`` runs now."""
         self._turns += 1
         self._last_turn[job.group] = self._turns
         job.state = JobState.RUNNING
 
     def put_back(self, job: Job) -> None:
-        """Let a job that has run wait for another turn; it keeps its number, so it comes soon."""
+        """Queue a job that has run once more; it keeps its number, so its turn comes soon."""
         job.state, job.started = JobState.QUEUED, None
 
     def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
-        """Note a job's end; its files are deleted, its result stays.
+        """Note a job's end; its input files are deleted, its result stays.
 
-        Raises ``OSError``, having done nothing, when a job that is done has no result.
+        Raises ``OSError``, without any change, when a job that is done has no result.
         """
         if state is JobState.DONE:
             job.result_bytes = os.path.getsize(job.result_path)
         job.state, job.error, job.finished, job.stop_by = state, error, now, None
         job.file_bytes = 0
         for path in job.own_paths:
-            with suppress(OSError):  # Windows: a worker that is being killed may still have it open
+            with suppress(OSError):  # Windows: a worker being killed may still have it open
                 path.unlink()
         if state is not JobState.DONE:
             shutil.rmtree(job.folder, ignore_errors=True)
@@ -153,7 +153,7 @@ class JobBook:
                 self.forget(job)
 
     def make_room(self) -> bool:
-        """Give up the oldest result that is kept; False where there is none."""
+        """Delete the oldest result; False when there is none."""
         kept = [job for job in self if job.finished is not None and job.result_bytes > 0]
         if not kept:
             return False
@@ -166,7 +166,7 @@ class JobBook:
 
 
 def _write_files(job: Job, buffers: Sequence[memoryview]) -> None:
-    """A transfer's neutral head is the last buffer; of the others each is a photo, or all together are a video."""
+    """Write a job's buffers: the last is a transfer's neutral head, each other a photo or a part of the video."""
     if job.identity_path is not None:
         job.identity_path.write_bytes(buffers[-1])
         buffers = buffers[:-1]

@@ -1,4 +1,4 @@
-"""Where jobs meet the worker: one at a time, the rest in order; whatever happens to one, the next one works."""
+"""The job queue: passes jobs to the worker one at a time, and recovers when a job or the worker fails."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CANCELLED = {
 }
 _STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
 KEPT_BYTES = 600 * 2**20
-"""What a worker may keep between jobs above what it had when it was ready; a new process has none of it."""
+"""Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced."""
 _LONGEST_PAUSE = 60.0
-"""Seconds between attempts to start a worker that does not become ready."""
+"""Largest pause in seconds between attempts to start a worker that does not become ready."""
 
 
 def _too_long(job: Job, limits: Limits) -> JobError:
@@ -37,25 +37,25 @@ def _too_long(job: Job, limits: Limits) -> JobError:
 
 
 class Audience(Protocol):
-    """Hears of jobs."""
+    """Receiver of the queue's messages."""
 
     def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
-        """A message about an unfinished job."""
+        """Receive a message about an unfinished job."""
 
     def job_ended(self, job: Job) -> None:
-        """The job is done, failed or cancelled."""
+        """Receive the end of a job: done, failed or cancelled."""
 
 
 class JobQueue:
-    """Gives jobs to the worker, restarts it, and keeps the limits.
+    """Passes jobs to the worker, restarts it, and enforces the limits.
 
     Parameters
     ----------
-    start_worker : makes the worker of a generation, numbered from 1.
+    start_worker : starts the worker of a generation, numbered from 1.
 
     Attributes
     ----------
-    facts : what the worker said of itself when it was ready (``device``, ``models``); None before.
+    facts : the worker's facts from when it became ready (``device``, ``models``); None before.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class JobQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether there is an unfinished job."""
+        """Whether any job is unfinished."""
         return any(job.unfinished for job in self._book)
 
     @property
@@ -95,13 +95,13 @@ class JobQueue:
         return self._book.submit(client, connection, message, buffers)
 
     def position(self, job: Job) -> int:
-        """How many jobs come before this unfinished one, counting the one that runs."""
+        """Number of jobs before this unfinished one, including the running one."""
         if job.state is JobState.RUNNING:
             return 0
         return self._book.waiting().index(job) + (self._current is not None)
 
     def cancel(self, job: Job, now: float) -> None:
-        """Stop an unfinished job: at once while it waits, else by the worker itself, else with the worker."""
+        """Stop an unfinished job: at once while it waits, else by the worker; kill the worker if it does not stop."""
         if job is not self._current:
             self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         elif job.stop_by is None:
@@ -110,7 +110,7 @@ class JobQueue:
                 self._worker.send({"type": "cancel", "job": job.id})
 
     def look_after(self, now: float) -> None:
-        """Keep time limits, start what can start, tell positions and progress. Called often."""
+        """Enforce time limits, start what can start, send positions and progress. Called often."""
         self._book.expire(now)
         self._enforce_times(now)
         if self._worker is None and self._may_start_worker(now):
@@ -152,7 +152,7 @@ class JobQueue:
             self._start_failed(now, JobError("internal", f"The worker process cannot be started: {error}."))
 
     def _start_failed(self, now: float, reason: JobError | None) -> None:
-        """Try again later; give up on what waits when the reason is known or this was not the first time."""
+        """Schedule another attempt; fail the waiting jobs when the reason is known or this was not the first time."""
         self._failed_starts += 1
         self._next_start = now + min(2.0 ** (self._failed_starts - 1), _LONGEST_PAUSE)
         if reason is None and self._failed_starts < 2:
@@ -164,7 +164,7 @@ class JobQueue:
             self._finish(job, JobState.FAILED, now, error)
 
     def _end_worker(self) -> None:
-        """Kill the worker; what it still says is not listened to."""
+        """Kill the worker and ignore its further messages."""
         if self._worker is not None:
             self._worker.kill()
         self._worker, self._ready, self._current = None, False, None
@@ -201,7 +201,7 @@ class JobQueue:
         return {"type": "queued", "job": job.id, "token": job.token, "position": position}
 
     def _repeat_progress(self, now: float) -> None:
-        """A job that comes next or runs hears something at least once per heartbeat."""
+        """Send progress of the next or running job at least once per heartbeat."""
         job = self._current
         waits_for_models = job is None and not self._ready
         if waits_for_models:
@@ -213,10 +213,10 @@ class JobQueue:
                 self._tell_progress(job, now)
 
     def _tell_loading(self, now: float) -> None:
-        """The job that comes next waits for the models, and hears how far they are."""
+        """Send the progress of loading the models to the next job."""
         job = next(iter(self._book.waiting()), None)
         if job is not None and self._current is None:
-            fraction = max(self._loaded, job.progress.stage_fraction)  # another worker begins anew
+            fraction = max(self._loaded, job.progress.stage_fraction)  # a new worker starts again at 0
             job.cold_share = COLD_SHARE
             job.progress = JobProgress(STARTING, fraction, round(COLD_SHARE * fraction, 4), None, now)
             self._tell_progress(job, now)
@@ -239,7 +239,7 @@ class JobQueue:
         self._audience.job_said(job, header, (), may_be_lost=True)
 
     def worker_said(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
-        """Take an event of a worker; those of earlier ones are ignored."""
+        """Handle an event of the worker; those of earlier workers are ignored."""
         if generation != self._generation or self._worker is None:
             return
         kind, job = header["type"], self._current
@@ -272,12 +272,12 @@ class JobQueue:
             self._current = None
             if job.stop_by is None:
                 self._finish(job, JobState.DONE, now, None)
-            else:  # too late to stop the work, and not to keep the promise
+            else:  # too late to stop the work, but it was promised to be cancelled
                 self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         elif kind == "failed":
             if header["code"] == "disk" and job.stop_by is None and self._book.make_room():
                 self._current = None
-                self._book.put_back(job)  # results that nobody has fetched are worth less than a new one
+                self._book.put_back(job)  # make_room deleted an unfetched result, which is worth less than a new one
             else:
                 self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
 
@@ -288,7 +288,7 @@ class JobQueue:
         else:
             self._finish(job, JobState.FAILED, now, error)
         if error.code == "out_of_memory":
-            self._end_worker()  # a new process has all its memory again
+            self._end_worker()  # because a new process has released all memory
 
     def _worker_ended(self, exit_code: int, now: float) -> None:
         job, was_ready, broken = self._current, self._ready, self._broken
@@ -336,6 +336,6 @@ class JobQueue:
             worker.close()
 
     def progress_of(self, job: Job, now: float) -> None:
-        """Tell an unfinished job's progress now."""
+        """Send an unfinished job's progress now."""
         if job.state is JobState.RUNNING or job.progress.stage != STARTING:
             self._tell_progress(job, now)

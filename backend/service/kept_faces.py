@@ -1,4 +1,4 @@
-"""The last job's photos as they were read and its fit, for a person who drags a landmark and waits for the head."""
+"""Cache of the last job's read photos and its fit, for fast updates while a user drags landmarks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from backend.pipeline import KeptFit
 from backend.progress import ProgressReporter, silent
 
 IDLE_SECONDS = 120.0
-"""How long faces are kept after they were last used: a person drags the next point within a minute."""
+"""Time that faces are kept after their last use: a user drags the next point within a minute."""
 MOST_BYTES = 300 * 2**20
-"""Of pixels and labels: 18 crops of the largest size. What is larger is read again."""
+"""Limit on pixels and labels: 18 crops of the largest size. Larger collections are read again."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class _Kept:
 
 
 class KeptFaces:
-    """``collect``, which remembers its last answer for ``idle_seconds``; the same photos get it again at once. What was
-    kept of their fit (``fit``) goes with them."""
+    """``collect`` with a cache of its last result for ``idle_seconds``. The cached fit of the photos (``fit``) is
+    dropped with them."""
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
@@ -44,7 +44,7 @@ class KeptFaces:
         with self._lock:
             kept = self._kept
         if kept is None or kept.key != key:
-            self.forget()  # so that not both are in memory
+            self.forget()  # before reading, so that only one of both is in memory
             kept = _Kept(key, collect(sources, progress=progress, options=options))
         progress("photos", 1.0)
         size = sum(face.pixels.nbytes + face.labels.nbytes for face in kept.collection.faces)
@@ -58,28 +58,28 @@ class KeptFaces:
         return kept.collection
 
     def forget(self) -> None:
-        """Give the memory back."""
+        """Drop the cache."""
         with self._lock:
             self._kept = self._fit = None
 
     def keep_fit(self, fit: KeptFit) -> None:
-        """Keep how the photos were fitted, as long as they are kept."""
+        """Keep the fit of the photos as long as they are kept."""
         with self._lock:
             self._fit = fit if self._kept is not None else None
 
     @property
     def fit(self) -> KeptFit | None:
-        """The last fit, None where it is not kept."""
+        """The last fit, None if it is not kept."""
         return self._fit
 
     @property
     def keeps(self) -> bool:
-        """Whether faces are in memory."""
+        """Whether faces are cached."""
         return self._kept is not None
 
 
 def _key(sources: Sequence[PhotoSource], options: CollectOptions) -> str:
-    """Of names, contents and limits; the same only where all are."""
+    """SHA-256 of names, contents and limits."""
     digest = hashlib.sha256(repr((options.max_used, options.max_crop_side, options.surface)).encode())
     for source in sources:
         data = source.data if source.path is None else source.path.read_bytes()

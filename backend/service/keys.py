@@ -1,4 +1,4 @@
-"""CURVE keys: made on first start, kept in private files."""
+"""CURVE keys: created on first start, kept in private files."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class KeyPair:
 
 
 def load_or_make_keys(path: Path) -> KeyPair:
-    """The key pair in a private file, made where the file is missing.
+    """The key pair in a private file, created if the file is missing.
 
-    Raises ``LikenessError`` ("disk") when it cannot be read or written, or is no key file.
+    Raises ``LikenessError`` ("disk") when it cannot be read or written, or is not a key file.
     """
     try:
         if not path.exists():
@@ -68,7 +68,7 @@ def is_public_key(text: str) -> bool:
 
 
 def read_authorized_clients(path: Path) -> frozenset[str]:
-    """The public keys in an ``authorized_clients`` file; empty where there is none.
+    """The public keys in an ``authorized_clients`` file; empty without a file.
 
     Raises ``LikenessError`` ("usage") for a line that does not start with a key.
     """

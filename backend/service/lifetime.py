@@ -1,4 +1,4 @@
-"""When a server stops by itself: idle for too long, or left by its owner and used by nobody else."""
+"""Automatic stop of a server: after an idle time, or when its owner has left and nobody else uses it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from backend.service.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
 _PARENT_SECONDS = 0.5
-"""Between looks whether the parent is still there."""
+"""Seconds between checks of the parent process."""
 
 
 class Lifetime:
-    """Knows who owns a server and who else uses it.
+    """Tracks the server's owner and other users.
 
-    The owner is who started it: the process ``parent``, and the connections that gave the owner's token. Once the owner
-    has left, the server goes on while somebody else is connected, or waits for a job.
+    The owner is the process ``parent`` and the connections that sent the owner's token. Once the owner has left, the
+    server continues while other connections exist or wait for a job.
     """
 
     def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, queue: JobQueue) -> None:
@@ -33,7 +33,7 @@ class Lifetime:
         self._active = self._parent_seen = time.monotonic()
 
     def heard(self, now: float) -> None:
-        """Somebody said something."""
+        """Note a message as activity."""
         self._active = now
 
     def owns(self, token: str) -> bool:
@@ -42,13 +42,13 @@ class Lifetime:
         return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
 
     def owner_connected(self, identity: bytes) -> None:
-        """A connection showed that it is the owner's."""
+        """Note a connection of the owner."""
         self._owners.add(identity)
 
     def owner_leaves(self, reason: str, now: float) -> bool:
-        """The owner needs the server no more; whether it stays for others. What the owner asked for is cancelled then.
+        """The owner has left. Returns whether the server stays for others; then the owner's jobs are cancelled.
 
-        ``reason`` is the one for which the server stops, now or after the others have left.
+        ``reason`` is returned by ``reason_to_stop``, now or after the others have left.
         """
         self._left = reason
         if not self._has_others():
@@ -59,7 +59,7 @@ class Lifetime:
         return True
 
     def reason_to_stop(self, now: float) -> str | None:
-        """``idle``, ``parent`` or ``shutdown`` where it is time to; called often."""
+        """``idle``, ``parent`` or ``shutdown`` when the server has to stop, else None; called often."""
         idle, parent = self._settings.idle_exit, self._settings.parent
         if self._queue.busy:
             self._active = now

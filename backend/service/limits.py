@@ -1,4 +1,4 @@
-"""What the service takes at most; every figure is told in ``welcome`` and enforced."""
+"""Limits of the service; all are sent in ``welcome`` and enforced."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Limits:
     Attributes
     ----------
     header_bytes, frame_bytes, message_bytes : of a client's message: its header, one buffer, all frames together.
-        A connection that sends more than ``message_bytes`` without an end is closed (see ``rate_limit``).
-    identity_bytes : of the neutral head that a transfer may bring.
+        A connection that sends more than ``message_bytes`` without completing a message is closed (see ``rate_limit``).
+    identity_bytes : of the neutral head in a transfer.
     photos, name_characters : of one job.
-    jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of everybody.
-    seconds_per_job, seconds_per_transfer : of running. An hour of video takes about two.
-    result_seconds : how long a finished job is remembered.
+    jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of all clients.
+    seconds_per_job, seconds_per_transfer : running time. An hour of video takes about two.
+    result_seconds : how long a finished job is kept.
     waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
-    finished_jobs : remembered; the oldest go first.
-    connections : at the same time.
+    finished_jobs : number kept; the oldest go first.
+    connections : simultaneous ones.
     """
 
     header_bytes: int = 64 * 2**10
@@ -43,23 +43,23 @@ class Limits:
     connections: int = 64
 
     def seconds_of(self, kind: str) -> float:
-        """How long a job of a kind may run."""
+        """Time limit of a job of this kind, in seconds."""
         return self.seconds_per_transfer if kind == "transfer" else self.seconds_per_job
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How often the server looks after things, in seconds.
+    """Time-outs and intervals of the server, in seconds.
 
     Attributes
     ----------
-    heartbeat : a connection that was silent for so long is pinged; a running job's progress is told at least as often.
-    silence : after so long a client may take the server for gone; so does the server where it needs room for others.
-    patience : a connection that was silent for so long is forgotten. Not sooner: a message counts when all of it is
-        there, and photos take their time on a slow line.
-    cancel_grace : how long the worker may take to stop by itself before it is killed.
-    worker_start : how long a worker may take to become ready.
-    return_seconds : how long a server whose owner has left waits for others to come back.
+    heartbeat : a connection silent for so long is pinged; a running job's progress is sent at least as often.
+    silence : after so long a client may consider the server gone; so does the server when it needs room for others.
+    patience : a connection silent for so long is removed. It is long because a message counts only when complete, and
+        photos take time on a slow line.
+    cancel_grace : time for the worker to stop by itself before it is killed.
+    worker_start : time for a worker to become ready.
+    return_seconds : time that a server without its owner waits for others to reconnect.
     """
 
     heartbeat: float = 2.0

@@ -1,4 +1,4 @@
-"""Who listens to a job hears of it; results go out one at a time per connection."""
+"""Delivery of a job's messages to its listener; results are sent one at a time per connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _WaitingResult:
-    """A result that a connection is to get as soon as it has taken what it was sent before."""
+    """A result to be sent once the connection has received the previous one."""
 
     identity: bytes
     job: str
@@ -28,7 +28,7 @@ class _WaitingResult:
 
 
 class Listeners:
-    """The ``Audience`` of the job queue: passes on to each job's listener what there is to say."""
+    """The ``Audience`` of the job queue: forwards each job's messages to its listener."""
 
     def __init__(self, connections: Connections, book: JobBook) -> None:
         self._connections, self._book = connections, book
@@ -40,26 +40,26 @@ class Listeners:
         return bool(self._waiting)
 
     def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
-        """Pass a message about a job on to whoever listens."""
+        """Forward a message about a job to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
             self._connections.send(connection, header, buffers, may_be_lost)
 
     def job_ended(self, job: Job) -> None:
-        """Tell whoever listens how a job ended."""
+        """Send a job's end to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
             self.tell_end(connection, job, None)
 
     def tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
-        """Send a finished job's error now, or its result as soon as the connection takes it."""
+        """Send a finished job's error now, or its result as soon as the connection is ready."""
         if job.error is not None:
             self._connections.send(connection, job_error(job, job.error, request))
         elif not any((waiting.identity, waiting.job) == (connection.identity, job.id) for waiting in self._waiting):
             self._waiting.append(_WaitingResult(connection.identity, job.id, request))
 
     def send_results(self) -> None:
-        """Send results to connections that have taken what they were sent before; one at a time in memory each."""
+        """Send results to connections that have received the previous one, so that each has one at a time in memory."""
         still_waiting = []
         for waiting in self._waiting:
             connection = self._connections.find(waiting.identity)

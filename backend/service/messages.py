@@ -1,4 +1,4 @@
-"""What clients say, checked while it is decoded, and the errors that they may hear (docs/protocol.md)."""
+"""Client messages, validated while decoded, and the errors for invalid ones (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
 class ProtocolError(Exception):
-    """A message that is answered with an error; ``token`` is that of the job it asked for or about, if it said one."""
+    """A message that is answered with an error; ``token`` is that of the job it refers to, None without one."""
 
     def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
         super().__init__(sentence)
@@ -39,7 +39,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forb
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=False):
-    """The first message; a later version may say more in it. ``owner`` : the owner's token, from who has it."""
+    """The first message; later versions may add fields. ``owner`` : the owner's token, from clients that have it."""
 
     protocol: int
     client: Annotated[str, msgspec.Meta(max_length=200)] = ""
@@ -47,7 +47,7 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fie
 
 
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a job may be told."""
+    """Options of a job."""
 
     quality: Quality = "standard"
     texture_size: TextureSize = 2048
@@ -73,7 +73,7 @@ class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
-    """A job."""
+    """A job that makes a head from photos."""
 
     token: _Token
     photos: tuple[PhotoHeader, ...]
@@ -89,7 +89,7 @@ class VideoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Transfer(_Message, frozen=True, kw_only=True, tag="transfer"):
-    """A job that reads expressions off photos or off a video; ``identity``: the last buffer is the neutral head."""
+    """A job that reads expressions from photos or a video; ``identity``: the last buffer is the neutral head."""
 
     token: _Token
     photos: tuple[PhotoHeader, ...] = ()
@@ -107,7 +107,7 @@ class Cancel(_AboutJob, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Fetch(_AboutJob, frozen=True, kw_only=True, tag="fetch"):
-    """Hear of a job on this connection."""
+    """Receive a job's messages on this connection."""
 
 
 class Forget(_AboutJob, frozen=True, kw_only=True, tag="forget"):
@@ -115,15 +115,15 @@ class Forget(_AboutJob, frozen=True, kw_only=True, tag="forget"):
 
 
 class List(_Message, frozen=True, kw_only=True, tag="list"):
-    """Which jobs of mine are there?"""
+    """Request the client's jobs."""
 
 
 class Ping(_Message, frozen=True, kw_only=True, tag="ping"):
-    """Are you there?"""
+    """Heartbeat request."""
 
 
 class Pong(_Message, frozen=True, kw_only=True, tag="pong"):
-    """I am."""
+    """Heartbeat answer."""
 
 
 class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
@@ -148,7 +148,7 @@ class _OnlyRequest(msgspec.Struct, frozen=True):
 
 
 def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> ClientMessage:
-    """A client's message, complete and within the limits. Raises ``ProtocolError``."""
+    """Decode and validate a client's message. Raises ``ProtocolError``."""
     if len(header) > limits.header_bytes:
         raise ProtocolError("too_large", f"The header has {len(header)} bytes; the limit is {limits.header_bytes}.")
     try:
@@ -175,13 +175,13 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
 
 
 def token_of(message: ClientMessage) -> str | None:
-    """The token of the job that a message asks for or is about; None where it names none."""
+    """The token of the job that a message refers to; None without one."""
     return message.token if isinstance(message, NewJob | AboutJob) else None
 
 
 @contextmanager
 def about(message: ClientMessage) -> Iterator[None]:
-    """Whatever goes wrong while ``message`` is handled is raised as a ``ProtocolError`` that says which it was."""
+    """Turn any error while ``message`` is handled into a ``ProtocolError`` with its request and token."""
     try:
         yield
     except ProtocolError as error:
@@ -276,7 +276,7 @@ def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], 
 
 
 def _request_of(header: bytes) -> str | None:
-    """The request that a malformed message names, if that much can be read."""
+    """The request id of a malformed message, if it is readable."""
     try:
         return msgspec.json.decode(header, type=_OnlyRequest).request
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

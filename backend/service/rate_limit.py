@@ -1,9 +1,9 @@
-"""How much every connection has sent of a message that is not complete yet.
+"""Limit on the bytes of incomplete messages per connection.
 
-ZeroMQ hands a message of many frames over when its last frame is there, and limits the size of a frame only, so a
-client that goes on sending frames would fill the memory. Linux tells how many bytes a connection has received; where
-it was more than a message may have since the last complete one, the connection is closed. The bytes also show that a
-message is on its way on a slow line. Other systems do not say.
+ZeroMQ delivers a multi-frame message when its last frame has arrived, and limits only the size of a frame, so a client
+that keeps sending frames would fill the memory. On Linux the system counts the bytes that a connection has received. If
+more than a message may have came since the last complete one, the connection is closed. The counts also show that a
+message is arriving on a slow line. Other systems have no such counter.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from zmq.utils.monitor import recv_monitor_message
 
 _log = logging.getLogger(__name__)
 _BYTES_RECEIVED = 128
-"""Where ``tcpi_bytes_received`` lies in Linux' ``tcp_info``."""
+"""Offset of ``tcpi_bytes_received`` in Linux' ``tcp_info``."""
 SLACK = 16 * 2**20
-"""What may lie in the system's buffers besides."""
+"""Allowance for bytes in the system's buffers."""
 MOST_CONNECTIONS = 512
-"""Of TCP, with those whose handshake is not done."""
+"""Limit on TCP connections, including those in the handshake."""
 _OWN_DESCRIPTORS = 96
-"""What the server may need for files, pipes and sockets of its own."""
+"""File descriptors reserved for the server's own files, pipes and sockets."""
 _FLOW_SECONDS = 1.0
 _FLOW_BYTES = 1024
-"""In ``_FLOW_SECONDS``: ZeroMQ's own heartbeat and the handshake are less."""
+"""Least bytes in ``_FLOW_SECONDS`` that count as an arriving message; ZeroMQ's heartbeat and handshake have less."""
 
 
 class RateLimit:
@@ -41,7 +41,7 @@ class RateLimit:
 
     Attributes
     ----------
-    flows : whether parts of a message came on some connection, at the last look.
+    flows : whether parts of a message were arriving on any connection at the last check.
     """
 
     def __init__(self, router: zmq.Socket, most_each: int, most_together: int) -> None:
@@ -57,15 +57,13 @@ class RateLimit:
             self._monitor = router.get_monitor_socket(events)
 
     def delivered(self, frame: zmq.Frame) -> None:
-        """A message came, complete; ``frame`` is one of its frames."""
+        """Note a complete message; ``frame`` is one of its frames."""
         if self._monitor is not None:
             with suppress(zmq.ZMQError):
                 self._told.add(int(frame.get(zmq.SRCFD)))
 
     def look_after(self, now: float) -> None:
-        """Close connections that send too much, and see whether something comes. Called after everything that was
-        complete has been taken.
-        """
+        """Close connections that send too much, and update ``flows``. Call it when all complete messages are taken."""
         if self._monitor is None:
             return
         while self._monitor.poll(0):
@@ -87,8 +85,8 @@ class RateLimit:
             together -= count
 
     def _refuse_crowd(self) -> None:
-        """Close the oldest of too many connections, first those that have said nothing: without descriptors left,
-        ZeroMQ would try to accept the next one for ever, and nobody else came in."""
+        """Close the oldest of too many connections, those without a message first. Without free descriptors, ZeroMQ
+        would retry the next accept for ever, and nobody else could connect."""
         excess = len(self._complete) - most_connections()
         if excess <= 0:
             return
@@ -108,17 +106,17 @@ class RateLimit:
             self.flows = any(count - before.get(descriptor, 0) >= _FLOW_BYTES for descriptor, count in pending.items())
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop monitoring."""
         if self._monitor is not None:
             self._monitor.close(0)
 
     def _pending(self, descriptor: int) -> int:
-        """Bytes that came on a connection since its last complete message."""
+        """Bytes received on a connection since its last complete message."""
         try:
             with _socket(descriptor) as connection:
                 information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
             (received,) = struct.unpack_from("<Q", information, _BYTES_RECEIVED)
-        except (OSError, struct.error):  # gone, or a system that does not say
+        except (OSError, struct.error):  # closed, or a system without this counter
             return 0
         if descriptor in self._told:
             self._complete[descriptor] = received
@@ -126,7 +124,7 @@ class RateLimit:
 
 
 def most_connections() -> int:
-    """Connections that may be open, welcomed or not, with the descriptors that this process may have."""
+    """Largest number of open TCP connections, given this process's limit on file descriptors."""
     import resource  # not on Windows
 
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -135,7 +133,7 @@ def most_connections() -> int:
 
 @contextmanager
 def _socket(descriptor: int) -> Iterator[socket.socket]:
-    """ZeroMQ's own connection as a socket of Python's, which does not close it."""
+    """ZeroMQ's own connection as a Python socket, which is not closed at the end."""
     connection = socket.socket(fileno=descriptor)
     try:
         yield connection

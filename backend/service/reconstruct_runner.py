@@ -1,4 +1,4 @@
-"""What the worker runs: photos to a head (see ``worker`` for the interface)."""
+"""The worker's runner for reconstructions: photos to a head (see ``worker`` for the interface)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0
 _BACKGROUND = (58, 58, 58)
 LATER_BYTES = 240 * 2**20
-"""Memory that all of ``later`` takes (226 MB measured)."""
+"""Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
 _kept_faces = KeptFaces()
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
-    """Load what looking at a photo needs; says where it computes and which trained models are there.
+    """Load what reading a photo needs; returns the device and which trained models are present.
 
     Raises ``LikenessError`` ("missing_part") for CUDA that is not there.
     """
@@ -60,7 +60,7 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
 
 
 def later(device: str) -> tuple[Callable[[], object], ...]:
-    """What loads one thing each that a job needs further on, and that one in a hurry loads itself while its photos are
+    """Loaders of one thing each that a job needs later. A job that comes earlier loads them itself while its photos are
     read: 0.01 to 0.7 s each on two cores."""
     found = _device(device)
     return (*(partial(model.open, found) for model in MODELS if model.by_default), _draw_template)
@@ -77,14 +77,14 @@ def _first_loaders() -> tuple[Callable[[], object], ...]:
 
 
 def _draw_template() -> None:
-    """Compiles and loads what previews need."""
+    """Compile and load what previews need."""
     template = load_template()
     head = template.head
     preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
 
 
 def run(task: Task, report: JobReporter) -> WireMessage:
-    """One reconstruction. Raises ``LikenessError``."""
+    """Run one reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
     options = ReconstructOptions(
         quality=task.options.quality,
@@ -115,7 +115,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
 
 
 def preview_message(preview: HeadPreview) -> WireMessage:
-    """Vertices, quads and a picture of the head as far as it is."""
+    """Vertices, quads and a picture of the head so far."""
     triangles = triangles_from_quads(preview.quads)
     camera = portrait_camera(preview.vertices, PREVIEW_YAW, (PREVIEW_SIDE, PREVIEW_SIDE))
     picture = render_linear(preview.vertices, triangles, camera, colors=preview.colors, light=STUDIO_LIGHT).over(

@@ -1,4 +1,4 @@
-"""The server: one ROUTER socket, one loop, nothing in it that waits (docs/protocol.md)."""
+"""The server: one ROUTER socket and one loop that never blocks (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 
 _log = logging.getLogger(__name__)
 JOBS = "jobs"
-"""Folder in the configuration folder; in it a server's own, named after its instance, with its jobs."""
-_AT_ONCE = 64
-"""Messages that are taken from a socket before the rest of the loop has its turn."""
+"""Folder in the configuration folder. It has a folder per server with its jobs, named after its instance."""
+_MESSAGES_PER_TURN = 64
+"""Messages received from a socket before the rest of the loop runs."""
 _OPEN_FILES = 8192
-"""A handshake that is not ended is closed after ten seconds: so many allow 800 strangers a second."""
+"""Wanted limit on open files: as unfinished handshakes are closed after ten seconds, it allows 800 of them a second."""
 _FRAME_SECONDS = 600
-"""How long one frame may take on a slow line; a connection on which none ends for longer is broken, says ZeroMQ."""
+"""Time-out of one frame on a slow line; ZeroMQ closes a connection on which no frame is completed for longer."""
 
 
 class Server:
-    """A server that listens as soon as it is made; ``run`` answers until it is stopped, ``close`` cleans up.
+    """A server that listens from its construction; ``run`` serves until it is stopped, ``close`` cleans up.
 
     Raises ``LikenessError``: "in_use" when the port is taken or a server runs already, "usage" for an address that
-    does not exist or needs keys that are not there, "disk" when keys or state cannot be written.
+    does not exist or needs keys that are missing, "disk" when keys or state cannot be written.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -101,7 +101,7 @@ class Server:
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._jobs = folder / JOBS / self.instance
-            shutil.rmtree(folder / JOBS, ignore_errors=True)  # of servers that were killed with their workers
+            shutil.rmtree(folder / JOBS, ignore_errors=True)  # left by servers that were killed with their workers
             make_private_folder(folder / JOBS)
             self._book = JobBook(self._jobs, self._limits)
             self._listeners = Listeners(self._connections, self._book)
@@ -143,7 +143,7 @@ class Server:
     def _make_router(self, secret_key: str) -> zmq.Socket:
         router = self._context.socket(zmq.ROUTER)
         router.router_mandatory = True
-        # Frames are that little larger when they are encrypted; what is too large by less gets an answer.
+        # Allowance for encryption; frames slightly over the limit get an answer instead of a closed connection.
         router.maxmsgsize = max(self._limits.frame_bytes, self._limits.header_bytes) + 4096
         router.rcvhwm, router.sndhwm = 8, 32
         router.handshake_ivl = 10_000
@@ -169,7 +169,7 @@ class Server:
         self._reason = self._reason or reason
 
     def run(self) -> str:
-        """Serve until stopped; returns why: ``shutdown``, ``idle``, ``parent`` or what ``stop`` was told."""
+        """Serve until stopped; returns the reason: ``shutdown``, ``idle``, ``parent`` or the argument of ``stop``."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
@@ -209,7 +209,7 @@ class Server:
             self._lock.release()
 
     def _take_worker_events(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_MESSAGES_PER_TURN):
             try:
                 generation, header, *buffers = self._worker_events.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -221,7 +221,7 @@ class Server:
                 self._queue.kill_worker()
 
     def _take_messages(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_MESSAGES_PER_TURN):
             try:
                 frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
@@ -229,7 +229,7 @@ class Server:
             identity = frames[0].bytes
             self._rate_limit.delivered(frames[0])
             if not identity.startswith(b"\0"):
-                continue  # a chosen identity could be taken over by somebody else
+                continue  # because a client-chosen identity could be taken over by another client
             try:
                 self._take_message(identity, frames[0].get("User-Id"), frames[1:], time.monotonic())
             except ProtocolError as error:
@@ -308,7 +308,7 @@ class Server:
                 self.stop("shutdown")
 
     def _check_path(self, connection: Connection, message: NewJob) -> None:
-        """Files of this machine are opened for its own user only, whoever else may come through a tunnel."""
+        """Raise unless the client is this machine's user, who alone may give paths, even through a tunnel."""
         video = message.video if isinstance(message, Transfer) else None
         if video is None or video.path is None:
             return
@@ -364,8 +364,8 @@ class Server:
 
 
 def _allow_open_files() -> None:
-    """Let this process have ``_OPEN_FILES`` open files, as far as the system permits. Many systems begin with 1,024 or
-    fewer, and without a free one ZeroMQ's thread turns in circles on every connection that it cannot accept."""
+    """Raise this process's limit on open files to ``_OPEN_FILES``, as far as the system permits. Many systems start
+    with 1,024 or fewer, and without a free one ZeroMQ's thread busy-loops on every connection that it cannot accept."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""How a server is set up."""
+"""Settings of a server."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ RUNNER = "backend.service.job_runner"
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a server is set up.
+    """Settings of a server.
 
     Attributes
     ----------
-    config_folder : keys, state and job files lie in it.
-    owner_token : who knows it may stop the server; None: nobody.
-    allow : public keys that are let in besides those in the configuration folder.
+    config_folder : folder of keys, state and job files.
+    owner_token : token that permits stopping the server; None: nobody may.
+    allow : accepted public keys besides those in the configuration folder.
     idle_exit : seconds without job and message after which the server stops; None: never.
     parent : process id; when that process is gone, the server stops, or stays as long as others use it.
-    runner, search_path : the worker's module and where it is looked for (see ``worker``).
+    runner, search_path : the worker's module and where it is searched (see ``worker``).
     """
 
     config_folder: Path

@@ -1,4 +1,4 @@
-"""A transfer in the worker: photos or a video to the content of ``expression.json``."""
+"""The worker's runner for transfers: photos or a video to the content of ``expression.json``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST_METRES = 10.0
 
 
 def run(task: Task, progress: ProgressReporter) -> WireMessage:
-    """One transfer. Raises ``LikenessError``."""
+    """Run one transfer. Raises ``LikenessError``."""
     subject = None if task.identity is None else _subject(Path(task.identity))
     buffers = BufferList()
     buffers.add_file("expression", clip_bytes(_take(task, subject, progress)), "application/json")
@@ -36,7 +36,7 @@ def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> Ex
         return transfer_photos(name, list(zip(task.names, paths, strict=True)), subject, progress)
     try:
         take = transfer_video(paths[0], subject, progress)
-    except LikenessError as error:  # it names the file as the server keeps it
+    except LikenessError as error:  # replace the server's file name by the client's
         raise LikenessError(error.code, error.sentence.replace(str(paths[0]), task.names[0]), error.advice) from error
     return _named(take, task.names[0])
 
@@ -46,7 +46,7 @@ def _named(take: ExpressionClip, name: str) -> ExpressionClip:
 
 
 def _subject(path: Path) -> Subject:
-    """The rig of the neutral head in a file. Raises ``LikenessError`` with code "usage" where it is not a head."""
+    """The rig of the neutral head in a file. Raises ``LikenessError`` with code "usage" if it is not a head."""
     vertices = np.frombuffer(path.read_bytes(), "<f4").reshape(-1, 3)
     wanted = load_template().vertices.shape
     if vertices.shape != wanted or not np.isfinite(vertices).all() or np.abs(vertices).max() > LARGEST_METRES:

@@ -1,15 +1,15 @@
 """The worker process: ``python -m backend.service.worker RUNNER DEVICE JOBS``, started by the server only.
 
-When the server is gone, however it ended, the worker removes JOBS, the folder of that server's jobs and of no other's,
-and ends at once. It speaks in ``frames`` on what were its standard input and output.
+When the server is gone, however it ended, the worker removes JOBS, the folder of that server's jobs, and ends at once.
+It communicates in ``frames`` on its original standard input and output.
 RUNNER is the name of a module with
 
-- ``warm(device: str, loaded: LoadingReporter) -> dict``: whatever a job needs at once; calls ``loaded`` with how much
-  of it is there, and returns ``{"device": {…}, "models": {…}}``;
-- ``later(device: str)``: functions that load one thing each which a job needs further on, called as long as no job is
-  there, since a job loads beside its work what is missing; ``LATER_BYTES`` is the memory that all of it takes;
-- ``run(task: Task, report: JobReporter) -> WireMessage``: one job. It raises ``LikenessError`` for what a person can
-  do something about.
+- ``warm(device: str, loaded: LoadingReporter) -> dict``: loads what every job needs, calls ``loaded`` with the fraction
+  done, and returns ``{"device": {…}, "models": {…}}``;
+- ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, as a job
+  loads what is missing beside its work; ``LATER_BYTES`` is the memory of all of it;
+- ``run(task: Task, report: JobReporter) -> WireMessage``: runs one job. It raises ``LikenessError`` for errors that the
+  user can act on.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ from backend.stages import SHARES, TRANSFER_SHARES
 
 PROGRESS_SECONDS = 0.1
 IMPORTED = 0.88
-"""Of the time until a worker is ready: what importing the runner takes (2.4 of 2.7 s of the processor)."""
+"""Share of the time until a worker is ready that importing the runner takes (2.4 of 2.7 s of processor time)."""
 
 RUNNER_MODULES = 1900
-"""That the runner's import adds to ``sys.modules``, 300 to 1,000 a second: how far it is, roughly."""
+"""Modules that the runner's import adds to ``sys.modules``, 300 to 1,000 a second; for a rough progress."""
 LOADING_SECONDS = 0.2
-"""Between two reports of an import."""
+"""Interval between reports of an import."""
 FIRST_TASK_SECONDS = 0.1
-"""In which a task that waits comes to a worker that says that it is ready."""
+"""Time in which a waiting task arrives at a worker that has become ready."""
 REMOVALS, REMOVAL_SECONDS = 5, 0.05
-"""Attempts to remove the jobs, and the pause between two: one suffices unless a result is being written."""
+"""Attempts to remove the jobs, and the pause between them: one suffices unless a result is being written."""
 
 REMOVAL_LIMIT = 5.0
-"""Seconds until a process whose server is gone ends, however many files are left to remove."""
+"""Seconds after which a process without its server ends, however many files are left to remove."""
 
 LoadingReporter = Callable[[float], None]
-"""Called with the fraction (0 to 1) of what there is to load."""
+"""Called with the loaded fraction, 0 to 1."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the worker gets it.
+    """A job as the worker receives it.
 
     kind : ``reconstruct`` or ``transfer`` (``JobKind``). names, paths : of the photos, or of one ``video``.
-    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None where it is to be solved.
+    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None: it is solved from the pictures.
     """
 
     job: str
@@ -83,7 +83,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Instruction:
-    """What the server says: a task, or that one is to stop."""
+    """A message from the server: a task, or the id of a job to cancel."""
 
     type: str
     task: Task | None = None
@@ -91,14 +91,14 @@ class Instruction:
 
 
 class Channel:
-    """Both directions to the server; sending is safe from several threads."""
+    """Both directions to the server; sending is thread-safe."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._incoming, self._outgoing = incoming, outgoing
         self._lock = threading.Lock()
 
     def send(self, header: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
-        """Raises ``OSError`` when the server is gone."""
+        """Send one message. Raises ``OSError`` when the server is gone."""
         with self._lock:
             write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
 
@@ -112,7 +112,7 @@ class Channel:
 
 
 class JobReporter:
-    """A ``ProgressReporter`` that tells the server, and raises ``Cancelled`` when the server said so."""
+    """A ``ProgressReporter`` that reports to the server and raises ``Cancelled`` when the job is cancelled."""
 
     def __init__(self, channel: Channel, task: Task, cancelled: Callable[[], bool]) -> None:
         self._channel, self._job, self._cancelled = channel, task.job, cancelled
@@ -143,7 +143,7 @@ class JobReporter:
         )
 
     def preview(self, stage: str, message: WireMessage) -> None:
-        """Show the head as far as it is; raises ``Cancelled``."""
+        """Send a preview of the head; raises ``Cancelled``."""
         if self._cancelled():
             raise Cancelled
         self._previews += 1
@@ -152,7 +152,7 @@ class JobReporter:
 
 
 class Worker:
-    """Runs tasks one after the other while a thread of its own listens to the server."""
+    """Runs tasks one after the other while another thread receives from the server."""
 
     def __init__(self, channel: Channel, jobs: Path) -> None:
         self._channel, self._jobs = channel, jobs
@@ -167,7 +167,7 @@ class Worker:
         listener.start()
         try:
             self._work(runner, device)
-        except OSError as error:  # the server is gone, and so is this process when the listener has removed the jobs
+        except OSError as error:  # the server is gone; the listener removes the jobs and ends this process
             listener.join(REMOVAL_LIMIT)
             raise SystemExit(1) from error
 
@@ -202,7 +202,7 @@ class Worker:
                 return
             try:
                 load()
-            except Exception:  # the job that needs it fails, and says why
+            except Exception:  # the job that needs it will fail and report it
                 traceback.print_exc()
 
     def _tell_loading(self, fraction: float) -> None:
@@ -215,10 +215,10 @@ class Worker:
             elif instruction.job is not None:
                 self._cancelled.add(instruction.job)
         remove_jobs(self._jobs)  # the server is gone
-        os._exit(0)  # whatever the other threads are doing
+        os._exit(0)  # without waiting for other threads
 
     def _outcome(self, task: Task) -> dict[str, Any]:
-        """Run a task; what to tell the server at its end."""
+        """Run a task; returns its final message to the server."""
         report = JobReporter(self._channel, task, lambda: task.job in self._cancelled)
         try:
             message = self._runner.run(task, report)
@@ -238,11 +238,11 @@ class Worker:
 
 
 def import_runner(name: str, loaded: LoadingReporter) -> Any:
-    """The module; ``loaded`` is called meanwhile, from a thread, with a fraction that follows ``sys.modules``."""
+    """Import the module; a thread calls ``loaded`` meanwhile with a fraction estimated from ``sys.modules``."""
     before, over = len(sys.modules), threading.Event()
 
     def tell() -> None:
-        with suppress(OSError):  # the server is gone, and soon this process
+        with suppress(OSError):  # the server is gone, so this process will end
             while not over.wait(LOADING_SECONDS):
                 loaded(min(max(len(sys.modules) - before, 0) / RUNNER_MODULES, 1.0))
 
@@ -258,7 +258,7 @@ def import_runner(name: str, loaded: LoadingReporter) -> Any:
 
 
 def remove_jobs(folder: Path) -> None:
-    """Remove a folder with photos and results to which another thread may add a file meanwhile; never raises."""
+    """Remove a folder with photos and results, even if another thread adds a file meanwhile; never raises."""
     for _ in range(REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -267,7 +267,7 @@ def remove_jobs(folder: Path) -> None:
 
 
 def resident_bytes() -> int:
-    """Memory that this process has; 0 where the system does not say."""
+    """Resident memory of this process; 0 where the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError, AttributeError):
@@ -275,7 +275,7 @@ def resident_bytes() -> int:
 
 
 def _write_result(task: Task, message: WireMessage) -> None:
-    """Put the complete result message into the task's file, whole or not at all."""
+    """Write the complete result message to the task's file, atomically."""
     header = msgspec.json.encode({"type": "result", "job": task.job, "token": task.token, **message.header})
     if len(header) > RESULT_HEADER_BYTES:
         raise ValueError(f"the result's header has {len(header)} bytes")
@@ -291,7 +291,7 @@ def _write_result(task: Task, message: WireMessage) -> None:
 
 
 def _take_over_pipes() -> Channel:
-    """Standard input and output become the channel; whatever prints, prints to standard error from now on."""
+    """Turn standard input and output into the channel; later prints go to standard error."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -308,7 +308,7 @@ def _take_over_pipes() -> Channel:
 def main(arguments: list[str]) -> None:
     """Work until the server is gone."""
     channel = _take_over_pipes()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C in the terminal
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
     runner, device, jobs = arguments
     Worker(channel, Path(jobs)).work(runner, device)

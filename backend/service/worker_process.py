@@ -1,4 +1,4 @@
-"""The server's end of the worker: a process of its own, so that its crash is not the server's."""
+"""The server's side of the worker process; the worker is separate, so that its crash does not end the server."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SOURCE = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """One worker. What it says arrives as messages ``[generation, header, buffers…]`` at ``EVENTS_ENDPOINT``; the last
-    one is ``{"type": "ended", "exit_code": N}`` when the process is gone.
+    """One worker. Its messages arrive as ``[generation, header, buffers…]`` at ``EVENTS_ENDPOINT``; the last one is
+    ``{"type": "ended", "exit_code": N}`` when the process is gone.
 
     Parameters
     ----------
     context : of the socket that is bound to ``EVENTS_ENDPOINT``.
-    generation : tells this worker's events from those of others.
+    generation : number that distinguishes this worker's events from those of others.
     runner : name of the module that does the work (see ``worker``).
     jobs : the server's folder of its jobs, which the worker removes when the server is killed.
-    search_path : folders where modules are looked for first.
+    search_path : folders where modules are searched first.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WorkerProcess:
             env=environment,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        _prefer_as_victim(self._process.pid)
+        _raise_oom_score(self._process.pid)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name=f"worker-{generation}", daemon=True)
         self._reader.start()
@@ -65,11 +65,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process' id."""
+        """The process id."""
         return self._process.pid
 
     def send(self, header: Mapping[str, Any]) -> None:
-        """Tell the worker something, without waiting for it; when it is gone, its ``ended`` event says so."""
+        """Send the worker a message without waiting; if the worker is gone, its ``ended`` event follows."""
         self._outbox.put(msgspec.json.encode(header))
 
     def kill(self) -> None:
@@ -83,14 +83,14 @@ class WorkerProcess:
         self._reader.join(timeout=5)
 
     def _write(self) -> None:
-        """Pass on what the worker is told; a thread of its own, because a pipe that nobody reads is soon full."""
+        """Forward messages to the worker, in a separate thread because a full pipe blocks."""
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
             while (frame := self._outbox.get()) is not None:
                 write_frames(self._process.stdin, [frame])
 
     def _read(self) -> None:
-        """Pass on what the worker says; its own thread."""
+        """Forward messages from the worker, in a separate thread."""
         assert self._process.stdout is not None and self._process.stdin is not None
         name = str(self.generation).encode()
         events = self._context.socket(zmq.PUSH)
@@ -100,7 +100,7 @@ class WorkerProcess:
             with suppress(OSError, BrokenFramesError):
                 while (frames := read_frames(self._process.stdout)) is not None:
                     events.send_multipart([name, *frames])
-            self.kill()  # it closed its end or says what nobody understands
+            self.kill()  # it closed its end or sent an invalid message
             exit_code = self._process.wait()
             self._outbox.put(None)
             for pipe in (self._process.stdin, self._process.stdout):
@@ -114,7 +114,7 @@ class WorkerProcess:
             events.close()
 
 
-def _prefer_as_victim(pid: int) -> None:
-    """When memory runs out, Linux should end the worker and not the server or the artist's Blender."""
+def _raise_oom_score(pid: int) -> None:
+    """When memory runs out, let Linux kill the worker instead of the server or the user's Blender."""
     with suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("900")

@@ -1,6 +1,6 @@
-"""Wrinkles that follow the expression: the network that turns photos on the unwrapped face into displacement.
+"""Wrinkles that follow the expression: a network from photos of the unwrapped face to displacements.
 
-Observations and expressions go in; heights in millimetres come out. ``backend.detail`` makes a head's relief of them.
+Inputs are observations and expressions, outputs heights in millimetres. ``backend.detail`` makes a head's relief.
 """
 
 from __future__ import annotations

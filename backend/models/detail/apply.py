@@ -1,4 +1,4 @@
-"""The detail network, ready to run: observations of one person to heights."""
+"""Run the detail network: observations of one person to heights."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def load_detail_model(folder: Path | None = None, device: str = "cpu") -> Detail
 
 @torch.inference_mode()
 def displacements(model: DetailModel, photos: np.ndarray, expressions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(T, N, N) float32 millimetres for wanted expressions (T, 9, n, n), by observations (P, 7, N, N) of one person and
-    the expressions (P, 9, n, n) in them."""
+    """(T, N, N) float32 millimetres for wanted expressions (T, 9, n, n), from observations (P, 7, N, N) of one person
+    and their expressions (P, 9, n, n)."""
     device, network = model.device, model.network
     person = torch.zeros(len(photos), dtype=torch.int64, device=device)
     given = [torch.from_numpy(array).to(device) for array in (photos, expressions)]

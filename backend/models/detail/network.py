@@ -1,9 +1,9 @@
-"""The detail network: an attribute map of a person's skin, whose filters turn an expression into wrinkles.
+"""The detail network: an attribute map of a person's skin, whose filters map an expression to wrinkles.
 
 After Yang, Guo, Ye and Zhang, Detailed 3D Face Reconstruction from Single Images Via Self-supervised Attribute Learning
 (SIGGRAPH Asia 2020 posters), with Chen et al., Dynamic Region-Aware Convolution (CVPR 2021). An encoder turns photos,
-unwrapped into UV, into the attribute: patterns (where this skin folds), a guide (which parts of it fold alike) and
-filters. The filters work on the expression map; what they say, pattern by pattern, is how far each pattern is out.
+unwrapped into UV, into the attribute: patterns (wrinkle shapes), a guide (regions that fold alike) and filters. Applied
+to the expression map, the filters give the amplitude of each pattern.
 
     displacement(expression) = sum_k pattern_k * (DRConv(expression map; filters, guide))_k + always
 """
@@ -21,7 +21,7 @@ from torch.nn import functional
 from backend.models.checkpoints import ModelWeights, load_weights_into
 
 OBSERVED = 7
-"""Channels of a photo in the window, see ``backend.detail.observation``."""
+"""Channels of a photo in the UV window, see ``backend.detail.observation``."""
 EXPRESSED = 9
 """Channels of an expression map, see ``backend.detail.expression_map``."""
 
@@ -32,9 +32,9 @@ class DetailConfig:
 
     Attributes
     ----------
-    size : N, texels a side of the window. coarse : of the expression map. widths : channels at an half, a quarter, an
-        eighth and a sixteenth of N. patterns : K. regions : of the guide. kernel : side of the dynamic filters.
-    expression_width : channels of the encoded expression map. millimetres : height of the network's unit.
+    size : N, texels a side of the window. coarse : of the expression map. widths : channels at 1/2, 1/4, 1/8 and 1/16
+        of N. patterns : K. regions : of the guide. kernel : side of the dynamic filters. expression_width : channels
+        of the encoded expression map. millimetres : height of the network's unit.
     """
 
     size: int = 512
@@ -60,7 +60,7 @@ class DetailConfig:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> DetailConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for what is no configuration."""
+        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
         return DetailConfig(**{**values, "widths": tuple(values["widths"])})
 
 
@@ -68,8 +68,8 @@ class RegionAwareConvolution(nn.Module):
     """Dynamic region-aware convolution: every sample has its own filters, one set for each region of its guide.
 
     Filters: features pooled to k x k, a 1 x 1 convolution to G^2 channels, sigmoid, a grouped 1 x 1 convolution to
-    G * C_out * C_in. The forward pass takes at each place the filter of the region whose guide is largest; the backward
-    pass lets the guide learn through the softmax of all regions.
+    G * C_out * C_in. The forward pass uses at each place the filter of the region with the largest guide value; the
+    backward pass uses the softmax over all regions, so that the guide learns.
     """
 
     def __init__(self, features: int, inputs: int, outputs: int, regions: int, kernel: int) -> None:
@@ -80,7 +80,7 @@ class RegionAwareConvolution(nn.Module):
         self.guide = nn.Conv2d(features, regions, 3, padding=1)
 
     def forward(self, values: Tensor, features: Tensor) -> Tensor:
-        """(B, outputs, h, w) from values (B, inputs, h, w); features (B, F, h, w) make filters and guide."""
+        """(B, outputs, h, w) from values (B, inputs, h, w); filters and guide come from features (B, F, h, w)."""
         count, _, height, width = values.shape
         filters = self.filters(features)
         regions = hard_regions(self.guide(features))
@@ -98,8 +98,8 @@ class RegionAwareConvolution(nn.Module):
 
 
 def hard_regions(guide: Tensor) -> Tensor:
-    """(B, G, h, w) one at the largest of the guide's (B, G, h, w) channels and zero elsewhere; the gradient is that of
-    the softmax."""
+    """(B, G, h, w) one at the largest of the guide's (B, G, h, w) channels and zero elsewhere, with the gradient of the
+    softmax."""
     soft = torch.softmax(guide, 1)
     hard = functional.one_hot(guide.argmax(1), guide.shape[1]).permute(0, 3, 1, 2).to(soft.dtype)
     return hard + soft - soft.detach()
@@ -107,12 +107,12 @@ def hard_regions(guide: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Attribute:
-    """What a person's skin is like, whatever it does. B people.
+    """Properties of a person's skin at any expression. B people.
 
     Attributes
     ----------
-    patterns : (B, K, N, N) where it folds, in the network's unit. always : (B, 1, N, N) displacement that is always
-        there. features : (B, F, n, n) that the dynamic filters and their guide are made of.
+    patterns : (B, K, N, N) wrinkle patterns, in the network's unit. always : (B, 1, N, N) displacement at every
+        expression. features : (B, F, n, n) input of the dynamic filters and their guide.
     """
 
     patterns: Tensor
@@ -121,7 +121,7 @@ class Attribute:
 
 
 class DetailNet(nn.Module):
-    """See the module's first lines."""
+    """See the module's docstring."""
 
     def __init__(self, config: DetailConfig) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class DetailNet(nn.Module):
         Parameters
         ----------
         photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) of the photos. person : (P,) ascending from 0.
-        people : B, where it is known.
+        people : B, if known.
         """
         self._check(photos, (OBSERVED, self.config.size))
         self._check(expressions, (EXPRESSED, self.config.coarse))
@@ -176,7 +176,7 @@ class DetailNet(nn.Module):
         return Attribute(maps[:, 1:], maps[:, :1], coarse)
 
     def displacement(self, attribute: Attribute, expressions: Tensor) -> Tensor:
-        """(B, 1, N, N) millimetres, outwards, of each person with an expression (B, 9, n, n)."""
+        """(B, 1, N, N) outward displacement in millimetres of each person with an expression (B, 9, n, n)."""
         self._check(expressions, (EXPRESSED, self.config.coarse))
         place = _resized(self.where.expand(len(expressions), -1, -1, -1), self.config.coarse)
         encoded = self.expression_deep(self.expression_in(torch.cat([expressions, place.to(expressions.dtype)], 1)))
@@ -199,7 +199,7 @@ def detail_of(weights: ModelWeights) -> DetailNet:
 
 
 def repeated(attribute: Attribute, which: Sequence[int] | Tensor) -> Attribute:
-    """The attributes number ``which``, one for each expression that shall be put on them."""
+    """The attributes with indices ``which``, one for each expression to apply."""
     chosen = torch.as_tensor(which, dtype=torch.int64, device=attribute.always.device)
     return Attribute(attribute.patterns[chosen], attribute.always[chosen], attribute.features[chosen])
 
@@ -223,12 +223,12 @@ def _fused(values: Tensor, share: Tensor, person: Tensor, people: int) -> Tensor
 
 
 def _resized(values: Tensor, size: int) -> Tensor:
-    """Bilinear, to (..., size, size)."""
+    """Resize bilinearly to (..., size, size)."""
     if values.shape[-1] == size:
         return values
     return functional.interpolate(values, (size, size), mode="bilinear", align_corners=False)
 
 
 def _doubled(values: Tensor) -> Tensor:
-    """Twice as large, bilinear."""
+    """Enlarge twofold, bilinear."""
     return functional.interpolate(values, scale_factor=2, mode="bilinear", align_corners=False)

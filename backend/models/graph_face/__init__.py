@@ -1,6 +1,6 @@
-"""The graph face model: codes of identity and expression to a head, by convolutions on its mesh.
+"""The graph face model: codes of identity and expression to a head, by graph convolutions on its mesh.
 
-Photos, or a known shape (``codes.codes_of_shape``), go in; codes, and the head that they stand for, come out.
+Inputs are photos, or a known shape (``codes.codes_of_shape``); outputs are codes and the head that they encode.
 """
 
 from __future__ import annotations

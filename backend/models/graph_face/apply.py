@@ -1,4 +1,4 @@
-"""The graph face model on the faces of a photo collection: one pass of its encoder, and its decoder around a code."""
+"""The graph face model on a photo collection: one pass of its encoder, and its decoder linearised around a code."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from backend.rendering.color import linear_from_srgb
 
 STAGE = "encoder"
 _USUAL_DISTANCE = 1.2
-"""Metres from which portraits are taken (``PriorWeights.distance_metres``): weak perspective knows of no distance."""
-_AT_ONCE = 32
+"""Usual distance of portraits in metres (``PriorWeights.distance_metres``), because weak perspective has none."""
+_BATCH = 32
 
 
 class GraphModel(LoadedNetwork[GraphFaceNet]):
@@ -44,12 +44,12 @@ def load_graph_model(folder: Path | None = None, device: str = "cpu") -> GraphMo
 
 @torch.inference_mode()
 def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: ProgressReporter = silent) -> EncodedFace:
-    """Run encoder and decoders once over all faces of one person; the identity's code is the photos' mean by their
-    confidences. Reports progress under ``encoder``.
+    """Run encoder and decoders once over all faces of one person; the identity's code is the photos' mean weighted by
+    confidence. Reports progress under ``encoder``.
 
     Raises
     ------
-    ValueError : no face was given, or the encoder wants the landmark net's points and a face has none.
+    ValueError : no face was given, or the encoder needs the landmark net's points and a face has none.
     """
     if not faces:
         raise ValueError("an encoded face needs at least one photo")
@@ -73,7 +73,7 @@ def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: Progress
 
 @torch.inference_mode()
 def read_codes(faces: Sequence[PhotoFace], model: GraphModel) -> tuple[tuple[Window, ...], torch.Tensor, GraphCodes]:
-    """The windows that are cut out of N photos, what is in them, (N, 3, S, S) sRGB in [0, 1], and their codes."""
+    """Windows cut out of N photos, their pixels (N, 3, S, S) sRGB in [0, 1], and their codes."""
     network, device = model.network, model.device
     windows = tuple(upright_square(face.landmarks) for face in faces)
     size = network.config.size
@@ -85,17 +85,17 @@ def read_codes(faces: Sequence[PhotoFace], model: GraphModel) -> tuple[tuple[Win
 
 @torch.inference_mode()
 def template_around(template: Template, model: GraphModel, identity: np.ndarray) -> Template:
-    """The template in whose modes the decoder moves near a code: identity modes are its derivatives there.
+    """Linearise the decoder around a code: the template whose identity modes are the decoder's derivatives there.
 
-    template : the committed one, whose skin the decoder's mean is. identity : (D,). A face of the result with
-    coefficients c is f(identity) + J (c - identity), by which a Gauss-Newton step in the modes is one in the code; the
-    other parts of the head follow the skin. J by finite differences.
+    template : the committed one, whose skin is the decoder's mean. identity : (D,). A face of the result with
+    coefficients c is f(identity) + J (c - identity), so a Gauss-Newton step in the modes is one in the code. The other
+    parts of the head follow the skin. J by finite differences.
     """
     network = model.network
     code = torch.from_numpy(identity).to(model.device).float()
     here = network.neutral(code[None])[0]  # (V_head, 3)
     steps = code + CODE_STEP * torch.eye(len(code), device=model.device)
-    around = torch.cat([network.neutral(part) for part in steps.split(_AT_ONCE)])
+    around = torch.cat([network.neutral(part) for part in steps.split(_BATCH)])
     modes = _array((around - here) / CODE_STEP)  # (D, V_head, 3)
     offset = _array(here - network.mean) - np.tensordot(identity, modes, 1)
     return replace(

@@ -1,4 +1,4 @@
-"""Codes of the graph face model for a known shape: Gauss-Newton in the decoder's codes."""
+"""Fit codes of the graph face model to a known shape by Gauss-Newton."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from backend.models.graph_face.network import GraphFaceNet
 
 CODE_STEP = 1e-2
-"""Of a code, for finite differences: codes are about one, and so the decoder's rounding is a thousandth of it."""
+"""Step of a code in finite differences: codes are about one, so the decoder's rounding error is a thousandth of it."""
 _ROUNDS = 8
 _DAMPING = 1e-2
-"""Of the normal matrix' mean diagonal at first (Levenberg 1944); a tenth of it after each step that helped."""
+"""Initial damping, relative to the normal matrix' mean diagonal (Levenberg 1944); each good step divides it by ten."""
 
 
 @dataclass(frozen=True)
 class FittedCodes:
-    """``identity`` : (128,), ``expression`` : (64,). ``shape`` : (C, 3) metres, what the decoder makes of them."""
+    """``identity`` : (128,), ``expression`` : (64,). ``shape`` : (C, 3) metres, the decoder's output for them."""
 
     identity: Tensor
     expression: Tensor
@@ -29,10 +29,10 @@ class FittedCodes:
 def codes_of_shape(
     net: GraphFaceNet, target: Tensor, weight: Tensor, prior: float = 1e-8, neutral: bool = False
 ) -> FittedCodes:
-    """The codes whose shape is nearest to ``target`` (C, 3), metres, by vertices' weights (C,).
+    """The codes whose shape is nearest to ``target`` (C, 3), metres, with vertex weights (C,).
 
-    Minimises sum_i w_i |f(c)_i - s_i|^2 / sum_i w_i + prior |c|^2 from codes of zero. prior : square metres; codes are
-    taken for normally distributed. neutral : the expression's code stays zero.
+    Minimises sum_i w_i |f(c)_i - s_i|^2 / sum_i w_i + prior |c|^2 from codes of zero. prior : square metres; a standard
+    normal prior on the codes. neutral : the expression's code stays zero.
     """
     config = net.config
     free = config.identity + (0 if neutral else config.expression)

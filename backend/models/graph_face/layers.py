@@ -14,20 +14,20 @@ from backend.geometry.sparse_product import spread
 def scaled_laplacian(level: MeshLevel) -> Tensor:
     """(N, N) sparse 2 L / lambda_max - I of the normalised graph Laplacian L = I - D^-1/2 A D^-1/2.
 
-    lambda_max is taken as 2, its bound, so that only -D^-1/2 A D^-1/2 is left (Kipf & Welling 2017).
+    lambda_max is replaced by its bound 2, so that only -D^-1/2 A D^-1/2 remains (Kipf & Welling 2017).
     """
     start, stop, degree = _directed(level)
     return _sparse(start, stop, -1.0 / np.sqrt(degree[start] * degree[stop]), (len(degree), len(degree)))
 
 
 def neighbour_means(level: MeshLevel) -> Tensor:
-    """(N, N) sparse matrix to the mean of each vertex's neighbours."""
+    """(N, N) sparse matrix that averages over each vertex's neighbours."""
     start, stop, degree = _directed(level)
     return _sparse(start, stop, 1.0 / degree[start], (len(degree), len(degree)))
 
 
 def _directed(level: MeshLevel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Starts and ends (2 E,) of the edges in both directions, and how many each vertex (N,) has."""
+    """Starts and ends (2 E,) of the edges in both directions, and the degree of each vertex (N,)."""
     start, stop = np.concatenate([level.edges, level.edges[:, ::-1]]).T
     return start, stop, np.bincount(start, minlength=len(level.vertices)).astype(np.float64)
 
@@ -46,7 +46,7 @@ def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tu
 class ChebyshevConvolution(nn.Module):
     """y = sum_k T_k(L) x W_k + b, T_k Chebyshev polynomials of the scaled Laplacian (Defferrard et al. 2016).
 
-    Summed by Clenshaw's recurrence, which applies L to y's features: these are the fewer on the way to fine levels.
+    Summed by Clenshaw's recurrence, which applies L to y's features, because towards finer levels these are fewer.
     """
 
     def __init__(self, laplacian: Tensor, inputs: int, outputs: int, order: int) -> None:
@@ -68,7 +68,7 @@ class ChebyshevConvolution(nn.Module):
             """(N, B * outputs) of x W_k."""
             return functional.linear(rows, self.weight[k]).float().view(count, -1)
 
-        with torch.autocast(features.device.type, enabled=False):  # sparse products know no half precision
+        with torch.autocast(features.device.type, enabled=False):  # sparse products do not support half precision
             after, last = None, term(self.order - 1)  # b_{k + 2}, b_{k + 1}
             for k in range(self.order - 2, -1, -1):
                 step = torch.sparse.mm(self.laplacian, last)

@@ -1,14 +1,14 @@
-"""The graph face model: codes of identity and expression to a face, by convolutions on the mesh; and who reads them.
+"""The graph face model: decoders from codes to a face by graph convolutions on the mesh, and the encoder of photos.
 
 After Gao et al., Semi-supervised 3D Face Representation Learning from Unconstrained Photo Collections (CVPRW 2020). An
-encoder turns a photo into codes of identity (128), expression (64), pose (6) and light (27). A shape decoder makes the
-head's vertices of identity and expression, an albedo decoder colours of identity alone; both are graph convolutional
-networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
+encoder turns a photo into codes of identity (128), expression (64), pose (6) and light (27). A shape decoder computes
+the head's vertices from identity and expression, an albedo decoder colours from identity alone. Both are graph
+convolutional networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
 
-The paper's encoder is ResNet-50 at 224 px (``trunk`` in the configuration). Ours is EfficientNet-Lite0 at 112 px, a
-twentieth of the operations, as ImageNet left it but for scales and shifts: what is not learnt here comes from its
-package. Beside the picture it is told what the landmark net's points say of shape and view, which two cores would take
-days to learn from pictures.
+The paper's encoder is ResNet-50 at 224 px (``trunk`` in the configuration). Ours is EfficientNet-Lite0 at 112 px, with
+a twentieth of the operations. Its ImageNet weights come from its package; only scales and shifts are trained. Its
+second input is shape and view from the landmark net's points, which would take days on two cores to learn from
+pictures.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
 
 POSE, LIGHT = 6, 27
 MIDDLE = (0.0, 0.72, 0.09)
-"""Metres in the head frame: the point that heads turn about."""
+"""Centre of rotation of heads, metres in the head frame."""
 UNIT = 0.005
-"""Metres in a unit of the shape decoder's last layer: about what faces differ by."""
+"""Unit of the shape decoder's last layer in metres, about the variation of faces."""
 _USUAL_SCALE = 5.7
-"""Sides of the picture that a metre at the face spans in ``backend.photos.faces.crop.face_square``."""
+"""Sides of the picture per metre at the face, in ``backend.photos.faces.crop.face_square``."""
 _USUAL_SHADING = 0.8
 _FACING = (1.0, -1.0, -1.0)
-_NARROW = (40, 64)
-"""Features that are left of the trunk's at 1/16 and at 1/32."""
-_SURE = 3.0
-"""Natural logarithm of the most that a photo counts beside a usual one."""
+_REDUCED_CHANNELS = (40, 64)
+"""Channels to which the trunk's features at 1/16 and at 1/32 are reduced."""
+_LARGEST_LOG_CONFIDENCE = 3.0
+"""Largest absolute log confidence of a photo, relative to a usual one."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,11 @@ class GraphFaceConfig:
     ----------
     size : side of the pictures. identity, expression : lengths of the codes. order : of the Chebyshev polynomials.
         widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest, or one
-        for each level as in the paper; albedo_widths : of the albedo decoder's. feature : between trunk and codes;
-        ResNet's own go to the codes as they are. linear : whether the shape is a linear basis and what the convolutions
-        add to it; the paper's has the convolutions alone. landmarks : directions of shape that the encoder is told of
-        the landmark net's points; 0: it sees the picture alone. trunk : ``lite0``, or ``resnet50``, whose first
-        convolution has ``trunk_width`` channels. confidence : whether photos of a person are weighed; the paper takes
-        their mean.
+        for each level as in the paper; albedo_widths : of the albedo decoder's. feature : size between trunk and codes;
+        ResNet's features are used directly. linear : whether the shape is a linear basis plus the convolutions' output;
+        the paper's has the convolutions alone. landmarks : number of shape directions from the landmark net's points
+        as further input; 0: pictures alone. trunk : ``lite0``, or ``resnet50``, whose first convolution has
+        ``trunk_width`` channels. confidence : whether a person's photos are weighted; the paper uses their mean.
     """
 
     size: int = 112
@@ -94,7 +93,7 @@ class GraphFaceConfig:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> GraphFaceConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for what is no configuration."""
+        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
         lists = {name: tuple(values[name]) for name in ("widths", "albedo_widths")}
         return GraphFaceConfig(**{**values, **lists})
 
@@ -105,8 +104,8 @@ class WeakPerspective:
 
     Attributes
     ----------
-    angles : (N, 3) Euler angles, radians; zero faces the camera. scale : (N,) f, sides of the picture in a metre.
-    shift : (N, 2) where ``MIDDLE`` is seen, right and down of the picture's middle, in sides of the picture.
+    angles : (N, 3) Euler angles, radians; zero faces the camera. scale : (N,) f, sides of the picture per metre.
+    shift : (N, 2) projection of ``MIDDLE``, right and down of the picture's centre, in sides of the picture.
     """
 
     angles: Tensor
@@ -118,7 +117,7 @@ class WeakPerspective:
         return rotation_from_euler(self.angles) * self.angles.new_tensor(_FACING)
 
     def project(self, vertices: Tensor) -> Tensor:
-        """(N, C, 2) places in the picture, its sides are 1, of vertices (N, C, 3), metres in the head frame."""
+        """(N, C, 2) projections in sides of the picture, of vertices (N, C, 3), metres in the head frame."""
         centred = vertices - vertices.new_tensor(MIDDLE)
         turned = centred @ self.rotation().transpose(1, 2)
         return 0.5 + self.shift[:, None] + self.scale[:, None, None] * turned[..., :2]
@@ -126,12 +125,12 @@ class WeakPerspective:
 
 @dataclass(frozen=True)
 class GraphCodes:
-    """What the encoder reads from N photos.
+    """The encoder's result for N photos.
 
     Attributes
     ----------
     identity : (N, 128), expression : (N, 64), zero for a neutral face. pose. light : (N, 9, 3) SH coefficients.
-    confidence : (N,) above 0, how much each photo counts in a person's mean identity.
+    confidence : (N,) positive weight of each photo in a person's mean identity.
     """
 
     identity: Tensor
@@ -141,25 +140,25 @@ class GraphCodes:
     confidence: Tensor
 
     def of(self, chosen: Tensor) -> GraphCodes:
-        """Those of the photos that ``chosen`` (N,) bool has."""
+        """The codes of the photos ``chosen`` (N,) bool."""
         pose = WeakPerspective(self.pose.angles[chosen], self.pose.scale[chosen], self.pose.shift[chosen])
         light, confidence = self.light[chosen], self.confidence[chosen]
         return GraphCodes(self.identity[chosen], self.expression[chosen], pose, light, confidence)
 
     def person(self) -> Tensor:
-        """(128,) identity of one person of whom all N photos are."""
+        """(128,) identity of one person from all N photos."""
         return persons_identity(self.identity, self.confidence)
 
 
 def persons_identity(identity: Tensor, confidence: Tensor) -> Tensor:
-    """(..., 128) mean of codes (..., N, 128) by confidences (..., N)."""
+    """(..., 128) mean of codes (..., N, 128), weighted by confidences (..., N)."""
     share = confidence / confidence.sum(-1, keepdim=True)
     return (share[..., None] * identity).sum(-2)
 
 
 class GraphDecoder(nn.Module):
     """A code (B, D) to 3 numbers at each vertex: FC, then at each level a convolution, ELU and unpooling. With a width
-    for the finest level, too, a convolution and ELU there before the last convolution."""
+    for the finest level, there is another convolution and ELU there before the last convolution."""
 
     def __init__(self, hierarchy: MeshHierarchy, code: int, widths: tuple[int, ...], order: int) -> None:
         super().__init__()
@@ -190,8 +189,8 @@ class GraphDecoder(nn.Module):
 
 
 class GraphEncoder(nn.Module):
-    """Photos (N, 3, S, S) in [0, 1], sRGB, and the landmark net's points in them (N, 478, 3), as ``LandmarkFace`` takes
-    them, to ``GraphCodes``."""
+    """Photos (N, 3, S, S) in [0, 1], sRGB, and the landmark net's points in them (N, 478, 3), in the form of
+    ``LandmarkFace``, to ``GraphCodes``."""
 
     def __init__(self, config: GraphFaceConfig) -> None:
         super().__init__()
@@ -203,10 +202,12 @@ class GraphEncoder(nn.Module):
             self.trunk = FrozenTrunk()
             *_, middle, last = MobileTrunk.widths(WHOLE)
             side = config.size // 16
-            self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
-            self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
-            self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
-            self.tones = nn.Linear(3 * 64, config.feature)  # normalised layers do not know how bright a photo is
+            self.narrow = nn.Conv2d(middle, _REDUCED_CHANNELS[0], 1)
+            self.narrow_last = nn.Conv2d(last, _REDUCED_CHANNELS[1], 1)
+            self.top = nn.Linear(
+                _REDUCED_CHANNELS[0] * side**2 + _REDUCED_CHANNELS[1] * (side // 2) ** 2, config.feature
+            )
+            self.tones = nn.Linear(3 * 64, config.feature)  # because normalised layers lose a photo's brightness
             told = config.feature
         if config.landmarks:
             self.points = LandmarkFace(config.size, config.landmarks, code=0)
@@ -216,7 +217,7 @@ class GraphEncoder(nn.Module):
         self.pose = nn.Linear(told, POSE)
         self.light = nn.Linear(told, LIGHT)
         self.confidence = nn.Linear(told, 1) if config.confidence else None
-        with torch.no_grad():  # begins near the mean face, from the front, under even light
+        with torch.no_grad():  # initialise near the mean face, from the front, in even light
             for head in (self.identity, self.expression, self.pose, self.light, self.confidence):
                 if head is not None:
                     head.weight.mul_(0.3)
@@ -224,7 +225,7 @@ class GraphEncoder(nn.Module):
             self.light.bias[:3] = _USUAL_SHADING / BASIS_CONSTANTS[0]
 
     def forward(self, pictures: Tensor, marks: Tensor) -> GraphCodes:
-        """See the class; without ``landmarks`` in the configuration ``marks`` are not looked at."""
+        """See the class; ``marks`` are ignored without ``landmarks`` in the configuration."""
         x = self._seen(pictures)
         if self.points is not None:
             x = torch.cat([x, self.points.features(marks)], 1)
@@ -240,7 +241,7 @@ class GraphEncoder(nn.Module):
         )
 
     def _seen(self, pictures: Tensor) -> Tensor:
-        """(N, F) what the trunk has found."""
+        """(N, F) features of the trunk."""
         if isinstance(self.trunk, ResidualTrunk):
             return self.trunk(normalised(pictures))
         *_, middle, last = self.trunk(normalised(pictures))
@@ -249,16 +250,16 @@ class GraphEncoder(nn.Module):
         return functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
 
     def _sure(self, x: Tensor) -> Tensor:
-        """(N,) confidence; without one all photos count alike."""
+        """(N,) confidence; without one all photos have weight 1."""
         if self.confidence is None:
             return x.new_ones(len(x), dtype=torch.float32)
-        return self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp()
+        return self.confidence(x).float()[:, 0].clamp(-_LARGEST_LOG_CONFIDENCE, _LARGEST_LOG_CONFIDENCE).exp()
 
 
 class GraphFaceNet(nn.Module):
     """Encoder and decoders.
 
-    ``basis`` (D, 3 C), in units of ``UNIT``: the linear part of the shape, identity's codes first.
+    ``basis`` (D, 3 C), in units of ``UNIT``: the linear part of the shape, with the identity's codes first.
     """
 
     def __init__(self, config: GraphFaceConfig, hierarchy: MeshHierarchy | None = None) -> None:
@@ -273,7 +274,7 @@ class GraphFaceNet(nn.Module):
         self.basis = None
         if config.linear:
             self.basis = nn.Parameter(torch.zeros(codes, count * 3))
-            nn.init.zeros_(self.shape_decoder.last.weight)  # begins as the linear model
+            nn.init.zeros_(self.shape_decoder.last.weight)  # initialise as the linear model
         template = load_template()
         self.register_buffer("mean", torch.from_numpy(template.vertices[:count]), persistent=False)
         self.mean_albedo = nn.Parameter(torch.full((count, 3), 0.6))
@@ -287,7 +288,7 @@ class GraphFaceNet(nn.Module):
         return self.mean + UNIT * offsets
 
     def neutral(self, identity: Tensor) -> Tensor:
-        """(B, C, 3) without expression: its code is zero."""
+        """(B, C, 3) shape without expression (its code is zero)."""
         return self.shape(identity, identity.new_zeros(len(identity), self.config.expression))
 
     def albedo(self, identity: Tensor) -> Tensor:
@@ -295,7 +296,7 @@ class GraphFaceNet(nn.Module):
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
     def learnt(self) -> dict[str, Tensor]:
-        """The state dict without what its package has: the weights of the trunk ``lite0``."""
+        """The state dict without the weights of the trunk ``lite0``, which come from its package."""
         trunk = self.encoder.trunk
         foreign = {f"encoder.trunk.{name}" for name in trunk.imagenet_names()} if self._frozen else set()
         return {
@@ -310,8 +311,8 @@ class GraphFaceNet(nn.Module):
 
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphFaceNet:
-        """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one, or
-        the package that has the trunk's is not installed."""
+        """The trained network for inference. Raises ``LikenessError`` where the weights do not fit, or the package with
+        the trunk's weights is not installed."""
         net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
         if not net._frozen:
             load_weights_into(net, weights)

@@ -1,4 +1,4 @@
-"""ResNet-50 without its classifier (He et al. 2016), as wide as asked for."""
+"""ResNet-50 without its classifier (He et al. 2016), of variable width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GROWTH = 4
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut; a stride is in the 3 x 3 one (ResNet version 1.5)."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions with a shortcut; the stride is in the 3 x 3 one (ResNet version 1.5)."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Bottleneck(nn.Module):
         self.narrow = _convolution(inputs, width, 1)
         self.across = _convolution(width, width, 3, stride)
         self.widen = _convolution(width, outputs, 1)
-        nn.init.zeros_(self.widen[1].weight)  # begins as the shortcut alone (Goyal et al. 2017)
+        nn.init.zeros_(self.widen[1].weight)  # initialise as the shortcut alone (Goyal et al. 2017)
         plain = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if plain else _convolution(inputs, outputs, 1, stride)
 

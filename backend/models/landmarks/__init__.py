@@ -1,6 +1,6 @@
-"""The landmark net: points of the face's surface, each with how sure it is.
+"""The landmark net: points of the face's surface, each with a standard deviation.
 
-A picture with a detected face goes in (``apply.SurfaceLandmarker``); ``SurfaceLandmarks`` come out.
+Input is a picture with a detected face (``apply.SurfaceLandmarker``); output are ``SurfaceLandmarks``.
 """
 
 from __future__ import annotations

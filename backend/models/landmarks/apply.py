@@ -1,4 +1,4 @@
-"""Points of the face's surface by the landmark net, in windows around a face that the detector has found."""
+"""Points of the face's surface by the landmark net, in windows around a detected face."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _FIRST = ((1.0, 0.0, False), (1.0, 0.0, True))
 _VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
     product((1.04,), (-0.05, 0.05), (False, True))
 )
-"""Factors of the window's side, radians, mirrored: the mean over them forgets where the window happened to lie."""
+"""Factors of the window's side, radians, mirrored: the mean over them hardly depends on the window's exact place."""
 
 _NEAR = ((0.96, 0.05, False), (1.04, -0.05, True))
 
 _BOX_WINDOWS = (1.35, 1.7)
-"""Sides of the first windows around a detected box, per side of the box, which goes from the brows to the chin."""
+"""Sides of the first windows around a detected box, per side of the box, which reaches from the brows to the chin."""
 
 
 class SurfaceLandmarker:
-    """The trained net, ready for photographs."""
+    """The trained net for photographs."""
 
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -54,39 +54,39 @@ class SurfaceLandmarker:
         return SurfaceLandmarker(network, weights.version, device)
 
     def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
-        """The surface of a face of which nothing but a box is known, in a picture (H, W, 3) uint8 sRGB: of a window
-        turned like the box, which in profiles is a guess, and an upright one, the answer that is surer of itself."""
+        """Points of a face known only by its box, in a picture (H, W, 3) uint8 sRGB. Tries a window rotated like the
+        box, whose angle is unreliable in profiles, and an upright one; returns the result with the lower deviation."""
         turned = zip(_BOX_WINDOWS, (face.angle, 0.0), strict=True)
         windows = [Window(face.centre, size * face.side, angle) for size, angle in turned]
         answers = [self.find(pixels, self._look(pixels, window, _FIRST).places) for window in windows]
         return min(answers, key=lambda answer: float(np.median(answer.deviation) / np.ptp(answer.places, axis=0).max()))
 
     def find(self, pixels: np.ndarray, landmarks: np.ndarray) -> SurfaceLandmarks:
-        """The surface of the face that has detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.
+        """Points of the face with detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.
 
-        The first window is theirs, the others are those of the net's own answer, so that the answer hardly depends on
+        The first window is around these, the others around the net's own result, so that the result hardly depends on
         the detector.
         """
         return self.find_in(pixels, landmark_window(landmarks, WINDOW_PER_FACE))
 
     def find_in(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
-        """The same with a first window (about ``WINDOW_PER_FACE`` times as large as the face) that is known already."""
+        """The same from a known first window (about ``WINDOW_PER_FACE`` times as large as the face)."""
         first = self._look(pixels, window, _FIRST)
         return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
 
     def find_near(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
-        """The same from two looks into a window that is nearly right: not as good, in a fifth of the time."""
+        """The same from two passes over a window that is nearly right: less accurate, in a fifth of the time."""
         return self._look(pixels, window, _NEAR)
 
     def impression(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(2, H) what the net makes of the whole face with points (478, 2), and of its mirror image: the numbers from
-        which it guesses all points at once (``LandmarkGuess.hidden``)."""
+        """(2, H) features of the whole face with points (478, 2), and of its mirror image, from which the net predicts
+        all points at once (``LandmarkGuess.hidden``)."""
         cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
         return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.cpu().double().numpy()
 
     @torch.inference_mode()
     def _guess(self, cuts: np.ndarray) -> LandmarkGuess:
-        """The last guess of cut windows (N, S, S, 3) uint8."""
+        """The last prediction for cut windows (N, S, S, 3) uint8."""
         pictures = torch.from_numpy(cuts).to(self.device).permute(0, 3, 1, 2).float() / 255.0
         return self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
 
@@ -119,9 +119,9 @@ def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
 
 
 def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
-    """(N, 478, 3) what the landmark net sees: x, y and standard deviation in sides of the faces' windows.
+    """(N, 478, 3) the landmark net's points: x, y and standard deviation, in sides of the faces' windows.
 
-    Raises ``ValueError`` for a face that the net has not seen.
+    Raises ``ValueError`` for a face without them.
     """
     rows = []
     for face, window in zip(faces, windows, strict=True):

@@ -1,11 +1,11 @@
-"""Where 478 points of a face's surface are in a picture, and how sure that is.
+"""Network that predicts 478 points of a face's surface in a picture, each with a standard deviation.
 
-A residual network (He et al. 2016) looks at an upright window around the face and guesses all points at once; then each
-point looks at the features around its own place, corrects itself, and tells the others what it saw, so that all move
-together; twice. Every point comes with a standard deviation, learned by the likelihood of the errors (Wood et al., 3D
-Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478``
-that it was trained with (``net_points``), hidden ones too: unlike a landmark detector's, which people have drawn, they
-keep their place on the surface when the head turns.
+A residual network (He et al. 2016) predicts all points at once from an upright window around the face. Then each point
+samples the features around its place, corrects itself, and sends a message to all others, so that all move together;
+twice. Standard deviations are learned by the likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense
+Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478`` that it was trained with
+(``net_points``), hidden ones too. Unlike a landmark detector's, which are drawn by people, they keep their place on the
+surface when the head turns.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from backend.models.landmarks import LANDMARK_NET
 
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
-"""Side of the window that the net sees, in larger extents of the face's landmarks."""
+"""Side of the net's window, relative to the larger extent of the face's landmarks."""
 SEEN = 64
-"""Numbers that a point knows of its surroundings when it has looked."""
+"""Number of features of a point's surroundings."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class LandmarkNetConfig:
     widths : channels at 1/2, 1/4, 1/8 and 1/16 of the input's size, and those at 1/32.
     depths : residual blocks at 1/4, 1/8, 1/16 and 1/32.
     size : side of the square input in pixels, a multiple of 16.
-    hidden : width of the layer that makes the first guess. squeeze : channels that it sees of each place.
-    embedding : numbers that tell the correcting layers which point they look at.
-    rounds : how often the points correct themselves.
-    message : numbers that a point tells the others in a round.
+    hidden : width of the layer before the first prediction. squeeze : its input channels per place.
+    embedding : size of the embedding that identifies a point for the correcting layers.
+    rounds : number of corrections.
+    message : size of a point's message to the others in a round.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
@@ -72,14 +72,14 @@ class LandmarkNetConfig:
         return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``from_json`` reads."""
+        """Values for ``from_json``."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @lru_cache(maxsize=2)
 def net_points(folder: Path | None = None) -> LandmarkEmbedding:
-    """Where on the template's surface the points lie that the shipped net (or that in ``folder``) was taught; the
-    template's own ``landmarks478`` where there is no net."""
+    """The points on the template's surface that the shipped net (or that in ``folder``) was trained on; the template's
+    own ``landmarks478`` where there is no net."""
     own = load_template().landmarks478
     try:
         taught = load_model(LANDMARK_NET.name, folder).config.get("points")
@@ -92,20 +92,20 @@ def net_points(folder: Path | None = None) -> LandmarkEmbedding:
 
 
 def points_to_json(points: LandmarkEmbedding) -> dict[str, Any]:
-    """What ``net_points`` reads of an exported model's configuration."""
+    """Configuration entry of an exported model for ``net_points``."""
     return {"points": {"vertices": points.vertices.tolist(), "barycentrics": points.barycentrics.tolist()}}
 
 
 @dataclass(frozen=True)
 class LandmarkGuess:
-    """What the net thinks of N pictures.
+    """The net's prediction for N pictures.
 
     Attributes
     ----------
     places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
         standard deviation of x and of y, in sides.
-    hidden : (N, H) what the whole picture said so far. seen : (N, 478, ``SEEN``) what the points saw last, None before
-        they have looked. For what is learned beside.
+    hidden : (N, H) features of the whole picture so far. seen : (N, 478, ``SEEN``) last features of the points, None
+        before the first correction. Both are for auxiliary training.
     """
 
     places: Tensor
@@ -133,10 +133,10 @@ class _Residual(nn.Module):
 
 
 class LandmarkNet(nn.Module):
-    """Pictures (N, 3, S, S) in [0, 1], sRGB, of ``config.size``, to the first guess and its corrections."""
+    """Pictures (N, 3, S, S) in [0, 1], sRGB, of ``config.size``, to the first prediction and its corrections."""
 
     def __init__(self, config: LandmarkNetConfig, mean: Tensor | None = None) -> None:
-        """mean : (478, 2) where the points are on average, in sides; loaded with the weights otherwise."""
+        """mean : (478, 2) average places of the points, in sides; otherwise loaded with the weights."""
         super().__init__()
         self.config = config
         widths = config.widths
@@ -169,9 +169,9 @@ class LandmarkNet(nn.Module):
                 layer.bias.zero_()
 
     def forward(self, pictures: Tensor) -> list[LandmarkGuess]:
-        """The first guess, then one for every round; the last is the best.
+        """The first prediction, then one for every round; the last is the best.
 
-        Raises ``ValueError`` for other shapes.
+        Raises ``ValueError`` for wrong shapes.
         """
         side = self.config.size
         if pictures.dim() != 4 or pictures.shape[1:] != (3, side, side):
@@ -189,7 +189,7 @@ class LandmarkNet(nn.Module):
         which = self.which[None].expand(len(pictures), -1, -1)
         for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
             context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
-            around = torch.cat([*_looked_up(fine, places.detach(), 1.0), *_looked_up(coarse, places.detach(), 0.0)], -1)
+            around = torch.cat([*_sampled(fine, places.detach(), 1.0), *_sampled(coarse, places.detach(), 0.0)], -1)
             seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
             told = listen(functional.relu(say(seen)).flatten(1))
             offsets, more = self._all_points(told), correct[-1](seen).float()
@@ -200,7 +200,7 @@ class LandmarkNet(nn.Module):
         return guesses
 
     def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(N, 478, 3) offsets of places and logarithms of spreads."""
+        """(N, 478, 3) offsets of places, and log deviations."""
         values = functional.linear(hidden, self.guess.weight, bias).float().view(-1, LANDMARKS, 3)
         return values * values.new_tensor([0.1, 0.1, 1.0])
 
@@ -209,9 +209,9 @@ def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | Non
     return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
 
 
-def _looked_up(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
-    """Features (N, C, H, W) at places (N, L, 2) in sides: there, and ``step`` cells to all four sides of it where it is
-    not 0; (N, L, C) each."""
+def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+    """Sample features (N, C, H, W) at places (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
+    where it is not 0; (N, L, C) each."""
     side = features.shape[-1]
     offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
     found = []

@@ -1,6 +1,6 @@
-"""Face parsing: which pixel of a head crop is skin, hair, glasses and so on.
+"""Face parsing: the class of each pixel of a head crop (skin, hair, glasses and so on).
 
-A crop with landmarks goes in (``apply.look_at_face``); labels of ``FaceClass`` and what is worn come out.
+Input is a crop with landmarks (``apply.look_at_face``); output are labels of ``FaceClass`` and the accessories worn.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ PARSING_OPINION = LearnedModel(
     loader="backend.models.parsing.network:load_second_parser",
     on_gpu=True,
 )
-"""A second net, on frozen features of ImageNet; what ships of it is only what was learnt here."""
+"""A second net, on frozen ImageNet features; its shipped file holds only the weights trained here."""

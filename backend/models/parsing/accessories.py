@@ -1,4 +1,4 @@
-"""Glasses, moustache, beard, hat: a face wears each or it does not, and all its pixels together decide that."""
+"""Glasses, moustache, beard, hat: decided as a whole for a face, from all pixels of their place together."""
 
 from __future__ import annotations
 
@@ -26,53 +26,53 @@ from backend.photos.regions.polygons import (
 )
 
 _ON_GLASSES, _ON_LIP, _ON_CHIN, _NET_ON_CHIN = 0.4, 0.4, 0.3, 0.5
-"""Weight of edges for glasses, lip and chin, and of the net's features for the chin, against the log odds of the net's
-mean probability; for glasses its features count fully."""
-_GLASSES, _LIP, _CHIN = 3.3, 0.3, 0.45
-"""What is added for each: of 829 press photos, each of another person, 54 decisions are wrong then instead of 72.
-Weights of 0.3 to 0.8 for the lip, 0.2 to 0.5 for the chin do as well."""
+"""Weights of the log odds of edges for glasses, lip and chin, and of the net's features for the chin, against those of
+the net's mean probability; for glasses its features have weight 1."""
+_GLASSES_BIAS, _LIP_BIAS, _CHIN_BIAS = 3.3, 0.3, 0.45
+"""Bias of each: on 829 press photos, each of another person, 54 decisions are wrong with it instead of 72. Weights of
+0.3 to 0.8 for the lip and 0.2 to 0.5 for the chin do as well."""
 _WITHOUT_FEATURES = NetEvidence(-2.2, 0.0)
-"""What is added instead where the net's features say nothing."""
+"""Used where there are no classifiers for the net's features."""
 _SECOND_ON_GLASSES, _SECOND_ON_LIP, _SECOND_ON_CHIN = 1.0, 1.5, 0.5
 """Weight of the log odds of the second net's mean probability."""
-_BESIDE_SECOND = (1.8, 0.9, 1.35)
-"""What is added for glasses, lip and chin where the second net is asked. Of the decisions on 834 press photos
+_SECOND_BIAS = (1.8, 0.9, 1.35)
+"""Further bias for glasses, lip and chin where the second net is used. Of the decisions on 834 press photos
 (``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
 _DOUBTFUL = 0.2
-"""Mean probability of hair on the chin from which, under a moustache, some of it stays: a goatee, or long ends."""
+"""Mean probability of hair on the chin from which, under a moustache, some of it is kept: a goatee, or long ends."""
 _HEADWEAR, _RATHER_THAN_HAIR, _HAT_LIKELIER = 0.28, 0.4, 4.0
-"""Share of what is above the brows, and of what is no skin there, that is a hat if one is worn; otherwise patches of it
-are hair or background. Chosen on 55 press photos with something on the head; bald heads and grey hair have less."""
-_MAYBE_HAIR, _NO_HAT = 0.1, 10.0
-"""Least probability of hair from which an occluder above a face without a hat is no hand; a divisor of its odds."""
-_MORE, _THERE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
-"""Factors on the odds of a moustache or beard, least first; grey ones that edges found need the last two."""
-_STRAY = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
-_HANGS = 0.1  # heights of the face: a moustache reaches this far beyond the lips
-_LIKELIER = 2.0
+"""Least share of occluder above the brows, of all and of what is not skin, for a hat; below it such patches are hair or
+background. Chosen on 55 press photos with something on the head; bald heads and grey hair have less."""
+_MAYBE_HAIR, _NO_HAT_DIVISOR = 0.1, 10.0
+"""Without a hat: probability of hair from which an occluder above the face is not a hand, and divisor of its odds."""
+_ODDS_FACTORS, _LIKELY = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
+"""Factors on the odds of a moustache or beard, ascending; grey ones that edges found need the last two."""
+_CHEEK_HAIR_FACTOR = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
+_MOUSTACHE_REACH = 0.1  # heights of the face: a moustache reaches this far beyond the lips
+_WORN_FACTOR = 2.0
 _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
 _LEAST_ON_RIMS = 1.0
-"""Odds of glasses wherever the outline runs that fits best: a wire is too thin to be seen all along."""
-_CLEAR_LENS = 0.4  # of the cheeks' linear brightness: what is darker is tinted, and a lens is glasses all over
-_OVER = 0.3  # heights of the face
+"""Least odds of glasses on the best-fitting outline, because a wire is too thin to be visible all along."""
+_CLEAR_LENS = 0.4  # of the cheeks' linear brightness: darker lenses are tinted and count as glasses everywhere
+_HAT_REACH = 0.3  # heights of the face
 
 
 @dataclass(frozen=True)
 class EdgeEvidence:
-    """What edges alone say (log odds)."""
+    """Log odds from edges alone."""
 
     glasses: float
     facial_hair: FacialHairScores
 
 
 def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
-    """Of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
+    """Score the edges of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
     return EdgeEvidence(glasses_score(pixels, landmarks), facial_hair_scores(pixels, landmarks))
 
 
 @dataclass(frozen=True)
 class AccessoryScores:
-    """Log odds that a face wears glasses, a moustache, a beard: it does above 0; nan where the crop lacks the place."""
+    """Log odds that a face wears glasses, a moustache, a beard; worn above 0, nan where the crop lacks the place."""
 
     glasses: float
     moustache: float
@@ -86,12 +86,11 @@ def score_accessories(
     net: NetEvidence | None = None,
     second: np.ndarray | None = None,
 ) -> AccessoryScores:
-    """Of a face with landmarks (478, 2 or 3) in the pixels of class probabilities (C, S, S).
+    """Score a face with landmarks (478, 2 or 3) in the pixels of class probabilities (C, S, S).
 
-    A net that looks pixel by pixel finds half a wire frame, or two specks of one in the bags under somebody's eyes, and
-    a moustache in the shadow under a nose. So the mean probability over a thing's place counts, with ``edges`` and the
-    features of ``net`` (None where there are no classifiers for it), and what a ``second`` net's probabilities
-    (C, S, S) have there.
+    Pixel by pixel, a net finds only half a wire frame, or false specks of one in the bags under the eyes, or a
+    moustache in the shadow of a nose. So the score combines the mean probability over the accessory's place, ``edges``,
+    the features of ``net`` (None without classifiers for it), and a ``second`` net's probabilities (C, S, S).
     """
     side = probabilities.shape[1]
     _, lip, chin = mouth_parts(landmarks, side)
@@ -101,28 +100,32 @@ def score_accessories(
     also_glasses, also_lip, also_chin = 0.0, 0.0, 0.0
     if second is not None:
         theirs = second[FaceClass.FACIAL_HAIR]
-        also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _BESIDE_SECOND[0]
-        also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _BESIDE_SECOND[1]
-        also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _BESIDE_SECOND[2]
+        also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _SECOND_BIAS[0]
+        also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _SECOND_BIAS[1]
+        also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _SECOND_BIAS[2]
     return AccessoryScores(
         _mean_log_odds(probabilities[FaceClass.GLASSES][around_eyes])
         + _ON_GLASSES * edges.glasses
         + by_net.glasses
-        + _GLASSES
+        + _GLASSES_BIAS
         + also_glasses,
-        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP + also_lip,
-        _mean_log_odds(hair[chin]) + _ON_CHIN * edges.facial_hair.chin + _NET_ON_CHIN * by_net.chin + _CHIN + also_chin,
+        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP_BIAS + also_lip,
+        _mean_log_odds(hair[chin])
+        + _ON_CHIN * edges.facial_hair.chin
+        + _NET_ON_CHIN * by_net.chin
+        + _CHIN_BIAS
+        + also_chin,
     )
 
 
 def settle_accessories(
     probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: AccessoryScores
 ) -> np.ndarray:
-    """(C, S, S) float32 class probabilities, settled as a whole; landmarks (478, 2 or 3) in their pixels.
+    """(C, S, S) float32 class probabilities, changed to agree with the decisions; landmarks (478, 2 or 3) in pixels.
 
-    If glasses, a moustache, a beard are worn, less probability is enough for a pixel, on the rims that fit the glasses
-    best least of all, and within them more where ``pixels`` (S, S, 3) uint8 sRGB show clear lenses; if not, there are
-    none. Hair on the cheeks stays beside a moustache or a beard. A hat covers most of what is above the brows.
+    Odds of glasses, moustache and beard are raised where they are worn, and zero or low elsewhere. Those of glasses are
+    highest on the best-fitting rims, and low within the rims where ``pixels`` (S, S, 3) uint8 sRGB show clear lenses.
+    Hair on the cheeks stays beside a moustache or a beard. A hat gets higher odds above the brows.
     """
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
@@ -134,13 +137,13 @@ def settle_accessories(
     moustache, beard = scores.moustache > 0, scores.beard > 0
     doubtful = moustache and not beard and bool(chin.any()) and float(hair[chin].mean()) > _DOUBTFUL
     if moustache and not beard and not doubtful:
-        chin &= ~grown(lip | lips, _HANGS * size)
+        chin &= ~grown(lip | lips, _MOUSTACHE_REACH * size)
     for where, worn in ((lip, moustache), (chin, beard)):
         if where.any():
             there = hair[where]
-            hair[where] *= least_factor(there, 1 - there, _MORE, _THERE) if worn else _LIKELIER * doubtful
+            hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else _WORN_FACTOR * doubtful
     if not moustache and not beard:
-        hair *= _STRAY
+        hair *= _CHEEK_HAIR_FACTOR
     above = above_brows(landmarks, side)
     on_top = odds[:, above & _over_face(landmarks, side)][[FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER]].sum(
         axis=1
@@ -149,7 +152,7 @@ def settle_accessories(
         odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER
         odds[FaceClass.SKIN][above] /= _HAT_LIKELIER
     else:
-        odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT
+        odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT_DIVISOR
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
@@ -162,17 +165,17 @@ def _mean_log_odds(probability: np.ndarray) -> float:
 
 
 def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: columns of the face, to ``_OVER`` of its height above it; others' hats are beyond."""
+    """(side, side) bool: columns of the face, up to ``_HAT_REACH`` heights above it, without others' hats."""
     places = np.arange(side) + 0.5
     columns = (places > landmarks[:, 0].min()) & (places < landmarks[:, 0].max())
-    return (places > landmarks[:, 1].min() - _OVER * landmark_window(landmarks, 1.0).side)[:, None] & columns
+    return (places > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
 def least_factor(own: np.ndarray, rest: np.ndarray, factors: Sequence[float], enough: float) -> float:
-    """The least of ``factors``, in ascending order, on the odds of what a face wears that makes it likely over its
-    place; else the last.
+    """The first of ``factors``, in ascending order, with which the mean probability over an accessory's place exceeds
+    ``enough``; else the last.
 
-    own, rest : (P,) probabilities of it and of all else there. enough : mean probability from which it is likely.
+    own, rest : (P,) probabilities of the accessory and of all else there.
     """
     for factor in factors:
         if (factor * own / np.maximum(factor * own + rest, 1e-6)).mean() > enough:
@@ -181,10 +184,10 @@ def least_factor(own: np.ndarray, rest: np.ndarray, factors: Sequence[float], en
 
 
 def _odds_of_glasses(probability: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(S, S) odds of glasses that are worn, from their ``probability`` (S, S)."""
+    """(S, S) odds of worn glasses from their ``probability`` (S, S)."""
     rims = find_rims(probability, landmarks)
     if rims is None:
-        return _LIKELIER * probability
+        return _WORN_FACTOR * probability
     odds = np.where(rims.band, np.maximum(_ON_RIMS * probability, _LEAST_ON_RIMS), _OFF_RIMS * probability)
     clear = _lenses_are_clear(pixels, landmarks, rims.lenses)
     odds[rims.lenses] = (_IN_CLEAR_LENSES if clear else _IN_DARK_LENSES) * probability[rims.lenses]
@@ -192,7 +195,7 @@ def _odds_of_glasses(probability: np.ndarray, landmarks: np.ndarray, pixels: np.
 
 
 def _lenses_are_clear(pixels: np.ndarray, landmarks: np.ndarray, lenses: np.ndarray) -> bool:
-    """Whether skin shows within ``lenses`` (S, S) bool: about as bright as the cheeks."""
+    """Whether skin shows through ``lenses`` (S, S) bool, by their brightness relative to the cheeks."""
     side = pixels.shape[0]
     brightness = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255) ** 2.2
     cheeks = polygon_mask(landmarks, CHEEK_RIGHT, side) | polygon_mask(landmarks, mirrored(CHEEK_RIGHT), side)

@@ -1,4 +1,4 @@
-"""What is where in a head crop: by the parsing net when it is trained, else by colours and landmarks."""
+"""Parse a head crop: by the parsing net where it is trained, else by colours and landmarks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
 from backend.photos.collection import FaceClass
 from backend.photos.faces.sampling import fit_inside
 
-WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
+WORK_SIDE = 384  # largest side in pixels at which a head crop is labelled
 
 
 def face_parser(device: str = "cpu") -> FaceParser | None:
@@ -22,7 +22,7 @@ def face_parser(device: str = "cpu") -> FaceParser | None:
 
 
 def second_parser(device: str = "cpu") -> FaceParser | None:
-    """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
+    """The second parsing net; None where it, or the package with its frozen features, is missing."""
     return PARSING_OPINION.find(device)
 
 
@@ -40,11 +40,11 @@ def look_at_face(
     worn: AccessoryScores | None = None,
     device: str = "cpu",
 ) -> FaceLabels:
-    """What is where in a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+    """Label a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
-    What is labelled SKIN is bare skin of the face, forehead up to the hair line included. Clothes are BACKGROUND, and
-    so is all outside ``covered`` (left, top, right, bottom), the part of the crop that the photo covers; the rest is
-    padding. ``worn`` decides about glasses, moustache and beard; None: what the picture says does. The nets compute on
+    SKIN is bare skin of the face, including the forehead up to the hairline. Clothes are BACKGROUND, and so is
+    everything outside ``covered`` (left, top, right, bottom), the part of the crop inside the photo; the rest is
+    padding. ``worn`` decides about glasses, moustache and beard; None: decided from the picture. The nets run on
     ``device`` (``computing_device``).
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
@@ -61,7 +61,7 @@ def look_at_face(
 
 
 def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W) bool of a crop of ``shape``: what lies outside of ``covered`` (left, top, right, bottom), the photo."""
+    """(H, W) bool of a crop of ``shape``: pixels outside ``covered`` (left, top, right, bottom), the photo's part."""
     left, top, right, bottom = (max(0, round(edge)) for edge in covered)
     outside = np.ones(shape, dtype=bool)
     outside[top:bottom, left:right] = False
@@ -69,5 +69,5 @@ def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) 
 
 
 def enlarge_labels(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Labels (S, S) of a reduced crop for the full crop ``pixels`` (T, T, 3)."""
+    """Enlarge labels (S, S) of a reduced crop to the full crop ``pixels`` (T, T, 3)."""
     return cv2.resize(labels, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)

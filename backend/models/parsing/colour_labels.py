@@ -1,4 +1,4 @@
-"""What is where in a head crop without a trained net: landmarks, person segmentation, a skin colour per photo."""
+"""Parsing of a head crop without a trained net: landmarks, person segmentation, and a skin colour model per photo."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from backend.photos.regions.polygons import (
 )
 
 _SKIN_LIMIT = 4.0  # standard deviations
-_SHADOW_EASE = 2.5  # darkness counts even less than other differences of brightness
+_SHADOW_EASE = 2.5  # further divisor of darkness, compared with SHADING_EASE
 _HAIR_COMPONENTS = 4
-_HAIR_TO_SKIN = 1.0  # hair colours lie this many times farther from the skin's than skin does
-_PART_REACH = 0.03  # of the face's height: what belongs to a brow or an eye around its landmarks
+_HAIR_TO_SKIN = 1.0  # least distance of a hair colour from the skin's, in units of _SKIN_LIMIT
+_PART_REACH = 0.03  # of the face's height: reach of a brow or an eye around its landmarks
 _BEARD_SHARE = 0.35  # of the chin
-_MOUSTACHE_TO_BEARD, _HANGING_TO_BEARD = 1.5, 1.5  # a moustache alone, and a beard under the chin, want more evidence
+_MOUSTACHE_TO_BEARD, _HANGING_TO_BEARD = 1.5, 1.5  # factors for a moustache alone, and for a beard under the chin
 _DARK_PARTS = (BROW_RIGHT, mirrored(BROW_RIGHT), EYE_RIGHT, mirrored(EYE_RIGHT))
-_SPECK = 0.0012  # of the face's area: smaller islands take their surroundings' label
+_SPECK = 0.0012  # of the face's area: smaller islands take the surrounding label
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _face_frame(landmarks: np.ndarray, side: int) -> FaceFrame:
 
 
 def _skin_distance(residual: np.ndarray) -> np.ndarray:
-    """(S, S) standard deviations from the skin's colour; brightness, darkness above all, counts less than colour."""
+    """(S, S) standard deviations from the skin's colour; brightness has less weight than colour, darkness least."""
     level = residual[..., 0] / np.where(residual[..., 0] < 0, _SHADOW_EASE, SHADING_EASE)
     total = np.sqrt(level**2 + residual[..., 1] ** 2 + residual[..., 2] ** 2)
     return cv2.GaussianBlur(total.astype(np.float32), (0, 0), 0.7)
@@ -108,7 +108,7 @@ def _skin_distance(residual: np.ndarray) -> np.ndarray:
 def _hair_evidence(
     features: np.ndarray, skin: SkinModel, distance: np.ndarray, around: np.ndarray, frame: FaceFrame
 ) -> np.ndarray:
-    """(S, S) log likelihood ratio of hair to skin, from the colours found around the upper face; 0 if none is found."""
+    """(S, S) log likelihood ratio of hair to skin, from the colours found around the upper face; 0 without any."""
     seeds = around & (distance > 0.8 * _SKIN_LIMIT) & (frame.v < 0.1) & (np.hypot(frame.u, frame.v) < 1.0)
     if seeds.sum() < 0.02 * frame.size**2:
         return np.zeros(distance.shape, np.float32)
@@ -140,7 +140,7 @@ def _label_around(
     frame: FaceFrame,
     landmarks: np.ndarray,
 ) -> None:
-    """Hair, ears, neck and forehead outside the landmarks' oval, written into ``labels``."""
+    """Write hair, ears, neck and forehead outside the landmarks' oval into ``labels``."""
     chin, top = _place(frame, landmarks[CHIN]), _place(frame, landmarks[FOREHEAD_TOP])
     low, high = frame.u[oval].min(), frame.u[oval].max()
     outside = person & ~oval
@@ -149,7 +149,7 @@ def _label_around(
     hair &= (frame.u > low - 0.7) & (frame.u < high + 0.7)
     hair = connected(hair, grown(oval, 0.25 * frame.size) & (frame.v < 0.1))
     for beside in ((frame.u > low - 0.3) & (frame.u < low - 0.12), (frame.u < high + 0.3) & (frame.u > high + 0.12)):
-        if hair[beside & (np.abs(frame.v) < 0.15)].mean() < 0.3:  # short hair does not hang beside the face
+        if hair[beside & (np.abs(frame.v) < 0.15)].mean() < 0.3:  # short hair: none beside the lower face
             hair &= ~((frame.v > 0.15) & (np.sign(frame.u) == np.sign(frame.u[beside].mean())))
     labels[hair] = FaceClass.HAIR
     ears = outside & skin_like & (frame.u > low - 0.2) & (frame.u < high + 0.2) & (frame.v > -0.2) & (frame.v < 0.2)
@@ -173,7 +173,7 @@ def _label_oval(
     frame: FaceFrame,
     landmarks: np.ndarray,
 ) -> None:
-    """Skin, and hair, beard and things in front of it, inside the landmarks' oval, written into ``labels``."""
+    """Write skin, hair, beard and occluders inside the landmarks' oval into ``labels``."""
     side = labels.shape[0]
     lower = polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~polygon_mask(landmarks, LIPS_OUTER, side)
     features = np.logical_or.reduce(
@@ -216,9 +216,9 @@ def _label_oval(
 
 
 def _label_parts(labels: np.ndarray, distance: np.ndarray, landmarks: np.ndarray, frame: FaceFrame) -> None:
-    """Brows, eyes, lips and the mouth's inside, from their landmarks, over what is skin or beard.
+    """Write brows, eyes, lips and the mouth's inside from their landmarks over skin and beard.
 
-    Brows and eyes take what is not skin close around them, such as lashes and make-up.
+    Brows and eyes include close pixels that are not skin-coloured, such as lashes and make-up.
     """
     side = labels.shape[0]
     free = (labels != FaceClass.HAIR) & (labels != FaceClass.GLASSES)
@@ -240,7 +240,7 @@ def _place(frame: FaceFrame, point: np.ndarray) -> tuple[float, float]:
 
 
 def _large(mask: np.ndarray, area: float) -> np.ndarray:
-    """The connected parts of ``mask`` of at least ``area`` pixels."""
+    """The connected parts of ``mask`` with at least ``area`` pixels."""
     _, index, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     kept = stats[:, cv2.CC_STAT_AREA] >= area
     kept[0] = False
@@ -248,5 +248,5 @@ def _large(mask: np.ndarray, area: float) -> np.ndarray:
 
 
 def _small(mask: np.ndarray, area: float) -> np.ndarray:
-    """The connected parts of ``mask`` of at most ``area`` pixels."""
+    """The connected parts of ``mask`` with less than ``area`` pixels."""
     return mask & ~_large(mask, area)

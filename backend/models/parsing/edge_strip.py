@@ -1,4 +1,4 @@
-"""Edges of a strip of the face, as histograms of oriented gradients (Dalal and Triggs 2005) for linear classifiers."""
+"""Edges of a strip of the face as histograms of oriented gradients (Dalal and Triggs 2005), for linear classifiers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CELLS = (16, 8)
 
 @dataclass(frozen=True)
 class EdgeStrip:
-    """What a classifier sees of a strip of 16 x 8 cells.
+    """Features of a strip of 16 x 8 cells.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class LinearClassifier:
     bias: float
 
     def log_odds(self, features: np.ndarray) -> float:
-        """Of one row of features (F,)."""
+        """Log odds of one row of features (F,)."""
         return float((features - self.mean) @ self.weights + self.bias)
 
 
@@ -53,13 +53,13 @@ def load_classifier(name: str) -> LinearClassifier:
 
 
 def eye_line_angle(landmarks: np.ndarray) -> float:
-    """Radians by which the line through the outer corners of the eyes is turned in the picture."""
+    """Angle in radians of the line through the outer corners of the eyes in the picture."""
     across = landmarks[EYE_OUTER_LEFT, :2] - landmarks[EYE_OUTER_RIGHT, :2]
     return float(np.arctan2(across[1], across[0]))
 
 
 def edge_strip(pixels: np.ndarray, centre: np.ndarray, width: float, angle: float) -> EdgeStrip:
-    """The strip about ``centre`` (2,) of (H, W, 3) sRGB pixels, ``width`` wide, half as high, turned by ``angle``."""
+    """The strip around ``centre`` (2,) of (H, W, 3) sRGB pixels, ``width`` wide, half as high, rotated by ``angle``."""
     square = Window((float(centre[0]), float(centre[1])), width, angle).cut(pixels, _WIDTH)
     margin = (_WIDTH - _HEIGHT) // 2
     grey = cv2.cvtColor(square[margin : margin + _HEIGHT], cv2.COLOR_RGB2GRAY).astype(np.float32)

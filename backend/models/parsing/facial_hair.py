@@ -1,4 +1,4 @@
-"""Whether a face has a moustache, and whether it has a beard, by edges, tones and colours around its mouth."""
+"""Detection of a moustache and a beard by edges, tones and colours around the mouth."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from backend.photos.faces.crop import face_square
 from backend.photos.faces.landmarks import CHIN, landmark_window
 from backend.photos.regions.polygons import CHEEK_RIGHT, mirrored, polygon_mask
 
-_LOOK = 256  # pixels of the face's square: blurs are as wide on every face
+_SQUARE_PIXELS = 256  # pixels of the face's square, so that blurs have the same width on every face
 _NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17
-_LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face: strips so narrow that a thin moustache has cells of its own
+_LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face; narrow, so that a thin moustache has its own cells
 _TONE_WEIGHT = 0.35
-"""Of tones against edges in what learns with a penalty on weights: with 1 the tones' larger spread would go nearly
-unpenalised."""
+"""Weight of tones against edges. With 1, the penalty on weights would hardly act on tones with their larger spread."""
 _NOSE_SIDE = (186, 92, 165, 98, 2, 327, 391, 322, 410)
 _LIP_SIDE = (61, 185, 40, 37, 0, 267, 270, 409, 291)
 _ON_LIP = (0.2, 0.45, 0.7, 0.9)  # from nose to lip
 _UNDER_LIP, _JAW = (84, 17, 314), (176, 152, 400)
 _ON_CHIN = (0.15, 0.4, 0.7)
 _COLOUR_WEIGHT = 4.0
-"""Of a colour against brightness: skin and hair differ by about 0.2 in log red to green, by 1 in log brightness."""
-_SOFT = 0.01  # heights of the face
-_DARK = 0.01  # linear: where colours are noise
+"""Weight of colours against brightness: skin and hair differ by about 0.2 in log R/G, but by 1 in log brightness."""
+_BLUR = 0.01  # heights of the face
+_DARK_OFFSET = 0.01  # linear; below it colours are noise
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class FacialHairClassifier:
     outer_bias: np.ndarray
 
     def scores(self, features: np.ndarray) -> FacialHairScores:
-        """Of one row of features (F,)."""
+        """Scores of one row of features (F,)."""
         hidden = np.maximum((features - self.mean) @ self.inner + self.inner_bias, 0)
         lip, chin = hidden @ self.outer + self.outer_bias
         return FacialHairScores(float(lip), float(chin))
@@ -65,21 +64,21 @@ class FacialHairClassifier:
 
 @cache
 def facial_hair_classifier() -> FacialHairClassifier:
-    """The one that ``trainer.classifiers.facial_hair`` made of portraits that somebody labelled."""
+    """The classifier that ``trainer.classifiers.facial_hair`` trained on hand-labelled portraits."""
     data = read_table(ASSETS / "parsing" / "facial_hair_classifier.npz")
     return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data})
 
 
 def facial_hair_scores(pixels: np.ndarray, landmarks: np.ndarray) -> FacialHairScores:
-    """For the face with landmarks (478, 3) in (H, W, 3) sRGB pixels."""
+    """Scores of the face with landmarks (478, 3) in (H, W, 3) sRGB pixels."""
     return facial_hair_classifier().scores(lower_face_features(pixels, landmarks))
 
 
 def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(2484,) float32: edges and tones of a strip over the upper lip and of one below the mouth, then colours."""
     square = face_square(landmarks)
-    near = square.cut(pixels, _LOOK)
-    places = square.from_picture(landmarks[:, :2], _LOOK)
+    near = square.cut(pixels, _SQUARE_PIXELS)
+    places = square.from_picture(landmarks[:, :2], _SQUARE_PIXELS)
     angle, size = eye_line_angle(places), landmark_window(places, 1.0).side
     lip = edge_strip(near, (places[_NOSE_BASE] + places[_UPPER_LIP]) / 2, _LIP_STRIP * size, angle)
     chin = edge_strip(near, (places[_LOWER_LIP] + places[CHIN]) / 2, _CHIN_STRIP * size, angle)
@@ -88,16 +87,17 @@ def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray
 
 
 def _colours(pixels: np.ndarray, places: np.ndarray, size: float) -> np.ndarray:
-    """(180,) log ratios of red to green and of green to blue, which shadows leave as they are, log brightness and its
-    amount, at 36 points over the upper lip and 9 below the lower, all against the cheeks'. ``places`` (478, 2) and
-    ``size`` in pixels.
+    """(180,) log R/G and log G/B, which shadows do not change, log brightness and its absolute value, at 36 points over
+    the upper lip and 9 below the lower, relative to the cheeks. ``places`` (478, 2) and ``size`` in pixels.
 
-    Pale and grey moustaches have skin's brightness; they are less red.
+    Pale and grey moustaches are as bright as skin, but less red.
     """
-    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK
-    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _SOFT * size)), -1, 0)
+    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK_OFFSET
+    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _BLUR * size)), -1, 0)
     maps = np.stack([red - green, green - blue, 0.3 * red + 0.6 * green + 0.1 * blue])
-    cheeks = polygon_mask(places, CHEEK_RIGHT, _LOOK) | polygon_mask(places, mirrored(CHEEK_RIGHT), _LOOK)
+    cheeks = polygon_mask(places, CHEEK_RIGHT, _SQUARE_PIXELS) | polygon_mask(
+        places, mirrored(CHEEK_RIGHT), _SQUARE_PIXELS
+    )
     usual = np.median(maps[:, cheeks] if cheeks.any() else maps.reshape(3, -1), axis=1)
     points = [
         places[list(first)] * (1 - part) + places[list(last)] * part

@@ -1,4 +1,4 @@
-"""Whether a face wears glasses, and where their frames and dark lenses are."""
+"""Detection of glasses, and of their frames and dark lenses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, pol
 
 WORN, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
 _STRIP_PER_FACE = 0.95
-_LOWERED = 0.06  # of the face's height: the strip's middle below the eyes
+_LOWERED = 0.06  # of the face's height: distance of the strip's centre below the eyes
 _LENS_REACH = 0.11
 _FRAME_DISTANCE, _FRAME_CONTRAST = 2.3, 0.22
 _DARK_LENS, _BLACK_LENS = 3.0, 7.0
 
 
 def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
-    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; above ``WORN`` it does.
+    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; worn above ``WORN``.
 
     A linear classifier on oriented gradients of the strip around the eyes, trained on hand-labelled portraits
     (``trainer.classifiers.portrait_statistics``).
@@ -28,7 +28,7 @@ def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
 
 
 def wears_glasses(pixels: np.ndarray, landmarks: np.ndarray, distance: np.ndarray, size: float) -> bool:
-    """Whether glasses are worn, by the classifier, with less to ask of it where both eyes' surroundings are not skin.
+    """Whether glasses are worn, by the classifier; its threshold is lower where both eyes' surroundings are not skin.
 
     ``distance`` (S, S) and ``size`` as for ``glasses_mask``.
     """
@@ -40,7 +40,7 @@ def wears_glasses(pixels: np.ndarray, landmarks: np.ndarray, distance: np.ndarra
 
 
 def _lens_distances(landmarks: np.ndarray, distance: np.ndarray, size: float) -> np.ndarray:
-    """(2,) median distance from the skin's colour in a ring around each eye."""
+    """(2,) median distance from the skin's colour, in a ring around each eye."""
     medians = []
     for part in (EYE_RIGHT, mirrored(EYE_RIGHT)):
         eye = polygon_mask(landmarks, part, distance.shape[0])
@@ -59,10 +59,10 @@ def strip_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def glasses_mask(landmarks: np.ndarray, distance: np.ndarray, contrast: np.ndarray, size: float) -> np.ndarray:
-    """(S, S) bool: frames, and dark lenses whole, of glasses that are known to be worn.
+    """(S, S) bool: frames, and whole dark lenses, of glasses that are known to be worn.
 
-    ``distance`` (S, S) is that from the skin's colour in standard deviations, ``contrast`` (S, S) the local contrast
-    of log luminance, ``size`` the face's height in pixels. Behind clear lenses the skin stays skin.
+    ``distance`` (S, S) from the skin's colour in standard deviations, ``contrast`` (S, S) local contrast of log
+    luminance, ``size`` the face's height in pixels. Skin behind clear lenses is not included.
     """
     side = distance.shape[0]
     eyes = [polygon_mask(landmarks, eye, side) for eye in (EYE_RIGHT, mirrored(EYE_RIGHT))]
@@ -79,7 +79,7 @@ def glasses_mask(landmarks: np.ndarray, distance: np.ndarray, contrast: np.ndarr
 
 
 def _between(lenses: list[np.ndarray], side: int) -> np.ndarray:
-    """The bridge: the convex hull of both lenses' middles."""
+    """The bridge: a thick line between the centres of both lenses."""
     bridge = np.zeros((side, side), np.uint8)
     middles = []
     for lens in lenses:

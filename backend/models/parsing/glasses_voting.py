@@ -1,4 +1,4 @@
-"""Glasses that hardly show in one photo of a person who wears them in the others: rimless ones, pale wires."""
+"""Glasses of low visibility (rimless, pale wires) in one photo of a person who wears them in the others."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from backend.photos.faces.sampling import fit_inside
 from backend.photos.regions.masks import grown
 from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, mirrored, near_eyes, polygon_mask
 
-_MOST = 2 / 3
-"""Of a person's photos: who wears glasses in so many may wear them in the rest as well."""
+_MAJORITY = 2 / 3
+"""Least share of a person's photos with glasses for adding them to the rest."""
 _HINT = 0.1
-"""Mean probability of glasses around the eyes. Three photos of rimless glasses that were missed have 0.107 to 0.157, of
-90 others without glasses in their labels 7 are above; a wire that can hardly be seen has 0.078. Chosen on them."""
-_BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, which leave the brows alone
+"""Least mean probability of glasses around the eyes. Three missed photos of rimless glasses have 0.107 to 0.157; of 90
+others without glasses in their labels 7 are above; a hardly visible wire has 0.078. Chosen on them."""
+_BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, which do not touch the brows
 _NEAR_GLASSES = (*EYE_RIGHT, *mirrored(EYE_RIGHT), *BROW_RIGHT, *mirrored(BROW_RIGHT), *NOSE_BRIDGE)
 
 
 def vote_on_glasses(faces: Sequence[PhotoFace], device: str = "cpu") -> tuple[PhotoFace, ...]:
-    """A person's faces, glasses labelled where the other photos have them if the net sees a hint of them.
+    """A person's faces with glasses added to the labels where most other photos have them and the net finds a hint.
 
-    One photo alone says little: bags under the eyes look like rims. So nothing changes unless most photos have glasses
-    in their labels.
+    One photo alone is not enough evidence, because bags under the eyes look like rims. So nothing changes unless most
+    photos have glasses in their labels.
     """
     worn = [bool((face.labels == FaceClass.GLASSES).any()) for face in faces]
-    if all(worn) or sum(worn) < max(2.0, _MOST * len(faces)):
+    if all(worn) or sum(worn) < max(2.0, _MAJORITY * len(faces)):
         return tuple(faces)
     wearing = [face for face, known in zip(faces, worn, strict=True) if known]
     return tuple(
-        face if known or not _hinted(face, device) else replace(face, labels=_labelled_like(face, wearing))
+        face if known or not _has_hint(face, device) else replace(face, labels=_with_glasses_of(face, wearing))
         for face, known in zip(faces, worn, strict=True)
     )
 
 
-def _hinted(face: PhotoFace, device: str) -> bool:
-    """Whether the net holds glasses for possible."""
+def _has_hint(face: PhotoFace, device: str) -> bool:
+    """Whether the net's probability of glasses around the eyes exceeds ``_HINT``."""
     parser = face_parser(device)
     if parser is None:
         return False
@@ -54,15 +54,15 @@ def _hinted(face: PhotoFace, device: str) -> bool:
     return float(class_probabilities(parser, small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT
 
 
-def _labelled_like(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:
-    """(S, S) labels of a face with glasses on its skin where most of the others have them, laid over its landmarks,
-    but for what is beside the brows."""
+def _with_glasses_of(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:
+    """(S, S) labels of a face with glasses on its skin where most of the others have them, warped to its landmarks, but
+    not beside the brows."""
     places = face.landmarks[list(_NEAR_GLASSES), :2]
     share = np.zeros(face.labels.shape, np.float32)
     for other in wearing:
         theirs = np.column_stack([other.landmarks[list(_NEAR_GLASSES), :2], np.ones(len(places))])
         turned = np.linalg.lstsq(theirs, places, rcond=None)[0].T  # (2, 3) affine
-        turned[:, 2] += turned[:, :2] @ np.array([0.5, 0.5]) - 0.5  # OpenCV's pixel centres lie at whole numbers
+        turned[:, 2] += turned[:, :2] @ np.array([0.5, 0.5]) - 0.5  # OpenCV's pixel centres are whole numbers
         glasses = (other.labels == FaceClass.GLASSES).astype(np.float32)
         share += cv2.warpAffine(glasses, turned, face.labels.shape[::-1]) / len(wearing)
     side, size = face.labels.shape[0], landmark_window(face.landmarks, 1.0).side

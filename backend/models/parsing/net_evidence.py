@@ -1,4 +1,4 @@
-"""What the parsing net's inner features say about glasses and beards: linear classifiers on a lattice of the face."""
+"""Glasses and beards from the parsing net's features: linear classifiers on a lattice of the face."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def evidence_of_net() -> str:
 
 
 def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarray) -> NetEvidence:
-    """Of the face with ``landmarks`` (478, 2 or 3) in pixels of the face's square.
+    """Evidence of the face with ``landmarks`` (478, 2 or 3) in pixels of the face's square.
 
-    features (C, H, W) : the net's, of that square at a quarter of its size. mirrored (C, H, W) : of its mirror image,
-    mirrored back. The mean of both; classifiers by ``trainer.classifiers.net_features``.
+    features (C, H, W) : the net's for that square, at a quarter of its size. mirrored (C, H, W) : for its mirror image,
+    mirrored back. The result is the mean of both; classifiers by ``trainer.classifiers.net_features``.
     """
     eyes = [eye_features(features, landmarks), eye_features(mirrored, landmarks, mirror=True)]
     mouths = [mouth_features(features, landmarks), mouth_features(mirrored, landmarks, mirror=True)]
@@ -68,19 +68,19 @@ def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarr
 
 
 def eye_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = False) -> np.ndarray:
-    """(55 C,) float32 of the net's ``features`` (C, H, W) around the eyes; with ``mirror``, from left to right."""
+    """(55 C,) float32 samples of ``features`` (C, H, W) around the eyes; with ``mirror``, columns are reversed."""
     middle = (landmarks[EYE_OUTER_RIGHT, :2] + landmarks[EYE_OUTER_LEFT, :2]) / 2
     return _sampled(features, _EYES.points(landmarks, middle), mirror)
 
 
 def mouth_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = False) -> np.ndarray:
-    """(63 C,) float32, the same between nose and chin."""
+    """(63 C,) float32 samples, the same between nose and chin."""
     return _sampled(features, _MOUTH.points(landmarks, (landmarks[_NOSE_BASE, :2] + landmarks[CHIN, :2]) / 2), mirror)
 
 
 def _sampled(features: np.ndarray, points: np.ndarray, mirror: bool) -> np.ndarray:
     points = (points[:, ::-1] if mirror else points).reshape(-1, 2)
-    places = points[:, ::-1].T / _PIXELS_PER_FEATURE - 0.5  # beyond the square: nothing, as in fitting
+    places = points[:, ::-1].T / _PIXELS_PER_FEATURE - 0.5  # clamped at the border, as in training
     smooth = [cv2.blur(channel, (3, 3), borderType=cv2.BORDER_CONSTANT) for channel in features]
     sampled = [map_coordinates(channel, places, order=1, mode="nearest") for channel in smooth]
     return np.stack(sampled, axis=-1).astype(np.float32).ravel()

@@ -1,4 +1,4 @@
-"""Face parsing: which pixel of a head crop is skin, hair, glasses and so on.
+"""Network for face parsing: the class of each pixel of a head crop (skin, hair, glasses and so on).
 
 A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015) with under a million weights:
 256 px in, class logits at 256 px out, all heavy work at 128 px and below.
@@ -41,7 +41,7 @@ CLASS_COLOURS: np.ndarray = np.array(
     ],
     dtype=np.uint8,
 )
-"""(12, 3) sRGB colours to show labels with, one for each ``FaceClass``."""
+"""(12, 3) sRGB colours for pictures of labels, one for each ``FaceClass``."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class ParsingNetConfig:
     depths : blocks at each of these scales on the way down.
     size : side of the square input in pixels, a multiple of 32.
     class_count : number of classes.
-    trunk : what the way down is made of. ``lite0`` is the beginning of EfficientNet-Lite0, with widths and depths
-        of its own down to 1/16; it can start from ImageNet's weights, for a net that labels portraits for others.
-        ``lite0_frozen`` is the whole of it with ImageNet's weights, of which only scales and shifts are learnt.
+    trunk : kind of encoder. ``lite0`` is the beginning of EfficientNet-Lite0, with its own widths and depths down to
+        1/16; it can start from ImageNet's weights, for a net that labels portraits for others. ``lite0_frozen`` is the
+        whole of it with frozen ImageNet weights, of which only scales and shifts are trained.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 64, 128, 192, 256)
@@ -83,7 +83,7 @@ class ParsingNetConfig:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What ``from_json`` reads, with the names of the classes."""
+        """Values for ``from_json``, with the names of the classes."""
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         del values["class_count"]
         return values | {"classes": list(CLASS_NAMES[: self.class_count])}
@@ -100,13 +100,13 @@ class ConvolutionNorm(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
     def fused(self) -> nn.Sequential:
-        """The same in eval mode as one convolution with a bias."""
+        """The same as one convolution with a bias, for inference."""
         return nn.Sequential(fuse_conv_bn_eval(self[0], self[1]), *list(self)[2:])
 
 
 class SeparableBlock(nn.Module):
-    """3 x 3 depthwise, then 1 x 1 convolution; with a shortcut where the shapes agree, and there a block begins as the
-    identity of what is not negative (Goyal et al. 2017), so that a deeper net can start from a trained one."""
+    """3 x 3 depthwise, then 1 x 1 convolution, with a shortcut where the shapes agree. Such a block is initialised as
+    the identity on non-negative values (Goyal et al. 2017), so that a deeper net can start from a trained one."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -154,20 +154,20 @@ class ParsingNet(nn.Module):
         for scale in range(len(widths) - 2, -1, -1):
             self.up.append(UpBlock(widths[scale + 1], beside[scale], widths[scale]))
         self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
-        with torch.no_grad():  # the four pixels of a 2 x 2 block start alike: no checkerboard (Aitken et al. 2017)
+        with torch.no_grad():  # equal weights for the pixels of a 2 x 2 block: no checkerboard (Aitken et al. 2017)
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
             self.head.bias.zero_()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """See the class; raises ``ValueError`` for other shapes."""
+        """See the class; raises ``ValueError`` for wrong shapes."""
         return self.logits(self.described(pictures)[-1])
 
     def logits(self, finest: Tensor) -> Tensor:
-        """(N, C, S, S) from the last of what ``described`` returns."""
+        """(N, C, S, S) from the last feature map of ``described``."""
         return functional.pixel_shuffle(self.head(finest), 2)
 
     def described(self, pictures: Tensor) -> list[Tensor]:
-        """What the way up has of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
+        """Decoder features of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
         if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] % 32 or pictures.shape[3] % 32:
             raise ValueError(f"pictures must be (N, 3, H, W) with sides of a multiple of 32, not {pictures.shape}")
         if self.config.trunk == "lite0":
@@ -188,7 +188,7 @@ class ParsingNet(nn.Module):
         return found
 
     def learnt(self) -> dict[str, Tensor]:
-        """The state dict without what can be had elsewhere (a frozen trunk's weights) or serves training alone."""
+        """The state dict without a frozen trunk's weights, which come from a package, and without training counters."""
         foreign: set[str] = set()
         if self.config.trunk == "lite0_frozen":
             foreign = {f"trunk.{name}" for name in self.trunk.imagenet_names()}
@@ -213,7 +213,7 @@ class ParsingNet(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Twice the size, plus what the way down had at that size."""
+    """Doubles the size and adds the encoder's features of that size."""
 
     def __init__(self, inputs: int, beside: int, outputs: int) -> None:
         super().__init__()
@@ -229,26 +229,26 @@ class UpBlock(nn.Module):
 
 @dataclass(frozen=True)
 class Look:
-    """What the net makes of one picture.
+    """The net's result for one picture.
 
     Attributes
     ----------
-    probabilities : (C, size, size) float32 of the classes. features : (F, size / 4, size / 4) float32 of its way up.
+    probabilities : (C, size, size) float32 of the classes. features : (F, size / 4, size / 4) float32 of its decoder.
     """
 
     probabilities: np.ndarray
     features: np.ndarray
 
     def mirrored(self) -> Look:
-        """Of the mirror image."""
+        """The result for the mirror image."""
         return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
 
 
 def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
     """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
 
-    Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package that
-    has the weights of its frozen trunk is not installed.
+    Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package with
+    the weights of its frozen trunk is not installed.
     """
     weights = load_model(model, folder)
     network = ParsingNet(ParsingNetConfig.from_json(weights.config))
@@ -260,7 +260,7 @@ def load_parsing_net(folder: Path | None, device: torch.device, model: str = PAR
 
 
 class FaceParser:
-    """The trained net, ready for photographs."""
+    """The trained net for photographs."""
 
     def __init__(self, network: ParsingNet, device: torch.device, version: str, needs: tuple[str, ...] = ()) -> None:
         self.needs = needs
@@ -295,7 +295,7 @@ class FaceParser:
             return enlarged.argmax(1)[0].to(torch.uint8).cpu().numpy()
         best = torch.full((side, side), -torch.inf, device=self.device)
         labels = torch.zeros((side, side), dtype=torch.uint8, device=self.device)
-        for number in range(logits.shape[1]):  # one class at a time: a 2048 px crop would need 200 MB at once
+        for number in range(logits.shape[1]):  # one class at a time, because a 2048 px crop would need 200 MB at once
             logit = functional.interpolate(
                 logits[:, number : number + 1], (side, side), mode="bilinear", align_corners=False
             )
@@ -310,7 +310,7 @@ class FaceParser:
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> Look:
-        """Class probabilities of a (S, S, 3) uint8 crop at the net's own resolution, and what they came from."""
+        """Class probabilities of a (S, S, 3) uint8 crop at the net's own resolution, with its features."""
         described = self._network.described(self._picture(pixels))
         probabilities = self._network.logits(described[-1]).float().softmax(1)
         return Look(probabilities[0].cpu().numpy(), described[_QUARTER][0].float().cpu().numpy())
@@ -336,10 +336,10 @@ def load_face_parser(folder: Path | None = None, device: str = "cpu") -> FacePar
 
 
 def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
-    """``FaceParser.load`` of the net that gives a second opinion."""
+    """``FaceParser.load`` of the second net."""
     return FaceParser.load(folder, device, PARSING_OPINION.name)
 
 
 def colour_labels(labels: np.ndarray) -> np.ndarray:
-    """(..., H, W) labels to (..., H, W, 3) uint8 sRGB pictures of them."""
+    """Colour labels (..., H, W) as (..., H, W, 3) uint8 sRGB pictures."""
     return CLASS_COLOURS[labels]

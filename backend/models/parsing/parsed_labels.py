@@ -1,4 +1,4 @@
-"""Labels of a head crop by the parsing net, made to agree with the landmarks."""
+"""Labels of a head crop by the parsing net, made consistent with the landmarks."""
 
 from __future__ import annotations
 
@@ -31,28 +31,29 @@ _PLACES = {
     FaceClass.LIPS: (0.05, (LIPS_OUTER,)),
     FaceClass.MOUTH_INTERIOR: (0.03, (LIPS_OUTER,)),
 }
-"""How far from its landmarks, in heights of the face, a part can be: elsewhere it is somebody else's, or a mistake."""
+"""Largest distance of a part from its landmarks, in heights of the face; farther parts are other people's or errors."""
 _FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
-_AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
-_FEW = 0.25
-"""Less than this share of what is on top of a head is a mistake for the rest of it."""
+_PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
+_MINORITY = 0.25
+"""A connected region on top of a head takes one label when the other has less than this share of it."""
 _ISLAND, _IN_HAIR, _IN_SKIN = 0.04, 0.5, 0.8
-"""Of the face's area; of its outline. A strand on the forehead hangs from the hair; shine on a bald head does not."""
-_PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
-"""Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
-_SEES_FACE = 0.5
-"""Least mean probability of somebody over the face itself. Of 1,170 portraits 26, coarse prints, are below it (19 below
-0.1), and there 87 % of the net's hair, most of it right, became background; 1,134 are above 0.9."""
+"""Largest island, of the face's area; shares of its border. A strand on the forehead is connected with the hair; shine
+on a bald head is not."""
+_LEAST_PERSON, _LEAST_PERSON_OCCLUDER, _REACH = 0.4, 0.2, 0.03
+"""Least probability of a person for hair, neck and ears, and for possible hands; margin in heights of the face."""
+_LEAST_PERSON_ON_FACE = 0.5
+"""Least mean probability of a person over the face itself for using it. Of 1,170 portraits 26, coarse prints, are below
+it (19 below 0.1); there 87 % of the net's hair, mostly right, became background. 1,134 are above 0.9."""
 
 
 @dataclass(frozen=True)
 class FaceLabels:
-    """What is where in a head crop.
+    """Parsing result of a head crop.
 
     Attributes
     ----------
-    labels : (S, S) uint8 of ``FaceClass``. worn : by what it was decided what the face wears; None without a net.
+    labels : (S, S) uint8 of ``FaceClass``. worn : scores of the accessories used; None without a net.
     """
 
     labels: np.ndarray
@@ -66,10 +67,9 @@ def label_by_net(
     second: FaceParser | None = None,
     worn: AccessoryScores | None = None,
 ) -> FaceLabels:
-    """Of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+    """Label a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
-    second : a net that is asked about large things as well, if there is one. worn : decides what the face wears; None:
-    what this picture says does.
+    second : a second net for large classes, if there is one. worn : scores of the accessories; None: from this picture.
     """
     seen = look_at_head(parser, pixels, landmarks)
     probabilities, opinion = seen.probabilities, None
@@ -87,12 +87,12 @@ def label_by_net(
 
 @dataclass(frozen=True)
 class Settled:
-    """What class probabilities come to, see ``settle``.
+    """Labels from class probabilities, see ``settle``.
 
     Attributes
     ----------
     labels : (S, S) uint8 of ``FaceClass``.
-    pale : (S, S) bool where the colour says that skin is white hair. hands : (S, S) bool where hands are.
+    pale : (S, S) bool where skin became white hair by its colour. hands : (S, S) bool where hands are.
     """
 
     labels: np.ndarray
@@ -106,8 +106,8 @@ def settle(
     pixels: np.ndarray,
     landmarks: np.ndarray,
 ) -> Settled:
-    """The labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), of class probabilities (C, S, S) in which
-    what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe."""
+    """Labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), from class probabilities (C, S, S) with
+    decided accessories; somebody (S, S) : probability of a person, by MediaPipe."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
@@ -117,15 +117,14 @@ def settle(
 
 
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """A net's labels (S, S) uint8 of a head crop without what landmarks (478, 2 or 3) contradict.
+    """A net's labels (S, S) uint8 of a head crop, corrected by landmarks (478, 2 or 3).
 
     somebody (S, S) : probability of a person, by MediaPipe (``person_probability``).
 
-    Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
-    where MediaPipe sees nobody, unless it does not see the face either. Brows, eyes and lips that lie far from their
-    landmarks become skin, and skin within the landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in
-    the hair above the eyes is hair, a little hair over the forehead below a hat is hat; skin that hair cuts off from
-    the face is hair, hair that skin cuts off from the rest is skin.
+    Other people in the crop become BACKGROUND. So do hair and occluders where MediaPipe finds no person, unless it
+    misses the face too. Brows, eyes and lips far from their landmarks become skin; skin within the landmarks' outlines
+    becomes brows, eyes and lips. Small parts of OCCLUDER in the hair above the eyes become hair, small parts of hair
+    over the forehead below a hat become hat. Skin islands in hair become hair, hair islands in skin become skin.
     """
     labels = labels.copy()
     side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
@@ -138,8 +137,8 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
             inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
             labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
-    if not oval.any() or float(somebody[oval].mean()) > _SEES_FACE:
-        for kinds, least in ((_AROUND, _PERSON), ((FaceClass.OCCLUDER,), _HAND)):
+    if not oval.any() or float(somebody[oval].mean()) > _LEAST_PERSON_ON_FACE:
+        for kinds, least in ((_PERSON_CLASSES, _LEAST_PERSON), ((FaceClass.OCCLUDER,), _LEAST_PERSON_OCCLUDER)):
             person = grown(somebody > least, _REACH * size) | oval
             labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
@@ -151,8 +150,8 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
 
 
 def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Connected hair and occluder above the eyes are hair where most of it is; where most of it is a hat, what is
-    between the eyes' outer corners is: shadow below a brim. Hair beside a hat stays hair."""
+    """Unify connected hair and occluder above the eyes: all hair where most of it is. Where most is a hat, the part
+    between the eyes' outer corners becomes hat (shadow below a brim); hair beside a hat stays hair."""
     result = labels.copy()
     eyes = np.flatnonzero((labels == FaceClass.EYES).any(axis=1))
     top = slice(labels.shape[0] if len(eyes) == 0 else int(eyes[0]))
@@ -163,15 +162,15 @@ def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     for part in range(1, count):
         inside = index == part
         share = (labels[top][inside] == FaceClass.OCCLUDER).mean()
-        if share < _FEW:
+        if share < _MINORITY:
             result[top][inside] = FaceClass.HAIR
-        elif share > 1 - _FEW:
+        elif share > 1 - _MINORITY:
             result[top][inside & middle] = FaceClass.OCCLUDER
     return result
 
 
 def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
-    """Labels in which skin of less than ``area`` pixels that lies apart in hair is hair, and the other way round."""
+    """Labels in which islands of less than ``area`` pixels of skin in hair become hair, and vice versa."""
     result = labels.copy()
     for own, other, least in ((FaceClass.SKIN, FaceClass.HAIR, _IN_HAIR), (FaceClass.HAIR, FaceClass.SKIN, _IN_SKIN)):
         count, index, stats, _ = cv2.connectedComponentsWithStats((result == own).astype(np.uint8), connectivity=4)
@@ -186,7 +185,7 @@ def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
 
 
 def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:
-    """Labels in which connected parts of less than ``area`` pixels take the label of what surrounds them."""
+    """Labels in which connected parts of less than ``area`` pixels take the surrounding label."""
     result = labels.copy()
     specks = np.zeros(labels.shape, dtype=bool)
     for label in np.unique(labels):

@@ -1,4 +1,4 @@
-"""Where the rims of glasses run: two equal outlines, one around each eye, fitted to a net's probabilities."""
+"""Rims of glasses: two equal outlines, one around each eye, fitted to a net's probabilities."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from backend.photos.regions.polygons import EYE_RIGHT, mirrored
 
 _WIDTHS = (0.68, 0.76, 0.84, 0.92, 1.0, 1.1)  # half a lens's width in eye widths
 _HEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.92)  # of its width
-_OUTWARDS = (-0.06, 0.03, 0.12)  # of its middle, in eye widths
+_OUTWARDS = (-0.06, 0.03, 0.12)  # of its centre, in eye widths
 _DOWN = (-0.08, 0.04, 0.16, 0.28)
-_POWERS = (2.0, 2.8, 4.5)  # of the superellipse
+_POWERS = (2.0, 2.8, 4.5)  # exponents of the superellipse
 _POINTS = 40
 _FRACTION_BITS = 4
-_BESIDE = (0.72, 1.28)  # curves inside and outside of the rim, where there is none
+_CONTROL_SIZES = (0.72, 1.28)  # sizes of the control curves inside and outside of the rim
 _BLUR, _HALF_WIDTH = 0.008, 0.014  # heights of the face
-_FOUND = 0.06
-"""Least mean probability on the rims above that beside them."""
-_LENS = 0.84  # of a rim's size: what is surely inside of it, thick rims too
+_LEAST_CONTRAST = 0.06
+"""Least difference of the mean probability on the rims and beside them."""
+_LENS_SIZE = 0.84  # of a rim's size: surely inside, even with thick rims
 
 
 @dataclass(frozen=True)
 class Rims:
-    """Where glasses are.
+    """Masks of glasses.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Rims:
 
 
 def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
-    """Both rims and the bridge of glasses of which ``probability`` (S, S) shows enough.
+    """Both rims and the bridge of glasses, fitted to their ``probability`` (S, S).
 
-    landmarks (478, 2 or 3) in its pixels. Both lenses have one shape, as broad as the eye that they are before looks
-    (which is narrower on the far side of a turned face): half a frame shows where the other half is. None where no
-    outline stands out: lenses that are dark all over, specks.
+    landmarks (478, 2 or 3) in its pixels. Both lenses have one shape, scaled by the apparent width of their eye (which
+    is narrower on the far side of a turned face), so that half a visible frame determines the other half. None where no
+    outline stands out, as for specks or lenses that are dark all over.
     """
     size = landmark_window(landmarks, 1.0).side
     blurred = gaussian_filter(probability.astype(np.float32), max(0.6, _BLUR * size))
@@ -66,7 +66,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
         found += sampled.mean(axis=-1) / 2
     score = found[:, 0] - found[:, 1:].mean(axis=1)
     best = int(score.argmax())
-    if score[best] < _FOUND:
+    if score[best] < _LEAST_CONTRAST:
         return None
     side = probability.shape[0]
     band, lenses = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
@@ -74,7 +74,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     for middle, outwards in places:
         rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
         _draw(band, rim, thickness, closed=True)
-        lens = rim.mean(axis=0) + _LENS * (rim - rim.mean(axis=0))
+        lens = rim.mean(axis=0) + _LENS_SIZE * (rim - rim.mean(axis=0))
         cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
     inner = [
         middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
@@ -94,7 +94,7 @@ def _subpixels(points: np.ndarray) -> np.ndarray:
 
 @cache
 def _curves() -> np.ndarray:
-    """(K, 3, P, 2) every outline that is tried, and the two beside it."""
+    """(K, 3, P, 2) all candidate outlines, each with its two control curves."""
     angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
     curves = []
     for power in _POWERS:
@@ -105,5 +105,5 @@ def _curves() -> np.ndarray:
                 for outwards in _OUTWARDS:
                     for down in _DOWN:
                         place = np.array([outwards, down])
-                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_BESIDE)]))
+                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_CONTROL_SIZES)]))
     return np.stack(curves)

@@ -1,4 +1,4 @@
-"""The colour of this face's skin in this light, learned from the photo itself, and how well each pixel fits it."""
+"""Colour model of this face's skin in this light, learned from the photo itself, and each pixel's residual."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
-_MONOCHROME = 0.02  # spread of log ratios of a face's colours below which a picture has none
-_DARK_OFFSET = 0.02  # linear; keeps the logarithm of noisy dark pixels calm
+_MONOCHROME = 0.02  # spread of log ratios of a face's colours below which a picture is black and white
+_DARK_OFFSET = 0.02  # linear; bounds the logarithm of noisy dark pixels
 _ROUNDS = 4
 _INLIER_DISTANCE = 3.0
-SHADING_EASE = 2.0  # brightness may differ this many times more than colour: shading is no other material
+SHADING_EASE = 2.0  # divisor of brightness differences, because shading does not change the material
 _TINT_LOW, _TINT_HIGH = np.array([-0.35, 0.0]), np.array([0.0, 0.3])
 _TINT_PRIOR, _TINT_REACH = 0.005, 1.5
 _MIN_SPREAD = np.array([0.12, 0.035, 0.05])  # log luminance, log R/G, log B/G
@@ -24,14 +24,14 @@ _MAX_SAMPLES = 6000
 
 @dataclass(frozen=True)
 class SkinModel:
-    """Skin colour as a smooth function of the place on the face and of the surface's direction (the light).
+    """Skin colour as a smooth function of the place on the face and of the normal (which gives the light).
 
     Attributes
     ----------
     surface : (11, 3) coefficients over (1, u, v, u², v², uv, n_x, n_y, n_x², n_y², n_x n_y) of log luminance, log R/G
         and log B/G; n is the normal.
     tint : (2,) change of log R/G and log B/G per log luminance: skin is redder in the shade.
-    level : log luminance at which the tint is none.
+    level : log luminance at which the tint is zero.
     spread : (3,) robust standard deviations around the surface.
     centre, unit : u, v = (pixel - centre) / unit.
     """
@@ -44,7 +44,7 @@ class SkinModel:
     unit: float
 
     def residual(self, features: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """(H, W, 3) difference of ``skin_features`` (H, W, 3) from the surface, in standard deviations.
+        """(H, W, 3) residuals of ``skin_features`` (H, W, 3) from the surface, in standard deviations.
 
         ``normals`` (H, W, 2) are the x and y of the face's normals.
         """
@@ -65,17 +65,17 @@ def skin_features(pixels: np.ndarray) -> np.ndarray:
 
 
 def without_colour(face: np.ndarray) -> bool:
-    """Whether a picture is black and white, by the ``skin_features`` (P, 3) of the face in it."""
+    """Whether a picture is black and white, by the ``skin_features`` (P, 3) of its face."""
     return float(np.abs(face[:, 1:]).std(axis=0).max(initial=0.0)) < _MONOCHROME
 
 
 def learn_skin(
     features: np.ndarray, normals: np.ndarray, seeds: np.ndarray, oval: np.ndarray, monochrome: bool
 ) -> SkinModel:
-    """Fit the skin's colour by trimmed least squares: on ``seeds`` (H, W) bool, then on all of ``oval`` that fits.
+    """Fit the skin's colour by trimmed least squares: on ``seeds`` (H, W) bool, then on all inliers of ``oval``.
 
     ``features`` (H, W, 3) are those of ``skin_features``, ``normals`` (H, W, 2) the face's. In a monochrome picture
-    the chroma says nothing and its spread is opened.
+    chroma is uninformative and its spread is widened.
     """
     points = _sample(oval)
     at_seed = seeds[points[:, 1], points[:, 0]]
@@ -112,14 +112,14 @@ def _fit_surface(design: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _fit_tint(design: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(2,) how log R/G and log B/G change with log luminance where place and normal are the same, within bounds."""
+    """(2,) slopes of log R/G and log B/G over log luminance at equal place and normal, within bounds."""
     rest = values - design @ _fit_surface(design, values)
     slope = (rest[:, :1] * rest[:, 1:]).sum(axis=0) / ((rest[:, 0] ** 2).sum() + _TINT_PRIOR * len(rest))
     return np.clip(slope, _TINT_LOW, _TINT_HIGH)
 
 
 def _without_tint(features: np.ndarray, tint: np.ndarray, level: float) -> np.ndarray:
-    """``features`` (..., 3) with the chroma brought to the log luminance ``level``."""
+    """``features`` (..., 3) with the chroma normalised to the log luminance ``level``."""
     change = np.clip(features[..., :1] - level, -_TINT_REACH, _TINT_REACH) * tint
     return np.concatenate([features[..., :1], features[..., 1:] - change], axis=-1)
 
@@ -140,7 +140,7 @@ def _sample(mask: np.ndarray) -> np.ndarray:
 
 
 def _design(points: np.ndarray, normals: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:
-    """(N, 11) terms; beyond the face the place is held, so that the surface does not run away."""
+    """(N, 11) terms; the place is clamped beyond the face, so that the surface does not extrapolate."""
     u, v = np.clip((points - centre) / unit, -1.15, 1.15).T
     x, y = normals.T
     return np.stack([np.ones_like(u), u, v, u * u, v * v, u * v, x, y, x * x, y * y, x * y], axis=1)

@@ -1,4 +1,4 @@
-"""The parsing net looks at the head, at the face alone, where small things are, and at what is between."""
+"""The parsing net at three scales: the head, the face alone for small parts, and a square between them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from backend.photos.faces.crop import face_square
 from backend.photos.faces.sampling import Window
 
 _BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
-_RAMP = 0.12  # of a square's side: how far inside its border a look counts fully
+_RAMP = 0.12  # of a square's side: width of the fade to full weight inside its border
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the net sees of a head.
+    """The net's result for a head.
 
     Attributes
     ----------
     probabilities : (C, S, S) float32 class probabilities of the head's crop.
     features, mirrored : (F, R, R) float32, the net's features of the face's square and of its mirror image, mirrored
-        back. landmarks : (478, 2) in that square's pixels, as the net sees it.
+        back. landmarks : (478, 2) in pixels of that square at the net's resolution.
     """
 
     probabilities: np.ndarray
@@ -38,11 +38,11 @@ def class_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.nd
 
 
 def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> Seen:
-    """Look at a head crop (S, S, 3) uint8 sRGB with landmarks (478, 2 or 3) in its pixels.
+    """Run the net on a head crop (S, S, 3) uint8 sRGB with landmarks (478, 2 or 3) in its pixels.
 
-    The face is 0.4 of a head crop's side: at 256 px a wire frame is thinner than a pixel. So the square around the face
-    (``face_square``) is looked at by itself, and a square half-way between it and the crop; each is averaged into what
-    was found before, within its square.
+    The face is 0.4 of a head crop's side, so at 256 px a wire frame is thinner than a pixel. So the net also runs on
+    the square around the face (``face_square``) and on one half-way between it and the crop. Each result is averaged
+    into the previous one within its square.
     """
     result = wide_probabilities(parser, pixels, landmarks)
     face = face_square(landmarks)
@@ -55,7 +55,7 @@ def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
 
 
 def wide_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(C, S, S) float32 class probabilities without the look at the face alone: what is large needs no more."""
+    """(C, S, S) float32 class probabilities without the scale of the face alone; sufficient for large classes."""
     side = pixels.shape[0]
     result = _resized(parser.probabilities(pixels), (side, side))
     face = face_square(landmarks)
@@ -66,7 +66,7 @@ def wide_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.nda
 
 
 def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> Look:
-    """What the net says of the mirror image, mirrored back: its mistakes there are others."""
+    """The net's result for the mirror image, mirrored back; its errors differ from those for the picture."""
     return parser.look(np.ascontiguousarray(pixels[:, ::-1])).mirrored()
 
 
@@ -85,7 +85,7 @@ def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: floa
 
 
 def _resized(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(C, height, width) float32, bilinear or, where smaller, averaged."""
+    """(C, height, width) float32, bilinear, or area-averaged when smaller."""
     way = cv2.INTER_AREA if size[0] < probabilities.shape[1] else cv2.INTER_LINEAR
     return np.stack([cv2.resize(channel, size[::-1], interpolation=way) for channel in probabilities])
 
