@@ -1,4 +1,4 @@
-"""The picture of both eyes for their own map ``Eye``: irises of 532 px with the person's colour and pattern."""
+"""Paint the image of both eyes for UV map ``Eye``: irises of 532 px with the person's colour and pattern."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from backend.texture.parts.iris_pattern import IrisPattern
 from backend.texture.unwrapping.atlas import pieces
 
 EYE_SIDE = 1024
-"""Pixels of one eye's half of the picture."""
+"""Pixels of one eye's half of the image."""
 _UPPER_SHADE, _UPPER_REACH = 0.45, 0.0030
-"""Of the light that upper lid and lashes take at the lid's edge, and metres to a third of that. A render's lids shade
-the eye too, but no viewport casts the lashes' shadow, and an eye without one stares: this is about half of it."""
-_LOWER_SHADE, _LOWER_REACH = 0.22, 0.0012  # the same of the lower lid
+"""Share of the light that upper lid and lashes block at the lid's edge, and metres in which the shadow falls to a
+third. A render's lids shade the eye too, but no viewport casts the lashes' shadow, and an eye without one stares. This
+is about half of the full shadow."""
+_LOWER_SHADE, _LOWER_REACH = 0.22, 0.0012  # the same for the lower lid
 _FIBRES = ((0.035, 0.20, 31), (0.016, 0.16, 32))
-"""Fibres of the iris that only its own picture is large enough for: width around the iris, of its radius; log units;
-seed."""
+"""Iris fibres that only the eyes' own image resolves: width around the iris in radii, log units, seed."""
 _CRYPTS = 0.22  # log units by which the gaps between fibres are darker
 _RING = 0.75  # log units by which the limbal ring is darker than the iris
 _GATHERED = 0.35
-"""By which ``paint_eyeball`` brightens an iris's lower half, as a cornea does; here a cornea is there to do it."""
+"""Gradient with which ``paint_eyeball`` brightens an iris's lower half, as a cornea does. Divided out here, because a
+cornea is rendered."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def _painted(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPat
 
 
 def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
-    """(N,) share of the light that lids and lashes leave to an eyeball's points (N, 3); behind the lids as at their
-    edge."""
+    """(N,) share of the light that lids and lashes let through to eyeball points (N, 3). Points behind the lids get the
+    value at the lid's edge."""
     azimuth, elevation, radius = eye_angles(points, np.zeros(3))
     share = np.ones(len(points))
     for lid, sign, shade, reach in (
@@ -100,14 +101,14 @@ def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
 
 
 def _apart(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rising places (N,) that lie apart from each other, and their values."""
+    """Drop entries closer than 1e-4 to the one before, from ascending places (N,) and their values."""
     kept = np.concatenate([[True], np.diff(places) > 1e-4])
     return places[kept], values[kept]
 
 
 def _close_up(points: np.ndarray, pattern: IrisPattern, seed: int) -> np.ndarray:
-    """(N, 3) log units that a close-up adds to the painted iris at points (N, 3): fibres, crypts, ring, and what photos
-    show."""
+    """(N, 3) log units added to the painted iris at points (N, 3): fibres, crypts, limbal ring, and the pattern from
+    photos."""
     across = np.hypot(points[:, 0], points[:, 1])
     angle = np.arctan2(points[:, 1], points[:, 0])
     relative = np.clip((across - PUPIL_RADIUS) / (IRIS_RADIUS - PUPIL_RADIUS), 0.0, 1.0)

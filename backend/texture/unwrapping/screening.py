@@ -1,4 +1,4 @@
-"""Screening: texels that a photo labels as skin but that show something else (teeth, strands, deep cavities)."""
+"""Screening: find texels labelled as skin that show something else (teeth, strands, deep cavities)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and what is right beside them. openness : ``occlusion.openness``.
+    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``.
     """
 
     lips: np.ndarray
@@ -47,7 +47,7 @@ def texel_regions(
     positions: np.ndarray,
     density: float,
 ) -> TexelRegions:
-    """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3); density: texels per metre."""
+    """Sample vertex masks (V,) at an atlas's texels; neutral positions (V, 3) metres; density : texels per metre."""
     regions = surface.regions
     mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
@@ -63,8 +63,8 @@ def texel_regions(
 
 @dataclass(frozen=True)
 class Screened:
-    """``weight`` (P,) lowered where something else is in front; ``bare`` (P,) in [0, 1] where this person has no hair,
-    so that what is dark there is a strand."""
+    """Result of ``screen``: ``weight`` (P,), lowered at occluders; ``bare`` (P,) in [0, 1] where this person has no
+    hair, so that dark texels there are strands."""
 
     weight: np.ndarray
     bare: np.ndarray
@@ -78,12 +78,12 @@ def screen(
     atlas: SurfaceAtlas,
     density: float,
 ) -> Screened:
-    """Find where a photo cannot show what the texture has there.
+    """Find where a photo does not show the texture's own surface.
 
     Parameters
     ----------
-    shading : (P, 3) light by the fit, up to a factor.
-    atlas : whose texels these are; density : its texels per metre. What is screened takes its surroundings with it.
+    shading : (P, 3) the fit's shading, up to a factor.
+    atlas : of these texels; density : its texels per metre. Screened texels are dilated.
     """
     lids = smoothstep(0.1, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
@@ -104,7 +104,7 @@ def screen(
         typical = float(np.median(redness[sure]))
         pale = smoothstep(typical - UNWRAPPING.tooth_redness, typical - 3.0 * UNWRAPPING.tooth_redness, redness)
         bad = pale * smoothstep(0.3, 0.6, regions.lips)
-        # the eye's white at the rim of a lid
+        # sclera at the rim of a lid
         bright = flat > float(np.median(flat[sure])) - 0.7
         white = smoothstep(typical - 0.08, typical - 0.20, redness) * bright
         bad = np.maximum(bad, np.where(unwrap.labels == FaceClass.EYES, bright, white * lids))
@@ -127,7 +127,7 @@ def screen(
 
 
 def _spread(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
-    """(P,) ``bad`` widened by ``margin`` texels and softened; specks of a texel or two are no reason."""
+    """(P,) ``bad`` dilated by ``margin`` texels and softened; specks of one or two texels are ignored."""
     image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     radius = max(1, round(margin))
     return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc(radius)), (0, 0), 0.5 * radius)), 0.0, 1.0)
