@@ -79,6 +79,7 @@ def collect(
     """Read the photos, find the person's face in each, and give a verdict on every photo.
 
     Photos are decoded in order, up to two ahead. Memory grows only with the head crops of the used photos.
+
     Raises
     ------
     LikenessError : ``no_photo`` when none is given or readable, ``no_face`` when none shows a face, ``usage`` when more
