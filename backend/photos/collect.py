@@ -48,7 +48,7 @@ class CollectOptions:
     kept_crop_bytes : memory for cached head crops; the other photos are decoded again when used.
     limits : resource limits for reading a file.
     identity : model that compares identities.
-    surface : whether to run the landmark net on the used faces, if it is installed.
+    surface : whether to run the landmark net on the used faces, if it is trained.
     device : ``cpu`` or ``cuda``, for the parsing nets and the landmark net.
     """
 

@@ -102,7 +102,7 @@ class PhotoFace:
     monochrome : True for black-and-white and sepia photos (colour losses use luminance).
     yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.
     quality : see ``PhotoQuality``.
-    surface : prediction of the landmark net, None where it is not installed or not asked for.
+    surface : prediction of the landmark net, None where it is not trained or not asked for.
     corrected : landmarks placed by the user, None without any. use : what the photo is used for.
     unseen : (478,) bool landmarks under the user's mask, whose pixels ``labels`` calls an occluder; None without a
         mask.
