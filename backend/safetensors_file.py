@@ -1,8 +1,8 @@
 """Read and write safetensors files using only the standard library and numpy.
 
 The format: eight bytes with the header's length (little endian), a JSON header with dtype, shape and byte range of
-every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines with only torch
-and numpy read their checkpoints with this; the files are compatible with the ``safetensors`` package.
+every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines with only
+torch and numpy read their checkpoints with this; the files are compatible with the ``safetensors`` package.
 """
 
 from __future__ import annotations
