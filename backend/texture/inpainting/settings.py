@@ -37,7 +37,7 @@ class InpaintingSettings:
     skin_length: float = 0.030
     """Metres, 0.01 to 0.06: length over which inpainted skin follows the visible skin."""
     coarse_border: float = 0.4
-    """Share, 0 to 1: most by which a coarse photo's border is wider than a sharp one's."""
+    """Share, 0 to 1: limit of how much wider a coarse photo's border is than a sharp one's."""
     aslant: tuple[float, float] = (0.75, 0.50)
     """Cosine in [0, 1]: bare skin at more grazing angles is specular and takes the inpainted skin's colour."""
     near_border: tuple[float, float] = (1.0, 0.2)

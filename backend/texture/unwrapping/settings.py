@@ -36,7 +36,7 @@ class UnwrappingSettings:
     darkest_chroma: float = 1e-3
     """Linear light, 1e-4 to 1e-2: darker pixels are raised to this value, because their colour is noise."""
     tooth_redness: float = 0.06
-    """Log red over green, 0.03 to 0.2: most by which a lip is less red than skin; paler is a tooth."""
+    """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
     bearded: float = 0.20
     """Log units, 0.1 to 0.5: a chin darker than skin by more is bearded."""
     strand_reach: float = 0.014
