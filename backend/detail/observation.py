@@ -14,13 +14,13 @@ from backend.rendering.color import LUMINANCE
 CHANNELS = 7
 BASE_LENGTH = 0.008
 """Metres: broader differences in brightness are form and colour of the face, not relief."""
-_FAINTEST = 1e-3
+_MIN_WEIGHT = 1e-3
 """Weight below which the base is undefined."""
-_LIMIT = 1.0
+_DETAIL_LIMIT = 1.0
 """Log units: detail beyond this is a hair, a mole or a highlight, not a wrinkle."""
-_FLOOR = 0.2
+_SHADING_FLOOR = 0.2
 """Share of the mean shading: darker places are in shadow, where three SH bands are unreliable."""
-_SHARP = 2000.0
+_SHARPNESS_UNIT = 2000.0
 """Pixels per metre, unit of the sharpness channel: a face of 280 pixels."""
 
 
@@ -66,13 +66,13 @@ def observe(photo: PhotoInWindow, texels_per_metre: float) -> np.ndarray:
     red, yellow = detail[..., 0] - detail[..., 1], 0.5 * (detail[..., 0] + detail[..., 1]) - detail[..., 2]
     slope = np.einsum("yxic,yxc->yxi", photo.across, relative) * (1e-3 * len(weight))
     channels = [
-        np.clip(luminance, -_LIMIT, _LIMIT) * weight,
-        np.clip(red, -_LIMIT, _LIMIT) * weight,
-        np.clip(yellow, -_LIMIT, _LIMIT) * weight,
+        np.clip(luminance, -_DETAIL_LIMIT, _DETAIL_LIMIT) * weight,
+        np.clip(red, -_DETAIL_LIMIT, _DETAIL_LIMIT) * weight,
+        np.clip(yellow, -_DETAIL_LIMIT, _DETAIL_LIMIT) * weight,
         np.clip(slope[..., 0], -4.0, 4.0) * weight,
         np.clip(slope[..., 1], -4.0, 4.0) * weight,
         weight,
-        np.full_like(weight, np.clip(np.log2(photo.pixels_per_metre / _SHARP), -2.0, 2.0)),
+        np.full_like(weight, np.clip(np.log2(photo.pixels_per_metre / _SHARPNESS_UNIT), -2.0, 2.0)),
     ]
     return np.stack(channels).astype(np.float32)
 
@@ -89,8 +89,8 @@ def _without_base(photo: PhotoInWindow, shading: np.ndarray, texels_per_metre: f
     sigma = BASE_LENGTH * texels_per_metre
     blurred = cv2.GaussianBlur(weight, (0, 0), sigma)
     base = cv2.GaussianBlur(delit * weight[..., None], (0, 0), sigma)
-    base /= np.maximum(blurred, _FAINTEST)[..., None]
-    known = (blurred > _FAINTEST) & (weight > 0)
+    base /= np.maximum(blurred, _MIN_WEIGHT)[..., None]
+    known = (blurred > _MIN_WEIGHT) & (weight > 0)
     return np.where(known[..., None], delit - base, 0.0)
 
 
@@ -103,7 +103,7 @@ def shading_and_gradient(normals: np.ndarray, light: np.ndarray) -> tuple[np.nda
     shading = constant + flat @ linear.astype(np.float32) + 0.5 * (turned * flat).sum(1)
     gradient = turned + linear.astype(np.float32)
     shown = np.abs(flat).sum(1) > 0
-    floor = _FLOOR * max(float(shading[shown].mean()) if shown.any() else 1.0, 1e-6)
+    floor = _SHADING_FLOOR * max(float(shading[shown].mean()) if shown.any() else 1.0, 1e-6)
     shading = np.maximum(shading, floor)
     relative = gradient / shading[:, None]
     return shading.reshape(normals.shape[:2]), relative.reshape(normals.shape)

@@ -18,26 +18,26 @@ _SEED = 20261124
 _DEPTH = {"nose": 0.030, "cheeks": 0.024, "chin": 0.022, "forehead": 0.018, "neck": 0.010, "ears": 0.004}
 """Millimetres, standard deviation of the relief by region; profilometry of facial skin finds 10 to 30 micrometres
 (Ra)."""
-_ELSEWHERE = 0.012
-_FEWEST_TEXELS = 3.0
+_DEFAULT_DEPTH = 0.012
+_MIN_TEXELS = 3.0
 """Least texels per pore; coarser maps get larger, fainter pores."""
 
 
 def pores(surface: HeadSurface, atlas: SurfaceAtlas, texels_per_metre: float) -> np.ndarray:
     """(R, R) float32 heights in millimetres on an atlas of the face's own chart."""
-    distance = max(PORE_DISTANCE * texels_per_metre, _FEWEST_TEXELS)
+    distance = max(PORE_DISTANCE * texels_per_metre, _MIN_TEXELS)
     faint = PORE_DISTANCE * texels_per_metre / distance
-    depth = np.full(surface.lift.shape[0], _ELSEWHERE)
+    depth = np.full(surface.lift.shape[0], _DEFAULT_DEPTH)
     for name, value in _DEPTH.items():
         mask = np.clip(surface.regions[name], 0, 1)
         depth += mask * (value - depth)
     depth *= touching_nothing(surface)
     depths = atlas.image(atlas.sample(depth[:, None]))[..., 0]
-    return _cells(atlas.resolution, round(float(distance), 2)) * depths * np.float32(faint)
+    return _pore_pattern(atlas.resolution, round(float(distance), 2)) * depths * np.float32(faint)
 
 
 @lru_cache(maxsize=2)
-def _cells(size: int, distance: float) -> np.ndarray:
+def _pore_pattern(size: int, distance: float) -> np.ndarray:
     """(S, S) float32 of standard deviation 1: pits about ``distance`` texels apart in a net of fine lines."""
     generator = np.random.Generator(np.random.Philox(key=_SEED))
     noise = generator.standard_normal((size, size), np.float32)

@@ -22,11 +22,11 @@ def lash_alpha(asset: FaceAsset) -> np.ndarray:
     alpha = np.ones(len(asset.part("lashes").vertices), np.float32)
     for strip in lash_strips(asset):
         alpha[strip.members] = (UPPER_ALPHA if strip.upper else LOWER_ALPHA) * (1 - strip.share) ** FALL_OFF
-        alpha[strip.members] *= _spread(strip)
+        alpha[strip.members] *= _relative_density(strip)
     return alpha
 
 
-def _spread(strip: LashStrip) -> np.ndarray:
+def _relative_density(strip: LashStrip) -> np.ndarray:
     """(P,) factor in (0, 1] that lowers opacity where hairs are farther apart than elsewhere in their row of a strip.
 
     A lid has the same number of hairs on each millimetre of its edge. At the outer corner ``hm08``'s strips fan out

@@ -15,7 +15,7 @@ from backend.texture.parts.mouth import LASHES
 WIDTH, HEIGHT = 1024, 512
 """Pixels: a strip is 33 mm long at the lid, so a hair of 0.1 mm is three pixels wide. Upper lashes are the upper half
 of the image, lower ones the lower half; roots lie at the lower edge of each, the eye's inner corner at the left."""
-_FINER = 2
+_SUPERSAMPLING = 2
 """Supersampling factor per side."""
 _MARGIN = 0.02
 """Fraction of a half's height left empty above and below the hairs, so that filtering does not mix the halves."""
@@ -25,7 +25,7 @@ _UPPER_LENGTH, _LOWER_LENGTH = 0.95, 0.62
 """Longest hairs, as a fraction of the strip's width, which is up to 11 mm on the upper lid and 8 on the lower."""
 _UPPER_PIXELS, _LOWER_PIXELS = 3.4, 2.6
 """Width of a hair at its root, pixels."""
-_IN_CLUMP = 3
+_CLUMP_SIZE = 3
 """Hairs per clump; their tips lean towards each other."""
 _SEED = 3
 
@@ -64,9 +64,9 @@ def lash_picture() -> np.ndarray:
 
 def _hairs(random: np.random.Generator, count: int, longest: float, pixels: float) -> np.ndarray:
     """(HEIGHT / 2, WIDTH) uint8 opacity of a row of hairs, roots in row 0."""
-    high, wide = HEIGHT // 2 * _FINER, WIDTH * _FINER
+    high, wide = HEIGHT // 2 * _SUPERSAMPLING, WIDTH * _SUPERSAMPLING
     drawn = np.zeros((high, wide), np.uint8)
-    clumps = random.uniform(0.0, 1.0, count // _IN_CLUMP)
+    clumps = random.uniform(0.0, 1.0, count // _CLUMP_SIZE)
     way = np.linspace(0.0, 1.0, 24)
     for number in range(count):
         root = (number + random.uniform(-0.6, 0.6)) / count
@@ -76,7 +76,7 @@ def _hairs(random: np.random.Generator, count: int, longest: float, pixels: floa
         length = longest * (1.0 - 0.72 * abs(root - 0.6) ** 1.5) * random.uniform(0.68, 1.0)
         across = (root + lean * way**1.6 + pull * way**1.3) * wide
         up = (_MARGIN + (1 - 2 * _MARGIN) * length * way) * high
-        thick = _FINER * (0.5 * pixels * (1.0 - way**1.4) * random.uniform(0.75, 1.1) + 0.25)
+        thick = _SUPERSAMPLING * (0.5 * pixels * (1.0 - way**1.4) * random.uniform(0.75, 1.1) + 0.25)
         points = np.round(16 * np.stack([across, up], axis=-1)).astype(int)
         for start, end, line in zip(points[:-1], points[1:], thick[:-1], strict=True):
             cv2.line(drawn, start, end, 255, max(1, round(line)), cv2.LINE_AA, shift=4)

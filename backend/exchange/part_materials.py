@@ -40,12 +40,12 @@ _OF_PARTS: dict[str, PartMaterial] = {
     "tear_lines": PartMaterial("tears", 0.05, None, (0.5, 0.5, 0.5), _CLEAR),
     "caruncles": PartMaterial("caruncles", 0.25, None, (0.41, 0.18, 0.15)),
 }
-_EYE_OF_ITS_OWN = PartMaterial("eye", 0.3, EYES)
+_EYE_WITH_OWN_MAP = PartMaterial("eye", 0.3, EYES)
 SINGLE_LASHES = PartMaterial("lashes", 0.5, LASHES)
 
 
 def part_material(asset: FaceAsset, name: str) -> PartMaterial:
     """The material of the asset's part ``name``."""
     if asset.eyes is not None and name in asset.eyes.uv:
-        return _EYE_OF_ITS_OWN
+        return _EYE_WITH_OWN_MAP
     return _OF_PARTS.get(name, SKIN)

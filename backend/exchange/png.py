@@ -15,13 +15,13 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
     Raises ``OSError`` if the image cannot be encoded.
     """
-    done, data = cv2.imencode(".png", _channels_as_opencv_has_them(pixels), _FAST)
+    done, data = cv2.imencode(".png", _to_opencv_channels(pixels), _FAST)
     if not done:
         raise OSError("a picture could not be written")
     return data.tobytes()
 
 
-def _channels_as_opencv_has_them(pixels: np.ndarray) -> np.ndarray:
+def _to_opencv_channels(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)

@@ -143,7 +143,7 @@ def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo cropped around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
     left, top, width = _around_head(mesh, preview)
-    part = Image.fromarray(_without_filling(preview)).resize(
+    part = Image.fromarray(_without_padding(preview)).resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
     )
     camera = camera_window(preview.camera, left, top, width, width).scaled(side / width)
@@ -151,7 +151,7 @@ def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np
     return photo, mesh.render(camera, preview.light, photo, preview.expression)
 
 
-def _without_filling(preview: PhotoPreview) -> np.ndarray:
+def _without_padding(preview: PhotoPreview) -> np.ndarray:
     """The crop with its padding replaced by ``PAPER``."""
     if preview.inside is None:
         return preview.pixels

@@ -124,7 +124,7 @@ def collect(
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
         if not decide_alike(candidate.worn, worn):
-            candidate = _labelled_again(candidate, crop, worn, options.device)
+            candidate = _relabelled(candidate, crop, worn, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
     voted = vote_over_photos([candidate.worn for candidate in choice.used])
@@ -190,9 +190,7 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: Colle
     )
 
 
-def _labelled_again(
-    candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str
-) -> FaceCandidate:
+def _relabelled(candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str) -> FaceCandidate:
     """The candidate, labelled again with the accessory scores ``worn``."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor

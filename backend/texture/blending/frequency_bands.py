@@ -114,7 +114,7 @@ def middle_band(
                 texel_field,
                 texel_base,
                 texel_skin,
-                _own_range(photo, texel_range),
+                _photo_colour_range(photo, texel_range),
                 hair,
                 photo.samples.monochrome,
             )
@@ -142,8 +142,8 @@ def middle_band(
         return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     middles, scores, rested, facial_hair = zip(*each(look, photos, consensus.log_fields), strict=True)
-    moved_in_all = _moved_in_all([score.weight for score in scores], rested)
-    agreed = _agreed(middles, scores)
+    moved_in_all = _moved_in_all_photos([score.weight for score in scores], rested)
+    agreed = _middle_consensus(middles, scores)
     tolerance = (
         BLENDING.consistent
         + (BLENDING.features_consistent - BLENDING.consistent) * feature
@@ -169,7 +169,7 @@ def middle_band(
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 
-def _own_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
+def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
     """(P, 2) ``Consensus.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
     return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
 
@@ -206,7 +206,7 @@ def _borrowed_chroma(
     return (chroma / np.maximum(total, 1e-3)[..., None] * share[..., None]).astype(np.float32)
 
 
-def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
+def _middle_consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
     """(S, S, 3) robust consensus of the photos' middle frequencies."""
     size = middles[0].shape[0]
     if len(middles) == 1:
@@ -237,7 +237,7 @@ def _blended(
     return (agreed + blender.result()) * anywhere
 
 
-def _moved_in_all(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
+def _moved_in_all_photos(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
     """(S, S) in [0, 1], 1 where the expression moves the skin in every photo that shows it."""
     shown = np.maximum.reduce(weights)
     calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
@@ -304,7 +304,7 @@ def fine_band(
         for piece in pieces(len(used)):
             here = inside[piece]
             sampled = atlas.part(used[piece]).sample(vertex_values)  # (P, 13)
-            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
+            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
             linear = sample_linear(sampled[:, :2], pixels, scale)
             texel = atlas.texel[used[piece]]
             in_own = (np.stack([texel % size, texel // size], 1).astype(np.float32) + np.float32(0.5)) * scale_of_own

@@ -80,9 +80,9 @@ def multi_view_consensus(
     total = weight.sum(0)
     skin = plain_skin(surface)[: surface.count] * total * operators.mass
     level = np.log(tone) - weighted_median(common, skin)  # median, because beards and shade would bias a mean
-    smooth = smooth_field(operators, common, _share(total), DELIGHTING.difference_length, None, 1e-3)
+    smooth = smooth_field(operators, common, _normalised_weight(total), DELIGHTING.difference_length, None, 1e-3)
     correction = level - (1.0 - DELIGHTING.one_sided_skin) * 0.5 * (smooth - smooth[surface.mirror])
-    bare = plain_skin(surface)[: surface.count] * _share(total)
+    bare = plain_skin(surface)[: surface.count] * _normalised_weight(total)
     bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair looks like gloss
     correction = correction - gloss(smooth + correction, bare, operators)
     correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
@@ -90,9 +90,9 @@ def multi_view_consensus(
     matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
     # chroma beyond the range is coloured rim light
     correction = correction - strange_colour(smooth + correction - matt, DELIGHTING.colour_range)
-    log_base = surface.lifted(_carried_on(surface, operators, common + correction, _share(total), matt)).astype(
-        np.float32
-    )
+    log_base = surface.lifted(
+        _extrapolated_base(surface, operators, common + correction, _normalised_weight(total), matt)
+    ).astype(np.float32)
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
@@ -110,13 +110,13 @@ def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
     return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
 
 
-def _share(total: np.ndarray) -> np.ndarray:
+def _normalised_weight(total: np.ndarray) -> np.ndarray:
     """(C,) confidence in [0, 1] from summed weights (C,): 1 from the 60th percentile on."""
     typical = float(np.percentile(total[total > 0], 60)) if (total > 0).any() else 1.0
     return np.clip(total / typical, 0.0, 1.0)
 
 
-def _carried_on(
+def _extrapolated_base(
     surface: HeadSurface,
     operators: SurfaceOperators,
     values: np.ndarray,

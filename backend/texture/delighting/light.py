@@ -138,14 +138,18 @@ def _shared_base(
     spread = np.sqrt(residual.sum(0) / np.maximum(weights.sum(0), 1e-9)) * (photos > 1)
     evidence = total / max(float(np.percentile(total[total > 0], 90)) if (total > 0).any() else 1.0, 1e-9)
     agreement = 1.0 / (1.0 + (spread / 0.1) ** 2)
-    mean_level = _mean(operators, level, evidence)
-    mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
+    mean_level = _weighted_mean(operators, level, evidence)
+    mean_chroma = _weighted_mean(operators, chroma, np.minimum(evidence, chroma_total))
     # symmetric variation is skin; asymmetric variation is more likely light
     keep = DELIGHTING
     one_sided = keep.one_sided_level * keep.symmetric_level
-    level = _kept(operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided)
+    level = _shrunk_deviation(
+        operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided
+    )
     both = np.minimum(evidence, chroma_total)
-    chroma = _kept(operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma)
+    chroma = _shrunk_deviation(
+        operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma
+    )
     level = level * np.reshape(pigment, (-1, 1))
     chroma = chroma - strange_colour(chroma, DELIGHTING.skin_colours)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
@@ -160,12 +164,12 @@ def strange_colour(difference: np.ndarray, most: float) -> np.ndarray:
     return colour * (1.0 - np.minimum(1.0, most / np.maximum(size, 1e-9)))
 
 
-def _mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted_mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     share = operators.mass * weights
     return share @ values / max(float(share.sum()), 1e-12)
 
 
-def _kept(
+def _shrunk_deviation(
     operators: SurfaceOperators,
     deviation: np.ndarray,
     weights: np.ndarray,

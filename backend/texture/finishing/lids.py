@@ -17,15 +17,17 @@ from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
 
-_STRETCHED = (1.35, 2.0)
+_STRETCH_STEP = (1.35, 2.0)
 """Ratio of edge lengths, closed eye over open eye: skin keeps its texture up to the first value and is filled entirely
 from the second on."""
-_ROWS = (1, 8)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
-_EVEN = 0.0025  # metres: low-pass width for the folded skin; hairs and streaks are narrower
-_KEPT = 0.35  # share kept of the folded skin's own low frequencies: the crease of an open eye
-_DARKEST = 0.35  # log units below the lid's median from which its texture is a hair or a shadow
-_PORES = 0.02  # standard deviation of log brightness of synthetic pores, which replace those removed with the streaks
-_FEWEST = 50  # texels of open skin needed
+_LID_LOOPS = (1, 8)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
+_LOWPASS_WIDTH = 0.0025  # metres: low-pass width for the folded skin; hairs and streaks are narrower
+_LOW_FREQUENCIES_KEPT = 0.35  # share kept of the folded skin's own low frequencies: the crease of an open eye
+_SHADOW_CONTRAST = 0.35  # log units below the lid's median from which its texture is a hair or a shadow
+_PORE_DEVIATION = (
+    0.02  # standard deviation of log brightness of synthetic pores, which replace those removed with the streaks
+)
+_MIN_TEXELS = 50  # texels of open skin needed
 
 
 def even_lids(
@@ -52,13 +54,13 @@ def even_lids(
     for eye in (0, 1):
         own, fold = sampled[:, 2 * eye], sampled[:, 2 * eye + 1]
         used = np.flatnonzero(own > 0.02)
-        if len(used) < _FEWEST:
+        if len(used) < _MIN_TEXELS:
             continue
         part = atlas.part(used)
         log = np.log(np.maximum(skin[used], 1e-3))
         result[used] = np.exp(
-            _filled(log, own[used], fold[used], part, _EVEN * density)
-            + fold[used, None] * pore_noise(part.sample(positions), _PORES, 23 + eye)
+            _inpaint_fold(log, own[used], fold[used], part, _LOWPASS_WIDTH * density)
+            + fold[used, None] * pore_noise(part.sample(positions), _PORE_DEVIATION, 23 + eye)
         )
     return result
 
@@ -67,7 +69,7 @@ def lid_fold(template: Template) -> np.ndarray:
     """(V, 4) masks in [0, 1] on the head's vertices: the left upper lid's own skin and how far a blink unfolds it, then
     the same for the right eye."""
     fields = np.zeros((template.head.vertex_stop, 4))
-    first, last = _ROWS
+    first, last = _LID_LOOPS
     for eye, side in enumerate(("Left", "Right")):
         loops = face_loops(template).eyes[eye]
         grid = loops.rows[loops.margin :, loops.upper]
@@ -78,11 +80,11 @@ def lid_fold(template: Template) -> np.ndarray:
         at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
         rows = slice(first, last + 1)
         fields[grid[rows], 2 * eye] = 1.0
-        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCHED, at_vertex[rows])
+        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCH_STEP, at_vertex[rows])
     return fields
 
 
-def _filled(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
+def _inpaint_fold(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
     """(N, 3) log albedo of one lid. The fold is low-passed over ``even`` texels and blended with the skin beside it."""
     y, x = np.divmod(part.texel, part.resolution)
     y, x = y - y.min(), x - x.min()
@@ -93,19 +95,21 @@ def _filled(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtl
     inside[y, x] = own
     brightness = log.mean(axis=1)
     shown = own * (1.0 - fold) > 0.5
-    if shown.sum() < _FEWEST:
+    if shown.sum() < _MIN_TEXELS:
         return log
     clear = smoothstep(
-        np.median(brightness[shown]) - _DARKEST, np.median(brightness[shown]) - 0.5 * _DARKEST, brightness
+        np.median(brightness[shown]) - _SHADOW_CONTRAST,
+        np.median(brightness[shown]) - 0.5 * _SHADOW_CONTRAST,
+        brightness,
     )
     open_skin[y, x] = own * (1.0 - fold) * clear
-    beside = push_pull(*_seen_lowpass(image, open_skin, even))
+    beside = push_pull(*_lowpass_and_support(image, open_skin, even))
     broad, _ = masked_lowpass(image, inside, even)
-    fill = (1.0 - _KEPT) * beside[y, x] + _KEPT * broad[y, x]
+    fill = (1.0 - _LOW_FREQUENCIES_KEPT) * beside[y, x] + _LOW_FREQUENCIES_KEPT * broad[y, x]
     return log * (1.0 - fold[:, None]) + fill * fold[:, None]
 
 
-def _seen_lowpass(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _lowpass_and_support(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Masked low-pass of ``image`` and its support in [0, 1], in the form that ``push_pull`` takes."""
     mean, support = masked_lowpass(image, weights, sigma)
     return mean, np.clip(support / 0.3, 0.0, 1.0)

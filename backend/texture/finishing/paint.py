@@ -64,7 +64,7 @@ def paint_parts(
     inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
-    flat[space.inner.texel] = _joined(painted, flat[space.skin.texel], surface, space, positions)
+    flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
@@ -102,7 +102,7 @@ def paint_lash_lines(
     return result
 
 
-def _joined(
+def _blend_seams(
     inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
 ) -> np.ndarray:
     """Linear albedo (P, 3) of the small charts, blended into the skin's colour at their seams. No line then shows along

@@ -30,7 +30,7 @@ _FIBRES = ((0.035, 0.20, 31), (0.016, 0.16, 32))
 """Iris fibres that only the eyes' own image resolves: width around the iris in radii, log units, seed."""
 _CRYPTS = 0.22  # log units by which the gaps between fibres are darker
 _RING = 0.75  # log units by which the limbal ring is darker than the iris
-_GATHERED = 0.35
+_CAUSTIC_GRADIENT = 0.35
 """Gradient with which ``paint_eyeball`` brightens an iris's lower half, as a cornea does. Divided out here, because a
 cornea is rendered."""
 
@@ -67,14 +67,14 @@ def eye_picture(
         points = eye_points(side, radii[eye])
         picture = np.empty((len(points), 3), np.uint8)
         for piece in pieces(len(points)):
-            picture[piece] = _painted(points[piece], eye, colours, patterns[eye], lids[eye])
+            picture[piece] = _painted_eye(points[piece], eye, colours, patterns[eye], lids[eye])
         return picture.reshape(side, side, 3)
 
     left, right = each(half, [0, 1])
     return np.concatenate([right, left], axis=1)
 
 
-def _painted(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPattern, lids: LidEdges) -> np.ndarray:
+def _painted_eye(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPattern, lids: LidEdges) -> np.ndarray:
     """(N, 3) uint8 sRGB of one eye's points (N, 3), metres from its centre."""
     linear = paint_eyeball(points, colours.iris, 5 + eye, colours.white)
     near = np.flatnonzero((points[:, 2] > 0) & (np.hypot(points[:, 0], points[:, 1]) < 1.15 * IRIS_RADIUS))
@@ -93,14 +93,14 @@ def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
     ):
         edge_azimuth, edge_elevation, _ = eye_angles(lid, np.zeros(3))
         order = np.argsort(edge_azimuth)
-        smooth = CubicSpline(*_apart(edge_azimuth[order], edge_elevation[order]))
+        smooth = CubicSpline(*_without_near_duplicates(edge_azimuth[order], edge_elevation[order]))
         edge = smooth(np.clip(azimuth, edge_azimuth.min(), edge_azimuth.max()))
         within = np.maximum(sign * (edge - elevation) * radius, 0.0)
         share *= 1.0 - shade * np.exp(-((within / reach) ** 1.5))
     return share
 
 
-def _apart(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_near_duplicates(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drop entries closer than 1e-4 to the one before, from ascending places (N,) and their values."""
     kept = np.concatenate([[True], np.diff(places) > 1e-4])
     return places[kept], values[kept]
@@ -118,7 +118,7 @@ def _close_up(points: np.ndarray, pattern: IrisPattern, seed: int) -> np.ndarray
     crypts = -_CRYPTS * smoothstep(0.25, 0.6, gradient_noise(wavy, 0.17, seed + 33)) * smoothstep(0.7, 0.3, relative)
     inside = smoothstep(0.02, 0.10, relative) * smoothstep(1.0, 0.90, across / IRIS_RADIUS)
     ring = -_RING * np.exp(-(((across / IRIS_RADIUS - 0.97) / 0.07) ** 2))
-    even = -np.log(1.0 - _GATHERED * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
+    even = -np.log(1.0 - _CAUSTIC_GRADIENT * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
     tone, seen = pattern.at(points[:, 0] / IRIS_RADIUS, points[:, 1] / IRIS_RADIUS)
     made = (fibres + crypts) * inside + ring + even
     return made[:, None] + tone * seen[:, None]

@@ -12,12 +12,12 @@ from backend.rig.eye_surfaces import IRIS_RADIUS
 PUPIL_RADIUS = 0.0021  # metres; typical of portraits taken indoors
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the sclera is darker than paper
 _VEIN = np.array([0.55, 0.20, 0.16])
-_UNDER_LIDS = 0.8  # share of the light that reaches the middle of the open eye
+_LIT_SHARE = 0.8  # share of the light that reaches the middle of the open eye
 _UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # share blocked at the upper lid's edge; metres in which it falls to a third
 _LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same for the lower lid
 _CAUSTIC = 0.35  # gradient by which the cornea focuses light from above onto the iris's lower half
-_TOUCHING = 0.0006  # metres: lid skin nearer than this to the eyeball is the lid's rim
-_LASH_ROOTS = 0.0022  # metres from the rim to the lash roots
+_LID_RIM_DISTANCE = 0.0006  # metres: lid skin nearer than this to the eyeball is the lid's rim
+_LASH_ROOT_DISTANCE = 0.0022  # metres from the rim to the lash roots
 _UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that lashes block
 _PUPIL = np.array([0.004, 0.004, 0.004])
 
@@ -89,7 +89,7 @@ def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np
     without it stares. lids : (L, 3) the lids' skin; centre_height : y of the eye's centre, metres.
     """
     upper = lids[:, 1] > centre_height
-    share = np.full(len(points), _UNDER_LIDS)
+    share = np.full(len(points), _LIT_SHARE)
     for lid, shade, reach in ((lids[upper], _UPPER_SHADE, _UPPER_REACH), (lids[~upper], _LOWER_SHADE, _LOWER_REACH)):
         if len(lid) > 0:
             distance, _ = cKDTree(lid).query(points)
@@ -104,12 +104,12 @@ def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: 
     out. lids : (L, 3) the lids' skin; centre (3,), radius : of the eyeball, metres.
     """
     offset = lids - centre
-    touching = np.abs(np.linalg.norm(offset, axis=1) - radius) < _TOUCHING
+    touching = np.abs(np.linalg.norm(offset, axis=1) - radius) < _LID_RIM_DISTANCE
     rim = lids[touching & (offset[:, 2] > 0.35 * radius)]
     if len(rim) == 0:
         return np.ones(len(points), np.float32)
     distance, nearest = cKDTree(rim).query(points)
-    edge = np.exp(-((distance / _LASH_ROOTS) ** 2))
+    edge = np.exp(-((distance / _LASH_ROOT_DISTANCE) ** 2))
     upper = smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
     corner = smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
     return (1.0 - (_LOWER_LASHES + (_UPPER_LASHES - _LOWER_LASHES) * upper) * corner * edge).astype(np.float32)

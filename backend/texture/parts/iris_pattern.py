@@ -21,8 +21,8 @@ IRIS_ROWS = (473, 468)
 _BLURRED, _SHARP = 14.0, 30.0
 """Iris radii in px: up to the first a photo shows only lid, lashes and light, not the pattern; from the second on it
 resolves a third of a millimetre."""
-_LARGEST = 0.6  # log units: limit of the pattern's contrast; more is a reflection or a lash
-_SHADED = 0.25  # height above the middle, in radii, from which lid and lashes shade the iris
+_CONTRAST_LIMIT = 0.6  # log units: limit of the pattern's contrast; more is a reflection or a lash
+_SHADED_FROM = 0.25  # height above the middle, in radii, from which lid and lashes shade the iris
 _GLINT = 0.8  # log units above the iris's median that mark a lamp's reflection
 
 
@@ -96,16 +96,16 @@ def one_pattern(face: PhotoFace, row: int) -> IrisPattern | None:
     linear = cv2.remap(linear_from_srgb(face.pixels), columns, rows, cv2.INTER_LINEAR)
     labels = cv2.remap((face.labels == FaceClass.EYES).astype(np.float32), columns, rows, cv2.INTER_LINEAR)
     log = np.log(np.maximum(linear, 2e-3))
-    ring = (labels > 0.9) & (share[:, None] > 0.45) & (share[:, None] < 0.9) & (y < _SHADED)
+    ring = (labels > 0.9) & (share[:, None] > 0.45) & (share[:, None] < 0.9) & (y < _SHADED_FROM)
     if ring.sum() < 0.2 * ANGLES * RADII * 0.45:
         return None
     middle = np.median(log[ring], axis=0)
     light = np.log(np.maximum(linear @ np.array(LUMINANCE), 2e-3))
     glint = (light > np.log(np.exp(middle) @ np.array(LUMINANCE)) + _GLINT).astype(np.float32)
     glint = cv2.dilate(np.concatenate([glint[:, -4:], glint, glint[:, :4]], 1), np.ones((5, 5)))[:, 4:-4]
-    clear = (labels > 0.9) * (1.0 - glint) * smoothstep(_SHADED + 0.35, _SHADED - 0.1, y)
+    clear = (labels > 0.9) * (1.0 - glint) * smoothstep(_SHADED_FROM + 0.35, _SHADED_FROM - 0.1, y)
     inside = smoothstep(0.30, 0.42, share) * smoothstep(0.97, 0.88, share)  # pupil and rim are painted
-    tone = np.clip(log - middle, -_LARGEST, _LARGEST)
+    tone = np.clip(log - middle, -_CONTRAST_LIMIT, _CONTRAST_LIMIT)
     seen = (sharp * clear * inside[:, None]).astype(np.float32)
     slope = (seen * y * tone.mean(-1)).sum() / max((seen * y * y).sum(), 1e-6)
     tone = tone - (slope * y)[..., None]  # removes the gradient of light from above

@@ -27,7 +27,7 @@ _PAPILLA = 0.34  # share of a crown's height covered by the gum between two teet
 _LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
 
 
-def _reached(points: np.ndarray, shade: float) -> np.ndarray:
+def _light_in_mouth(points: np.ndarray, shade: float) -> np.ndarray:
     """(P, 1) share of the light that reaches points (P, 3) behind the lips; ``shade`` of it is lost at the back. It
     replaces the shadow that viewports do not cast into a mouth."""
     depth = points[:, 2].max() - points[:, 2]
@@ -60,7 +60,7 @@ def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
     flesh = flesh * (1.0 - 0.35 * np.exp(-np.maximum(height - crown, 0.0) / 0.0007))[:, None]  # its edge turns inwards
     gum_line = (1.0 - gum) * smoothstep(0.92, 1.0, height / crown)[:, None]
     enamel = enamel * (1.0 - 0.35 * gum_line)
-    return ((enamel * (1.0 - gum) + flesh * gum) * _reached(points, _TEETH_SHADE)).astype(np.float32)
+    return ((enamel * (1.0 - gum) + flesh * gum) * _light_in_mouth(points, _TEETH_SHADE)).astype(np.float32)
 
 
 def _arc_length(points: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def paint_tongue(points: np.ndarray) -> np.ndarray:
     blend = np.clip(0.25 + 0.15 * fractal_noise(points, 0.003, 2, 63), 0.0, 1.0)[:, None]
     tone = TONGUE * (1.0 - blend) + TONGUE * pale * blend
     into_throat = smoothstep(0.040, 0.075, points[:, 2].max() - points[:, 2])[:, None]
-    lit = _TONGUE_LIT * _reached(points, _TONGUE_SHADE) * (1.0 - _TONGUE_BACK * into_throat)
+    lit = _TONGUE_LIT * _light_in_mouth(points, _TONGUE_SHADE) * (1.0 - _TONGUE_BACK * into_throat)
     return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
 
 

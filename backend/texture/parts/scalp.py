@@ -13,7 +13,7 @@ from backend.texture.parts.settings import PARTS
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
-_AROUND = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
+_NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
     if strands is None:
         return Scalp(*np.zeros((2, len(positions)), np.float32), _BROWN)
     roots = strands.points[:, 0]
-    distance, near = cKDTree(roots).query(positions, k=min(_AROUND, len(roots)))
+    distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
     distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
     grows = smoothstep(*PARTS.scalp_grows, distance[:, 0])
     length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(grows.astype(np.float32), (grows * _covered(length)).astype(np.float32), colour)
+    return Scalp(grows.astype(np.float32), (grows * _scalp_coverage(length)).astype(np.float32), colour)
 
 
-def _covered(length: np.ndarray) -> np.ndarray:
+def _scalp_coverage(length: np.ndarray) -> np.ndarray:
     """(...) visible share of the scalp covered by hair of ``length`` (...), metres, at least ``root_shade``.
 
     A crew cut hides the skin between its hairs, but too few hairs are drawn for that, so the scalp is darkened. Drawn

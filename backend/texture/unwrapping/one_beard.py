@@ -39,10 +39,10 @@ def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[Photo
         return tuple(faces)
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
-    place = _beards_grow(surface, fitted.neutral[: surface.count])
+    place = _beard_region(surface, fitted.neutral[: surface.count])
     other = known & (np.abs(bearded - usual) > AT_ODDS)
     return tuple(
-        _covered(surface, place, face, photo) if odd else face
+        _without_beard(surface, place, face, photo) if odd else face
         for face, photo, odd in zip(faces, fitted.photos, other, strict=True)
     )
 
@@ -57,7 +57,7 @@ def _bearded(surface: HeadSurface, chin: np.ndarray, face: PhotoFace, photo: Fit
     return float((shown * (labels == FaceClass.FACIAL_HAIR)).sum() / shown.sum())
 
 
-def _beards_grow(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     """(C,) mask in [0, 1] on the cage: cheeks, jaw, chin and upper lip below half way from mouth to eyes."""
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
@@ -68,7 +68,7 @@ def _beards_grow(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     return below * (1.0 - elsewhere) * np.maximum(regions["face"], regions["neck"])
 
 
-def _covered(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
+def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
     """The face with its beard, and skin where beards grow, labelled ``OTHERWISE``."""
     height, width = face.labels.shape
     scale = min(1.0, LABELS_SIDE / max(height, width))

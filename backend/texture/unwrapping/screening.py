@@ -16,7 +16,7 @@ from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.unwrap import SEEN, PhotoUnwrap
 
-_DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
+_DARK_CLASSES = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def texel_regions(
     masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
-    return replace(sampled, near_ears=_spread(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
+    return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def screen(
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
-    weight = weight * (1.0 - _spread(elsewhere, atlas, UNWRAPPING.margin * density))
+    weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
         return Screened(weight.astype(np.float32), regions.hairless)
@@ -117,16 +117,16 @@ def screen(
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
-    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_ITSELF)
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
     bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
     strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
     seen = unwrap.seen > SEEN
-    weight = weight * (1.0 - _spread(bad * seen, atlas, UNWRAPPING.lip_margin * density))
-    weight = weight * (1.0 - _spread(strand * seen, atlas, UNWRAPPING.margin * density))
+    weight = weight * (1.0 - _dilated(bad * seen, atlas, UNWRAPPING.lip_margin * density))
+    weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))
 
 
-def _spread(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
+def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
     """(P,) ``bad`` dilated by ``margin`` texels and softened; specks of one or two texels are ignored."""
     image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     radius = max(1, round(margin))

@@ -21,7 +21,7 @@ SEEN = 0.02
 """Visibility in [0, 1] from which a photo shows a texel."""
 DARKEST = 0.003
 """Linear light: darker pixels have no reliable colour, and logarithms are clamped here."""
-_SURE = (
+_FACE_CLASSES = (
     FaceClass.SKIN,
     FaceClass.BROWS,
     FaceClass.LIPS,
@@ -31,7 +31,7 @@ _SURE = (
     FaceClass.EYES,
 )
 
-_IN_THE_WAY = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
+_OCCLUDER_CLASSES = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
 _BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
 
 
@@ -232,8 +232,8 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
-    away = label_distance(all_labels, np.array([*_IN_THE_WAY, FaceClass.HAIR]), view.pixels_per_metre)
-    clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
+    away = label_distance(all_labels, np.array([*_OCCLUDER_CLASSES, FaceClass.HAIR]), view.pixels_per_metre)
+    clear = label_distance(all_labels, np.array(_OCCLUDER_CLASSES), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = sample_image(away, positions)
     if (all_labels == FaceClass.GLASSES).any():
@@ -242,11 +242,11 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), sample_image(inner, positions))
-    clean *= np.isin(labels, _SURE)
+    clean *= np.isin(labels, _FACE_CLASSES)
     brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
-    head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
+    head = np.isin(labels, (*_FACE_CLASSES, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
     with_hair = (seen * head * exposed).astype(np.float32)
     return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
