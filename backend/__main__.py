@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     check_address_space()
-    # Imported here, so that --help answers at once and the doctor runs where a package is missing.
+    # Imported here, so that --help answers at once and the doctor runs even if a package is missing.
     if arguments.command == "doctor":
         from backend.doctor import run_doctor
 
@@ -69,8 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _end_at_once(code: int) -> NoReturn:
-    """End the process without waiting for threads that still load or compute, and for libraries to tidy up."""
-    atexit._run_exitfuncs()  # those may have processes to end
+    """Exit without waiting for threads that still load or compute, or for libraries' clean-up."""
+    atexit._run_exitfuncs()  # these may have child processes to end
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

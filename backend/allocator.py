@@ -1,7 +1,7 @@
-"""glibc's allocator, told to keep memory that is used again at once.
+"""Configure glibc's allocator to keep memory that will be reused soon.
 
-By default every array above some megabytes is asked of the system anew and given back when it goes, and its pages are
-cleared each time: a third of the texture stage's processor time. Elsewhere than on Linux with glibc nothing is done.
+By default every array above some megabytes is requested from the system and returned when freed, and its pages are
+cleared each time: a third of the texture stage's processor time. Without effect except on Linux with glibc.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import ctypes
 import sys
 from functools import cache
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # of malloc.h
-_KEPT = 2**31 - 1  # bytes of free memory at the heap's end; an int is all that mallopt takes
-_STEP = 1 << 26  # bytes by which the heap grows: a large texture's channel is 16 MiB
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # from malloc.h
+_KEPT = 2**31 - 1  # bytes of free memory kept at the heap's end; mallopt takes an int
+_STEP = 1 << 26  # bytes by which the heap grows; one channel of a large texture is 16 MiB
 
 
 @cache
@@ -24,7 +24,7 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep what it frees. For a process that reconstructs, before it begins."""
+    """Make this process keep freed memory. Call it before a reconstruction begins."""
     libc = _libc()
     if libc is not None:
         for parameter, value in (
@@ -37,7 +37,7 @@ def keep_freed_memory() -> None:
 
 
 def give_freed_memory_back() -> None:
-    """Return to the system what this process has freed, between two jobs."""
+    """Return freed memory to the system, between two jobs."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

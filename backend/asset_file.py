@@ -1,4 +1,4 @@
-"""Arrays that ship with Likeness, compared with their checksum once a load."""
+"""Load arrays that ship with Likeness, and verify their checksums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.safetensors_file import ArrayFile, BrokenTensorFileError, read_arra
 
 
 def read_asset(path: Path) -> ArrayFile:
-    """A file of ``assets/`` that has a checksum of its own.
+    """Read a file of ``assets/`` that contains its own checksum.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def read_asset(path: Path) -> ArrayFile:
 
 
 def read_table(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of an ``.npz`` file that ships, whose archive has a checksum of each; never a pickle.
+    """Read the arrays of a shipped ``.npz`` file, verified by the archive's checksums; never unpickles.
 
     Raises
     ------
@@ -48,5 +48,5 @@ def read_table(path: Path) -> Mapping[str, np.ndarray]:
             return {name: found[name] for name in found.files}
     except OSError as error:
         raise DamagedFileError(path, f"it cannot be read ({error.strerror})") from error
-    except Exception as error:  # numpy and zipfile have a dozen ways to say it, Python's tokenizer among them
+    except Exception as error:  # numpy and zipfile raise many kinds of errors, even Python's tokenizer's
         raise DamagedFileError(path, "its content is not what was written") from error

@@ -1,4 +1,4 @@
-"""Where what ships beside the code lies: template, tables and weights."""
+"""Location of the shipped assets: template, tables and weights."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 _CHECKOUT = Path(__file__).resolve().parents[1] / "assets"
 _INSTALLED = Path(__file__).resolve().parent / "shipped_assets"
 ASSETS = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-"""In a checkout, and in the extension's backend, the folder beside the package; in an installed wheel a folder in it,
-which ``setup.py`` puts there."""
+"""In a checkout and in the extension's backend, the folder beside the package; in an installed wheel, a folder inside
+the package, put there by ``setup.py``."""

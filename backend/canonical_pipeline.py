@@ -1,4 +1,4 @@
-"""Photos to the pictures of one canonical face: the whole story of ``python -m backend canonical``."""
+"""Images of one canonical face from photos: the pipeline of ``python -m backend canonical``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from backend.stages import WRITING
 
 PICTURES = "pictures"
 STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURES, 0.2), (WRITING, 0.1))
-"""Every stage that reports progress, in order, with its usual share of the whole time."""
+"""All stages that report progress, in order, with their usual share of the total time."""
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """What ``make_canonical`` made: the face, its pictures, where it lies on the mean head, and name, used and reason
-    of every given photo."""
+    """Result of ``make_canonical``: the face, its images, its placement on the mean head, and name, used and reason of
+    every given photo."""
 
     face: CanonicalFace
     pictures: CanonicalPictures
@@ -38,21 +38,21 @@ class Canonical:
     verdicts: tuple[Mapping[str, Any], ...]
 
     def in_head(self, points: np.ndarray) -> np.ndarray:
-        """Canonical points (..., 3) in the head frame, metres."""
+        """Map canonical points (..., 3) to the head frame, metres."""
         return self.place.undo(points)
 
 
 def make_canonical(
     sources: Sequence[PhotoSource], device: str = "auto", progress: ProgressReporter = silent
 ) -> Canonical:
-    """Make one person's canonical face and draw it.
+    """Reconstruct and draw one person's canonical face.
 
     Raises
     ------
-    LikenessError : with a sentence for the person (a network not trained, no photo, no face).
-    errors.Cancelled : when ``progress`` raised it.
+    LikenessError : with a sentence for the user (a network not trained, no photo, no face).
+    errors.Cancelled : ``progress`` raised it.
     """
-    model = LAP.load(computing_device(device))  # before the photos: without it there is nothing to wait for
+    model = LAP.load(computing_device(device))  # before the photos, to fail early if it is missing
     if model.wants_surface:
         LANDMARK_NET.load()
     collection = collect(sources, progress=progress)

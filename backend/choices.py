@@ -1,4 +1,4 @@
-"""What a job may be told, for the command line, the service and the pipeline alike. Imports nothing heavy."""
+"""Options of a job, shared by the command line, the service and the pipeline. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Quality = Literal["fast", "standard", "best"]
 TextureSize = Literal[1024, 2048, 4096]
 Device = Literal["auto", "cpu", "cuda"]
 Hair = Literal["none", "cards", "curves"]
-"""Hair as geometry: none, a mesh of cards, or strands (in Blender ``Curves``; in files guides beside the mesh)."""
+"""Export of hair: none, a mesh of cards, or strands (in Blender ``Curves``; in files guides beside the mesh)."""
 HairStyle = Literal[
     "auto",
     "shaved",
@@ -33,13 +33,13 @@ HairStyle = Literal[
     "long curls",
     "locs",
 ]
-"""The hairstyle: ``auto`` leaves it to the photos, which do not show curls; ``shaved`` is no hair; ``balding`` is any
-style with a bare top and a ring of hair; all others are those of ``backend.hair.styles``."""
+"""The hairstyle. ``auto``: chosen from the photos, which cannot show curls. ``shaved``: no hair. ``balding``: any style
+with a bare top and a ring of hair. All others are those of ``backend.hair.styles``."""
 FaceModel = Literal["linear", "graph"]
-"""What a fit's identity moves in: the linear modes, or the decoder of the graph face model."""
+"""Parametrisation of a fit's identity: linear modes, or the decoder of the graph face model."""
 
 NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
-"""Symmetry and nearness to the average face of a fit that nobody has told otherwise."""
+"""Default symmetry, and default weight of the average face."""
 
 QUALITIES: tuple[str, ...] = get_args(Quality)
 TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)

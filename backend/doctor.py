@@ -1,6 +1,6 @@
-"""``python -m backend doctor``: what is installed, which device is used, what is missing and how to get it.
+"""``python -m backend doctor``: report what is installed, the device in use, and what is missing and how to get it.
 
-Needs the standard library only, so that it can say what else is missing.
+Imports only the standard library, so that it can report missing packages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMPORT_NAMES = {
     "pillow-heif": "pillow_heif",
     "pyzmq": "zmq",
 }
-"""Import name of the packages whose name differs from it."""
+"""Package name -> import name, where they differ."""
 
 INSTALL_ADVICE = "python -m pip install -e ."
 SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
@@ -40,7 +40,7 @@ SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 @dataclass(frozen=True)
 class OptionalPart:
-    """Something that Likeness uses where it is installed."""
+    """An optional dependency of Likeness."""
 
     module: str
     purpose: str
@@ -65,7 +65,7 @@ OPTIONAL_PARTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report; ``missing`` where a required part is not there."""
+    """One line of the doctor's report; ``missing`` for a required part that is absent."""
 
     text: str
     missing: bool = False
@@ -122,7 +122,7 @@ def package_findings() -> Iterator[Finding]:
 
 
 def required_packages() -> list[tuple[str, str]]:
-    """(name, pinned version or "") of what ``pyproject.toml`` requires, or the installed distribution says."""
+    """(name, pinned version or "") of the requirements in ``pyproject.toml``, or of the installed distribution."""
     project = ROOT / "pyproject.toml"
     if project.is_file():
         lines = tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"]
@@ -133,7 +133,7 @@ def required_packages() -> list[tuple[str, str]]:
 
 
 def device_findings() -> Iterator[Finding]:
-    """The device that ``--device auto`` takes, and the rasterizers on it."""
+    """The device chosen by ``--device auto``, and the rasterizers available on it."""
     try:
         import torch
 
@@ -153,7 +153,7 @@ def device_findings() -> Iterator[Finding]:
 
 
 def asset_findings(folder: Path) -> Iterator[Finding]:
-    """Every file of ``assets/`` with its size and the start of its SHA-256; what the backend cannot run without."""
+    """Every file of ``assets/`` with its size and the start of its SHA-256, and whether the template can be read."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".npz", ".safetensors"))
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -172,14 +172,14 @@ def asset_findings(folder: Path) -> Iterator[Finding]:
 
 
 def model_findings(folder: Path) -> Iterator[Finding]:
-    """Our own networks: there, or not trained yet."""
+    """State of each learned model: present, or not trained yet."""
     for model in MODELS:
         state = "present" if model.trained(folder) else f"not trained yet: {model.without}"
         yield Finding(f"{model.name} ({model.purpose}): {state}")
 
 
 def optional_findings() -> Iterator[Finding]:
-    """Optional packages and programs: version, or what they would bring and how to get them."""
+    """Optional packages and programs: installed, or their purpose and how to get them."""
     for part in OPTIONAL_PARTS:
         if importlib.util.find_spec(part.module) is None:
             yield Finding(f"{part.module}: not installed. {part.purpose}; {part.advice}")

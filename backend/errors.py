@@ -1,4 +1,4 @@
-"""The one kind of error that a person gets to read."""
+"""Errors that are shown to the user, and their exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXIT_CODES: dict[str, int] = {
 
 
 class LikenessError(Exception):
-    """Something went wrong that the person at the screen can do something about.
+    """An error that the user can act on.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class LikenessError(Exception):
 
 
 class DamagedFileError(LikenessError):
-    """A file of Likeness's own is not what was written: said, never worked around.
+    """A file of Likeness itself is damaged; always reported, never worked around.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class DamagedFileError(LikenessError):
 
 
 class Cancelled(LikenessError):
-    """Raised by a ``ProgressReporter`` when the person asked to stop."""
+    """Raised by a ``ProgressReporter`` when the user asked to stop."""
 
     def __init__(self) -> None:
         super().__init__("cancelled", "The reconstruction was cancelled.", "Nothing was written.")

@@ -1,4 +1,4 @@
-"""A lock on a file that the system frees when its holder ends, however it ends."""
+"""A file lock that the system releases when its holder exits, even by a crash."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file for this process alone; False where another holds it.
+    """Lock an open file exclusively for this process; False if another process holds it.
 
-    A file system that has no locks, as some on the network, lets everybody have it.
+    Returns True on file systems without locks, such as some network file systems.
     """
     try:
         if sys.platform == "win32":

@@ -1,8 +1,8 @@
-"""Inside a process that ``limited_process`` started: its line to the parent, and limits that the system holds it to.
+"""Child side of ``limited_process``: the message channel to the parent, and enforced resource limits.
 
-Both directions speak in messages: the length of a header (4 bytes, little endian), the header in JSON, and what the
-header says that follows. ``bytes`` in a request is the length of the data behind it. The first answer is empty: the
-process runs.
+Messages have the same form in both directions: the length of a header (4 bytes, little endian), the header in JSON, and
+the data announced by the header. ``bytes`` in a request is the length of the data after it. The first answer is empty
+and means that the process runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 try:
     import resource
-except ImportError:  # Windows; the parent's own limit on time holds there
+except ImportError:  # Windows; there the parent enforces the time limit
     resource = None
 
 HEADER_LENGTH = struct.Struct("<I")
@@ -28,17 +28,17 @@ Request = tuple[dict[str, Any], bytes]
 
 
 class ParentLine:
-    """What were standard input and output; whatever a library prints goes nowhere from now on.
+    """Message channel over the original standard input and output; anything that libraries print is discarded.
 
-    The process ends, whatever it is doing, when the parent is gone.
+    The process exits when the parent is gone, whatever it is doing.
 
     Attributes
     ----------
-    outgoing : for the data behind an answer; flush it.
+    outgoing : stream for the data after an answer; flush it.
     """
 
     def __init__(self) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's business
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
         incoming, self.outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
@@ -50,11 +50,11 @@ class ParentLine:
         self.answer({})
 
     def request(self) -> Request:
-        """The next request's header and data; waits for it."""
+        """Wait for the next request; returns its header and data."""
         return self._requests.get()
 
     def answer(self, header: dict[str, Any]) -> None:
-        """Send a header."""
+        """Send the header of an answer."""
         encoded = json.dumps(header).encode()
         self.outgoing.write(HEADER_LENGTH.pack(len(encoded)) + encoded)
         self.outgoing.flush()
@@ -64,12 +64,12 @@ class ParentLine:
             while len(prefix := incoming.read(HEADER_LENGTH.size)) == HEADER_LENGTH.size:
                 header = json.loads(incoming.read(HEADER_LENGTH.unpack(prefix)[0]))
                 self._requests.put((header, incoming.read(header.get("bytes", 0))))
-        finally:  # no memory for the data that was sent is an end, too
+        finally:  # also exits if memory for the sent data runs out
             os._exit(0)
 
 
 def limit_memory(most_bytes: int) -> None:
-    """What this process may have at all, where the system enforces it (Linux)."""
+    """Limit this process's memory, where the system enforces it (Linux)."""
     if resource is not None and sys.platform == "linux":
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         most = most_bytes if hard == resource.RLIM_INFINITY else min(most_bytes, hard)
@@ -77,7 +77,7 @@ def limit_memory(most_bytes: int) -> None:
 
 
 def limit_time(seconds: float) -> None:
-    """Of the processor, from now on; the system ends the process then (SIGXCPU)."""
+    """Limit processor time to ``seconds`` from now; then the system ends the process (SIGXCPU)."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         most = math.ceil(time.process_time() + seconds)

@@ -1,6 +1,6 @@
-"""A process for work that nothing in a thread can stop: it can be killed, and its end says why (see ``limited_child``).
+"""Run work in a killable child process with resource limits, and report why it ended (see ``limited_child``).
 
-A decoder on a broken or hostile file may run for minutes or take all memory.
+A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from backend.limited_child import HEADER_LENGTH
 
 END_SECONDS = 5.0
-"""Seconds, 1 to 30, that a process has to end once its pipes are closed."""
+"""Seconds, 1 to 30, allowed for a process to exit after its pipes are closed."""
 PIPE_BYTES = 2**20
-"""Bytes, 2^16 to 2^20 (the most that Linux gives): fewer turns between the processes."""
+"""Bytes, 2^16 to 2^20 (Linux's maximum): larger pipes need fewer switches between the processes."""
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
 class End(Enum):
-    """Why a process that closed its pipes is gone."""
+    """Why a process that closed its pipes has ended."""
 
     TOO_SLOW = "too_slow"
     NO_MEMORY = "no_memory"
@@ -33,21 +33,21 @@ class End(Enum):
 
 
 class LimitedProcess:
-    """One process that answers requests; not for several threads at a time, except ``kill``.
+    """One process that answers requests; not thread-safe, except ``kill``.
 
     Parameters
     ----------
-    module : its ``main()`` is what the process runs; it should import little.
+    module : its ``main()`` runs in the process; it should import little.
 
     Attributes
     ----------
-    owner : id of the process that started it; a fork must leave it alone.
+    owner : id of the process that started it; a forked child must not use it.
 
-    Raises ``OSError`` where the system starts no more processes.
+    Raises ``OSError`` if the system cannot start another process.
     """
 
     def __init__(self, module: str) -> None:
-        # Nothing of the environment, and no look at installed packages: it starts in a third of the time.
+        # Isolated and without the site module, Python starts in a third of the time.
         boot = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import main; main()"
         paths = [str(_SOURCE), *(os.path.abspath(path) for path in sys.path)]
         self._process = subprocess.Popen(
@@ -61,7 +61,7 @@ class LimitedProcess:
         self._greeted = False
         self._too_slow = False
         self.owner = os.getpid()
-        with suppress(OSError, ImportError, AttributeError):  # Linux has it
+        with suppress(OSError, ImportError, AttributeError):  # Linux only
             import fcntl
 
             fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -73,11 +73,11 @@ class LimitedProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked again."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
     def send(self, header: dict[str, Any], data: bytes = b"") -> None:
-        """A request, and the data behind it. Raises ``EOFError`` or ``OSError`` when the process is gone."""
+        """Send a request and the data after it. Raises ``EOFError`` or ``OSError`` if the process is gone."""
         if data:
             header = header | {"bytes": len(data)}
         encoded = json.dumps(header).encode()
@@ -89,19 +89,19 @@ class LimitedProcess:
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """The next answer's header. Raises ``EOFError`` or ``OSError`` when the process is gone."""
+        """Receive the next answer's header. Raises ``EOFError`` or ``OSError`` if the process is gone."""
         (length,) = HEADER_LENGTH.unpack(self.read(HEADER_LENGTH.size))
         return json.loads(self.read(length))
 
     def read(self, size: int) -> bytes:
-        """So many bytes of what follows an answer; raises as ``answer``."""
+        """Read ``size`` bytes of the data after an answer; raises as ``answer``."""
         data = self._process.stdout.read(size)
         if len(data) < size:
             raise EOFError
         return data
 
     def read_into(self, room: memoryview) -> None:
-        """Fill bytes with what follows an answer; raises as ``answer``."""
+        """Fill ``room`` with the data after an answer; raises as ``answer``."""
         while room:
             count = self._process.stdout.readinto1(room)
             if not count:
@@ -109,9 +109,9 @@ class LimitedProcess:
             room = room[count:]
 
     def end(self) -> End:
-        """Why the process ended, of which ``answer`` or ``send`` told that it is gone.
+        """Why the process ended, after ``answer`` or ``send`` raised.
 
-        Raises ``RuntimeError`` where it never ran.
+        Raises ``RuntimeError`` if it never started.
         """
         try:
             code = self._process.wait(END_SECONDS)
@@ -122,17 +122,17 @@ class LimitedProcess:
             raise RuntimeError(f"a process for {self._module} does not start (exit code {code})")
         if self._too_slow or code == -getattr(signal, "SIGXCPU", 0):
             return End.TOO_SLOW
-        if code == -getattr(signal, "SIGKILL", 0):  # the system does this when memory runs out
+        if code == -getattr(signal, "SIGKILL", 0):  # sent by the system when memory runs out
             return End.NO_MEMORY
         return End.CRASHED
 
     def kill(self, too_slow: bool = False) -> None:
-        """End the process at once, from any thread; who waits for it is told."""
+        """Kill the process at once, from any thread; a waiting caller gets an error."""
         self._too_slow |= too_slow
         self._process.kill()
 
     def wait(self) -> None:
-        """Until the process is gone."""
+        """Wait until the process has ended."""
         self._process.wait()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A cache for what is large: made once, even when several threads ask for it at the same time."""
+"""A thread-safe cache that computes each value only once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Made = TypeVar("Made")
 
 
 def made_once(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-    """``functools.cache`` that calls ``make`` once for the same arguments: whoever asks while another thread makes it
-    waits and gets the same object. ``functools.cache`` alone makes it again. What ``make`` raises is not kept."""
+    """``functools.cache`` that calls ``make`` only once per arguments, also across threads: other threads wait and get
+    the same object, whereas ``functools.cache`` alone may compute it again. Exceptions are not cached."""
     kept, lock = cache(make), RLock()
 
     @wraps(make)

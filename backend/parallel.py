@@ -1,4 +1,4 @@
-"""Several photos at a time: numpy, OpenCV, numba and torch let other threads run while they compute."""
+"""Process several photos in parallel threads: numpy, OpenCV, numba and torch release the GIL while they compute."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _count_up(out: np.ndarray) -> None:
 
 @cache
 def threads_at_once() -> int:
-    """How many threads may compute at a time: as many as numba may use; one where numba's own threads must not be
-    called from two threads (its ``workqueue`` layer, where neither OpenMP nor TBB is installed)."""
-    _count_up(np.empty(64))  # the layer is chosen at the first parallel loop
+    """Number of threads that may compute in parallel: numba's limit, or one if numba's ``workqueue`` layer is in use
+    (neither OpenMP nor TBB installed), which must not be called from two threads."""
+    _count_up(np.empty(64))  # the first parallel loop selects the layer
     return 1 if numba.threading_layer() == "workqueue" else numba.config.NUMBA_NUM_THREADS
 
 
@@ -37,18 +37,18 @@ def each(
     at_once: int | None = None,
     told: Callable[[int], None] = lambda done: None,
 ) -> list[Result]:
-    """``[function(a, b) for a, b in zip(*arguments)]``, some of them at a time, results in order.
+    """``[function(a, b) for a, b in zip(*arguments)]`` in parallel threads, results in order.
 
     Parameters
     ----------
-    arguments : iterables of the same length, one for each parameter. at_once : at most so many at a time
-        (``threads_at_once`` if None). told : called, by this thread, whenever one more is done; what it raises ends the
+    arguments : iterables of the same length, one per parameter. at_once : most parallel calls (``threads_at_once`` if
+        None). told : called in the caller's thread with the number of finished calls; an exception from it stops the
         work like an error of ``function``.
 
     Raises
     ------
-    ValueError : the iterables differ in length. Else what ``function`` raises first; what has not begun by then is left
-        out. KeyboardInterrupt : on Ctrl-C, at once; what has begun goes on until the process ends.
+    ValueError : the iterables differ in length. Otherwise the first exception of ``function``; calls not yet started
+        are cancelled. KeyboardInterrupt : on Ctrl-C, at once; running calls continue until the process ends.
     """
     tasks = list(zip(*arguments, strict=True))
     threads = min(at_once or threads_at_once(), threads_at_once(), len(tasks))
@@ -67,8 +67,8 @@ def each(
 
 
 def beside(function: Callable[[], Result]) -> Callable[[], Result]:
-    """Begin ``function`` in a thread of its own; what is returned waits for it and gives its result, or raises what it
-    raised."""
+    """Start ``function`` in its own thread. The returned callable waits for it and returns its result or raises its
+    exception."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
     future = pool.submit(function)
     pool.shutdown(wait=False)
@@ -76,8 +76,8 @@ def beside(function: Callable[[], Result]) -> Callable[[], Result]:
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map(function, items)``, some of them at a time. ``items`` are taken by the caller's thread, and no more of them
-    than are worked on, so that large ones do not gather."""
+    """``map(function, items)`` in parallel threads, results in order. The caller's thread iterates over ``items``, and
+    takes no more than are being processed, so that large ones do not accumulate."""
     threads = threads_at_once()
     if threads <= 1:
         yield from map(function, items)
@@ -94,10 +94,10 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads in each of which torch computes alone: together they are as many as there are cores.
+    """Thread pool in which each thread runs torch single-threaded, so that the threads together use all cores.
 
-    On an error what has not begun is left out and what runs is waited for, on Ctrl-C it is not: a person waits, and the
-    process ends.
+    On an error, calls not yet started are cancelled and running ones are awaited; on Ctrl-C they are not awaited,
+    because the user waits and the process ends.
     """
     own = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="each", initializer=torch.set_num_threads, initargs=(1,))
@@ -109,4 +109,4 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     else:
         pool.shutdown()
     finally:
-        torch.set_num_threads(own)  # threads to come take the last number that any thread has set
+        torch.set_num_threads(own)  # new threads inherit the number last set by any thread

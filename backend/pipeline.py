@@ -1,4 +1,4 @@
-"""Photos to ``FaceAsset``: the whole story on one page."""
+"""The reconstruction pipeline: photos in, ``FaceAsset`` out."""
 
 from __future__ import annotations
 
@@ -57,24 +57,25 @@ from backend.texture.unwrapping.one_beard import with_one_beard
 
 @dataclass(frozen=True)
 class ReconstructOptions:
-    """What a reconstruction may be told.
+    """Options of a reconstruction.
 
     Attributes
     ----------
     quality : ``fast`` (landmarks only), ``standard`` or ``best``.
     texture_size : side of the albedo texture in pixels.
-    device : ``auto``, ``cpu`` or ``cuda``: where models run that can use a GPU. All else runs on the CPU.
-    without : names of learned models that take no part, though they be trained (``registry.left_out``).
-    personalise : whether the learned face model's bases are tuned on the photos first.
-    face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
+    device : ``auto``, ``cpu`` or ``cuda``, for models that can use a GPU. All else runs on the CPU.
+    without : names of learned models that are switched off (``registry.left_out``).
+    personalise : whether to tune the learned face model's bases on the photos first.
+    face_model : ``linear``, or ``graph``: the fit uses the graph face model's decoder, if it is trained, and its
         encoder starts the fit instead of the learned face model's.
-    hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
-    hair_style : ``auto``, or the name of the hairstyle whose length, direction and volume the photos then tell.
-    bust : whether neck and shoulders are handed on with the head.
-    symmetry, average : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
-        the average face (``wished_options``).
-    corrections : where landmarks really are, and what photos are for, by the photos' names.
-    geometry_only : whether shape, keys and cameras are all that is wanted: no albedo, hair and relief.
+    hair : ``none``, ``cards`` or ``curves``: form in which hair is exported; the scalp is always shaded where hair
+        grows.
+    hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
+    bust : whether to add neck and shoulders to the head.
+    symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
+        to the average face (``wished_options``).
+    corrections : landmark positions, use and masks of photos, set by the user, by photo name.
+    geometry_only : compute only shape, keys and cameras: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
     """
 
@@ -114,16 +115,16 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
 
     def also(self) -> frozenset[str]:
-        """Names of models that take part because they are asked for."""
+        """Names of models that are used only on request."""
         return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
 
     def of_photos(self) -> CollectOptions:
-        """What the photo stage is told."""
+        """Options for the photo stage."""
         surface = self.collect.surface and LANDMARK_NET.name not in self.without
         return replace(self.collect, surface=surface, device=computing_device(self.device))
 
     def to_report(self) -> dict[str, object]:
-        """For ``report.json``: JSON types only."""
+        """Options for ``report.json``, in JSON types only."""
         names = (
             "quality",
             "texture_size",
@@ -142,20 +143,20 @@ class ReconstructOptions:
 
 @dataclass(frozen=True)
 class KeptFit:
-    """How photos were fitted, and by which models: quality, names of the models left out, the face model."""
+    """State of a fit to resume from, and the options that must match: quality, models left out, face model."""
 
     begun: BegunFit
     by: tuple[str, frozenset[str], str]
 
 
 def fitted_by(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
-    """``KeptFit.by`` of a reconstruction with these options."""
+    """``KeptFit.by`` for a reconstruction with these options."""
     return options.quality, options.without, options.face_model
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A finished head, and what the preview shows of each used photo."""
+    """A finished head, and the preview's inputs for each used photo."""
 
     asset: FaceAsset
     previews: tuple[PhotoPreview, ...]
@@ -174,18 +175,18 @@ def reconstruct(
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
-    ``keep`` gets how they were fitted, and ``kept`` returns what it got last: where only the geometry is wanted, of the
-    same photos and by the same models, the fit goes on from there. ``preview`` is called with the head as far as it is
-    whenever the fit has come further. ``reader`` reads the photos as ``collect`` does.
+    ``keep`` receives the state of the fit, and ``kept`` returns the state it received last. With ``geometry_only``, the
+    same photos and the same models, the fit resumes from there. ``preview`` is called with the intermediate head
+    whenever the fit has advanced. ``reader`` reads the photos as ``collect`` does.
 
     Raises
     ------
-    LikenessError : with a sentence for the person (no photo, no face, unknown option).
-    errors.Cancelled : when ``progress`` raised it.
+    LikenessError : with a sentence for the user (no photo, no face, unknown option).
+    errors.Cancelled : ``progress`` raised it.
     """
     options = options or ReconstructOptions()
     clock = StageClock()
-    loaded = beside(  # while photos are read
+    loaded = beside(  # in parallel with reading the photos
         lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
     )
     with clock.stage("photos"):
@@ -226,7 +227,7 @@ def reconstruct(
     with clock.stage("rig"):
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
-        if not options.geometry_only:  # whose result comes at once
+        if not options.geometry_only:  # a geometry-only result follows at once
             show("rig", mouth_shapes(template, fitted.neutral, keys)[0], fitted.vertex_albedo)
         progress("rig", 1.0)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))

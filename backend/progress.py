@@ -1,4 +1,4 @@
-"""How long-running work tells how far it is, and learns that it should stop."""
+"""Progress reports of long-running work, cancellation, previews and the estimate of the time left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ProgressReporter(Protocol):
-    """Called with the stage's name and its fraction done (0 to 1); may raise ``errors.Cancelled``."""
+    """Receives the stage's name and its completed fraction (0 to 1); may raise ``errors.Cancelled``."""
 
     def __call__(self, stage: str, fraction: float) -> None: ...
 
@@ -25,11 +25,11 @@ def silent(stage: str, fraction: float) -> None:
 
 @dataclass(frozen=True)
 class HeadPreview:
-    """The head as far as it is, while a reconstruction runs.
+    """The intermediate head during a reconstruction.
 
     Attributes
     ----------
-    stage : the stage that just came this far.
+    stage : the stage that produced it.
     vertices : (V, 3) float32 neutral vertices of the part ``head``, head frame, metres.
     quads : (F, 4) int32 vertex ids; a triangle repeats its last vertex.
     colors : (V, 3) float32 linear albedo per vertex, None before it is known.
@@ -42,13 +42,13 @@ class HeadPreview:
 
 
 class PreviewReceiver(Protocol):
-    """Called with every intermediate head; should return quickly."""
+    """Receives every intermediate head; should return quickly."""
 
     def __call__(self, preview: HeadPreview) -> None: ...
 
 
 def no_preview(preview: HeadPreview) -> None:
-    """A ``PreviewReceiver`` that looks at nothing."""
+    """A ``PreviewReceiver`` that ignores previews."""
 
 
 class StageClock:
@@ -68,23 +68,23 @@ class StageClock:
 
 
 EVEN_STAGE = 0.1
-"""A stage's pace is believed as if this part of it had been done at the pace of all before."""
+"""Prior on a stage's pace: weight, as a fraction of the stage, of the mean pace of all stages before."""
 SILENT_PACE, SILENT_PART = 0.5, 0.75
-"""How fast the time left goes down while nothing is heard, and to which part of itself at most: work may be slower, and
-a time that rises is worse than one that falls faster later."""
+"""While no update arrives, the time left falls at this speed, at most to this fraction of itself: work may be slower,
+and a time that rises is worse than one that falls faster later."""
 SETTLING_SECONDS = 2.0
-"""A time left that was too long comes down to the estimate in about as much."""
+"""Time constant in which a time left that was too long falls to the estimate."""
 SLOWER, SLOWER_SECONDS = 1.15, 1.5
-"""The time left stands still while the estimate is at most this many times as long and so many seconds more."""
+"""The time left stands still while the estimate exceeds it by no more than this factor and so many seconds."""
 RISE, RISE_AT_ONCE = 1.0, 0.4
-"""Seconds by which the time left grows in a second, at most, where work really takes longer than that; and at once,
-however long nothing was heard before."""
+"""Seconds per second: most that the time left rises when work takes longer; and most seconds at one update, however
+long the pause before it."""
 
 
 def unheard(seconds_left: float, silent: float, owed: float = 0.0) -> float:
-    """What to show of ``seconds_left`` when nothing was heard for ``silent`` seconds; never quite nothing.
+    """Time to show when the last update, with ``seconds_left``, was ``silent`` seconds ago; stays above 0.
 
-    ``owed`` : by how much the work is known to take longer than that; it is paid first, at the pace of ``RISE``.
+    ``owed`` : seconds by which the work is known to take longer; added first, at the rate ``RISE``.
     """
     paid = min(owed, RISE * silent)
     known, rest = seconds_left + paid, silent - paid / RISE
@@ -92,17 +92,17 @@ def unheard(seconds_left: float, silent: float, owed: float = 0.0) -> float:
 
 
 class TimeLeft:
-    """Estimates the time left from each stage's usual share of the whole.
+    """Estimates the time left from each stage's usual share of the total.
 
-    What is left of the stage that runs is estimated by its own pace, all after it by the pace of all so far. The time
-    left that is shown follows that estimate without jumps: it goes down slowly while nothing is heard, faster where the
-    estimate is shorter, and stands still where it is a little longer. It rises only where work takes much longer than
-    was thought, and then no faster than ``RISE``: what it has to rise still is ``owed``.
+    The rest of the running stage is estimated from its own pace, all later stages from the mean pace so far. The
+    displayed time follows this estimate without jumps: it falls slowly between updates, faster if the estimate is
+    shorter, and stands still if the estimate is slightly longer. It rises only if work takes much longer than
+    estimated, at most at the rate ``RISE``; the remaining rise is ``owed``.
 
     Parameters
     ----------
-    shares : stage -> usual share of the whole time, in the order of the stages; any positive scale. A stage that is
-        not in it moves nothing.
+    shares : stage -> usual share of the total time, in the order of the stages; any positive scale. Stages not listed
+        are ignored.
     now : the clock, in seconds.
     """
 
@@ -125,7 +125,7 @@ class TimeLeft:
         self._least = 0.0
 
     def update(self, stage: str, fraction: float) -> None:
-        """Note that ``stage`` is done to ``fraction`` (0-1). What is done stays done: going back moves nothing."""
+        """Record that ``stage`` is done to ``fraction`` (0-1). Progress never goes back: lower values are ignored."""
         if stage not in self._shares:
             return
         reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
@@ -148,13 +148,13 @@ class TimeLeft:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds left; None while there is too little to go by."""
+        """Estimated seconds left; None while there is too little progress for an estimate."""
         if self._shown is None:
             return None
         return max(unheard(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least))
 
     def _followed(self, seen: float | None, passed: float) -> float | None:
-        """What to show now, where ``seen`` is shown and the update before was ``passed`` seconds ago."""
+        """New time to show, when ``seen`` is shown and the previous update was ``passed`` seconds ago."""
         if self.fraction < 0.02 or self.elapsed < 0.5:
             return None
         estimate = self._estimate()
@@ -170,7 +170,7 @@ class TimeLeft:
         return shown
 
     def _estimate(self) -> float:
-        """Seconds left at the paces so far; sets ``_least``, those that are left after the part of work that runs."""
+        """Seconds left at the paces so far; sets ``_least``, the seconds left after the running stage."""
         share, before = self._shares[self._stage], self._before[self._stage]
         done, seconds = self.fraction - before, self._updated - self._stage_start
         known = EVEN_STAGE * share if self._pace > 0 else 0.0
@@ -178,7 +178,7 @@ class TimeLeft:
         mean = (self._updated - self._start) / self.fraction if share > 0 else self._pace
         rest = 1.0 - before - share
         self._least = mean * rest
-        if done >= share:  # the next one runs
+        if done >= share:  # the next stage is running
             following = (self._shares[name] for name, start in self._before.items() if start >= before + share)
             self._least -= mean * next((one for one in following if one > 0), 0.0)
         return pace * (share - done) + mean * rest

@@ -1,8 +1,8 @@
-"""Reading and writing safetensors files with the standard library and numpy alone.
+"""Read and write safetensors files using only the standard library and numpy.
 
-The format: eight bytes with the header's length (little endian), a JSON header that gives dtype, shape and byte range
-of every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines that have
-torch and numpy only read their checkpoints with this; the files are those of the ``safetensors`` package.
+The format: eight bytes with the header's length (little endian), a JSON header with dtype, shape and byte range of
+every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines with only
+torch and numpy read their checkpoints with this; the files are compatible with the ``safetensors`` package.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 MAX_HEADER_BYTES = 100_000_000
-_LARGEST = 1 << 62  # bytes or items: more than any disk has
+_LARGEST = 1 << 62  # bytes or items: larger than any disk
 _CHECKSUM = "checksum"
-"""Entry of ``__metadata__``: SHA-256 of the rest of the header and of all data. Files of others have none."""
+"""Entry of ``__metadata__``: SHA-256 of the rest of the header and of all data. Files by other programs have none."""
 ITEM_BYTES: dict[str, int] = {
     "F64": 8,
     "F32": 4,
@@ -54,12 +54,12 @@ TYPE_NAMES: dict[np.dtype, str] = {dtype: name for name, dtype in NUMPY_TYPES.it
 
 
 class BrokenTensorFileError(ValueError):
-    """The file is not a whole, well-formed safetensors file."""
+    """The file is not a complete, well-formed safetensors file."""
 
 
 @dataclass(frozen=True)
 class RawTensor:
-    """A tensor as it lies in a file: safetensors type name, shape, little-endian bytes in C order."""
+    """A tensor as stored in a file: safetensors type name, shape, little-endian bytes in C order."""
 
     type_name: str
     shape: tuple[int, ...]
@@ -68,7 +68,7 @@ class RawTensor:
 
 @dataclass(frozen=True)
 class RawFile:
-    """All tensors of a file by name, the strings of ``__metadata__``, and whether a checksum was there and right."""
+    """All tensors of a file by name, the strings of ``__metadata__``, and whether a checksum was present and valid."""
 
     tensors: Mapping[str, RawTensor]
     metadata: Mapping[str, str]
@@ -77,7 +77,7 @@ class RawFile:
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """As ``RawFile``, the tensors as numpy arrays."""
+    """As ``RawFile``, with the tensors as numpy arrays."""
 
     arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def read_raw(path: Path | str) -> RawFile:
 
 
 def read_metadata(path: Path | str) -> Mapping[str, str]:
-    """Read only the strings of ``__metadata__``; raises as ``read_raw`` does, also when the data is cut off."""
+    """Read only the strings of ``__metadata__``; raises as ``read_raw`` does, also if the data is cut off."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(8)
@@ -140,7 +140,7 @@ def read_arrays(path: Path | str) -> ArrayFile:
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write numpy arrays; raises ``TypeError`` for a dtype that the format does not have."""
+    """Write numpy arrays; raises ``TypeError`` for a dtype that the format lacks."""
     raw = {}
     for name, array in arrays.items():
         little = np.ascontiguousarray(array).reshape(array.shape)
@@ -153,12 +153,12 @@ def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: M
 
 
 def write_raw(path: Path | str, tensors: Mapping[str, RawTensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a file so that ``path`` is at every moment either the old file or the whole new one.
+    """Write a file atomically: ``path`` is always either the old file or the complete new one.
 
-    The bytes go into a file beside it, are flushed to the disk, and take the name by a rename.
+    The bytes are written to a temporary file beside it, flushed to the disk, and renamed.
     """
     path = Path(path)
-    # Wide types first: every tensor then starts at a multiple of its item size.
+    # Wide types first, so that every tensor starts at a multiple of its item size.
     order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].type_name], name))
     entries = {}
     start = 0
@@ -204,7 +204,7 @@ def sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a header says of one tensor; ``start`` and ``stop`` are bytes of the data."""
+    """One tensor's header entry; ``start`` and ``stop`` are byte offsets into the data."""
 
     type_name: str
     shape: tuple[int, ...]
@@ -232,7 +232,7 @@ def _checksum(header: _Header, data: Iterable[memoryview]) -> str:
 
 
 def _parse_header(content: bytes | bytearray, name: str) -> tuple[_Header, int]:
-    """The decoded header and where the data starts; raises ``BrokenTensorFileError`` whatever is wrong with it."""
+    """The decoded header and the data's offset; raises ``BrokenTensorFileError`` for any defect of the header."""
     length = int.from_bytes(content[:8], "little") if len(content) >= 8 else -1
     if not 0 < length <= min(MAX_HEADER_BYTES, len(content) - 8):
         raise BrokenTensorFileError(f"{name}: not a safetensors file, or cut off in its header")
@@ -250,7 +250,7 @@ def _parse_header(content: bytes | bytearray, name: str) -> tuple[_Header, int]:
 
 
 def _entry(told: object, what: str) -> _Entry:
-    """A tensor's entry, all numbers whole and not negative."""
+    """Validate a tensor's header entry; all numbers must be non-negative integers."""
     try:
         type_name, shape, (start, stop) = told["dtype"], tuple(told["shape"]), told["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:

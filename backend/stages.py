@@ -1,4 +1,4 @@
-"""The stages of a job: what takes how long, and what a person reads meanwhile."""
+"""The stages of a job: their usual duration, and the sentences shown meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's name, its usual share of the whole time, and what it does in words."""
+    """A stage's name, its usual share of the total time, and a sentence that describes it."""
 
     name: str
     share: float
@@ -38,20 +38,20 @@ TRANSFER_STAGES: tuple[Stage, ...] = (
     Stage("identity", 0.15, "Getting to know the face"),
     Stage("expression", 0.85, "Following the expression"),
 )
-"""The same of a transfer."""
+"""The same for a transfer."""
 
 SENTENCES = {stage.name: stage.sentence for stage in STAGES + TRANSFER_STAGES}
 SHARES = {stage.name: stage.share for stage in STAGES}
 TRANSFER_SHARES = {stage.name: stage.share for stage in TRANSFER_STAGES}
 FILE_SHARES = {name: share for name, share in SHARES.items() if name not in (STARTING, SENDING)} | {WRITING: 0.13}
-"""Of a job that ends in files, on the same scale."""
+"""Shares for a job that writes files, on the same scale."""
 LOADING_SENTENCE = "Loading the models"
-"""What the stage ``starting`` does while there is no worker that is ready."""
+"""Sentence of the stage ``starting`` while no worker is ready."""
 COLD_SHARE = 0.15
-"""Of the whole time, the stage ``starting`` of a job whose worker has yet to load the models (3 of 20 s with three
-photos on two cores). ``STAGES`` gives it none, since no further job waits for that."""
+"""Share of the total time of the stage ``starting`` for a job whose worker still has to load the models (3 of 20 s with
+three photos on two cores). ``STAGES`` gives it 0, because later jobs do not wait for that."""
 
 
 def sentence_for(stage: str) -> str:
-    """What ``stage`` does, in words."""
+    """The sentence that describes ``stage``."""
     return SENTENCES.get(stage) or stage.capitalize()

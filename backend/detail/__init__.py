@@ -1,2 +1,2 @@
-"""Wrinkles and pores: photos and a fitted face in, displacement maps out: one that is always there and one for each
-group of shape keys."""
+"""Reconstruct wrinkles and pores from photos and a fitted face, as displacement maps: one permanent, and one for
+each group of shape keys."""

@@ -1,4 +1,4 @@
-"""Photos of a fitted face to the relief of its skin."""
+"""Estimate the relief of a fitted face's skin from its photos."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from backend.texture.unwrapping.unwrap import DARKEST, unwrap_photo, view_surfac
 
 STAGE = "detail"
 MOST_PHOTOS = 6
-"""The sharpest; more say little that is new and take a tenth of a second each."""
+"""The sharpest photos; more add little and take a tenth of a second each."""
 LEAST_PIXELS = 900.0
-"""Pixels per metre on the face; with fewer, wrinkles of two millimetres are not seen: a face of some 130 pixels."""
+"""Pixels per metre on the face, about 130 pixels of face; with fewer, wrinkles of two millimetres are not resolved."""
 LEAST_SHARPNESS = 0.25
-"""Of ``PhotoQuality.sharpness``: softer photos are enlarged or out of focus."""
+"""Least ``PhotoQuality.sharpness``: softer photos are enlarged or out of focus."""
 ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
-"""Millimetres that height maps reach to; skin folds reach one to three."""
+"""Millimetres: range of the height maps; skin folds reach one to three."""
 WRINKLE_SIZE = 1024
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
 
 @dataclass(frozen=True)
 class FoundDetail:
-    """The relief, or why there is none.
+    """The estimated relief, or the reason why there is none.
 
     Attributes
     ----------
-    detail : None where photos do not show any. photos : names of those that it was seen in. sentence : for people.
+    detail : None if no photo resolves it. photos : names of the photos used. sentence : for the user.
     """
 
     detail: SkinDetail | None
@@ -51,8 +51,7 @@ class FoundDetail:
     sentence: str
 
     def to_report(self) -> dict[str, object]:
-        """For ``report.json``: how deep the relief is where it is deepest (99 of 100 texels are flatter), and the
-        photos that it was seen in."""
+        """Content for ``report.json``: the 99th percentile of the absolute height of each map, and the photos used."""
         report: dict[str, object] = {"sentence": self.sentence, "photos": list(self.photos)}
         if self.detail is not None:
             maps = {"always": self.detail.always, **self.detail.wrinkles}
@@ -64,7 +63,7 @@ class FoundDetail:
 
 
 NO_DETAIL = FoundDetail(None, (), "")
-"""Where nobody looked."""
+"""Result when detail was not requested."""
 
 
 def find_detail(
@@ -76,12 +75,12 @@ def find_detail(
     model: DetailModel,
     progress: ProgressReporter = silent,
 ) -> FoundDetail:
-    """The relief of a fitted face's skin.
+    """Estimate the relief of a fitted face's skin.
 
     Parameters
     ----------
-    faces : the photos that the fit used, found by name. keys : (52, V, 3) of this face. resolution : of the map of what
-        is always there, texels. progress : told about stage "detail".
+    faces : the photos used by the fit, matched by name. keys : (52, V, 3) of this face. resolution : of the permanent
+        map, texels. progress : receives stage "detail".
     """
     progress(STAGE, 0.0)
     config = model.network.config
@@ -128,7 +127,7 @@ def find_detail(
 
 
 def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> PhotoInWindow:
-    """One photo at the window's texels, without what hides or covers skin there."""
+    """One photo at the window's texels, weighted by the visibility of bare skin."""
     surface = window.surface
     cage = fit.vertices[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)
@@ -147,6 +146,6 @@ def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> 
 
 
 def window_density(window: DetailWindow, vertices: np.ndarray) -> float:
-    """Texels of the window per metre on the face, by vertices (V, 3)."""
+    """Texels of the window per metre on the face, from vertices (V, 3)."""
     positions = window.surface.lifted(vertices[: window.surface.count].astype(np.float64))
     return texels_per_metre(window.surface, positions, window.size) / SIDE

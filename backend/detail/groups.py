@@ -1,4 +1,4 @@
-"""Groups of ARKit keys that wrinkle the skin together."""
+"""Groups of ARKit keys that share a wrinkle map."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KEY_GROUPS: Mapping[str, tuple[str, ...]] = {
     "jaw_open": ("jawOpen",),
     "chin": ("mouthShrugLower", "mouthRollLower", "mouthPressLeft", "mouthPressRight"),
 }  # fmt: skip
-"""Name of a wrinkle map -> the keys that bring it out."""
+"""Name of a wrinkle map -> the keys that activate it."""
 
 
 def group_weights(group: str) -> np.ndarray:
-    """(52,) weights, order of ``ARKIT_NAMES``: all keys of a group at their full strength. Blinking stays out: it shuts
-    the eyes and would be the whole picture."""
+    """(52,) weights in the order of ``ARKIT_NAMES``: all keys of a group at full strength, except blinking, which would
+    shut the eyes and dominate the map."""
     weights = np.zeros(len(ARKIT_NAMES), np.float32)
     for key in KEY_GROUPS[group]:
         if not key.startswith("eyeBlink"):

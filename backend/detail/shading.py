@@ -1,4 +1,4 @@
-"""How a light falls on the relief of the skin, as a factor on the albedo: for pictures without a renderer of bumps."""
+"""Shading of the skin's relief as a factor on the albedo, for renderers without bump mapping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.rig.arkit import ARKIT_INDEX
 
 SIZE = 512
 _DARKEST, _BRIGHTEST = 0.3, 2.0
-"""Of the factor: three bands of light can turn negative on a slope."""
+"""Limits of the factor: three SH bands can give negative light on a slope."""
 
 
 def relief_shading(
@@ -27,12 +27,12 @@ def relief_shading(
     resolution: int,
     expression: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(R, R) float32 in map ``Head``: light on the relief over light on the smooth skin, 1 outside of the face.
+    """(R, R) float32 in map ``Head``: shading of the relief over that of the smooth skin, 1 outside the face.
 
     Parameters
     ----------
     head : (C, 3) posed vertices of the head's cage. light : (9, 3) coefficients of the shading. resolution : R.
-    expression : (52,) weights that bring out wrinkles.
+    expression : (52,) weights that activate wrinkles.
     """
     window = detail_window(template, SIZE)
     frames = surface_frames(window.surface, window.surface.lifted(head.astype(np.float64)))
@@ -49,7 +49,7 @@ def relief_shading(
 
 
 def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarray | None) -> np.ndarray:
-    """(N, N) millimetres at a window's texels with an expression (52,): keys of one side count on their side."""
+    """(N, N) millimetres at a window's texels under an expression (52,); one-sided keys act on their side only."""
     size = window.size
     heights = _in_window(detail.always.millimetres(), size)
     if expression is None:
@@ -67,7 +67,7 @@ def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarr
 
 
 def _in_window(image: np.ndarray, size: int) -> np.ndarray:
-    """(N, N) the window's part of a map (R, R)."""
+    """(N, N) crop of a map (R, R) to the window."""
     resolution = len(image)
     left, top, side = (round(value * resolution) for value in (ORIGIN[0], 1.0 - ORIGIN[1] - SIDE, SIDE))
     part = image[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""What an artist gets of the skin's relief: height maps in UV map ``Head``."""
+"""The skin's relief as height maps in UV map ``Head``."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ MIDDLE = 32768
 
 @dataclass(frozen=True)
 class HeightMap:
-    """Heights along the normal, outwards, as 16-bit steps: millimetres = (steps - ``MIDDLE``) / ``MIDDLE`` * reach.
+    """Heights along the outward normal as 16-bit steps: millimetres = (steps - ``MIDDLE``) / ``MIDDLE`` * reach.
 
     Attributes
     ----------
-    steps : (S, S) uint16, row 0 is the top (v = 1) of UV map ``Head``. reach : millimetres of the largest step.
+    steps : (S, S) uint16, row 0 is the top (v = 1) of UV map ``Head``. reach : millimetres at the largest step.
     """
 
     steps: np.ndarray
     reach: float
 
     def millimetres(self) -> np.ndarray:
-        """(S, S) float32."""
+        """(S, S) float32 heights."""
         return (self.steps.astype(np.float32) - MIDDLE) * np.float32(self.reach / MIDDLE)
 
 
 @dataclass(frozen=True)
 class SkinDetail:
-    """Relief of the skin.
+    """Relief of the skin at rest and under expressions.
 
     Attributes
     ----------
-    always : what is there at rest, pores included. wrinkles : name of a group of keys (``KEY_GROUPS``) -> what its keys
-        at full strength add to that. All wrinkles have the same size and reach.
+    always : relief at rest, pores included. wrinkles : name of a group of keys (``KEY_GROUPS``) -> height added by its
+        keys at full strength. All wrinkle maps have the same size and reach.
     """
 
     always: HeightMap
@@ -57,15 +57,15 @@ class SkinDetail:
 
 
 def height_map(millimetres: np.ndarray, reach: float) -> HeightMap:
-    """Heights (S, S) in steps; what is beyond ``reach`` is cut off."""
+    """Quantise heights (S, S) in millimetres, clipped to ``reach``."""
     steps = np.clip(np.rint(millimetres * (MIDDLE / reach)), 1 - MIDDLE, MIDDLE - 1) + MIDDLE
     return HeightMap(steps.astype(np.uint16), float(reach))
 
 
 def tangent_normals(millimetres: np.ndarray, texels_per_metre: float) -> np.ndarray:
-    """(S, S, 3) uint8 normal map of heights (S, S): x right, y up, z out of the skin, 128 is 0 (OpenGL's and glTF's).
+    """(S, S, 3) uint8 normal map of heights (S, S): x right, y up, z out of the skin, 128 is 0 (OpenGL and glTF).
 
-    ``texels_per_metre`` is that of the face; where the map is coarser or finer the relief is flatter or steeper.
+    ``texels_per_metre`` is the face's; elsewhere the relief is flatter or steeper as the map's scale differs.
     """
     down, right = np.gradient(millimetres.astype(np.float32) * np.float32(texels_per_metre / 1000.0))
     normal = np.stack([-right, down, np.ones_like(right)], -1)

@@ -1,4 +1,4 @@
-"""How rough skin is by region: moist lips and lids, oily nose and forehead, dry ears and neck."""
+"""Skin roughness by region: moist lips and lids, oily nose and forehead, dry ears and neck."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from backend.geometry.topology import uniform_laplacian
 from backend.rig.face_loops import EyeLoops, face_loops
 
 USUAL = 0.55
-"""Roughness (GGX, as Principled BSDF and glTF have it) of cheeks, and of what no region names."""
+"""Roughness (GGX, as in Principled BSDF and glTF) of cheeks and of all unlisted skin."""
 OF_REGIONS: dict[str, float] = {
-    "forehead": 0.45,  # most sebum of all skin, with the nose: the T zone
+    "forehead": 0.45,  # with the nose (T zone), the most sebum
     "nose": 0.45,
-    "chin": 0.50,  # the T zone's lower end, less of it
+    "chin": 0.50,  # lower end of the T zone, less sebum
     "neck": 0.60,  # few glands, dry
     "ears": 0.60,
-    "scalp": 0.60,  # hair takes the sebum up
-    "lips": 0.35,  # moist, without a horny layer to speak of
+    "scalp": 0.60,  # hair absorbs the sebum
+    "lips": 0.35,  # moist, hardly any horny layer
     "mouth_interior": 0.22,  # wet
     "eye_sockets": 0.30,
 }
 LID_MARGIN = 0.30
-"""Of the lids' edges, which the tear film wets."""
+"""Roughness of the lids' edges, which the tear film wets."""
 _MOIST_ROWS = (1.0, 0.7, 0.25)
-"""Share of ``LID_MARGIN`` in the loop on a lid's edge and the loops outside of it, about a millimetre apart: the film
-ends before the lashes' roots."""
+"""Weight of ``LID_MARGIN`` in the loop on a lid's edge and in the loops outside it, about a millimetre apart: the tear
+film ends before the lash roots."""
 _CORNER_SHARES = (0.0, 0.1, 0.4, 0.8)
-"""Share of that at a lids' corner and in the columns next to it, a millimetre apart: the edges of both lids lie open
-there, 2 mm beside the caruncle, and a wet one drew a bright line onto skin."""
+"""Factor on that weight at the lids' corner and in the columns next to it, a millimetre apart: both lids' edges are
+exposed there, 2 mm beside the caruncle, and a wet edge drew a bright line on the skin."""
 _STEPS = 3
-"""Times that a vertex gives way to its neighbours, 4 mm away: regions meet over about a centimetre."""
+"""Smoothing steps over neighbours 4 mm apart: regions blend over about a centimetre."""
 
 
 def skin_roughness(template: Template) -> np.ndarray:
-    """(V,) float32 in [0, 1] of the head's vertices, smooth between the regions; lips and lids keep their edges."""
+    """(V,) float32 roughness in [0, 1] of the head's vertices, blended between regions; lips and lids keep sharp
+    edges."""
     count = template.head.vertex_stop
     mirror = template.mirror[:count]
     regions = {name: np.maximum(mask[:count], mask[mirror]) for name, mask in template.regions.items()}
@@ -56,7 +57,7 @@ def skin_roughness(template: Template) -> np.ndarray:
 
 
 def _moist_along(eye: EyeLoops) -> np.ndarray:
-    """(C,) share of the lids' moisture by column: none at both corners."""
+    """(C,) factor on the lids' moisture by column: 0 at both corners."""
     columns = np.arange(eye.rows.shape[1])
     around = [(columns - corner) % len(columns) for corner in (eye.inner, eye.outer)]
     away = np.min([np.minimum(turn, len(columns) - turn) for turn in around], axis=0)

@@ -1,4 +1,4 @@
-"""The square of UV map ``Head`` in which skin has wrinkles, and how its texels lie on a mesh."""
+"""The square window of UV map ``Head`` where skin wrinkles, and how its texels lie on the mesh."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from backend.texture.unwrapping.atlas import SurfaceAtlas, UvChart, build_atlase
 from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 
 ORIGIN = (0.1, 0.14)
-"""Left and lower edge of the window in UV map ``Head``; with ``SIDE`` it holds forehead, cheeks and chin."""
+"""Left and lower edge of the window in UV map ``Head``; with ``SIDE`` it contains forehead, cheeks and chin."""
 SIDE = 0.8
-"""Of the window, in sides of the UV map."""
+"""Side of the window in sides of the UV map."""
 _FADE = (0.15, 0.6)
-"""Share of a region's mask in which displacement fades out towards it."""
+"""Mask values of an excluded region between which displacement fades out."""
 
 
 @dataclass(frozen=True)
 class DetailWindow:
-    """The window at one size. N texels a side, row 0 is the top; V vertices of the subdivided head.
+    """The window at one size: N texels a side, row 0 is the top; V vertices of the subdivided head.
 
     Attributes
     ----------
-    surface : the head. atlas : its face's own chart in the window.
-    allowed : (N, N) float32 in [0, 1], where skin may be displaced: the face and what is beside it, but not lips,
-        the rims of the lids, ears and cavities, whose contact displacement would break.
+    surface : the head. atlas : the face's own chart in the window.
+    allowed : (N, N) float32 in [0, 1], where skin may be displaced: the face and its surroundings without lips, lid
+        rims, ears and cavities, where displacement would break contact.
     """
 
     surface: HeadSurface
@@ -42,18 +42,18 @@ class DetailWindow:
         return self.atlas.resolution
 
     def image(self, values: np.ndarray) -> np.ndarray:
-        """(N, N, C) float32 of values (V, C); zero where the window shows no skin."""
+        """(N, N, C) float32 image of vertex values (V, C); zero where the window has no skin."""
         return self.atlas.image(self.atlas.sample(values))
 
 
 @dataclass(frozen=True)
 class SurfaceFrames:
-    """Frames of a mesh at its V vertices, head frame, metres.
+    """Local frames of a mesh at its V vertices, head frame, metres.
 
     Attributes
     ----------
-    normals : (V, 3) unit. along : (V, 3, 2) derivative of the position by the window's x (right) and y (down), metres
-        per side of the window. across : (V, 2, 3) its pseudo-inverse, so that a height's surface gradient is
+    normals : (V, 3) unit. along : (V, 3, 2) derivative of the position with respect to the window's x (right) and y
+        (down), metres per window side. across : (V, 2, 3) its pseudo-inverse, so that a height's surface gradient is
         ``across.T @ (dh/dx, dh/dy)``.
     """
 
@@ -62,7 +62,7 @@ class SurfaceFrames:
     across: np.ndarray
 
     def axes(self) -> np.ndarray:
-        """(V, 3, 3) orthonormal rows: the window's x direction on the surface, upwards on the surface, normal."""
+        """(V, 3, 3) orthonormal rows: the window's x direction on the surface, up on the surface, normal."""
         right = self.along[..., 0]
         right = right / np.maximum(np.linalg.norm(right, axis=-1, keepdims=True), 1e-12)
         right = right - (right * self.normals).sum(-1, keepdims=True) * self.normals
@@ -74,7 +74,7 @@ _windows: list[tuple[HeadSurface, int, DetailWindow]] = []
 
 
 def detail_window(template: Template, size: int) -> DetailWindow:
-    """The window with ``size`` texels a side; the last three sizes are kept."""
+    """The window with ``size`` texels a side; the last three sizes are cached."""
     surface = head_surface(template)
     for known, side, window in _windows:
         if known is surface and side == size:
@@ -89,17 +89,17 @@ def detail_window(template: Template, size: int) -> DetailWindow:
 
 
 def allowed_displacement(surface: HeadSurface) -> np.ndarray:
-    """(V,) in [0, 1], see ``DetailWindow.allowed``."""
+    """(V,) in [0, 1] vertex mask behind ``DetailWindow.allowed``."""
     face, kept_out = surface.regions["face"], np.maximum(surface.regions["ears"], surface.regions["scalp"])
     allowed = smoothstep(0.02, 0.5, face) * (1.0 - smoothstep(*_FADE, kept_out))
     return (allowed * touching_nothing(surface)).astype(np.float32)
 
 
 def touching_nothing(surface: HeadSurface) -> np.ndarray:
-    """(V,) in [0, 1]: 0 on lips, rims of the lids and in cavities, where the least displacement would break contact."""
+    """(V,) in [0, 1]: 0 on lips, lid rims and in cavities, where any displacement would break contact."""
     regions = surface.regions
     kept_out = np.maximum.reduce([regions[name] for name in ("lips", "mouth_interior", "eye_sockets")])
-    # A lid's rim lies between its skin and the socket behind it, where neither of the two masks is full.
+    # A lid's rim lies between its skin and the socket behind it, where neither mask reaches 1.
     rims = np.maximum(regions["lids_left"], regions["lids_right"]) + regions["eye_sockets"]
     return (1.0 - smoothstep(*_FADE, kept_out)) * (1.0 - smoothstep(0.7, 1.0, rims))
 
@@ -131,7 +131,7 @@ def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames
 
 
 def place_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
-    """(R, R) float32 map of UV map ``Head`` from an image (N, N) of the window; zero outside it."""
+    """Resample an image (N, N) of the window into a map (R, R) float32 of UV map ``Head``; zero outside the window."""
     scale = image.shape[0] / (SIDE * resolution)
     column, row = np.meshgrid(np.arange(resolution) + 0.5, np.arange(resolution) + 0.5)
     x = (column - ORIGIN[0] * resolution) * scale - 0.5

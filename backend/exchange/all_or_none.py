@@ -1,4 +1,4 @@
-"""Files that are written together: all of them or none."""
+"""Write files atomically together: all of them or none."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
 _MOST_SECONDS_TO_CLEAR = 1.0
-"""For files that are not wanted: a person who pressed Ctrl-C waits, and what is left the next run clears."""
+"""Time limit for removing unwanted files: after Ctrl-C the user waits, and the next run removes the rest."""
 
 
 class OutputFolder:
-    """A folder that no other run writes into meanwhile; a context manager.
+    """An output folder locked against other runs; a context manager.
 
-    It comes into being when its files are complete. Until then a hidden folder holds them and a lock: beside the folder
-    that is to come, or inside one that exists, because that may be a disk of its own. What a killed run left in there
-    is cleared.
+    It appears only when its files are complete. Until then a hidden folder holds the files and a lock. The hidden
+    folder lies beside a folder yet to be made, or inside an existing one, which may be on its own disk. Remains of a
+    killed run are removed from it.
 
-    Raises ``LikenessError`` on entering: code "disk" when it cannot be written, "in_use" while another run has it.
+    Raises ``LikenessError`` on entering: code "disk" if it cannot be written, "in_use" while another run holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class OutputFolder:
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
             if _is_folder(self.path):
-                if self._beside.exists():  # of a run that began before the folder was there
+                if self._beside.exists():  # left by a run that began before the folder existed
                     self._hold(self._beside)
                 self._work = self._hold(self._inside)
             else:
@@ -63,8 +63,8 @@ class OutputFolder:
         progress: ProgressReporter = silent,
         last: Callable[[Path], None] = lambda folder: None,
     ) -> None:
-        """As ``write_together``, while it is held."""
-        from backend.parallel import each  # here, because it takes a second to import
+        """As ``write_together``, while the lock is held."""
+        from backend.parallel import each  # imported here, because it takes a second
 
         assert self._work is not None
         with disk_errors_named(self.path):
@@ -78,8 +78,8 @@ class OutputFolder:
             for name in names:
                 _flush_to_disk(files / name)
             if self.path.exists() and self._work.path != self._inside:
-                self._hold(self._inside)  # somebody made it meanwhile
-            progress(WRITING, 1.0)  # the last moment to cancel
+                self._hold(self._inside)  # another process made the folder in the meantime
+            progress(WRITING, 1.0)  # last chance to cancel
             _move_into_place(files, self.path, names)
 
     @property
@@ -101,10 +101,10 @@ def write_together(
     progress: ProgressReporter = silent,
     last: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Write the files ``names`` into ``out_dir``, all or none; the steps make them in the folder that they are given,
-    several at a time, and ``last`` after them.
+    """Write the files ``names`` into ``out_dir``, all or none. The steps write them into the folder passed to them,
+    several in parallel; ``last`` runs after them.
 
-    Raises ``LikenessError`` with code "disk", or "in_use" where another run has the folder.
+    Raises ``LikenessError`` with code "disk", or "in_use" if another run holds the folder.
     """
     if isinstance(out_dir, OutputFolder):
         return out_dir.write(names, steps, progress, last)
@@ -113,9 +113,9 @@ def write_together(
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write one file, whole or not at all, making its folder where that is missing.
+    """Write one file atomically, creating its folder if needed.
 
-    Raises ``LikenessError`` with code "disk", or "in_use" where another run is writing it at this moment.
+    Raises ``LikenessError`` with code "disk", or "in_use" if another run is writing it right now.
     """
     path = Path(path)
     temporary = path.absolute().parent / hidden_name(path.name)
@@ -130,7 +130,7 @@ def write_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-            if os.name == "nt":  # where open files cannot be renamed
+            if os.name == "nt":  # Windows cannot rename open files
                 file.close()
             os.replace(temporary, path)
         except BaseException:
@@ -142,7 +142,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Fail early, before any work is done, when no file can be written into ``folder``; leaves no trace.
+    """Fail early, before any work, if no file can be written into ``folder``; leaves no trace.
 
     Raises ``LikenessError`` with code "disk".
     """
@@ -151,12 +151,12 @@ def check_writable(folder: Path) -> None:
 
 
 def hidden_name(name: str) -> str:
-    """The name of the hidden folder or file for one that is to be called ``name``."""
+    """Name of the hidden folder or file for an output called ``name``."""
     return f".likeness-{name if len(os.fsencode(name)) < 200 else sha256(os.fsencode(name)).hexdigest()}".rstrip("-")
 
 
 class _HiddenFolder:
-    """A folder of this run's own with a file ``lock`` in it; a context manager that makes, locks and removes it."""
+    """A private folder with a file ``lock`` in it; a context manager that makes, locks and removes it."""
 
     def __init__(self, path: Path, wanted: Path) -> None:
         self.path, self._wanted = path, wanted
@@ -164,11 +164,11 @@ class _HiddenFolder:
     def __enter__(self) -> _HiddenFolder:
         while True:
             self.path.mkdir(0o700, exist_ok=True)
-            with suppress(FileNotFoundError):  # the run before was just removing it
+            with suppress(FileNotFoundError):  # the previous run was just removing it
                 self._file = _locked_file(self.path / "lock", self._wanted)
                 break
         try:
-            self._file.write(b"\0")  # where the disk is full, it fails now
+            self._file.write(b"\0")  # fails now if the disk is full
             self._file.flush()
             for left in self.path.iterdir():
                 if left.name != "lock":
@@ -182,22 +182,22 @@ class _HiddenFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         until = time.monotonic() + _MOST_SECONDS_TO_CLEAR
-        while True:  # after Ctrl-C threads still write into it
+        while True:  # threads may still write into it after Ctrl-C
             shutil.rmtree(self.path / "files", ignore_errors=True)
             if not (self.path / "files").exists() or time.monotonic() > until:
                 break
             time.sleep(0.02)
-        if os.name == "nt":  # where open files cannot be removed
+        if os.name == "nt":  # Windows cannot remove open files
             self._file.close()
         with suppress(OSError):
             (self.path / "lock").unlink()
-        with suppress(OSError):  # the next run is in it already
+        with suppress(OSError):  # the next run already uses it
             self.path.rmdir()
         self._file.close()
 
 
 def _locked_file(path: Path, wanted: Path) -> BinaryIO:
-    """A file that is made where it is missing, open and locked; raises ``LikenessError`` "in_use" for ``wanted``."""
+    """Create or open a file and lock it; raises ``LikenessError`` "in_use" for ``wanted``."""
     while True:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
         if not try_lock(file):
@@ -207,11 +207,11 @@ def _locked_file(path: Path, wanted: Path) -> BinaryIO:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file
-        file.close()  # the run before removed it after it was opened here
+        file.close()  # the previous run removed it after it was opened here
 
 
 def _is_folder(path: Path) -> bool:
-    """False where there is nothing. Raises ``OSError`` for a file, or a link to nothing."""
+    """Whether ``path`` is a folder; False if it does not exist. Raises ``OSError`` for a file or a dangling link."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -225,21 +225,21 @@ def _is_folder(path: Path) -> bool:
 
 @contextmanager
 def _parents_made(folder: Path) -> Iterator[None]:
-    """``folder`` and its parents are there; what was made for it goes at the end, where unused."""
+    """Create ``folder`` and its parents; on exit remove those created that are still empty."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         for parent in made:
-            with suppress(OSError):  # not empty: in use by now
+            with suppress(OSError):  # not empty, so in use
                 parent.rmdir()
 
 
 def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
-    """Move the files from ``temporary`` to ``out_dir``; puts the earlier ones back when one cannot be moved."""
+    """Move the files from ``temporary`` to ``out_dir``; restores the earlier ones if a move fails."""
     if not out_dir.exists():
-        temporary.chmod(0o777 & ~_umask())  # it was private
+        temporary.chmod(0o777 & ~_umask())  # it was private until now
         temporary.rename(out_dir)
         return
     earlier = temporary / "earlier"
@@ -264,7 +264,7 @@ def _umask() -> int:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Make sure that the bytes are on the disk: some file systems report a full disk only here."""
+    """Flush the bytes to the disk: some file systems report a full disk only here."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -278,7 +278,7 @@ def disk_errors_named(out_dir: Path) -> Iterator[None]:
 
 
 def disk_error(error: OSError, out_dir: Path) -> LikenessError:
-    """The sentence for a person about an ``OSError`` while writing to ``out_dir``."""
+    """Error for the user from an ``OSError`` while writing to ``out_dir``."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LikenessError(
             "disk", f"The disk that holds {out_dir} is full.", "Free some space or choose another folder."

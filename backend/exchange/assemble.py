@@ -1,4 +1,4 @@
-"""From the template, one face's vertices, keys and texture to a ``FaceAsset``."""
+"""Assemble a ``FaceAsset`` from the template and one face's vertices, keys and texture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from backend.texture.parts.bust import with_bust
 from backend.texture.parts.eye_map import eye_uv
 
 STILL_METRES = 1e-5
-"""A key that moves no vertex of a part by more than this does not belong to the part."""
+"""Metres: a key that moves no vertex of a part by more than this is left out of the part."""
 
 
 def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[FacePart, ...]:
@@ -54,7 +54,7 @@ def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) 
 
 
 def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | None) -> EyeDressing:
-    """The eyes' surfaces as parts, and where their eyeballs lie in their picture."""
+    """The eyes' surfaces as parts, and the eyeballs' UVs in the eyes' image."""
     uv = {}
     for eye, name in enumerate(("eye_left", "eye_right")):
         own = template.parts[name]
@@ -87,19 +87,19 @@ def bust_part(model: BustModel, shape: BustShape) -> FacePart:
 
 
 def _moving(keys: np.ndarray) -> dict[str, np.ndarray]:
-    """Of keys (52, V, 3) in ARKit's order those that move the part, by their names."""
+    """The keys (52, V, 3), in ARKit's order, that move the part, by name."""
     named = zip(ARKIT_NAMES, keys, strict=True)
     return {name: delta for name, delta in named if np.abs(delta).max() > STILL_METRES}
 
 
 def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Only the texture coordinates that the quads use, renumbered."""
+    """Keep only the texture coordinates used by the quads, renumbered."""
     used, inverse = np.unique(quads, return_inverse=True)
     return coordinates[used].astype(np.float32), inverse.reshape(quads.shape).astype(np.int32)
 
 
 def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
-    """A camera in crop pixels, expressed in pixels of the whole file after EXIF rotation."""
+    """Convert a camera from crop pixels to pixels of the whole file after EXIF rotation."""
     to_file = np.eye(3)
     to_file[0, 0] = to_file[1, 1] = 1.0 / face.crop_scale
     to_file[:2, 2] = face.crop_offset
@@ -107,7 +107,7 @@ def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
 
 
 def asset_photo(photo: FittedPhoto, face: PhotoFace) -> AssetPhoto:
-    """The photo as the artist gets it: its camera in the file's own pixels."""
+    """The photo as exported: its camera in the file's own pixels."""
     landmarks = None
     if photo.landmarks is not None:
         landmarks = (photo.landmarks / face.crop_scale + np.tile(face.crop_offset, 2)).astype(np.float32)
@@ -132,10 +132,10 @@ def assemble(
     eyes: np.ndarray | None = None,
     with_shoulders: bool = False,
 ) -> FaceAsset:
-    """Everything an artist gets but the hair, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB,
-    None where only the geometry is wanted.
+    """Assemble everything exported except the hair, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8
+    sRGB, None for geometry only.
 
-    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``. with_shoulders : whether there is a bust,
+    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``. with_shoulders : whether to add the bust,
     whose chart is painted into the albedo.
     """
     head = template.head

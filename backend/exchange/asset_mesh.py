@@ -1,4 +1,4 @@
-"""All parts of a ``FaceAsset`` as one triangle mesh that can be posed and rendered."""
+"""Merge all parts of a ``FaceAsset`` into one triangle mesh that can be posed and rendered."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_NAMES
 
 RENDERED_TEXTURE = 1024
-"""Side of the albedo in renders; pictures of a head are smaller than this."""
+"""Side of the albedo in renders, in texels; images of a head are smaller than this."""
 
 _EYES = {"eye_left": 1, "eye_right": 2}
-_CORNEA = 0.87  # cosine from the eye's axis within which is cornea
-_BULGE = 1.8  # times as strongly curved as the eyeball, which is round in the mesh
+_CORNEA = 0.87  # cosine of the angle from the eye's axis that bounds the cornea
+_BULGE = 1.8  # curvature relative to the eyeball; the mesh has no corneal bulge
 _GLINT, _GLINT_SIZE = 0.55, 0.10  # linear light; sine
 
 
 @dataclass(frozen=True)
 class AssetMesh:
-    """The parts in one mesh, after one Catmull-Clark step.
+    """All parts merged into one mesh, after one Catmull-Clark step.
 
     Attributes
     ----------
-    matrix : (V, C) sparse, from the parts' vertices one after the other to ``vertices``.
+    matrix : (V, C) sparse, from the concatenated vertices of the parts to ``vertices``.
     cage : (C, 3) float32 the parts' neutral vertices, head frame, metres.
     keys : (52, C, 3) float32 offsets in ARKit's order.
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
-    hair : the strands, if there are any; expressions do not move them.
-    relief : of the skin, drawn as light and dark on the head, whose vertices come first in ``cage``.
+    hair : the strands, if any; expressions do not move them.
+    relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
     """
 
     matrix: sp.csr_matrix
@@ -61,7 +61,7 @@ class AssetMesh:
     relief: SkinDetail | None = None
 
     def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
-        """(V, 3) neutral positions, or those of an expression (52,) of weights."""
+        """(V, 3) neutral positions, or those under an expression (52,) of weights."""
         cage = self.cage
         if expression is not None:
             cage = cage + np.tensordot(np.asarray(expression, np.float32), self.keys, axes=1)
@@ -75,8 +75,8 @@ class AssetMesh:
         expression: np.ndarray | None = None,
         lamp: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background; the eyes, which look straight ahead,
-        reflect a lamp in direction (3,) of the head frame if there is one."""
+        """Render a (H, W, 3) uint8 sRGB image under a light (9, 3) over a background. The eyes look straight ahead and
+        reflect a lamp in direction (3,) of the head frame, if given."""
         positions = self.positions(expression)
         if self.relief is not None:
             relit = replace(self, albedo=self._relit(light, expression), relief=None)
@@ -85,7 +85,7 @@ class AssetMesh:
         see_through = self.alpha[self.faces].min(axis=1) < 1
         picture = self._render(positions, normals, ~see_through, camera, light, background)
         window = _window(camera, positions[np.unique(self.faces[see_through])])
-        if window is not None:  # lashes blend over what is behind them; only their surroundings are rendered again
+        if window is not None:  # lashes are alpha-blended; only their surroundings are rendered again
             rows, columns, part_camera = window
             behind = linear_from_srgb(picture[rows, columns])
             everything = np.ones_like(see_through)
@@ -103,7 +103,7 @@ class AssetMesh:
         return picture
 
     def _relit(self, light: np.ndarray, expression: np.ndarray | None) -> np.ndarray:
-        """The albedo (R, R, 3) with the light and dark of the relief."""
+        """The albedo (R, R, 3) multiplied by the shading of the relief."""
         template = load_template()
         cage = self.cage[: template.head.vertex_stop]
         if expression is not None:
@@ -112,7 +112,7 @@ class AssetMesh:
         return self.albedo * shading[..., None]
 
     def _add_glints(self, picture: np.ndarray, positions: np.ndarray, camera: Camera, lamp: np.ndarray) -> None:
-        """Add what the corneas reflect of a lamp to a picture (H, W, 3), in place."""
+        """Add the lamp's reflections on the corneas to an image (H, W, 3), in place."""
         normals = np.zeros((len(positions), 3), np.float32)
         for eye in np.unique(self.eye[self.eye > 0]):
             points = positions[self.eye == eye]
@@ -127,7 +127,7 @@ class AssetMesh:
         towards_camera = camera.centre() - positions[self.eye > 0].mean(axis=0)
         half = lamp / np.linalg.norm(lamp) + towards_camera / np.linalg.norm(towards_camera)
         half /= np.linalg.norm(half)
-        off = ((shown[..., :2] * _BULGE - half[:2]) ** 2).sum(axis=-1)  # of the mirroring normal
+        off = ((shown[..., :2] * _BULGE - half[:2]) ** 2).sum(axis=-1)  # distance from the mirroring normal
         glint = _GLINT * np.exp(-off / (2 * _GLINT_SIZE**2)) * (shown[..., 2] > _CORNEA)
         picture[rows, columns] = srgb_bytes(linear_from_srgb(picture[rows, columns]) + glint[..., None])
 
@@ -153,7 +153,7 @@ class AssetMesh:
 
 
 def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:
-    """Rows and columns of the picture around projected points (P, 3), and the camera of that part of the picture."""
+    """Rows and columns of the image around projected points (P, 3), and the camera of that crop."""
     if len(points) == 0:
         return None
     projected = camera.project(points)[:, :2]
@@ -165,13 +165,13 @@ def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] |
 
 
 def camera_window(camera: Camera, left: float, top: float, width: int, height: int) -> Camera:
-    """The camera of the part (width, height) of a camera's picture whose upper left corner is (left, top)."""
+    """The camera of a crop (width, height) of a camera's image with upper left corner (left, top)."""
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
     return Camera(shift @ camera.intrinsics, camera.camera_from_head, (int(width), int(height)))
 
 
 def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
-    """The asset's parts in one mesh; with the bust, if there is one, as the last of them."""
+    """Merge the asset's parts into one mesh; ``with_bust`` adds the bust, if any, as the last part."""
     matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes = [], [], [], [], [], [], [], []
     vertices_before = uvs_before = 0
     bust = (asset.bust,) if with_bust and asset.bust is not None else ()
@@ -206,7 +206,7 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
 
 
 def _reduced(texture: np.ndarray, side: int) -> np.ndarray:
-    """A linear texture (R, R, 3) averaged over squares until it is at most ``side`` wide."""
+    """A linear texture (R, R, 3) averaged over squares to at most ``side`` texels wide."""
     factor = -(-len(texture) // side)
     if factor <= 1 or len(texture) % factor:
         return texture
@@ -215,13 +215,13 @@ def _reduced(texture: np.ndarray, side: int) -> np.ndarray:
 
 
 def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, int], distance: float = 1.2) -> Camera:
-    """A portrait lens that sees all of a head.
+    """A portrait camera that shows the whole head.
 
     Parameters
     ----------
-    vertices : (V, 3) what has to fit into the picture, metres.
-    yaw_degrees : where the camera stands; 0 is in front, 90 at the person's left side.
-    size : (width, height) in pixels. distance : from the head's middle, metres.
+    vertices : (V, 3) points that must fit into the image, metres.
+    yaw_degrees : position of the camera; 0 is in front, 90 at the person's left side.
+    size : (width, height) in pixels. distance : to the head's middle, metres.
     """
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     centre = (low + high) / 2
@@ -240,7 +240,7 @@ def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, i
 
 
 def neutral_lamps(yaw_degrees: float = 0.0) -> np.ndarray:
-    """(2, 3) unit vectors towards the lamps of ``neutral_light``: the key, at the camera's upper left, and the fill."""
+    """(2, 3) unit vectors towards the lamps of ``neutral_light``: key light at the camera's upper left, fill light."""
     yaw = np.radians(yaw_degrees)
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])  # about y
     towards_lamps = np.array([[-0.45, 0.55, 0.70], [0.80, 0.10, 0.59]])
@@ -249,6 +249,6 @@ def neutral_lamps(yaw_degrees: float = 0.0) -> np.ndarray:
 
 
 def neutral_light(yaw_degrees: float = 0.0) -> np.ndarray:
-    """(9, 3) soft white light that goes around with the camera: a key from its upper left, a fill from its right."""
+    """(9, 3) soft white light fixed to the camera: a key light from its upper left, a fill light from its right."""
     strengths = np.array([[0.80] * 3, [0.26] * 3])
     return light_from_directions(neutral_lamps(yaw_degrees), strengths, 0.44)

@@ -1,4 +1,4 @@
-"""The output folder of ``python -m backend canonical``: pictures, a textured OBJ and each photo's light and view."""
+"""Output folder of ``python -m backend canonical``: images, a textured OBJ, and each photo's light and view."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CANONICAL_FILE_NAMES: tuple[str, ...] = (
     "canonical.mtl",
     "canonical.json",
 )
-"""Every file that the command writes."""
+"""All files that the command writes."""
 
 
 def write_canonical_folder(
@@ -41,16 +41,16 @@ def write_canonical_folder(
     out_dir: Path | OutputFolder,
     progress: ProgressReporter = silent,
 ) -> None:
-    """Write all of ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
+    """Write all ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
 
     Parameters
     ----------
-    place_in_head : canonical points (..., 3) to the head frame in metres, for the OBJ.
+    place_in_head : maps canonical points (..., 3) to the head frame in metres, for the OBJ.
     verdicts : name, used and reason of every given photo.
 
     Raises
     ------
-    LikenessError : code "disk", or "in_use" where another run writes into it.
+    LikenessError : code "disk", or "in_use" if another run writes into it.
     """
     maps = {
         "depth": pictures.depth,
@@ -74,7 +74,7 @@ def write_canonical_folder(
 
 
 def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path) -> None:
-    """The surface in quads, a texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
+    """Write the surface as quads, with one texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
     size = len(face.depth)
     points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
     row, column = np.nonzero(surface_cells(face))

@@ -1,4 +1,4 @@
-"""The skin's relief in files: a normal map, 16-bit heights, and what they mean as ``detail.json``."""
+"""Files of the skin's relief: a normal map, 16-bit heights, and their description in ``detail.json``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from backend.exchange.png import png_bytes
 FORMAT_VERSION = 1
 WRINKLE_FILES: dict[str, str] = {name: f"wrinkles_{name}.png" for name in KEY_GROUPS}
 NONE = HeightMap(np.full((1, 1), MIDDLE, np.uint16), 1.0)
-"""Stands for skin without relief."""
+"""Placeholder for skin without relief."""
 
 
 def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
-    """(S, S, 3) uint8 tangent-space normals of what is always there; one flat texel without detail."""
+    """(S, S, 3) uint8 tangent-space normals of the permanent relief; one flat texel without detail."""
     if detail is None:
         return np.array([[[128, 128, 255]]], np.uint8)
     heights = detail.always.millimetres()
@@ -44,7 +44,7 @@ def write_detail(detail: SkinDetail | None, path: Path) -> None:
 
 
 def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
-    """What the maps mean."""
+    """Content of ``detail.json``: scale and meaning of the maps."""
     always = NONE if detail is None else detail.always
     maps = {name: NONE for name in KEY_GROUPS} if detail is None else detail.wrinkles
     return {

@@ -1,4 +1,4 @@
-"""``FaceAsset``: everything that an artist gets, independent of any file format."""
+"""``FaceAsset``: everything that is exported, independent of any file format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FacePart:
     uv_quads : (F, 4) int32 into ``uv``, corner by corner with ``quads``.
     uv_makehuman, uv_makehuman_quads : the same for map ``MakeHuman`` (the original atlas).
     hm08_vertex : (V,) int32 vertex ids in MakeHuman's whole base mesh.
-    keys : ARKit name -> (V, 3) float32 offsets at weight 1, only keys that move this part; on ``head`` all 52.
+    keys : ARKit name -> (V, 3) float32 offsets at weight 1, only keys that move this part; all 52 on ``head``.
     """
 
     name: str
@@ -50,10 +50,9 @@ class FacePart:
 class AssetPhoto:
     """A used photo's camera (in pixels of the whole file after EXIF rotation), expression and error figures.
 
-    landmarks : (478, 4) float32 in the same pixels: where the detector has found each landmark, and where the head has
-    it; None where that is not known. head_points : (11, 3) float32: x and y, in these pixels, of each of
-    ``geometry.head_points``, and 1 where it can be seen, 0 where it cannot,
-    -1 where nobody has looked; None for all of them.
+    landmarks : (478, 4) float32 in the same pixels: x and y of each landmark as detected, and as projected from the
+    head; None where unknown. head_points : (11, 3) float32: x and y, in these pixels, of each of
+    ``geometry.head_points``, and 1 if visible, 0 if hidden, -1 if not examined; None if unknown.
     """
 
     name: str
@@ -67,14 +66,13 @@ class AssetPhoto:
 
 @dataclass(frozen=True)
 class EyeDressing:
-    """What makes the eyes hold a close-up.
+    """Image, UVs and extra surfaces of the eyes, for close-ups.
 
     Attributes
     ----------
-    picture : (S, 2 S, 3) uint8 sRGB of both eyes, row 0 is v = 1 of map ``Eye``; None where only the geometry was
-        wanted.
+    picture : (S, 2 S, 3) uint8 sRGB of both eyes, row 0 is v = 1 of map ``Eye``; None for geometry only.
     uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
-    parts : corneas, tear lines and caruncles, in the order of ``EYE_PART_NAMES``; they have no place in the maps.
+    parts : corneas, tear lines and caruncles, in the order of ``EYE_PART_NAMES``; the texture maps do not cover them.
     """
 
     picture: np.ndarray | None
@@ -89,17 +87,17 @@ class FaceAsset:
     Attributes
     ----------
     parts : in the order of ``PART_NAMES``; the first is the head.
-    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; every part's texture is in it.
-        None where only the geometry was wanted, which goes over the wire alone.
+    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; contains every part's texture. None for
+        geometry only, which is sent only over the wire.
     photos : used photos.
     report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
-    hair_strands : the hair of the scalp, None where none was found or wanted.
-    hair_cards : the same as a mesh, None where strands are wanted.
-    detail : relief of the skin, None where photos do not show it or it is not wanted.
-    eyes : picture, cornea and the like of the eyes; None of an asset that has none.
-    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None where nobody knows.
-    skin_roughness : (V,) float32 in [0, 1] of the head's vertices; None where nobody knows.
-    bust : neck and shoulders, in map ``Head`` like the head; None where they are not wanted.
+    hair_strands : the scalp hair, None if none was found or wanted.
+    hair_cards : the same as a mesh, None unless cards are wanted.
+    detail : relief of the skin, None if the photos do not resolve it or it is not wanted.
+    eyes : image, cornea and other surfaces of the eyes; None for an asset without them.
+    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None if unknown.
+    skin_roughness : (V,) float32 in [0, 1] of the head's vertices; None if unknown.
+    bust : neck and shoulders, in map ``Head`` like the head; None if not wanted.
     """
 
     parts: tuple[FacePart, ...]
@@ -115,8 +113,8 @@ class FaceAsset:
     bust: FacePart | None = None
 
     def dressed_parts(self) -> tuple[FacePart, ...]:
-        """All parts as files have them: the eyeballs' texture coordinates are those of map ``Eye``, and corneas, tear
-        lines, caruncles and the bust come last, where there are any."""
+        """All parts as written to files: eyeballs have the UVs of map ``Eye``, and corneas, tear lines, caruncles and
+        the bust, if any, come last."""
         bust = () if self.bust is None else (self.bust,)
         if self.eyes is None:
             return (*self.parts, *bust)
@@ -125,7 +123,7 @@ class FaceAsset:
         return (*own, *self.eyes.parts, *bust)
 
     def part(self, name: str) -> FacePart:
-        """The part called ``name``; raises ``KeyError`` when there is none."""
+        """The part called ``name``; raises ``KeyError`` if there is none."""
         for part in self.parts:
             if part.name == name:
                 return part

@@ -1,4 +1,4 @@
-"""The files of a reconstruction. Imports nothing, so that whoever looks for them need not wait."""
+"""File names of a reconstruction. Imports nothing, so that it loads at once."""
 
 FILE_NAMES: tuple[str, ...] = (
     "face.glb",
@@ -25,4 +25,4 @@ FILE_NAMES: tuple[str, ...] = (
     "preview.png",
     "report.json",
 )
-"""Every file that a reconstruction writes; nothing else in the folder is ever touched."""
+"""All files that a reconstruction writes; it touches no other file in the folder."""

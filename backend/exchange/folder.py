@@ -1,4 +1,4 @@
-"""The output folder of a reconstruction: complete or not there at all."""
+"""Write the output folder of a reconstruction, completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def write_folder(
     out_dir: Path | OutputFolder,
     progress: ProgressReporter = silent,
 ) -> None:
-    """Write all of ``FILE_NAMES`` into ``out_dir``, creating it where it is missing.
+    """Write all ``FILE_NAMES`` into ``out_dir``, creating it if needed.
 
-    The files are first made in a temporary folder on the same disk and moved into place when all of them are complete,
-    so that a failure or a cancelled run leaves the folder as it was. Files of an earlier run are replaced; other files
-    in the folder stay.
+    The files are first written to a temporary folder on the same disk and moved into place when all are complete, so
+    that a failed or cancelled run leaves the folder unchanged. Files of an earlier run are replaced; other files in the
+    folder stay.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ def write_folder(
 
     Raises
     ------
-    LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file;
-        "in_use" where another run writes into it.
+    LikenessError : code "disk" if the disk is full, the folder may not be written, or ``out_dir`` is a file; "in_use"
+        if another run writes into it.
     """
     start = time.perf_counter()
-    steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
+    steps: list[Callable[[Path], None]] = [  # the slowest first, because they run in parallel
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: _write_glb(asset, folder / "face.glb"),
         lambda folder: (folder / "albedo.png").write_bytes(png_bytes(asset.albedo)),
@@ -70,12 +70,12 @@ def write_folder(
 
 
 def _write_glb(asset: FaceAsset, path: Path) -> None:
-    from backend.exchange.gltf import write_glb  # here: the library takes 0.2 s to load, and the photos wait for it
+    from backend.exchange.gltf import write_glb  # imported here: it takes 0.2 s, which reading photos would wait for
 
     write_glb(asset, path)
 
 
 def _eye_picture(asset: FaceAsset) -> np.ndarray:
-    """(S, 2 S, 3) uint8 of map ``Eye``; one grey pixel of an asset without."""
+    """(S, 2 S, 3) uint8 image of map ``Eye``; one grey pixel if the asset has none."""
     missing = asset.eyes is None or asset.eyes.picture is None
     return np.full((1, 1, 3), 128, np.uint8) if missing else asset.eyes.picture

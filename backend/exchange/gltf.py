@@ -1,4 +1,5 @@
-"""``FaceAsset`` as one binary glTF 2.0 file: named nodes, morph targets, both UV maps, the albedo inside."""
+"""Write a ``FaceAsset`` as one binary glTF 2.0 file with named nodes, morph targets, both UV maps and embedded
+textures."""
 
 from __future__ import annotations
 
@@ -26,34 +27,32 @@ from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT_NODE = "Likeness"
-"""Name of the node above the head and the parts."""
+"""Name of the node above all parts."""
 
 SMALLEST_OFFSET_M = 1e-6
-"""Morph offsets shorter than this (a thousandth of a millimetre) are left out."""
+"""Metres: shorter morph offsets (a thousandth of a millimetre) are left out."""
 
 SMALLEST_NORMAL_OFFSET = 2e-3
-"""Offsets of normals shorter than this (about a tenth of a degree) are left out."""
+"""Shorter morph offsets of normals (about a tenth of a degree) are left out."""
 
 _NORMAL_QUALITY = 92
-"""Of JPEG; a PNG of pores has three times the bytes."""
-_EYES_QUALITY = 95  # of JPEG
+"""JPEG quality of the normal map; a PNG of pores is three times as large."""
+_EYES_QUALITY = 95  # JPEG quality of the eyes' image
 
 
 def write_glb(asset: FaceAsset, path: Path) -> None:
-    """Write ``face.glb``. Raises ``OSError`` when the file cannot be written."""
+    """Write ``face.glb``. Raises ``OSError`` if the file cannot be written."""
     Path(path).write_bytes(glb_bytes(asset))
 
 
 def glb_bytes(asset: FaceAsset) -> bytes:
-    """The whole binary glTF file; the same asset gives the same bytes.
+    """Encode a binary glTF file; deterministic for the same asset.
 
-    Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
-    morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
-    TEXCOORD_0 is map ``Head``, of the eyeballs map ``Eye``, and TEXCOORD_1 map ``MakeHuman``,
-    with v turned down as glTF has it. COLOR_0
-    of the lashes is white with their alpha; or, where they are strips, their material has a picture of single hairs and
-    TEXCOORD_0 their place in it. Hair cards
-    are a node ``hair`` with a picture, UV map and colours of their own.
+    Units are metres, y up, the face looks along +z. One root node holds a node per part. Each mesh has exactly the
+    morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0. TEXCOORD_0
+    is map ``Head``, for the eyeballs map ``Eye``; TEXCOORD_1 is map ``MakeHuman``; v points down, as in glTF. The
+    lashes have white COLOR_0 with their alpha. If they are strips, their material instead has an image of single hairs
+    with its own TEXCOORD_0. Hair cards are a node ``hair`` with their own image, UV map and colours.
     """
     writer = _GltfWriter()
     writer.add_texture("albedo", asset.albedo, quality=95)
@@ -83,7 +82,7 @@ def glb_bytes(asset: FaceAsset) -> bytes:
 
 
 class _GltfWriter:
-    """Collects glTF objects and the binary chunk behind them."""
+    """Collects glTF objects and their binary chunk."""
 
     def __init__(self) -> None:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
@@ -104,8 +103,8 @@ class _GltfWriter:
         return b"".join(self.gltf.save_to_bytes())
 
     def add_texture(self, name: str, pixels: np.ndarray, quality: int | None) -> int:
-        """Add (S, S, 3 or 4) uint8 as a JPEG, or without ``quality`` as a PNG, and return the texture's index; the
-        first is the albedo."""
+        """Add (S, S, 3 or 4) uint8 as a JPEG, or as a PNG if ``quality`` is None; returns the texture's index. The
+        albedo is added first."""
         encoded = io.BytesIO()
         if quality is None:
             Image.fromarray(pixels).save(encoded, "PNG")
@@ -121,12 +120,12 @@ class _GltfWriter:
         return len(self.gltf.textures) - 1
 
     def add_skin_normals(self, asset: FaceAsset) -> None:
-        """The relief of the skin as the normal map of the head's material."""
+        """Add the skin's relief as normal map of the head's material."""
         normals = normal_picture(asset.detail, asset.parts[0])
         self.skin_normals = self.add_texture("skin_normal", normals, quality=_NORMAL_QUALITY)
 
     def add_wrinkles(self, asset: FaceAsset) -> None:
-        """What the keys do to the skin's relief, as textures that the skin's ``extras`` explain."""
+        """Add the wrinkle maps as textures, described by the skin's ``extras``."""
         textures = wrinkle_textures(asset.detail)
         indices = [
             self.add_texture(f"skin_wrinkles_{number}", texture.pixels, quality=None)
@@ -135,7 +134,7 @@ class _GltfWriter:
         self.skin_extras = {"wrinkles": wrinkle_extras(textures, indices, asset.parts[0])}
 
     def add_part(self, part: FacePart, material: PartMaterial, alpha: np.ndarray | None = None) -> int:
-        """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
+        """Add a mesh and its node, transparent by ``alpha`` (V,) if given; returns the node's index."""
         mesh = split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
         faces = triangles_from_quads(part.quads)
@@ -243,7 +242,7 @@ class _GltfWriter:
                         metallicRoughnessTexture=None
                         if roughness is None
                         else gl.TextureInfo(index=roughness, texCoord=0),
-                        roughnessFactor=look.roughness if roughness is None else 1.0,  # times the picture's
+                        roughnessFactor=look.roughness if roughness is None else 1.0,  # factor on the texture
                     ),
                 )
             )
@@ -270,7 +269,7 @@ class _GltfWriter:
         )
 
     def _offset_accessor(self, offsets: np.ndarray, smallest: float, bounds: bool = False) -> int:
-        """A morph target's accessor (N, 3): sparse when that takes fewer bytes than storing every vertex."""
+        """A morph target's accessor (N, 3): sparse if that is smaller than the dense array."""
         moved = np.flatnonzero(np.linalg.norm(offsets, axis=-1) >= smallest)
         data = np.zeros((len(offsets), 3), "<f4")
         data[moved] = offsets[moved]
@@ -278,7 +277,7 @@ class _GltfWriter:
         sparse_bytes = len(moved) * (12 + np.dtype(index_type).itemsize)
         if sparse_bytes >= data.nbytes:
             return self._vertex_accessor(data, gl.VEC3, bounds)
-        if len(moved) == 0:  # glTF wants at least one entry
+        if len(moved) == 0:  # glTF requires at least one entry
             moved = np.zeros(1, int)
         sparse = gl.Sparse(
             count=len(moved),
@@ -314,7 +313,7 @@ def _v_down(uv: np.ndarray) -> np.ndarray:
 
 
 def _unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Vertex normals (V, 3) float32 of unit length everywhere: +z where a vertex has no area around it."""
+    """Unit vertex normals (V, 3) float32; +z for a vertex without surrounding area."""
     normals = vertex_normals(vertices.astype(np.float64), faces)
     normals[np.linalg.norm(normals, axis=-1) < 0.5] = [0.0, 0.0, 1.0]
     return normals.astype(np.float32)

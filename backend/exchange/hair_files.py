@@ -1,4 +1,4 @@
-"""Hair in files of its own: guides as ``hair.json``, the cards' picture as ``hair.png``."""
+"""Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DECIMALS = 5  # of metres: a hundredth of a millimetre
 
 
 def write_hair(strands: HairStrands | None, path: Path) -> None:
-    """Write ``hair.json``; without hair its ``guides`` are empty. Raises ``OSError``."""
+    """Write ``hair.json``; ``guides`` is empty without hair. Raises ``OSError``."""
     content: dict[str, object] = {"version": FORMAT_VERSION, "unit": "metre", "guides": []}
     if strands is not None:
         content |= {
@@ -40,8 +40,8 @@ def write_hair(strands: HairStrands | None, path: Path) -> None:
 
 
 def hair_picture(cards: HairCards | None) -> np.ndarray:
-    """(S, S, 4) uint8 of the cards in their mean colour, which OBJ has no vertex colours for; one clear texel without
-    cards."""
+    """(S, S, 4) uint8 texture of the cards in their mean colour, because OBJ has no vertex colours; one transparent
+    texel without cards."""
     if cards is None:
         return np.zeros((1, 1, 4), np.uint8)
     picture = card_atlas().strands.copy()

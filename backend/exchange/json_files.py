@@ -1,4 +1,4 @@
-"""``cameras.json``, ``expressions.json`` and ``report.json``: their schemas (docs/files.md), writing and reading."""
+"""Schemas (docs/files.md) and writing of ``cameras.json``, ``expressions.json`` and ``report.json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backend.photos.collection import PhotoVerdict
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT_VERSION = 1
-"""Goes up when a field changes its meaning or goes away; new fields do not raise it."""
+"""Increases when a field is removed or changes its meaning; new fields do not raise it."""
 
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "mediapipe", "numba", "pillow")
 
@@ -56,7 +56,7 @@ class ExpressionsFile(msgspec.Struct, frozen=True):
 
 
 class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one given photo; the error figures and the quality are there for photos that were looked at."""
+    """What happened to one given photo; quality and error figures exist only for analysed photos."""
 
     name: str
     used: bool
@@ -74,16 +74,16 @@ def build_report(
     settings: Mapping[str, object],
     models: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """The content of ``report.json``, ready to be a ``FaceAsset.report``.
+    """Build the content of ``report.json``, for ``FaceAsset.report``.
 
     Parameters
     ----------
     verdicts : of the photo stage, in the given order.
-    rejected : (name, reason) of photos that the fit left out (``FittedFace.rejected``).
+    rejected : (name, reason) of photos that the fit rejected (``FittedFace.rejected``).
     photos : the used photos.
-    seconds : wall seconds per stage; ``seconds.total`` is their sum unless ``seconds["total"]`` says it.
-    settings : quality, texture size, device and whatever else decides the result, JSON-ready.
-    models : name -> version of every model that took part, or that it is not trained, or was not to be used.
+    seconds : wall seconds per stage; ``seconds.total`` is ``seconds["total"]`` if given, otherwise their sum.
+    settings : quality, texture size, device and all else that affects the result, JSON-ready.
+    models : model name -> its version, or that it is not trained or was switched off.
     """
     rejected_by_fit = dict(rejected)
     errors = {photo.name: photo for photo in photos}
@@ -113,7 +113,7 @@ def build_report(
 
 
 def with_seconds_of(report: Mapping[str, object], stage: str, start: float) -> dict[str, object]:
-    """The report with ``stage``'s seconds since ``start`` (``time.perf_counter()``) in it and in ``seconds.total``."""
+    """Add ``stage``'s seconds since ``start`` (``time.perf_counter()``) to the report and to ``seconds.total``."""
     seconds = time.perf_counter() - start
     total = report.get("seconds.total", 0.0)
     return {
@@ -125,7 +125,7 @@ def with_seconds_of(report: Mapping[str, object], stage: str, start: float) -> d
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Likeness, Python and the packages that decide the result."""
+    """Versions of Likeness, Python and the packages that affect the result."""
     versions = {"likeness": __version__, "python": sys.version.split()[0]}
     for package in REPORTED_PACKAGES:
         try:
@@ -136,7 +136,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory that this process has held so far, in 10⁶ bytes; None where the system does not say."""
+    """Peak memory of this process so far, in 10⁶ bytes; None where the system does not report it."""
     try:
         import resource  # not on Windows
     except ImportError:
@@ -173,7 +173,7 @@ def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
 
 
 def write_report(report: Mapping[str, object], path: Path) -> None:
-    """Write ``report.json``; NumPy numbers and arrays are fine. Raises ``TypeError`` for what JSON cannot hold."""
+    """Write ``report.json``; accepts NumPy numbers and arrays. Raises ``TypeError`` for anything else outside JSON."""
     _write(dict(report), path)
 
 
@@ -186,7 +186,7 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy numbers and arrays, and paths, as plain JSON values."""
+    """Convert NumPy numbers and arrays, and paths, to plain JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Path):

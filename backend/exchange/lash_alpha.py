@@ -1,4 +1,4 @@
-"""How opaque the lashes are: MakeHuman's lashes are strips, dense at the lid and thinning out towards their tips."""
+"""Opacity of the lashes: MakeHuman's lashes are strips, dense at the lid and thinner towards their tips."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ UPPER_ALPHA, LOWER_ALPHA = 1.0, 0.45
 """Alpha at the lid's edge."""
 
 FALL_OFF = 0.9
-"""Alpha goes with (1 - t)**FALL_OFF, t from 0 at the lid to 1 at the tips."""
+"""Exponent: alpha is (1 - t)**FALL_OFF, t from 0 at the lid to 1 at the tips."""
 
 
 def lash_alpha(asset: FaceAsset) -> np.ndarray:
     """(V,) float32 alpha in [0, 1] of the vertices of part ``lashes``.
 
-    Anything that is no strip (``lash_strips``) is opaque.
+    Pieces that are not strips (``lash_strips``) are opaque.
     """
     alpha = np.ones(len(asset.part("lashes").vertices), np.float32)
     for strip in lash_strips(asset):
         alpha[strip.members] = (UPPER_ALPHA if strip.upper else LOWER_ALPHA) * (1 - strip.share) ** FALL_OFF
-        alpha[strip.members] *= _spread(strip)
+        alpha[strip.members] *= _relative_density(strip)
     return alpha
 
 
-def _spread(strip: LashStrip) -> np.ndarray:
-    """(P,) in (0, 1] by how much hairs are farther apart than elsewhere in their row of a strip.
+def _relative_density(strip: LashStrip) -> np.ndarray:
+    """(P,) factor in (0, 1] that lowers opacity where hairs are farther apart than elsewhere in their row of a strip.
 
-    A lid has as many hairs on each millimetre of its edge. At the outer corner ``hm08``'s strips fan out of hardly any
-    edge: as opaque as the rest they are a dark blot there.
+    A lid has the same number of hairs on each millimetre of its edge. At the outer corner ``hm08``'s strips fan out
+    from a very short edge; with the same opacity as elsewhere they would be a dark blot there.
     """
     grid = strip.grid()
     if grid is None:

@@ -1,4 +1,4 @@
-"""The lashes' strips as grids: MakeHuman has one for each lid, from its edge to the tips."""
+"""Lash strips as vertex grids: MakeHuman has one strip per lid, from its edge to the tips."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from backend.geometry.topology import boundary_edges, vertex_adjacency
 
 @dataclass(frozen=True)
 class LashStrip:
-    """A strip of P vertices.
+    """A strip of P vertices of part ``lashes``.
 
     Attributes
     ----------
-    members : (P,) int vertices of part ``lashes``. points : (P, 3) float64 of them, metres, head frame.
-    row : (P,) int steps along edges from the root, the side at the lid. column : (P,) int the root's vertex at the end
-        of that way, counted along the root.
+    members : (P,) int vertices of part ``lashes``. points : (P, 3) float64, their positions, metres, head frame.
+    row : (P,) int edge steps from the root, the side at the lid. column : (P,) int nearest root vertex, counted along
+        the root.
     share : (P,) in [0, 1] from the root to the tips, by steps.
-    upper : whether it lies on the upper lid.
+    upper : whether the strip belongs to the upper lid.
     """
 
     members: np.ndarray
@@ -34,15 +34,15 @@ class LashStrip:
     upper: bool
 
     def grid(self) -> np.ndarray | None:
-        """(R, C) int positions in ``members``, the root first; None where it is no such grid."""
+        """(R, C) int positions in ``members``, root row first; None if the strip is not a regular grid."""
         grid = np.full((self.row.max() + 1, self.column.max() + 1), -1)
         grid[self.row, self.column] = np.arange(len(self.members))
         return None if (grid < 0).any() else grid
 
 
 def lash_strips(asset: FaceAsset) -> Iterator[LashStrip]:
-    """The strips of part ``lashes``: pieces with four corners. Of a strip's two long sides, the one nearer to its
-    eyeball is the root."""
+    """Yield the strips of part ``lashes``: pieces with four corners. The root is the long side nearer to the
+    eyeball."""
     part = asset.part("lashes")
     eyes = np.stack([asset.part(name).vertices.mean(axis=0) for name in ("eye_left", "eye_right")])
     adjacency = vertex_adjacency(part.quads, len(part.vertices))
@@ -70,7 +70,7 @@ def lash_strips(asset: FaceAsset) -> Iterator[LashStrip]:
 
 
 def _long_sides(members: np.ndarray, border: np.ndarray, adjacency: csr_matrix) -> tuple[np.ndarray, np.ndarray] | None:
-    """Positions in ``members`` of the vertices of a grid's two long sides; None when it has not four corners."""
+    """Positions in ``members`` of the vertices of a grid's two long sides; None unless it has four corners."""
     degree = np.diff(adjacency.indptr)
     follows = dict(border.tolist())
     corners = [vertex for vertex in members.tolist() if degree[vertex] == 2 and vertex in follows]

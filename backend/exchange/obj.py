@@ -1,4 +1,4 @@
-"""The neutral face as Wavefront OBJ with its material file; ``albedo.png`` is the texture beside them."""
+"""Write the neutral face as Wavefront OBJ with its material file, which refers to ``albedo.png``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _HAIR_MATERIAL = (
 EYE_TEXTURE = "eyes.png"
 NORMAL_TEXTURE = "normal.png"
 _NORMAL_STATEMENTS = ("norm", "map_Bump")
-"""``norm`` says what the picture is; Blender does not know it and reads a normal map out of ``map_Bump``. Programs that
-take ``map_Bump`` for heights read ``norm`` first."""
+"""``norm`` declares a normal map; Blender ignores it and reads a normal map from ``map_Bump``. Programs that interpret
+``map_Bump`` as heights read ``norm`` first."""
 LASH_OPACITY = 0.5
-"""Opacity of the lashes' material; OBJ has no opacity per vertex, as ``face.glb`` has."""
+"""Opacity of the lashes' material; OBJ has no opacity per vertex, unlike ``face.glb``."""
 
 
 def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str = "albedo.png") -> None:
-    """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they name the texture file, which is written elsewhere.
+    """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they refer to the texture file, which is written elsewhere.
 
-    Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as its texture
-    coordinates (v up); the eyeballs have map ``Eye`` and ``eyes.png``. Skin with relief names ``normal.png``.
+    Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as texture
+    coordinates (v up). The eyeballs have map ``Eye`` and ``eyes.png``. Skin with relief refers to ``normal.png``.
 
-    Raises ``OSError`` when a file cannot be written.
+    Raises ``OSError`` if a file cannot be written.
     """
     folder = Path(folder)
     lines = [
@@ -62,7 +62,7 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
 
 
 def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iterator[str]:
-    """The hair cards as an object of their own."""
+    """Lines of the hair cards as a separate object."""
     yield "o hair"
     yield from (f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in cards.vertices.tolist())
     yield from (f"vt {u:.6f} {v:.6f}" for u, v in cards.uv.tolist())
@@ -73,13 +73,13 @@ def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iter
 
 
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
-    """Faces of vertex and texture-coordinate numbers; a repeated last vertex is left out."""
+    """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
     for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
         yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
 
 
 def _material(part_name: str, look: PartMaterial, texture: str, relief: bool) -> str:
-    shininess = 2.0 / max(look.roughness, 0.05) ** 4 - 2.0  # the Blinn-Phong exponent of this roughness
+    shininess = 2.0 / max(look.roughness, 0.05) ** 4 - 2.0  # Blinn-Phong exponent for this roughness
     colour = " ".join(f"{channel:g}" for channel in look.colour)
     picture = texture if look.picture == ALBEDO else EYE_TEXTURE
     return (

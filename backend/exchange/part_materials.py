@@ -1,4 +1,4 @@
-"""What each part is made of, for formats whose materials are a colour, a roughness and an opacity."""
+"""Materials of the parts, for formats with a colour, a roughness and an opacity per material."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from backend.exchange.face_asset import FaceAsset
 
 ALBEDO, EYES, LASHES = "albedo", "eyes", "lashes"
-"""Pictures that a part may show; the eyes' is of map ``Eye``, the lashes' has an opacity and a map of its own."""
+"""Images of a part: the eyes' is of map ``Eye``; the lashes' has an opacity and its own map."""
 
 
 @dataclass(frozen=True)
 class PartMaterial:
     """A part's material.
 
-    ``picture`` : ``ALBEDO``, ``EYES``, ``LASHES`` or None where ``colour`` (linear light) is all. ``opacity`` : of all
-    of the part.
+    ``picture`` : ``ALBEDO``, ``EYES``, ``LASHES``, or None for plain ``colour`` (linear light). ``opacity`` : of the
+    whole part.
     """
 
     name: str
@@ -27,7 +27,7 @@ class PartMaterial:
 
 SKIN = PartMaterial("skin", 0.5)
 _CLEAR = 0.12
-"""Opacity of what is clear: these formats' highlights fade with it, so that none would have no catchlight."""
+"""Opacity of clear parts: in these formats highlights fade with opacity, so that 0 would remove the catchlight."""
 _OF_PARTS: dict[str, PartMaterial] = {
     "eye_left": PartMaterial("eye", 0.15),
     "eye_right": PartMaterial("eye", 0.15),
@@ -40,12 +40,12 @@ _OF_PARTS: dict[str, PartMaterial] = {
     "tear_lines": PartMaterial("tears", 0.05, None, (0.5, 0.5, 0.5), _CLEAR),
     "caruncles": PartMaterial("caruncles", 0.25, None, (0.41, 0.18, 0.15)),
 }
-_EYE_OF_ITS_OWN = PartMaterial("eye", 0.3, EYES)
+_EYE_WITH_OWN_MAP = PartMaterial("eye", 0.3, EYES)
 SINGLE_LASHES = PartMaterial("lashes", 0.5, LASHES)
 
 
 def part_material(asset: FaceAsset, name: str) -> PartMaterial:
     """The material of the asset's part ``name``."""
     if asset.eyes is not None and name in asset.eyes.uv:
-        return _EYE_OF_ITS_OWN
+        return _EYE_WITH_OWN_MAP
     return _OF_PARTS.get(name, SKIN)

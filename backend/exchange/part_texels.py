@@ -1,4 +1,4 @@
-"""How large a part is on its map."""
+"""Scale of a part in its UV map."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backend.exchange.face_asset import FacePart
 
 
 def part_texels_per_metre(part: FacePart, size: int) -> float:
-    """Median texels per metre of a map with ``size`` texels a side over the part's faces, most of which are the face's
+    """Median texels per metre over the part's faces, for a map with ``size`` texels a side. Most faces are the face's
     front."""
     corners, places = part.vertices[part.quads].astype(np.float64), part.uv[part.uv_quads] * size
     area = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)

@@ -1,4 +1,4 @@
-"""``preview.png``: the head from three sides, and the fit beside each photo."""
+"""Draw ``preview.png``: the head from three sides, and each photo beside its fit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MOST_PHOTOS = 24
 
 @dataclass(frozen=True)
 class PhotoPreview:
-    """What the preview shows of one used photo.
+    """Inputs of the preview for one used photo.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class PhotoPreview:
     camera : in pixels of the crop.
     expression : (52,) weights.
     light : (9, 3) SH coefficients of the shading, head frame (see ``rendering.spherical_harmonics``).
-    inside : left, top, right and bottom in pixels of the crop between which it is photo; what is outside was filled
-        in and is not shown. None: all of it.
+    inside : left, top, right and bottom of the photo in crop pixels; the rest is padding and is not shown. None: no
+        padding.
     """
 
     name: str
@@ -63,13 +63,13 @@ class PhotoPreview:
 def photo_previews(
     asset: FaceAsset, fitted: FittedFace, faces: Sequence[PhotoFace], face_region: np.ndarray
 ) -> tuple[PhotoPreview, ...]:
-    """What the preview shows of the used photos.
+    """Collect the inputs of the preview for the used photos.
 
-    The fit's lights belong to the fit's own albedo; they are scaled to the asset's, whose tone the texture stage chose.
+    The fit's lights belong to the fit's albedo; they are rescaled to the tone that the texture stage chose.
 
     Parameters
     ----------
-    faces : (P,) of ``fitted.photos``, in their order.
+    faces : (P,) in the order of ``fitted.photos``.
     face_region : (V_head,) weights in [0, 1] of the head's vertices that photos can show.
     """
     gain = 1 / tone_change(asset, fitted.vertex_albedo, face_region)
@@ -86,18 +86,18 @@ def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> Pho
 
 
 def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:
-    """Write ``preview.png``. Raises ``OSError`` when it cannot be written."""
+    """Write ``preview.png``. Raises ``OSError`` if it cannot be written."""
     path.write_bytes(png_bytes(preview_picture(asset, previews)))
 
 
 def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.ndarray:
-    """The picture (H, ``WIDTH``, 3) uint8 sRGB.
+    """Draw the preview (H, ``WIDTH``, 3) uint8 sRGB.
 
-    Above: the neutral head, on its bust if it has one, from its right, the front and its left in neutral light. Below:
-    each photo, and beside it the same crop with the head over it, in that photo's camera, expression and light;
-    ``MOST_PHOTOS`` at most.
+    Top: the neutral head in neutral light from its right, front and left, on its bust if it has one. Below: each photo,
+    and the same crop with the head rendered over it in that photo's camera, expression and light; at most
+    ``MOST_PHOTOS``.
     """
-    mesh = asset_mesh(asset)  # photos show shoulders of their own
+    mesh = asset_mesh(asset)  # without the bust, because photos show the person's own shoulders
     standing = mesh if asset.bust is None else asset_mesh(asset, with_bust=True)
     framed = _portrait_points(standing, len(mesh.positions()))
     shown = list(previews)[:MOST_PHOTOS]
@@ -129,8 +129,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
 
 
 def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
-    """(N, 3) what a portrait has to show: the head, which has the mesh's first ``of_head`` vertices, what of the bust
-    is no wider, and hair as far down as these go."""
+    """(N, 3) points a portrait must show: the head (the mesh's first ``of_head`` vertices), the part of the bust that
+    is no wider, and hair down to the same height."""
     points = mesh.positions()
     head, bust = points[:of_head], points[of_head:]
     shown = np.concatenate([head, bust[np.abs(bust[:, 0]) <= np.abs(head[:, 0]).max()]])
@@ -141,9 +141,9 @@ def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
 
 
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The photo around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
+    """The photo cropped around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
     left, top, width = _around_head(mesh, preview)
-    part = Image.fromarray(_without_filling(preview)).resize(
+    part = Image.fromarray(_without_padding(preview)).resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
     )
     camera = camera_window(preview.camera, left, top, width, width).scaled(side / width)
@@ -151,8 +151,8 @@ def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np
     return photo, mesh.render(camera, preview.light, photo, preview.expression)
 
 
-def _without_filling(preview: PhotoPreview) -> np.ndarray:
-    """The crop with ``PAPER`` where it is not photo."""
+def _without_padding(preview: PhotoPreview) -> np.ndarray:
+    """The crop with its padding replaced by ``PAPER``."""
     if preview.inside is None:
         return preview.pixels
     left, top, right, bottom = preview.inside
@@ -162,7 +162,7 @@ def _without_filling(preview: PhotoPreview) -> np.ndarray:
 
 
 def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:
-    """Left, top and side in pixels of a square around what the photo shows of the head."""
+    """Left, top and side in pixels of a square around the visible head."""
     height, width = preview.pixels.shape[:2]
     left, top, right, bottom = preview.inside or (0, 0, width, height)
     points = preview.camera.project(mesh.positions(preview.expression))[:, :2]
@@ -173,15 +173,15 @@ def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]
 
 
 def drawable(name: str, number: int) -> str:
-    """A photo's name in the characters that the font has: printable ASCII. Accents go; where others are replaced by
-    question marks, the photo's ``number`` tells it from others."""
+    """Reduce a photo's name to printable ASCII, all that the font has. Accents are dropped; if other characters become
+    question marks, the photo's ``number`` is added to keep names distinct."""
     plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
     shown = "".join(char if " " <= char <= "~" else "?" for char in plain)
     return shown if shown == plain else f"{number}: {shown}"
 
 
 def _label(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, width: int) -> None:
-    """Text in one line, shortened in the middle where it does not fit."""
+    """Draw text in one line, shortened in the middle if it does not fit."""
     font = ImageFont.load_default(size=15)  # Pillow's own font, the same everywhere; it has no accents
     shown = text
     while draw.textlength(shown, font=font) > width and len(text) > 8:

@@ -1,4 +1,4 @@
-"""Where the head has its ears' ends and the hair line in the photos, for a person who wants to set them."""
+"""Positions of the ears' points and the hairline in the photos, shown to the user for correction."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.visibility import depth_map, point_visibility
 
 _SIDE = 256
-"""Pixels of the longer side of the crop in which it is found out what hides a point: an ear has some 20."""
+"""Pixels of the longer side of the crop in which occlusion is tested: an ear has about 20."""
 _BIAS = 0.01
-"""Metres by which a point may lie behind the surface: the hull, on which the hair line is, cuts corners by as much."""
+"""Metres that a point may lie behind the surface: the hull that carries the hairline cuts corners by as much."""
 
 
 def with_shown_points(
@@ -30,8 +30,8 @@ def with_shown_points(
     style: Mapping[str, float] | None,
     looked: bool = True,
 ) -> tuple[AssetPhoto, ...]:
-    """The photos with ``AssetPhoto.head_points``. ``style`` : the hair's numbers, None where there is no hair and so no
-    line of it, or where nobody has ``looked`` for hair."""
+    """The photos with ``AssetPhoto.head_points``. ``style`` : parameters of the hair, None without hair and so without
+    a hairline, or if hair was not examined (``looked`` False)."""
     return tuple(
         replace(photo, head_points=_points(one, face, template, style, looked))
         for photo, one, face in zip(photos, fitted, faces, strict=True)

@@ -1,4 +1,4 @@
-"""Polygon meshes with one index per attribute turned into triangles with one index for all, as renderers want them."""
+"""Convert meshes with one index per attribute into triangles with a single index, as renderers need."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backend.geometry.topology import triangulate
 
 @dataclass(frozen=True)
 class SplitMesh:
-    """A part as triangles; a vertex on a seam of either UV map stands in it once per side of the seam.
+    """A part as triangles; a vertex on a UV seam of either map appears once per side of the seam.
 
     Attributes
     ----------
-    source : (N,) int32 vertex of the part that each split vertex copies; ``part.vertices[source]`` are positions.
+    source : (N,) int32 vertex of the part copied by each split vertex; ``part.vertices[source]`` are positions.
     uv : (N, 2) float32 map ``Head``, v up.
     uv_makehuman : (N, 2) float32 map ``MakeHuman``, v up.
     triangles : (T, 3) int32 into the split vertices, counter-clockwise from outside.
@@ -29,7 +29,7 @@ class SplitMesh:
 
 
 def split_at_seams(part: FacePart) -> SplitMesh:
-    """Triangulate a part and split its vertices where a UV map needs it; the order is the same in every run."""
+    """Triangulate a part and split its vertices at UV seams; the order is deterministic."""
     corners = np.stack([part.quads, part.uv_quads, part.uv_makehuman_quads], axis=-1)  # (F, 4, 3)
     unique, inverse = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
     split = triangulate(part.quads).apply(inverse.reshape(-1, 4))

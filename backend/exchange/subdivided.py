@@ -1,4 +1,4 @@
-"""Parts after one Catmull-Clark step: how the preview shows the head and how ``face.obj`` has it."""
+"""Parts after one Catmull-Clark step, as in the preview and in ``face.obj``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SubdividedPart:
 
     Attributes
     ----------
-    matrix : (V1, V) CSR; ``matrix @ vertices`` are the level's positions, for neutral and posed vertices alike.
+    matrix : (V1, V) CSR; ``matrix @ vertices`` are the level's positions, neutral or posed.
     quads : (F1, 4) int into the rows of ``matrix``.
     uv : (T1, 2) float32 map ``Head``, v up. uv_quads : (F1, 4) int.
     """
@@ -29,7 +29,7 @@ class SubdividedPart:
 
 
 def subdivided(part: FacePart) -> SubdividedPart:
-    """The part after one step; a part that has triangles stays as it is, since the step is for quads."""
+    """Subdivide a part once; a part with triangles is returned unchanged, because the step needs quads."""
     count = len(part.vertices)
     if (part.quads[:, 2] == part.quads[:, 3]).any():
         return SubdividedPart(sp.identity(count, format="csr"), part.quads, part.uv, part.uv_quads)

@@ -1,4 +1,4 @@
-"""Tangents of vertices, without which programs may each read a normal map in another way."""
+"""Vertex tangents, so that all programs interpret a normal map in the same way."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V, 4) float32 as glTF has them: unit tangents to growing u, and the sign w with which w * (normal x tangent)
-    points to growing v.
+    """(V, 4) float32 in glTF's convention: unit tangent towards increasing u, and the sign w for which
+    w * (normal x tangent) points towards increasing v.
 
     Parameters
     ----------
-    positions, normals : (V, 3), unit normals. uv : (V, 2), v up. triangles : (T, 3) of vertices that are split at
-        seams. Where the map has no area the tangent is any that is perpendicular to the normal.
+    positions, normals : (V, 3), unit normals. uv : (V, 2), v up. triangles : (T, 3), vertices split at seams. Where the
+        map has no area, the tangent is an arbitrary perpendicular to the normal.
     """
     corners, places = positions[triangles].astype(np.float64), uv[triangles].astype(np.float64)
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     one, two = places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    sign = np.sign(area)[:, None]  # times |area|: larger faces count for more
+    sign = np.sign(area)[:, None]  # not divided by area, so that larger faces weigh more
     by_u = (first * two[:, 1:] - second * one[:, 1:]) * sign
     by_v = (second * one[:, :1] - first * two[:, :1]) * sign
     along, up = (_summed(values, triangles, len(positions)) for values in (by_u, by_v))
@@ -34,7 +34,7 @@ def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, 
 
 
 def _summed(values: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) sums of values (T, 3) at the corners of triangles."""
+    """(count, 3) sums of values (T, 3) over the corners of triangles."""
     flat = triangles.ravel()
     repeated = np.repeat(values, 3, axis=0)
     return np.stack([np.bincount(flat, repeated[:, axis], count) for axis in range(3)], -1)

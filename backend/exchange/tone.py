@@ -1,4 +1,4 @@
-"""The tone that the texture stage chose, beside the fit's: lights and colours that belong to one are carried over."""
+"""Ratio of the texture stage's skin tone to the fit's, to convert lights and colours from one to the other."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from backend.rendering.color import linear_from_srgb
 
 
 def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.ndarray) -> np.ndarray:
-    """(3,) the asset's albedo over the fit's, linear: the median over the face's vertices.
+    """(3,) ratio of the asset's albedo to the fit's, linear: the median over the face's vertices.
 
-    A photo says how bright skin and hair are, and not how bright the light is. The fit's albedo and lights belong
-    together; with this factor on its albedo, and one over it on its lights, pictures stay as they are.
+    A photo determines the product of albedo and light, not each. Multiplying the fit's albedo by this ratio and
+    dividing its lights by it leaves renders unchanged.
 
     Parameters
     ----------
-    vertex_albedo : (V_head, 3) linear, the fit's. face_region : (V_head,) weights in [0, 1] of what photos can show.
+    vertex_albedo : (V_head, 3) linear, the fit's. face_region : (V_head,) weights in [0, 1] of visible vertices.
     """
     head = asset.part("head")
     uv = np.zeros((len(head.vertices), 2), np.float32)

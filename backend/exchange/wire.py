@@ -1,4 +1,4 @@
-"""``FaceAsset`` as a message: a JSON header, then raw buffers (docs/protocol.md, *result*)."""
+"""Encode a ``FaceAsset`` as a message: a JSON header, then raw buffers (docs/protocol.md, *result*)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMAT_VERSION = 1
 
 
 class PartEntry(msgspec.Struct, frozen=True):
-    """One part; every field but ``name`` and ``key_names`` is the name of a buffer."""
+    """One part; every field except ``name`` and ``key_names`` is the name of a buffer."""
 
     name: str
     vertices: str
@@ -48,8 +48,8 @@ class PartEntry(msgspec.Struct, frozen=True):
 
 
 class PhotoEntry(msgspec.Struct, frozen=True):
-    """One used photo, in pixels of the whole file after EXIF rotation; ``landmarks`` and ``head_points`` are
-    names of buffers."""
+    """One used photo, in pixels of the whole file after EXIF rotation; ``landmarks`` and ``head_points`` are names of
+    buffers."""
 
     name: str
     width: int
@@ -64,7 +64,7 @@ class PhotoEntry(msgspec.Struct, frozen=True):
 
 
 class FaceHeader(msgspec.Struct, frozen=True):
-    """The header of a ``result`` without the fields that name the job."""
+    """The header of a ``result`` without the fields that identify the job."""
 
     version: int
     arkit_names: tuple[str, ...]
@@ -85,7 +85,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
-    """A ``FaceAsset`` as a message (without ``type`` and the fields that name the job)."""
+    """Encode a ``FaceAsset`` as a message (without ``type`` and the fields that identify the job)."""
     buffers = BufferList()
     parts = tuple(_encode_part(part, buffers, asset) for part in asset.parts)
     eyes = None if asset.eyes is None else encode_eyes(asset.eyes, _encode_part, buffers)
@@ -124,7 +124,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
 
 
 def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = None) -> PartEntry:
-    """The part's entry; ``asset`` is asked for the lashes' opacity."""
+    """Encode one part; ``asset``, if given, supplies the lashes' opacity."""
 
     def add(field: str, dtype: str, array: np.ndarray) -> str:
         return buffers.add_array(f"{part.name}.{field}", array, dtype)
@@ -171,7 +171,7 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy numbers and arrays as plain JSON values."""
+    """Convert NumPy numbers and arrays to plain JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} does not go into JSON")

@@ -1,4 +1,4 @@
-"""Arrays and pictures as the buffers of a message, and what its header says of them."""
+"""Encode arrays and images as the buffers of a message, with their entries in its header."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from backend.exchange.png import png_bytes
 
 PNG = "image/png"
 SMALL_SIDE = 512
-"""Pixels of a small picture's longer side: a head's preview of 256 pixels differs by 0.6 of 255 from that of a 2 k
-albedo, 1.2 with 256, and Blender decodes it in 7 ms instead of 110."""
+"""Pixels of a small image's longer side: a head preview of 256 pixels differs by 0.6 of 255 from one with a 2 k albedo
+(1.2 for a side of 256), and Blender decodes it in 7 ms instead of 110."""
 DTYPES: Mapping[str, np.dtype] = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
 
 FLOATS, INTS = "<f4", "<i4"
 
 
 class BufferEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one buffer holds: an array (``dtype``, ``shape``) or a picture (``media_type``, its size)."""
+    """Description of one buffer: an array (``dtype``, ``shape``) or an image (``media_type``, its size)."""
 
     name: str
     dtype: str | None = None
@@ -35,14 +35,14 @@ class BufferEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class WireMessage:
-    """A header, JSON types only, and the buffers that its ``buffers`` describe, in order."""
+    """A header of JSON types, and the buffers described by its ``buffers``, in order."""
 
     header: dict[str, Any]
     buffers: tuple[bytes, ...]
 
 
 class BufferList:
-    """Collects buffers and what the header says of them."""
+    """Collects buffers and their header entries."""
 
     def __init__(self) -> None:
         self.entries: list[BufferEntry] = []
@@ -64,7 +64,7 @@ class BufferList:
         return name
 
     def add_small_picture(self, name: str, pixels: np.ndarray) -> str:
-        """``add_picture`` of the same picture with at most ``SMALL_SIDE`` pixels a side."""
+        """``add_picture`` downsampled to at most ``SMALL_SIDE`` pixels a side."""
         height, width = pixels.shape[:2]
         share = SMALL_SIDE / max(height, width)
         if share < 1:
@@ -73,7 +73,7 @@ class BufferList:
         return self.add_picture(name, pixels)
 
     def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
-        """Append a whole file's bytes, a picture's with its (width, height); returns ``name``."""
+        """Append a file's bytes, with (width, height) for an image; returns ``name``."""
         width, height = size or (None, None)
         self.entries.append(BufferEntry(name, media_type=media_type, width=width, height=height, bytes=len(data)))
         self.buffers.append(data)

@@ -1,4 +1,4 @@
-"""The skin's relief in a message (docs/protocol.md, *result*)."""
+"""Encode the skin's relief in a message (docs/protocol.md, *result*)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from backend.exchange.png import png_bytes
 from backend.exchange.wire_buffers import BufferList
 
 PACKED = 3
-"""Wrinkle maps in one picture: its red, green and blue."""
+"""Wrinkle maps per image, in its red, green and blue channels."""
 
 
 class WrinkleEntry(msgspec.Struct, frozen=True):
-    """A group of keys and the picture's channel (0 red, 1 green, 2 blue) that has its wrinkles."""
+    """A group of keys, and the image channel (0 red, 1 green, 2 blue) with its wrinkles."""
 
     name: str
     keys: tuple[str, ...]
@@ -24,7 +24,7 @@ class WrinkleEntry(msgspec.Struct, frozen=True):
 
 
 class DetailEntry(msgspec.Struct, frozen=True):
-    """Relief as 16-bit pictures: millimetres = (value / 65536 - 0.5) * 2 * reach."""
+    """Relief as 16-bit images: millimetres = (value / 65536 - 0.5) * 2 * reach."""
 
     always: str
     always_reach: float
@@ -33,7 +33,7 @@ class DetailEntry(msgspec.Struct, frozen=True):
 
 
 def encode_detail(detail: SkinDetail, buffers: BufferList) -> DetailEntry:
-    """Append the maps and say where they are."""
+    """Append the maps to ``buffers`` and return their entry."""
     size = len(detail.always.steps)
     always = buffers.add_file("detail.always", png_bytes(detail.always.steps), "image/png", (size, size))
     names, entries = list(detail.wrinkles), []

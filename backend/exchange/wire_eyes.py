@@ -1,4 +1,4 @@
-"""The eyes' picture, map and surfaces in a message (docs/protocol.md, *result*)."""
+"""Encode the eyes' image, UVs and surfaces in a message (docs/protocol.md, *result*)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from backend.exchange.wire_buffers import FLOATS, BufferList
 
 
 class EyesEntry(msgspec.Struct, frozen=True):
-    """What a close-up of the eyes needs; every field but ``parts`` is the name of a buffer. The pictures are None of
-    a job that asked for the geometry only."""
+    """Eye data for close-ups; every field except ``parts`` is the name of a buffer. The images are None for a
+    geometry-only job."""
 
     picture: str | None
     uv_left: str
@@ -24,7 +24,7 @@ class EyesEntry(msgspec.Struct, frozen=True):
 def encode_eyes(
     eyes: EyeDressing, encode_part: Callable[[FacePart, BufferList], msgspec.Struct], buffers: BufferList
 ) -> EyesEntry:
-    """Append the buffers and say where they are."""
+    """Append the eyes' data to ``buffers`` and return their entry."""
     return EyesEntry(
         picture=None if eyes.picture is None else buffers.add_picture("eyes.picture", eyes.picture),
         uv_left=buffers.add_array("eyes.uv_left", eyes.uv["eye_left"], FLOATS),

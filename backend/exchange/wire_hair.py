@@ -1,4 +1,4 @@
-"""Hair in a message: guide strands, and cards (docs/protocol.md, *result*)."""
+"""Encode hair in a message: guide strands and cards (docs/protocol.md, *result*)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HairEntry(msgspec.Struct, frozen=True):
 
 
 class CardsEntry(msgspec.Struct, frozen=True):
-    """Hair as cards, for who asked for them: names of buffers. See ``HairCards`` and ``CardAtlas``."""
+    """Hair as cards, if requested: names of buffers. See ``HairCards`` and ``CardAtlas``."""
 
     vertices: str
     normals: str
@@ -36,7 +36,7 @@ class CardsEntry(msgspec.Struct, frozen=True):
 
 
 def encode_hair(hair: HairStrands, buffers: BufferList) -> HairEntry:
-    """Append strands and say where they are."""
+    """Append the strands to ``buffers`` and return their entry."""
 
     def add(field: str, array: np.ndarray) -> str:
         return buffers.add_array(f"hair.{field}", array, FLOATS)
@@ -54,7 +54,7 @@ def encode_hair(hair: HairStrands, buffers: BufferList) -> HairEntry:
 
 
 def encode_cards(cards: HairCards, buffers: BufferList) -> CardsEntry:
-    """Append cards and their atlas and say where they are."""
+    """Append the cards and their atlas to ``buffers`` and return their entry."""
 
     def add(field: str, dtype: str, array: np.ndarray) -> str:
         return buffers.add_array(f"hair_cards.{field}", array, dtype)

@@ -1,4 +1,4 @@
-"""Single lashes in a message (docs/protocol.md, *result*)."""
+"""Encode single lashes in a message (docs/protocol.md, *result*)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LashesEntry(msgspec.Struct, frozen=True):
 
 
 def encode_lashes(asset: FaceAsset, buffers: BufferList) -> LashesEntry | None:
-    """Append the buffers and say where they are; None where the lashes are no strips."""
+    """Append the lashes to ``buffers`` and return their entry; None if the lashes are not strips."""
     places = lash_places(asset)
     if places is None:
         return None

@@ -1,4 +1,4 @@
-"""Wrinkle maps as textures of ``face.glb``, for which glTF has no standard, and what they mean (docs/files.md)."""
+"""Wrinkle maps as textures of ``face.glb``, described in ``extras`` because glTF has no standard (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from backend.exchange.part_texels import part_texels_per_metre
 
 EXTRAS_VERSION = 1
 MOST_TEXELS = 512
-"""Texels a side: 0.75 mm each on the face, and the lines of skin are 4 mm apart or more. 1,024 take three times the
-bytes."""
+"""Texels a side: 0.75 mm each on the face; skin lines are 4 mm apart or more. 1,024 take three times the bytes."""
 PACKED = 3
-"""Groups of keys in one picture: its red, green and blue."""
+"""Groups of keys per image, in its red, green and blue channels."""
 ZERO = 128
-"""Stored value of height 0; 1 and 255 are the reach."""
+"""Stored value of height 0; 1 and 255 are minus and plus the reach."""
 SIDES_MEET = (0.47, 0.53)
-"""u of map ``Head`` between which the keys of the right side (below) give way to those of the left: smoothstep."""
+"""u of map ``Head`` between which the right side's keys (below) blend into the left side's: smoothstep."""
 
 
 @dataclass(frozen=True)
 class WrinkleTexture:
-    """Up to three groups' heights.
+    """Heights of up to three groups.
 
     Attributes
     ----------
     pixels : (S, S, 3) uint8, row 0 is v = 1: metres outwards = (value - ``ZERO``) / 127 * the channel's reach.
-    groups : names. reaches : metres, one a group.
+    groups : names. reaches : metres, one per group.
     """
 
     pixels: np.ndarray
@@ -41,10 +40,10 @@ class WrinkleTexture:
 
 
 def wrinkle_textures(detail: SkinDetail) -> tuple[WrinkleTexture, ...]:
-    """All groups' heights, ``PACKED`` a picture, at most ``MOST_TEXELS`` a side.
+    """Heights of all groups, ``PACKED`` per image, at most ``MOST_TEXELS`` a side.
 
-    Each channel reaches as far as its own deepest wrinkle: 8 bits are all that programs read, and over the 4 mm of the
-    files beside a step would be as deep as a fine line.
+    The reach of each channel is its own deepest wrinkle, because programs read only 8 bits: over the 4 mm reach of the
+    other files, one step would be as deep as a fine line.
     """
     names = list(detail.wrinkles)
     textures = []
@@ -60,11 +59,11 @@ def wrinkle_textures(detail: SkinDetail) -> tuple[WrinkleTexture, ...]:
 
 
 def wrinkle_extras(textures: Sequence[WrinkleTexture], indices: Sequence[int], head: FacePart) -> dict[str, object]:
-    """The block ``wrinkles`` of the skin's ``extras``. JSON types only.
+    """Build the block ``wrinkles`` of the skin's ``extras``, from JSON types only.
 
     Parameters
     ----------
-    indices : of the glTF textures, one for each of ``textures``. head : whose size on the map is told.
+    indices : of the glTF textures, one for each of ``textures``. head : gives the map's scale.
     """
     entries = [
         {

@@ -1,6 +1,6 @@
-"""Photo files to the faces of one person.
+"""Find the faces of one person in photo files.
 
-In: files or pictures in memory. Out, by ``collect.collect``: a ``collection.PhotoCollection``, head crops with
-landmarks and labels, best first, and for every photo that is not used the reason. On the way: ``reading``, ``faces``,
+In: files or images in memory. Out, from ``collect.collect``: a ``collection.PhotoCollection`` of head crops with
+landmarks and labels, best first, and the reason for every photo that is not used. Steps: ``reading``, ``faces``,
 ``backend.models.parsing`` with ``regions``, ``screening``.
 """

@@ -1,4 +1,4 @@
-"""Photo files in, the faces of one person out: the whole photo stage on one page."""
+"""The photo stage: read photo files and return the faces of one person."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from backend.progress import ProgressReporter, silent
 STAGE = "photos"
 NO_FACE_REASON = "No face was found in it; it may be too small, too dark, covered or turned away."
 _ANALYSIS_SHARE = 0.85
-"""Of the stage's progress; the rest is cutting out what is used."""
+"""Share of the stage's progress spent on analysis; the rest is cropping the used photos."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class CollectOptions:
 
     Attributes
     ----------
-    max_photos : most photos that may be given; more raise.
-    max_used : most photos that are used; the best are taken.
+    max_photos : most photos that may be given; more raise an error.
+    max_used : most photos that are used; the best are chosen.
     max_crop_side : largest side of a head crop in pixels.
-    kept_crop_bytes : head crops are kept in memory up to this many bytes; the rest is decoded a second time when used.
-    limits : what a file may cost.
-    identity : tells people apart.
-    surface : whether the landmark net looks at the faces that are used, where it is trained.
-    device : ``cpu`` or ``cuda``, where the parsing nets and the landmark net compute.
+    kept_crop_bytes : memory for cached head crops; the other photos are decoded again when used.
+    limits : resource limits for reading a file.
+    identity : model that compares identities.
+    surface : whether to run the landmark net on the used faces, if it is trained.
+    device : ``cpu`` or ``cuda``, for the parsing nets and the landmark net.
     """
 
     max_photos: int = 200
@@ -64,7 +64,7 @@ class CollectOptions:
 
 @dataclass(frozen=True)
 class _Analysed:
-    """A photo without its pixels: the faces in it (largest first), or why there are none."""
+    """A photo without its pixels: its faces (largest first), or the reason why there are none."""
 
     source_size: tuple[int, int]
     focal_px: float | None
@@ -76,15 +76,14 @@ class _Analysed:
 def collect(
     sources: Sequence[PhotoSource], *, progress: ProgressReporter = silent, options: CollectOptions | None = None
 ) -> PhotoCollection:
-    """Read the photos, find the person's face in each, and say what became of every photo.
+    """Read the photos, find the person's face in each, and give a verdict on every photo.
 
-    Photos are decoded in order (the next two while one is looked at), so memory does not grow with their
-    number beyond the head crops of those that are used.
+    Photos are decoded in order, up to two ahead. Memory grows only with the head crops of the used photos.
 
     Raises
     ------
-    LikenessError : ``no_photo`` when none is given or none can be read, ``no_face`` when none shows a face,
-        ``usage`` when more than ``options.max_photos`` are given.
+    LikenessError : ``no_photo`` when none is given or readable, ``no_face`` when none shows a face, ``usage`` when more
+        than ``options.max_photos`` are given.
     errors.Cancelled : from ``progress``.
     """
     options = options or CollectOptions()
@@ -98,7 +97,7 @@ def collect(
         )
     names = unique_names([source.name for source in sources])
     analysed: list[_Analysed] = []
-    crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, as far as they fit into memory
+    crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, while memory allows
     room = options.kept_crop_bytes
     done = 0.0
 
@@ -125,7 +124,7 @@ def collect(
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
         if not decide_alike(candidate.worn, worn):
-            candidate = _labelled_again(candidate, crop, worn, options.device)
+            candidate = _relabelled(candidate, crop, worn, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
     voted = vote_over_photos([candidate.worn for candidate in choice.used])
@@ -136,7 +135,7 @@ def collect(
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names, a number added to those that were there before: ``a.jpg``, ``a.jpg (2)``."""
+    """Make the names unique by numbering repeats: ``a.jpg``, ``a.jpg (2)``."""
     seen: set[str] = set()
     result = []
     for name in names:
@@ -152,7 +151,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 def _analyse(
     options: CollectOptions, numbered: tuple[int, DecodedPhoto | PhotoUnreadableError]
 ) -> tuple[_Analysed, list[HeadCrop]]:
-    """Everything that has to be known of the faces in photo ``(index, photo)``, and their head crops."""
+    """Analyse the faces of photo ``(index, photo)``; also returns their head crops."""
     index, photo = numbered
     if isinstance(photo, PhotoUnreadableError):
         return _Analysed((0, 0), None, 0, (), str(photo)), []
@@ -191,10 +190,8 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: Colle
     )
 
 
-def _labelled_again(
-    candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str
-) -> FaceCandidate:
-    """The face of ``crop``, labelled as ``worn`` has it."""
+def _relabelled(candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str) -> FaceCandidate:
+    """The candidate, labelled again with the accessory scores ``worn``."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
     covered = tuple(edge * factor for edge in crop.covered)

@@ -1,4 +1,4 @@
-"""The photo stage with what a person says of the photos."""
+"""The photo stage with the user's corrections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def collect_corrected(
     progress: ProgressReporter = silent,
     reader: PhotoReader = collect,
 ) -> PhotoCollection:
-    """The faces of the photos as ``reader`` finds them, with ``corrections``; photos to leave out are not even read.
+    """Collect the faces with ``reader`` and apply ``corrections``; photos left out by the user are not read.
 
     Raises ``LikenessError`` as ``collect`` does, and "usage" for corrections that do not fit the photos.
     """

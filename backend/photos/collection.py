@@ -1,4 +1,4 @@
-"""What the photo stage passes on: faces that are used, and a verdict on every photo that was given."""
+"""Results of the photo stage: the faces to use, and a verdict on every given photo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Use = Literal["both", "shape", "texture", "neither"]
 """What a photo may be used for."""
 
 LABELS_SIDE = 512
-"""Crops are labelled in at most so many pixels a side; larger ones' labels are enlarged."""
+"""Longest side in pixels at which crops are labelled; labels of larger crops are enlarged."""
 
 
 class FaceClass(IntEnum):
@@ -34,13 +34,13 @@ class FaceClass(IntEnum):
 
 
 OTHERWISE = len(FaceClass)
-"""A label beside those of ``FaceClass``, which no net gives: skin or beard that most of a person's photos show
-otherwise. Nothing lies before it, so what is beside it counts."""
+"""Label for skin or beard that contradicts most of the person's photos. It is set by us, not by the parsing net, and is
+not an occluder, so the pixels beside it stay valid."""
 
 
 @dataclass(frozen=True)
 class PhotoQuality:
-    """How useful a face photo is; each part is 0 (useless) to 1 (perfect), ``score`` their weighted product."""
+    """Usefulness of a face photo; each part is 0 (useless) to 1 (perfect), ``score`` their weighted product."""
 
     score: float
     size: float
@@ -52,12 +52,12 @@ class PhotoQuality:
 
 @dataclass(frozen=True)
 class SurfaceLandmarks:
-    """Points of the face's surface in a picture, hidden ones too, as the landmark net sees them.
+    """Points of the face's surface, including occluded ones, predicted by the landmark net.
 
     Attributes
     ----------
     places : (478, 2) float64 of the template's ``landmarks478``, x and y in crop pixels.
-    deviation : (478,) float64 standard deviation of x and of y that the net claims, crop pixels.
+    deviation : (478,) float64 standard deviation of x and of y predicted by the net, crop pixels.
     """
 
     places: np.ndarray
@@ -66,12 +66,12 @@ class SurfaceLandmarks:
 
 @dataclass(frozen=True)
 class CorrectedLandmarks:
-    """Landmarks that a person has put where they are.
+    """Landmarks placed by the user.
 
     Attributes
     ----------
     landmarks : (N,) int64 of the 478, each once. places : (N, 2) float64 crop pixels.
-    found : (478, 2) float32 where the detector has all 478.
+    found : (478, 2) float32 positions of all 478 from the detector.
     ears : (E,) int64 of the six ``head_points.ear_vertices``, each once; ear_places : (E, 2) float64 crop pixels.
     """
 
@@ -84,7 +84,7 @@ class CorrectedLandmarks:
 
 @dataclass(frozen=True)
 class PhotoFace:
-    """One person's face in one photo, cut out of it.
+    """One person's face, cropped from one photo.
 
     ``crop_px = crop_scale * (source_px - crop_offset)`` maps pixels of the EXIF-rotated file to pixels of ``pixels``
     (x right, y down, pixel centres at i + 0.5). Crops are square, edge-padded, at most 2048 px, never enlarged.
@@ -97,16 +97,16 @@ class PhotoFace:
     pixels : (H, W, 3) uint8 sRGB.
     crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
     landmarks : (478, 3) float32, MediaPipe face mesh with irises, x and y in crop pixels, z on the same scale
-        (smaller is nearer to the camera); corrected ones are where the person has put them.
+        (smaller is nearer to the camera); corrected ones are at the user's positions.
     labels : (H, W) uint8 of ``FaceClass``.
     monochrome : True for black-and-white and sepia photos (colour losses use luminance).
     yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.
     quality : see ``PhotoQuality``.
-    surface : what the landmark net sees, None where it is not trained or was not asked.
-    corrected : landmarks that a person has put in their places, None where nobody has. use : what the photo is for.
-    unseen : (478,) bool landmarks that lie under what a person has masked, which ``labels`` calls an occluder; None
-        where nobody has masked anything.
-    hair_line : (N, 2) float64 crop pixels through which a person says that the hair line runs, None where nobody has.
+    surface : prediction of the landmark net, None where it is not trained or not asked for.
+    corrected : landmarks placed by the user, None without any. use : what the photo is used for.
+    unseen : (478,) bool landmarks under the user's mask, whose pixels ``labels`` calls an occluder; None without a
+        mask.
+    hair_line : (N, 2) float64 crop pixels on the hairline, placed by the user; None without any.
     """
 
     name: str
@@ -129,7 +129,7 @@ class PhotoFace:
 
 @dataclass(frozen=True)
 class PhotoVerdict:
-    """What became of one given photo; ``reason`` is a sentence for the person, empty when all is well."""
+    """What happened to one given photo; ``reason`` is a sentence for the user, empty if nothing is wrong."""
 
     name: str
     used: bool
@@ -139,7 +139,7 @@ class PhotoVerdict:
 
 @dataclass(frozen=True)
 class PhotoCollection:
-    """The faces to fit (best first) and a verdict on every photo that was given (in the given order)."""
+    """The faces to fit (best first) and a verdict on every given photo (in the given order)."""
 
     faces: tuple[PhotoFace, ...]
     verdicts: tuple[PhotoVerdict, ...] = field(default=())
@@ -147,7 +147,7 @@ class PhotoCollection:
 
 def class_mask(labels: np.ndarray, classes: Iterable[FaceClass]) -> np.ndarray:
     """(H, W) uint8, 255 where ``labels`` (H, W) uint8 is one of ``classes``, else 0."""
-    import cv2  # here: training machines have no OpenCV, and need FaceClass
+    import cv2  # imported here, because training machines need FaceClass but have no OpenCV
 
     table = np.zeros(256, np.uint8)
     table[[int(one) for one in classes]] = 255

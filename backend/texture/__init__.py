@@ -1,5 +1,5 @@
-"""Photos of a fitted face to its albedo: unwrapping, delighting, blending, filling in what no photo shows, parts.
+"""Albedo texture of a fitted face from its photos: unwrapping, delighting, blending, inpainting and painted parts.
 
-``albedo.build_albedo`` takes the fitted face, the photos that the fit used, and the hair. One sRGB picture in the
-template's ``Head`` UV map comes out, free of light, for skin, eyes and mouth.
+``albedo.build_albedo`` takes the fitted face, the photos used by the fit, and the hair. It returns one sRGB image in
+the template's ``Head`` UV map, without lighting, for skin, eyes and mouth.
 """

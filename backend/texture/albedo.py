@@ -1,4 +1,4 @@
-"""Delit albedo of a fitted face: photographs in, one texture in UV map ``Head`` out."""
+"""Build the delit albedo texture (UV map ``Head``) of a fitted face from its photos."""
 
 from __future__ import annotations
 
@@ -44,14 +44,15 @@ _STAGE = "texture"
 
 @dataclass(frozen=True)
 class AlbedoResult:
-    """The texture.
+    """The finished texture.
 
     Attributes
     ----------
-    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
+    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``. Complete: all parts, no holes, gutters
+        filled.
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was inpainted.
     iris : (3,) linear-light colour of the irises.
-    eyes : (S, 2 S, 3) uint8 sRGB picture of both eyes for their map ``Eye``.
+    eyes : (S, 2 S, 3) uint8 sRGB image of both eyes for UV map ``Eye``.
     """
 
     albedo: np.ndarray
@@ -69,19 +70,19 @@ def build_albedo(
     progress: ProgressReporter = silent,
     completion: GraphAlbedoModel | None = None,
 ) -> AlbedoResult:
-    """Make the albedo texture of a fitted face.
+    """Build the albedo texture of a fitted face.
 
     Parameters
     ----------
-    template : the face's template. fitted : the fit. faces : the photos that the fit used, found by name.
+    template : the face's template. fitted : the fit. faces : the photos used by the fit, matched by name.
     resolution : edge of the texture in texels, at least 256.
-    strands : the hair, which is no part of the texture: the scalp below it is bare skin with the shade of roots.
-    progress : told about stage "texture". completion : corrects the skin that no photo shows; None: rules alone.
+    strands : the hair. It is not painted: the scalp below it is bare skin, darkened by the hair roots.
+    progress : receives stage "texture". completion : network that corrects unseen skin; None: rules only.
 
     Raises
     ------
     ValueError : the resolution is too small, or a fitted photo has no face.
-    errors.Cancelled : when ``progress`` raised it.
+    errors.Cancelled : ``progress`` raised it.
     """
     if resolution < 256:
         raise ValueError(f"resolution must be at least 256, not {resolution}")
@@ -125,7 +126,7 @@ def build_albedo(
 
     eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
     views = [photo.in_view for photo in photos]
-    del photos  # their texels are some two hundred megabytes
+    del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
     fine = fine_band(space.skin, views, middle, consensus, full_density)
@@ -140,7 +141,7 @@ def build_albedo(
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    del middle, fine  # a hundred megabytes
+    del middle, fine  # frees about 100 MB
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
     skin = even_lids(skin, space.skin, template, surface, positions, full_density)
@@ -160,7 +161,7 @@ def build_albedo(
 def _eye_picture(
     template: Template, fitted: FittedFace, patterns: tuple[IrisPattern, IrisPattern], colours: EyeColours
 ) -> np.ndarray:
-    """The picture of both eyes."""
+    """Paint the image of both eyes for UV map ``Eye``."""
     radii, lids = [], []
     for eye, loops in enumerate(face_loops(template).eyes):
         centre, radius = eye_sphere(template, fitted.neutral, eye)

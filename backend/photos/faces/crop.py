@@ -1,4 +1,4 @@
-"""The square around a head that all later stages work on."""
+"""Crop the square around a head that all later stages use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_CROP_SIDE = 2048
 
 @dataclass(frozen=True)
 class HeadCrop:
-    """A square cut-out: ``crop_px = scale * (picture_px - offset)``; ``pixels`` (S, S, 3) uint8, edge-padded.
+    """A square crop: ``crop_px = scale * (picture_px - offset)``; ``pixels`` (S, S, 3) uint8, edge-padded.
 
-    ``covered`` (left, top, right, bottom) in crop pixels is what the photo covers; the rest is padding.
+    ``covered`` (left, top, right, bottom) in crop pixels is the part inside the photo; the rest is padding.
     """
 
     pixels: np.ndarray
@@ -27,7 +27,7 @@ class HeadCrop:
     covered: tuple[float, float, float, float]
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2 or 3) in the picture's pixels to the crop's; z is scaled alike."""
+        """Map points (..., 2 or 3) from image pixels to crop pixels; z is scaled alike."""
         moved = np.array(points, dtype=np.float64)
         moved[..., :2] -= self.offset
         return moved * self.scale
@@ -40,7 +40,7 @@ class HeadCrop:
 
 
 def crop_head(pixels: np.ndarray, landmarks: np.ndarray, max_side: int = MAX_CROP_SIDE) -> HeadCrop:
-    """Cut the head out of (H, W, 3) pixels by its landmarks (478, 3): 2.4 times their extent, never enlarged."""
+    """Crop the head from (H, W, 3) pixels by its landmarks (478, 3): 2.4 times their extent, never enlarged."""
     low, high = landmarks[:MESH_COUNT, :2].min(axis=0), landmarks[:MESH_COUNT, :2].max(axis=0)
     extent = float((high - low).max())
     pose = head_pose(landmarks)
@@ -58,11 +58,11 @@ def crop_head(pixels: np.ndarray, landmarks: np.ndarray, max_side: int = MAX_CRO
 
 
 def face_square(landmarks: np.ndarray) -> Window:
-    """The upright square that LAP's nets see, by landmarks (478, 2 or 3): brows to chin, a little to spare.
+    """Upright square input window of LAP's nets from landmarks (478, 2 or 3): brows to chin, with a small margin.
 
-    The crop of the authors' demo (half-side 1.1 (h + w) / 4 of a detector's box, moved down by 0.15 of the half-side)
-    with the landmarks' extent for the box: that box ends at the middle of the forehead where ours ends at the hair,
-    so ours need not be moved.
+    It follows the crop of the authors' demo (half-side 1.1 (h + w) / 4 of a detector's box, moved down by 0.15 of the
+    half-side), with the landmarks' extent for the box. Their box ends in the middle of the forehead, ours at the hair,
+    so ours needs no shift.
     """
     low, high = landmarks[:MESH_COUNT, :2].min(axis=0), landmarks[:MESH_COUNT, :2].max(axis=0)
     middle = (low + high) / 2
@@ -70,9 +70,9 @@ def face_square(landmarks: np.ndarray) -> Window:
 
 
 def upright_square(landmarks: np.ndarray) -> Window:
-    """``face_square`` of a face whose head is not tilted in the picture: its tilt is taken out first.
+    """``face_square`` aligned to the head: rotated by the head's roll in the image.
 
-    landmarks : (478, 3) in the picture's pixels.
+    landmarks : (478, 3) in image pixels.
     """
     angle = np.radians(head_pose(landmarks).roll)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -83,7 +83,7 @@ def upright_square(landmarks: np.ndarray) -> Window:
 
 
 def _cut_padded(pixels: np.ndarray, corner: np.ndarray, side: int) -> np.ndarray:
-    """(side, side, C) copy from ``corner`` (x, y) on; what lies outside repeats the edge."""
+    """(side, side, C) copy starting at ``corner`` (x, y); pixels outside the image repeat its edge."""
     height, width = pixels.shape[:2]
     left, top = np.clip(corner, 0, [width - 1, height - 1])
     right, bottom = np.clip(corner + side, [left + 1, top + 1], [width, height])

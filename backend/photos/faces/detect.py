@@ -1,4 +1,4 @@
-"""Where the faces are in a photo."""
+"""Detect the faces in a photo."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from backend.photos.faces.settings import FACES
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """A face box in a picture's pixels.
+    """A face box in image pixels.
 
     Attributes
     ----------
     centre : (x, y) of the box, brows to chin.
     side : length of the box's side.
-    angle : radians, direction of the line from the picture-left to the picture-right eye of an upright face; positive
-        when the head is turned clockwise in the picture.
+    angle : radians, direction of the line from the image-left to the image-right eye of an upright face; positive when
+        the head is turned clockwise in the image.
     score : 0 to 1, the detector's confidence.
     """
 
@@ -31,11 +31,11 @@ class DetectedFace:
 
 
 def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
-    """Faces in (H, W, 3) uint8 pixels, largest first; small, turned and sideways ones too, at most 20.
+    """Detect faces in (H, W, 3) uint8 pixels, largest first, at most 20; includes small, turned and sideways faces.
 
-    The picture is searched whole, with a margin (faces that fill it) and, when no large face is found, in overlapping
-    tiles (small faces); when there is nothing at all, also turned by a quarter, a half and three quarters (photos
-    without EXIF orientation).
+    Searches the whole image, without and with a margin (for faces that fill it). If no large face is found, also
+    searches overlapping tiles (for small faces). If nothing is found, repeats with the image turned by a quarter, a
+    half and three quarters (for photos without EXIF orientation).
     """
     small, factor = fit_inside(pixels, FACES.search_side)
     faces: list[DetectedFace] = []
@@ -54,7 +54,7 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
 
 
 def faces_in_view(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
-    """Upright faces in a square picture (S, S, 3) uint8, looked at once: 6 ms, and small ones are missed."""
+    """Detect upright faces in a square image (S, S, 3) uint8 in one pass: 6 ms, misses small ones."""
     side = pixels.shape[0]
     return tuple(_merge(_detect_in(pixels, Window((side / 2, side / 2), float(side)))))
 
@@ -77,7 +77,7 @@ def _tiles(shape: tuple[int, ...], turn: float) -> list[Window]:
 
 
 def _tile_centres(length: float, side: float) -> np.ndarray:
-    """Centres of tiles of ``side`` that cover ``length`` and overlap by a third or more, at most eight."""
+    """Centres of at most eight tiles of ``side`` that cover ``length`` and overlap by a third or more."""
     count = min(8, max(1, int(np.ceil((length - side) / (side * 0.6))) + 1))
     return np.linspace(side / 2, length - side / 2, count) if count > 1 else np.array([length / 2])
 
@@ -108,7 +108,7 @@ def _in_picture(location: object, score: float, window: Window) -> DetectedFace:
 
 
 def _merge(faces: list[DetectedFace]) -> list[DetectedFace]:
-    """One face per place: the most confident; faces of two views of about equal confidence, the larger view wins."""
+    """Non-maximum suppression: keep the most confident of overlapping boxes."""
     kept: list[DetectedFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(overlap(face, other) < FACES.same_face_overlap for other in kept):

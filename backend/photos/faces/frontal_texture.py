@@ -1,4 +1,4 @@
-"""A face's grey texture, brought to the mean face's frontal view by its landmarks."""
+"""Warp a face's grey texture to the mean face's frontal view by its landmarks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy.spatial import Delaunay
 from backend.photos.faces.landmarks import MESH_COUNT, mean_landmarks
 
 FRONTAL_SIDE = 96
-"""Pixels: the identity descriptor was trained on frontal views of this side."""
+"""Pixels: side of the frontal views on which the identity descriptor was trained."""
 
 
 @dataclass(frozen=True)
 class FrontalGrid:
-    """Where each pixel of the frontal view lies on the landmark mesh.
+    """Position of each pixel of the frontal view on the landmark mesh.
 
     Attributes
     ----------
-    landmarks : (S * S, 3) indices of the landmarks of the triangle that holds the pixel.
+    landmarks : (S * S, 3) landmark indices of the triangle that contains the pixel.
     weights : (S * S, 3) barycentric weights.
     inside : (S, S) bool, whether the pixel is on the face.
     """
@@ -33,7 +33,7 @@ class FrontalGrid:
 
 @cache
 def mesh_triangles() -> np.ndarray:
-    """(T, 3) triangles of the 468 mesh landmarks, all wound alike: Delaunay's of the mean face in x and y."""
+    """(T, 3) triangles of the 468 mesh landmarks with consistent winding: Delaunay in x and y of the mean face."""
     points = mean_landmarks().points[:MESH_COUNT, :2]
     triangles = Delaunay(points).simplices
     a, b, c = (points[triangles[:, k]] for k in range(3))
@@ -61,7 +61,7 @@ def frontal_grid() -> FrontalGrid:
 def frontal_texture(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(96, 96) float32 grey levels 0-255 of the face in (H, W, 3) pixels with landmarks (478, 3), frontal.
 
-    Outside the face the values mean nothing. The picture should show the face at about this size or a little larger.
+    Values outside the face are undefined. The image should show the face at about this size or slightly larger.
     """
     grid = frontal_grid()
     at = np.einsum("nk,nkc->nc", grid.weights, landmarks[grid.landmarks, :2])

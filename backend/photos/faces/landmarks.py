@@ -1,4 +1,4 @@
-"""478 face landmarks of a detected face, and the head's rough turn."""
+"""478 face landmarks of a detected face, and the head's approximate pose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # of the person
 FOREHEAD_TOP, CHIN, NOSE_TIP = 10, 152, 1
 LOWER_LIP_EDGE = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 UPPER_LIP_EDGE = (191, 80, 81, 82, 13, 312, 311, 310, 415)
-"""Where the lips meet, without the corners, from the person's right to left, one above the other."""
+"""Inner lip edges without the corners, from the person's right to left; the two rows correspond index by index."""
 
 _VARIANTS = tuple(product((0.88, 1.12), (-0.1, 0.1), (False, True)))  # scale, radians, mirrored
 _FOLLOW_VARIANTS = ((0.95, -0.05, False), (1.05, 0.05, True), (1.05, -0.05, True), (0.95, 0.05, False))
@@ -34,8 +34,8 @@ class MeanLandmarks:
 
     Attributes
     ----------
-    points : (478, 3) float64, upright and frontal: x to the person's left, y down, z away from the camera (as image
-        coordinates have it); centred; the outer corners of the eyes are 1 apart.
+    points : (478, 3) float64, upright and frontal: x to the person's left, y down, z away from the camera (image axes);
+        centred; the outer corners of the eyes are 1 apart.
     mirror : (478,) index of each landmark's mirror image.
     """
 
@@ -45,10 +45,10 @@ class MeanLandmarks:
 
 @dataclass(frozen=True)
 class HeadPose:
-    """Rough rotation of the head in degrees.
+    """Approximate rotation of the head in degrees.
 
     yaw is positive when the person looks to their own left, pitch when they look up, roll when the head is turned
-    clockwise in the picture.
+    clockwise in the image.
     """
 
     yaw: float
@@ -58,16 +58,16 @@ class HeadPose:
 
 @cache
 def mean_landmarks() -> MeanLandmarks:
-    """The stored mean of MediaPipe's landmarks over 148 frontal portraits, made symmetric."""
+    """The stored mean of MediaPipe's landmarks over 148 frontal portraits, symmetrised."""
     data = read_table(ASSETS / "photos" / "mean_landmarks.npz")
     return MeanLandmarks(data["points"].astype(np.float64), data["mirror"].astype(np.int64))
 
 
 def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
-    """Landmarks (478, 3) float32 in the picture's pixels (z on the same scale, smaller is nearer), or None.
+    """Landmarks (478, 3) float32 in image pixels (z on the same scale, smaller is nearer), or None.
 
-    The mesh model runs on an upright window around the box, then on eight slightly different windows around its own
-    answer, half of them mirrored, and the mean is taken: this lowers the noise that comes from the window's place
+    Runs the mesh model on an upright window around the box, then averages its results on eight slightly different
+    windows around the first result, half of them mirrored. This lowers the noise that depends on the window's position
     from 0.42 % to 0.10 % of the face's size.
     """
     first = None
@@ -94,15 +94,15 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
 
 
 def landmarks_of_largest(pixels: np.ndarray) -> np.ndarray | None:
-    """``find_landmarks`` of the largest face of (H, W, 3) uint8 sRGB pixels; None where none is found."""
+    """``find_landmarks`` of the largest face in (H, W, 3) uint8 sRGB pixels; None without a face."""
     faces = detect_faces(pixels)
     return find_landmarks(pixels, faces[0]) if faces else None
 
 
 def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | None:
-    """Landmarks (478, 3) float32 of the face that had landmarks ``previous`` one frame before, None when it is gone.
+    """Track landmarks: (478, 3) float32 of the face with landmarks ``previous`` one frame before; None if it is lost.
 
-    The mean over four windows around the old place, half of them mirrored.
+    The mean over four windows around the old position, half of them mirrored.
     """
     window = landmark_window(previous, FACES.window_per_face)
     size = landmark_window(previous, 1.0).side
@@ -110,7 +110,7 @@ def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | N
     for scale, turn, flipped in _FOLLOW_VARIANTS:
         points = _run_mesh(pixels, Window(window.centre, window.side * scale, window.angle + turn, flipped))
         if points is None:
-            return None  # four windows this much alike agree on a face that is there
+            return None  # such similar windows all find a face that is there
         now = landmark_window(points, 1.0)
         moved = np.hypot(now.centre[0] - window.centre[0], now.centre[1] - window.centre[1])
         if moved > FACES.follow_shift * size or not 1 / FACES.follow_size < now.side / size < FACES.follow_size:
@@ -120,10 +120,10 @@ def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | N
 
 
 def landmark_window(points: np.ndarray, per_face: float) -> Window:
-    """The upright square around landmarks, ``per_face`` times as large as their larger extent."""
+    """The upright square around landmarks, with side ``per_face`` times their larger extent."""
     line = points[EYE_OUTER_LEFT, :2] - points[EYE_OUTER_RIGHT, :2]
     down = points[CHIN, :2] - points[FOREHEAD_TOP, :2]
-    # the eye line is short in a profile: the face's long axis decides there
+    # the eye line is short in profile views; the face's long axis then dominates the angle
     angle = float(np.arctan2(line[1] - down[0], line[0] + down[1]))
     cos, sin = np.cos(angle), np.sin(angle)
     turned = points[:MESH_COUNT, :2] @ np.array([[cos, -sin], [sin, cos]])
@@ -133,7 +133,7 @@ def landmark_window(points: np.ndarray, per_face: float) -> Window:
 
 
 def head_pose(points: np.ndarray) -> HeadPose:
-    """Pose of landmarks (478, 3) by a rigid alignment of the mean face (Umeyama 1991) without mouth and brows."""
+    """Pose of landmarks (478, 3) by rigid alignment with the mean face (Umeyama 1991), without mouth and brows."""
     rotation = rotation_from_mean(points)
     forward = rotation @ [0.0, 0.0, -1.0]  # out of the face, in image axes
     across = rotation @ [1.0, 0.0, 0.0]
@@ -144,7 +144,7 @@ def head_pose(points: np.ndarray) -> HeadPose:
 
 
 def rotation_from_mean(points: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation that takes the mean face's axes to those of landmarks (478, 3)."""
+    """(3, 3) rotation from the mean face's axes to those of landmarks (478, 3)."""
     mean = mean_landmarks().points[rigid_indices()]
     mine = np.asarray(points)[rigid_indices()]
     return nearest_similarity(mean, mine, with_scale=False).rotation
@@ -171,7 +171,7 @@ def _run_mesh(pixels: np.ndarray, window: Window) -> np.ndarray | None:
 
 
 def _belongs_to(points: np.ndarray, face: DetectedFace) -> bool:
-    """Whether the landmarks are those of this box and not of a neighbour's face."""
+    """Whether the landmarks belong to this box and not to a neighbouring face."""
     low, high = points[:MESH_COUNT, :2].min(axis=0), points[:MESH_COUNT, :2].max(axis=0)
     distance = np.linalg.norm((low + high) / 2 - face.centre)
     size = float((high - low).max())

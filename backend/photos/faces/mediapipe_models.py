@@ -1,4 +1,4 @@
-"""MediaPipe's face and person models: one instance each per process, quiet, safe to call from several threads."""
+"""MediaPipe's face and person models: one instance each per process, without log output, thread-safe."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Model:
                 raise RuntimeError("this model was closed")
             if not self._silence:
                 return self._solution.process(np.ascontiguousarray(pixels))
-            with _construction, _quiet_stderr():  # more is logged when the first face or hand is found
+            with _construction, _quiet_stderr():  # logs again at the first face or hand
                 result = self._solution.process(np.ascontiguousarray(pixels))
             findings = [getattr(result, name) for name in _FINDINGS if hasattr(result, name)]
             self._silence = bool(findings) and not any(findings)
             return result
 
     def close(self) -> None:
-        """Free the model; a second call does nothing."""
+        """Free the model; further calls do nothing."""
         with self._lock:
             solution, self._solution = self._solution, None
         if solution is not None:
@@ -60,7 +60,7 @@ class Model:
 
 @made_once
 def face_detector(full_range: bool) -> Model:
-    """Face boxes with six key points: the short-range (to 2 m, 128 px input) or the full-range model (192 px)."""
+    """Face boxes with six key points: short-range model (up to 2 m, 128 px input) or full-range model (192 px)."""
     return Model(
         lambda solutions: solutions.face_detection.FaceDetection(
             model_selection=int(full_range), min_detection_confidence=0.3
@@ -70,7 +70,7 @@ def face_detector(full_range: bool) -> Model:
 
 @made_once
 def face_mesh() -> Model:
-    """478 face landmarks with irises in a picture of one face."""
+    """478 face landmarks including irises, in an image of one face."""
     return Model(
         lambda solutions: solutions.face_mesh.FaceMesh(
             static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.2
@@ -109,9 +109,9 @@ def _solutions() -> Any:
 
 @contextmanager
 def _plots_when_asked_for() -> Iterator[None]:
-    """Imports inside get a Matplotlib that loads when something of it is used.
+    """Within this context, imports of Matplotlib are lazy.
 
-    MediaPipe imports it for a plot that nobody here asks for: 0.36 of the 0.62 s that MediaPipe takes to load.
+    MediaPipe imports it for a plot that is not used here: 0.36 of the 0.62 s that MediaPipe takes to load.
     """
     names = ("matplotlib", "matplotlib.pyplot")
     if any(name in sys.modules for name in names):
@@ -140,9 +140,9 @@ def _plots_when_asked_for() -> Iterator[None]:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Keep native log lines off the terminal: MediaPipe writes them to file descriptor 2 whatever is asked of it.
+    """Suppress native log lines, which MediaPipe always writes to file descriptor 2.
 
-    What other threads write there meanwhile is passed on afterwards.
+    Output of other threads to it is held back and passed on afterwards.
     """
     try:
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Square, possibly turned, windows of a picture, resampled without aliasing, and the way back to its pixels."""
+"""Square, optionally rotated image windows: antialiased resampling, and mapping back to image pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a picture: its centre and side in the picture's pixels, and its turn.
+    """A square of an image: its centre and side in image pixels, and its rotation.
 
-    ``angle`` in radians: the direction (cos, sin) of the picture (x right, y down) that becomes the window's x axis.
+    ``angle`` in radians: the direction (cos, sin) in the image (x right, y down) that becomes the window's x axis.
     ``flipped`` mirrors the window left-right after turning.
     """
 
@@ -22,13 +22,13 @@ class Window:
     flipped: bool = False
 
     def cut(self, pixels: np.ndarray, resolution: int) -> np.ndarray:
-        """(resolution, resolution, C) of the window; outside the picture its edge is repeated."""
+        """Resample the window to (resolution, resolution, C); outside the image its edge is repeated."""
         factor = resolution / self.side
         if factor < 0.5:  # area filter first, so that the bilinear warp below does not alias
             pixels, origin, shrink = self._shrunk_part(pixels, factor)
         else:
             origin, shrink = np.zeros(2), np.ones(2)
-        # picture_px = centre + R (window_px - resolution / 2) / factor; cv2 counts pixel centres from 0, we from 0.5
+        # picture_px = centre + R (window_px - resolution / 2) / factor; pixel centres are i in cv2, i + 0.5 here
         forward = self._linear() / factor
         offset = np.asarray(self.centre) - forward @ np.full(2, resolution / 2)
         forward, offset = shrink[:, None] * forward, shrink * (offset - origin)
@@ -37,7 +37,7 @@ class Window:
         return cv2.warpAffine(pixels, matrix, (resolution, resolution), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
     def to_picture(self, points: np.ndarray, resolution: int) -> np.ndarray:
-        """Points (..., 2 or 3) in the cut window's pixels to the picture's pixels; z is scaled alike."""
+        """Map points (..., 2 or 3) from pixels of the cut window to image pixels; z is scaled alike."""
         scale = self.side / resolution
         result = np.asarray(points, dtype=np.float64) * scale
         result[..., :2] = (result[..., :2] - self.side / 2) @ self._linear().T + self.centre
@@ -49,13 +49,13 @@ class Window:
         return (turned + self.side / 2) * (resolution / self.side)
 
     def _linear(self) -> np.ndarray:
-        """(2, 2) rotation (and flip) from window to picture directions."""
+        """(2, 2) rotation (and flip) from window to image directions."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         sign = -1.0 if self.flipped else 1.0
         return np.array([[sign * cos, -sin], [sign * sin, cos]])
 
     def _shrunk_part(self, pixels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The window's surroundings, area-averaged; its origin in the picture; the shrinking in x and y."""
+        """The window's surroundings, area-averaged; their origin in the image; the scale factors in x and y."""
         height, width = pixels.shape[:2]
         half = self.side * 0.71 + 4
         low = np.clip(np.floor(np.asarray(self.centre) - half), 0, [width - 1, height - 1]).astype(int)
@@ -67,7 +67,7 @@ class Window:
 
 
 def fit_inside(pixels: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-    """The picture area-averaged to at most ``longest`` pixels a side, and the factor (at most 1) it was scaled by."""
+    """The image area-averaged to at most ``longest`` pixels a side, and the scale factor (at most 1)."""
     height, width = pixels.shape[:2]
     factor = min(1.0, longest / max(height, width))
     if factor == 1.0:

@@ -1,6 +1,6 @@
-"""A photo file's bytes to sRGB pixels: any format, mode and depth that a camera or an artist produces.
+"""Decode a photo file's bytes to sRGB pixels, from any common format, mode and bit depth.
 
-Runs in ``decoder_process``, which can be killed. Imports Pillow alone at its start, and numpy where a mode needs it.
+Runs in ``decoder_process``, which can be killed. Imports only Pillow at start-up, and numpy for the modes that need it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_MEMORY = "There is not enough memory to open it; save it smaller."
 DAMAGED = "The file is damaged and cannot be opened; export it again."
 _HEIF_SUPPORT = "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
 _ORIENTATION = 0x0112
-_COMMON = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM")  # how JPEG, PNG, GIF and BMP begin
+_COMMON = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM")  # magic bytes of JPEG, PNG, GIF and BMP
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -44,17 +44,17 @@ def decode(data: bytes, limits: ReadLimits, opened: Callable[[int], None] = lamb
 
     Parameters
     ----------
-    opened : called with the number of pixels when the header is read and found good, before anything is decoded.
+    opened : called with the number of pixels once the header is read and accepted, before decoding.
 
     Raises
     ------
-    PhotoUnreadableError : with a sentence for the person, whatever is wrong with the file.
+    PhotoUnreadableError : with a sentence for the user, for any defect of the file.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb limit is lower than ours; broken EXIF is ignored
             image = _open(data)
-            _refuse_huge(image, len(data), limits)  # before EXIF is asked for, which makes the PNG reader decode
+            _refuse_huge(image, len(data), limits)  # before reading EXIF, for which the PNG reader decodes
             _refuse_scans(image, data, limits)
             opened(image.width * image.height)
             size = _upright_size(image)
@@ -71,7 +71,7 @@ def decode(data: bytes, limits: ReadLimits, opened: Callable[[int], None] = lamb
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
-    """The bytes of a regular file; raises ``PhotoUnreadableError`` for everything else, and never waits for a pipe."""
+    """Read a regular file's bytes; raises ``PhotoUnreadableError`` for anything else. Never blocks on a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
@@ -92,7 +92,7 @@ def read_file(path: Path, limits: ReadLimits) -> bytes:
 
 
 def check_size(size: int, limits: ReadLimits) -> None:
-    """Raises ``PhotoUnreadableError`` for a file of too many bytes, or none."""
+    """Raise ``PhotoUnreadableError`` for a file that is empty or too large."""
     if size > limits.max_file_bytes:
         raise PhotoUnreadableError(
             f"The file has {size / 2**20:.0f} MB, more than the limit of {limits.max_file_bytes / 2**20:.0f} MB;"
@@ -105,7 +105,7 @@ def check_size(size: int, limits: ReadLimits) -> None:
 def _cannot_open(path: Path, error: OSError) -> PhotoUnreadableError:
     if isinstance(error, FileNotFoundError):
         return PhotoUnreadableError("There is no such file; check the path.")
-    if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # Windows opens no folder
+    if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # Windows reports a folder as an access error
         return PhotoUnreadableError("This is a folder, not a photo; give the photos in it.")
     reason = error.strerror or "unknown reason"
     return PhotoUnreadableError(f"The file cannot be opened ({reason}); check its permissions and the disk.")
@@ -115,17 +115,17 @@ def _open(data: bytes) -> Image.Image:
     if data[4:8] == b"ftyp" and not _heif_opener():
         _refuse_heif(data)
     if data.startswith(_COMMON):
-        Image.preinit()  # the readers of these alone, in a third of the time
+        Image.preinit()  # loads only these readers, in a third of the time
     else:
         Image.init()
-    Image.MAX_IMAGE_PIXELS = None  # our own limits are checked from the header, before anything is decoded
+    Image.MAX_IMAGE_PIXELS = None  # our own limits are checked from the header, before decoding
     return Image.open(io.BytesIO(data), formats=[name for name in FORMAT_SUFFIXES if name in Image.OPEN])
 
 
 def _heif_opener() -> bool:
-    """Register the reader of HEIC; False where there is no wheel for this platform."""
+    """Register the HEIC reader; False if the package is not installed."""
     try:
-        import pillow_heif  # here, because most photos do not need it
+        import pillow_heif  # imported here, because most photos do not need it
     except ImportError:
         return False
     pillow_heif.register_heif_opener()
@@ -139,7 +139,7 @@ def _refuse_heif(data: bytes) -> None:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    # the HEIC reader turns by itself and says 1; the TIFF reader says the upright size at once
+    # the HEIC reader rotates by itself and reports 1; the TIFF reader reports the upright size
     turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
@@ -169,13 +169,13 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
 def _refuse_scans(image: Image.Image, data: bytes, limits: ReadLimits) -> None:
     if not _is_jpeg(image):
         return
-    scans = data.count(b"\xff\xda")  # the marker before each; coded data holds none
+    scans = data.count(b"\xff\xda")  # marker of each scan; coded data cannot contain it
     if scans * image.width * image.height > limits.max_scanned_pixels:
         raise PhotoUnreadableError(f"It comes in {scans} passes over the picture, far too many; save it as a new JPEG.")
 
 
 def _decoded(image: Image.Image, limits: ReadLimits) -> Image.Image:
-    """Upright, reduced, RGB."""
+    """The image upright, downsampled, in RGB."""
     factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
     if factor > 1 and _is_jpeg(image):
         image.draft(None, (image.width // factor + 1, image.height // factor + 1))  # the decoder's own 1/2, 1/4, 1/8
@@ -187,13 +187,13 @@ def _decoded(image: Image.Image, limits: ReadLimits) -> Image.Image:
 
 
 def _flat(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
-    """8 bits a channel without a palette, reduced by whole numbers (across, down)."""
+    """Convert to 8 bits a channel without a palette, downsampled by whole factors (across, down)."""
     if max(factors) > 1 and image.mode not in ("P", "PA", "1") and not image.mode.startswith("I;16"):
         image, factors = image.reduce(factors), (1, 1)
     flatten = _flattening(image)
     if flatten is None:
         return image
-    # In bands of rows: the colours of a palette's indices take four times their memory.
+    # In bands of rows, because colours take four times the memory of palette indices.
     rows = max(READING.band_pixels // image.width // factors[1], 1) * factors[1]
     flat = None
     for top in range(0, image.height, rows):
@@ -202,12 +202,12 @@ def _flat(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
         if flat is None:
             flat = Image.new(band.mode, (band.width, -(-image.height // factors[1])))
         flat.paste(band, (0, top // factors[1]))
-    flat.info.update((name, value) for name, value in image.info.items() if name != "transparency")  # EXIF is in it
+    flat.info.update((name, value) for name, value in image.info.items() if name != "transparency")  # includes EXIF
     return flat
 
 
 def _flattening(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
-    """What makes 8 bits a channel of any part of the picture; None where it has them."""
+    """Function that converts any part of the image to 8 bits a channel; None if it already has them."""
     if image.mode in ("P", "PA"):
         mode = "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
         return lambda part: part.convert(mode)
@@ -219,7 +219,7 @@ def _flattening(image: Image.Image) -> Callable[[Image.Image], Image.Image] | No
 
     if image.mode.startswith("I;16"):
         return lambda part: Image.fromarray((np.asarray(part, dtype=np.uint16) >> 8).astype(np.uint8))
-    top = float(np.fmax.reduce(np.asarray(image), axis=None, initial=0))  # passes over what is no number
+    top = float(np.fmax.reduce(np.asarray(image), axis=None, initial=0))  # ignores NaN
     full = next((scale for scale in (1.0, 255.0, 65535.0) if top <= scale), top)
 
     def to_bytes(part: Image.Image) -> Image.Image:
@@ -230,7 +230,7 @@ def _flattening(image: Image.Image) -> Callable[[Image.Image], Image.Image] | No
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Alpha over mid grey, embedded ICC profile to sRGB, any mode to RGB."""
+    """Composite alpha over mid grey, convert an embedded ICC profile to sRGB and any mode to RGB."""
     if image.mode in ("LA", "La", "RGBa") or (image.mode in ("RGB", "L") and "transparency" in image.info):
         image = image.convert("RGBA")
     if image.mode == "RGBA":
@@ -244,7 +244,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB, or None when the profile is broken, does not belong to this mode, or changes nothing."""
+    """The image in sRGB, or None if the profile is broken, does not fit the mode, or changes nothing."""
     try:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.buildTransform(

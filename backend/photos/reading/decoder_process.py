@@ -1,7 +1,7 @@
-"""The process that decodes photos, started by ``decoders`` only, so that a file that never ends can be killed.
+"""Child process that decodes photos, started only by ``decoders``; it can be killed when a file never ends.
 
-A request (``limited_child``) has ``limits``, and a ``path`` or the file behind it. An answer has ``error``, a sentence,
-or ``width`` and ``height`` of the picture that follows as PPM, ``source_size`` and ``focal_px``.
+A request (``limited_child``) has ``limits``, and a ``path`` or the file's bytes after it. An answer has ``error``, a
+sentence, or ``width`` and ``height`` of the image that follows as PPM, ``source_size`` and ``focal_px``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from backend.photos.reading.source import PhotoUnreadableError, ReadLimits
 
 
 def main() -> None:
-    """Answer requests until the parent is gone."""
+    """Answer requests until the parent exits."""
     line = ParentLine()
     while True:
         header, data = line.request()
@@ -39,5 +39,5 @@ def _serve(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
         return line.answer({"error": NO_MEMORY})
     told = {"source_size": picture.source_size, "focal_px": picture.focal_px}
     line.answer({"width": image.width, "height": image.height, **told})
-    image.save(line.outgoing, "PPM")  # Pillow writes it without a copy, unlike bytes in Python
+    image.save(line.outgoing, "PPM")  # Pillow writes it without a copy, unlike Python bytes
     line.outgoing.flush()

@@ -1,6 +1,6 @@
-"""The processes that decode photos: started when first needed, kept for the next photo, killed when one takes too long.
+"""Pool of decoder processes: started on demand, reused for later photos, killed on time-out.
 
-A decoder on a broken or hostile file may run for minutes or take all memory, and nothing in a thread can stop it.
+A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAM
 class Decoder:
     """One process that decodes one photo at a time.
 
-    Raises ``OSError`` where the system starts no more processes.
+    Raises ``OSError`` if the system cannot start another process.
     """
 
     def __init__(self) -> None:
@@ -32,15 +32,15 @@ class Decoder:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be asked by this process; a fork has its parent's decoders."""
+        """Whether this process can use it; a forked child inherits its parent's decoders, but cannot."""
         return self._process.owner == os.getpid() and self._process.alive
 
     def decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
-        """One photo; the process is gone if this raises anything but what is the file's fault.
+        """Decode one photo. The process is gone after any error that is not the file's fault.
 
         Raises
         ------
-        PhotoUnreadableError : with a sentence for the person.
+        PhotoUnreadableError : with a sentence for the user.
         RuntimeError : the process does not start.
         """
         try:
@@ -50,22 +50,22 @@ class Decoder:
         except (EOFError, OSError) as error:
             raise PhotoUnreadableError(_SENTENCES[self._process.end()]) from error
         except BaseException:
-            self.kill()  # what it still says would be taken for the next photo's
+            self.kill()  # its late answer would be taken for the next photo's
             raise
 
     def kill(self, too_slow: bool = False) -> None:
-        """End the process at once, from any thread; a ``decode`` under way ends."""
+        """Kill the process, from any thread; a running ``decode`` ends."""
         self._process.kill(too_slow)
 
     def close(self) -> None:
-        """Kill the process and wait for it, if it is this process' own."""
+        """Kill the process and wait for it, if this process owns it."""
         if self._process.owner == os.getpid():
             self._process.close()
 
     def _decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
         request: dict[str, Any] = {"limits": asdict(limits)}
         if source.path is not None:
-            request["path"] = os.path.abspath(source.path)  # the process may have been started elsewhere
+            request["path"] = os.path.abspath(source.path)  # the decoder may have another working directory
         else:
             check_size(len(source.data), limits)
         self._process.send(request, source.data or b"")
@@ -73,21 +73,21 @@ class Decoder:
         if "error" in answer:
             raise PhotoUnreadableError(answer["error"])
         width, height = answer["width"], answer["height"]
-        self._process.read(len(f"P6\n{width} {height}\n255\n"))  # what comes before the pixels in a PPM
+        self._process.read(len(f"P6\n{width} {height}\n255\n"))  # the PPM header
         pixels = np.empty((height, width, 3), np.uint8)
         self._process.read_into(memoryview(pixels).cast("B"))
         return DecodedPhoto(source.name, pixels, tuple(answer["source_size"]), answer["focal_px"])
 
 
 class _Idle:
-    """Decoders that wait for the next photo, of this process."""
+    """Pool of this process's idle decoders."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._decoders: list[Decoder] = []
 
     def take(self) -> Decoder:
-        """One that waits, or a new one."""
+        """An idle decoder, or a new one."""
         with self._lock:
             while self._decoders:
                 decoder = self._decoders.pop()
@@ -96,7 +96,7 @@ class _Idle:
         return Decoder()
 
     def give_back(self, decoder: Decoder) -> None:
-        """Keep it for the next photo where it lives."""
+        """Return a decoder to the pool if it is still usable."""
         with self._lock:
             if decoder.usable:
                 self._decoders.append(decoder)
@@ -104,7 +104,7 @@ class _Idle:
         decoder.close()
 
     def close(self) -> None:
-        """End all."""
+        """Close all idle decoders."""
         with self._lock:
             while self._decoders:
                 self._decoders.pop().close()
@@ -115,7 +115,7 @@ atexit.register(idle.close)
 
 
 def start_decoders(count: int) -> None:
-    """Have that many decoders wait for photos, so that the first ones need not wait for them."""
+    """Start ``count`` decoders in advance, so that the first photos need not wait."""
     started = [idle.take() for _ in range(count)]
     for decoder in started:
         idle.give_back(decoder)

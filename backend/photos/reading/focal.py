@@ -1,4 +1,4 @@
-"""Focal length in pixels from EXIF, when the file is still the camera's whole frame."""
+"""Focal length in pixels from EXIF, if the file is the camera's uncropped frame."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _CAMERA_ASPECTS = (4 / 3, 3 / 2, 16 / 9)
 
 
 def focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
-    """Focal length in pixels of a picture of ``size`` (width, height; upright), or None.
+    """Focal length in pixels of an image of ``size`` (width, height; upright), or None.
 
-    None when EXIF has no focal length, when the picture's aspect is not a camera's (4:3, 3:2, 16:9), or when it
-    differs from the aspect that EXIF says the camera wrote: then the file is a crop and its field of view is unknown.
-    The 35 mm equivalent counts along the diagonal (CIPA DCG-001); otherwise the focal length and the sensor's
-    resolution are used.
+    None if EXIF has no focal length, if the aspect ratio is not a camera's (4:3, 3:2, 16:9), or if it differs from the
+    ratio recorded in EXIF: then the file is cropped and its field of view is unknown. Uses the 35 mm equivalent along
+    the diagonal (CIPA DCG-001), otherwise the focal length and the sensor's resolution.
     """
     try:
         return _focal_length_px(exif, size)
@@ -56,5 +55,5 @@ def _focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
 
 
 def _plausible(focal_px: float, long_side: int) -> float | None:
-    """``focal_px`` unless it is outside 12 to 800 mm equivalent, which no portrait lens is."""
+    """``focal_px``, or None outside 12 to 800 mm equivalent, the range of portrait lenses."""
     return focal_px if 0.33 * long_side < focal_px < 22 * long_side and math.isfinite(focal_px) else None

@@ -1,4 +1,4 @@
-"""Which files are photos: the formats that are read, and the endings that a folder is searched for."""
+"""Supported photo formats, and the file suffixes searched for in a folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FORMAT_SUFFIXES = {
     "BMP": (".bmp",),
     "GIF": (".gif",),
 }
-"""Pillow's name of a format -> the endings of its files, in small letters. What is read goes by the content alone."""
+"""Pillow's name of a format -> its file suffixes in lower case. Reading depends on the content alone."""
 PHOTO_SUFFIXES = frozenset(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
-"""A folder is searched for these; a file that is named itself may be called anything."""
+"""Suffixes searched for in a folder; a file given by name may have any."""
 _SPOKEN = {"MPO": "JPEG", "WEBP": "WebP", "HEIF": "HEIC"}
-"""What people call a format, where that is not Pillow's name; an MPO is a JPEG with a second picture."""
+"""Common name of a format where Pillow's differs; an MPO is a JPEG with a second image."""
 _NAMES = tuple(dict.fromkeys(_SPOKEN.get(name, name) for name in FORMAT_SUFFIXES))
 FORMATS_TEXT = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
 """The formats in a sentence: ``JPEG, PNG ... or GIF``."""
 GIVE_PHOTOS = f"Give {FORMATS_TEXT} files."
-"""The advice where no photo could be read."""
+"""Advice when no photo could be read."""

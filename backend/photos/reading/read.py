@@ -1,4 +1,4 @@
-"""Photo files to sRGB pixels, in bounded time and memory: each is decoded in a process that can be killed."""
+"""Read photo files into sRGB pixels with limited time and memory, in decoder processes that can be killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnread
 
 
 def start_reading(count: int) -> None:
-    """Start what reads ``count`` photos, so that it is there when the first is read; returns at once."""
+    """Start the decoders for ``count`` photos in advance; returns at once."""
     start_decoders(min(count, READING.most_decoders, _cores()))
 
 
@@ -27,11 +27,11 @@ def read_photo(
 
     Parameters
     ----------
-    waiting : called ten times a second meanwhile; what it raises ends the decoding at once.
+    waiting : called ten times a second while decoding; an exception from it ends the decoding at once.
 
     Raises
     ------
-    PhotoUnreadableError : with a sentence for the person, whatever is wrong with the file.
+    PhotoUnreadableError : with a sentence for the user, for any defect of the file.
     """
     photo = next(read_photos([source], limits, waiting))
     if isinstance(photo, PhotoUnreadableError):
@@ -42,9 +42,9 @@ def read_photo(
 def read_photos(
     sources: Sequence[PhotoSource], limits: ReadLimits | None = None, waiting: Callable[[], None] = lambda: None
 ) -> Iterator[DecodedPhoto | PhotoUnreadableError]:
-    """The photos in order, the next ones being decoded while the caller works on this one.
+    """Yield the photos in order; the next ones are decoded while the caller works on the current one.
 
-    At most ``ReadingSettings.most_decoders`` photos are ahead of the caller. ``waiting`` as in ``read_photo``.
+    At most ``ReadingSettings.most_decoders`` photos are decoded ahead. ``waiting`` as in ``read_photo``.
     """
     limits = limits or ReadLimits()
     ahead = min(READING.most_decoders, _cores(), max(len(sources), 1))
@@ -70,7 +70,7 @@ def read_photos(
 
 
 class _Decoding:
-    """One photo on its way through a decoder; it can be ended from another thread."""
+    """One photo being decoded; it can be ended from another thread."""
 
     def __init__(self, source: PhotoSource, limits: ReadLimits) -> None:
         self._source, self._limits = source, limits
@@ -79,7 +79,7 @@ class _Decoding:
         self._ended = False
 
     def run(self) -> DecodedPhoto | PhotoUnreadableError:
-        """Decode; what is wrong with the file is returned, not raised."""
+        """Decode; returns errors of the file instead of raising them."""
         with self._lock:
             if self._ended:
                 return PhotoUnreadableError(TOO_SLOW)
@@ -94,7 +94,7 @@ class _Decoding:
             idle.give_back(decoder)
 
     def end(self) -> None:
-        """Kill what is under way; nothing happens where it is done."""
+        """Kill a running decoder; does nothing after it has finished."""
         with self._lock:
             self._ended = True
             if self._decoder is not None:
@@ -107,7 +107,7 @@ def _awaited(
     limits: ReadLimits,
     waiting: Callable[[], None],
 ) -> DecodedPhoto | PhotoUnreadableError:
-    # Turns are counted, not the clock: a run that was stopped with Ctrl-Z goes on where it was.
+    # Count ticks instead of reading the clock, so that a run stopped with Ctrl-Z can continue.
     for _ in range(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
         waiting()
         with suppress(TimeoutError):

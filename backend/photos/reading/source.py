@@ -1,4 +1,4 @@
-"""A photo as it is handed over, what reading it may cost, and what comes of it. Imports nothing heavy."""
+"""Types of photo input, reading limits and decoded photos. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class PhotoUnreadableError(Exception):
-    """A photo file cannot be used; the message is one sentence for the person, with what to do."""
+    """A photo file cannot be used; the message is one sentence for the user, with advice."""
 
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A photo as it was handed over: its name, and either the file's bytes or the path where the file lies."""
+    """A photo as given: its name, and either the file's bytes or its path."""
 
     name: str
     data: bytes | None = None
@@ -28,27 +28,27 @@ class PhotoSource:
 
     @staticmethod
     def from_path(path: Path | str) -> PhotoSource:
-        """The photo file at ``path``, named as the file is."""
+        """The photo file at ``path``, with the file's name."""
         return PhotoSource(Path(path).name, path=Path(path))
 
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """What a photo may cost. The first seven are checked before anything is decoded.
+    """Resource limits for reading a photo. The first seven are checked before decoding.
 
     Attributes
     ----------
     max_file_bytes : largest file that is opened.
-    max_side : largest width or height in the file's header.
+    max_side : largest width or height in the file's header, pixels.
     max_pixels : largest width x height of a file that can be decoded at a reduced size (baseline JPEG).
-    max_full_pixels : largest width x height of every other file, which has to be decoded whole.
-    max_webp_pixels : the same of WebP, whose decoder needs 16 bytes a pixel.
-    max_scanned_pixels : width x height x scans of a JPEG. Programs write 10 scans.
-    max_pixels_per_byte : width x height for each byte of a file above 4 megapixels. A blank JPEG has 100.
+    max_full_pixels : largest width x height of all other files, which must be decoded in full.
+    max_webp_pixels : the same for WebP, whose decoder needs 16 bytes a pixel.
+    max_scanned_pixels : width x height x scans of a JPEG. Common programs write 10 scans.
+    max_pixels_per_byte : width x height per byte of a file above 4 megapixels. A blank JPEG has 100.
     kept_pixels : a decoded photo is reduced by a whole number until it has at most this many pixels.
-    cpu_seconds, cpu_seconds_per_megapixel, most_cpu_seconds : processor time for one photo: the first, and the second
-        for each megapixel, at most the third. Ordinary files take 0.02 s a megapixel.
-    most_bytes : memory of the process that decodes, where the system enforces it (Linux).
+    cpu_seconds, cpu_seconds_per_megapixel, most_cpu_seconds : processor time for one photo: the first plus the second
+        per megapixel, at most the third. Ordinary files take 0.02 s a megapixel.
+    most_bytes : memory of the decoder process, where the system enforces it (Linux).
     """
 
     max_file_bytes: int = 256 * 2**20
@@ -65,18 +65,18 @@ class ReadLimits:
     most_bytes: int = 1280 * 2**20
 
     def seconds_for(self, pixels: int) -> float:
-        """Processor seconds that a photo of so many pixels may take."""
+        """Processor seconds allowed for a photo of this many pixels."""
         return min(self.cpu_seconds + self.cpu_seconds_per_megapixel * pixels / 1e6, self.most_cpu_seconds)
 
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """A photo in memory.
+    """A decoded photo.
 
     Attributes
     ----------
     name : as in the ``PhotoSource``.
-    pixels : (H, W, 3) uint8 sRGB, upright as EXIF says; reduced by a whole number when the file is huge.
+    pixels : (H, W, 3) uint8 sRGB, upright after EXIF rotation; reduced by a whole number if the file is huge.
     source_size : (width, height) of the file after EXIF rotation.
     focal_px : focal length in pixels of ``source_size``, None when unknown or when the file looks cropped.
     """

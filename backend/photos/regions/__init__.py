@@ -1,5 +1,5 @@
-"""Parts of a picture of a face as masks, without a trained parsing net (that one is ``backend.models.parsing``).
+"""Masks of the parts of a face image, without the trained parsing net (``backend.models.parsing``).
 
-In: a head crop and its landmarks. Out: masks of eyes, lips, brows, cheeks by their landmarks (``polygons``), of a
-person (``person``) and of hands (``hands``); and masks grown or reduced to connected parts (``masks``).
+In: a head crop and its landmarks. Out: masks of eyes, lips, brows, cheeks from landmarks (``polygons``), of a person
+(``person``) and of hands (``hands``); also morphology and connected parts of masks (``masks``).
 """

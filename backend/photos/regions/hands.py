@@ -15,7 +15,7 @@ _PALM = (0, 1, 2, 5, 9, 13, 17)
 def hand_mask(pixels: np.ndarray, oval: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of hands in (H, W, 3) uint8 sRGB; ``oval`` (H, W) bool is the face.
 
-    Found by MediaPipe's 21 hand landmarks; fingers are drawn as thick as the palm's width suggests.
+    MediaPipe's 21 hand landmarks locate them; the width of the fingers is derived from the palm's.
     """
     height, width = oval.shape
     mask = np.zeros((height, width), np.uint8)

@@ -1,4 +1,4 @@
-"""Masks of a picture: grown, shrunk, and the parts that touch a place."""
+"""Dilate and erode masks, and select connected parts."""
 
 from __future__ import annotations
 

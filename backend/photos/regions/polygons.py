@@ -1,4 +1,4 @@
-"""Landmark polygons of the face's parts, drawn as masks."""
+"""Masks of the face's parts from landmark polygons."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ UPPER_LIP_SKIN = (2, 326, 327, 391, 410, 287, 409, 270, 269, 267, 0, 37, 39, 40,
 
 
 def mirrored(indices: tuple[int, ...]) -> tuple[int, ...]:
-    """The same part on the person's other side."""
+    """The corresponding landmarks on the person's other side."""
     return tuple(int(mean_landmarks().mirror[index]) for index in indices)
 
 
 def polygon_mask(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> np.ndarray:
-    """(side, side) bool: the inside of the polygon through the landmarks (478, 3) in crop pixels."""
+    """(side, side) bool mask of the polygon through the landmarks (478, 3) in crop pixels."""
     mask = np.zeros((side, side), np.uint8)
     fraction_bits = 4
     points = np.round((landmarks[list(indices), :2] - 0.5) * (1 << fraction_bits)).astype(np.int32)
@@ -44,31 +44,31 @@ def polygon_mask(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> 
 
 
 def eyes_mask(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: the inside of both eyes' outlines."""
+    """(side, side) bool mask of both eyes, inside their outlines."""
     return polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
 
 
 def near_eyes(landmarks: np.ndarray, side: int, reach: float = REGIONS.near_eyes) -> np.ndarray:
-    """(side, side) bool: the eyes and what is around them, ``reach`` heights of the face far, where glasses are."""
+    """(side, side) bool mask of the eyes and ``reach`` face heights around them, where glasses are."""
     return grown(eyes_mask(landmarks, side), reach * landmark_window(landmarks, 1.0).side)
 
 
 def skin_seeds(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: places that nearly always show bare skin."""
+    """(side, side) bool mask of places that nearly always show bare skin."""
     parts = (CHEEK_RIGHT, mirrored(CHEEK_RIGHT), NOSE_BRIDGE, FOREHEAD)
     return np.logical_or.reduce([polygon_mask(landmarks, part, side) for part in parts])
 
 
 def mouth_parts(landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(side, side) bool each: the lips, the skin above them, where moustaches grow, and all else around the mouth."""
+    """(side, side) bool masks: the lips, the skin above them (moustache), and the rest around the mouth."""
     lips = polygon_mask(landmarks, LIPS_OUTER, side)
     upper = polygon_mask(landmarks, UPPER_LIP_SKIN, side) & ~lips
     return lips, upper, polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~lips & ~upper
 
 
 def along_face(point: np.ndarray, angle: float, size: float, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """(side, side) each: how far pixels lie to the right of and below ``point`` (2,) in sizes ``size`` (px), along the
-    axes of a face that is turned by ``angle`` (radians) in the picture."""
+    """(side, side) each: offset of pixels to the right of and below ``point`` (2,), in units of ``size`` (px), along
+    the axes of a face rotated by ``angle`` (radians) in the image."""
     rows, columns = np.mgrid[:side, :side] + 0.5
     right, down = (columns - point[0]) / size, (rows - point[1]) / size
     cos, sin = np.cos(angle), np.sin(angle)
@@ -76,19 +76,20 @@ def along_face(point: np.ndarray, angle: float, size: float, side: int) -> tuple
 
 
 def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side, 2) float32: x and y of the landmark mesh's unit normals (toward the camera), spread beyond the face.
+    """(side, side, 2) float32: x and y of the landmark mesh's unit normals (toward the camera), extrapolated beyond
+    the face.
 
-    Constant over each triangle and then smoothed: enough for shading.
+    Constant per triangle, then smoothed: accurate enough for shading.
     """
     small = max(16, side // REGIONS.normal_reduction)
     triangles = mesh_triangles()
     corners = landmarks[triangles] * (small / side)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    normals *= -np.sign(np.median(normals[:, 2]))  # all triangles are wound alike; the face looks towards -z
+    normals *= -np.sign(np.median(normals[:, 2]))  # consistent winding; the face looks towards -z
     image = np.zeros((small, small, 3), np.float32)
     places = np.round((corners[:, :, :2] - 0.5) * 16).astype(np.int32)
-    for index in np.argsort(-corners[:, :, 2].mean(axis=1)):  # far ones first
+    for index in np.argsort(-corners[:, :, 2].mean(axis=1)):  # painter's algorithm: far triangles first
         colour = (float(normals[index, 0]), float(normals[index, 1]), 1.0)
         cv2.fillConvexPoly(image, places[index], colour, shift=4)
     blur = 0.02 * float(np.ptp(landmarks[:MESH_COUNT, 1])) * small / side + 0.5
@@ -99,7 +100,7 @@ def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
 
 
 def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: where hair or a hat is, above the brows and outside of the face's outline."""
+    """(side, side) bool mask of hair or a hat: above the brows and outside the face's outline."""
     brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
     rows = np.arange(side) + 0.5 < brows
     size = landmark_window(landmarks, 1.0).side

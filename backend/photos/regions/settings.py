@@ -1,4 +1,4 @@
-"""The numbers of finding regions of a face that were set by hand."""
+"""Hand-set constants of face region masks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RegionsSettings:
-    """One number a field; below each its unit, its plausible range and why it is what it is."""
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
 
     hand_score: float = 0.8
-    """Detector's confidence in [0, 1] that there is a hand: of 220 portraits three show hands, at 0.83 and more; a
-    collar was one at 0.72."""
+    """Detector confidence in [0, 1] of a hand: of 220 portraits three show hands, at 0.83 and more; a collar was
+    detected as one at 0.72."""
     hand_outside: float = 0.4
-    """Share in [0, 1] of a hand's landmarks that lie outside the face: what lies all inside is a misread nose or
+    """Share in [0, 1] of a hand's landmarks that must lie outside the face; a hand entirely inside is a misread nose or
     beard."""
     finger_per_palm: float = 0.36
-    """Width of a finger in widths of the palm, 0.2 to 0.5."""
+    """Width of a finger in palm widths, 0.2 to 0.5."""
     beyond_oval: float = 0.02
-    """Heights of the face, 0 to 0.1: hair begins so far outside of the landmarks' oval."""
+    """Face heights, 0 to 0.1: distance outside the landmarks' oval where hair begins."""
     near_eyes: float = 0.13
-    """Heights of the face, 0.05 to 0.25, around the eyes, where glasses are."""
+    """Face heights, 0.05 to 0.25: margin around the eyes that glasses cover."""
     normal_reduction: int = 4
-    """Factor, 1 to 8, by which the landmark mesh's normals are drawn smaller: they are smooth."""
+    """Factor, 1 to 8, by which the map of normals is downsampled: normals are smooth."""
 
 
 REGIONS = RegionsSettings()

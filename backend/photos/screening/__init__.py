@@ -1,5 +1,5 @@
-"""Which photos are used.
+"""Choose the photos to use.
 
-In: of each face its crop, labels, quality, identity (``candidate.FaceCandidate``). Out, by ``screen.screen``: the faces
-of one person, best first, and a reason for each photo left out. ``corrections``: what a person says of the photos.
+In: crop, labels, quality and identity of each face (``candidate.FaceCandidate``). Out, from ``screen.screen``: the
+faces of one person, best first, a reason for each rejected photo. ``corrections``: the user's corrections.
 """

@@ -1,4 +1,4 @@
-"""What is known of one face in one photo before it is decided whether it is used."""
+"""One face in one photo, as input of the screening."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class FaceCandidate:
     photo : index of the photo in the given order.
     landmarks : (478, 3) float32 in pixels of the decoded photo.
     size_px : height of the face in pixels of the decoded photo.
-    pose : rough turn of the head.
+    pose : approximate rotation of the head.
     descriptor : vector of ``identity.IdentityModel``.
-    fingerprint : unit vector that copies of one picture share, see ``picture_fingerprint``.
+    fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
-    worn : by what it was decided what the face wears; None where labels were made by colour.
+    worn : accessory scores used for the labels; None where labels were made by colour.
     small_factor : pixels of ``small_crop`` per pixel of the full crop.
     quality : see ``PhotoQuality``.
     """
@@ -46,9 +46,9 @@ class FaceCandidate:
 
 
 def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(576,) unit vector: the face's grey levels, upright, without their slow changes.
+    """(576,) unit vector: the face's grey levels, upright, high-pass filtered.
 
-    The dot product of two is above ``ScreeningSettings.same_picture`` when one picture is a resized, recompressed or
+    The dot product of two is above ``ScreeningSettings.same_picture`` if one image is a resized, recompressed or
     recoloured copy of the other; two shots of one session stay below.
     """
     side, border = SCREENING.fingerprint_side, SCREENING.fingerprint_border
@@ -60,6 +60,6 @@ def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray
 
 
 def mirrored_fingerprint(fingerprint: np.ndarray) -> np.ndarray:
-    """The fingerprint of the mirrored picture."""
+    """The fingerprint of the mirrored image."""
     side = SCREENING.fingerprint_side - 2 * SCREENING.fingerprint_border
     return fingerprint.reshape(side, side)[:, ::-1].ravel()

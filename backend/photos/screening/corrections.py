@@ -1,6 +1,6 @@
-"""What a person says of the photos: where landmarks really are, what a photo may be used for, and what of it not.
+"""The user's corrections of the photos: landmark positions, what a photo is used for, and masked areas.
 
-The same form in a file (``reconstruct --corrections``, docs/files.md) and on the wire (docs/protocol.md).
+The format is the same in a file (``reconstruct --corrections``, docs/files.md) and on the wire (docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from backend.geometry.head_points import FIRST_HAIR, LANDMARKS, POINTS
 from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoCollection, PhotoFace, PhotoVerdict, Use
 
 MOST_POINTS = 1500
-"""Corrected points of all photos together: what fits, beside the photos' names, into a request's header of 64 KiB."""
+"""Most corrected points of all photos together; they must fit a request's header of 64 KiB beside the photos' names."""
 MOST_RUNS = 3000
-"""Runs of all photos' masks together; a hand's outline has some 200. It is there for the same reason."""
+"""Most runs of all photos' masks together, for the same reason; a hand's outline has about 200."""
 MASK_SIDE = 256
-"""Cells along the longer side of a photo's mask: of a face that fills half the photo one is 2 mm."""
+"""Cells along the longer side of a photo's mask: 2 mm each if the face fills half the photo."""
 LEAST_SEEN = 60
-"""Landmarks that a mask leaves of the 478, or the face cannot be placed: an eye's surroundings have as many."""
+"""Least number of the 478 landmarks that masks must leave to place the face; one eye's surroundings have as many."""
 MOST_FILE_BYTES = 2**20
 LEFT_OUT = "You chose to leave it out."
 _FARTHEST = 1e6
-"""Pixels; no photo has so many along a side."""
+"""Pixels; larger than any photo's side."""
 
 
 class CorrectedPoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """``[landmark, x, y]``: one of the 478 landmarks or of ``head_points``, and its place in pixels of the photo after
-    EXIF rotation."""
+    """``[landmark, x, y]``: one of the 478 landmarks or of ``head_points``, and its position in pixels of the photo
+    after EXIF rotation."""
 
     landmark: Annotated[int, msgspec.Meta(ge=0, lt=POINTS)]
     x: Annotated[float, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
@@ -43,9 +43,9 @@ class CorrectedPoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 
 
 class PhotoMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What of a photo is not to be used, in cells of a grid over the whole photo after EXIF rotation.
+    """Area of a photo excluded from use, on a grid over the whole photo after EXIF rotation.
 
-    ``runs``: lengths, row by row from the top left, in turn of cells that may be used and of those that may not.
+    ``runs``: run lengths row by row from the top left, alternating between usable and excluded cells.
     """
 
     width: Annotated[int, msgspec.Meta(ge=1, le=MASK_SIDE)]
@@ -57,13 +57,13 @@ class PhotoMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"the runs of a mask of {self.width} x {self.height} cells have {sum(self.runs)} in all")
 
     def cells(self) -> np.ndarray:
-        """(height, width) bool, True where the photo is not to be used."""
+        """(height, width) bool, True where the photo is excluded."""
         hidden = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(hidden, self.runs).reshape(self.height, self.width)
 
 
 class PhotoCorrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the photo ``name``: what it may be used for, the points that a person has set, and what is not to be used."""
+    """Corrections of the photo ``name``: its use, the points placed by the user, and the excluded area."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     use: Use = "both"
@@ -77,7 +77,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_corrections(path: Path) -> tuple[PhotoCorrections, ...]:
-    """The corrections of a file. Raises ``LikenessError`` "usage" where it cannot be read or understood."""
+    """Read a file of corrections. Raises ``LikenessError`` "usage" if it cannot be read or parsed."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -95,7 +95,7 @@ def read_corrections(path: Path) -> tuple[PhotoCorrections, ...]:
 
 
 def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[str]) -> None:
-    """Raises ``LikenessError`` "usage" for what does not fit the photos called ``names``."""
+    """Raise ``LikenessError`` "usage" for corrections that do not fit the photos called ``names``."""
     for name in (one.name for one in corrections):
         if name not in names:
             raise LikenessError(
@@ -123,10 +123,9 @@ def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[s
 
 
 def with_corrections(collection: PhotoCollection, corrections: Sequence[PhotoCorrections]) -> PhotoCollection:
-    """The collection with the corrected points in its faces, and a verdict on every photo that is left out.
+    """Apply the corrections to the collection's faces.
 
-    Raises ``LikenessError`` "usage" for a point outside of its photo, and where no used photo may give shape or
-    texture.
+    Raises ``LikenessError`` "usage" for a point outside its photo, or if no used photo may give shape or texture.
     """
     of = {one.name: one for one in corrections}
     faces = tuple(_corrected(face, of[face.name]) if face.name in of else face for face in collection.faces)
@@ -143,7 +142,7 @@ def with_corrections(collection: PhotoCollection, corrections: Sequence[PhotoCor
 def left_out_verdicts(
     verdicts: Sequence[PhotoVerdict], names: Sequence[str], corrections: Sequence[PhotoCorrections]
 ) -> tuple[PhotoVerdict, ...]:
-    """Verdicts on all photos called ``names``, in that order, those that were chosen to be left out among them."""
+    """Verdicts on all photos called ``names``, in that order, including those the user left out."""
     others = {verdict.name: verdict for verdict in verdicts}
     out = {one.name for one in corrections if one.use == "neither"}
     return tuple(PhotoVerdict(name, False, LEFT_OUT) if name in out else others[name] for name in names)
@@ -190,9 +189,9 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
 
 
 def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
-    """The face with what is masked labelled as something in front of it, whose landmarks are not believed but where a
-    person has put them."""
-    import cv2  # here: the server, which reads corrections and makes no head, starts without it
+    """The face with masked pixels labelled as occluder; landmarks under the mask are unseen unless placed by the
+    user."""
+    import cv2  # imported here, so that the server, which only reads corrections, starts without it
 
     across, down = np.array([mask.width, mask.height]) / face.source_size  # cells per pixel
     if abs(mask.width - mask.height * face.source_size[0] / face.source_size[1]) > 1.0 + mask.width / mask.height:
@@ -203,7 +202,7 @@ def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
             "Paint it anew on this photo.",
         )
     step, (left, top) = 1.0 / face.crop_scale, face.crop_offset
-    grid_from_crop = np.array(  # between pixel centres, which OpenCV counts from 0
+    grid_from_crop = np.array(  # pixel centres at i, OpenCV's convention
         [
             [across * step, 0.0, across * (0.5 * step + left) - 0.5],
             [0.0, down * step, down * (0.5 * step + top) - 0.5],

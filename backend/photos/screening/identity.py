@@ -1,8 +1,8 @@
-"""Do two photos show the same person? A light descriptor.
+"""Light identity descriptor: estimates whether two photos show the same person.
 
-It is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the
-contrast normalisation of Tan and Triggs (2010), projected by linear discriminant analysis. It tells most people apart,
-not all: decisions from it want several photos or a wide margin.
+It is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the contrast normalisation
+of Tan and Triggs (2010), projected by linear discriminant analysis. It separates most people, not all: decisions need
+several photos or a wide margin.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from backend.photos.faces.sampling import Window
 
 _CELL, _BINS = 8, 8
 _WINDOW_SIDE, _WINDOW_PER_FACE = 192, 1.25
-"""Pixels and sides of the face: the projection was trained on histograms of these cells, bins and windows."""
+"""Pixels, and face sizes: the projection was trained on histograms of these cells, bins and windows."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """How to read similarities; measured on pairs of portraits of people whom the descriptor has never seen.
+    """Thresholds for similarities, measured on pairs of portraits of people outside the training set.
 
     Attributes
     ----------
     same, different : medians for two photos of one person and of two people.
-    stranger : a face whose mean similarity to a consistent group is below this shows another person.
-    consistent : a group whose mean similarity is above this shows one person.
+    stranger : a face with a lower mean similarity to a consistent group shows another person.
+    consistent : a group with a higher mean similarity shows one person.
     """
 
     same: float
@@ -43,7 +43,7 @@ class Evidence:
 
 
 class IdentityModel(Protocol):
-    """Describes faces by vectors, and says how alike two vectors are."""
+    """Describes faces by vectors and compares them."""
 
     evidence: Evidence
 
@@ -55,7 +55,7 @@ class IdentityModel(Protocol):
 
 
 class GradientIdentity:
-    """128-D; similarity is the cosine."""
+    """128-D descriptor; similarity is the cosine."""
 
     evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
 
@@ -66,14 +66,14 @@ class GradientIdentity:
         return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
     def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """Cosines."""
+        """(N, N) cosines of vectors (N, D)."""
         return vectors @ vectors.T
 
 
 def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(800,) float32: square roots of normalised gradient-orientation histograms of 8 x 8 cells on the face."""
+    """(800,) float32: square roots of normalised gradient-orientation histograms in 8 x 8 pixel cells on the face."""
     window = landmark_window(landmarks, _WINDOW_PER_FACE)
-    window = Window(window.centre, window.side)  # turning is the frontal view's business
+    window = Window(window.centre, window.side)  # upright; the frontal view removes the rotation
     face = window.cut(pixels, _WINDOW_SIDE)
     inside = np.array(landmarks, dtype=np.float64)
     inside[:, :2] = (inside[:, :2] - window.centre + window.side / 2) * (_WINDOW_SIDE / window.side)
@@ -94,7 +94,7 @@ def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def _flatten_light(grey: np.ndarray) -> np.ndarray:
-    """Gamma, difference of Gaussians, local contrast normalisation (Tan and Triggs 2010)."""
+    """Normalise lighting: gamma, difference of Gaussians, local contrast normalisation (Tan and Triggs 2010)."""
     bright = (grey / 255) ** 0.3
     detail = cv2.GaussianBlur(bright, (0, 0), 1) - cv2.GaussianBlur(bright, (0, 0), 4)
     return detail / (np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 8)) + 0.01)
@@ -102,7 +102,7 @@ def _flatten_light(grey: np.ndarray) -> np.ndarray:
 
 @cache
 def _projection() -> tuple[np.ndarray, np.ndarray]:
-    """Mean (800,) and projection (800, 128) as ``trainer.classifiers.portrait_statistics`` made them."""
+    """Mean (800,) and projection (800, 128), made by ``trainer.classifiers.portrait_statistics``."""
     data = read_table(ASSETS / "photos" / "identity_projection.npz")
     projection = data["projection"].astype(np.float32) * data["scale"].astype(np.float32)
     return data["mean"].astype(np.float32), projection

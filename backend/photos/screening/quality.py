@@ -1,4 +1,4 @@
-"""How useful a face crop is for reconstruction."""
+"""Measure how useful a face crop is for reconstruction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def measure_quality(
 ) -> PhotoQuality:
     """Quality of a head crop (S, S, 3) with landmarks (478, 3), its labels (T, T) and ``yaw`` in degrees.
 
-    ``label_factor`` is T / S. Every part is 0 to 1; ``score`` is the product of the parts, each to its exponent.
+    ``label_factor`` is T / S. Every part is 0 to 1; ``score`` is the product of the parts raised to their exponents.
     """
     face = polygon_mask(landmarks * label_factor, FACE_OVAL, labels.shape[0])
     small = cv2.resize(pixels, labels.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -39,16 +39,16 @@ def face_size_px(landmarks: np.ndarray) -> float:
 
 
 def size_quality(landmarks: np.ndarray) -> float:
-    """0 at 24 pixels of face, 1 from 400 on, logarithmic between."""
+    """0 for a face of 24 pixels, 1 from 400 on, logarithmic in between."""
     useless, good = SCREENING.useless_face_px, SCREENING.good_face_px
     ratio = np.log(max(face_size_px(landmarks), 1.0) / useless) / np.log(good / useless)
     return float(np.clip(ratio, 0.0, 1.0))
 
 
 def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
-    """From the Laplacian's size relative to the gradient's, over the face at a normalised scale.
+    """Sharpness in [0, 1] from the ratio of Laplacian to gradient magnitude, over the face at a normalised scale.
 
-    The ratio does not depend on contrast. Sharp portraits have 0.65, blurred by one pixel in 192 of face 0.5, by two
+    The ratio does not depend on contrast. Sharp portraits have 0.65; blurred by one pixel in 192 of face 0.5, by two
     0.37, by four 0.28.
     """
     window = landmark_window(landmarks, 1.0)
@@ -62,7 +62,7 @@ def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
 
 
 def exposure_quality(face_pixels: np.ndarray) -> float:
-    """From the share of clipped pixels and the mean level of face pixels (N, 3) uint8."""
+    """Exposure in [0, 1] from the share of clipped pixels and the mean level of face pixels (N, 3) uint8."""
     if len(face_pixels) == 0:
         return 0.0
     clipped = np.mean((face_pixels.max(axis=1) >= SCREENING.white) | (face_pixels.max(axis=1) <= SCREENING.black))
@@ -72,22 +72,22 @@ def exposure_quality(face_pixels: np.ndarray) -> float:
 
 
 def occlusion_quality(labels: np.ndarray, face: np.ndarray) -> float:
-    """Share of the face oval (S, S) bool that shows the face itself."""
+    """Unoccluded share of the face oval (S, S) bool."""
     hidden = (FaceClass.GLASSES, FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.BACKGROUND)
     inside = labels[face]
     return float(1.0 - np.isin(inside, hidden).mean()) if len(inside) else 0.0
 
 
 def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether a head crop (S, S, 3) sRGB with labels (S, S) is black-and-white or one tint (sepia).
+    """Whether a head crop (S, S, 3) sRGB with labels (S, S) is black-and-white or of one tint (sepia).
 
-    In a colour photo lips, eyes, brows and skin differ in colour even where they are equally bright; in a tinted one
-    the colour is a function of the brightness.
+    In a colour photo lips, eyes, brows and skin differ in colour even at equal brightness; in a tinted photo colour is
+    a function of brightness.
     """
     face = np.isin(labels, _COLOURFUL)
     if face.sum() <= 100:
         face = np.ones(labels.shape, dtype=bool)
-    bright = max(20.0, float(np.percentile(pixels[face], 98)))  # a dark photo of a face has little colour of its own
+    bright = max(20.0, float(np.percentile(pixels[face], 98)))  # normalises dark photos, whose colours are weak
     lab = cv2.cvtColor(np.clip(pixels.astype(np.float32) / bright, 0, 1), cv2.COLOR_RGB2LAB)
     seen = lab[face]
     seen = seen[:: max(1, len(seen) // 20_000)]

@@ -1,4 +1,4 @@
-"""Which faces are used: one person, once per picture, the best photos; and a reason for everything left out."""
+"""Select the faces to use: one person, no duplicate images, the best photos; with a reason for every rejection."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from backend.photos.screening.settings import SCREENING
 
 @dataclass(frozen=True)
 class Choice:
-    """What the screening decided.
+    """Result of the screening.
 
     Attributes
     ----------
-    used : the faces to use, best first.
-    left_out : photo index -> sentence for the person.
-    notes : photo index -> sentence about a photo that is used.
-    chosen : photo index -> the face that was judged, used or not.
+    used : the selected faces, best first.
+    left_out : photo index -> sentence for the user.
+    notes : photo index -> sentence about a used photo.
+    chosen : photo index -> the face considered, used or not.
     """
 
     used: tuple[FaceCandidate, ...]
@@ -35,7 +35,7 @@ class Choice:
 def screen(
     faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], model: IdentityModel, max_used: int
 ) -> Choice:
-    """Choose among the faces of each photo (an empty sequence where none was found); ``names`` are the photos'."""
+    """Select among the faces of each photo (an empty sequence if it has none); ``names`` are the photos'."""
     chosen = choose_person(faces_by_photo, model)
     notes = {
         photo: _several_note(len(faces), len(chosen)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1
@@ -60,10 +60,10 @@ def screen(
 
 
 def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: IdentityModel) -> dict[int, FaceCandidate]:
-    """One face per photo that has any: those that match each other best over the photos; larger faces are preferred.
+    """Choose one face per photo such that the faces match each other best; larger faces are preferred.
 
-    Coordinate ascent from every face of the photo with the fewest faces: each photo takes the face that is most like
-    the other photos' faces, until nothing changes; the start with the highest total wins.
+    Coordinate ascent, started from every face of the photo with the fewest faces: each photo takes the face most
+    similar to the other photos' faces, until nothing changes. The start with the highest total wins.
     """
     groups = [list(faces) for faces in faces_by_photo if faces]
     largest = [max(range(len(faces)), key=lambda k: faces[k].size_px) for faces in groups]
@@ -113,7 +113,7 @@ def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: Iden
 
 
 def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int, str]:
-    """Photo index -> reason for every copy of a picture but the best one."""
+    """Photo index -> reason for every copy of an image except the best one."""
     left_out: dict[int, str] = {}
     kept: list[FaceCandidate] = []
     for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
@@ -131,11 +131,11 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
 
 
 def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
-    """Photo index -> reason for faces that are not the person whom most photos show.
+    """Photo index -> reason for faces of another person than most photos show.
 
-    Average linkage groups the faces. The largest group is taken for the person if it is larger than every other, has
-    at least two faces and agrees with itself; a face whose mean similarity to it is below the model's limit for
-    strangers is left out. Nothing is left out of fewer than three photos.
+    Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at
+    least two faces and is consistent. A face is rejected if its mean similarity to it is below the model's ``stranger``
+    threshold. With fewer than three photos nothing is rejected.
     """
     if len(faces) < SCREENING.min_photos:
         return {}
@@ -162,7 +162,7 @@ def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int,
 
 
 def weakness(face: FaceCandidate) -> str:
-    """Why the face is of little use, as a sentence; empty when it is good enough."""
+    """Sentence that says why the face is of little use; empty if it is good enough."""
     quality = face.quality
     if face.size_px < SCREENING.min_face_px:
         return f"The face is only {face.size_px:.0f} pixels high; give a larger picture of it."
@@ -178,7 +178,7 @@ def weakness(face: FaceCandidate) -> str:
 
 
 def best_spread(faces: Sequence[FaceCandidate], most: int) -> list[FaceCandidate]:
-    """At most ``most`` faces: greedily the best quality, less what photos already taken from the same side show."""
+    """Choose at most ``most`` faces greedily by quality, reduced for poses close to those already chosen."""
     if len(faces) <= most:
         return list(faces)
     left, taken = list(faces), []

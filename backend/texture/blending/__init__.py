@@ -1,5 +1,5 @@
-"""Many photos to one picture of the skin in UV space, frequency band by frequency band.
+"""Blend the photos into one image of the skin in UV space, one frequency band at a time.
 
-In: the photos and their consensus. Out: the middle frequencies, averaged, and the finest, from the best photo of each
-place (``frequency_bands``), as log offsets from the smooth albedo; and how surely photos show each texel.
+In: the photos and their consensus. Out: log offsets from the smooth albedo and the confidence of every texel. The
+middle band is an average; each place of the fine band comes from its best photo (``frequency_bands``).
 """

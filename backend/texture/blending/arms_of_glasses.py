@@ -1,4 +1,4 @@
-"""Hinges and arms of glasses in the blended bands: labels of glasses end with the lenses' rims."""
+"""Detect hinges and arms of glasses in the blended bands; parsing labels only lenses and rims as glasses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def arms_of_glasses(
     positions: np.ndarray,
     density: float,
 ) -> np.ndarray:
-    """(S, S) in [0, 1] where hinges and arms of glasses show at the temples of a head that wears some in many photos,
-    and there is neither hair nor brow.
+    """(S, S) mask in [0, 1] of hinges and arms of glasses at the temples, outside hair and brows.
 
-    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. positions : (V, 3) neutral, metres.
+    Zero unless the person wears glasses in many photos.
+
+    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1], 1 on hair. positions : (V, 3) neutral, metres.
     density : texels per metre.
     """
     least = BLENDING.glasses_area * density**2
@@ -49,6 +50,6 @@ def arms_of_glasses(
     soft = cv2.GaussianBlur(cv2.dilate(arms.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
     near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / BLENDING.beside_hair))
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    brows = smoothstep(*BLENDING.brow_share, labelled_share(atlas, photos, FaceClass.BROWS))  # dark themselves
+    brows = smoothstep(*BLENDING.brow_share, labelled_share(atlas, photos, FaceClass.BROWS))  # brows are dark as well
     bare = (1.0 - hairy) * (1.0 - grown(brows, round(BLENDING.beside_brows * density), 0))
     return often * band * soft * bare

@@ -1,9 +1,9 @@
-"""The skin's three bands: smooth base, middle, fine; each blended in its own way.
+"""Split the skin into three frequency bands (base, middle, fine) and blend each in its own way.
 
 - *base*, coarser than about a centimetre: the photos' consensus on the mesh (``delighting.consensus``);
-- *middle*: the photos' mean, each divided by its smooth light alone (spherical harmonics, nothing cast or blocked), so
-  that what makes a face this face (the depth of the lids, the fold of a lip) is not taken for light;
-- *fine*: the best photo's, one photo for a whole feature (``view_selection``), blended by pyramids.
+- *middle*: the mean of the photos. Each is divided only by its smooth light (spherical harmonics, without cast shadows
+  or occlusion), so that personal shape such as the depth of the lids or the fold of a lip is not removed as light;
+- *fine*: from the best photo, one photo per feature (``view_selection``), blended with pyramids.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 @dataclass(frozen=True)
 class MiddleBand:
-    """What is known at the working size S.
+    """The middle band and its weights at the working size S.
 
     Attributes
     ----------
-    blended : (S, S, 3) log detail of middle frequencies, 0 where unseen.
-    per_photo : (S, S, 3) each, every photo's own.
-    weights : (S, S) each, for fine detail.
-    cover : (S, S) in [0, 1].
-    hair : (S, S) each, 1 on brows and beards by the photo's labels.
+    blended : (S, S, 3) blended log detail of the middle frequencies, 0 where unseen.
+    per_photo : (S, S, 3) per photo, its own log detail.
+    weights : (S, S) per photo, its weight for fine detail.
+    cover : (S, S) in [0, 1], how surely photos show bare skin.
+    hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
     """
 
     blended: np.ndarray
@@ -62,9 +62,9 @@ class MiddleBand:
 def feature_masks(
     surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], positions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Soft masks (S, S) of the features that must come from one photo; positions (V, 3) neutral.
+    """Soft masks (S, S) of the features that must each come from one photo; positions (V, 3) neutral.
 
-    Brows sit higher or lower from person to person, so theirs are where the photos' labels say.
+    The height of brows varies between people, so their mask comes from the photos' labels where enough are labelled.
     """
     regions = surface.regions
     left = smoothstep(-0.004, 0.004, positions[:, 0])
@@ -93,7 +93,7 @@ def middle_band(
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Agree on the middle frequencies; hairy (V,) where hair grows, positions (V, 3) neutral."""
+    """Blend the photos' middle frequencies; hairy (V,) where hair grows, positions (V, 3) neutral."""
     atlas = space.skin
     texel_base, texel_skin = atlas.sample(consensus.log_base), atlas.sample(consensus.log_skin)
     texel_range = atlas.sample(consensus.colour_range)
@@ -104,7 +104,7 @@ def middle_band(
     all_grey = all(photo.samples.colourless for photo in photos)
 
     def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
-        """The photo's middle frequencies, its score, and (S, S) how far it is at rest and has brows and beard."""
+        """The photo's middle band and score, and (S, S) maps of how far it is at rest and of pale facial hair."""
         texel_field = atlas.sample(field)
         grey = photo.samples.colourless
         hair = _pale_facial_hair(photo, texel_field, texel_base)
@@ -114,7 +114,7 @@ def middle_band(
                 texel_field,
                 texel_base,
                 texel_skin,
-                _own_range(photo, texel_range),
+                _photo_colour_range(photo, texel_range),
                 hair,
                 photo.samples.monochrome,
             )
@@ -142,8 +142,8 @@ def middle_band(
         return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     middles, scores, rested, facial_hair = zip(*each(look, photos, consensus.log_fields), strict=True)
-    moved_in_all = _moved_in_all([score.weight for score in scores], rested)
-    agreed = _agreed(middles, scores)
+    moved_in_all = _moved_in_all_photos([score.weight for score in scores], rested)
+    agreed = _middle_consensus(middles, scores)
     tolerance = (
         BLENDING.consistent
         + (BLENDING.features_consistent - BLENDING.consistent) * feature
@@ -169,14 +169,14 @@ def middle_band(
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 
-def _own_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
-    """(P, 2) of ``Consensus.colour_range`` for this photo: no difference in colour where lamps coloured it."""
+def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
+    """(P, 2) ``Consensus.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
     return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
 
 
 def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1]: how surely a texel is brow or beard lighter than what lies under it (``log_base``); its
-    brightness is no highlight then."""
+    """(P,) float32 in [0, 1]: confidence that a texel is brow or beard lighter than the skin below (``log_base``). Its
+    brightness is then not a highlight."""
     light = np.zeros(len(field), np.float32)
     hair = np.isin(photo.unwrap.labels, _FACE_HAIR)
     shown = hair & (photo.unwrap.weight > 0.3)
@@ -192,7 +192,7 @@ def _borrowed_chroma(
     fine: Sequence[np.ndarray],
     photos: Sequence[TexturePhoto],
 ) -> np.ndarray | float:
-    """(S, S, 3) colour for texels whose detail comes from a grey photo, out of the photos that have colour."""
+    """(S, S, 3) chroma from the colour photos for texels whose detail comes from a grey photo."""
     grey = [photo.samples.colourless for photo in photos]
     if not any(grey) or all(grey):
         return 0.0
@@ -206,7 +206,7 @@ def _borrowed_chroma(
     return (chroma / np.maximum(total, 1e-3)[..., None] * share[..., None]).astype(np.float32)
 
 
-def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
+def _middle_consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
     """(S, S, 3) robust consensus of the photos' middle frequencies."""
     size = middles[0].shape[0]
     if len(middles) == 1:
@@ -222,10 +222,10 @@ def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.n
 def _blended(
     middles: Sequence[np.ndarray], shares: Sequence[np.ndarray], shown: Sequence[np.ndarray], agreed: np.ndarray
 ) -> np.ndarray:
-    """(S, S, 3) mean of the photos' middle frequencies by their shares, 0 where none has any.
+    """(S, S, 3) mean of the photos' middle frequencies, weighted by ``shares``; 0 where all shares are 0.
 
-    Shares change within millimetres, where a smile begins, say, and photos differ in light over centimetres: so what
-    differs from the consensus is blended band by band, or there would be seams.
+    Shares change within millimetres (at the edge of a smile), but photos differ in light over centimetres. A direct
+    mean would show seams, so the residuals from the consensus are blended by pyramid.
     """
     blender = ResidualBlender(agreed.shape[:2], levels=BLENDING.middle_levels)
 
@@ -237,28 +237,28 @@ def _blended(
     return (agreed + blender.result()) * anywhere
 
 
-def _moved_in_all(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, S) in [0, 1], 1 where the expression has moved the skin in every photo that shows it."""
+def _moved_in_all_photos(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, S) in [0, 1], 1 where the expression moves the skin in every photo that shows it."""
     shown = np.maximum.reduce(weights)
     calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
     return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / BLENDING.moved_less, 0.0, 1.0)
 
 
 def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
-    """(S, S) log units by which a photo's detail differs from the consensus, over a few millimetres."""
+    """(S, S) absolute difference of a photo's detail from the consensus in log units, smoothed over millimetres."""
     return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
 
 
 def _consistency(deviation: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """(S, S) 1 where a photo is near the consensus, towards 0 where something is in front."""
+    """(S, S) weight: 1 where a photo is near the consensus, towards 0 where it probably shows an occluder."""
     return (1.0 / (1.0 + (deviation / tolerance) ** 2) ** 2).astype(np.float32)
 
 
 def personal_prior(
     surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray, without_colour: bool
 ) -> np.ndarray:
-    """``prior`` (V, 3) with the colour that this person's lips have in the photos; only the brightness from photos
-    ``without_colour``; atlas: at the working size."""
+    """``prior`` (V, 3) with this person's lip colour from the photos. With ``without_colour`` only the brightness of
+    the lips comes from the photos. atlas : at the working size."""
     lips = atlas.image(atlas.sample(surface.regions["lips"][:, None])[:, 0])
     shown = (lips > 0.8) & (middle.cover > 0.8)
     if shown.sum() < 100:
@@ -278,7 +278,8 @@ def fine_band(
     consensus: Consensus,
     density: float,
 ) -> np.ndarray:
-    """The finest frequencies (R, R, 3) at full size, from one photo at a time; density: texels per metre here."""
+    """Blend the finest frequencies (R, R, 3) at full size, each place from its best photo; density : texels per metre
+    at full size."""
     size = atlas.resolution
     rows, columns = _bounding_box(middle.cover > 0.01, size)
     height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -286,12 +287,12 @@ def fine_band(
     row, column = np.divmod(atlas.texel, size)
     boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
     boxed = np.flatnonzero(boxed)
-    place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # in the flattened box
+    place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # index into the flattened box
 
     def finest(
         photo: PhotoInView, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
     ) -> WeightedBands:
-        """What only this photo's finest frequencies add."""
+        """The detail of this photo that its middle band lacks, as weighted pyramid bands."""
         weight = enlarged(weight, size)[rows, columns]
         shown = weight.ravel()[place] > 1e-3
         used, inside = boxed[shown], place[shown]
@@ -303,19 +304,19 @@ def fine_band(
         for piece in pieces(len(used)):
             here = inside[piece]
             sampled = atlas.part(used[piece]).sample(vertex_values)  # (P, 13)
-            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
+            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
             linear = sample_linear(sampled[:, :2], pixels, scale)
             texel = atlas.texel[used[piece]]
             in_own = (np.stack([texel % size, texel // size], 1).astype(np.float32) + np.float32(0.5)) * scale_of_own
             bristles = sample_image(hair, in_own)
             detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
-            seen = np.minimum(weight.ravel()[here] * 8.0, 1.0)[:, None]  # towards nothing where the photo ends
+            seen = np.minimum(weight.ravel()[here] * 8.0, 1.0)[:, None]  # fades to zero at the photo's border
             residual[here] = (detail - sample_image(own, in_own)) * seen
         return blender.bands(residual.reshape(height, width, 3), weight)
 
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, consensus.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
-    for first in range(0, len(used_photos), threads_at_once()):  # no more of these large images than are worked on
+    for first in range(0, len(used_photos), threads_at_once()):  # limits memory: large images are made in batches
         blender.add(each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)))
     full = np.zeros((size, size, 3), np.float32)
     full[rows, columns] = blender.result()
@@ -323,7 +324,7 @@ def fine_band(
 
 
 def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice, slice]:
-    """Row and column ranges at ``size`` that hold the mask (S, S), with a margin."""
+    """Row and column ranges at ``size`` that enclose the mask (S, S), with a margin in texels."""
     factor = size / mask.shape[0]
     ranges = []
     for axis in (1, 0):

@@ -1,8 +1,8 @@
-"""Blending of masked images by Laplacian pyramids.
+"""Blend masked images with Laplacian pyramids.
 
-The blend is Burt and Adelson's ("A multiresolution spline with application to image mosaics", 1983) with one
-change: what is blended are residuals over a common base, so that a photo contributes zero, not an edge, where it does
-not see the surface.
+The method is Burt and Adelson's ("A multiresolution spline with application to image mosaics", 1983) with one change:
+it blends residuals over a common base, so that a photo contributes zero instead of an edge where it does not see the
+surface.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def gaussian_pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
-    """``levels`` images, each half the one before."""
+    """``levels`` images, each half the size of the one before."""
     pyramid = [image]
     for _ in range(levels - 1):
         pyramid.append(cv2.pyrDown(pyramid[-1]))
@@ -28,18 +28,19 @@ def _up(image: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class WeightedBands:
-    """One photo's bands, the finest first: band times weight (h, w, C), and weight (h, w) of each."""
+    """One photo's pyramid, finest first: ``bands`` (h, w, C), already multiplied by the weight, and ``weights``
+    (h, w)."""
 
     bands: tuple[np.ndarray, ...]
     weights: tuple[np.ndarray, ...]
 
 
 class ResidualBlender:
-    """Multi-band blending of residual images, one photo at a time, so that memory does not grow with their number.
+    """Multi-band blending of residual images. Photos are added one at a time to limit memory.
 
     Parameters
     ----------
-    size : (height, width) of the images; levels : bands, the coarsest keeps what is left.
+    size : (height, width) of the images; levels : number of bands, the coarsest keeps the remainder.
     """
 
     def __init__(self, size: tuple[int, int], levels: int) -> None:
@@ -49,8 +50,8 @@ class ResidualBlender:
         self._size = size
 
     def bands(self, residual: np.ndarray, weight: np.ndarray) -> WeightedBands:
-        """One photo's bands: ``residual`` (H, W, C) float32, zero where unseen, whose memory becomes the finest band's;
-        ``weight`` (H, W) float32 >= 0."""
+        """Split one photo into bands. ``residual`` (H, W, C) float32 is zero where unseen. Overwritten: its memory
+        becomes the finest band. ``weight`` (H, W) float32 >= 0."""
         if residual.shape[:2] != self._size or weight.shape != self._size:
             raise ValueError(f"expected images of size {self._size}, got {residual.shape} and {weight.shape}")
         weights = gaussian_pyramid(weight, self._levels)
@@ -62,7 +63,7 @@ class ResidualBlender:
         return WeightedBands(tuple(bands), tuple(weights))
 
     def add(self, photos: list[WeightedBands]) -> None:
-        """Add the bands of photos; the list is emptied, since they are large."""
+        """Add the bands of photos. Empties the list to free memory."""
         while photos:
             photo = photos.pop(0)
             if self._sums is None:

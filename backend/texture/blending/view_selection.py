@@ -1,4 +1,4 @@
-"""Which photo gives which texel its detail: one photo for a whole feature, the best one elsewhere."""
+"""Choose the photo that gives each texel its detail: one photo per feature, the best one elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.parallel import each
 from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.blending.settings import BLENDING
 
-# expressions that change how a feature looks; a photo without them is preferred for it
+# expression weights that change a feature's look; photos without these expressions are preferred
 _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
     "eye_left": (
         ("browInnerUp", 0.4), ("browOuterUpLeft", 0.5), ("browDownLeft", 0.5), ("eyeBlinkLeft", 1.2),
@@ -34,8 +34,8 @@ _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) distance
-    from the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
+    """Inputs of view selection for one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) from
+    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
 
     weight: np.ndarray
     cosine: np.ndarray
@@ -46,13 +46,13 @@ class PhotoScore:
 
 
 def neutrality(expression: np.ndarray, feature: str) -> float:
-    """1 for a feature at rest, towards 0 the more the expression changes its look."""
+    """1 for a feature at rest, falling towards 0 as the expression changes its look."""
     return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
 def rest_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """(S, S) float32 per photo, 1 outside features (S, S) and lower within those that its expression changes more than
-    the photo at best rest does: a raised brow averaged with a lowered one is a thick one."""
+    """(S, S) float32 per photo: 1 outside the features (S, S), lower within a feature that this photo's expression
+    changes more than the calmest photo's does. Averaging a raised with a lowered brow would make a thick one."""
     result = [np.ones_like(photo.weight) for photo in photos]
     for name, mask in features.items():
         rests = np.array([neutrality(photo.expression, name) for photo in photos])
@@ -70,7 +70,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
 
     Returns
     -------
-    One (S, S) float32 per photo, summing to 1 where any photo has weight, 0 where that photo has none.
+    One (S, S) float32 per photo. They sum to 1 where any photo has weight; a photo without weight gets 0.
     """
     size = photos[0].weight.shape[0]
     blur = size / 100.0
@@ -84,7 +84,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         strength,
     )
     first = int(np.argmax([float(score.sum()) for score in scores]))
-    scores[first] = scores[first] * BLENDING.prefer_first  # few changes from photo to photo
+    scores[first] = scores[first] * BLENDING.prefer_first  # reduces borders between photos
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -102,7 +102,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
-        strict = 0.9 if name == "nose" else 1.0  # eyes and lips: from no other photo
+        strict = 0.9 if name == "nose" else 1.0  # eyes and lips: from one photo alone
         scores = [
             score * (1.0 - strict * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
             for i, score in enumerate(scores)
@@ -120,8 +120,8 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
 
 
 def _sharpened(score: np.ndarray) -> np.ndarray:
-    """The eighth power, so that the best photo has nearly all the weight: three squarings, where ``power`` takes
-    logarithms."""
+    """The eighth power, so that the best photo gets nearly all the weight. Three squarings are faster than ``power``,
+    which takes logarithms."""
     squared = score * score
     squared *= squared
     squared *= squared
@@ -129,14 +129,14 @@ def _sharpened(score: np.ndarray) -> np.ndarray:
 
 
 def coverage(weights: Sequence[np.ndarray], fine: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: how surely the photo that gives a texel its detail shows bare face there."""
+    """(S, S) float32 in [0, 1]: confidence that the photo chosen for a texel's detail shows bare face there."""
     total = sum(w * smoothstep(0.03, 0.35, shown) for shown, w in zip(weights, fine, strict=True))
     return np.clip(total, 0.0, 1.0).astype(np.float32)
 
 
 def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
-    """Cover (S, S) in [0, 1] without strips narrower than twice ``BlendingSettings.sliver``: what is left between two
-    places that photos do not show is their common rim, and stands out as a line. density : texels per metre."""
+    """Cover (S, S) in [0, 1] without strips narrower than twice ``BlendingSettings.sliver``. Such a strip is the common
+    rim of two unseen places and would stand out as a line. density : texels per metre."""
     radius = max(1, round(BLENDING.sliver * density))
     broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
     return np.minimum(cover, broad)

@@ -1,5 +1,5 @@
-"""Light out of the photos, so that what is left is the skin's own colour.
+"""Remove the light from the photos, so that the skin's albedo is left.
 
-In: photos laid onto the surface. Out: the skin's tone, each photo's light as a smooth field on the mesh, and the smooth
-albedo that all photos have in common (``consensus``); and a photo's detail without its highlights (``highlights``).
+In: photos projected onto the surface. Out: the skin tone, each photo's light as a smooth field on the mesh, the smooth
+albedo common to all photos (``consensus``), and each photo's detail without highlights (``highlights``).
 """

@@ -1,4 +1,4 @@
-"""Ambient occlusion: how much of the light from all sides reaches a point of the face, and how closed cavities are."""
+"""Ambient occlusion: the share of the light from all sides that reaches a point of the face."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from backend.geometry.sphere import spread_directions
 from backend.rendering.rasterize import face_ids
 
-_BOUNCE = 0.3  # share of the blocked light that comes back from the blocking skin, about its albedo
-_MOST_BLOCKED = 0.6  # of the light; a cavity is not explained by division
+_BOUNCE = 0.3  # share of the blocked light that the blocking skin reflects; about its albedo
+_MOST_BLOCKED = 0.6  # share of the light at which openness reaches 0; darker cavities are not corrected by division
 
 
 def _nearest_faces(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarray, resolution: int) -> np.ndarray:
-    """(D, V) the face seen first when looking at each vertex from far away in directions (D, 3); -1 = none."""
+    """(D, V) first face hit when looking at each vertex from far away, for directions (D, 3); -1 = none."""
     helper = np.where(np.abs(directions[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
     right = np.cross(helper, directions)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
@@ -36,17 +36,17 @@ def openness(
     resolution: int = 128,
     bias: float = 0.004,
 ) -> np.ndarray:
-    """How open the hemisphere over each vertex is.
+    """Compute the open share of the hemisphere over each vertex.
 
     Parameters
     ----------
     vertices : (V, 3) metres, head frame; triangles : (F, 3); normals : (V, 3) unit.
-    directions, resolution : how many directions are tested, and the edge of each depth buffer.
-    bias : metres of depth that do not count as blocking.
+    directions, resolution : number of directions tested, and edge of each depth buffer in pixels.
+    bias : metres; nearer faces do not count as blocking.
 
     Returns
     -------
-    (V,) float64: 1 where all of it is open, 0 in a closed cavity; directions count by their cosine.
+    (V,) float64, cosine-weighted: 1 where the hemisphere is fully open, 0 in a closed cavity.
     """
     triangles = np.ascontiguousarray(triangles, np.int64)
     vertices = vertices.astype(np.float64)
@@ -59,7 +59,7 @@ def openness(
     blocked_light = np.zeros(len(vertices))
     for direction, face in zip(spread, nearest, strict=True):
         slope = face_normal[face] @ direction
-        to_face = np.where(  # along the direction, from the vertex to what was seen first
+        to_face = np.where(  # distance along the direction from the vertex to the face hit first
             np.abs(slope) > 0.1,
             ((corner[face, 0] - vertices) * face_normal[face]).sum(1) / np.where(slope == 0, 1.0, slope),
             (centroid[face] - vertices) @ direction,

@@ -1,8 +1,8 @@
-"""Specular highlights: smooth gloss that all photos show, and the highlights in one photo's detail.
+"""Remove specular highlights: smooth gloss common to all photos, and highlights in one photo's detail.
 
-Skin mirrors about as much light whatever its pigment, so on dark skin, or under a high sun, foreheads and cheekbones
-turn grey. Dichromatic reflection (Shafer 1985) tells it from pigment: it adds the same amount to all channels and only
-brightens, while pigments keep the ratio of blue to red.
+Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun, foreheads and
+cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds the same
+amount to all channels and only brightens, while pigment keeps the ratio of blue to red.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.unwrap import DARKEST
 
-_BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's rest,
-_BRIGHT_SLOPE = 0.35  # and rises only this steeply
-_HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
-_MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
+_BRIGHT_KNEE = 0.15  # log units above bright skin from which brightness is compressed as a highlight's residue
+_BRIGHT_SLOPE = 0.35  # slope of the compressed range
+_HIGHLIGHT_STRENGTH = 0.85  # share of a detected highlight that is removed
+_MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # contrast per channel given to the detail of a grey photo
 
 
 def photo_detail(
@@ -31,20 +31,20 @@ def photo_detail(
     hair: np.ndarray,
     monochrome: bool,
 ) -> np.ndarray:
-    """A photo's log detail (P, 3) float32.
+    """Compute a photo's log detail (P, 3) float32 without highlights.
 
-    Highlights go (``without_highlight``), what is left of them is pressed down, and colours far from what is around
-    are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
-    Lips, which are dark as well, have a colour of their own.
+    Highlights are removed (``without_highlight``) and their residue is compressed. Chroma far from the smooth albedo is
+    drawn towards it: dark hairs look grey or blue through camera noise, but contain melanin like the skin. Lips have
+    their own colour and a wider range.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
-    log_skin : (P, 3) bright plain skin there; what is brighter is a highlight. ``log_base`` will not do: beside a brow
-        or the hair line it is dark itself.
-    colour_range : (P, 2) log units by which the colour may differ from ``log_base``'s, and the share of its difference
-        that dark detail loses.
-    hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
+    log_skin : (P, 3) upper limit of plain skin; brighter is a highlight. ``log_base`` cannot serve here, because it is
+        dark beside a brow or the hairline.
+    colour_range : (P, 2) log units by which the chroma may differ from ``log_base``, and the share of its difference
+        removed from dark detail.
+    hair : (P,) in [0, 1], light brows and beards: bright detail there is grey hair, not a highlight.
     """
     out = np.empty(linear.shape, np.float32)
     arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, colour_range, hair)]
@@ -54,12 +54,12 @@ def photo_detail(
 
 @njit(cache=True)
 def without_highlight(red, green, blue, base_red, base_green, base_blue):
-    """One texel of delit skin, log albedo, without the light's own colour: dichromatic reflection (Shafer 1985).
+    """Remove the specular part of one texel of delit skin (log albedo) by dichromatic reflection (Shafer 1985).
 
-    After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
-    from the base (smooth skin there, log); the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what
-    makes a texel brighter than its base counts. Where much was taken away (or the photo was clipped) what is left has
-    no colour of its own and gets the base's.
+    After division by the shading a highlight adds the same amount to all channels. The ratio q of blue to red is taken
+    from the base (smooth skin there, log); ``s = (b - q r) / (1 - q)`` restores it. Only what makes the texel brighter
+    than its base is removed. Where much is removed, or the photo is clipped, the remaining colour is unreliable and is
+    replaced by the base's.
     """
     r, g, b = np.exp(red), np.exp(green), np.exp(blue)
     br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
@@ -113,12 +113,12 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
 
 
 def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
-    """(C, 3) log units by which gloss brightens smooth skin, 0 or more.
+    """(C, 3) log units by which gloss brightens smooth skin, at least 0.
 
     Parameters
     ----------
-    log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) how far each is seen
-    bare skin.
+    log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) visibility of bare skin
+    at each vertex.
     """
     if weight.sum() < DELIGHTING.gloss_least_weight:
         return np.zeros_like(log_skin)
@@ -135,7 +135,7 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     )
     amount = np.minimum(amount, DELIGHTING.gloss_most * blue)
     brightens = log_skin - np.log(linear - amount[:, None])
-    trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # towards a photo's border gloss ends with the skin, not before
+    trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
     return np.maximum(
         smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), DELIGHTING.gloss_pull), 0.0
     )

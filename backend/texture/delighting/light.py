@@ -1,7 +1,7 @@
-"""Each photo's light, as nine coefficients of spherical harmonics.
+"""Solve each photo's light: nine coefficients of spherical harmonics per channel.
 
-The fit's light is the start. The coefficients are solved again, against one smooth albedo that all photos share and
-that is nearly the same left and right.
+Starts from the fit's light. Solves the coefficients again against one smooth albedo that all photos share and that is
+nearly symmetric.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LUMINANCE = np.array(LUMINANCE)
 
 @dataclass(frozen=True)
 class DelitBase:
-    """The low frequencies of the skin.
+    """Low-frequency skin albedo and the photos' lights.
 
     Attributes
     ----------
-    base : (V, 3) logarithm of the smooth skin albedo that all photos agree on.
+    base : (V, 3) log of the smooth skin albedo common to all photos.
     lights : (P, 9, 3) light per photo.
     """
 
@@ -36,9 +36,9 @@ class DelitBase:
 
 
 def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
-    """The light (9, 3) that makes ``albedo * (transfer @ light)`` the photo: ridge regression with robust weights.
+    """Fit the light (9, 3) such that ``albedo * (transfer @ light)`` matches the photo: robust ridge regression.
 
-    albedo : (V, 3) linear. start : (9, 3) the light to stay near in what the photo does not say.
+    albedo : (V, 3) linear. start : (9, 3) the light towards which the ridge pulls.
     """
     used = np.flatnonzero(samples.weight > 0)
     if len(used) < 20:
@@ -55,7 +55,7 @@ def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iter
         for _ in range(iterations):
             predicted = np.maximum(design @ light[:, channel], 0.05 * level)
             relative = (target - design @ light[:, channel]) / predicted
-            # highlights and cast shadows are outliers; a highlight the more so
+            # robust loss: highlights and cast shadows are outliers; highlights get the tighter scale
             scale = np.where(relative > 0, 0.6, 1.0) * max(1.5 * float(np.median(np.abs(relative))), 0.04)
             robust = weight / (1.0 + (relative / scale) ** 2) / (0.3 * level + predicted) ** 2 * level**2
             normal = design.T @ (design * robust[:, None]) + np.diag(ridge + 1e-9)
@@ -77,9 +77,10 @@ def solve_base(
 
     Parameters
     ----------
-    tone : (3,) linear skin albedo to start from; its level stays, because photos cannot tell it from the light's.
+    tone : (3,) initial linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
     mirror : (V,) vertex on the other side of the face.
-    pigment : (V,) or number in [0, 1], how far what varies slowly may be skin; low where shadows always fall (neck).
+    pigment : (V,) or number in [0, 1], share of the low-frequency variation that may be skin; low where shadows always
+        fall (neck).
     """
     log_tone = np.log(tone)
     count = len(samples[0].linear)
@@ -96,7 +97,7 @@ def solve_base(
             start = matched_light(photo, albedo)
             if photo.monochrome:
                 start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
-            # half and half: the second alone takes hollows for light, the first alone trusts a fit that may be wrong
+            # average of both: the refit alone explains hollows as light, the fit's light alone may be wrong
             lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
             lit = shading(photo.transfer, lights[index])
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
@@ -105,7 +106,7 @@ def solve_base(
 
 
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
-    """The fit's light, scaled per channel so that it explains the photo's median brightness with this albedo."""
+    """The fit's light, scaled per channel to match the photo's median brightness under this albedo."""
     used = photo.weight > 0
     if not used.any():
         return photo.light.astype(np.float64)
@@ -123,7 +124,7 @@ def _shared_base(
     mirror: np.ndarray,
     pigment: np.ndarray | float,
 ) -> np.ndarray:
-    """Robust agreement of (P, V, 3) log albedos: smooth, near symmetric, ``log_tone`` on average."""
+    """Robust consensus of (P, V, 3) log albedos: smooth, near symmetric, with mean ``log_tone``."""
     brightness = delit @ _LUMINANCE  # (P, V)
     level, total = robust_consensus(brightness[..., None], weights, DELIGHTING.base_outlier)
     if colour.any():
@@ -137,14 +138,18 @@ def _shared_base(
     spread = np.sqrt(residual.sum(0) / np.maximum(weights.sum(0), 1e-9)) * (photos > 1)
     evidence = total / max(float(np.percentile(total[total > 0], 90)) if (total > 0).any() else 1.0, 1e-9)
     agreement = 1.0 / (1.0 + (spread / 0.1) ** 2)
-    mean_level = _mean(operators, level, evidence)
-    mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
-    # what is the same left and right is the face's, what is not is more likely light
+    mean_level = _weighted_mean(operators, level, evidence)
+    mean_chroma = _weighted_mean(operators, chroma, np.minimum(evidence, chroma_total))
+    # symmetric variation is skin; asymmetric variation is more likely light
     keep = DELIGHTING
     one_sided = keep.one_sided_level * keep.symmetric_level
-    level = _kept(operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided)
+    level = _shrunk_deviation(
+        operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided
+    )
     both = np.minimum(evidence, chroma_total)
-    chroma = _kept(operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma)
+    chroma = _shrunk_deviation(
+        operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma
+    )
     level = level * np.reshape(pigment, (-1, 1))
     chroma = chroma - strange_colour(chroma, DELIGHTING.skin_colours)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
@@ -152,19 +157,19 @@ def _shared_base(
 
 
 def strange_colour(difference: np.ndarray, most: float) -> np.ndarray:
-    """(V, 3) the part of a difference in log albedo (V, 3) by which its colour, not its brightness, is larger than
-    ``most`` (log units): to be taken away, because light is coloured so, skin is not."""
+    """(V, 3) the part of a difference in log albedo (V, 3) whose chroma exceeds ``most`` (log units). Subtract it:
+    coloured light reaches such chroma, skin does not."""
     colour = difference - difference.mean(1, keepdims=True)
     size = np.linalg.norm(colour, axis=1, keepdims=True)
     return colour * (1.0 - np.minimum(1.0, most / np.maximum(size, 1e-9)))
 
 
-def _mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted_mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     share = operators.mass * weights
     return share @ values / max(float(share.sum()), 1e-12)
 
 
-def _kept(
+def _shrunk_deviation(
     operators: SurfaceOperators,
     deviation: np.ndarray,
     weights: np.ndarray,
@@ -172,9 +177,9 @@ def _kept(
     symmetric: float,
     antisymmetric: float,
 ) -> np.ndarray:
-    """Smooth deviations (V, C) from the mean, shrunk: ``symmetric`` and ``antisymmetric`` shares are kept."""
+    """Smooth deviations (V, C) from the mean, scaled by the shares ``symmetric`` and ``antisymmetric``."""
     weights = np.clip(weights, 0.0, 1.0)
-    both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # an unseen side takes the other's values
+    both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # unseen skin takes the mirrored side's values
     values = np.where((weights < 0.1)[:, None], deviation[mirror], deviation)
     smooth = smooth_field(
         operators, values, both, DELIGHTING.base_length, np.zeros(deviation.shape[1]), DELIGHTING.base_pull

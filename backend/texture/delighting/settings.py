@@ -1,4 +1,4 @@
-"""The numbers of delighting that were set by hand."""
+"""Hand-set constants of delighting."""
 
 from __future__ import annotations
 
@@ -7,95 +7,96 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DelightingSettings:
-    """One number a field; below each its unit, its plausible range and why it is what it is.
+    """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks/texture_settings.py`` halves and doubles each and says which figures feel it.
+    ``benchmarks/texture_settings.py`` halves and doubles each constant and reports which figures respond.
     """
 
     base_length: float = 0.009
-    """Metres, 0.005 to 0.02: what is coarser is smooth albedo, what is finer is a photo's detail. Below it noise enters
-    the albedo, above it cheeks lose their own colour."""
+    """Metres, 0.005 to 0.02: scale that separates smooth albedo from photo detail. Smaller values let noise into the
+    albedo, larger ones wash out the colour of the cheeks."""
     light_trust_linear: float = 0.002
-    """Ridge on the light's three linear coefficients, 0 to 0.1: pull towards the fit's light where the photo says
-    little."""
+    """Ridge on the light's three linear coefficients, 0 to 0.1: pull towards the fit's light where the photo constrains
+    them weakly."""
     light_trust_quadratic: float = 0.012
-    """The same of the five quadratic ones, which photos of one side hardly show."""
+    """The same for the five quadratic ones, which one-sided photos hardly constrain."""
     base_outlier: float = 0.16
-    """Log units, 0.05 to 0.5: a photo whose albedo is so far from the others' counts a quarter."""
+    """Log units, 0.05 to 0.5: a photo whose albedo is this far from the others' gets a quarter of its weight."""
     skin_colours: float = 0.1
-    """Log units of chroma, 0.05 to 0.3, by which skin may differ from its mean over centimetres: blushes and the shadow
-    of a beard. Of ten people 1 % of the skin reached 0.05 to 0.13; under stage lamps half of it went beyond 0.17, and a
-    face was orange on its sides and purple in the middle."""
+    """Log units of chroma, 0.05 to 0.3: most that skin may differ from its mean over centimetres, for blushes and the
+    shadow of a beard. The top 1 % of the skin of ten people reached 0.05 to 0.13; under stage lamps half of it exceeded
+    0.17, and a face was orange on its sides and purple in the middle."""
     base_pull: float = 0.06
-    """Share, 0.01 to 0.3: pull of the mean on smooth albedo that no photo shows well."""
+    """Share, 0.01 to 0.3: pull of poorly seen smooth albedo towards the mean."""
     symmetric_level: float = 0.9
-    """Share in [0, 1] of smooth differences in brightness that are the same left and right, and kept as skin."""
+    """Share in [0, 1] of the symmetric smooth differences in brightness that is kept as skin."""
     one_sided_level: float = 0.3
-    """Of ``symmetric_level``: what differs left and right, and is more likely light."""
+    """Fraction of ``symmetric_level`` kept of asymmetric differences, which are more likely light."""
     symmetric_chroma: float = 0.7
-    """Share in [0, 1] of smooth differences in colour that are the same left and right, and kept."""
+    """Share in [0, 1] of the symmetric smooth differences in colour that is kept."""
     one_sided_chroma: float = 0.1
-    """The same of what differs left and right."""
+    """The same for asymmetric differences."""
     light_length: float = 0.004
-    """Metres, 0.001 to 0.01: light is divided out down to this size; finer shade is the look of folds."""
+    """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
     difference_length: float = 0.020
-    """Metres, 0.01 to 0.05: over this length a photo may differ from the others (exposure, cast shadows)."""
+    """Metres, 0.01 to 0.05: scale of a photo's smooth difference from the others (exposure, cast shadows)."""
     consensus_outlier: float = 0.25
-    """Log units, 0.1 to 0.8: a photo so far from the others around a vertex counts a quarter there."""
+    """Log units, 0.1 to 0.8: a photo this far from the others around a vertex gets a quarter of its weight there."""
     one_sided_skin: float = 0.3
-    """Share in [0, 1] of what differs left and right over centimetres that may be skin."""
+    """Share in [0, 1] of asymmetric differences over centimetres that is kept as skin."""
     plain_skin_pull: float = 0.02
-    """Share, 0.005 to 0.1: pull of plain skin on what no photo shows; it is felt after 6 cm."""
+    """Share, 0.005 to 0.1: pull of unseen skin towards plain skin; noticeable beyond 6 cm."""
     colour_range: float = 0.10
-    """Log units of chroma, 0.03 to 0.3, by which detail may differ from the smooth albedo: more is coloured light."""
+    """Log units of chroma, 0.03 to 0.3: most that detail may differ from the smooth albedo; more is coloured light."""
     coarse_colour: float = 0.4
-    """Share of ``colour_range`` where no photo is sharp: small JPEG pictures store one colour for several pixels."""
+    """Share of ``colour_range`` where no photo is sharp, because small JPEG images store one chroma per several
+    pixels."""
     lip_colour_range: float = 0.3
-    """Log units of chroma: the same as ``colour_range`` for lips."""
+    """Log units of chroma: ``colour_range`` of lips."""
     sharp_lip_colour_range: float = 0.8
-    """The same in sharp photos, which show paint on lips."""
+    """The same in sharp photos, which show lipstick."""
     dark_grey: float = 0.5
-    """Share in [0, 1] of its own colour that dark detail loses, because a camera's noise makes dark hair look grey or
+    """Share in [0, 1] of its own chroma that dark detail loses, because camera noise makes dark hair look grey or
     blue."""
     skin_range: float = 0.45
-    """Log units, 0.2 to 0.8, by which plain skin is brighter than its mean at most (the bridge of a nose); more is
-    shine."""
+    """Log units, 0.2 to 0.8: most that plain skin is brighter than its mean (the bridge of a nose); more is
+    specular."""
     matt_quantile: float = 0.3
-    """Quantile of seen skin, by colour and by brightness, that is taken for skin without gloss."""
+    """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""
     gloss_over_brightness: float = 1.2
-    """Gloss is at most so many times what a place is brighter than matt skin; darker skin has none."""
+    """Upper limit of gloss as a multiple of the brightness above matt skin; darker skin has none."""
     gloss_from: float = 0.03
-    """Share of a place's light, 0.01 to 0.1: less is blood, a tan, or a lamp of another colour."""
+    """Share of a place's light, 0.01 to 0.1, below which it is not gloss but blood, a tan, or a lamp's colour."""
     gloss_sure: float = 0.08
-    """Share of a place's light from which all of it is gloss."""
+    """Share of a place's light from which all of it counts as gloss."""
     gloss_most: float = 0.6
-    """Share of the blue light in [0, 1]: what is left of white has no colour to judge by."""
+    """Upper limit of gloss as a share in [0, 1] of the blue light: the remainder needs a measurable colour."""
     gloss_length: float = 0.009
-    """Metres: finer highlights are in the detail (``highlights.without_highlight``)."""
+    """Metres: finer highlights are removed from the detail (``highlights.without_highlight``)."""
     gloss_pull: float = 0.004
-    """Share: pull of no gloss on what is not seen."""
+    """Share: pull of unseen skin towards no gloss."""
     gloss_least_weight: float = 20.0
-    """Summed weight of vertices below which nothing is said of gloss."""
+    """Summed weight of vertices below which gloss is not estimated."""
     sheet_brightness: float = 0.10
-    """Log units: deviation of skin tones from the two-pigment family in brightness."""
+    """Log units: standard deviation of skin tones from the two-pigment family in brightness."""
     sheet_red_green: float = 0.05
     """The same in red over green."""
     sheet_yellow_blue: float = 0.09
     """The same in yellow over blue."""
     haemoglobin_spread: float = 0.20
-    """Deviation of haemoglobin among people, in units of ``skin_tone.HAEMOGLOBIN_DENSITY``."""
+    """Standard deviation of haemoglobin among people, in units of ``skin_tone.HAEMOGLOBIN_DENSITY``."""
     fit_deviation: float = 0.25
-    """Log units: deviation of the level of the fit's albedo."""
+    """Log units: standard deviation of the level of the fit's albedo."""
     photo_deviation: float = 0.45
-    """Log units: deviation of one photo's skin brightness as an estimate of albedo, by its exposure."""
+    """Log units: standard deviation of one photo's skin brightness as an estimate of albedo; exposure causes it."""
     common_deviation: float = 0.15
-    """Log units: the same that all photos share."""
+    """Log units: the part of that deviation common to all photos of a person."""
     white_balance_deviation: float = 0.12
-    """Log units of chroma: deviation of one photo's white balance."""
+    """Log units of chroma: standard deviation of one photo's white balance."""
     common_cast: float = 0.08
-    """Log units of chroma: the same that all photos share, for people are photographed under warm lamps."""
+    """Log units of chroma: the part of that deviation common to all photos, because indoor lamps are warm."""
     typical_shading: float = 0.85
-    """Cameras expose so that the light on a face is about this, in log average."""
+    """Typical shading of a face, as a log average: cameras expose for about this level."""
 
 
 DELIGHTING = DelightingSettings()

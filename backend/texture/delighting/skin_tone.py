@@ -1,11 +1,10 @@
-"""The person's skin tone: how much of the photos' colour is skin and how much is light.
+"""Estimate the person's skin tone by separating skin colour from the colour of the light.
 
-All photos are brought to one tone, which settles their exposure and white balance, under a prior over skin tones.
-The colour of skin is ruled by two pigments (Tsumura et al., "Independent-component analysis of skin color image",
-1999): melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density
-(minus the logarithm of linear reflectance) haemoglobin is nearly one direction, and real people fill a thin sheet
-around the curve, while light of any colour and exposure moves an estimate freely. So an estimate is drawn to that
-sheet.
+All photos are brought to one tone, which fixes their exposure and white balance, under a prior over skin tones. Two
+pigments determine the colour of skin (Tsumura et al., "Independent-component analysis of skin color image", 1999):
+melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density (minus
+the logarithm of linear reflectance) haemoglobin is nearly one direction. Real people fill a thin sheet around the
+curve, while light of any colour and exposure shifts an estimate freely. So an estimate is drawn to that sheet.
 """
 
 from __future__ import annotations
@@ -62,9 +61,9 @@ def plausible_tone(
 
     Parameters
     ----------
-    estimate : (3,) linear-light albedo that the fit found, positive.
+    estimate : (3,) positive linear-light albedo from the fit.
     brightness_deviation : its standard deviation in log-brightness (the light's strength is unknown).
-    chroma_deviation : in log-chroma (the light's colour is unknown); ``np.inf`` for black-and-white photos.
+    chroma_deviation : the same in log-chroma (the light's colour is unknown); ``np.inf`` for black-and-white photos.
     """
     measured = _OPPONENT @ np.log(np.clip(estimate, 1e-3, 1.0))  # (3,)
     melanin, haemoglobin = np.meshgrid(np.linspace(0, 1, 101), np.linspace(-0.9, 0.9, 73), indexing="ij")
@@ -81,10 +80,10 @@ def plausible_tone(
 
 
 def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """The person's skin tone (3,), linear albedo, from the fit's, the photos' own brightness and the family of tones.
+    """Estimate the skin tone (3,), linear albedo, from the fit, the photos' brightness and the family of skin tones.
 
-    Each photo's median skin, over the light that cameras expose for, is one noisy estimate, the fit's albedo another;
-    they are averaged by precision in log-RGB and drawn to the family (``plausible_tone``).
+    Each photo's median skin, divided by the typical exposure, is one noisy estimate; the fit's albedo is another. They
+    are averaged by precision in log-RGB and drawn to the family (``plausible_tone``).
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
             chroma_precisions.append(photo.trust / DELIGHTING.white_balance_deviation**2)
     level = float(np.average([e.mean() for e in estimates], weights=precisions))
     if len(chromas) == 1 and any(photo.colourless for photo in samples):
-        chroma, chroma_deviation = chromas[0], np.inf  # no photo has colour; what the fit has is its own prior
+        chroma, chroma_deviation = chromas[0], np.inf  # no colour photo: the fit's chroma is only its own prior
     else:
         chroma = _robust_mean(np.array(chromas), np.array(chroma_precisions))
         chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + DELIGHTING.common_cast**2))
@@ -115,7 +114,7 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
 
 
 def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -> np.ndarray:
-    """(C,) mean of rows (N, C), strangers weighted down (Geman-McClure, from the component-wise median)."""
+    """(C,) robust mean of rows (N, C): Geman-McClure weights, started at the component-wise median."""
     centre = np.median(values, axis=0)
     for _ in range(5):
         robust = weights / (1.0 + ((values - centre) ** 2).sum(1) / scale**2) ** 2

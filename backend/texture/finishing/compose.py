@@ -1,4 +1,4 @@
-"""All bands and the inpainted skin, composed into one log albedo."""
+"""Compose all frequency bands and the inpainted skin into one log albedo."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def compose_skin(
     density: float,
     without_colour: bool,
 ) -> np.ndarray:
-    """Put the bands together and complete what no photo shows: log albedo (P, 3) at the atlas's texels.
+    """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
 
     Parameters
     ----------
     working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
     positions : (V, 3) neutral, metres.
     density : texels per metre at the atlas's size.
-    without_colour : no photo has colour, so the prior's chroma goes everywhere.
+    without_colour : no photo has colour, so the prior's chroma is used everywhere.
     """
     size = atlas.resolution
-    # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
+    # middle frequencies: mirrored side first, then narrow gaps from their surroundings, the rest from the prior
     reach = FINISHING.gap * density * working.resolution / size
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)), reach)
-    # fine frequencies: the mirrored side, then pores
+    # fine frequencies: mirrored side first, then synthetic pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
     skin = working.image(working.sample(plain)[:, 0])
     deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)

@@ -1,7 +1,7 @@
-"""Upper lids without streaks: skin that is folded away while an eye is open gets what the lid shows beside the fold.
+"""Remove streaks from the upper lids: skin folded away in an open eye is filled from the lid skin beside the fold.
 
-A photo of an open eye shows the fold aslant, or the brow and lashes in front of it, in a strip of a millimetre or two.
-A blink stretches that strip to three times its height, and every hair and shadow in it with it.
+A photo of an open eye shows the fold at a grazing angle, or brow and lashes in front of it, within one or two
+millimetres. A blink stretches this strip to three times its height, together with every hair and shadow in it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
 
-_STRETCHED = (1.35, 2.0)
-"""Length of a lid's edges in a blink over that of an open eye's: up to the first skin keeps its texture, from the
-second on it is filled."""
-_ROWS = (1, 8)  # loops from the lid's margin outwards: its own skin, below the brow
-_EVEN = 0.0025  # metres over which the folded skin is evened out: hairs and streaks are narrower
-_KEPT = 0.35  # of the folded skin's own broad light and dark: the crease of an open eye
-_DARKEST = 0.35  # log units below the lid's median from which on its texture is a hair or a shadow, and no skin
-_PORES = 0.02  # standard deviation of log brightness, where the photos' pores went with the streaks
-_FEWEST = 50  # texels of open skin
+_STRETCH_STEP = (1.35, 2.0)
+"""Ratio of edge lengths, closed eye over open eye: skin keeps its texture up to the first value and is filled entirely
+from the second on."""
+_LID_LOOPS = (1, 8)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
+_LOWPASS_WIDTH = 0.0025  # metres: low-pass width for the folded skin; hairs and streaks are narrower
+_LOW_FREQUENCIES_KEPT = 0.35  # share kept of the folded skin's own low frequencies: the crease of an open eye
+_SHADOW_CONTRAST = 0.35  # log units below the lid's median from which its texture is a hair or a shadow
+_PORE_DEVIATION = (
+    0.02  # standard deviation of log brightness of synthetic pores, which replace those removed with the streaks
+)
+_MIN_TEXELS = 50  # texels of open skin needed
 
 
 def even_lids(
@@ -36,7 +38,7 @@ def even_lids(
     positions: np.ndarray,
     density: float,
 ) -> np.ndarray:
-    """Fill the upper lids' folds.
+    """Inpaint the folds of the upper lids.
 
     Parameters
     ----------
@@ -52,22 +54,22 @@ def even_lids(
     for eye in (0, 1):
         own, fold = sampled[:, 2 * eye], sampled[:, 2 * eye + 1]
         used = np.flatnonzero(own > 0.02)
-        if len(used) < _FEWEST:
+        if len(used) < _MIN_TEXELS:
             continue
         part = atlas.part(used)
         log = np.log(np.maximum(skin[used], 1e-3))
         result[used] = np.exp(
-            _filled(log, own[used], fold[used], part, _EVEN * density)
-            + fold[used, None] * pore_noise(part.sample(positions), _PORES, 23 + eye)
+            _inpaint_fold(log, own[used], fold[used], part, _LOWPASS_WIDTH * density)
+            + fold[used, None] * pore_noise(part.sample(positions), _PORE_DEVIATION, 23 + eye)
         )
     return result
 
 
 def lid_fold(template: Template) -> np.ndarray:
-    """(V, 4) in [0, 1] of the head's vertices: the left upper lid's own skin, how far a blink unfolds it, and the same
-    of the right eye."""
+    """(V, 4) masks in [0, 1] on the head's vertices: the left upper lid's own skin and how far a blink unfolds it, then
+    the same for the right eye."""
     fields = np.zeros((template.head.vertex_stop, 4))
-    first, last = _ROWS
+    first, last = _LID_LOOPS
     for eye, side in enumerate(("Left", "Right")):
         loops = face_loops(template).eyes[eye]
         grid = loops.rows[loops.margin :, loops.upper]
@@ -78,12 +80,12 @@ def lid_fold(template: Template) -> np.ndarray:
         at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
         rows = slice(first, last + 1)
         fields[grid[rows], 2 * eye] = 1.0
-        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCHED, at_vertex[rows])
+        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCH_STEP, at_vertex[rows])
     return fields
 
 
-def _filled(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
-    """(N, 3) log albedo of one lid's texels, its fold evened out over ``even`` texels and filled from beside it."""
+def _inpaint_fold(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
+    """(N, 3) log albedo of one lid. The fold is low-passed over ``even`` texels and blended with the skin beside it."""
     y, x = np.divmod(part.texel, part.resolution)
     y, x = y - y.min(), x - x.min()
     shape = (int(y.max()) + 1, int(x.max()) + 1)
@@ -93,19 +95,21 @@ def _filled(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtl
     inside[y, x] = own
     brightness = log.mean(axis=1)
     shown = own * (1.0 - fold) > 0.5
-    if shown.sum() < _FEWEST:
+    if shown.sum() < _MIN_TEXELS:
         return log
     clear = smoothstep(
-        np.median(brightness[shown]) - _DARKEST, np.median(brightness[shown]) - 0.5 * _DARKEST, brightness
+        np.median(brightness[shown]) - _SHADOW_CONTRAST,
+        np.median(brightness[shown]) - 0.5 * _SHADOW_CONTRAST,
+        brightness,
     )
     open_skin[y, x] = own * (1.0 - fold) * clear
-    beside = push_pull(*_seen_lowpass(image, open_skin, even))
+    beside = push_pull(*_lowpass_and_support(image, open_skin, even))
     broad, _ = masked_lowpass(image, inside, even)
-    fill = (1.0 - _KEPT) * beside[y, x] + _KEPT * broad[y, x]
+    fill = (1.0 - _LOW_FREQUENCIES_KEPT) * beside[y, x] + _LOW_FREQUENCIES_KEPT * broad[y, x]
     return log * (1.0 - fold[:, None]) + fill * fold[:, None]
 
 
-def _seen_lowpass(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """The low pass of what is seen, and how far it is seen there, as ``push_pull`` takes them."""
+def _lowpass_and_support(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Masked low-pass of ``image`` and its support in [0, 1], in the form that ``push_pull`` takes."""
     mean, support = masked_lowpass(image, weights, sigma)
     return mean, np.clip(support / 0.3, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""From log albedo of skin to the whole texture: cavities, the mouth's inside, eyes, teeth, tongue and lashes."""
+"""Turn log skin albedo into the whole texture: cavities, mouth interior, eyes, teeth, tongue and lashes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def finish_skin(
     opening: np.ndarray,
     cover: np.ndarray,
 ) -> np.ndarray:
-    """Cavities in the composed skin (P, 3): linear albedo (P, 3).
+    """Darken cavities in the composed skin (P, 3). Returns linear albedo (P, 3).
 
-    cover : (S, S) where photos show the skin; there a cavity is as dark as they say.
-    opening : (V,) of ``occlusion.openness``.
+    cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
+    opening : (V,) of ``ambient_occlusion.openness``.
     """
     atlas = space.skin
     fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], inpainted.log_skin], 1)
@@ -55,7 +55,7 @@ def paint_parts(
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
-    """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth's inside, sockets, neck, and all parts."""
+    """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth interior, sockets, neck, and all parts."""
     flat = canvas.reshape(-1, 3)
     log_lips = np.median(inpainted.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
@@ -64,7 +64,7 @@ def paint_parts(
     inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
-    flat[space.inner.texel] = _joined(painted, flat[space.skin.texel], surface, space, positions)
+    flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
@@ -89,7 +89,7 @@ def paint_lash_lines(
     fitted: FittedFace,
     positions: np.ndarray,
 ) -> np.ndarray:
-    """Linear albedo (P, 3) of the skin with the lids' lash lines; skin (P, 3), positions (V, 3) neutral."""
+    """Linear albedo (P, 3) of the skin, darkened along the lash lines; skin (P, 3), positions (V, 3) neutral."""
     result = skin.copy()
     regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
     lids = atlas.sample(regions)
@@ -102,11 +102,11 @@ def paint_lash_lines(
     return result
 
 
-def _joined(
+def _blend_seams(
     inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
 ) -> np.ndarray:
-    """Linear albedo (P, 3) of the small charts that begins at their seams with the skin's: no line runs along
-    the lips or through an eye's corner, however fine the texture is.
+    """Linear albedo (P, 3) of the small charts, blended into the skin's colour at their seams. No line then shows along
+    the lips or in an eye's corner at any texture size.
 
     inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
     """
@@ -123,14 +123,14 @@ def _joined(
 
 
 def _nostril() -> np.ndarray:
-    """(3,) log albedo of a nostril less that of the skin around."""
+    """(3,) log albedo of a nostril minus that of the surrounding skin."""
     return -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
 
 
 def _paint_cavities(
     log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
 ) -> np.ndarray:
-    """Nostrils in dark red, and closed places of the face darker, where no photo shows them: log albedo (P, 3).
+    """Paint nostrils dark red and darken occluded skin, where no photo shows them: log albedo (P, 3).
 
     openness, nose (mask), unseen : (P,) in [0, 1].
     """
@@ -153,11 +153,11 @@ def _paint_inner(
     log_skin: np.ndarray,
     log_lips: np.ndarray,
 ) -> np.ndarray:
-    """Linear albedo (P, 3) of the head's small charts: the mouth's inside, eye sockets, front of the neck, nostrils.
+    """Linear albedo (P, 3) of the head's small charts: mouth interior, eye sockets, front of the neck, nostrils.
 
     Parameters
     ----------
-    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; what is none of them is a nostril.
+    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; texels outside all three are nostrils.
     lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
     """
     mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]

@@ -1,5 +1,5 @@
-"""Skin where no photo shows any.
+"""Inpaint skin that no photo shows.
 
-In: the photos, their consensus, and blended bands with holes. Out: how far each texel of the photos is trusted, smooth
-skin and beard for the rest (``skin``), and bands whose holes are filled (``fill``).
+In: the photos, their consensus, and blended bands with holes. Out: the confidence of each texel, smooth skin and beard
+for the rest (``skin``), and bands with filled holes (``fill``).
 """

@@ -1,4 +1,4 @@
-"""The beard: where photos show one, how dark its bristles are, and how it goes on where no photo shows it."""
+"""Inpaint the beard: where it grows, how dark its bristles are, and how it continues where unseen."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, 
 
 @dataclass(frozen=True)
 class BeardVotes:
-    """``bearded`` : (C,) in [0, 1], share of the photos that show a beard around each vertex of the cage, 0 where none
-    looks. ``looked`` : (C,) in [0, 1], how many look there."""
+    """``bearded`` : (C,) in [0, 1], share of the photos that show a beard around each vertex of the cage, 0 where
+    unseen. ``looked`` : (C,) in [0, 1], visibility of the vertex in all photos."""
 
     bearded: np.ndarray
     looked: np.ndarray
@@ -41,24 +41,23 @@ def with_beard(
     weight: np.ndarray,
     positions: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth skin (C, 3) with a beard, if the photos show one on the chin, and the beard's share of it (C,) in [0, 1].
+    """Add a beard to smooth skin, if photos show one on the chin: colour (C, 3) and the beard's share (C,) in [0, 1].
 
     Parameters
     ----------
-    skin : (C, 3) log albedo. weight : (C,) in [0, 1], how far the photos are trusted. positions : (V, 3) neutral,
-    metres.
+    skin : (C, 3) log albedo. weight : (C,) in [0, 1], confidence of the photos. positions : (V, 3) neutral, metres.
     """
     count = surface.count
     shown = (votes.bearded > 0.6) & (weight > 0.3)
     low = surface.regions["chin"][:count] > 0.5
-    if shown.sum() < 30 or (shown & low).sum() < 10:  # a moustache ends where it ends
+    if shown.sum() < 30 or (shown & low).sum() < 10:  # a moustache alone is not continued
         return skin, np.zeros(count)
     share = _beard(surface, operators, votes.bearded, votes.looked, positions)
     sure_beard = smoothstep(0.4, 0.8, votes.bearded) * votes.looked * (0.1 + weight)
     bristles, labelled = _bristles(surface, atlas, photos, consensus)
     if (labelled * sure_beard).sum() > INPAINTING.few_bristles:
         sure_beard = sure_beard * labelled
-    else:  # known by its darkness alone
+    else:  # too few labelled bristles: all dark skin counts
         bristles = consensus.log_base[:count].astype(np.float64)
     typical = _dark_typical(bristles, sure_beard * operators.mass)
     colour = smooth_field(operators, bristles, sure_beard, INPAINTING.beard_length, typical, 0.02)
@@ -67,7 +66,7 @@ def with_beard(
 
 
 def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> BeardVotes:
-    """Where the photos' labels say that there is a beard."""
+    """Share of the photos that label each vertex of the cage as beard."""
     total = sum(p.samples.trust * p.unwrap.seen * np.isin(p.unwrap.labels, _FACE) for p in photos)
     votes = sum(p.samples.trust * p.unwrap.seen * (p.unwrap.labels == FaceClass.FACIAL_HAIR) for p in photos)
     mean, weight = surface.at_cage(atlas, (votes / np.maximum(total, 1e-6))[:, None], total)
@@ -77,8 +76,8 @@ def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[Text
 def _bristles(
     surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], consensus: Consensus
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 3) log albedo of what the photos label as beard around each vertex, the skin beside it left out, and (C,) in
-    [0, 1] how much of it they show. Colour comes from the photos that have any."""
+    """(C, 3) mean log albedo of the texels labelled as beard around each vertex, and (C,) in [0, 1] how well they are
+    seen. Grey photos count only if there is no colour photo."""
     grey_only = all(photo.samples.colourless for photo in photos)
     total = np.zeros(len(atlas.texel))
     summed = np.zeros((len(atlas.texel), 3))
@@ -94,7 +93,7 @@ def _bristles(
 
 
 def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(3,) mean of log colours (C, 3), as bright as the darker ones: bristles, without the skin that shines between."""
+    """(3,) mean of log colours (C, 3) at a dark quantile of brightness: bristles without the skin between them."""
     brightness = colours.mean(1, keepdims=True)
     level = weighted_quantile(brightness, weights, INPAINTING.bristle_quantile)[0]
     mean = np.average(colours, axis=0, weights=weights)
@@ -104,15 +103,15 @@ def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _beard(
     surface: HeadSurface, operators: SurfaceOperators, votes: np.ndarray, looked: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-    """(C,) in [0, 1], the inpainted beard: the photos' ``votes`` (C,) where they ``looked`` (C,), continued where
-    beards grow."""
+    """(C,) in [0, 1], the inpainted beard: the photos' ``votes`` (C,), weighted by ``looked`` (C,), extended over the
+    area where beards grow."""
     count = surface.count
     share = smooth_field(operators, votes[:, None], looked, INPAINTING.beard_length, np.zeros(1), 0.02)[:, 0]
     place = positions[:count]
     lips = float(np.median(place[surface.regions["lips"][:count] > 0.5, 1]))
     chin = float(place[surface.regions["chin"][:count] > 0.5, 1].min())
     ears = place[surface.regions["ears"][:count] > 0.5]
-    reach = np.clip((ears[:, 2].max() + 0.03 - place[:, 2]) / 0.03, 0.0, 1.0)  # upwards along the jaw to the sideburns
+    reach = np.clip((ears[:, 2].max() + 0.03 - place[:, 2]) / 0.03, 0.0, 1.0)  # up along the jaw to the sideburns
     top = lips + 0.012 + reach * max(float(ears[:, 1].mean()) - lips, 0.0)
     grows = smoothstep(top + 0.012, top - 0.004, place[:, 1])
     grows = grows * smoothstep(chin - INPAINTING.beard_drop, chin - 0.2 * INPAINTING.beard_drop, place[:, 1])

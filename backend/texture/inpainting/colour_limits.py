@@ -1,4 +1,4 @@
-"""Bounds on how far the colour of skin may be from what is typical around it."""
+"""Limits on how far the colour of skin may differ from the typical colour around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from backend.texture.inpainting.settings import INPAINTING
 
 
 def limited_difference(difference: np.ndarray) -> np.ndarray:
-    """(C, 3) the difference (C, 3) of seen from inpainted skin without strange colour, rim light and shadow of hair."""
+    """(C, 3) the difference (C, 3) of seen from inpainted skin, limited to exclude odd chroma, rim light and hair
+    shadow."""
     level = difference.mean(1, keepdims=True)
     chroma = difference - level
     size = np.linalg.norm(chroma, axis=1, keepdims=True)

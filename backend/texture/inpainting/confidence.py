@@ -1,7 +1,7 @@
-"""How far each texel of the photos is trusted.
+"""Compute the confidence of each texel of the photos.
 
-A photo is least to be trusted where it ends: at grazing angles skin shines, hair and background run into it, and the
-last millimetres of every mask are wrong. So trust fades over some eight millimetres *inside* the photos' border.
+Photos are least reliable at their borders: skin is specular at grazing angles, hair and background bleed in, and the
+last millimetres of every mask are wrong. So confidence fades over some eight millimetres *inside* the photos' border.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ def confidence(
     density: float,
     fade: float,
 ) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: 1 well inside of what photos show, falling to 0 at its border over ``fade`` metres.
+    """(S, S) float32 confidence in [0, 1]: 1 well inside the visible area, falling to 0 at its border over ``fade``
+    metres.
 
     Parameters
     ----------
     shown, cosines : (P,) per photo at the atlas's texels; a mirrored side counts as shown.
-    behind : (P,) in [0, 1], where photos show rims of glasses; skin goes on behind them, so that they are no border.
+    behind : (P,) in [0, 1], 1 on rims of glasses; skin continues behind them, so they are not a border.
     density : texels per metre.
     """
     evidence = np.maximum.reduce(

@@ -1,4 +1,4 @@
-"""Holes in blended bands: filled from the mirrored side, then from around, then by a prior; and synthetic pores."""
+"""Fill holes in blended bands (mirrored side, then surroundings, then a prior) and synthesise pores."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
 
 
 def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(V, 3) log offsets from plain skin where photos say nothing: redder lips, ears, nose and lid margins."""
+    """(V, 3) log offsets from plain skin for unseen texels: redder lips, ears, nose and lid margins."""
     haemoglobin = 1.1 * regions["lips"] + 0.12 * regions["ears"] + 0.10 * regions["nose"]
     haemoglobin = haemoglobin + 0.15 * np.maximum(regions["lids_left"], regions["lids_right"])
     return -haemoglobin[:, None] * HAEMOGLOBIN_DENSITY - 0.12 * regions["lips"][:, None]
 
 
 def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take the other side of the face where this one is unseen.
+    """Fill unseen texels from the mirrored side of the face.
 
     image : (R, R, C) in a UV chart that is its own mirror image; cover : (R, R) in [0, 1].
 
     Returns
     -------
-    The filled image, and the coverage that it now has.
+    The filled image and its new coverage.
     """
     other, other_cover = image[:, ::-1], cover[:, ::-1]
     take = (1.0 - cover) * other_cover
@@ -37,11 +37,11 @@ def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, 
 
 
 def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: float) -> np.ndarray:
-    """Narrow gaps from their surroundings, wide ones from ``prior``.
+    """Fill narrow gaps from their surroundings and wide ones from ``prior``.
 
-    image, prior : (R, R, C); cover : (R, R) in [0, 1]; reach : texels over which surroundings have a say.
+    image, prior : (R, R, C); cover : (R, R) in [0, 1]; reach : texels over which surroundings count.
     """
-    around = push_pull(image - prior, cover)  # what the surroundings add to the prior
+    around = push_pull(image - prior, cover)  # offset of the surroundings from the prior
     _, support = masked_lowpass(cover[..., None], cover, reach)
     near = smoothstep(*INPAINTING.near_gap, support)[..., None]
     return (
@@ -50,14 +50,15 @@ def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: fl
 
 
 def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
-    """(P, 3) float32 log detail of skin at positions (P, 3) metres with a given standard deviation of brightness."""
+    """(P, 3) float32 synthetic pores in log units at positions (P, 3) metres; ``deviation`` : standard deviation of
+    brightness."""
     noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(INPAINTING.pore_octaves))
     noise = noise * np.float32(deviation / np.sqrt(len(INPAINTING.pore_octaves)))
     return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
 
 
 def pore_deviation(high: np.ndarray, mask: np.ndarray) -> float:
-    """Robust standard deviation of fine detail's brightness (R, R, 3) where ``mask`` (R, R); bounded."""
+    """Robust standard deviation of the brightness of fine detail (R, R, 3) within ``mask`` (R, R); bounded."""
     values = high[mask].mean(1)
     if len(values) < 500:
         return 0.03

@@ -1,4 +1,4 @@
-"""A texture whose unseen skin is corrected by the network that learned how rules err there."""
+"""Correct the inpainted skin of a texture with a network that learned the errors of the inpainting rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def with_learned_completion(
 ) -> np.ndarray:
     """(R, R, 3) uint8 sRGB texture ``albedo`` in UV map ``Head``, corrected where ``coverage`` (R, R) in [0, 1] is low.
 
-    What photos show, scalp, eyes and the mouth's inside are as they were.
+    Seen skin, scalp, eyes and mouth interior stay unchanged.
     """
     size, resolution = model.size, len(albedo)
     linear = linear_from_srgb(albedo)
@@ -35,8 +35,8 @@ def with_learned_completion(
 
 
 def small_maps(linear: np.ndarray, coverage: np.ndarray, atlas: SurfaceAtlas) -> tuple[np.ndarray, np.ndarray]:
-    """Log albedo (S, S, 3) and cover (S, S) at an atlas's size of a linear texture (R, R, 3) and its coverage (R, R);
-    the cover is zero outside of the head's large chart."""
+    """Downsample a linear texture (R, R, 3) and its coverage (R, R) to an atlas's size: log albedo (S, S, 3) and cover
+    (S, S), both zero outside the head's large chart."""
     size = atlas.resolution
     small, cover = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in (linear, coverage))
     logs = np.log(np.maximum(small, DARKEST)).astype(np.float32)
@@ -46,7 +46,7 @@ def small_maps(linear: np.ndarray, coverage: np.ndarray, atlas: SurfaceAtlas) ->
 
 @lru_cache(maxsize=4)
 def bare_skin(size: int) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: skin of face, ears and neck in the head's large chart, fading towards its border."""
+    """(S, S) float32 mask in [0, 1] of face, ear and neck skin in the head's large chart, fading towards its border."""
     surface, atlas = head_surface(load_template()), texture_space(load_template(), size).skin
     regions = atlas.sample(np.stack([surface.regions[name] for name in _SKIN + _NO_SKIN], 1))
     skin = regions[:, : len(_SKIN)].max(1) * (1.0 - regions[:, len(_SKIN) :].max(1))

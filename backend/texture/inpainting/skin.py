@@ -1,4 +1,4 @@
-"""Smooth skin for the places that no photo shows well: it starts from the colours of the well-seen face."""
+"""Smooth skin for poorly seen places, extrapolated from the well-seen face."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from backend.texture.unwrapping.settings import UNWRAPPING
 
 @dataclass(frozen=True)
 class InpaintedSkin:
-    """What goes where no photo is trusted; V subdivided vertices.
+    """Skin for texels without confidence; V subdivided vertices.
 
     Attributes
     ----------
-    confidence : (S, S) float32 in [0, 1], how far the photos are trusted (this side's or, mirrored, the other's).
+    confidence : (S, S) float32 in [0, 1], of the photos on this side or, mirrored, on the other.
     log_skin : (V, 3) float32 smooth skin, beard included.
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
-    rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
+    rim : (V,) float32 in [0, 1], how far bare skin is seen too coarsely or obliquely for detail.
     """
 
     confidence: np.ndarray
@@ -54,7 +54,7 @@ def inpaint_skin(
     positions: np.ndarray,
     density: float,
 ) -> InpaintedSkin:
-    """Decide how far the photos are trusted, and continue skin and beard where they are not.
+    """Compute the photos' confidence, and inpaint skin and beard where it is low.
 
     Parameters
     ----------
@@ -98,12 +98,12 @@ def inpainted_texels(
     detail: np.ndarray,
     where: np.ndarray,
 ) -> np.ndarray:
-    """(P, 3) float32 log albedo of inpainted skin and beard at an atlas's texels. Texels that photos show in full
-    stay as the smooth skin is.
+    """(P, 3) float32 log albedo of inpainted skin and beard at an atlas's texels. Fully visible texels keep the smooth
+    skin without added detail.
 
     Parameters
     ----------
-    sure : (P,) in [0, 1], ``confidence`` of ``inpainted`` there. detail : (P, 3) that goes onto the skin.
+    sure : (P,) in [0, 1], ``confidence`` of ``inpainted`` there. detail : (P, 3) log units added to the skin.
     where : (P, 3) neutral positions, metres.
     """
     smooth = atlas.sample(inpainted.log_skin)
@@ -126,7 +126,7 @@ def _skin(
     tone: np.ndarray,
     options: SmoothSkinSettings,
 ) -> np.ndarray:
-    """(C, 3) smooth skin through the well-seen (C, 3), left and right nearly alike."""
+    """(C, 3) smooth, nearly symmetric skin fitted to the visible skin ``own`` (C, 3) by ``weight`` (C,)."""
     if weight.sum() < 20:
         return np.broadcast_to(np.log(tone), own.shape).copy()
     brightness = own.mean(1)
@@ -140,7 +140,7 @@ def _skin(
 
 
 def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
-    """(C,) in [0, 1], below the lips and facing down; positions (V, 3) neutral, metres."""
+    """(C,) mask in [0, 1] of vertices below the lips that face down; positions (V, 3) neutral, metres."""
     count = surface.count
     normals = vertex_normals(positions[:count], surface.cage_triangles)
     lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))

@@ -1,4 +1,4 @@
-"""Painted brows, for people whose brows no photo shows (thick frames, a fringe, a hat)."""
+"""Paint brows for people whose brows no photo shows (thick frames, a fringe, a hat)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backend.texture.unwrapping.photo_selection import TexturePhoto
 
 
 def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(2, P) float32 in [0, 1], right and left brow by their landmarks, at an atlas's texels.
+    """(2, P) float32 masks in [0, 1] of the right and left brow from landmarks, at an atlas's texels.
 
     where : (P, 3) the texels and landmarks : (478, 3) neutral, metres.
     """
@@ -28,10 +28,10 @@ def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[TexturePhoto]) -> bool:
-    """Whether no photo shows a brow that could be taken or mirrored.
+    """Whether no photo shows a brow that could be used, directly or mirrored.
 
-    place : (2, P) of ``brow_place`` at the working size. across : (P,) the texels' place from right to left, below 0
-    on the person's right. A brow may lie beside its landmarks: what counts is how much is seen on its side of the face.
+    place : (2, P) of ``brow_place`` at the working size. across : (P,) x of the texels, negative on the person's right.
+    A brow may lie beside its landmarks, so all brow texels on its side of the face count.
     """
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
     return all(
@@ -41,8 +41,8 @@ def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[Texture
 
 
 def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
-    """Log units by which what photos show of hidden brows, above a rim or beside a fringe, is darker than their skin;
-    None where that is next to nothing. place : (2, P) of ``brow_place`` at the working size."""
+    """Darkness of partly hidden brows (above a rim, beside a fringe): log units below their skin's
+    brightness. None if hardly any brow is visible. place : (2, P) of ``brow_place`` at the working size."""
     found = [np.zeros(0)]
     for photo in photos:
         brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
@@ -57,8 +57,8 @@ def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | 
 
 
 def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
-    """The photo without the bits of brows that it shows, which would lie beside those that are painted: raised above a
-    rim, say. atlas : of the working size."""
+    """The photo without its visible bits of brow (above a rim, say), which would lie beside the painted brows. atlas :
+    at the working size."""
     bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
     grown = cv2.dilate(bits, disc(round(atlas.resolution / PARTS.beside_brows)))
     left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
@@ -73,12 +73,12 @@ def paint_brows(
     log_hair: np.ndarray,
     darkness: float | None = None,
 ) -> np.ndarray:
-    """Brows within what brows can be, in the hair's tint.
+    """Paint brows in the hair's tint within the brow outlines.
 
     Parameters
     ----------
     log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
-    ``brow_place``. log_hair : (3,). darkness : log units darker than skin, of ``seen_darkness``; None: as the hair is.
+    ``brow_place``. log_hair : (3,). darkness : log units below skin, of ``seen_darkness``; None: the hair's.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def paint_brows(
 
 
 def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1] of points (P, 3): inside an outline (N, 3) seen from the front, soft at its border."""
+    """(P,) float32 soft mask in [0, 1]: points (P, 3) inside an outline (N, 3) in the frontal view."""
     low = outline[:, :2].min(0) - 4.0 * PARTS.brow_soft
     size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * PARTS.brow_soft) / PARTS.brow_pixel).astype(int)
     mask = np.zeros((size[1], size[0]), np.uint8)

@@ -1,4 +1,4 @@
-"""The bust's skin, painted into its own chart of map ``Head``: no photo is read for it."""
+"""Paint the bust's skin into its own chart of map ``Head``, without photos."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from backend.rig.bust import BustModel
 from backend.texture.unwrapping.atlas import UvChart, build_atlases
 
 _MOTTLE, _MOTTLE_METRES = 0.025, 0.005
-"""Log units and size of the unevenness of skin, as the skin that no photo shows has it."""
+"""Log units and size in metres of the mottling of skin, the same as on inpainted skin."""
 _GUTTER = 0.004
-"""Of the map's side: the chart's rim is carried on so far, for coarse mipmaps."""
+"""Gutter as a fraction of the map's side: the chart's rim is dilated this far, for coarse mipmaps."""
 
 
 def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices: np.ndarray) -> np.ndarray:
-    """The albedo with the bust's chart: at the rim the colours of the neck above it, farther down their median.
+    """Paint the bust's chart: the neck's colours at its rim, blending to their median farther down.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
 
 
 def _above_rim(albedo: np.ndarray, template: Template, model: BustModel) -> np.ndarray:
-    """(rim, 3) linear light of the neck beside each vertex of its rim."""
+    """(rim, 3) linear colour of the neck beside each vertex of the bust's rim."""
     quads = template.quads[: template.head.face_stop]
     middle = template.uv_head[template.uv_head_quads[: len(quads)]].mean(1)  # (F, 2)
     place = np.clip((np.stack([middle[:, 0], 1.0 - middle[:, 1]], 1) * len(albedo)).astype(int), 0, len(albedo) - 1)
@@ -58,6 +58,6 @@ def _above_rim(albedo: np.ndarray, template: Template, model: BustModel) -> np.n
 
 
 def _around(albedo: np.ndarray, column: int, row: int, reach: int) -> np.ndarray:
-    """(3,) mean linear light about a texel."""
+    """(3,) mean linear colour around a texel."""
     part = albedo[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
     return linear_from_srgb(part).reshape(-1, 3).mean(0)

@@ -1,4 +1,4 @@
-"""The colours of irises and sclera, estimated from photos, which may be too small to show them."""
+"""Estimate the colours of irises and sclera from photos, including photos too small to resolve them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.texture.parts.eyes import SCLERA
 from backend.texture.parts.settings import PARTS
 from backend.texture.unwrapping.photo_selection import TexturePhoto
 
-_IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
+_IRIS_FAMILY = np.array(  # linear: very dark brown, brown, hazel, green, grey, blue
     [
         [0.020, 0.010, 0.006],
         [0.075, 0.034, 0.014],
@@ -32,7 +32,7 @@ _BLUE_GREY, _GREEN_GREY = np.array([0.115, 0.150, 0.180]), np.array([0.125, 0.13
 
 @dataclass(frozen=True)
 class EyeColours:
-    """Linear-light ``iris`` (3,) and ``white`` (3,) of this person's eyes."""
+    """Linear colours ``iris`` (3,) and sclera ``white`` (3,) of a person's eyes."""
 
     iris: np.ndarray
     white: np.ndarray
@@ -40,7 +40,7 @@ class EyeColours:
 
 @dataclass(frozen=True)
 class WhiteSample:
-    """What one photo shows of the eyes' white: linear-light albedo ``colour`` (3,), ``confidence`` 0-1."""
+    """One photo's estimate of the sclera: linear albedo ``colour`` (3,), ``confidence`` 0-1."""
 
     colour: np.ndarray
     confidence: float
@@ -48,11 +48,11 @@ class WhiteSample:
 
 @dataclass(frozen=True)
 class IrisSample:
-    """What one photo shows of the irises.
+    """One photo's estimate of the irises.
 
     colour : (3,) linear-light albedo. confidence : 0-1. radius : of the iris, px.
-    against_white : log of the iris's luminance over the eyes' white's; None where no white is seen.
-    warmth : log of red over blue, less that of what surrounds the iris.
+    against_white : log ratio of the iris's luminance to the sclera's; None where the sclera is not visible.
+    warmth : log of red over blue, minus that of the iris's surroundings.
     """
 
     colour: np.ndarray
@@ -78,18 +78,18 @@ class _Eye:
         return np.hypot(self.place[:, 0], self.place[:, 1])
 
     def white(self, fewest: int) -> tuple[np.ndarray, int] | None:
-        """(3,) linear light of the eye's white, and how many pixels show it; None where less than ``fewest`` do."""
+        """(3,) mean linear colour of the sclera and its pixel count; None with fewer than ``fewest`` pixels."""
         white = self.linear[(self.distance > 1.15) & (self.labels == FaceClass.EYES)]
         count = len(white)
         if count < fewest:
             return None
-        rising = white[np.argsort(white @ LUMINANCE)]  # lids' rims and corners are dark, wet lines bright
+        rising = white[np.argsort(white @ LUMINANCE)]  # trimmed: lid rims and corners are dark, tear lines bright
         return rising[count * 6 // 10 : count * 9 // 10].mean(axis=0), count
 
 
 def find_eyes(photos: Sequence[TexturePhoto], tone: np.ndarray) -> EyeColours:
-    """The eyes' colours out of the photos that show them in colour, measured against skin of albedo ``tone`` (3,): an
-    eye is as bright as it is beside this face, whatever lit both."""
+    """Estimate the eyes' colours from the colour photos, relative to skin of albedo ``tone`` (3,), so that exposure and
+    light cancel."""
     irises: list[IrisSample] = []
     whites: list[WhiteSample] = []
     for photo in photos:
@@ -106,7 +106,7 @@ def find_eyes(photos: Sequence[TexturePhoto], tone: np.ndarray) -> EyeColours:
 
 
 def _eyes_of(face: PhotoFace) -> list[_Eye]:
-    """The eyes that are large enough and inside the picture."""
+    """Pixels of the eyes that are large enough and inside the image."""
     eyes = []
     height, width = face.pixels.shape[:2]
     for centre_row in (468, 473):
@@ -123,10 +123,10 @@ def _eyes_of(face: PhotoFace) -> list[_Eye]:
 
 
 def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
-    """The iris that one photo shows; None when none is large and clear enough.
+    """Estimate the iris albedo from one photo; None without a large and clear iris.
 
     face : the photo; landmarks 468-472 and 473-477 are the irises' centres and four rims each.
-    shading : (3,) linear light that falls on the skin around; divides the colour.
+    shading : (3,) linear light on the surrounding skin; divides the colour.
     """
     found, areas, radii, against, warmth = [], [], [], [], []
     for eye in _eyes_of(face):
@@ -170,7 +170,7 @@ def _warmth(colour: np.ndarray) -> float:
 
 
 def white_sample(face: PhotoFace, shading: np.ndarray) -> WhiteSample | None:
-    """The eyes' white that one photo shows, as ``iris_sample`` gives the irises."""
+    """Estimate the sclera's albedo from one photo; parameters as for ``iris_sample``."""
     found, areas = [], []
     for eye in _eyes_of(face):
         if (white := eye.white(PARTS.fewest_white)) is not None:
@@ -183,10 +183,10 @@ def white_sample(face: PhotoFace, shading: np.ndarray) -> WhiteSample | None:
 
 
 def white_colour(samples: Sequence[WhiteSample]) -> np.ndarray:
-    """One colour (3,) in linear light of the eyes' white out of the photos'.
+    """Combine the photos' samples into one sclera colour (3,), linear light; ``SCLERA`` without samples.
 
-    A high quantile of brightness, bounded: brows shade eyes in some light, nothing brightens them. The hue is a white's
-    own, drawn a third of the way to the photos'. ``SCLERA`` without samples."""
+    Brightness is a high quantile, bounded: brows may shade eyes, but nothing brightens them. The hue is that of
+    ``SCLERA``, drawn a third of the way to the photos'."""
     if not samples:
         return SCLERA.copy()
     colours = np.log(np.clip(np.array([sample.colour for sample in samples]), 0.02, 1.0))  # (n, 3)
@@ -199,10 +199,10 @@ def white_colour(samples: Sequence[WhiteSample]) -> np.ndarray:
 
 
 def iris_colour(samples: Sequence[IrisSample]) -> np.ndarray:
-    """One iris colour (3,) in linear light out of the photos'; brown without samples.
+    """Combine the photos' samples into one iris colour (3,), linear light; brown without samples.
 
-    Where irises are large it is what they show, where they are small what their brightness and the rest of their colour
-    make likely, and in between some of both.
+    Large irises give their measured colour. For small ones the colour is the most likely one given brightness and
+    warmth. In between the two are blended.
     """
     if not samples:
         return DEFAULT_IRIS.copy()
@@ -213,9 +213,9 @@ def iris_colour(samples: Sequence[IrisSample]) -> np.ndarray:
 
 
 def _log_measured(samples: Sequence[IrisSample]) -> np.ndarray:
-    """Log colour (3,): a weighted median, drawn a third of the way to the nearest natural iris colour."""
+    """(3,) log colour: weighted median, drawn a third of the way to the nearest natural iris colour."""
     colours = np.log(np.clip(np.array([sample.colour for sample in samples]), 2e-3, 1.0))  # (n, 3)
-    # what is brighter is lids or white
+    # brighter samples are lids or sclera
     too_bright = np.clip(colours.mean(1) - np.log(PARTS.brightest_iris), 0.0, None)
     weights = np.array([sample.confidence for sample in samples]) * np.exp(-3.0 * too_bright)
     if weights.max() < 0.03:
@@ -231,8 +231,8 @@ def _log_measured(samples: Sequence[IrisSample]) -> np.ndarray:
 
 
 def _log_likely(samples: Sequence[IrisSample]) -> np.ndarray:
-    """Log colour (3,) of irises too small to show theirs: brown or light, by how bright they are beside skin and white,
-    and by whether they are less red than what surrounds them."""
+    """(3,) log colour of irises too small to resolve: a logistic mix of brown and light, from their luminance, their
+    ratio to the sclera, and their warmth relative to the surroundings."""
     weights = np.array([sample.confidence for sample in samples])
     luminance, white, warmth = np.average(
         [

@@ -1,4 +1,4 @@
-"""The picture of both eyes for their own map ``Eye``: irises of 532 px with the person's colour and pattern."""
+"""Paint the image of both eyes for UV map ``Eye``: irises of 532 px with the person's colour and pattern."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from backend.texture.parts.iris_pattern import IrisPattern
 from backend.texture.unwrapping.atlas import pieces
 
 EYE_SIDE = 1024
-"""Pixels of one eye's half of the picture."""
+"""Pixels of one eye's half of the image."""
 _UPPER_SHADE, _UPPER_REACH = 0.45, 0.0030
-"""Of the light that upper lid and lashes take at the lid's edge, and metres to a third of that. A render's lids shade
-the eye too, but no viewport casts the lashes' shadow, and an eye without one stares: this is about half of it."""
-_LOWER_SHADE, _LOWER_REACH = 0.22, 0.0012  # the same of the lower lid
+"""Share of the light that upper lid and lashes block at the lid's edge, and metres in which the shadow falls to a
+third. A render's lids shade the eye too, but no viewport casts the lashes' shadow, and an eye without one stares. This
+is about half of the full shadow."""
+_LOWER_SHADE, _LOWER_REACH = 0.22, 0.0012  # the same for the lower lid
 _FIBRES = ((0.035, 0.20, 31), (0.016, 0.16, 32))
-"""Fibres of the iris that only its own picture is large enough for: width around the iris, of its radius; log units;
-seed."""
+"""Iris fibres that only the eyes' own image resolves: width around the iris in radii, log units, seed."""
 _CRYPTS = 0.22  # log units by which the gaps between fibres are darker
 _RING = 0.75  # log units by which the limbal ring is darker than the iris
-_GATHERED = 0.35
-"""By which ``paint_eyeball`` brightens an iris's lower half, as a cornea does; here a cornea is there to do it."""
+_CAUSTIC_GRADIENT = 0.35
+"""Gradient with which ``paint_eyeball`` brightens an iris's lower half, as a cornea does. Divided out here, because a
+cornea is rendered."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,14 @@ def eye_picture(
         points = eye_points(side, radii[eye])
         picture = np.empty((len(points), 3), np.uint8)
         for piece in pieces(len(points)):
-            picture[piece] = _painted(points[piece], eye, colours, patterns[eye], lids[eye])
+            picture[piece] = _painted_eye(points[piece], eye, colours, patterns[eye], lids[eye])
         return picture.reshape(side, side, 3)
 
     left, right = each(half, [0, 1])
     return np.concatenate([right, left], axis=1)
 
 
-def _painted(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPattern, lids: LidEdges) -> np.ndarray:
+def _painted_eye(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPattern, lids: LidEdges) -> np.ndarray:
     """(N, 3) uint8 sRGB of one eye's points (N, 3), metres from its centre."""
     linear = paint_eyeball(points, colours.iris, 5 + eye, colours.white)
     near = np.flatnonzero((points[:, 2] > 0) & (np.hypot(points[:, 0], points[:, 1]) < 1.15 * IRIS_RADIUS))
@@ -82,8 +83,8 @@ def _painted(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPat
 
 
 def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
-    """(N,) share of the light that lids and lashes leave to an eyeball's points (N, 3); behind the lids as at their
-    edge."""
+    """(N,) share of the light that lids and lashes let through to eyeball points (N, 3). Points behind the lids get the
+    value at the lid's edge."""
     azimuth, elevation, radius = eye_angles(points, np.zeros(3))
     share = np.ones(len(points))
     for lid, sign, shade, reach in (
@@ -92,22 +93,22 @@ def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
     ):
         edge_azimuth, edge_elevation, _ = eye_angles(lid, np.zeros(3))
         order = np.argsort(edge_azimuth)
-        smooth = CubicSpline(*_apart(edge_azimuth[order], edge_elevation[order]))
+        smooth = CubicSpline(*_without_near_duplicates(edge_azimuth[order], edge_elevation[order]))
         edge = smooth(np.clip(azimuth, edge_azimuth.min(), edge_azimuth.max()))
         within = np.maximum(sign * (edge - elevation) * radius, 0.0)
         share *= 1.0 - shade * np.exp(-((within / reach) ** 1.5))
     return share
 
 
-def _apart(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rising places (N,) that lie apart from each other, and their values."""
+def _without_near_duplicates(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop entries closer than 1e-4 to the one before, from ascending places (N,) and their values."""
     kept = np.concatenate([[True], np.diff(places) > 1e-4])
     return places[kept], values[kept]
 
 
 def _close_up(points: np.ndarray, pattern: IrisPattern, seed: int) -> np.ndarray:
-    """(N, 3) log units that a close-up adds to the painted iris at points (N, 3): fibres, crypts, ring, and what photos
-    show."""
+    """(N, 3) log units added to the painted iris at points (N, 3): fibres, crypts, limbal ring, and the pattern from
+    photos."""
     across = np.hypot(points[:, 0], points[:, 1])
     angle = np.arctan2(points[:, 1], points[:, 0])
     relative = np.clip((across - PUPIL_RADIUS) / (IRIS_RADIUS - PUPIL_RADIUS), 0.0, 1.0)
@@ -117,7 +118,7 @@ def _close_up(points: np.ndarray, pattern: IrisPattern, seed: int) -> np.ndarray
     crypts = -_CRYPTS * smoothstep(0.25, 0.6, gradient_noise(wavy, 0.17, seed + 33)) * smoothstep(0.7, 0.3, relative)
     inside = smoothstep(0.02, 0.10, relative) * smoothstep(1.0, 0.90, across / IRIS_RADIUS)
     ring = -_RING * np.exp(-(((across / IRIS_RADIUS - 0.97) / 0.07) ** 2))
-    even = -np.log(1.0 - _GATHERED * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
+    even = -np.log(1.0 - _CAUSTIC_GRADIENT * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
     tone, seen = pattern.at(points[:, 0] / IRIS_RADIUS, points[:, 1] / IRIS_RADIUS)
     made = (fibres + crypts) * inside + ring + even
     return made[:, None] + tone * seen[:, None]

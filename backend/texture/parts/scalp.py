@@ -1,4 +1,4 @@
-"""The scalp below the hair: where hair grows, by the roots of its strands, and the shade of roots on the skin."""
+"""The scalp below the hair: where hair grows, from its strands' roots, and how roots darken the skin."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from backend.hair.hair_strands import HairStrands
 from backend.texture.parts.settings import PARTS
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
-"""Of brows where no hair is known: linear albedo of brown hair, the commonest."""
-_AROUND = 8  # guides whose length counts at a place: a neighbourhood of some two centimetres
+"""Linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
+_NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Scalp:
 
     Attributes
     ----------
-    grows : (V,) float32 in [0, 1], where hair grows. shade : (V,) float32 in [0, 1], share of the hair's log colour in
-        that of the skin. log_color : (3,) log linear albedo of the hair at its roots, brown where there is none.
+    grows : (V,) float32 in [0, 1], where hair grows. shade : (V,) float32 in [0, 1], weight of the hair's log colour in
+        the skin's. log_color : (3,) log linear albedo of the hair at its roots, brown for a head without hair.
     """
 
     grows: np.ndarray
@@ -32,23 +32,23 @@ class Scalp:
 
 
 def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
-    """The scalp of a head with vertices at ``positions`` (V, 3), metres, and its hair; bald without one."""
+    """Scalp of a head with vertices ``positions`` (V, 3), metres, below its hair; bald if ``strands`` is None."""
     if strands is None:
         return Scalp(*np.zeros((2, len(positions)), np.float32), _BROWN)
     roots = strands.points[:, 0]
-    distance, near = cKDTree(roots).query(positions, k=min(_AROUND, len(roots)))
+    distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
     distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
     grows = smoothstep(*PARTS.scalp_grows, distance[:, 0])
     length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(grows.astype(np.float32), (grows * _covered(length)).astype(np.float32), colour)
+    return Scalp(grows.astype(np.float32), (grows * _scalp_coverage(length)).astype(np.float32), colour)
 
 
-def _covered(length: np.ndarray) -> np.ndarray:
-    """(...) share of the scalp that hair of ``length`` (...), metres, covers for the eye, at least ``root_shade``.
+def _scalp_coverage(length: np.ndarray) -> np.ndarray:
+    """(...) visible share of the scalp covered by hair of ``length`` (...), metres, at least ``root_shade``.
 
-    Hairs of a crew cut hide the skin between them, and the drawn locks are too few for that. Long locks hide it
-    themselves, and below them the scalp has the shade of roots alone.
+    A crew cut hides the skin between its hairs, but too few hairs are drawn for that, so the scalp is darkened. Drawn
+    long locks hide the skin themselves; below them only the roots darken it.
     """
     covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * length)
     cropped = 1 - smoothstep(*PARTS.cropped_length, length)
@@ -56,13 +56,13 @@ def _covered(length: np.ndarray) -> np.ndarray:
 
 
 def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
-    """(P,) float32 how far a photo shows skin that no hair hides or shades; weight (P,) of bare skin."""
+    """(P,) float32 how far a photo shows skin that hair neither hides nor shades; weight (P,) of bare skin."""
     return (weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
 
 
 def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -> np.ndarray:
-    """(P, 3) log albedo of skin (P, 3) with the shade (P,) of roots, see ``Scalp``, in the hair's colour (3,).
+    """(P, 3) log albedo of skin (P, 3), darkened by ``shade`` (P,) of ``Scalp`` towards the hair's colour (3,).
 
-    Roots take light and give none: white hair leaves the skin as it is.
+    Roots only darken: white hair leaves the skin unchanged.
     """
     return log_skin + shade[:, None] * np.minimum(log_color.astype(np.float32) - log_skin, 0)

@@ -1,4 +1,4 @@
-"""Which point of the surface lies under each texel, as compact arrays over the covered texels."""
+"""Map texels to surface points, as compact arrays over the covered texels."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numba import njit, prange
 
 from backend.rendering.uv_space import rasterize_uv
 
-_PIECE = 1 << 16  # texels: three channels of float32 are 0.8 MB
+_PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
 
 
 def pieces(count: int) -> list[slice]:
-    """Slices of ``count`` texels that a processor keeps near while it works on them."""
+    """Slices of ``count`` texels, small enough to stay in the processor's cache."""
     return [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
 
 
 @dataclass(frozen=True)
 class SurfaceAtlas:
-    """The covered texels of a UV map, P in all; row 0 is the top (v = 1).
+    """The P covered texels of a UV map and their surface points; row 0 is the top (v = 1).
 
     Attributes
     ----------
     resolution : R, edge of the square texture.
     texel : (P,) int64 index into the flattened (R, R) texture, ascending.
-    triangles : (F, 3) int32 mesh vertices. triangle : (P,) int32 which of them lies under the texel's centre.
+    triangles : (F, 3) int32 mesh vertices. triangle : (P,) int32 index of the triangle under the texel's centre.
     barycentrics : (P, 3) float32, rows sum to 1.
     """
 
@@ -38,11 +38,11 @@ class SurfaceAtlas:
     barycentrics: np.ndarray
 
     def part(self, used: np.ndarray | slice) -> SurfaceAtlas:
-        """Those of the texels that are ``used``: indices into (P,), ascending, or a slice."""
+        """Atlas of the ``used`` texels: ascending indices into (P,), or a slice."""
         return replace(self, texel=self.texel[used], triangle=self.triangle[used], barycentrics=self.barycentrics[used])
 
     def sample(self, attributes: np.ndarray) -> np.ndarray:
-        """(P, C) float32 vertex attributes (V, C) at the covered texels."""
+        """Interpolate vertex attributes (V, C) at the covered texels: (P, C) float32."""
         out = np.empty((len(self.texel), attributes.shape[1]), np.float32)
         values = np.ascontiguousarray(attributes, np.float32)
         _interpolate(values, self.triangles, self.triangle, self.barycentrics, out)
@@ -60,7 +60,7 @@ class SurfaceAtlas:
         return image.reshape(self.resolution**2, *image.shape[2:])[self.texel]
 
     def gather_small(self, image: np.ndarray) -> np.ndarray:
-        """``gather`` of an image (S, S) of another size, between whose pixels is interpolated."""
+        """``gather`` with linear interpolation from an image (S, S) of another size."""
         size = self.resolution
         if image.shape[0] != size:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -80,7 +80,7 @@ class SurfaceAtlas:
 @dataclass(frozen=True)
 class UvChart:
     """A part of a UV map: ``uv`` (T, 2) v up, ``uv_triangles`` (F, 3) into it, and ``triangles`` (F, 3) into the mesh,
-    corner by corner the same."""
+    with corresponding corners."""
 
     uv: np.ndarray
     uv_triangles: np.ndarray
@@ -88,7 +88,7 @@ class UvChart:
 
 
 def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtlas]:
-    """Rasterize charts of one UV map, all at once; where two overlap the first has the texel."""
+    """Rasterize all charts of one UV map together; where charts overlap, the first gets the texel."""
     points = np.cumsum([0, *(len(chart.uv) for chart in charts)])
     faces = np.cumsum([0, *(len(chart.uv_triangles) for chart in charts)])
     uv_triangles = np.concatenate([chart.uv_triangles + first for chart, first in zip(charts, points, strict=False)])

@@ -1,4 +1,4 @@
-"""The head's subdivided mesh with its UV map, its atlases and its region masks: the static side of all texture work."""
+"""The head's subdivided mesh with its UV map, atlases and region masks: the static data of all texture work."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LEVEL = 1
 
 @dataclass(frozen=True)
 class HeadSurface:
-    """The head (without the other parts), cage with C vertices, subdivided with V.
+    """The head without the other parts; its cage has C vertices, the subdivided mesh V.
 
     Attributes
     ----------
     count : C. cage_triangles : (F0, 3).
-    lift : (V, C) sparse; ``lift @ cage`` are subdivided values, positions and scalars alike.
+    lift : (V, C) sparse; ``lift @ cage`` subdivides positions and scalars.
     triangles : (F, 3); uv : (T, 2); uv_triangles : (F, 3) corner by corner.
-    main : (F,) bool, triangles of the face's own chart (which is its own mirror image in UV); the other charts (mouth,
-        eye sockets, front of the neck) are not.
+    main : (F,) bool, triangles of the face's own chart, which is symmetric in UV; False for the other charts (mouth,
+        eye sockets, front of the neck).
     mirror : (C,) cage vertex on the other side.
     regions : name -> (V,) float32.
     """
@@ -56,20 +56,20 @@ class HeadSurface:
 
 
 def usual_weight(weights: np.ndarray) -> float:
-    """Median of those of the weights (C,) that are above 0; 1 where none is."""
+    """Median of the positive weights among (C,); 1 if there are none."""
     seen = weights[weights > 0]
     return float(np.median(seen)) if len(seen) else 1.0
 
 
 @dataclass(frozen=True)
 class TextureSpace:
-    """A ``HeadSurface`` at a texture size.
+    """Atlases of a ``HeadSurface`` at one texture size.
 
     Attributes
     ----------
     skin : atlas of the face's own chart. inner : atlas of the head's other charts. parts : part name -> atlas (cage
-    vertices of the whole template) of eyes, teeth, tongue and lashes. gutter : (R * R,) int32 for every texel the flat
-    index of the covered texel whose colour it shows; itself where covered.
+    vertices of the whole template) of eyes, teeth, tongue and lashes. gutter : (R * R,) int32, for every texel the flat
+    index of the covered texel whose colour it copies; its own index where covered.
     """
 
     skin: SurfaceAtlas
@@ -83,7 +83,7 @@ _spaces: list[tuple[HeadSurface, int, TextureSpace]] = []
 
 
 def head_surface(template: Template) -> HeadSurface:
-    """The head's static data; made once for a template."""
+    """Static data of the head; cached per template."""
     for known, surface in _surfaces:
         if known is template:
             return surface
@@ -110,7 +110,7 @@ def head_surface(template: Template) -> HeadSurface:
 
 
 def _regions(template: Template, lift: sparse.csr_matrix) -> dict[str, np.ndarray]:
-    """Region masks on the subdivided head; those that are not of one side are made the same left and right."""
+    """Region masks on the subdivided head; masks without a side are made symmetric."""
     stop = template.head.vertex_stop
     masks = {}
     for name, mask in template.regions.items():
@@ -128,7 +128,7 @@ def _largest_chart(uv_triangles: np.ndarray, count: int) -> np.ndarray:
 
 
 def texture_space(template: Template, resolution: int) -> TextureSpace:
-    """The atlases at a texture size; the last two sizes are kept."""
+    """Atlases at a texture size; the last two sizes are cached."""
     surface = head_surface(template)
     for known, size, space in _spaces:
         if known is surface and size == resolution:

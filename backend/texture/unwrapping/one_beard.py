@@ -1,4 +1,4 @@
-"""One beard or none: photos of a person who shaved between them cannot both show the texture's lower face."""
+"""Enforce one beard state: photos from before and after a shave must not both texture the lower face."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from backend.texture.unwrapping.photo_selection import photo_trust
 from backend.texture.unwrapping.unwrap import sample_labels, view_surface
 
 AT_ODDS = 0.5
-"""Share of the chin by which a photo differs from the others before it shows another beard than they: half of it."""
+"""Share of the chin: a photo that differs from the others by more than half the chin shows another beard."""
 LEAST_CHIN = 0.3
-"""Share of the chin that a photo has to show to say anything: a third, so that a head from the side still counts."""
+"""Share of the chin that a photo has to show to count: a third, so that a head from the side still counts."""
 _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
 def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
-    """The faces, the lower face labelled ``OTHERWISE`` in photos whose chin is bearded where most photos' is bare, or
-    bare where most have a beard. The median by the photos' trust decides; moustaches alone are left as they are.
+    """Label the lower face ``OTHERWISE`` in photos whose chin is bearded where most photos' is bare, or the reverse.
+    The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
 
-    ``faces`` : (P,) of ``fitted.photos``, in their order.
+    ``faces`` : (P,) in the order of ``fitted.photos``.
     """
     surface = head_surface(template)
     chin = surface.regions["chin"][: surface.count]
@@ -39,16 +39,16 @@ def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[Photo
         return tuple(faces)
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
-    place = _beards_grow(surface, fitted.neutral[: surface.count])
+    place = _beard_region(surface, fitted.neutral[: surface.count])
     other = known & (np.abs(bearded - usual) > AT_ODDS)
     return tuple(
-        _covered(surface, place, face, photo) if odd else face
+        _without_beard(surface, place, face, photo) if odd else face
         for face, photo, odd in zip(faces, fitted.photos, other, strict=True)
     )
 
 
 def _bearded(surface: HeadSurface, chin: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> float:
-    """Share of the chin that a photo labels as beard; NaN where it shows too little of it."""
+    """Share of the visible chin that a photo labels as beard; NaN if too little of it is visible."""
     view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
     labels = sample_labels(face.labels, view.pixels)
     shown = chin * view.visible * np.isin(labels, _SHAVEN_OR_NOT)
@@ -57,8 +57,8 @@ def _bearded(surface: HeadSurface, chin: np.ndarray, face: PhotoFace, photo: Fit
     return float((shown * (labels == FaceClass.FACIAL_HAIR)).sum() / shown.sum())
 
 
-def _beards_grow(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
-    """(C,) in [0, 1] of the cage's vertices: cheeks, jaw, chin and upper lip below half way from mouth to eyes."""
+def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) mask in [0, 1] on the cage: cheeks, jaw, chin and upper lip below half way from mouth to eyes."""
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
     mouth, eyes = (float(np.median(positions[region > 0.5, 1])) for region in (regions["lips"], lids))
@@ -68,8 +68,8 @@ def _beards_grow(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     return below * (1.0 - elsewhere) * np.maximum(regions["face"], regions["neck"])
 
 
-def _covered(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
-    """The face with its beard, and what lies where beards grow, labelled ``OTHERWISE``."""
+def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
+    """The face with its beard, and skin where beards grow, labelled ``OTHERWISE``."""
     height, width = face.labels.shape
     scale = min(1.0, LABELS_SIDE / max(height, width))
     drawn = render_linear(

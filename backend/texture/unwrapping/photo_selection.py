@@ -1,4 +1,4 @@
-"""Photo selection: which photos the texture uses, how far each is trusted, and what it shows of the skin."""
+"""Photo selection: choose the photos that the texture uses, and compute each one's trust and visible skin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 
 @dataclass(frozen=True)
 class PhotoInView:
-    """What reading a photo anew needs, without its texels: ``face``, ``view``, ``samples`` of a ``TexturePhoto``."""
+    """``face``, ``view`` and ``samples`` of a ``TexturePhoto``: enough to sample the photo again without its texels."""
 
     face: PhotoFace
     view: SurfaceView
@@ -34,19 +34,19 @@ class PhotoInView:
 
 @dataclass(frozen=True)
 class TexturePhoto:
-    """One photo as a source of texture; V subdivided vertices of the head.
+    """One photo as a texture source; V subdivided vertices of the head.
 
     Attributes
     ----------
-    face, fit : what was given.
-    view : where the vertices are in the photo.
-    unwrap : the photo at the texels of the atlas of working size; grey photos with three equal channels.
+    face, fit : the inputs.
+    view : positions of the vertices in the photo.
+    unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
     transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
-    shown : (P,) in [0, 1], how far the photo shows what the texture has there: bare skin, and once it is known where
-        hair grows, only beside that (``scalp.shown_beside_hair``).
+    shown : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
+        only skin beside the hair (``scalp.shown_beside_hair``).
     bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
-    moved : (V,) in [0, 1], how far the expression has moved plain skin from where it is at rest.
+    moved : (V,) in [0, 1], how far the expression moves plain skin from rest.
     """
 
     face: PhotoFace
@@ -61,7 +61,7 @@ class TexturePhoto:
 
     @property
     def in_view(self) -> PhotoInView:
-        """Without its texels, which are tens of megabytes."""
+        """The photo without its texels, which are tens of megabytes."""
         return PhotoInView(self.face, self.view, self.samples)
 
 
@@ -80,13 +80,13 @@ def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[
 
 
 def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
-    """How much a photo may say, above 0 and at most 1: the fit's landmark error, the photo's quality."""
+    """Trust in a photo, above 0 and at most 1, from the fit's landmark error and the photo's quality."""
     fit_quality = float(np.exp(-max(fit.landmark_error_percent - 2.0, 0.0) / 4.0))
     return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
 
 
 def trusted_share(photos: Sequence[TexturePhoto], shown: Sequence[bool]) -> float:
-    """Share of the photos for which ``shown`` holds, each by its trust."""
+    """Trust-weighted share of the photos for which ``shown`` holds."""
     trusts = [photo.samples.trust for photo in photos]
     return sum(trust for trust, shows in zip(trusts, shown, strict=True) if shows) / max(sum(trusts), 1e-9)
 
@@ -101,8 +101,8 @@ def plain_skin(surface: HeadSurface) -> np.ndarray:
 
 
 def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
-    """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels,
-    and is not seen aslant: grazing light and grazing views mislead."""
+    """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels.
+    Lower at grazing angles, where colours are unreliable."""
     bare = smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
     return bare * smoothstep(0.2, 0.6, unwrap.cosine)
 
@@ -115,7 +115,7 @@ def prepare_photos(
     opening: np.ndarray,
     density: float,
 ) -> list[TexturePhoto]:
-    """Choose the photos to use and lay each onto the surface, most trusted first.
+    """Choose the photos to use and project each onto the surface, most trusted first.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def prepare_photo(
     regions: TexelRegions,
     density: float,
 ) -> TexturePhoto:
-    """Lay one photo onto the surface, screen it, and sample its skin.
+    """Project one photo onto the surface, screen it, and sample its skin.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def prepare_photo(
 
 
 def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
-    """The photos, those under harder light than the softest one trusted less; one photo alone stays as it is."""
+    """Reduce the trust of photos under harder light than the softest one; a single photo stays unchanged."""
     softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / UNWRAPPING.hard_light) ** 8) for photo in photos]
     shares = [own / max(softness) for own in softness]
     return [
@@ -193,7 +193,7 @@ def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:
-    """(S, S) in [0, 1], the share of what photos show that is labelled ``face_class``."""
+    """(S, S) in [0, 1], weighted share of the photos that label a texel ``face_class``."""
     votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
     total = sum(p.samples.trust * p.unwrap.weight for p in photos)
     return atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))

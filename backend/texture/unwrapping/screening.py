@@ -1,4 +1,4 @@
-"""Screening: texels that a photo labels as skin but that show something else (teeth, strands, deep cavities)."""
+"""Screening: find texels labelled as skin that show something else (teeth, strands, deep cavities)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.unwrap import SEEN, PhotoUnwrap
 
-_DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
+_DARK_CLASSES = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and what is right beside them. openness : ``occlusion.openness``.
+    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``.
     """
 
     lips: np.ndarray
@@ -47,7 +47,7 @@ def texel_regions(
     positions: np.ndarray,
     density: float,
 ) -> TexelRegions:
-    """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3); density: texels per metre."""
+    """Sample vertex masks (V,) at an atlas's texels; neutral positions (V, 3) metres; density : texels per metre."""
     regions = surface.regions
     mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
@@ -58,13 +58,13 @@ def texel_regions(
     masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
-    return replace(sampled, near_ears=_spread(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
+    return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
 
 
 @dataclass(frozen=True)
 class Screened:
-    """``weight`` (P,) lowered where something else is in front; ``bare`` (P,) in [0, 1] where this person has no hair,
-    so that what is dark there is a strand."""
+    """Result of ``screen``: ``weight`` (P,), lowered at occluders; ``bare`` (P,) in [0, 1] where this person has no
+    hair, so that dark texels there are strands."""
 
     weight: np.ndarray
     bare: np.ndarray
@@ -78,12 +78,12 @@ def screen(
     atlas: SurfaceAtlas,
     density: float,
 ) -> Screened:
-    """Find where a photo cannot show what the texture has there.
+    """Find where a photo does not show the texture's own surface.
 
     Parameters
     ----------
-    shading : (P, 3) light by the fit, up to a factor.
-    atlas : whose texels these are; density : its texels per metre. What is screened takes its surroundings with it.
+    shading : (P, 3) the fit's shading, up to a factor.
+    atlas : of these texels; density : its texels per metre. Screened texels are dilated.
     """
     lids = smoothstep(0.1, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
@@ -91,7 +91,7 @@ def screen(
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
-    weight = weight * (1.0 - _spread(elsewhere, atlas, UNWRAPPING.margin * density))
+    weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
         return Screened(weight.astype(np.float32), regions.hairless)
@@ -104,7 +104,7 @@ def screen(
         typical = float(np.median(redness[sure]))
         pale = smoothstep(typical - UNWRAPPING.tooth_redness, typical - 3.0 * UNWRAPPING.tooth_redness, redness)
         bad = pale * smoothstep(0.3, 0.6, regions.lips)
-        # the eye's white at the rim of a lid
+        # sclera at the rim of a lid
         bright = flat > float(np.median(flat[sure])) - 0.7
         white = smoothstep(typical - 0.08, typical - 0.20, redness) * bright
         bad = np.maximum(bad, np.where(unwrap.labels == FaceClass.EYES, bright, white * lids))
@@ -117,17 +117,17 @@ def screen(
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
-    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_ITSELF)
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
     bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
     strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
     seen = unwrap.seen > SEEN
-    weight = weight * (1.0 - _spread(bad * seen, atlas, UNWRAPPING.lip_margin * density))
-    weight = weight * (1.0 - _spread(strand * seen, atlas, UNWRAPPING.margin * density))
+    weight = weight * (1.0 - _dilated(bad * seen, atlas, UNWRAPPING.lip_margin * density))
+    weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))
 
 
-def _spread(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
-    """(P,) ``bad`` widened by ``margin`` texels and softened; specks of a texel or two are no reason."""
+def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
+    """(P,) ``bad`` dilated by ``margin`` texels and softened; specks of one or two texels are ignored."""
     image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     radius = max(1, round(margin))
     return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc(radius)), (0, 0), 0.5 * radius)), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The numbers of unwrapping that were set by hand."""
+"""Hand-set constants of unwrapping."""
 
 from __future__ import annotations
 
@@ -7,51 +7,50 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UnwrappingSettings:
-    """One number a field; below each its unit, its plausible range and why it is what it is.
+    """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is where a soft step begins and where it ends. ``benchmarks/texture_settings.py`` halves and doubles each and
-    says which figures feel it.
+    A pair is the start and end of a soft step. ``benchmarks/texture_settings.py`` halves and doubles each constant and
+    reports which figures respond.
     """
 
     max_photos: int = 12
-    """Photos, 4 to 24, that a texture uses at most: further ones cost time and memory and add little."""
+    """Photos, 4 to 24: most that a texture uses; more cost time and memory and add little."""
     coloured_light: float = 0.55
-    """Log units, 0.3 to 1, of chroma by which bare skin varies (root mean square) in a photo whose colours are the
-    lamps'. Of 834 press photos 98 % are below 0.53, half below 0.19; five under stage lamps have 0.6 to 1.1."""
+    """Log units of chroma, 0.3 to 1: a photo whose bare skin varies more (root mean square) is lit by coloured lamps.
+    Of 834 press photos 98 % are below 0.53, half below 0.19; five under stage lamps have 0.6 to 1.1."""
     hard_light: float = 0.6
-    """Standard deviation, 0.3 to 1, of log shading over the seen skin at which a photo is trusted half as much as a
-    softly lit one: hard shadows end in lines that no low-order light explains. Half of the photos have less than
-    0.25."""
+    """Standard deviation, 0.3 to 1, of log shading over the visible skin at which a photo's trust is half a softly lit
+    one's: hard shadows end in lines that low-order light cannot explain. Half of the photos have less than 0.25."""
     depth_side: int = 640
-    """Pixels, 320 to 1280: depth buffers finer than this bring nothing."""
+    """Pixels, 320 to 1280: edge of the depth buffers; finer ones do not help."""
     depth_jump: float = 0.010
-    """Metres, 0.003 to 0.03: a jump in depth that is an outline."""
+    """Metres, 0.003 to 0.03: a jump in depth that marks an outline."""
     speck: float = 1.2e-4
-    """Square metres, 3e-5 to 5e-4: islands of hair, hand or background in the face that are smaller are skin."""
+    """Square metres, 3e-5 to 5e-4: smaller islands of hair, hand or background in the face are relabelled as skin."""
     sharp: tuple[float, float] = (1000.0, 2500.0)
     """Pixels per metre, 500 to 5000: from a coarse photo to a sharp one."""
     label_border: float = 1.0
-    """Pixels, 0.5 to 3, by which the border between two labels is smoothed."""
+    """Pixels, 0.5 to 3: smoothing of the borders between labels."""
     shading_floor: float = 0.12
-    """Share in [0, 1] of a photo's mean shading: darker is shadow, and not divided out in full."""
+    """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
     darkest_chroma: float = 1e-3
-    """Linear light, 1e-4 to 1e-2: darker pixels are taken for this one, because their colour is noise."""
+    """Linear light, 1e-4 to 1e-2: darker pixels are raised to this value, because their colour is noise."""
     tooth_redness: float = 0.06
-    """Log red over green, 0.03 to 0.2, by which a lip may be less red than skin: less is a tooth."""
+    """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
     bearded: float = 0.20
-    """Log units, 0.1 to 0.5, by which a bearded chin is darker than skin."""
+    """Log units, 0.1 to 0.5: a chin darker than skin by more is bearded."""
     strand_reach: float = 0.014
-    """Metres, 0.005 to 0.03, from labelled hair, within which a strand may lie."""
+    """Metres, 0.005 to 0.03: distance from labelled hair within which strands are searched."""
     hollow: tuple[float, float] = (0.8, 1.1)
-    """Log units, 0.4 to 2, by which what is called lips is darker than lips: the corner of an open mouth."""
+    """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
     margin: float = 0.0025
-    """Metres, 0.001 to 0.005: what is screened takes so much around it with it."""
+    """Metres, 0.001 to 0.005: dilation of screened texels."""
     lip_margin: float = 0.0006
     """The same within lips, which are narrow."""
     beside_ears: float = 0.004
-    """Metres, 0.001 to 0.01: an ear of a photo that lies farther from the mesh's is not on this surface."""
+    """Metres, 0.001 to 0.01: farther from the mesh's ear, a photo's ear is not on this surface."""
     strand: float = 0.75
-    """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow, not skin."""
+    """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 
 
 UNWRAPPING = UnwrappingSettings()

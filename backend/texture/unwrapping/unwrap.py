@@ -1,4 +1,4 @@
-"""From a photo to the surface: where each point of the head is in it, and how far the photo may be trusted there."""
+"""Project a photo onto the head: each surface point's position in the photo, and the photo's confidence there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.settings import UNWRAPPING
 
 SEEN = 0.02
-"""Share in [0, 1] of how well a photo sees a texel: from there on it shows it."""
+"""Visibility in [0, 1] from which a photo shows a texel."""
 DARKEST = 0.003
-"""Linear light of a photo: darker has no colour to tell, and logarithms are taken of this instead."""
-_SURE = (
+"""Linear light: darker pixels have no reliable colour, and logarithms are clamped here."""
+_FACE_CLASSES = (
     FaceClass.SKIN,
     FaceClass.BROWS,
     FaceClass.LIPS,
@@ -31,19 +31,19 @@ _SURE = (
     FaceClass.EYES,
 )
 
-_IN_THE_WAY = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
+_OCCLUDER_CLASSES = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
 _BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
 
 
 @dataclass(frozen=True)
 class SurfaceView:
-    """Where the vertices of the (subdivided) mesh are in one photo.
+    """Positions and visibility of the (subdivided) mesh's vertices in one photo.
 
     Attributes
     ----------
     vertices, normals : (V, 3) posed, head frame.
     pixels : (V, 2) float32 position in the photo's crop (pixel centres at i + 0.5), aligned to its landmarks.
-    visible : (V,) float32 in [0, 1] by the depth buffer.
+    visible : (V,) float32 in [0, 1], from the depth buffer.
     cosine : (V,) float32 of the angle between normal and camera.
     pixels_per_metre : at the face.
     outline_distance : (H, W) float32 metres from each pixel of the depth buffer to the nearest jump in depth;
@@ -62,19 +62,19 @@ class SurfaceView:
 
 @dataclass(frozen=True)
 class PhotoUnwrap:
-    """One photo seen from the covered texels of an atlas, P in all.
+    """One photo sampled at the P covered texels of an atlas.
 
     Attributes
     ----------
     linear : (P, 3) float32 linear light.
     labels : (P,) uint8 of ``FaceClass``.
-    seen : (P,) float32 in [0, 1]: the photo shows this texel (visibility, angle, distance to outlines), whatever is
-        there.
-    weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
-    near_eye : (P,) float32 in [0, 1]: the weight for the lids, where lashes and shadow are part of the look, so that
-        only glasses, hair, hands and background count against it.
-    with_hair : (P,) float32 in [0, 1]: and it shows bare face or hair there.
-    away : (P,) float32 metres in the picture from hair, hands, glasses and background.
+    seen : (P,) float32 in [0, 1]: the photo sees this texel (visibility, angle, distance to outlines), occluded or
+        not.
+    weight : (P,) float32 in [0, 1]: ``seen``, and bare face there (labels, exposure, distance to occluders).
+    near_eye : (P,) float32 in [0, 1]: the weight for the lids. Lashes and shadow belong to their look, so only glasses,
+        hair, hands and background lower it.
+    with_hair : (P,) float32 in [0, 1]: ``seen``, and bare face or hair there.
+    away : (P,) float32 metres in the image from hair, hands, glasses and background.
     cosine : (P,) float32.
     """
 
@@ -94,12 +94,12 @@ def view_surface(
     camera: Camera,
     skin_count: int | None = None,
 ) -> SurfaceView:
-    """Project a posed mesh into a photo and find what of it is seen.
+    """Project a posed mesh into a photo and compute its visibility.
 
     Parameters
     ----------
     vertices : (V, 3) posed, head frame, metres; triangles : (F, 3).
-    skin_count : only the first so many vertices are asked for; the others still hide what is behind them.
+    skin_count : return only the first so many vertices; the others still occlude.
     """
     width, height = camera.size
     scale = min(1.0, UNWRAPPING.depth_side / max(width, height))
@@ -127,7 +127,7 @@ def view_surface(
 
 
 def _outline_distance(depth: np.ndarray) -> np.ndarray:
-    """(H, W) float32 pixels to the nearest jump in depth, or to the picture's empty part."""
+    """(H, W) float32 pixels to the nearest jump in depth, or to the image's empty part."""
     far = np.where(np.isfinite(depth), depth, 1e3).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > UNWRAPPING.depth_jump
@@ -147,8 +147,8 @@ def sample_image(image: np.ndarray, positions: np.ndarray, interpolation: int = 
 def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(P,) uint8, the likeliest label at positions (P, 2) of labels (H, W).
 
-    Borders run smoothly between pixels, not in steps, which would show where texels are finer than pixels; labels of
-    large crops are looked at as coarsely as they were found.
+    Borders are smoothed, because pixel steps would show where texels are finer than pixels. Labels of large crops are
+    subsampled to the resolution of the parsing.
     """
     step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
@@ -164,7 +164,7 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
-    """The crop, reduced so that a texel does not skip pixels: ((h, w, 3) uint8, its scale)."""
+    """The crop, downsampled so that texels do not skip pixels: ((h, w, 3) uint8, its scale)."""
     scale = min(1.0, 1.3 * texels_per_metre / pixels_per_metre)
     if scale > 0.8:
         return face.pixels, 1.0
@@ -173,7 +173,7 @@ def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: f
 
 
 def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float) -> np.ndarray:
-    """(P, 3) float32 linear light of a (reduced) crop at positions (P, 2) of the full crop."""
+    """(P, 3) float32 linear light of a downsampled crop at positions (P, 2) of the full crop."""
     sampled = sample_image(
         pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR
     )
@@ -181,8 +181,8 @@ def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float)
 
 
 def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
-    """Labels (H, W) in which small islands of hair, hand or background inside the face are skin: nostrils, corners of
-    the mouth and moles that the parsing took for something else."""
+    """Labels (H, W) with small islands of hair, hand or background inside the face relabelled as skin: nostrils,
+    corners of the mouth and moles that the parsing mistook."""
     result = labels
     for label in (FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.BACKGROUND):
         count, pieces, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
@@ -194,7 +194,7 @@ def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
 
 
 def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
-    """(H, W) float32 metres from each pixel to the nearest whose label is in ``forbidden``; 1 m where there is none."""
+    """(H, W) float32 metres from each pixel to the nearest with a label in ``forbidden``; 1 m if there is none."""
     bad = np.isin(labels, forbidden)
     if not bad.any():
         return np.ones(labels.shape, np.float32)
@@ -208,8 +208,8 @@ def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: 
 
 
 def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
-    """(P,) pixels from positions (P, 2) in the crop to the edge of what was photographed, negative outside. A crop may
-    reach over the file's edge, and what it is padded with shows nothing."""
+    """(P,) pixels from positions (P, 2) in the crop to the edge of the photograph, negative outside. A crop may extend
+    beyond the file's edge; its padding shows nothing."""
     size = np.array(face.pixels.shape[1::-1], np.float64)
     offset = np.array(face.crop_offset)
     low = np.maximum(-offset * face.crop_scale, 0.0)
@@ -219,7 +219,7 @@ def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
 
 
 def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
-    """Sample one photo at the atlas's texels and weigh it there; the atlas must cover only ``view``'s vertices."""
+    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices."""
     stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     sampled = atlas.sample(stacked)  # (P, 4)
     positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3]
@@ -232,8 +232,8 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
-    away = label_distance(all_labels, np.array([*_IN_THE_WAY, FaceClass.HAIR]), view.pixels_per_metre)
-    clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
+    away = label_distance(all_labels, np.array([*_OCCLUDER_CLASSES, FaceClass.HAIR]), view.pixels_per_metre)
+    clear = label_distance(all_labels, np.array(_OCCLUDER_CLASSES), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = sample_image(away, positions)
     if (all_labels == FaceClass.GLASSES).any():
@@ -242,11 +242,11 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), sample_image(inner, positions))
-    clean *= np.isin(labels, _SURE)
+    clean *= np.isin(labels, _FACE_CLASSES)
     brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
-    head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
+    head = np.isin(labels, (*_FACE_CLASSES, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
     with_hair = (seen * head * exposed).astype(np.float32)
     return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)

@@ -1,4 +1,4 @@
-"""Filters for images and soft masks in UV space: low pass and filling of masked images, growing, enlarging."""
+"""Filters for images and soft masks in UV space: low-pass, hole filling, dilation, enlarging."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tup
 
     Parameters
     ----------
-    values : (H, W, C) float32; weights : (H, W) float32, 0 where the value means nothing; sigma : pixels.
+    values : (H, W, C) float32; weights : (H, W) float32, 0 where the value is undefined; sigma : pixels.
 
     Returns
     -------
-    mean : (H, W, C) float32, 0 where nothing is near; support : (H, W) float32, the blurred weights.
+    mean : (H, W, C) float32, 0 where no weight is near; support : (H, W) float32, the blurred weights.
     """
     step = 1
     while sigma / (2 * step) >= 3.0 and min(weights.shape) // (2 * step) >= 16:
@@ -43,7 +43,7 @@ def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : (H, W, C) float32; weights : (H, W) float32 in [0, 1]; at 1 a pixel keeps its value exactly.
+    values : (H, W, C) float32; weights : (H, W) float32 in [0, 1]; pixels of weight 1 keep their value exactly.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
-    """A soft mask (S, S) without gaps of ``gap`` pixels, grown by ``radius`` and blurred."""
-    steps = np.round(mask * 255.0).astype(np.uint8)  # in bytes several times as fast
+    """Close gaps of ``gap`` pixels in a soft mask (S, S), dilate it by ``radius`` and blur it."""
+    steps = np.round(mask * 255.0).astype(np.uint8)  # bytes are several times as fast
     for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
         if size > 0:
             steps = cv2.morphologyEx(steps, operation, disc(size))
@@ -76,5 +76,5 @@ def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """An image (S, S) or (S, S, C) at another size, linearly."""
+    """Resize an image (S, S) or (S, S, C) to ``size``, linearly."""
     return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
