@@ -43,13 +43,3 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     options: PersonOptions = PersonOptions()
     corrections: str | None = None
-
-
-def to_json(person: Person) -> bytes:
-    """The person as JSON, for another process."""
-    return msgspec.json.encode(person)
-
-
-def from_json(data: bytes) -> Person:
-    """Inverse of ``to_json``. Raises ``msgspec.ValidationError``."""
-    return msgspec.json.decode(data, type=Person)

@@ -83,6 +83,7 @@ def all_landmark_targets(
     estimate: FaceEstimate,
     options: FitOptions,
 ) -> tuple[PointTargets, ...]:
+    """``landmark_targets`` of every photo at the current estimate, photos in parallel."""
     return tuple(
         each(
             lambda face, parameters: landmark_targets(

@@ -176,7 +176,7 @@ class Worker:
             self._tell_loading(0.0)
             self._runner = import_runner(runner, lambda loaded: self._tell_loading(IMPORTED * loaded))
             facts = self._runner.warm(device, lambda loaded: self._tell_loading(IMPORTED + (1 - IMPORTED) * loaded))
-        except BrokenPipeError:  # nobody to tell
+        except BrokenPipeError:  # the server is gone, so there is no one to report to
             raise
         except BaseException as error:
             traceback.print_exc()
