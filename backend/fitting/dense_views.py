@@ -100,7 +100,7 @@ def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
 def view_of(
     face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
 ) -> View:
-    """The photo reduced so that a face of ``scale_px`` pixels is at most ``width`` wide, cropped to the mesh's vertices.
+    """The photo reduced so that a face of ``scale_px`` pixels is at most ``width`` wide, cropped to the mesh.
 
     vertices : (V, 3) posed, metres, head frame. camera : of the photo in ``face.pixels``.
     """
