@@ -1,6 +1,6 @@
 """``python -m backend doctor``: report what is installed, the device in use, and what is missing and how to get it.
 
-Imports only the standard library, so that it can report missing packages.
+Needs only the standard library, so that it can report missing packages.
 """
 
 from __future__ import annotations

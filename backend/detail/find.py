@@ -63,7 +63,7 @@ class FoundDetail:
 
 
 NO_DETAIL = FoundDetail(None, (), "")
-"""Result when detail was not requested."""
+"""Result when the detail model takes no part."""
 
 
 def find_detail(

@@ -1,7 +1,7 @@
 """Compute the confidence of each texel of the photos.
 
 Photos are least reliable at their borders: skin is specular at grazing angles, hair and background bleed in, and the
-last millimetres of every mask are wrong. So confidence fades over some eight millimetres *inside* the photos' border.
+last millimetres of every mask are wrong. So confidence fades over 7 to 10 mm *inside* the photos' border.
 """
 
 from __future__ import annotations

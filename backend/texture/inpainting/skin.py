@@ -33,7 +33,7 @@ class InpaintedSkin:
     log_skin : (V, 3) float32 smooth skin, beard included.
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
-    rim : (V,) float32 in [0, 1], how far bare skin is seen too coarsely or obliquely for detail.
+    rim : (V,) float32 in [0, 1], how far bare skin is seen too coarsely and obliquely for detail.
     """
 
     confidence: np.ndarray
