@@ -1,7 +1,7 @@
 """The Blender extension: photos to a rigged head, from the 3D View's sidebar.
 
-It runs in Blender's Python and knows only the wire protocol (docs/protocol.md) of the backend, which is a process of
-its own. Nothing here imports ``bpy`` before ``register``, so that the build command runs without Blender.
+It runs in Blender's own Python and talks to the backend, a separate process, over the wire protocol (docs/protocol.md).
+``bpy`` is imported only inside ``register``, so the build command runs without Blender.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Called by Blender when the extension is disabled: stops what runs, leaves nothing behind."""
+    """Called by Blender when the extension is disabled: stops whatever runs and unregisters everything."""
     from . import registration
 
     registration.unregister()

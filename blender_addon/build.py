@@ -1,7 +1,7 @@
-"""``python -m blender_addon.build``: the extension's zips for Linux, Windows and macOS, made and validated.
+"""``python -m blender_addon.build``: build and validate the extension's zips for Linux, Windows and macOS.
 
 Each zip holds the add-on, the wheels of pyzmq for its platform, and the backend's source with its assets
-(``backend.zip``), out of which *Install backend* makes an environment of its own. Run it in a checkout.
+(``backend.zip``), from which *Install backend* creates the environment. Run it in a checkout.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def tracked(parts: Iterable[str]) -> list[str]:
 
 
 def write_zip(target: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write ``(name, content)`` pairs with fixed dates, so that the same files give the same zip."""
+    """Write ``(name, content)`` pairs with fixed dates, so that equal files give an equal zip."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, content in files:
             item = zipfile.ZipInfo(name, _EPOCH)
@@ -58,7 +58,7 @@ def backend_archive(target: Path) -> None:
 
 
 def manifest_for(platform: Platform, wheels: Sequence[Path]) -> str:
-    """The committed manifest with the lists of one platform and its wheels."""
+    """The committed manifest with the ``platforms`` and ``wheels`` of one platform."""
     text = (SOURCE / "blender_manifest.toml").read_text("utf-8")
     listed = ",\n".join(f'  "./wheels/{wheel.name}"' for wheel in wheels)
     head, table, rest = text.partition("[permissions]")
@@ -68,7 +68,7 @@ def manifest_for(platform: Platform, wheels: Sequence[Path]) -> str:
 
 
 def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
-    """Write the zip of one platform into ``out`` and return its path. Wheels that are there already are used again."""
+    """Write the zip of one platform into ``out`` and return its path. Wheels already present are reused."""
     wheels = wheels_for(platform, wheel_folder)
     manifest = manifest_for(platform, wheels)
     version = tomllib.loads(manifest)["version"]
@@ -90,7 +90,7 @@ def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
 
 
 def blender_command_line() -> Path | None:
-    """Blender's own extension tool out of the ``bpy`` wheel of this Python, or None where there is none."""
+    """Blender's extension tool from the ``bpy`` wheel of this Python; None if it is not installed."""
     found = importlib.util.find_spec("bpy")
     if found is None or not found.submodule_search_locations:
         return None
@@ -99,9 +99,9 @@ def blender_command_line() -> Path | None:
 
 
 def validate(package: Path) -> str:
-    """Let Blender's extension tool judge ``package``; returns what it said, or why nothing was checked.
+    """Validate ``package`` with Blender's extension tool; return its output, or why nothing was checked.
 
-    Raises ``RuntimeError`` with its words when it finds a fault.
+    Raises ``RuntimeError`` with its output if it finds an error.
     """
     tool = blender_command_line()
     if tool is None:
@@ -116,7 +116,7 @@ def validate(package: Path) -> str:
 def chosen_platforms(
     prog: str, about: str, arguments: Sequence[str] | None = None
 ) -> tuple[Path, Path, tuple[Platform, ...]]:
-    """Folder of what is made, folder of the wheels, and platforms, as the arguments of a command ask for them."""
+    """Parse a command's arguments: output folder, wheel folder and platforms."""
     parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of what is made (default: dist)")
     parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
@@ -128,7 +128,7 @@ def chosen_platforms(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build and validate what the arguments ask for; returns the exit code."""
+    """Build and validate the requested zips; return the exit code."""
     out, wheels, wanted = chosen_platforms("python -m blender_addon.build", __doc__.splitlines()[0], arguments)
     try:
         for platform in wanted:

@@ -1,4 +1,4 @@
-"""What this extension is called, by itself and by Blender."""
+"""The extension's names and version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = __package__ or "blender_addon"
-"""The module's name in Blender: ``bl_ext.<repository>.likeness`` when it was installed."""
+"""Module name in Blender: ``bl_ext.<repository>.likeness`` if installed as an extension."""
 HERE = Path(__file__).resolve().parent
 
 
@@ -18,11 +18,11 @@ def version() -> str:
 
 
 def client_name() -> str:
-    """How the extension introduces itself to the backend."""
+    """The name by which the extension identifies itself to the backend."""
     return f"likeness-blender {version()}"
 
 
 def backend_archive() -> Path:
-    """Where the backend's source comes from: the zip beside this file, or the checkout that this file lies in."""
+    """Source of the backend: the zip beside this file, or the checkout that contains this file."""
     packed = HERE / "backend.zip"
     return packed if packed.exists() or not (HERE.parent / "backend").is_dir() else HERE.parent

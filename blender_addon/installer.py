@@ -1,4 +1,4 @@
-"""The one installation that may run, and the folders that hold backends."""
+"""The installation in progress (at most one), and the folders that hold backends."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def own_folder() -> BackendFolder:
 
 
 def server_log() -> Path:
-    """What the backend that was started last logged, wherever it is installed."""
+    """Log file of the last started backend, wherever it is installed."""
     return own_folder().root / "server.log"
 
 
 def backend_folder() -> BackendFolder:
-    """The folder that the preferences name: what is installed, repaired or removed, is that there."""
+    """The folder named in the preferences; installation, repair and removal act on it."""
     entry = bpy.context.preferences.addons.get(PACKAGE)
     entered = "" if entry is None or entry.preferences is None else entry.preferences.backend_folder
     return entered_folder(entered, own_folder().root)
 
 
 def named_folder(drawing: bool = False) -> FolderState:
-    """What is in the folder that the preferences name. Waits for a slow drive for seconds, but not for ``drawing``."""
+    """State of the folder named in the preferences. Waits seconds for a slow drive, except with ``drawing``."""
     folder = backend_folder()
     return _looks.at(folder, drawing) or without_answer(folder)
 
 
 def other_folders(drawing: bool = False) -> list[FolderState]:
-    """Folders with a backend that the preferences named before, newest first; without those that do not answer."""
+    """Backend folders named in the preferences earlier, newest first, without those on drives that do not respond."""
     own, named = own_folder(), backend_folder()
     others = [entered_folder(str(root), own.root) for root in dict.fromkeys((*remembered(_note()), own.root))]
     seen = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
@@ -56,14 +56,15 @@ def other_folders(drawing: bool = False) -> list[FolderState]:
 
 
 def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
-    """The folder whose backend runs: the named one; while nothing is installed there, the one before."""
+    """The folder whose backend is used: the named one or, while nothing is installed there, the previous one."""
     if named.installed is not None or not named.answers:
         return named
     return next((state for state in other_folders(drawing) if state.installed is not None), named)
 
 
 def cuda_card() -> bool:
-    """Whether an NVIDIA card was found so far; the first call asks on a thread, for the answer may take seconds."""
+    """Whether an NVIDIA card has been found so far. The first call starts the check on a thread, as it may take
+    seconds."""
     global _asked
 
     def ask() -> None:
@@ -77,7 +78,7 @@ def cuda_card() -> bool:
 
 
 def view() -> InstallView | None:
-    """How the installation goes, or how that into the named folder went; None where there was none."""
+    """Progress of the installation, or the outcome of the last one into the named folder; None if there was none."""
     if _current is None or (_current.view.finished and _current.folder.root != backend_folder().root):
         return None
     return _current.view
@@ -89,15 +90,16 @@ def running() -> bool:
 
 
 def last_lines(count: int) -> list[str]:
-    """The last lines of its log."""
+    """The last lines of the installation's log."""
     return [] if _current is None else list(_current.lines)[-count:]
 
 
 def start(plan: InstallPlan | None, runner: Runner) -> Installation:
-    """Begin an installation, or with None a removal. A backend that ``runner`` runs out of the folder is ended for it.
+    """Begin an installation, or a removal if ``plan`` is None. A backend that ``runner`` runs from the folder is
+    stopped.
 
-    Raises ``AddonError`` with nothing changed: while one runs, here or in another Blender, and where the folder does
-    not allow it, as far as one can tell at once.
+    Raises ``AddonError``, with nothing changed, if one already runs here or in another Blender, or if a quick check of
+    the folder fails.
     """
     global _current
     if running():
@@ -110,7 +112,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
     lock = lock_folder(config_folder(), folder.root)
     end_server = None
     if state.holds_something and not runner.runs_outside(folder.root):
-        runner.stop()  # a backend cannot be replaced while it runs
+        runner.stop()  # a running backend cannot be replaced
         end_server = runner.wait_for_end
     if plan is not None:
         remember(_note(), folder.root)
@@ -120,13 +122,13 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
 
 
 def stop() -> None:
-    """End the installation that runs."""
+    """Stop the running installation."""
     if _current is not None and not _current.view.finished:
         _current.stop()
 
 
 def forget() -> None:
-    """End everything and remember nothing: the extension is being disabled."""
+    """Stop everything and clear the state: the extension is being disabled."""
     global _current
     stop()
     _current = None

@@ -1,4 +1,4 @@
-"""What the artist asked for when a reconstruction was begun."""
+"""Settings of a reconstruction as it was started."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from .scene.place import Place
 
 @dataclass(frozen=True)
 class Job:
-    """What the artist asked for.
+    """Settings of a reconstruction.
 
     Attributes
     ----------
-    place : the scene whose list the photos come from and which gets the head, and what was shown of it.
-    photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
+    place : the scene whose photo list is used and which gets the head, and what was shown of it.
+    photos : photos to send, old and new.
+    given : (path as listed, label it was sent under) of the list.
     name : the person's, for a new head; may be empty.
-    hair : ``curves``, ``cards`` or ``none``. hair_style : ``auto``, or the name of a hairstyle.
-    bust : whether neck and shoulders come along.
+    hair : ``curves``, ``cards`` or ``none``.
+    hair_style : ``auto``, or the name of a hairstyle.
+    bust : whether to include neck and shoulders.
     face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
-    frame : whether views turn to a new head. material_preview : whether those in Solid go to Material Preview then.
-    symmetry, average : what the sliders say, from 0 to 1.
-    corrections : what the artist says of photos, by their labels.
-    geometry_only : whether only shapes, keys and cameras of ``into`` are solved again.
-    into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
+    frame : whether views turn to a new head.
+    material_preview : whether views in Solid then switch to Material Preview.
+    symmetry, average : slider values, 0 to 1.
+    corrections : the artist's corrections of photos, by label.
+    geometry_only : whether to solve only shapes, keys and cameras of ``into`` again.
+    into : id of the head to solve again, None for a new one.
+    missing : number of its photos whose files are gone.
     """
 
     place: Place

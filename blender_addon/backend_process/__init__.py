@@ -1,1 +1,1 @@
-"""The backend on this computer: find a Python, make its environment, start, find and stop it. No ``bpy`` here."""
+"""The backend on this computer: find a Python, create its environment, start, find and stop the server. No ``bpy``."""

@@ -1,4 +1,4 @@
-"""How this Blender and the server that it started part."""
+"""Shut down the server that this Blender started, or leave it running for other clients."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from .server_process import ServerProcess
 
 
 class Ending:
-    """The server is asked to end; where it does not answer it is made to, where it stays for others it is left alone.
+    """Shut down a server on a background thread: ask it, kill it if it does not answer, leave it if others still use
+        it.
 
-    That happens on a thread of its own. ``connection`` is the one to the server, None where there is none; ``connect``
-    makes another one, or None, for where the first has broken, or reads photos off a slow drive and hears nothing.
+    ``connection`` is the connection to the server, or None. ``connect`` opens another one (or returns None); it is
+    needed if the first broke, or is busy reading photos from a slow drive and does not respond.
 
     Attributes
     ----------
-    stays : whether the server goes on for others; known when it is ``over``.
+    stays : whether the server goes on for other clients; valid once ``over`` is true.
     """
 
     def __init__(
@@ -32,16 +33,16 @@ class Ending:
 
     @property
     def over(self) -> bool:
-        """Whether everything has been done."""
+        """Whether the shutdown has finished."""
         return not self._thread.is_alive()
 
     @property
     def failed(self) -> bool:
-        """Whether the system does not end the process."""
+        """Whether the operating system failed to end the process."""
         return self.over and not self.stays and self._process.exit_code is None
 
     def join(self) -> None:
-        """Wait until it is over."""
+        """Wait until the shutdown has finished."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -54,7 +55,7 @@ class Ending:
                 self._process.stop()
 
     def _asked(self) -> bool:
-        """Whether the server says that it stays; False where it ends, or does not answer."""
+        """Whether the server answers that it stays for others; False if it ends or does not answer."""
         if self._connection is not None and self._connection.alive:
             stays = self._connection.shutdown()
             if not self._connection.alive:

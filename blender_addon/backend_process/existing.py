@@ -1,4 +1,4 @@
-"""Whether a backend that a person installed by hand looks usable: by its files alone, nothing is started."""
+"""Check whether a manually installed backend looks usable, by its files alone; nothing is started."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 USABLE = "The program is there; the first click shows whether the backend runs in it."
 NOTHING_ENTERED = "Enter the Python program of the environment that the backend is installed in."
 _PLACES = (("bin", "python"), ("bin", "python3"), ("Scripts", "python.exe"), ("python.exe",))
-"""Where an environment keeps its Python."""
+"""Paths of the Python interpreter inside an environment."""
 
 
 def problem_of(place: tuple[str, str]) -> str:
-    """What is wrong with (Python program, folder of the source or ""), one sentence; "" where nothing is."""
+    """Describe in one sentence what is wrong with (Python program, source folder or ""); "" if it looks usable."""
     python, source = place
     if os.path.isdir(python):
         return _of_folder(python)

@@ -1,4 +1,4 @@
-"""A file that one process at a time can lock; the system lets the lock go when that process ends, however it ends."""
+"""Exclusive lock on a file, one process at a time. The system releases it when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 PATIENCE_SECONDS = 0.5
-"""Whoever only looks holds a lock for a moment."""
+"""Time-out for acquiring the lock: a process that only tests it (``is_locked``) holds it for a moment."""
 LOOK_SECONDS = 0.03
-"""On Windows, where two that only look are in each other's way, too."""
+"""The same time-out for ``is_locked`` on Windows, where two processes that only test the lock exclude each other."""
 
 
 class FileLock:
-    """The lock of a file, which it keeps until ``release``; programs that this process starts do not inherit it.
+    """An exclusive file lock, held until ``release``; child processes do not inherit it.
 
-    The file is made where it is missing, and stays: who deleted it could delete one that somebody else just locked.
+    The file is created if missing and never deleted, because deleting it could remove a file that another process has
+    just locked.
 
-    Raises ``BlockingIOError`` where another process holds it, another ``OSError`` where the file cannot be made.
+    Raises ``BlockingIOError`` if another process holds the lock, another ``OSError`` if the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,12 +34,12 @@ class FileLock:
             raise
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         _let_go(self._file)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of the file, and not only looks; not where there is no such file."""
+    """Whether another process holds the lock exclusively; False if the file does not exist."""
     try:
         with path.open("r+b", buffering=0) as file:
             if not _locked_within(file, LOOK_SECONDS if sys.platform == "win32" else 0.0, shared=True):
@@ -50,7 +51,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _locked_within(file: BinaryIO, seconds: float, shared: bool = False) -> bool:
-    """As ``_locked``, tried again and again for so long."""
+    """Retry ``_locked`` for up to ``seconds``."""
     until = time.monotonic() + seconds
     while not _locked(file, shared):
         if time.monotonic() >= until:
@@ -60,9 +61,9 @@ def _locked_within(file: BinaryIO, seconds: float, shared: bool = False) -> bool
 
 
 def _locked(file: BinaryIO, shared: bool) -> bool:
-    """Whether the lock could be had; ``shared`` : with others that look. Raises ``OSError`` where there are no locks.
+    """Try to lock without waiting; return whether it worked. Raises ``OSError`` if the file system has no locks.
 
-    Windows knows no ``shared``.
+    ``shared`` allows other shared locks beside it; Windows ignores it.
     """
     try:
         if sys.platform == "win32":
@@ -79,7 +80,7 @@ def _locked(file: BinaryIO, shared: bool) -> bool:
 
 
 def _let_go(file: BinaryIO) -> None:
-    """Unlock and close. Closing alone unlocks, too, but on Windows only when the system gets to it."""
+    """Unlock and close the file. Closing also unlocks, but on Windows only with a delay."""
     with file:
         if sys.platform == "win32":
             import msvcrt

@@ -1,4 +1,4 @@
-"""What is in a folder for a backend, and what would keep an installation from it, found before any download."""
+"""Inspect a backend folder, and find what would prevent an installation before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ WINDOWS = sys.platform == "win32"
 
 @dataclass(frozen=True)
 class FolderState:
-    """What was seen in a folder.
+    """State of a backend folder.
 
     Attributes
     ----------
-    installed : what is installed and complete, or None. holds_something : as of ``BackendFolder``.
-    problem : why no backend can be installed there, or None. answers : False where its drive does not.
+    installed : the complete installation, or None.
+    holds_something : see ``BackendFolder``.
+    problem : why no backend can be installed there, or None.
+    answers : False if the drive does not respond.
     """
 
     folder: BackendFolder
@@ -32,18 +34,18 @@ class FolderState:
 
     @property
     def being_changed(self) -> bool:
-        """Whether a process is installing into it or removing what is in it."""
+        """Whether a process is installing into the folder or removing its contents."""
         return self.problem is not None and self.problem.code == BEING_CHANGED
 
 
 def look_into(folder: BackendFolder, config: Path) -> FolderState:
-    """What is in the folder; takes its time where the drive does. ``config`` is the user's configuration folder."""
+    """Inspect a folder; slow on a slow drive. ``config`` is the user's configuration folder."""
     problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
     return FolderState(folder, folder.installed(), folder.holds_something, problem)
 
 
 def without_answer(folder: BackendFolder) -> FolderState:
-    """A folder on a drive that does not answer."""
+    """The state of a folder on a drive that does not respond."""
     problem = AddonError(
         f"The folder {folder.root} does not answer.",
         "Connect its drive, or choose another Backend Folder in the extension's preferences.",
@@ -53,7 +55,7 @@ def without_answer(folder: BackendFolder) -> FolderState:
 
 
 def folder_problem(folder: BackendFolder) -> AddonError | None:
-    """Why no backend can be installed there, as far as one can tell without writing; None where nothing is wrong."""
+    """Why no backend can be installed there, checked without writing; None if nothing is wrong."""
     if not folder.is_whole:
         sentence = f"The folder {folder.entered} is not a whole path."
     elif WINDOWS and not str(folder.root).isascii():
@@ -74,14 +76,14 @@ def folder_problem(folder: BackendFolder) -> AddonError | None:
 
 
 def removal_problem(folder: BackendFolder) -> AddonError | None:
-    """Why nothing may be deleted there; None where it may."""
+    """Why nothing may be deleted there; None if it may."""
     if folder.is_ours:
         return None
     return AddonError(f"What is in {folder.root} was not made by this extension.", "Nothing was deleted.", "folder")
 
 
 def make_ready(folder: BackendFolder) -> None:
-    """Make the folder and mark it. Raises ``AddonError`` where nothing can be installed in it."""
+    """Create and mark the folder. Raises ``AddonError`` if nothing can be installed in it."""
     if (problem := folder_problem(folder)) is not None:
         raise problem
     try:
@@ -91,7 +93,7 @@ def make_ready(folder: BackendFolder) -> None:
 
 
 def check_room(folder: BackendFolder, needed: int) -> None:
-    """Raises ``AddonError`` where the folder's disk has less than ``needed`` bytes left."""
+    """Raise ``AddonError`` if the folder's disk has less than ``needed`` bytes free."""
     free = shutil.disk_usage(folder.root).free
     if free < needed:
         raise AddonError(

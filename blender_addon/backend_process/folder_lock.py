@@ -1,7 +1,7 @@
-"""One process of a user at a time installs into a backend's folder or removes what is in it; no server starts then.
+"""Lock of a backend folder: one process of a user at a time installs into it or removes it, and no server starts then.
 
-The locked file lies in the user's configuration folder: a removal deletes what is in the backend's own, and Windows
-deletes no file that is open.
+The lock file lies in the user's configuration folder, because a removal deletes the backend's folder and Windows cannot
+delete an open file.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..errors import AddonError
 from .file_lock import FileLock, is_locked
 
 BEING_CHANGED = "being_changed"
-"""The code of what is refused for it."""
+"""Error code for operations that this lock refuses."""
 
 
 def lock_folder(config: Path, root: Path) -> FileLock:
-    """The lock of the backend's folder ``root``; ``config`` is the user's configuration folder.
+    """Lock the backend folder ``root``; ``config`` is the user's configuration folder.
 
-    Raises ``AddonError``: ``being_changed`` where another process has it, ``config`` where none can be had.
+    Raises ``AddonError``: ``being_changed`` if another process holds the lock, ``config`` if it cannot be created.
     """
     try:
         return FileLock(_lock_file(config, root))
@@ -35,12 +35,12 @@ def lock_folder(config: Path, root: Path) -> FileLock:
 
 
 def is_being_changed(config: Path, root: Path) -> bool:
-    """Whether a process is installing into the folder or removing what is in it."""
+    """Whether a process is installing into the folder or removing its contents."""
     return is_locked(_lock_file(config, root))
 
 
 def being_changed(root: Path) -> AddonError:
-    """Nothing can be done with a backend that another process is just making or deleting."""
+    """The error for using a backend that another process is installing or removing."""
     return AddonError(
         f"Another Blender is installing or removing the backend in {root}.",
         "Wait until it has finished, and try again.",

@@ -1,4 +1,4 @@
-"""Where the extension keeps its backend: a folder of its own, or one that a person entered in the preferences."""
+"""The folder of the installed backend: the extension's own, or one that the user entered in the preferences."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PATIENCE_SECONDS = 10.0
-"""So long is tried again what the system refuses: Windows holds on to files of programs that are just ending."""
+"""Time-out for retrying refused file operations: Windows keeps files of programs that are just ending locked."""
 
 SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""Files that file managers put into folders by themselves: a folder with nothing else is empty."""
+"""Files that file managers create by themselves. A folder with only these counts as empty."""
 _MARK_TEXT = """\
 The Blender extension Likeness keeps its backend in this folder: environment, source, and a few files beside them.
 "Remove" in the extension's preferences deletes these and this file, and nothing else.
@@ -24,12 +24,15 @@ The Blender extension Likeness keeps its backend in this folder: environment, so
 
 @dataclass(frozen=True)
 class Installed:
-    """What the last installation that went through to its end left behind.
+    """Record of the last complete installation.
 
     Attributes
     ----------
-    version : of the backend. python : text for labels. torch : its version. cuda : whether it can use an NVIDIA card.
-    size_bytes : of everything in the folder.
+    version : of the backend.
+    python : text for labels.
+    torch : its version.
+    cuda : whether it can use an NVIDIA card.
+    size_bytes : of all files in the folder.
     """
 
     version: str
@@ -41,11 +44,12 @@ class Installed:
 
 @dataclass(frozen=True)
 class BackendFolder:
-    """The folder and the places in it.
+    """Paths inside a backend folder.
 
     Attributes
     ----------
-    root : the folder. entered : what a person entered for it in the preferences, "" for the extension's own folder.
+    root : the folder.
+    entered : what the user entered for it in the preferences; "" for the extension's own folder.
     """
 
     root: Path
@@ -68,12 +72,12 @@ class BackendFolder:
 
     @property
     def source_part(self) -> Path:
-        """The source while it is unpacked."""
+        """The source while it is being unpacked."""
         return self.root / "source.part"
 
     @property
     def install_log(self) -> Path:
-        """Everything that the last installation said."""
+        """The full output of the last installation."""
         return self.root / "install.log"
 
     @property
@@ -90,27 +94,27 @@ class BackendFolder:
 
     @property
     def made(self) -> tuple[Path, ...]:
-        """All that the extension makes in the folder, in the order in which it is deleted."""
+        """Everything that the extension creates in the folder, in the order of deletion."""
         large = (self.environment, self.source, self.source_part)
         return (*large, self.install_log, self._note, self._note_part, self._mark)
 
     @property
     def is_whole(self) -> bool:
-        """Whether its path leads there from everywhere; ``//`` is where the .blend file is."""
+        """Whether the path is absolute; ``//`` is relative to the .blend file."""
         return not self.entered.startswith("//") and self.root.is_absolute()
 
     @property
     def is_ours(self) -> bool:
-        """Whether what is in ``made`` is the extension's: in a folder that was entered, only beside its mark."""
+        """Whether ``made`` belongs to the extension: in a folder that the user entered, only beside its mark file."""
         return not self.entered or (self.is_whole and os.path.isfile(self._mark))
 
     @property
     def holds_something(self) -> bool:
-        """Whether there is an installation or what an interrupted one, or an interrupted removal, left of it."""
+        """Whether there is an installation, or leftovers of an interrupted installation or removal."""
         return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
 
     def foreign_files(self) -> list[str]:
-        """Names of what somebody else keeps in a folder that is not the extension's. Raises ``OSError``."""
+        """Names of files of other programs, in a folder that is not the extension's own. Raises ``OSError``."""
         if self.is_ours:
             return []
         try:
@@ -119,12 +123,12 @@ class BackendFolder:
             return []
 
     def make(self) -> None:
-        """Make the folder and mark it as the extension's. Raises ``OSError``."""
+        """Create the folder and mark it as the extension's. Raises ``OSError``."""
         self.root.mkdir(parents=True, exist_ok=True)
         self._mark.write_text(_MARK_TEXT, "utf-8")
 
     def installed(self) -> Installed | None:
-        """What is installed and complete, or None."""
+        """The complete installation, or None."""
         if not self.is_ours:
             return None
         try:
@@ -142,23 +146,23 @@ class BackendFolder:
         return found if complete else None
 
     def mark_installed(self, installed: Installed) -> None:
-        """Say that an installation is complete."""
+        """Record that the installation is complete."""
         self._note_part.write_text(json.dumps(asdict(installed), indent=1), "utf-8")
         os.replace(self._note_part, self._note)
 
     def mark_incomplete(self) -> None:
-        """Say that what is there must not be used."""
+        """Record that the contents must not be used."""
         self._note.unlink(missing_ok=True)
 
 
 def entered_folder(entered: str, own: Path) -> BackendFolder:
-    """The folder that a person entered, ``own`` where that is nothing or the same."""
+    """The folder that the user entered; ``own`` if nothing or the same was entered."""
     root = Path(os.path.normpath(os.path.expanduser(entered.strip() or own)))
     return BackendFolder(own) if root == own else BackendFolder(root, entered.strip())
 
 
 def patiently(act: Callable[[], None]) -> None:
-    """Do something to files, if need be again and again. Raises the ``OSError`` that is left after a while."""
+    """Retry a file operation for a while. Raises the last ``OSError``."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -170,7 +174,7 @@ def patiently(act: Callable[[], None]) -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete a file or a folder, patiently; nothing where there is none. Raises ``OSError``."""
+    """Delete a file or a folder, with retries; no effect if it does not exist. Raises ``OSError``."""
 
     def act() -> None:
         if path.is_dir():
@@ -182,7 +186,7 @@ def delete(path: Path) -> None:
 
 
 def folder_bytes(root: Path) -> int:
-    """Bytes of all files below ``root``; what vanishes meanwhile counts as nothing."""
+    """Total bytes of all files below ``root``; files that vanish meanwhile are skipped."""
     total = 0
     for folder, _, names in os.walk(root):
         for name in names:

@@ -1,4 +1,4 @@
-"""*Install backend*: an environment of its own, made on a thread, with a log that can be watched and a stop button."""
+"""*Install backend*: create an environment on a background thread, with a log and a stop button."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ CPU_BYTES = 2_200_000_000
 """Measured on Linux: torch 2.13 for the CPU, MediaPipe and the rest."""
 CUDA_BYTES = 6_500_000_000
 DOWNLOAD_SHARE = 0.45
-"""Downloads need so much more room for a while, as a share of what is installed in the end."""
+"""Extra disk space needed during downloads, as a share of the installed size."""
 CHECK = (
     "import json, torch, mediapipe, numba, zmq, backend; "
     "from backend.photos.faces.mediapipe_models import face_mesh; face_mesh().close(); "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
-"""Run by the new environment: fails where a package is missing or broken, or MediaPipe cannot read its models; else it
-says in JSON what is there."""
+"""Self-test run by the new environment. It fails if a package is missing or broken, or if MediaPipe cannot read its
+models; otherwise it prints the versions as JSON."""
 
 
 @dataclass(frozen=True)
 class InstallPlan:
-    """What to install and how.
+    """Options of an installation.
 
     Attributes
     ----------
     archive : ``backend.zip`` of the extension, or a folder with the backend's source.
-    told_python : what the person entered, "" to search. fresh : throw away an environment that is there.
-    cuda : install a CUDA build of torch; None: where there is an NVIDIA card.
-    uv : let ``uv`` choose torch's build for this computer, if it can be had.
-    pip_arguments : further arguments for pip. check : what the environment has to run in the end, see ``CHECK``.
+    told_python : the interpreter that the user entered, "" to search.
+    fresh : delete an existing environment first.
+    cuda : install a CUDA build of torch; None: if there is an NVIDIA card.
+    uv : let ``uv``, if available, choose torch's build for this computer.
+    pip_arguments : further arguments for pip.
+    check : the self-test, see ``CHECK``.
     """
 
     archive: Path
@@ -59,7 +61,7 @@ class InstallPlan:
 
 @dataclass(frozen=True)
 class InstallView:
-    """What there is to show; ``error`` is set when it failed, ``finished`` when it ended either way."""
+    """State of an installation for display; ``error`` is set if it failed, ``finished`` when it ended either way."""
 
     sentence: str = ""
     fraction: float = 0.0
@@ -80,21 +82,21 @@ def has_nvidia() -> bool:
 
 
 def installed_bytes(cuda: bool) -> int:
-    """How large an installation is."""
+    """Installed size in bytes."""
     return CUDA_BYTES if cuda else CPU_BYTES
 
 
 def needed_bytes(cuda: bool) -> int:
-    """Room that an installation needs at its largest."""
+    """Peak disk space in bytes during an installation."""
     return int(installed_bytes(cuda) * (1 + DOWNLOAD_SHARE))
 
 
 class Installation:
-    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes in ``folder``.
+    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` report the progress in ``folder``.
 
-    ``end_server`` waits for the end of the server that may run out of the folder, and raises ``AddonError`` where that
-    has to go on; it is called first, where anything is installed. ``lock`` is the folder's, let go before the view says
-    that it has finished.
+    ``end_server`` is called before anything is installed. It waits until a server running from the folder has ended,
+    and raises ``AddonError`` if that server must go on. ``lock`` is the folder's lock, released before the view reports
+    the end.
     """
 
     _NAME = "The installation"
@@ -115,17 +117,17 @@ class Installation:
         self._thread = threading.Thread(target=self._run, name="likeness-install", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; the view says so when it has ended."""
+        """Request the stop; the view reports when it has ended."""
         self._stopped.set()
         if (child := self._child) is not None:
             child.terminate()
 
     def join(self, seconds: float | None = None) -> None:
-        """Wait for its end."""
+        """Wait for the end."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
@@ -141,7 +143,7 @@ class Installation:
             view = self._failed(error)
         except OSError as error:
             view = self._failed(self._refused(error))
-        except Exception as error:  # a fault of ours must not leave the preferences waiting for ever
+        except Exception as error:  # an unexpected error must not leave the preferences waiting forever
             view = self._failed(AddonError(f"{self._NAME} failed: {error!r}.", "Please report it."))
             raise
         finally:
@@ -165,7 +167,7 @@ class Installation:
         return AddonError("The installation was cancelled.", "Install Backend starts it again.", "cancelled")
 
     def _clear(self, path: Path) -> None:
-        """Delete a part of what is installed; from the first one on nothing may be used."""
+        """Delete a part of the installation; from the first deletion on the rest must not be used."""
         self.folder.mark_incomplete()
         delete(path)
 
@@ -196,7 +198,8 @@ class Installation:
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], size)
 
     def _environment_works(self) -> bool:
-        """Whether Python and pip of the environment run; not where it was interrupted or lost its base Python."""
+        """Whether the environment's Python and pip run; they do not after an interruption or if the base Python is
+        gone."""
         if not self.folder.python.exists():
             return False
         try:
@@ -229,7 +232,7 @@ class Installation:
         patiently(lambda: part.rename(target))
 
     def _packages(self, requirements: Sequence[str]) -> None:
-        """Install ``requirements``: with uv, which knows torch's builds, where that can be had; else with pip."""
+        """Install ``requirements`` with uv if available, which selects torch's build; otherwise with pip."""
         plan, python = self._plan, str(self.folder.python)
         pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
         pip += plan.pip_arguments
@@ -248,7 +251,7 @@ class Installation:
         self._command([*pip, *requirements], PipProgress(len(requirements)))
 
     def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:
-        """Run a program to its end, its lines into the log; returns them. Raises ``AddonError`` where it fails."""
+        """Run a program to its end, logging its output; return its lines. Raises ``AddonError`` if it fails."""
         if self._stopped.is_set():
             raise self._cancelled()
         said: list[str] = []
@@ -266,7 +269,7 @@ class Installation:
             **hidden_window(),
         )
         with self._child as child:
-            if self._stopped.is_set():  # while it started: stop() had nothing to end yet
+            if self._stopped.is_set():  # stop() was called while the process was starting
                 child.terminate()
             assert child.stdout is not None
             for line in child.stdout:
@@ -300,7 +303,7 @@ class Installation:
 
 
 class Removal(Installation):
-    """Deletes what the extension made in the folder, on a thread like an installation."""
+    """Delete everything that the extension created in the folder, on a thread like an installation."""
 
     _NAME = "The removal"
 
@@ -329,7 +332,7 @@ class Removal(Installation):
 
 
 def _requirements(source: Path) -> list[str]:
-    """What the backend's project file asks for."""
+    """Requirements from the backend's project file."""
     return list(tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"])
 
 

@@ -1,4 +1,5 @@
-"""Remembers which folders were entered for a backend: what is left in one must not be lost from sight with its name."""
+"""List of folders entered for a backend, kept so that leftovers in them are still found after the preference
+changes."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 
 def remembered(note: Path) -> list[Path]:
-    """The folders that the file ``note`` names, newest first."""
+    """Folders listed in the file ``note``, newest first."""
     try:
         return [Path(entry) for entry in json.loads(note.read_text("utf-8"))]
     except (OSError, ValueError, TypeError):
@@ -16,7 +17,7 @@ def remembered(note: Path) -> list[Path]:
 
 
 def remember(note: Path, root: Path) -> None:
-    """Put ``root`` in front of the folders in ``note``; where that cannot be written, nothing is remembered."""
+    """Put ``root`` first in the list ``note``; ignored if the file cannot be written."""
     entries = dict.fromkeys(map(str, (root, *remembered(note))))
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)

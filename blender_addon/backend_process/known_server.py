@@ -1,4 +1,4 @@
-"""How the server was started that this Blender uses, as far as it knows, and which settings wait for the next start."""
+"""Start settings of the server in use, and which changed settings apply only at its next start."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from .local_backend import LocalBackend
 
 @dataclass(frozen=True)
 class KnownServer:
-    """A server of this computer.
+    """A server on this computer.
 
     Attributes
     ----------
-    instance : of its run. started : what it was started with; None where another Blender did that, and then there is
-        what can be seen: port : where it listens. kind : ``cpu`` or ``cuda``, "" where it has not said.
+    instance : id of its run.
+    started : its start settings; None if another Blender started it. Then these are observed:
+    port : where it listens.
+    kind : ``cpu`` or ``cuda``, "" if not reported.
     """
 
     instance: str
@@ -23,7 +25,7 @@ class KnownServer:
     kind: str = ""
 
     def differs(self, wanted: LocalBackend) -> tuple[str, ...]:
-        """In what it was not started as ``wanted``: ``backend`` (its program), ``device``, ``port``."""
+        """Names of the settings that differ from ``wanted``: ``backend`` (its program), ``device``, ``port``."""
         if self.started is not None:
             before, after = self.started, wanted
             other = {
@@ -40,9 +42,10 @@ class KnownServer:
 
 
 def waiting_words(names: tuple[str, ...], mine: bool, busy: bool) -> str:
-    """A sentence about settings that the server does not have; "" for none.
+    """A sentence about settings that apply from the next start; "" for none.
 
-    ``mine`` : whether this Blender started it. ``busy`` : whether a job of this Blender runs.
+    mine : whether this Blender started the server.
+    busy : whether a job of this Blender runs.
     """
     if not names:
         return ""

@@ -1,4 +1,4 @@
-"""What a server on this computer is started with, and what to do where it cannot be."""
+"""Start settings of a server on this computer, and what to do if it cannot start."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LocalBackend:
-    """A backend of this computer: ``python`` runs it, out of ``source`` where it is not installed in ``python``.
+    """A backend on this computer. ``python`` runs it, from ``source`` if it is not installed in ``python``.
 
     Attributes
     ----------
-    device : ``auto``, ``cpu`` or ``cuda``. port : on loopback, 0 for any free one. log : the file for what it logs.
-    folder : where the extension installed it, None where it did not. button : which button of the preferences installs
-        it once more.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    port : on loopback, 0 for any free one.
+    log : its log file.
+    folder : where the extension installed it, None if it did not.
+    button : name of the preferences button that reinstalls it.
     """
 
     python: Path
@@ -27,13 +29,13 @@ class LocalBackend:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """For ``serve``."""
+        """Command-line arguments of ``serve``."""
         bind = ("--bind", f"tcp://127.0.0.1:{self.port}") if self.port else ()
         return ("--device", self.device, *bind)
 
     @property
     def remedy(self) -> str:
-        """What to do where the backend is broken, to go on with after a comma."""
+        """What to do if the backend is broken, to be appended after a comma."""
         if self.folder is not None:
             return f"choose {self.button} in the extension's preferences."
         return "install its packages again, or enter another Python in the extension's preferences."

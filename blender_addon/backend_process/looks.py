@@ -1,4 +1,4 @@
-"""Looks at files that may lie on a drive which does not answer: whoever draws a panel must never wait for one."""
+"""Non-blocking checks of files on drives that may not respond, so that drawing a panel never waits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Generic, TypeVar
 DRAWING_SECONDS = 0.1
 CLICK_SECONDS = 3.0
 OUTDATED_SECONDS = 2.0
-"""What was seen last counts while the next look is under way, for so long."""
+"""While a new check runs, the last result is used for drawing for up to this long."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class _Look(Generic[V]):
-    """One look, on a thread of its own."""
+    """One check on its own thread."""
 
     def __init__(self, look: Callable[[], V]) -> None:
         self.seen: V | None = None
@@ -30,7 +30,7 @@ class _Look(Generic[V]):
 
 
 class Looks(Generic[K, V]):
-    """What ``look`` sees at places; one look at a time for each. To be asked by one thread."""
+    """Results of ``look`` per place, at most one check per place at a time. Call it from one thread only."""
 
     def __init__(self, look: Callable[[K], V]) -> None:
         self._look = look
@@ -38,9 +38,10 @@ class Looks(Generic[K, V]):
         self._last: dict[K, V | None] = {}
 
     def at(self, place: K, drawing: bool = False) -> V | None:
-        """What is to be seen at ``place``; None where it does not answer.
+        """The result for ``place``; None if the drive does not respond.
 
-        A look takes as long as a click may; for ``drawing`` next to no time, and what was seen just before will do.
+        Waits up to ``CLICK_SECONDS`` for the check. With ``drawing`` it waits at most ``DRAWING_SECONDS`` and accepts a
+        recent result.
         """
         under_way = self._under_way.get(place)
         if under_way is None or self._collected(place, under_way):
@@ -52,7 +53,7 @@ class Looks(Generic[K, V]):
         return self._last.get(place) if self._collected(place, under_way) or recent else None
 
     def _collected(self, place: K, look: _Look[V]) -> bool:
-        """Whether the look has ended; then it is the last one."""
+        """Whether the check has ended; if so, store its result as the last one."""
         if look.thread.is_alive():
             return False
         self._last[place] = look.seen

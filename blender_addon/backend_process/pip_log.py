@@ -1,4 +1,4 @@
-"""What pip and uv say, read for progress and for the reason of a failure."""
+"""Parse the output of pip and uv for progress and for the reason of a failure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _REASONS = (
         "missing_part",
     ),
     (
-        r"FileNotFoundError: The path does not exist|Windows Long Path support",  # said by MediaPipe, and by pip
+        r"FileNotFoundError: The path does not exist|Windows Long Path support",  # MediaPipe's message, then pip's
         "Windows cannot open files in the backend's folder: its path is too long or has unusual letters.",
         "Choose a Backend Folder with a short path of plain letters in the preferences, like C:\\Likeness.",
         "folder",
@@ -67,17 +67,17 @@ _REASONS = (
 
 
 class PipProgress:
-    """Turns lines of pip or uv into a sentence and a fraction; ``packages`` is how many were asked for."""
+    """Turn lines of pip or uv into a sentence and a fraction; ``packages`` is the number of requested packages."""
 
     def __init__(self, packages: int) -> None:
         self.sentence = "Downloading packages"
         self.fraction = 0.0
         self._expected = max(packages * 4, 1)
-        """Packages bring about three more each."""
+        """Each package brings about three more."""
         self._seen = 0
 
     def read(self, line: str) -> bool:
-        """Take in a line; True where the sentence or the fraction changed."""
+        """Read a line; return True if the sentence or the fraction changed."""
         if found := re.match(r"\s*Collecting ([\w.\-]+)", line):
             return self._advance(f"Looking for {found[1]}")
         if found := re.match(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d\S* \(([^)]+)\)", line):
@@ -100,7 +100,7 @@ class PipProgress:
 
 
 def why_pip_failed(lines: Sequence[str], code: int) -> AddonError:
-    """A sentence about a failed installation command, from what it said."""
+    """A sentence about a failed installation command, from its output."""
     said = "\n".join(lines[-200:])
     for pattern, sentence, advice, name in _REASONS:
         if found := re.search(pattern, said):

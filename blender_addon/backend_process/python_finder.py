@@ -1,4 +1,4 @@
-"""Finds a Python 3.11 or 3.12 that can make the backend's environment."""
+"""Find a Python 3.11 or 3.12 that can create the backend's environment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WANTED = ((3, 12), (3, 11))
 _PROBE = "import sys, struct, venv, ensurepip; print(*sys.version_info[:3], struct.calcsize('P') * 8, sys.executable)"
 _SAID = re.compile(r"(?P<major>\d+) (?P<minor>\d+) (?P<micro>\d+) 64 (?P<path>.+)")
 _UNREADABLE = "\ufffd"
-"""In place of bytes that are no UTF-8: a path with it leads nowhere."""
+"""Replacement character for bytes that are not UTF-8: a path with it is unusable."""
 _SECONDS = 15
 
 
 @dataclass(frozen=True)
 class FoundPython:
-    """An interpreter that ran: its path and version."""
+    """A tested interpreter: its path and version."""
 
     path: Path
     version: tuple[int, int, int]
@@ -35,7 +35,7 @@ class FoundPython:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what ties a child Python to Blender's own Python."""
+    """This process's environment without the variables that point a child Python to Blender's own Python."""
     dropped = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
@@ -46,7 +46,7 @@ def hidden_window() -> dict[str, int]:
 
 
 def probe(command: Sequence[str]) -> FoundPython | None:
-    """Run an interpreter and ask what it is; None where it does not run, lacks ``venv``, or is a 32-bit one."""
+    """Run an interpreter and read its version; None if it does not run, lacks ``venv``, or is 32-bit."""
     try:
         done = subprocess.run(
             [*command, "-X", "utf8", "-I", "-c", _PROBE],
@@ -68,7 +68,7 @@ def probe(command: Sequence[str]) -> FoundPython | None:
 
 
 def candidates(own: str = sys.executable) -> Iterator[list[str]]:
-    """Commands that may be a wanted Python, likeliest first; ``own`` is the Python that Blender runs."""
+    """Commands that may be a suitable Python, most likely first; ``own`` is the Python that Blender runs."""
     names = [f"python{major}.{minor}" for major, minor in WANTED] + ["python3", "python"]
     for name in names:
         if found := shutil.which(name):
@@ -101,11 +101,11 @@ def _usual_folders() -> Iterable[Path]:
 
 
 def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:
-    """The Python that the person named in ``told``, else the first wanted one among ``commands`` (``candidates()``).
+    """The Python named by the user in ``told``, else the first suitable one among ``commands`` (``candidates()``).
 
     Raises
     ------
-    AddonError : code ``no_python``, saying what to install or enter.
+    AddonError : code ``no_python``, with what to install or enter.
     """
     wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(WANTED))
     if told.strip():

@@ -1,4 +1,4 @@
-"""Whether any server of this user runs on this computer, whoever started it (``server.lock`` of docs/protocol.md)."""
+"""Whether any server of this user runs on this computer, whoever started it (``server.lock`` in docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..errors import AddonError
 from .file_lock import is_locked
 
 END_SECONDS = 10.0
-"""A server that nobody else uses ends within about five seconds after its last client has left."""
+"""A server without clients ends within about five seconds."""
 
 
 def wait_for_end(folder: Path, seconds: float = END_SECONDS) -> None:
-    """Wait until no server runs. Raises ``AddonError`` ``in_use`` where one still does after ``seconds``."""
+    """Wait until no server runs. Raises ``AddonError`` ``in_use`` if one still runs after ``seconds``."""
     until = time.monotonic() + seconds
     while server_runs(folder):
         if time.monotonic() >= until:
@@ -22,7 +22,7 @@ def wait_for_end(folder: Path, seconds: float = END_SECONDS) -> None:
 
 
 def in_use() -> AddonError:
-    """Nothing can be done to a backend that others use."""
+    """The error for changing a backend that others use."""
     return AddonError(
         "Another Blender, or another program, is using the backend; nothing was changed.",
         "Quit the other one, or wait until it has, and try again.",

@@ -1,4 +1,4 @@
-"""The server process that this Blender started: its start, its ready line, its last words, its end."""
+"""The server process that this Blender started: start, ready line, last output, end."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ LOWER_PRIORITY = 5
 class ServerProcess:
     """``python -m backend serve`` as a child process.
 
-    It is in a session of its own: what ends Blender with its terminal is no signal for it.
-
-    Its log is written anew.
+    It runs in its own session, so that a signal which ends Blender with its terminal does not reach it. Its log file is
+    overwritten.
 
     Raises
     ------
-    AddonError : ``cannot_start`` where the operating system refuses to start it.
+    AddonError : ``cannot_start`` if the operating system refuses to start it.
     """
 
     def __init__(self, backend: LocalBackend) -> None:
@@ -74,16 +73,16 @@ class ServerProcess:
 
     @property
     def address(self) -> ServerAddress | None:
-        """Where it listens, once it said so."""
+        """Its address, once it has reported it."""
         return self._address
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative where a signal ended it."""
+        """Exit code; None while it runs, negative if a signal ended it."""
         return self._process.poll()
 
     def why_it_ended(self) -> AddonError:
-        """A sentence about a process that ended by itself, from its exit code and its last words."""
+        """A sentence about a process that ended by itself, from its exit code and its last output."""
         code = self.exit_code
         lines = self._last_lines()
         said = " ".join(lines)[-400:]
@@ -114,10 +113,10 @@ class ServerProcess:
         )
 
     def stop(self) -> None:
-        """End the process and wait for that: ask it to, after three seconds make it.
+        """End the process and wait: first request, after three seconds kill.
 
-        Asking is a signal; on Windows, which has none, it is the message ``shutdown`` that was sent before.
-        Raises ``subprocess.TimeoutExpired`` where the system does not end it.
+        The request is a signal. Windows has none; there the message ``shutdown`` was sent before. Raises
+        ``subprocess.TimeoutExpired`` if the system does not end the process.
         """
         if self._process.poll() is None:
             if sys.platform != "win32":
@@ -140,7 +139,7 @@ class ServerProcess:
                         )
                 except (ValueError, KeyError, TypeError):
                     continue
-        self._process.wait()  # one that was left to others would stay behind as a zombie when it ends
+        self._process.wait()  # reap it, otherwise a server left to others would become a zombie
 
     def _last_lines(self) -> list[str]:
         try:
@@ -155,9 +154,9 @@ def _sentence(words: str) -> str:
 
 
 def _emptied(log: Path | None) -> BinaryIO:
-    """The log for the process to write to, a file and no pipe: the process may outlive this one."""
+    """An empty log file for the process to write to. A file, not a pipe, because the process may outlive this one."""
     if log is not None:
-        with contextlib.suppress(OSError):  # a log is not worth failing for
+        with contextlib.suppress(OSError):  # a missing log is not worth failing for
             log.parent.mkdir(parents=True, exist_ok=True)
             file = open(log, "ab")  # noqa: SIM115
             file.truncate(0)
@@ -166,14 +165,14 @@ def _emptied(log: Path | None) -> BinaryIO:
 
 
 def _quietly() -> dict[str, int]:
-    """Arguments for ``subprocess``: no console and a lower priority on Windows."""
+    """Windows: ``subprocess`` arguments for no console and a lower priority."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
     return {}
 
 
 def _yield_to_the_window(pid: int) -> None:
-    """Elsewhere: a lower priority for the backend and what it starts, so that Blender's window stays smooth."""
+    """Other systems: lower the priority of the backend and its children, so that Blender's window stays responsive."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + LOWER_PRIORITY)

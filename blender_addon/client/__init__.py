@@ -1,1 +1,1 @@
-"""Talking to the backend over ZeroMQ (docs/protocol.md) from a thread of its own. No ``bpy`` here."""
+"""Client of the backend's ZeroMQ protocol (docs/protocol.md), on a background thread. No ``bpy`` here."""

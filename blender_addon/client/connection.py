@@ -1,4 +1,4 @@
-"""One connection to a service, on a thread of its own: commands go in by methods, events come out of a queue."""
+"""One connection to a service on a background thread: methods send commands, a queue returns events."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .submissions import AnyJob
 class Connection:
     """A client of the service.
 
-    ``start`` begins; ``submit``, ``cancel`` and ``close`` return at once; ``take`` gives the events so far. After
-    ``GaveUp`` or ``close`` the thread has ended and the connection is of no more use. ``owner_token`` is that of the
-    server where this Blender started it, else "".
+    ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
+    ``GaveUp`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the token
+    of a server that this Blender started, else "".
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Connection:
         self._thread.start()
 
     def submit(self, submission: AnyJob) -> None:
-        """Send a job; one ``Arrived``, ``Solved`` or ``JobFailed`` of its token follows, if the thread lives on."""
+        """Send a job; one ``Arrived``, ``Solved`` or ``JobFailed`` with its token follows, unless the thread ends."""
         self._commands.put(("submit", submission))
 
     def cancel(self, token: str) -> None:
@@ -54,13 +54,13 @@ class Connection:
         self._commands.put(("cancel", token))
 
     def shutdown(self) -> bool:
-        """Ask the server to stop, and close; whether it stays for others. Waits for the answer; False if none comes."""
+        """Ask the server to stop, and close. Waits; returns whether it stays for others, False without an answer."""
         self._ends_server = True
         self.close(ANSWER_SECONDS + 1)
         return self._server_stays
 
     def close(self, wait_seconds: float = 1.0) -> None:
-        """Say good-bye and end the thread, waiting for it for at most ``wait_seconds``."""
+        """Send ``bye`` and end the thread, waiting at most ``wait_seconds``."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(wait_seconds)
@@ -100,7 +100,7 @@ class Connection:
             talk.say_bye()
         except AddonError as error:
             self._events.put(GaveUp(error.code, error.sentence, error.advice))
-        except Exception as error:  # a fault of ours must not leave the window waiting for ever
+        except Exception as error:  # an unexpected error must not leave the window waiting forever
             advice = "Please report it; the system console has more."
             self._events.put(GaveUp("internal", f"The connection failed: {error!r}.", advice))
             raise

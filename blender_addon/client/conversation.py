@@ -1,4 +1,4 @@
-"""What is said over a connection: the greeting, jobs and what became of them, the heartbeat, the ways to part."""
+"""State machine of a connection: greeting, jobs and their outcomes, heartbeat, reconnection, shutdown."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from .submissions import AnyJob, composed
 
 TICK_SECONDS = 0.03
 SLOWEST = 32 * 2**10
-"""Bytes per second; on a line slower than that a result does not come."""
+"""Slowest accepted transfer rate, bytes per second; below it a job counts as stuck."""
 ANSWER_SECONDS = 3.0
-"""Of patience with a server that is asked to stop."""
+"""Time-out for the answer to a shutdown request."""
 RETRIES = 3
-"""Connections in a row on which a job got no further before it is given up."""
+"""A job that makes no progress over this many consecutive connections is given up."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: for the first answer to ``hello``, and for reaching a server again that fell silent."""
+    """Time-outs in seconds: for the first answer to ``hello``, and for reconnecting to a server that fell silent."""
 
     hello: float = 5.0
     again: float = 10.0
 
 
 class Conversation:
-    """One DEALER, replaced when the server fell silent, and the jobs that were sent over it; on one thread.
+    """One DEALER socket and the jobs sent over it, on one thread. The socket is replaced if the server falls silent.
 
-    ``tell`` gets the events. ``ready`` : whether the server has answered the greeting.
+    ``tell`` receives the events. ``ready`` : whether the server has answered the greeting.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Conversation:
         self.ready = False
 
     def open(self) -> None:
-        """A fresh socket and ``hello``."""
+        """Open a new socket and send ``hello``."""
         import zmq
 
         self._drop_socket()
@@ -86,7 +86,7 @@ class Conversation:
         self._send(self._hello)
 
     def serve(self) -> None:
-        """Take in what came within a tick, keep the heartbeat. Raises ``AddonError`` to give up."""
+        """Process messages for one tick and keep the heartbeat. Raises ``AddonError`` to give up."""
         self._socket.poll(int(TICK_SECONDS * 1000))
         while self._socket.poll(0):
             frames = self._socket.recv_multipart(copy=True)
@@ -96,11 +96,11 @@ class Conversation:
         self._keep_time()
 
     def close(self) -> None:
-        """Drop the socket; what was sent still leaves for a moment."""
+        """Close the socket; pending messages are still sent for a moment."""
         self._drop_socket()
 
     def submit(self, submission: AnyJob) -> None:
-        """Send a job; how it ends is told."""
+        """Send a job; its outcome arrives as an event."""
         assert self._welcome is not None
         try:
             header, contents = composed(submission, self._welcome)
@@ -111,13 +111,14 @@ class Conversation:
         self._send(header, contents)
 
     def cancel(self, token: str) -> None:
-        """Ask the server to stop a job, again after a lost connection."""
+        """Ask the server to stop a job; repeated after a lost connection."""
         self._cancelled.add(token)
         if token in self._jobs:
             self._send({"type": "cancel", "request": "cancel", "token": token})
 
     def shutdown(self, owner_token: str) -> bool:
-        """Ask the server to stop; whether it stays for others. Raises ``AddonError`` when it says that it stops."""
+        """Ask the server to stop; return whether it stays for others. Raises ``AddonError`` if it answers that it
+        stops."""
         self._shutdown = {"type": "shutdown", "request": "shutdown", "token": owner_token}
         if self.ready:
             self._send(self._shutdown)
@@ -127,7 +128,7 @@ class Conversation:
         return self._stays
 
     def say_bye(self) -> None:
-        """Leave; jobs go on."""
+        """Leave; jobs continue on the server."""
         self._send({"type": "bye"})
 
     def _send(self, header: Mapping[str, Any], contents: Sequence[bytes] = ()) -> None:
@@ -162,7 +163,7 @@ class Conversation:
             try:
                 self._tell(Previewed(token, decode_preview(header, buffers)))
             except AddonError:
-                return  # the result is what counts
+                return  # the result is already here and counts
         elif kind == "result":
             try:
                 if header.get("kind") == TRANSFER:
@@ -201,11 +202,11 @@ class Conversation:
     def _take_error(self, header: dict[str, Any], token: str) -> None:
         code = messages.text_of(header, "code")
         request, _, asked = messages.text_of(header, "request").partition(" ")
-        token = token or asked  # which some servers leave out
+        token = token or asked  # some servers leave the token out
         if code == "version":
             sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
-        if code == "hello_first":  # it forgot us
+        if code == "hello_first":  # the server no longer knows this client
             self._open_again()
         elif code in ("malformed", "too_many_connections") and not self.ready:
             raise AddonError(messages.text_of(header, "sentence"), messages.text_of(header, "advice"), code)
@@ -216,12 +217,12 @@ class Conversation:
             else:  # the submit never arrived
                 self.submit(self._jobs[token])
         elif code == "no_path" and token in self._jobs and self._welcome is not None:
-            # The same user, but not the same files, as out of a container: send the bytes.
+            # The server has the same user but not the same files, for example in a container: send the bytes.
             self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
             self.submit(self._jobs[token])
         elif token in self._jobs and request in ("", "submit", "fetch"):
             self._end_job(token, messages.job_failed(header, token))
-        elif not token and request == "submit":  # what was sent could not even be read
+        elif not token and request == "submit":  # the server could not even parse the submit
             for unread in list(self._jobs):
                 self._end_job(unread, messages.job_failed(header, unread))
 
@@ -247,7 +248,7 @@ class Conversation:
             self._open_again()
 
     def _open_again(self) -> None:
-        """Another socket; jobs that got no further on the last few are given up."""
+        """Open a new socket; give up jobs that made no progress on the last few."""
         self._coming.clear()
         for token, job in list(self._jobs.items()):
             self._tries[token] += 1
@@ -270,10 +271,10 @@ class Conversation:
             event = recv_monitor_message(self._monitor)["event"]
             if event in refused:
                 self._trouble = "refused"
-            elif event == zmq.EVENT_CLOSED:  # nobody listens: whoever broke the greeting off is gone
+            elif event == zmq.EVENT_CLOSED:  # nobody listens: the server that broke off the greeting is gone
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
-                # ZeroMQ connects again by itself, and the server then knows nothing of us.
+                # ZeroMQ reconnects by itself, but the new server does not know this client.
                 self._tell(Lost("The connection to the backend broke; trying again."))
                 self._open_again()
                 return

@@ -1,4 +1,4 @@
-"""What the connection's thread tells the main thread."""
+"""Events from the connection's thread to the main thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..transfer.clips import ExpressionClip
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server accepts: bytes per buffer and per message, photos per job."""
+    """The server's limits: bytes per buffer and per message, photos per job."""
 
     frame_bytes: int
     message_bytes: int
@@ -24,11 +24,14 @@ class Welcomed:
 
     Attributes
     ----------
-    likeness : version of the backend. instance : of this run of the server. pid : of its process.
-    device : ``cpu`` or ``cuda``, "" until its worker has started. limits : what it accepts.
-    same_server : whether it is the server of before, so that jobs of before are still there; True the first time.
-    capabilities : names of what it can do besides.
-    ping_seconds, silence_seconds : how often it wants to hear from us, and after how much silence either side is gone.
+    likeness : version of the backend.
+    instance : id of this run of the server.
+    pid : of its process.
+    device : ``cpu`` or ``cuda``, "" until its worker has started.
+    limits : what it accepts.
+    same_server : whether it is the same run as before, so that earlier jobs still exist; True the first time.
+    capabilities : names of optional features.
+    ping_seconds, silence_seconds : heartbeat interval, and the silence after which either side counts as gone.
     """
 
     likeness: str
@@ -44,7 +47,7 @@ class Welcomed:
 
 @dataclass(frozen=True)
 class Queued:
-    """The job waits behind ``position`` others."""
+    """The job waits in the queue behind ``position`` others."""
 
     token: str
     position: int
@@ -52,7 +55,7 @@ class Queued:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far the job is: sentence of the stage, fraction of the whole (0–1), seconds left or None."""
+    """Progress of the job: sentence of the stage, fraction of the whole (0-1), seconds left or None."""
 
     token: str
     stage: str
@@ -63,7 +66,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Previewed:
-    """The head so far."""
+    """Preview of the head in progress."""
 
     token: str
     preview: Preview
@@ -71,7 +74,7 @@ class Previewed:
 
 @dataclass(frozen=True)
 class Arrived:
-    """The job's result; ``message`` is what it came as, header and buffers, whose memory the result shares."""
+    """The job's result. ``message`` is the received message, header and buffers; the result shares its memory."""
 
     token: str
     result: HeadResult
@@ -80,7 +83,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Solved:
-    """The result of a transfer."""
+    """The result of an expression transfer."""
 
     token: str
     clip: ExpressionClip
@@ -88,7 +91,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class JobFailed:
-    """The job ended without a result; ``code`` as in docs/protocol.md or one of our own."""
+    """The job ended without a result; ``code`` as in docs/protocol.md, or a code of the extension."""
 
     token: str
     code: str
@@ -98,7 +101,7 @@ class JobFailed:
 
 @dataclass(frozen=True)
 class Lost:
-    """Nothing was heard from the server for too long; the thread tries to reach it again."""
+    """The server was silent for too long; the thread tries to reconnect."""
 
     sentence: str
 
@@ -107,7 +110,7 @@ class Lost:
 class GaveUp:
     """The server could not be reached; the thread has ended.
 
-    ``code`` is ``unreachable``, ``refused`` (the keys do not fit), ``version``, or the server's own.
+    ``code`` is ``unreachable``, ``refused`` (the keys do not match), ``version``, or the server's own.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Where the service keeps its keys and says that it runs, and the client's own key pair."""
+"""Keys and address files in the service's configuration folder, and the client's own key pair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY_PATTERN = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A CURVE key pair, both in Z85."""
+    """A CURVE key pair, both keys in Z85."""
 
     public: str
     secret: str
@@ -25,7 +25,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a service listens and the key that proves that it is the right one; ``instance`` where it is known."""
+    """Endpoint and public key of a service; ``instance`` where known."""
 
     endpoint: str
     public_key: str
@@ -34,7 +34,7 @@ class ServerAddress:
 
 
 def config_folder() -> Path:
-    """The service's configuration folder of this user, as docs/protocol.md has it."""
+    """The user's configuration folder of the service, see docs/protocol.md."""
     if told := os.environ.get("LIKENESS_CONFIG_DIR"):
         return Path(told)
     if sys.platform == "win32":
@@ -45,9 +45,9 @@ def config_folder() -> Path:
 
 
 def remote_address(endpoint: str, public_key: str) -> ServerAddress:
-    """The address of a service that a person typed in.
+    """The address of a service that the user entered.
 
-    Raises ``AddonError`` (code ``address``) for what cannot be one.
+    Raises ``AddonError`` (code ``address``) for an invalid one.
     """
     endpoint, public_key = endpoint.strip(), public_key.strip()
     if endpoint and "://" not in endpoint:
@@ -74,7 +74,7 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def running_server(folder: Path) -> ServerAddress | None:
-    """What ``server.json`` says; or None. It may be left over from a server that was killed."""
+    """The address in ``server.json``, or None. It may be left over from a server that was killed."""
     try:
         state = json.loads((folder / "server.json").read_text("utf-8"))
         address = ServerAddress(
@@ -86,9 +86,9 @@ def running_server(folder: Path) -> ServerAddress | None:
 
 
 def client_keys(folder: Path) -> KeyPair:
-    """This user's client key pair out of ``client_key.json``, made where it is missing (mode 0600, never overwritten).
+    """Load this user's client key pair from ``client_key.json``, created if missing (mode 0600, never overwritten).
 
-    Raises ``AddonError`` where the file can be neither read nor made.
+    Raises ``AddonError`` if the file can neither be read nor created.
     """
     path = folder / "client_key.json"
     try:
@@ -112,7 +112,7 @@ def _make_keys(path: Path) -> None:
         advice = "Install the extension from its own zip for this system; that carries pyzmq."
         raise AddonError(f"pyzmq could not be loaded ({error}).", advice, "no_zmq") from error
     public, secret = zmq.curve_keypair()
-    while public.startswith(b"-"):  # after --allow it would be taken for an option
+    while public.startswith(b"-"):  # after --allow it would be parsed as an option
         public, secret = zmq.curve_keypair()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})
@@ -121,10 +121,10 @@ def _make_keys(path: Path) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     try:
-        os.link(part, path)  # fails where somebody else was quicker: theirs is used then
+        os.link(part, path)  # fails if another process was faster: then its keys are used
     except FileExistsError:
         pass
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         if not path.exists():
             os.replace(part, path)
     finally:

@@ -1,4 +1,4 @@
-"""Headers of protocol version 1: written, read, and turned into events. Buffers are the business of ``protocol``."""
+"""Write and read headers of protocol version 1, and turn them into events. Buffers are handled in ``protocol``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .events import JobFailed, Limits, Progressed, Queued, Welcomed
 
 PROTOCOL = 1
 MOST_HEADER_BYTES = 4 * 2**20
-_LARGEST = 1e30  # of a header's numbers; JSON's whole numbers may be larger than any float
+_LARGEST = 1e30  # limit for numbers in a header; JSON integers may exceed any float
 
 
 def header_frame(header: Mapping[str, Any]) -> bytes:
-    """A header as its frame."""
+    """Encode a header as its frame."""
     return json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def parse_header(frame: bytes) -> dict[str, Any]:
-    """The header out of its frame. Raises ``AddonError`` ``malformed``."""
+    """Decode a header from its frame. Raises ``AddonError`` ``malformed``."""
     if len(frame) > MOST_HEADER_BYTES:
         raise malformed("its header is too large")
     try:
@@ -32,22 +32,22 @@ def parse_header(frame: bytes) -> dict[str, Any]:
 
 
 def text_of(header: Mapping[str, Any], name: str) -> str:
-    """A string of the header, "" where it is missing or null. Raises ``AddonError`` ``malformed``."""
+    """A string of the header, "" if missing or null. Raises ``AddonError`` ``malformed``."""
     return "" if header.get(name) is None else checked_field(header, name, str)
 
 
 def number_of(header: Mapping[str, Any], name: str) -> float | None:
-    """A finite number of the header, None where it is missing or null. Raises ``AddonError`` ``malformed``."""
+    """A finite number of the header, None if missing or null. Raises ``AddonError`` ``malformed``."""
     value = header.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:  # nor NaN
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:  # NaN fails, too
         raise malformed(f"{name} is not a number")
     return value
 
 
 def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed:
-    """The event of a ``welcome``; ``instance_before`` is that of the connection before, if there was one."""
+    """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
     capabilities = [] if header.get("capabilities") is None else checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
     device, pid = header.get("device"), number_of(header, "pid")
@@ -70,12 +70,12 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
 
 
 def queued(header: Mapping[str, Any]) -> Queued:
-    """The event of a ``queued``."""
+    """Event for ``queued``."""
     return Queued(text_of(header, "token"), int(number_of(header, "position") or 0))
 
 
 def progressed(header: Mapping[str, Any]) -> Progressed:
-    """The event of a ``progress``."""
+    """Event for ``progress``."""
     return Progressed(
         token=text_of(header, "token"),
         stage=text_of(header, "stage"),
@@ -86,6 +86,6 @@ def progressed(header: Mapping[str, Any]) -> Progressed:
 
 
 def job_failed(header: Mapping[str, Any], token: str) -> JobFailed:
-    """The event of an ``error`` that ends the job ``token``."""
+    """Event for an ``error`` that ends the job ``token``."""
     sentence = text_of(header, "sentence") or "The backend reported an error without a sentence."
     return JobFailed(token, text_of(header, "code") or "internal", sentence, text_of(header, "advice"))

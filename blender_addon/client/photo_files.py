@@ -1,4 +1,4 @@
-"""Photo files as buffers of a ``submit``, held against the server's limits before anything is sent."""
+"""Read photo and video files into buffers of a ``submit``, and check them against the server's limits first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PHOTO_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"),
 )
-"""Of the files that the backend reads, in small letters."""
+"""Endings of the files that the backend reads, in lower case."""
 PHOTO_GLOB = ";".join(f"*{ending}" for ending in PHOTO_ENDINGS)
-"""For a file browser, which does not mind capitals."""
+"""The same for a file browser, which ignores case."""
 PIECE_BYTES = 32 * 2**20
-"""Of a video; a piece is a buffer of its own."""
+"""A video is sent in buffers of this size."""
 
 
 def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as labels of a job: printable, at most 255 characters, no two alike (``front.jpg``, ``front (2).jpg``)."""
+    """Turn names into labels of a job: printable, at most 255 characters, unique (``front.jpg``, ``front (2).jpg``)."""
     labels: list[str] = []
     for name in names:
         clean = "".join(c for c in name if c.isprintable()).strip()[-240:] or "photo"
@@ -34,7 +34,7 @@ def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be said in UTF-8, which a file system does not ask for."""
+    """Whether a path can be encoded in UTF-8, which file systems do not require."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -43,11 +43,11 @@ def is_text(path: str) -> bool:
 
 
 def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:
-    """The bytes of each (label, path, bytes): read from its path where it has no bytes yet.
+    """The bytes of each (label, path, bytes), read from its path if bytes is None.
 
     Raises
     ------
-    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse.
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
     if len(photos) > limits.photos:
         raise AddonError(
@@ -85,13 +85,13 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
 
 
 def read_video(label: str, path: Path, limits: Limits) -> list[bytes]:
-    """A video's bytes, in pieces that the server takes.
+    """A video's bytes, in buffers within the server's limits.
 
     Raises
     ------
-    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse.
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
-    most = limits.message_bytes - 2**20  # a header and a head come with it
+    most = limits.message_bytes - 2**20  # room for the header and a head
     try:
         if path.stat().st_size > most:
             raise AddonError(

@@ -1,4 +1,4 @@
-"""Jobs as the client knows them, and the messages that ask for them (docs/protocol.md)."""
+"""Jobs on the client's side, and the messages that submit them (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .photo_files import is_text, read_photos, read_video, unique_labels
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo to send: its label, unique among the job's, and either its path or its bytes."""
+    """A photo to send: its label, unique within the job, and its path or its bytes."""
 
     label: str
     path: Path | None = None
@@ -24,9 +24,9 @@ class PhotoFile:
 
 @dataclass(frozen=True)
 class PhotoMask:
-    """What of a photo is not to be used, in ``width`` x ``height`` cells over the whole of it.
+    """Masked area of a photo, as ``width`` x ``height`` cells over the whole photo.
 
-    ``runs``: lengths, row by row from the top left, in turn of cells that may be used and of those that may not.
+    ``runs``: run lengths, row by row from the top left, alternating between usable and masked cells.
     """
 
     width: int
@@ -35,20 +35,20 @@ class PhotoMask:
 
     @property
     def share(self) -> float:
-        """The part of the photo that is masked, 0 to 1."""
+        """Masked fraction of the photo, 0 to 1."""
         return sum(self.runs[1::2]) / (self.width * self.height)
 
 
 @dataclass(frozen=True)
 class PhotoCorrections:
-    """What the artist says of the photo ``label``.
+    """The artist's corrections of the photo ``label``.
 
     Attributes
     ----------
     use : ``both``, ``shape``, ``texture`` or ``neither``.
-    points : (landmark, x, y): one of the 478 landmarks or, numbered on, of ``HEAD_POINTS``, and its place in pixels of
-        the photo after EXIF rotation.
-    mask : what of it is not to be used; None where nothing is masked.
+    points : (landmark, x, y): index of one of the 478 landmarks or, counting on, of ``HEAD_POINTS``, and its position
+        in pixels of the photo after EXIF rotation.
+    mask : masked area; None if nothing is masked.
     """
 
     label: str
@@ -58,19 +58,19 @@ class PhotoCorrections:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether the photo is as if nobody had touched it."""
+        """Whether there are no corrections."""
         return self.use == "both" and not self.points and self.mask is None
 
 
 MOST_POINTS = 1500
-"""Corrected points of all photos together that a backend takes."""
+"""Limit of a backend: corrected points of all photos together."""
 MOST_RUNS = 3000
-"""The same of the runs of all masks."""
+"""The same limit for the runs of all masks."""
 
 
 @dataclass(frozen=True)
 class JobWords:
-    """How to speak of a kind of job: what it is, what is sent, what to do to have it once more."""
+    """Wording for a kind of job: what it is, what is sent, how to repeat it."""
 
     what: str
     sending: str
@@ -79,7 +79,7 @@ class JobWords:
 
 @dataclass(frozen=True)
 class Submission:
-    """Photos to a head; ``token`` is random and ours."""
+    """Job: photos to a head. ``token`` is a random id chosen by the client."""
 
     token: str
     photos: tuple[PhotoFile, ...]
@@ -90,12 +90,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Photos, or a video, to expressions.
+    """Job: photos or a video to expressions.
 
     Attributes
     ----------
     head : neutral vertices of the person in the pictures, ``<f4`` (V, 3), parts in the order of ``PART_NAMES``, head
-        frame; None where the face is to be solved from the pictures.
+        frame; None to solve the face from the pictures.
     """
 
     token: str
@@ -107,20 +107,20 @@ class Transfer:
 
 AnyJob = Submission | Transfer
 NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
-"""Options that older servers refuse: one that takes them names them among its capabilities."""
+"""Options that older servers reject; servers that accept them list them as capabilities."""
 
 
 WISHES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
-"""Choices that older servers do not know, by the names of their options: what they say must not get lost."""
+"""Choices that older servers do not support, by option name; their values must not be dropped silently."""
 
 
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
-    """Header and buffers that ask a server for a job. Reads the files.
+    """Header and buffers that submit a job. Reads the files.
 
     Raises
     ------
-    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse,
-        ``version`` for a server that does not know what is asked for.
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits,
+        ``version`` for a server that does not support an option.
     """
     if isinstance(job, Transfer):
         return _transfer(job, welcome)

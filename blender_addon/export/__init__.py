@@ -1,1 +1,1 @@
-"""A head to other programs: copies that exporters can read, and Blender's exporters with the right settings."""
+"""Export of a head: copies without modifiers, and Blender's exporters with the right settings."""

@@ -1,4 +1,4 @@
-"""Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided or joined as the file wants it."""
+"""Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided or joined as the file requires."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from ..scene import tags
 from ..scene.coordinates import coordinates
 
 ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "lashes")
-"""Lashes and what lies over the eyes need opacity, which a material for all has not."""
+"""Without lashes and the parts over the eyes: they need opacity, which the shared material does not have."""
 
 
 def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    """The objects of a head that go into a file, head first."""
+    """The objects of a head that are exported, head first."""
     found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
     return [obj for obj in found if obj is not None]
 
 
 def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
-    """An object like ``obj``, linked to nothing, with a mesh of its own and weights of the skeleton's bones: those that
-    it has, or ours. The tongue goes with the head where it went with the jaw, because its keys take it along."""
+    """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
+    Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
+    the jaw."""
     copy = bpy.data.objects.new(obj.name, obj.data.copy())
     copy.matrix_world = obj.matrix_world
     part = obj[tags.PART]
@@ -48,8 +49,8 @@ def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
 
 
 def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: float) -> bpy.types.Object:
-    """An object ``name`` like ``obj`` with a mesh of its own: every key, at 0 and without drivers, after
-    ``subdivision`` Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
+    """A copy of ``obj`` called ``name`` with its own mesh: every key, at 0 and without drivers, after ``subdivision``
+    Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
     mesh = _subdivided(obj, subdivision) if subdivision else obj.data.copy()
     keys = mesh.shape_keys
     if keys is not None:
@@ -67,7 +68,7 @@ def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: floa
 
 
 def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
-    """One object out of copies, in the frame of the first: vertices, vertex groups, UV map ``Head``, the head's
+    """Join copies into one object, in the frame of the first: vertices, vertex groups, UV map ``Head``, the head's
     material, and all keys of the first part. The parts and their meshes are removed."""
     meshes = [part.data for part in parts]
     groups = [weights.weights_of(part) for part in parts]
@@ -109,17 +110,17 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     for part, own in zip(parts, meshes, strict=True):
         bpy.data.objects.remove(part)
         bpy.data.meshes.remove(own)
-    obj.name = mesh.name = name  # one of the parts had it
+    obj.name = mesh.name = name  # one of the parts had this name
     return obj
 
 
 def _moved(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Points (N, 3) through a matrix (4, 4)."""
+    """Transform points (N, 3) by a matrix (4, 4)."""
     return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
 
 
 def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
-    """A mesh of ``obj`` after Catmull-Clark steps, with its keys: each is evaluated by itself."""
+    """A mesh of ``obj`` after Catmull-Clark steps, with its keys; each key is evaluated separately."""
     plain = bpy.data.objects.new("likeness export", obj.data.copy())
     if plain.data.shape_keys:
         plain.data.shape_keys.animation_data_clear()

@@ -1,4 +1,4 @@
-"""The course of a head's keys and bones over the scene's frames, as it is played: actions, strips and drivers alike."""
+"""Sample a head's keys and bones over the scene's frames as played, from actions, strips and drivers alike."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import bpy
 import numpy as np
 
 STILL = 1e-5
-"""A key that changes by less than this over all frames is not animated."""
+"""A key that changes by less than this over all frames counts as not animated."""
 
 
 def may_move(parts: Sequence[bpy.types.Object]) -> bool:
-    """Whether something may move a key of these objects, head first: an action, a strip, or a driver of the head's
-    keys, be it of a bone that leads or the artist's own."""
+    """Whether a key of these objects (head first) may be animated: by an action, a strip, or a driver of the head's
+    keys, from a leading bone or the artist's own."""
     for obj in parts:
         data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
         if data is None:
@@ -28,13 +28,13 @@ def may_move(parts: Sequence[bpy.types.Object]) -> bool:
 
 @dataclass(frozen=True)
 class Courses:
-    """What moves over the F frames from the scene's first to its last.
+    """Animation over the F frames of the scene's frame range.
 
     Attributes
     ----------
-    keys : object -> key -> (F,) values, of keys that change.
-    bones : bone -> (F, 4, 4) what it does to vertices, from rest, in the armature's frame; all bones, and none of a
-        head without an armature.
+    keys : object -> key -> (F,) values, for keys that change.
+    bones : bone -> (F, 4, 4) transform of vertices from rest, in the armature's frame, for all bones; empty for a head
+        without an armature.
     """
 
     keys: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
@@ -42,7 +42,8 @@ class Courses:
 
 
 def bones_may_move(rig: bpy.types.Object | None) -> bool:
-    """Whether something beside keys may move a bone: an action, a strip, or a constraint towards something else."""
+    """Whether a bone may be animated by something other than keys: an action, a strip, or a constraint to another
+    object."""
     if rig is None:
         return False
     data = rig.animation_data
@@ -53,7 +54,7 @@ def bones_may_move(rig: bpy.types.Object | None) -> bool:
 
 
 def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None) -> Courses:
-    """How keys and bones move; the scene is at the frame it was at afterwards."""
+    """Sample keys and bones; the scene's current frame is restored."""
     frames = range(scene.frame_start, scene.frame_end + 1)
     rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
     bones = {name: np.zeros((len(frames), 4, 4)) for name in rests}
@@ -62,7 +63,7 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.
     before = scene.frame_current, scene.frame_subframe
     drawn = [(modifier, modifier.show_viewport) for obj in scene.objects for modifier in obj.modifiers]
     try:
-        for modifier, _ in drawn:  # keys do not depend on them, and they are most of a frame's time
+        for modifier, _ in drawn:  # keys do not depend on these modifiers, which take most of a frame's time
             modifier.show_viewport = False
         for row, frame in enumerate(frames):
             scene.frame_set(frame)
@@ -88,7 +89,7 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.
 
 
 def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:
-    """Give an object's keys these courses, a keyframe every frame from ``first`` on."""
+    """Insert keyframes for an object's keys at every frame from ``first`` on."""
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
     for name, values in curves.items():
         if name not in blocks:

@@ -1,4 +1,4 @@
-"""What each program wants of a file."""
+"""Export settings for each target program."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ExportPreset:
-    """A kind of file.
+    """Settings for one target.
 
     Attributes
     ----------
-    name, label, description : of the choice. exporter : ``fbx`` or ``gltf``. suffix : of the file.
-    subdivision : Catmull-Clark steps of the meshes, keys included. units : of the file's coordinates, per metre.
-    one_mesh : whether all parts become one mesh with one material. skeleton : whether it has bones where nobody says.
-    settings : of the exporter, by its own names.
+    name, label, description : of the choice.
+    exporter : ``fbx`` or ``gltf``.
+    suffix : of the file.
+    subdivision : Catmull-Clark steps of the meshes, keys included.
+    units : of the file's coordinates, per metre.
+    one_mesh : whether all parts become one mesh with one material.
+    skeleton : default for exporting bones.
+    settings : arguments of the exporter, by its own names.
     """
 
     name: str
@@ -35,7 +39,7 @@ _FBX: Mapping[str, Any] = {
     "use_selection": True,
     "object_types": {"EMPTY", "MESH", "ARMATURE"},
     "use_armature_deform_only": False,
-    "use_mesh_modifiers": False,  # with modifiers applied a mesh loses its keys
+    "use_mesh_modifiers": False,  # applying modifiers would remove the keys
     "mesh_smooth_type": "FACE",
     "add_leaf_bones": False,
     "bake_anim_use_all_actions": False,
@@ -51,7 +55,7 @@ _GLTF: Mapping[str, Any] = {
     "export_morph": True,
     "export_morph_normal": True,
     "export_skins": True,
-    "export_def_bones": False,  # jaw and eyes move no vertex
+    "export_def_bones": False,  # jaw and eye bones move no vertex
     "export_animation_mode": "ACTIVE_ACTIONS",  # the keys of all parts in one animation
     "export_cameras": False,
     "export_lights": False,

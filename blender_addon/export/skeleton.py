@@ -1,8 +1,9 @@
-"""The skeleton of an exported head: bones, what of the head moves with them, and their animation.
+"""Skeleton of an exported head: bones, skinning, and bone animation.
 
-In the file keys move the face, and bones what keys do not: neck and head, and bends of the tongue. The jaw's and the
-eyes' bones go along with their keys and move no vertex: what a program hangs on them is in the right place, and a
-program that knows keys alone loses nothing. So the tongue's bones hang on the head's bone there, not on the jaw's.
+In the file, keys move the face, and bones move what keys do not: neck, head, and bends of the tongue. The bones of jaw
+    and eyes follow their keys and move no vertex, so attachments to them are in the right place and a program that
+    supports only keys loses nothing. The tongue's bones are therefore children of the head's bone in the file, not of
+    the jaw's.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from ..rig.places import RigPlaces, rig_places
 from ..scene import tags
 
 STILL = 1e-6
-"""Metres, or of a turn: a bone whose matrix changes by less over all frames is not animated."""
+"""Metres, or rotation-matrix units: a bone whose matrix changes by less over all frames counts as not animated."""
 NAME = "Armature"
-"""Unreal takes an armature of this name for no bone of its own."""
+"""Unreal does not import an armature with this name as a bone of its own."""
 
 
 def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
-    """Where a head's bones are. Raises ``AddonError`` for one that lacks a part or a key which tells that."""
+    """Bone positions of a head. Raises ``AddonError`` if a part or a key needed for them is missing."""
     found = rig_places({obj[tags.PART]: obj for obj in parts})
     if found is None:
         raise AddonError(
@@ -38,8 +39,8 @@ def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
 
 
 def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy.types.Object:
-    """An armature object with the head's bones at rest, in the frame of the mesh ``head``, coordinates times ``units``;
-    linked to nothing yet."""
+    """An armature object with the head's bones at rest, in the frame of the mesh ``head``, coordinates times ``units``.
+    Linked to nothing yet."""
     rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
     scaled = RigPlaces({name: (a * units, b * units) for name, (a, b) in places.bones.items()}, places.motions)
     bones.place_bones(rig, scaled)
@@ -54,7 +55,7 @@ def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy
 
 
 def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
-    """Hang a mesh on the skeleton, and let it follow the bones that its groups name, as linear blend skinning."""
+    """Parent a mesh to the skeleton with an armature modifier (linear blend skinning by its vertex groups)."""
     matrix = obj.matrix_world.copy()
     obj.parent, obj.matrix_world = rig, matrix
     modifier = obj.modifiers.new(NAME, "ARMATURE")
@@ -62,11 +63,11 @@ def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
 
 
 def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int, units: float) -> bool:
-    """Keyframes of the bones at every frame from ``first`` on; whether there are any. ``courses`` : as
+    """Insert keyframes of the bones at every frame from ``first`` on; return whether there are any. ``courses`` : as
     ``Courses.bones``, in metres."""
     moves = {name: courses[name].copy() for name in PARENTS if name in courses and name in rig.data.bones}
     if HEAD in moves and JAW in moves:
-        back = np.linalg.inv(moves[JAW]) @ moves[HEAD]  # the keys have taken the tongue along with the jaw
+        back = np.linalg.inv(moves[JAW]) @ moves[HEAD]  # the keys have already moved the tongue with the jaw
         for name in TONGUE:
             if name in moves:
                 moves[name] = moves[name] @ back
@@ -86,7 +87,7 @@ def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int
         before = None
         for frame, matrix in enumerate(basis, first):
             place, turn, _ = Matrix(matrix.tolist()).decompose()
-            if before is not None and turn.dot(before) < 0:  # the same turn, the short way round
+            if before is not None and turn.dot(before) < 0:  # same rotation, opposite sign: take the short way
                 turn.negate()
             before = turn.copy()
             pose.location, pose.rotation_quaternion = place, turn

@@ -1,4 +1,4 @@
-"""One head into one file."""
+"""Export one head into one file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ def export_head(
     path: Path,
     with_bones: bool | None = None,
 ) -> None:
-    """Write a head as ``preset`` wants it, with a skeleton or with keys alone as ``with_bones`` says, or the preset
-    where that is None. The scene is as it was afterwards.
+    """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default).
+    The scene is restored afterwards.
 
     Raises
     ------
-    AddonError : one sentence, where the head has no mesh any more, or none that tells its bones' places, the exporter
-        is switched off, or it failed.
+    AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
     parts = export_parts(collection)
     with_bones = preset.skeleton if with_bones is None else with_bones
@@ -98,7 +97,7 @@ def export_head(
 
 
 def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
-    """A part as the file has it, with weights where there are bones."""
+    """A part as exported, with weights if the file has bones."""
     if places is None:
         return neutral_copy(part, name, preset.subdivision, preset.units)
     weighed = weighed_copy(part, places)
@@ -111,12 +110,12 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
 
 
 def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
-    """What all parts hang on: an empty object, or the skeleton."""
+    """Parent of all parts: an empty, or the skeleton."""
     return bpy.data.objects.new(name, None) if places is None else skeleton.new_skeleton(head, places, preset.units)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:
-    """The copies, their data and the actions on their keys and bones."""
+    """Remove the copies, their data, and the actions of their keys and bones."""
     for obj in copies:
         data = obj.data
         keys = data.shape_keys if isinstance(data, bpy.types.Mesh) else None

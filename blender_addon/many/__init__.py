@@ -1,1 +1,1 @@
-"""Many people, one after the other: a folder with a folder of photos for each, the table, and the run."""
+"""Batch reconstruction of many people: a folder with one photo folder per person, the table, and the run."""

@@ -1,4 +1,4 @@
-"""The file ``blender_assets.cats.txt`` of an asset library: its catalogues, one a line, ``UUID:path:name``."""
+"""Catalogues of an asset library in ``blender_assets.cats.txt``, one per line: ``UUID:path:name``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BEGINNING = "# This is an Asset Catalog Definition file for Blender.\n\nVERSION
 
 
 def heads_catalogue(folder: Path, usual: str) -> str:
-    """The id of the catalogue of heads in a library's folder; it is written there with the id ``usual`` if missing.
+    """Id of the heads' catalogue in a library folder; added with the id ``usual`` if missing.
 
-    Lines that are there stay. Raises ``OSError`` where the file cannot be read or written.
+    Existing lines stay. Raises ``OSError`` if the file cannot be read or written.
     """
     path = folder / FILE_NAME
     known = path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""People on the disk: a folder of folders, each with one person's photos."""
+"""Folders of people: a folder with one subfolder of photos per person."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import AddonError
 
 MOST_PEOPLE = 10_000
 MOST_PHOTOS = 200
-"""Of one person; more are left out, in the order of their names."""
+"""Per person; more are left out, in the order of their names."""
 
 
 @dataclass(frozen=True)
 class PersonFolder:
-    """One person: the folder's name, its path, and the photos directly in it, in the order of their names."""
+    """One person: the folder's name, its path, and the photos directly in it, sorted by name."""
 
     name: str
     folder: Path
@@ -24,9 +24,9 @@ class PersonFolder:
 
 
 def people_in(folder: Path) -> tuple[PersonFolder, ...]:
-    """The people in a folder, in the order of their names; folders without photos are none.
+    """The people in a folder, sorted by name; folders without photos are skipped.
 
-    Raises ``AddonError`` ``no_photo``, one sentence, where there are none, or the folder cannot be read.
+    Raises ``AddonError`` ``no_photo``, one sentence, if there are none or the folder cannot be read.
     """
     try:
         inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
@@ -47,7 +47,7 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
 
 
 def photos_in(folder: Path) -> tuple[Path, ...]:
-    """The photos directly in a folder; none where it cannot be read."""
+    """The photos directly in a folder; empty if it cannot be read."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -57,11 +57,11 @@ def photos_in(folder: Path) -> tuple[Path, ...]:
 
 
 def file_of(person: PersonFolder | Path) -> Path:
-    """The .blend file that a person's head is kept in, beside the photos."""
+    """The .blend file for a person's head, beside the photos."""
     folder = person.folder if isinstance(person, PersonFolder) else person
     return folder / f"{folder.name}.blend"
 
 
 def library_of(folder: Path) -> Path:
-    """The .blend file that all heads of a folder of people are kept in."""
+    """The .blend file for all heads of a folder of people."""
     return folder / f"{folder.name or 'heads'}.blend"

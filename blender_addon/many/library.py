@@ -1,4 +1,4 @@
-"""The other Blender that makes assets of heads' files."""
+"""A second Blender process that turns head files into assets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from . import library_process
 
 
 class LibraryProcess:
-    """Heads' files into one library, or each into an asset with a picture, beside this Blender.
+    """Collect head files into one library, or mark each as an asset with a preview, in a second Blender process.
 
     Parameters
     ----------
-    files : .blend files with a head each, named like the head.
-    library : the file that shall have all of them; None to mark and picture them where they are.
-    catalogue : id of the catalogue that they are put in.
+    files : .blend files with one head each, named like the head.
+    library : the file to collect them in; None to mark them in place.
+    catalogue : id of their asset catalogue.
 
-    Raises ``OSError`` where no process can be started.
+    Raises ``OSError`` if no process can be started.
     """
 
     def __init__(self, files: Sequence[Path], library: Path | None, catalogue: str) -> None:
@@ -36,7 +36,7 @@ class LibraryProcess:
         job.write_text(json.dumps(wanted), "utf-8")
         script = library_process.__file__
         command = [sys.executable, "-P", script, str(job)]
-        if bpy.app.binary_path:  # none where Blender is a module of Python's
+        if bpy.app.binary_path:  # empty when Blender is a Python module
             options = ["--background", "--factory-startup", "--python-exit-code", "1"]
             command = [bpy.app.binary_path, *options, "--python", script, "--", str(job)]
         with open(place / "log.txt", "wb") as log:
@@ -45,12 +45,12 @@ class LibraryProcess:
             )
 
     def stop(self) -> None:
-        """End it; files that it has not written yet stay as they were."""
+        """Stop the process; files not written yet stay as they were."""
         self._stopped = True
         self._process.kill()
 
     def ended(self) -> str | None:
-        """None while it works; then what went wrong in a sentence, "" for nothing."""
+        """None while it runs; then a sentence about what went wrong, "" for nothing."""
         if self._process.poll() is None:
             return None
         place = Path(self._folder.name)

@@ -1,7 +1,7 @@
-"""Heads' files into assets with pictures, in a Blender of its own: run by ``library.LibraryProcess``.
+"""Turn head files into assets with previews, in a separate Blender: run by ``library.LibraryProcess``.
 
-Only a file that is open keeps a collection's preview when it is written: ``libraries.write`` of Blender 5.0 leaves it
-out. It takes seconds for many heads, too, in which the artist's Blender goes on.
+A collection's preview is saved only with the open file: ``libraries.write`` of Blender 5.0 omits it. It also takes
+seconds for many heads, while the artist's Blender must stay responsive.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 import bpy
 
 ROOT = "likeness_parts"
-"""The extension's folder under a name of its own: its ``__init__`` is for a Blender with a window and wheels."""
+"""Package name for the extension's folder here: its own ``__init__`` needs a Blender with a window and wheels."""
 
 
 def main(job_path: Path) -> None:
-    """Do the job in the JSON file and write ``reply.json`` beside it: per file that failed, why."""
+    """Do the job in the JSON file and write ``reply.json`` beside it, with the reason for each file that failed."""
     package = types.ModuleType(ROOT)
     package.__path__ = [str(Path(__file__).parents[1])]
     sys.modules[ROOT] = package
     job = json.loads(job_path.read_text("utf-8"))
-    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 beside it
+    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 backup
     failed: dict[str, str] = {}
     if job["library"] is None:
         for file in job["files"]:
@@ -46,7 +46,7 @@ def _picture_in(file: str, catalogue: str) -> None:
 
 
 def _into_library(library: str, files: list[str], catalogue: str, failed: dict[str, str]) -> None:
-    """Put the heads of ``files`` into ``library`` in place of those of the same names; all else in it stays."""
+    """Put the heads of ``files`` into ``library``, replacing heads of the same names; everything else in it stays."""
     from likeness_parts.scene import assets, tags
     from likeness_parts.scene.place import remove_head
 

@@ -1,4 +1,4 @@
-"""The run over the table: one job after the other through the session."""
+"""The batch run over the table, one job at a time through the session."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .folders import file_of, library_of, photos_in
 from .library import LibraryProcess
 
 PERSONS_OWN: frozenset[str] = frozenset({"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"})
-"""Codes of failures after which the next person may do better; all others are the backend's, and the run stops."""
+"""Error codes that concern one person only. Any other code concerns the backend and stops the run."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What all people of a run have in common; as ``Job``'s.
+    """Options common to all people of a run; see ``Job``.
 
-    ``apart``: a .blend file for each. ``library``: that, and one .blend file with all heads as assets.
+    ``apart``: one .blend file per head. ``library``: the same, and one .blend file with all heads as assets.
     """
 
     quality: str
@@ -50,11 +50,11 @@ class RunOptions:
 
 
 class ManyRun:
-    """One run, from the click to the last person. ``tick`` drives it beside the session's.
+    """One batch run, from the click to the last person. ``tick`` advances it, beside the session's own tick.
 
     Attributes
     ----------
-    stopped_because : a sentence, where it ended before its end.
+    stopped_because : a sentence, if it ended early.
     """
 
     def __init__(self, place: Place, backend: LocalBackend | ServerAddress, options: RunOptions) -> None:
@@ -69,11 +69,11 @@ class ManyRun:
 
     @property
     def writing(self) -> bool:
-        """Whether all heads are made and the assets' file or pictures are being written."""
+        """Whether all heads are made and the assets' file or previews are being written."""
         return self._writing is not None
 
     def tick(self) -> bool:
-        """Look after the run once; False when it is over."""
+        """Advance the run once; False when it is over."""
         if self._writing is not None:
             return self._wait_for_writing()
         self._draw_pictures()
@@ -90,7 +90,7 @@ class ManyRun:
         return bool(self._pictures) or self._begin_writing(scene)
 
     def stop(self) -> None:
-        """Cancel the person at work, who waits again then, and end; or the writing, which leaves the file before."""
+        """Stop. The current person is cancelled and waits again; an interrupted write leaves the previous file."""
         if self._writing is not None:
             self._writing.stop()
             return
@@ -134,7 +134,7 @@ class ManyRun:
         return True
 
     def _ended(self, scene: bpy.types.Scene) -> None:
-        """Write down what became of the person at work."""
+        """Record the outcome of the current person."""
         row, view = scene.likeness_many.people.get(self._running), session().view
         self._running = None
         if row is None:  # the table was cleared meanwhile
@@ -158,27 +158,27 @@ class ManyRun:
             self._stopping = True
 
     def _draw_pictures(self) -> None:
-        """Slices of heads' pictures for a moment, beside the next person's reconstruction."""
+        """Draw previews in slices for a moment, beside the next person's reconstruction."""
         until = time.monotonic() + SLICE_SECONDS
         while self._pictures and not session().importing:
             try:
                 next(self._pictures[0])
-            except (StopIteration, ReferenceError):  # drawn; or the head was removed or undone meanwhile
+            except (StopIteration, ReferenceError):  # finished; or the head was removed or undone meanwhile
                 del self._pictures[0]
             if time.monotonic() >= until:
                 break
 
     def _put_apart(self, row: bpy.types.PropertyGroup) -> None:
-        """The head that was just made into its file, and out of this one."""
+        """Move the head that was just made into its own file."""
         collection = session().made
         path = file_of(Path(bpy.path.abspath(row.folder)))
         if collection is None:
             row.state, row.sentence = "FAILED", "The head was removed before it was written."
             return
         try:
-            if not self._options.library:  # else the Asset Browser would show the head twice
+            if not self._options.library:  # otherwise the Asset Browser would show the head twice
                 mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID), pictured=False)
-            # Compressing holds the window for 0.1 s; the Blender that draws the picture does it for ``apart``.
+            # Compressing would block the window for 0.1 s; for ``apart`` the process that draws the preview does it.
             bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
@@ -188,7 +188,7 @@ class ManyRun:
         self._written.append(path)
 
     def _begin_writing(self, scene: bpy.types.Scene) -> bool:
-        """Let another Blender finish what is written of the run; whether it does."""
+        """Start the second Blender that finishes the run's files; return whether it was started."""
         files, library = self._written, None
         people = scene.likeness_many.people
         try:
@@ -217,7 +217,7 @@ class ManyRun:
 
 
 def _picture_steps(head_id: str, small: Mapping[str, bytes]) -> Generator[None, None, None]:
-    """Draw a head's picture in slices and give it to the Asset Browser, if it is still there then."""
+    """Draw a head's preview in slices and set it for the Asset Browser, if the head still exists then."""
     head = tags.collection_of_id(head_id)
     if head is None:
         return
@@ -232,22 +232,22 @@ _said = ""
 
 
 def current() -> ManyRun | None:
-    """The run that goes on, None without."""
+    """The running batch, None if there is none."""
     return _run
 
 
 def is_writing() -> bool:
-    """Whether a run has made its heads and the assets are being written."""
+    """Whether a run has made its heads and is writing the assets."""
     return _run is not None and _run.writing
 
 
 def last_words() -> str:
-    """Why the last run ended before its end; "" where it did not."""
+    """Why the last run ended early; "" if it did not."""
     return _said
 
 
 def begin(run: ManyRun) -> None:
-    """Start. Raises ``AddonError`` ``busy`` where one goes on."""
+    """Start a run. Raises ``AddonError`` ``busy`` if one is running."""
     global _run, _said
     if _run is not None or session().busy:
         raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
@@ -255,20 +255,20 @@ def begin(run: ManyRun) -> None:
 
 
 def tick() -> None:
-    """Look after the run, if one goes on."""
+    """Advance the run, if there is one."""
     global _run, _said
     if _run is not None and not _run.tick():
         _said, _run = _run.stopped_because, None
 
 
 def file_opened() -> None:
-    """Another file is open: no run goes on any more, but what is being written is written to its end."""
+    """Called when another file is opened: the run ends, but a write in progress is completed."""
     if not is_writing():
         forget()
 
 
 def forget() -> None:
-    """No run goes on any more; the extension is being disabled."""
+    """Drop the run; the extension is being disabled."""
     global _run, _said
     if is_writing():
         _run.stop()

@@ -1,4 +1,4 @@
-"""The table of people that a scene remembers."""
+"""The table of people, stored per scene."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATES = (
 
 
 class LikenessPerson(bpy.types.PropertyGroup):
-    """A row of the table. ``name`` is the person's folder's."""
+    """A row of the table. ``name`` is the name of the person's folder."""
 
     folder: StringProperty(name="Folder", subtype="DIR_PATH")
     first: StringProperty(name="First photo", description="Whose thumbnail stands for the person")
@@ -29,7 +29,7 @@ class LikenessPerson(bpy.types.PropertyGroup):
 
 
 class LikenessMany(bpy.types.PropertyGroup):
-    """The table and how it is worked off."""
+    """The table and the options of the run."""
 
     people: CollectionProperty(type=LikenessPerson)
     active: IntProperty(name="Active person", default=0)
@@ -48,9 +48,9 @@ class LikenessMany(bpy.types.PropertyGroup):
 
 
 def list_people(scene: bpy.types.Scene, folder: Path) -> int:
-    """Fill the table from a folder of folders; how many there are. People whose file is there already are done.
+    """Fill the table from a folder of folders; return the number of people. People whose file exists are marked done.
 
-    Raises ``AddonError`` as ``people_in`` does; the table stays as it was then.
+    Raises ``AddonError`` as ``people_in`` does; the table then stays as it was.
     """
     found = people_in(folder)
     many = scene.likeness_many
