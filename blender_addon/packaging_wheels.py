@@ -1,7 +1,8 @@
-"""pyzmq's wheels for every platform and Python of the extension: fetched by pip, copied under other Python tags.
+"""pyzmq's wheels for every platform and Python of the extension: downloaded by pip, then copied under other Python
+tags.
 
-pyzmq ships one wheel for Python 3.11 and one ``abi3`` wheel for every later one. Blender refuses a package that lists
-both on Python 3.13 and later, so the second is copied once per later Python with that Python's tags.
+pyzmq ships one wheel for Python 3.11 and one ``abi3`` wheel for all later versions. Blender refuses a package that
+lists both on Python 3.13 and later, so the second is copied once per later Python with that Python's tags.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PYZMQ = "pyzmq==27.3.0"
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform as Blender names it, and the platform tag that pip asks for."""
+    """A platform by Blender's name, and the platform tag for pip."""
 
     blender: str
     pip: str
@@ -34,7 +35,7 @@ PLATFORMS = (
     Platform("macos-x64", "macosx_10_15_x86_64"),
 )
 PYTHONS = ("311", "313", "314")
-"""Pythons of Blender 4.2 to 5.0 (3.11), of 5.1 and of distributions' builds (3.13), and of 5.2 there (3.14)."""
+"""Python of Blender 4.2 to 5.0 (3.11), of 5.1 and distributions' builds (3.13), and of distributions' 5.2 (3.14)."""
 
 
 def fetch_wheel(platform: Platform, python: str, folder: Path) -> Path:
@@ -59,7 +60,7 @@ def fetch_wheel(platform: Platform, python: str, folder: Path) -> Path:
 def retag(wheel: Path, python: str, folder: Path) -> Path:
     """Copy ``wheel`` into ``folder`` with the tags ``cp<python>-cp<python>``; its platform tag stays.
 
-    The file ``WHEEL`` inside names the same tags, and ``RECORD`` its new hash, as the wheel format wants it.
+    As the wheel format requires, the file ``WHEEL`` inside gets the same tags and ``RECORD`` its new hash.
     """
     name, version, *_, platform_tags = wheel.stem.split("-")
     tag = f"cp{python}-cp{python}"
@@ -90,7 +91,7 @@ def _record_with(record: str, path: str, content: bytes) -> bytes:
 
 
 def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
-    """One wheel of pyzmq per Python of ``PYTHONS`` in ``folder``/``platform``, fetched where it is not there yet."""
+    """One wheel of pyzmq per Python of ``PYTHONS`` in ``folder``/``platform``, downloaded if missing."""
     target = folder / platform.blender
     found = {python: sorted(target.glob(f"pyzmq-*-cp{python}-cp{python}-*.whl")) for python in PYTHONS}
     for python in PYTHONS:

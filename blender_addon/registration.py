@@ -1,4 +1,4 @@
-"""Everything that Blender has to know of while the extension is enabled, in order; in reverse when it is disabled."""
+"""Register everything with Blender when the extension is enabled; unregister in reverse order when it is disabled."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _WITH_CLASSES = (
     transfer_panel,
     many_panel,
 )
-"""Modules whose ``CLASSES`` Blender knows."""
+"""Modules whose ``CLASSES`` are registered."""
 
 _SCENE_SETTINGS = {
     "likeness": properties.LikenessSettings,
@@ -73,18 +73,18 @@ _SCENE_SETTINGS = {
     "likeness_many": many_settings.LikenessMany,
     "likeness_transfer": transfer_settings.LikenessTransfer,
 }
-"""What each scene keeps, by the name of its property."""
+"""Settings of each scene, by property name."""
 
 _HEAD_SETTINGS = "likeness"
-"""Name of the property of a collection that keeps what a head is solved with."""
+"""Collection property with the settings that a head is solved with."""
 
 _WITH_HANDLERS = (thumbnails, key_pictures, panel, keys_panel, corner_preview)
-"""Modules that draw or keep pictures: each has ``register`` and ``unregister`` for that."""
+"""Modules with their own ``register`` and ``unregister``, for draw handlers or preview icons."""
 
 
 @persistent
 def _file_opened(*_: object) -> None:
-    """Another file is open (one that cannot be opened changes nothing)."""
+    """Called after another file has been opened (not if opening fails)."""
     many_run.file_opened()
     session.session().file_opened()
     timer.look_for_heads()

@@ -1,6 +1,6 @@
-"""One job from click to result, without ``bpy``: find or start the backend, connect, submit, follow, tell its fate.
+"""Run one job from click to result, without ``bpy``: find or start the backend, connect, submit, follow, report.
 
-``Runner.tick`` never blocks; a timer of Blender's calls it, and so does a loop in background mode.
+``Runner.tick`` never blocks. A Blender timer calls it, or a loop in background mode.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .client.submissions import AnyJob
 from .errors import AddonError
 
 START_SECONDS = 120.0
-"""A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
+"""Time-out for starting the backend; reading torch from a slow disk for the first time may take half of it."""
 ASK_SECONDS = 2.0
-"""For reaching a backend that is to end once more, where the connection is lost or hears nothing."""
+"""Time-out for reconnecting to a backend that is to end, if the connection is lost or busy."""
 CANCEL_SECONDS = 5.0
-"""After so long a cancelled job counts as cancelled even if the server has not confirmed."""
+"""A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
 
 Delivered = Previewed | Arrived | Solved
 
 
 class Phase(enum.Enum):
-    """Where a job is."""
+    """Phase of a job."""
 
     IDLE = "idle"
     STARTING = "starting"
@@ -51,13 +51,13 @@ class Phase(enum.Enum):
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is in progress."""
         return self in (Phase.STARTING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING)
 
 
 @dataclass(frozen=True)
 class JobView:
-    """What there is to show: a sentence, the fraction done (0–1), seconds left or None; code and advice on failure."""
+    """State for display: a sentence, the fraction done (0-1), seconds left or None; code and advice on failure."""
 
     phase: Phase = Phase.IDLE
     sentence: str = ""
@@ -68,7 +68,7 @@ class JobView:
 
 
 class Runner:
-    """Runs one job at a time, and keeps the backend and the connection between jobs.
+    """Run one job at a time; keep the backend and the connection between jobs.
 
     client : name and version of this client. config : the service's configuration folder.
     """
@@ -89,21 +89,21 @@ class Runner:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is in progress."""
         return self.view.phase.busy
 
     @property
     def connected(self) -> bool:
-        """Whether there is anything that ``tick`` has to look after."""
+        """Whether ``tick`` has anything to do."""
         return self._connection is not None or self._process is not None
 
     @property
     def process(self) -> ServerProcess | None:
-        """The backend that this runner started, while it is there."""
+        """The backend that this runner started, while it exists."""
         return self._process
 
     def runs_outside(self, folder: Path) -> bool:
-        """Whether the backend of this computer was started by this runner, and out of another folder."""
+        """Whether this runner started this computer's backend, and from outside ``folder``."""
         process, backend = self._process, self._backend
         if process is None or process.address is None or process.exit_code is not None:
             return False  # whoever listens holds the lock: there is no other
@@ -116,7 +116,8 @@ class Runner:
             return False
 
     def waiting_settings(self, wanted: LocalBackend) -> str:
-        """A sentence where the backend that runs was not started as ``wanted``: when that will count. Else ""."""
+        """A sentence on when the settings ``wanted`` will apply, if the running backend was started with others; else
+        ""."""
         if self._process is not None:
             known = KnownServer("", self._process.backend)
             return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
@@ -137,7 +138,7 @@ class Runner:
             self._start_process()
 
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
-        """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
+        """Start a job. Raises ``AddonError`` ``busy`` if another one is in progress."""
         if self.busy:
             raise AddonError("The backend is busy already.", "Wait for it, or cancel it.", "busy")
         if backend != self._backend:
@@ -152,13 +153,13 @@ class Runner:
                     self._submit()
             else:
                 self._drop_connection()
-                if self._process is None:  # else ``tick`` connects as soon as it listens
+                if self._process is None:  # otherwise ``tick`` connects as soon as it listens
                     self._reach()
         except AddonError as error:
             self._fail(error)
 
     def cancel(self) -> None:
-        """Stop the job; its phase becomes ``CANCELLED`` at once or within seconds."""
+        """Cancel the job; its phase becomes ``CANCELLED`` at once or within seconds."""
         if not self.busy or self.view.phase is Phase.CANCELLING:
             return
         if not self._submitted or self._connection is None:
@@ -170,9 +171,9 @@ class Runner:
         self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
 
     def stop(self, wait: bool = False) -> None:
-        """Leave the backend, its job cancelled; one that this runner started ends, unless others use it.
+        """Cancel the job and leave the backend; a backend that this runner started ends, unless others use it.
 
-        ``wait`` waits for that (for a few seconds), and for what an earlier ``stop`` began.
+        ``wait`` waits a few seconds for that, and for the end of an earlier ``stop``.
         """
         if self._connection is not None and self._submission is not None and self._submitted:
             self._connection.cancel(self._submission.token)
@@ -183,7 +184,7 @@ class Runner:
     def wait_for_end(self) -> None:
         """Wait after ``stop`` until no backend runs on this computer; not for the main thread.
 
-        Raises ``AddonError``: ``in_use`` where others use it, ``busy`` where the system does not end it.
+        Raises ``AddonError``: ``in_use`` if others use it, ``busy`` if the system does not end it.
         """
         ending = self._ending
         if ending is not None:
@@ -193,7 +194,7 @@ class Runner:
         wait_for_end(self._config, 0.0 if ending is not None and ending.stays else END_SECONDS)
 
     def tick(self) -> list[Delivered]:
-        """Look after everything; previews and the result of the current job come back, oldest first."""
+        """Process everything pending; return previews and the result of the current job, oldest first."""
         delivered: list[Delivered] = []
         try:
             if self.busy and self._connection is None and self._process is None:
@@ -210,18 +211,19 @@ class Runner:
         return delivered
 
     def _make_room(self) -> None:
-        """Leave a server that others use, between jobs, where it is not as wanted: else it would stay for our sake."""
+        """Between jobs, leave a server started by another Blender with other settings, so that it can end when
+        unused."""
         guest = self._connection is not None and self._process is None and not self.busy
         if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
             self._drop_connection()
 
     def _reach(self) -> None:
-        """Connect to the given service, or one of this computer that runs already, or start one."""
+        """Connect to the given service, or to a running one on this computer, or start one."""
         if isinstance(self._backend, ServerAddress):
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
             self._connect(self._backend, Patience())
         elif self._ending is not None and not self._ending.over:
-            return  # with other arguments perhaps; ``tick`` comes back to it
+            return  # it may have other settings; ``tick`` tries again
         elif (found := running_server(self._config)) is not None:
             self._looking = True
             self._connect(found, Patience(hello=3.0, again=5.0))
@@ -241,7 +243,7 @@ class Runner:
         return connection
 
     def _connection_to(self, process: ServerProcess) -> Connection | None:
-        """Another connection to a server that is to end: others may use it, which has to be asked."""
+        """A new connection to a server that is to end, to ask whether others use it."""
         with contextlib.suppress(AddonError):
             if process.address is not None:
                 return self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
@@ -254,7 +256,7 @@ class Runner:
         self._process = ServerProcess(self._backend)
 
     def _check_folder(self) -> None:
-        """Raises ``AddonError`` where another process replaces or deletes the files that the server is made of."""
+        """Raise ``AddonError`` if another process is replacing or deleting the server's files."""
         folder = self._backend.folder if isinstance(self._backend, LocalBackend) else None
         if folder is not None and is_being_changed(self._config, folder):
             raise being_changed(folder)
@@ -278,7 +280,7 @@ class Runner:
                 )
 
     def _check_started(self) -> None:
-        """As ``_check_folder``, for a change that began while the server started, and waits for its end."""
+        """As ``_check_folder``, if a change began while the server was starting and waits for its end."""
         try:
             self._check_folder()
         except AddonError:
@@ -291,7 +293,7 @@ class Runner:
         self._process = None
         self._drop_connection()
         if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
-            self._connect(found, Patience())  # another Blender was quicker
+            self._connect(found, Patience())  # another Blender was faster
             return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running
@@ -305,7 +307,7 @@ class Runner:
         if self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:
-            self._check_folder()  # which would be why
+            self._check_folder()  # a change of the folder would explain it
             raise why
 
     def _take_in(self, event: Event, delivered: list[Delivered]) -> None:
@@ -332,7 +334,7 @@ class Runner:
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
         if cancelling and isinstance(event, Arrived | Solved | JobFailed):
-            self._end_cancelled()  # a result that was quicker than the cancelling is wanted no more
+            self._end_cancelled()  # a result that arrives during cancelling is dropped
         elif isinstance(event, Arrived | Solved):
             self._submission = None
             delivered.append(event)
@@ -359,7 +361,7 @@ class Runner:
         looking, self._looking = self._looking, False
         self._drop_connection()
         if looking and self.busy:
-            self._start_process()  # what server.json spoke of is gone
+            self._start_process()  # the server in server.json is gone
         elif self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:

@@ -1,4 +1,4 @@
-"""The one reconstruction that may run in this Blender: ``timer`` drives it, its result goes into the scene in steps."""
+"""The session: at most one reconstruction per Blender, driven by ``timer`` and imported into the scene in slices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .user_folder import user_folder
 from .waiting.heads import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
-"""After so long the next slice of the import waits for the next tick."""
+"""Time per tick for import slices; later slices wait for the next tick."""
 
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
@@ -45,9 +45,9 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 
 
 class Session:
-    """What one Blender does with the backend.
+    """State of the add-on's work with the backend.
 
-    ``small_pictures`` : of the head that was made last, as ``portrait_steps`` takes them.
+    ``small_pictures`` : of the most recently made head, for ``portrait_steps``.
     """
 
     def __init__(self) -> None:
@@ -70,43 +70,43 @@ class Session:
 
     @property
     def view(self) -> JobView:
-        """What there is to show of the reconstruction."""
+        """State of the reconstruction for display."""
         return self._import_view or (self.runner.view if self._runner_is_mine else JobView())
 
     @property
     def busy(self) -> bool:
-        """Whether a reconstruction runs or its result is being imported, or the runner is lent."""
+        """Whether a reconstruction or import is in progress, or the runner is lent."""
         return self.view.phase.busy or self._lent or self.runner.busy
 
     @property
     def why_busy(self) -> str:
-        """What a button says that cannot be clicked because of that; "" where it can."""
+        """Reason why a button is disabled while busy; "" if not busy."""
         if self.homeless:
             return "A head is ready: put it into this scene or throw it away first"
         return "The backend is busy" if self.busy else ""
 
     @property
     def importing(self) -> bool:
-        """Whether slices of a result are going into the scene right now."""
+        """Whether a result is being imported right now."""
         return self._import is not None
 
     @property
     def homeless(self) -> bool:
-        """Whether a head is ready that was asked for in a file that is not open any more; ``take`` gives it a scene."""
+        """Whether a finished head lost its scene because another file was opened; ``take`` gives it one."""
         return self.elsewhere and self._result is not None
 
     @property
     def made_is_there(self) -> bool:
-        """Whether the head that was made last is in the file, and neither undone nor deleted."""
+        """Whether the most recently made head is in the file, neither undone nor deleted."""
         return self.made is not None
 
     @property
     def made(self) -> bpy.types.Collection | None:
-        """The collection of the head that was made last; None where it was undone or deleted."""
+        """The collection of the most recently made head; None if it was undone or deleted."""
         return None if self._head_id is None else tags.collection_of_id(self._head_id)
 
     def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
-        """Start. Raises ``AddonError`` ``busy``."""
+        """Start a reconstruction. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
         options = {
@@ -134,13 +134,14 @@ class Session:
             self.runner.prepare(backend)
 
     def lend(self) -> Runner:
-        """The runner, for a job of somebody else who ticks it until ``take_back``. Raises ``AddonError`` ``busy``."""
+        """Lend the runner for another kind of job; the borrower ticks it until ``take_back``. Raises ``AddonError``
+        ``busy``."""
         self._check_idle()
         self._lent, self._runner_is_mine = True, False
         return self.runner
 
     def take_back(self) -> None:
-        """Whoever had the runner is done with it; a job that is being cancelled is looked after from here."""
+        """End the loan of the runner; a job being cancelled is then ticked by the session."""
         self._lent = False
 
     def _check_idle(self) -> None:
@@ -148,9 +149,9 @@ class Session:
             raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
 
     def cancel(self) -> None:
-        """Stop: the job at the backend, the import, or the waiting, which throws the head away.
+        """Cancel the job at the backend, the import, or the wait for a scene, which discards the head.
 
-        A head off the disk, and one that waited before its import, is offered (again).
+        A head from disk, and one that waited before its import, is offered (again).
         """
         if self._result is not None or self._import is not None or self.waiting.was_offered:
             if self.waiting.was_offered or (self.importing and not self.waiting.writing):
@@ -158,14 +159,14 @@ class Session:
             else:
                 self.waiting.forget()
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
-            redraw.everything()  # ``tick`` has nothing to change any more
+            redraw.everything()  # ``tick`` will have no change to draw
         else:
             self.runner.cancel()
 
     def file_opened(self) -> None:
-        """Another file is open: what was said of the one before is not said any more; what runs goes on.
+        """Called when another file is opened: clear the status of the previous one; a running job continues.
 
-        Its result stays here until somebody says by ``take`` that it shall go into this file.
+        Its result is kept until ``take`` puts it into the new file.
         """
         if self._import is not None:
             self._import.close()
@@ -179,18 +180,20 @@ class Session:
             self._runner_is_mine, self._import_view = False, None
 
     def take(self, place: Place) -> None:
-        """Put the head that was asked for in a file that is not open any more into this one.
+        """Put the head that was requested in a previous file into this one.
 
-        Raises ``AddonError`` ``linked`` where this one links the head that was to be solved again; it waits on then.
+        Raises ``AddonError`` ``linked`` if the head to solve again is linked from another file; the result then waits
+        on.
         """
         if self.job is not None and self.homeless:
             _check_not_linked(self.job.into, place)
             self.job, self.elsewhere = replace(self.job, place=place), False
 
     def take_offered(self, head: WaitingHead, place: Place) -> None:
-        """Put a head that another Blender left behind (one of ``waiting.offered``) into this file; ``tick`` does it.
+        """Put a head left behind by another Blender (one of ``waiting.offered``) into this file; ``tick`` does the
+        work.
 
-        Raises ``AddonError`` ``busy``, ``linked`` as ``take`` does, or the head's problem; it is offered on then.
+        Raises ``AddonError`` ``busy``, ``linked`` as ``take`` does, or the head's problem; it then stays offered.
         """
         self._check_idle()
         if head.problem is not None:
@@ -201,7 +204,7 @@ class Session:
         self._import_view = _IS_READ
 
     def tick(self) -> None:
-        """Look after everything once; on the main thread only."""
+        """Process everything pending; on the main thread only."""
         if self._lent:
             return
         for event in self.runner.tick():
@@ -219,7 +222,7 @@ class Session:
             self.preview = None
 
     def stop(self) -> None:
-        """End the job and the backend; the extension is being disabled or Blender quits."""
+        """Stop the job and the backend; the extension is being disabled or Blender quits."""
         if self._import is not None:
             self._import.close()
         self.__init_import()
@@ -227,7 +230,7 @@ class Session:
         self.runner.stop(wait=True)
 
     def _take_in_offered(self) -> None:
-        """Go on with a head off the disk as with one that has just arrived, once it is read."""
+        """Treat a head read from disk like one that has just arrived."""
         try:
             read = self.waiting.taken()
         except AddonError as error:
@@ -238,7 +241,7 @@ class Session:
             self._import_view = _ARRIVES
 
     def _place(self) -> None:
-        """Slices of the import for a moment; all of it in one undo step."""
+        """Run import slices for a moment; all of them form one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
         if self.elsewhere:
@@ -263,24 +266,24 @@ class Session:
             self._arrived(job, result, stop.value)
         except AddonError as error:
             self._fail(error)
-        except Exception as error:  # a fault of ours must not leave the panel busy for ever
+        except Exception as error:  # an unexpected error must not leave the panel busy forever
             self._fail(AddonError(f"The head could not be put into the scene: {error!r}.", "Please report it."))
             if self._error is None:
                 raise
-            traceback.print_exc()  # raised, it would end the timer, which has to see the file written
+            traceback.print_exc()  # printed, not raised: raising would end the timer, which must see the file written
 
     def _wait(self, view: JobView) -> None:
-        """The head waits for the artist, and is kept on the disk from now on."""
+        """Let the head wait for the artist, and keep it on disk from now on."""
         assert self.job is not None
         self.waiting.keep(self.job, self._took, self._message)
         problem = self.waiting.problem
         said = view if problem is None else replace(view, advice=str(problem))
-        if said != self._import_view:  # what stays the same is not drawn again
+        if said != self._import_view:  # redraw only on a change
             self._import_view = said
 
     def _fail(self, error: AddonError) -> None:
-        """The head did not get into the scene; where it is on the disk, it is offered (again)."""
-        if self.waiting.writing:  # the next tick asks again
+        """Report that the head did not get into the scene; if it is on disk, it is offered (again)."""
+        if self.waiting.writing:  # retried at the next tick
             self._import, self._error, self._import_view = None, error, _IS_WRITTEN
             return
         self.waiting.put_back(error)
@@ -313,22 +316,23 @@ class Session:
 
 
 def _check_not_linked(into: str | None, place: Place) -> None:
-    """Raises ``AddonError`` ``linked`` where the place's file links the head that was to be solved again."""
+    """Raise ``AddonError`` ``linked`` if the head to solve again is linked from another file."""
     head = None if into is None else tags.collection_of_id(into, place.scene())
     if head is not None:
         check_editable(head)
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:
-    """The job's scene; where that was deleted, the context's.
+    """The job's scene; if it was deleted, the context's.
 
-    In a timer that is the scene of the first window, whatever it shows by then.
+    In a timer the context is the first window, whichever scene it shows then.
     """
     return job.place.scene() or bpy.context.scene
 
 
 def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
-    """Whether what the scene's windows show, or the head to solve again, is being edited, sculpted or the like."""
+    """Whether the active objects of the scene's windows, or the head to solve again, are in a mode other than Object
+    Mode."""
     windows = bpy.context.window_manager.windows
     objects = [window.view_layer.objects.active for window in windows if window.scene == scene]
     head = None if into is None else tags.collection_of_id(into, scene)
@@ -339,7 +343,7 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
 def _guarded(
     result: HeadResult, place: Place, files: Sequence[photo_files.PhotoFile], job: Job
 ) -> Generator[float, None, str]:
-    """The import; where the head to solve again is gone, a new one is made of a whole result."""
+    """The import; if the head to solve again is gone, a complete result makes a new one."""
     try:
         return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
@@ -349,7 +353,7 @@ def _guarded(
 
 
 def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:
-    """The scene's photo list as files to send, and (path as listed, label) for the statuses afterwards.
+    """The scene's photo list as files to send, and (path as listed, label) for the statuses.
 
     Raises ``AddonError`` ``no_photo`` for an empty list.
     """
@@ -366,7 +370,7 @@ _session: Session | None = None
 
 
 def session() -> Session:
-    """The session of this Blender."""
+    """The session of this Blender, created on first use."""
     global _session
     if _session is None:
         _session = Session()
@@ -384,7 +388,7 @@ def run_to_end(seconds_between: float = 0.02) -> JobView:
 
 
 def shut_down() -> None:
-    """Stop everything; the next ``session()`` is a new one."""
+    """Stop everything; the next ``session()`` creates a new one."""
     global _session
     if _session is not None:
         _session.stop()

@@ -1,4 +1,4 @@
-"""Expressions off pictures: the session's runner, lent for one transfer."""
+"""Solve expressions from pictures with the session's runner, borrowed for one transfer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .transfer.clips import ExpressionClip
 
 
 def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
-    """Yields how far the transfer is, returns what it found; closing it early cancels the job.
+    """Yield the progress of the transfer, return its result; closing the generator early cancels the job.
 
-    Raises ``AddonError`` with the backend's words, or ``busy``.
+    Raises ``AddonError`` with the backend's message, or ``busy``.
     """
     current = session()
     runner = current.lend()

@@ -1,4 +1,4 @@
-"""Blender's timer, which drives the session and has what it shows drawn again."""
+"""Blender timer that ticks the session and redraws its display."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _pace = redraw.Pace()
 
 
 def start() -> None:
-    """Have Blender call the session's ``tick`` from now on; nothing where it does already, or in background mode."""
+    """Start the timer; no effect if it already runs, or in background mode."""
     if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
 def look_for_heads() -> None:
-    """Have the session look, in a moment, whether other Blenders left heads behind; not in background mode.
+    """Let the session check soon for heads that other Blenders left behind; not in background mode.
 
-    Nobody is there to be offered one, and a Blender with a window could not offer it meanwhile.
+    There nobody could accept an offered head, and a Blender with a window could not offer it meanwhile.
     """
     if not bpy.app.background and not bpy.app.timers.is_registered(_look):
         bpy.app.timers.register(_look, first_interval=0.0, persistent=True)
 
 
 def stop() -> None:
-    """Have it called no more."""
+    """Stop the timer."""
     for called in (_on_timer, _look):
         if bpy.app.timers.is_registered(called):
             bpy.app.timers.unregister(called)
@@ -43,7 +43,7 @@ def _look() -> None:
 
 
 def _on_timer() -> float | None:
-    """One tick; seconds until the next, None when there is nothing to look after."""
+    """One tick; return seconds until the next, None if there is nothing to do."""
     current = session()
     view, preview = current.view, current.preview
     current.tick()

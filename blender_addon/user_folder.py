@@ -1,4 +1,4 @@
-"""Where the extension keeps files of its own."""
+"""Folder for the extension's own files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .identity import PACKAGE
 
 
 def user_folder(name: str) -> Path:
-    """The extension's folder ``name`` in the user's Blender folder; it survives updates, and need not be there yet."""
+    """The extension's folder ``name`` in the user's Blender folder; it survives updates, and may not exist yet."""
     try:
         return Path(bpy.utils.extension_path_user(PACKAGE, path=name))
-    except ValueError:  # not installed as an extension but imported from a checkout
+    except ValueError:  # imported from a checkout instead of installed as an extension
         return Path(bpy.utils.user_resource("DATAFILES", path=f"likeness/{name}"))

@@ -19,7 +19,7 @@ from .submissions import AnyJob, composed
 
 TICK_SECONDS = 0.03
 SLOWEST = 32 * 2**10
-"""Slowest accepted transfer rate, bytes per second; below it a job counts as stuck."""
+"""Bytes per second: lowest transfer rate assumed when the silence time-out is extended for an announced result."""
 ANSWER_SECONDS = 3.0
 """Time-out for the answer to a shutdown request."""
 RETRIES = 3

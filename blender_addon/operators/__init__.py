@@ -1,1 +1,1 @@
-"""What the artist does."""
+"""Operators: everything the artist can do."""

@@ -1,4 +1,4 @@
-"""What one does with a head's armature: add it, take it away, say who leads, put it to rest."""
+"""Operators for a head's armature: add, remove, choose whether keys or bones lead, reset the pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing, repairing and removing the backend; its logs; this computer's key."""
+"""Operators to install, repair and remove the backend, show its logs, and copy this computer's key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .polls import clickable
 
 
 def _watch() -> float | None:
-    """A timer: draw again while something is being installed."""
+    """Timer: redraw while an installation runs."""
     redraw.everything()
     return 0.25 if installer.running() else None
 

@@ -1,4 +1,4 @@
-"""Put a photo's landmarks where they are, and say what a photo is for."""
+"""Operators to correct a photo's landmarks and to choose what a photo is used for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
 
 
 class OfPhoto:
-    """Mix-in: an operator about one photo of the active head."""
+    """Mix-in: an operator on one photo of the active head."""
 
     photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
 
@@ -131,7 +131,7 @@ def show_head(context: bpy.types.Context, collection: bpy.types.Collection, show
 
 
 def close_all(context: bpy.types.Context) -> None:
-    """Store the points of all heads of the scene, and put them away."""
+    """Store and remove the draggable points of all heads of the scene."""
     for collection in tags.heads_in(context.scene):
         if photos := corrections.edited_photos(collection):
             for photo in photos:

@@ -1,4 +1,4 @@
-"""A head to another program."""
+"""Operator to export a head for another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one does with the sliders of the keys: back to 0, all or a group of them; keyframes of all at once; a file."""
+"""Operators for shape keys: reset (all or a group), lock, keyframe all at once, save to a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .polls import NO_HEAD, clickable
 
 
 class OfHeadKeys:
-    """What works on the active head's keys."""
+    """Mix-in: an operator on the active head's keys."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -81,7 +81,7 @@ class KeyframeKeys(OfHeadKeys, bpy.types.Operator):
                 continue
             try:
                 driven += not block.keyframe_insert("value")
-            except (RuntimeError, TypeError):  # a library's action, or somebody's driver
+            except (RuntimeError, TypeError):  # a linked action, or a key with a foreign driver
                 driven += 1
         if led:
             try:

@@ -1,4 +1,4 @@
-"""What one does with a finished head: look through a photo's camera, take its expression, reset, apply to MPFB."""
+"""Operators for a finished head: photo cameras and their expressions, reset, sculpt and skin locks, apply to MPFB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .polls import NO_HEAD, clickable
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The head mesh that a photo's camera hangs on; of a camera that hangs on none, its head's own."""
+    """The head mesh that is the parent of a photo's camera; for a camera without one, its head's own mesh."""
     heads = [c for c in tags.heads_in(scene) if camera in tags.objects_of(c)]
     return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
@@ -115,7 +115,7 @@ the vertex group Lock yourself"""
         head = _head(context)
         edited = head.mode == "EDIT"
         if edited:
-            bpy.ops.object.mode_set(mode="OBJECT")  # groups cannot be written otherwise
+            bpy.ops.object.mode_set(mode="OBJECT")  # vertex groups can be written only in Object Mode
             weights = np.empty(len(head.data.vertices), bool)
             head.data.vertices.foreach_get("select", weights)
         else:
@@ -150,7 +150,7 @@ def _head(context: bpy.types.Context) -> bpy.types.Object | None:
 
 
 def _sculpted_meshes(context: bpy.types.Context) -> list[bpy.types.Mesh]:
-    """Meshes of the active head's parts that somebody has changed."""
+    """Meshes of the active head's parts whose basis has been sculpted."""
     collection = tags.active_head(context)
     if collection is None or context.mode != "OBJECT":
         return []

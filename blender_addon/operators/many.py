@@ -1,4 +1,4 @@
-"""Reconstruct Many: a folder of folders, one person after the other."""
+"""Operators for Reconstruct Many: a folder with one photo folder per person, processed one by one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReconstructMany(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         many = context.scene.likeness_many
-        states = ("WAITING", "RUNNING", "DONE") if many.library else ("WAITING", "RUNNING")  # what is done is gathered
+        states = ("WAITING", "RUNNING", "DONE") if many.library else ("WAITING", "RUNNING")  # collects finished ones
         waiting = any(person.state in states for person in many.people)
         nobody = "Nobody in the table waits. Choose a folder, or Try Again"
         return clickable(cls, session().why_busy or (_GOES_ON if run.current() else "") or ("" if waiting else nobody))

@@ -1,4 +1,4 @@
-"""Paint over what of a photo is not to be used: a brush in the view through the photo's camera."""
+"""Operators to mask areas of a photo with a brush, in the view through the photo's camera."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ HINT = "Mask: drag | Clear: Ctrl drag | Brush: [ and ] | Undo: Ctrl Z | Keep: En
 MASK_COLOR = (0.9, 0.15, 0.1, 0.45)
 BRUSH_COLOR = (1.0, 1.0, 1.0, 0.9)
 FIRST_BRUSH, BRUSH_STEP = 0.03, 1.2
-"""Radius of the brush in parts of the photo's longer side, a thumb's width on a portrait, and what [ and ] change."""
+"""Initial brush radius as a share of the photo's longer side (a thumb's width on a portrait), and the factor of [ and
+]."""
 LEAST_BRUSH, LARGEST_BRUSH = 0.004, 0.25
 _VIEW_EVENTS = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM", "MOUSEROTATE", "HOME"}
 
 
 class Painting:
-    """A mask on its way: what each stroke left, the newest last."""
+    """A mask being painted, with its undo history, newest last."""
 
     def __init__(self, size: tuple[int, int], cells: np.ndarray) -> None:
         self.size, self.brush = size, FIRST_BRUSH
@@ -34,42 +35,42 @@ class Painting:
 
     @property
     def cells(self) -> np.ndarray:
-        """(H, W) bool as it is now."""
+        """(H, W) bool: the current mask."""
         return self.kept[-1]
 
     @property
     def radius(self) -> float:
-        """Of the brush, pixels of the photo."""
+        """Radius of the brush, pixels of the photo."""
         return self.brush * max(self.size)
 
     @property
     def drawing(self) -> bool:
-        """Whether the button is held."""
+        """Whether the mouse button is held."""
         return self._last is not None
 
     def begin(self, place: tuple[float, float], masks: bool) -> None:
-        """Press at ``place`` (pixels of the photo), to mask or to clear."""
+        """Start a stroke at ``place`` (pixels of the photo) that masks or clears."""
         self.kept.append(self.cells)
         self._last, self._masks = place, masks
         self.go(place)
 
     def go(self, place: tuple[float, float]) -> None:
-        """Drag to ``place``; nothing where the button is not held."""
+        """Continue the stroke to ``place``; no effect if the button is not held."""
         if self._last is not None:
             self.kept[-1] = photo_mask.stroke(self.cells, self.size, self._last, place, self.radius, self._masks)
             self._last = place
 
     def end(self) -> None:
-        """Let go."""
+        """End the stroke."""
         self._last = None
 
     def undo(self) -> None:
-        """Take the newest stroke back."""
+        """Undo the newest stroke."""
         if not self.drawing and len(self.kept) > 1:
             self.kept.pop()
 
     def resize(self, factor: float) -> None:
-        """Make the brush larger or smaller."""
+        """Scale the brush."""
         self.brush = min(max(self.brush * factor, LEAST_BRUSH), LARGEST_BRUSH)
 
 
@@ -102,7 +103,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         self._mouse = (event.mouse_x, event.mouse_y)
         background = next(iter(camera.data.background_images), None)
         self._shown = None if background is None else (background.display_depth, background.alpha)
-        if background is not None:  # before what else is in the scene
+        if background is not None:  # drawn before the other objects of the scene
             background.display_depth, background.alpha = "FRONT", 1.0
         self._handle = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         area.header_text_set(HINT)
@@ -119,7 +120,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         if event.value == "PRESS" and event.type == "ESC":
             return self._leave(context, None)
         frame = self._frame(context)
-        if frame is None:  # somebody has turned the view: strokes wait until it looks through the photo again
+        if frame is None:  # the view was turned: no strokes until it looks through the photo again
             self._painting.end()
             return {"PASS_THROUGH"}
         inside = self._inside(event)
@@ -145,7 +146,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def cancel(self, context: bpy.types.Context) -> None:
-        """Called by Blender where the work is ended from outside, as by another file."""
+        """Called by Blender when the operator is ended from outside, for example by loading a file."""
         self._leave(context, None)
 
     def _leave(self, context: bpy.types.Context, keep_in: bpy.types.Collection | None) -> set[str]:
@@ -165,7 +166,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         return {"FINISHED"}
 
     def _area_is_there(self, context: bpy.types.Context) -> bool:
-        """Whether the view that was painted in is still on the screen."""
+        """Whether the 3D View that was painted in is still on the screen."""
         return context.screen is not None and any(area == self._area for area in context.screen.areas)
 
     def _inside(self, event: bpy.types.Event) -> bool:
@@ -177,7 +178,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         return 0 <= x < self._region.width and 0 <= y < self._region.height and not covered
 
     def _frame(self, context: bpy.types.Context) -> tuple[float, float, float, float] | None:
-        """Left, bottom, right, top of the photo in the region's pixels; None where the view looks elsewhere."""
+        """Left, bottom, right, top of the photo in the region's pixels; None if the view looks elsewhere."""
         camera = bpy.data.objects.get(self._camera)
         view = next((one for one in self._area.spaces if one.type == "VIEW_3D"), None)
         if camera is None or view is None or view.region_3d.view_perspective != "CAMERA":
@@ -192,7 +193,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         return min(x), min(y), max(x), max(y)
 
     def _draw(self) -> None:
-        """Called by Blender after it has drawn a 3D View: the mask and the brush."""
+        """Called by Blender after drawing a 3D View: draw the mask and the brush."""
         context = bpy.context
         frame = self._frame(context) if context.region == self._region else None
         if frame is None:
@@ -230,7 +231,7 @@ class ClearMask(OfPhoto, bpy.types.Operator):
 def _on_photo(
     place: tuple[float, float], frame: tuple[float, float, float, float], size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Pixels of the photo at a place of the region."""
+    """Pixels of the photo at a position in the region."""
     left, bottom, right, top = frame
     return (place[0] - left) / (right - left) * size[0], (top - place[1]) / (top - bottom) * size[1]
 

@@ -1,4 +1,4 @@
-"""The photo list: add, drop, remove, clear."""
+"""Operators for the photo list: add, drop, remove, clear."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .polls import clickable
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
-    """Add photos to the scene's list; returns how many, and a sentence per file that was left out."""
+    """Add photos to the scene's list; return how many, and one sentence per file that was left out."""
     settings = scene.likeness
     listed = {os.path.normcase(_whole(photo.path)) for photo in settings.photos}
     added, refused = 0, []
@@ -44,7 +44,7 @@ def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]
 
 
 def _whole(path: str) -> str:
-    """A path that leads there from everywhere, with this .blend file or another, and whatever the working folder."""
+    """An absolute path, independent of the .blend file and the working directory."""
     return os.path.abspath(bpy.path.abspath(path))
 
 
@@ -63,7 +63,7 @@ class AddPhotos(bpy.types.Operator):
     display_type: StringProperty(default="THUMBNAIL", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if self.directory and self.files:  # dropped files
+        if self.directory and self.files:  # files were dropped
             return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
@@ -139,7 +139,7 @@ class ClearPhotos(bpy.types.Operator):
 
 
 class PhotoDrop(bpy.types.FileHandler):
-    """Photos that are dropped onto the 3D View."""
+    """Handler for photos dropped onto the 3D View."""
 
     bl_idname = "LIKENESS_FH_photos"
     bl_label = "Add to Likeness Photos"

@@ -1,4 +1,4 @@
-"""Why a button is grey: Blender shows it where the mouse rests on one, and scripts get it as their error."""
+"""Reasons why a button is disabled: Blender shows them as its tooltip, and scripts get them as error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NO_HEAD = "Select a head that Likeness made"
 
 
 def clickable(operator: type[bpy.types.Operator], why_not: str) -> bool:
-    """What ``poll`` returns: True where ``why_not`` is "", else False after this sentence was left for Blender."""
+    """Return value of ``poll``: True if ``why_not`` is "", else False after passing the sentence to Blender."""
     if why_not:
         operator.poll_message_set(why_not)
     return not why_not

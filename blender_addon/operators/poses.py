@@ -1,4 +1,4 @@
-"""Save the active head's expression as a pose asset, and give one to the selected heads."""
+"""Operators to save the active head's expression as a pose asset and to apply one to the selected heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reconstruct Face: starts a job and, in a window, watches for ESC; in background mode it runs to the end."""
+"""Operators that start a reconstruction and, in a window, watch for ESC; in background mode they run to the end."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ NONE_WAITS = "No head waits to be put into a scene"
 
 
 def _chosen_place(context: bpy.types.Context) -> Place:
-    """What the window shows, and where in it a new head arrives."""
+    """The scene shown in the window, and where a new head is placed in it."""
     return Place.shown(context, at_cursor=context.scene.likeness.place == "CURSOR")
 
 
 class _Watching:
-    """Mix-in for operators that, in a window, look on until the session is done: for ESC, and for what to report."""
+    """Mix-in: a modal operator that watches the session until it is done, for ESC and for the final report."""
 
     def watch(self, context: bpy.types.Context) -> set[str]:
-        """What ``invoke`` does once the session has something to do."""
+        """Start watching; call it from ``invoke`` once the session has work."""
         timer.start()
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -51,7 +51,7 @@ class _Watching:
             current.cancel()
             return {"RUNNING_MODAL"}
         if current.importing and event.type not in {"TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE"}:
-            return {"RUNNING_MODAL"}  # for the moment of the import nobody edits what it builds
+            return {"RUNNING_MODAL"}  # while the import runs, block edits of the data it builds
         return {"PASS_THROUGH"}
 
     def cancel(self, context: bpy.types.Context) -> None:
@@ -61,13 +61,13 @@ class _Watching:
 
 
 class _Reconstructing(_Watching):
-    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one, and
-    ``geometry_only`` its shapes, keys and cameras alone."""
+    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one;
+    ``geometry_only`` solves only its shapes, keys and cameras."""
 
     again = geometry_only = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Runs to the end: for scripts and background mode."""
+        """Run to the end: for scripts and background mode."""
         if not self._begin(context, to_the_end=True):
             return {"CANCELLED"}
         view = run_to_end()
@@ -87,7 +87,7 @@ class _Reconstructing(_Watching):
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         try:
             job = self._job(context)
-            if to_the_end and in_a_mode(context.scene, job.into):  # nobody could leave it meanwhile
+            if to_the_end and in_a_mode(context.scene, job.into):  # nobody could leave the mode meanwhile
                 raise AddonError("An object is being edited.", "Switch to Object Mode, and try again.", "mode")
             session().begin(job, chosen_backend(context))
         except AddonError as error:
@@ -115,7 +115,7 @@ class _Reconstructing(_Watching):
             if parted and not bpy.app.background:
                 redraw.push_undo(
                     "Part Head from Its Copies", context.scene
-                )  # so that no undo meanwhile brings the shared id back
+                )  # an undo in between must not bring the shared id back
         else:
             photos, given = listed_photos(context.scene)
             name = settings.person_name.strip()
@@ -228,7 +228,7 @@ class TakeHead(_Watching, bpy.types.Operator):
         return clickable(cls, session().why_busy or ("" if session().waiting.offered else NONE_WAITS))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """For scripts; the next ticks do it."""
+        """For scripts; the following ticks do the work."""
         try:
             if session().homeless and not self.head:
                 session().take(_chosen_place(context))

@@ -1,4 +1,4 @@
-"""Transfer to Selected and Load Expression File: values and animation onto one or several rigs."""
+"""Operators Transfer to Selected and Load Expression File: values and animation onto one or several rigs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
 
 
 def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bool) -> list[str]:
-    """The head's turning from rig to rig, where the artist chose both ends; what there is to know comes back."""
+    """Copy the head rotation from rig to rig, if the artist chose both ends; return notes for the artist."""
     giver, taker = settings.pose_from, settings.pose_to
     if giver is None or taker is None:
         return []
@@ -90,7 +90,7 @@ def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bo
 
 
 def said(outcomes: Sequence[apply.Outcome], problems: Sequence[str], what: str) -> str:
-    """One sentence about all targets, and a line per thing to know."""
+    """One sentence about all targets, and one line per note."""
     count = sum(outcome.written for outcome in outcomes)
     meshes = f"{len(outcomes)} mesh{'' if len(outcomes) == 1 else 'es'}"
     lines = [f"Transferred the {what} to {meshes}: {count} key{'' if count == 1 else 's'}."]
@@ -126,8 +126,8 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
 
 @dataclass(frozen=True)
 class ClipPlace:
-    """Where a clip goes: the scene whose frame rate and settings count, the frame where an animation begins, and the
-    frame for a single expression."""
+    """Target of a clip: the scene with the frame rate and settings, the frame where an animation begins, and the frame
+    for a single expression."""
 
     scene: bpy.types.Scene
     start: int
@@ -142,7 +142,7 @@ def clip_steps(
     head_pose: bool,
     set_range: bool = False,
 ) -> Steps:
-    """Put a clip onto meshes: keyframes, or the values of a single expression."""
+    """Apply a clip to meshes: as keyframes, or as the values of a single expression."""
     settings, render = place.scene.likeness_transfer, place.scene.render
     rate = render.fps / render.fps_base
     if clip.seconds[-1] * rate > MOST_FRAMES:
@@ -176,7 +176,7 @@ def _apply_clip(
     gain: float,
     outcomes: list[apply.Outcome],
 ) -> Steps:
-    """Keys of one target from a clip: keyframes at ``frames``, or without frames the first expression as values."""
+    """Apply a clip to one target's keys: keyframes at ``frames`` or, without frames, the first expression as values."""
     keys = apply.shape_keys(target)
     values = {name: clip.weights[:, column] * gain for column, name in enumerate(clip.names)}
     values = apply_links(links_for(place.scene.likeness_transfer, clip.names, target), values)

@@ -1,4 +1,4 @@
-"""Make ARKit Keys on Selected, and the points that an artist marks for it."""
+"""Operator Make ARKit Keys on Selected, and operators for the points that an artist marks for it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
 
 
 def _make(source: bpy.types.Object, target: bpy.types.Object, names: tuple[str, ...], replace: bool, made: list[int]):
-    """All keys of one target, or, when it is closed early, none; yields the fraction done."""
+    """Create all keys of one target, or none if closed early; yields the fraction done."""
     if target.data.library is not None:
         raise AddonError(f"{target.name} is linked from another file.", "Make it local first.", "linked")
     if len(target.data.vertices) > MOST_VERTICES:
@@ -85,7 +85,7 @@ def _make(source: bpy.types.Object, target: bpy.types.Object, names: tuple[str, 
         except StopIteration as stop:
             motions = stop.value
             break
-    own, mesh = target.name, target.data.name  # the artist may have undone something meanwhile
+    own, mesh = target.name, target.data.name  # an undo meanwhile may have replaced the data
     new, finished = [name for name in wanted if name not in has], False
     before = {name: meshes.key_coordinates(target, name) for name in wanted if name in has}
     try:

@@ -1,4 +1,4 @@
-"""The mapping's list: suggest, add, remove, save, load."""
+"""Operators for the mapping list: suggest, add, remove, save, load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expression from Photo and Animate from Video: the backend solves the pictures, the selected meshes get the result."""
+"""Operators Expression from Photo and Animate from Video: the backend solves, the selected meshes get the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
 
 
 class _FromPictures(SlicedFileOperator, ImportHelper):
-    """What both operators share."""
+    """Common base of both operators."""
 
     kept = ("filepath", "gain", "head_pose")
 
@@ -44,7 +44,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         return clickable(cls, session().why_busy)
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
-        """What the backend is asked for."""
+        """The job to submit."""
         raise AttributeError("an operator has to say what it asks for")
 
     def steps(self, context: bpy.types.Context) -> Steps:
@@ -55,7 +55,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
             (label,) = unique_labels([path.name])
             raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")
         head = None if person is None else neutral_head(person)
-        timer.start()  # which keeps looking after the backend when this is done
+        timer.start()  # keeps ticking the backend after this operator has finished
         clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
         say("Writing the keys")
         targets = [obj for obj in bpy.data.objects if obj.session_uid in meshes]
@@ -65,7 +65,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose))
 
     def first_frame(self, context: bpy.types.Context) -> int:
-        """Where an animation begins."""
+        """Frame where an animation begins."""
         return context.scene.frame_current
 
 
@@ -106,7 +106,7 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
 
 
 def _waiting(steps: Generator[JobView, None, ExpressionClip]) -> Generator[Waiting, None, ExpressionClip]:
-    """What the backend does, as something to wait for."""
+    """Wrap the backend's progress as ``Waiting`` steps."""
     try:
         while True:
             view = next(steps)

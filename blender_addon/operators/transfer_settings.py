@@ -1,4 +1,4 @@
-"""What a scene remembers for transfers: source, the edited mapping, where the head's pose goes."""
+"""Transfer settings of a scene: source, the edited mapping, target of the head rotation."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def settings_of(context: bpy.types.Context) -> LikenessTransfer:
 
 
 def listed_links(settings: LikenessTransfer) -> tuple[KeyLink, ...]:
-    """The rows of the list."""
+    """The links in the mapping list."""
     return tuple(KeyLink(row.source, row.target, row.weight, row.lowest, row.highest) for row in settings.links)
 
 
 def fill_list(settings: LikenessTransfer, links: Sequence[KeyLink]) -> None:
-    """Replace the rows of the list."""
+    """Replace the links in the mapping list."""
     settings.links.clear()
     for link in links:
         row = settings.links.add()
@@ -93,7 +93,7 @@ def fill_list(settings: LikenessTransfer, links: Sequence[KeyLink]) -> None:
 
 
 def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.types.Object) -> tuple[KeyLink, ...]:
-    """The links onto one target: the artist's where they fit and are wanted, else the suggested ones; with the gain."""
+    """The links for one target, with the gain: the artist's if enabled and matching, else the suggested ones."""
     names = key_names(target)
     links: tuple[KeyLink, ...] = ()
     if settings.use_links:
@@ -104,10 +104,11 @@ def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.ty
 
 
 def expression_keys(settings: LikenessTransfer, obj: bpy.types.Object) -> tuple[str, ...]:
-    """A mesh's keys that make its expression: all, but of a MakeHuman body those whose names say so or the list links.
+    """Keys of a mesh that form its expression: all keys, with two exceptions.
 
-    Such a body has its build in keys, too: MPFB's macros, and the one of *Apply to MPFB Body*. Of a Likeness head they
-    are the 52: others are the artist's own.
+    A MakeHuman body also stores its build in keys (MPFB's macros, and the key of *Apply to MPFB Body*), so only keys
+    with expression names or in the mapping list count. On a Likeness head only the 52 keys count; others are the
+    artist's own.
     """
     names, linked = key_names(obj), {link.target for link in listed_links(settings)}
     if PART in obj:
@@ -118,7 +119,7 @@ def expression_keys(settings: LikenessTransfer, obj: bpy.types.Object) -> tuple[
 
 
 def source_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The chosen source, else the active object or the head that it is a part of, where it has shape keys."""
+    """The chosen source, else the active object or the head it belongs to, if it has shape keys."""
     chosen, obj = settings_of(context).source, context.active_object
     obj = None if obj is None else key_mesh(obj)
     if chosen is not None and chosen.name in context.scene.objects:
@@ -127,9 +128,10 @@ def source_of(context: bpy.types.Context) -> bpy.types.Object | None:
 
 
 def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Object]:
-    """Selected meshes but the source, each mesh data once; for a part of a head the head, whose keys it follows.
+    """Selected meshes without the source, each mesh data once; a part of a head stands for the head that drives its
+    keys.
 
-    Raises ``AddonError`` ``no_target`` where there are none.
+    Raises ``AddonError`` ``no_target`` if there are none.
     """
     found = {
         obj.data.name_full: obj

@@ -1,1 +1,1 @@
-"""What the backend's messages mean, in plain Python and numpy: nothing here needs Blender."""
+"""Decoding of the backend's messages in plain Python and numpy; nothing here needs Blender."""

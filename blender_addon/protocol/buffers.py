@@ -1,4 +1,4 @@
-"""The buffers of a message by their names, checked against what the header says of them."""
+"""The named buffers of a message, checked against their descriptions in the header."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..errors import AddonError
 DTYPES = ("<f4", "<i4")
 MOST_BUFFERS = 256
 MOST_BYTES = 2**30
-"""Of one buffer."""
+"""Per buffer."""
 MOST_SMALL_PIXELS_A_SIDE = 1024
-"""Of a picture that is sent small beside the whole one; today's have 512."""
+"""Limit for the small preview copy of a picture; today's have 512."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def malformed(reason: str) -> AddonError:
-    """The error about a message that is not as docs/protocol.md says; ``reason`` is half a sentence."""
+    """The error for a message that violates docs/protocol.md; ``reason`` is half a sentence."""
     return AddonError(
         f"The backend's answer cannot be used: {reason}.",
         "Check that the extension and the backend have the same version, and repair the backend.",
@@ -29,7 +29,8 @@ def malformed(reason: str) -> AddonError:
 
 
 def checked_field(entry: Any, name: str, kind: type) -> Any:
-    """``entry[name]``, which has to be of type ``kind`` (a bool is no int). Raises ``AddonError`` ``malformed``."""
+    """Return ``entry[name]``, which must have type ``kind`` (a bool is not an int). Raises ``AddonError``
+    ``malformed``."""
     if not isinstance(entry, Mapping):
         raise malformed(f"there is something else where {name} should be")
     value = entry.get(name)
@@ -44,11 +45,11 @@ class NamedBuffers:
     Parameters
     ----------
     descriptions : the header's ``buffers``.
-    buffers : what came behind the header.
+    buffers : the frames after the header.
 
     Raises
     ------
-    AddonError : ``malformed`` when numbers, names, types, shapes or sizes do not fit each other.
+    AddonError : ``malformed`` if numbers, names, types, shapes or sizes do not match.
     """
 
     def __init__(self, descriptions: Sequence[Any], buffers: Sequence[Any]) -> None:
@@ -69,7 +70,7 @@ class NamedBuffers:
             self._found[name] = (description, view)
 
     def array(self, name: str, dtype: str, shape: Sequence[int | None]) -> np.ndarray:
-        """The array called ``name``, a view, after its dtype and shape (None: any length) were checked."""
+        """The array called ``name``, as a view, after checking its dtype and shape (None: any length)."""
         description, view = self._get(name)
         has = description.get("shape")
         if description.get("dtype") != dtype or not isinstance(has, list) or len(has) != len(shape):
@@ -79,7 +80,7 @@ class NamedBuffers:
         return np.frombuffer(view, dtype).reshape(has)
 
     def picture(self, name: str, most_pixels_a_side: int) -> tuple[bytes, tuple[int, int]]:
-        """The PNG file called ``name`` and its (width, height), which the file's own header confirms."""
+        """The PNG file called ``name`` and its (width, height), checked against the file's own header."""
         description, view = self._get(name)
         width, height = checked_field(description, "width", int), checked_field(description, "height", int)
         if description.get("media_type") != "image/png" or not (
@@ -94,7 +95,7 @@ class NamedBuffers:
         return data, (width, height)
 
     def optional_picture(self, entry: Mapping[str, Any], field: str, most_pixels_a_side: int) -> bytes | None:
-        """The PNG file that ``entry[field]`` names; None where it is null or absent."""
+        """The PNG file named by ``entry[field]``; None if it is null or absent."""
         if entry.get(field) is None:
             return None
         return self.picture(checked_field(entry, field, str), most_pixels_a_side)[0]

@@ -16,12 +16,14 @@ CHANNELS = 3
 
 @dataclass(frozen=True)
 class ResultWrinkles:
-    """What a group of keys does to the skin.
+    """Wrinkle map of a group of keys.
 
     Attributes
     ----------
-    name : of the group. keys : ARKit names. picture : number in ``ResultDetail.pictures``; channel : 0 red, 1 green,
-        2 blue of it.
+    name : of the group.
+    keys : ARKit names.
+    picture : index in ``ResultDetail.pictures``.
+    channel : of that picture: 0 red, 1 green, 2 blue.
     """
 
     name: str
@@ -36,8 +38,10 @@ class ResultDetail:
 
     Attributes
     ----------
-    always_png, always_reach : what is there at rest. pictures : the wrinkles' files. wrinkle_reach : of all of them.
-    wrinkles : what is in which picture.
+    always_png, always_reach : relief of the face at rest.
+    pictures : files of the wrinkle maps.
+    wrinkle_reach : of all wrinkle maps.
+    wrinkles : the picture and channel of each group.
     """
 
     always_png: bytes
@@ -48,10 +52,10 @@ class ResultDetail:
 
 
 def decode_detail(named: NamedBuffers, entry: Any) -> ResultDetail:
-    """Check ``detail`` of a result. Raises ``AddonError`` ``malformed``."""
+    """Check and decode ``detail`` of a result. Raises ``AddonError`` ``malformed``."""
     always = named.picture(checked_field(entry, "always", str), MOST_PIXELS_A_SIDE)[0]
     reaches = [checked_field(entry, field, float) for field in ("always_reach", "wrinkle_reach")]
-    if not all(0 < reach <= MOST_MILLIMETRES for reach in reaches):  # False for NaN, too
+    if not all(0 < reach <= MOST_MILLIMETRES for reach in reaches):  # fails for NaN, too
         raise malformed("its skin has an impossible depth")
     groups = checked_field(entry, "wrinkles", list)
     if len(groups) > MOST_GROUPS:

@@ -13,7 +13,7 @@ RESULT_VERSION = 1
 
 
 def decode_expression(header: Mapping[str, Any], buffers: Sequence[bytes]) -> ExpressionClip:
-    """The clip in a ``result`` whose ``kind`` is ``transfer``.
+    """Decode a ``result`` whose ``kind`` is ``transfer``.
 
     Raises ``AddonError`` ``malformed``, or ``bad_clip`` for a file of a later version.
     """

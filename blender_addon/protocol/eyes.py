@@ -1,4 +1,4 @@
-"""The eyes of a ``result`` message: their picture and their place in it, checked (docs/protocol.md)."""
+"""The eyes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MOST_PIXELS_A_SIDE = 8192
 
 @dataclass(frozen=True)
 class ResultEyes:
-    """Both eyes for a close-up.
+    """Texture and UV coordinates of both eyes.
 
     Attributes
     ----------
-    picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None of a job that asked for the geometry only.
+    picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None if the job asked for the geometry only.
     uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
-    picture_small_png : the same picture, small; None from a backend that does not send it.
+    picture_small_png : a small copy of the same picture; None from a backend that does not send it.
     """
 
     picture_png: bytes | None
@@ -30,7 +30,7 @@ class ResultEyes:
 
 
 def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
-    """Check a result's ``eyes`` and take them apart; ``left`` and ``right`` count the eyeballs' vertices.
+    """Check and decode a result's ``eyes``; ``left`` and ``right`` are the eyeballs' vertex counts.
 
     Raises ``AddonError`` ``malformed``.
     """
@@ -41,6 +41,6 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
         "eye_left": named.array(checked_field(entry, "uv_left", str), "<f4", (left, 2)),
         "eye_right": named.array(checked_field(entry, "uv_right", str), "<f4", (right, 2)),
     }
-    if not all(np.abs(places).max() <= 100.0 for places in uv.values()):  # False for NaN, too
+    if not all(np.abs(places).max() <= 100.0 for places in uv.values()):  # fails for NaN, too
         raise malformed("a place in the picture of its eyes is not finite or far too large")
     return ResultEyes(picture, uv, small)

@@ -12,31 +12,32 @@ import numpy as np
 from .buffers import NamedBuffers, checked_field, malformed
 
 MOST_GUIDES, MOST_POINTS = 4096, 64
-"""Guides, and points of each; as in docs/protocol.md."""
+"""Guides, and points per guide; as in docs/protocol.md."""
 LARGEST_METRES = 10.0
-"""No coordinate is larger than this, as with the head's own."""
+"""Limit for coordinates, as for the head."""
 WIDEST_METRES = 0.2
-"""No lock is wider than a head."""
+"""Limit for a lock's width: the width of a head."""
 THICKEST_METRES = 0.01
-"""No hair's radius is larger; a dread's is half of that."""
+"""Limit for a hair's radius; a dread's is half of that."""
 MOST_CARD_CORNERS = 200_000
-"""Vertices of all hair cards, and triangles."""
+"""Limit for the vertices of all hair cards, and for their triangles."""
 MOST_ATLAS_PIXELS = 4096
 MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
 
 @dataclass(frozen=True)
 class ResultHair:
-    """Guide strands, G of P points, in the head frame in metres.
+    """Guide strands, G guides of P points, in the head frame in metres.
 
     Attributes
     ----------
-    points : (G, P, 3) float32 of the neutral face, root first.
-    root_uv : (G, 2) float32 the root's place in UV map ``Head``, v up.
-    width : (G,) float32 metres across the lock that a guide stands for.
+    points : (G, P, 3) float32 on the neutral face, root first.
+    root_uv : (G, 2) float32 position of the root in UV map ``Head``, v up.
+    width : (G,) float32 width of the lock that a guide represents, metres.
     root_colour, tip_colour : (G, 3) float32 albedo in linear light, 0-1.
     hair_radius : of a single hair at its root, metres.
-    style : the hairstyle's name; parameters : its fitted numbers, lengths in metres.
+    style : name of the hairstyle.
+    parameters : its fitted numbers, lengths in metres.
     """
 
     points: np.ndarray
@@ -51,12 +52,13 @@ class ResultHair:
 
 @dataclass(frozen=True)
 class ResultCards:
-    """Hair as strips of triangles, two-sided, in the head frame in metres.
+    """Hair cards: two-sided strips of triangles, in the head frame in metres.
 
     Attributes
     ----------
-    vertices, normals : (V, 3) float32. uv : (V, 2) float32 in the atlas, v up.
-    colours : (V, 3) float32 albedo in linear light, 0-1, by which the atlas is multiplied.
+    vertices, normals : (V, 3) float32.
+    uv : (V, 2) float32 in the atlas, v up.
+    colours : (V, 3) float32 albedo in linear light, 0-1; multiplies the atlas.
     triangles : (T, 3) int32.
     strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
     """
@@ -71,7 +73,8 @@ class ResultCards:
 
 
 def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
-    """Check ``hair_cards`` of a result; the arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
+    """Check and decode ``hair_cards`` of a result; arrays are views of the buffers. Raises ``AddonError``
+    ``malformed``."""
 
     def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
         return named.array(checked_field(entry, field, str), dtype, shape)
@@ -85,7 +88,7 @@ def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
     if triangles.min() < 0 or triangles.max() >= count:
         raise malformed("a triangle of its hair points outside of the vertices")
     limits = ((vertices, LARGEST_METRES), (normals, 1.001), (uv, 100.0), (colours, 1.0))
-    if not all(abs(values).max() <= limit for values, limit in limits) or colours.min() < 0:  # False for NaN, too
+    if not all(abs(values).max() <= limit for values, limit in limits) or colours.min() < 0:  # fails for NaN, too
         raise malformed("a number of its hair is not finite or outside of its limits")
     strands, relief = (
         named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in ("strands", "relief")
@@ -94,7 +97,7 @@ def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
 
 
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
-    """Check ``hair`` of a result; the arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
+    """Check and decode ``hair`` of a result; arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
 
     def array(field: str, *shape: int | None) -> np.ndarray:
         return named.array(checked_field(entry, field, str), "<f4", shape)
@@ -111,7 +114,7 @@ def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
         (width, 0.0, WIDEST_METRES),
         *((colour, 0.0, 1.0) for colour in colours),
     ):
-        if not (values.min() >= low and values.max() <= high):  # False for NaN, too
+        if not (values.min() >= low and values.max() <= high):  # fails for NaN, too
             raise malformed("a number of its hair is not finite or outside of its limits")
     radius, style = checked_field(entry, "hair_radius", float), checked_field(entry, "style", str)
     if not 0 < radius <= THICKEST_METRES:

@@ -1,4 +1,4 @@
-"""Single lashes of a ``result`` message: their picture and their place in it, checked (docs/protocol.md)."""
+"""Single lashes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ MOST_PIXELS_A_SIDE = 4096
 
 @dataclass(frozen=True)
 class ResultLashes:
-    """Single hairs for part ``lashes``.
+    """Texture of single hairs for the part ``lashes``.
 
     Attributes
     ----------
-    picture_png : PNG file, 8-bit sRGB with opacity. places : (V, 2) float32 of the part's vertices in it, v up.
+    picture_png : PNG file, 8-bit sRGB with opacity.
+    places : (V, 2) float32 UV coordinates of the part's vertices in it, v up.
     """
 
     picture_png: bytes
@@ -27,12 +28,12 @@ class ResultLashes:
 
 
 def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> ResultLashes:
-    """Check a result's ``lashes`` and take them apart; ``count`` are the part's vertices.
+    """Check and decode a result's ``lashes``; ``count`` is the part's number of vertices.
 
     Raises ``AddonError`` ``malformed``.
     """
     picture, _ = named.picture(checked_field(entry, "picture", str), MOST_PIXELS_A_SIDE)
     places = named.array(checked_field(entry, "places", str), "<f4", (count, 2))
-    if not np.abs(places).max() <= 100.0:  # False for NaN, too
+    if not np.abs(places).max() <= 100.0:  # fails for NaN, too
         raise malformed("a place in the picture of its lashes is not finite or far too large")
     return ResultLashes(picture, places)

@@ -1,4 +1,4 @@
-"""Names that the protocol and the scene share."""
+"""Names shared by the protocol and the scene."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "
 """The objects of a head; the first one drives the others."""
 LASHES = "lashes"
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
-"""What more a head has since its eyes hold a close-up; heads of before, and of older backends, have none of them."""
+"""Further parts of heads with close-up eyes; earlier heads and older backends have none of them."""
 BUST = "bust"
-"""Neck and shoulders, of a head that was made with them."""
+"""Neck and shoulders, if requested for the head."""
 ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)
 
 NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
-"""What the sliders *Symmetry* and *Average* say where nobody has moved them; the backend's own values, too."""
+"""Default values of the sliders *Symmetry* and *Average*, equal to the backend's."""
 AUTO_HAIR_STYLE = "auto"
-"""The photos decide the hairstyle."""
+"""Let the photos decide the hairstyle."""
 
 _BOTH_SIDES = (
     "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
@@ -27,11 +27,11 @@ _SINGLE = (
 ARKIT_NAMES: frozenset[str] = frozenset(
     [name + side for name in _BOTH_SIDES.split() for side in ("Left", "Right")] + _SINGLE.split()
 )
-"""The 52 shape keys of a head; a result says in which order it has them."""
+"""The 52 shape keys of a head; a result states their order."""
 
 LANDMARKS = 478
 HEAD_POINTS = (
     *("Ear Top L", "Ear Side L", "Ear Lobe L", "Ear Top R", "Ear Side R", "Ear Lobe R"),
     *("Hair Line", "Hair Line L", "Hair Line R", "Hair Corner L", "Hair Corner R"),
 )
-"""Points beyond the landmarks, numbered on from them."""
+"""Points of ears and hairline, numbered after the landmarks."""

@@ -1,4 +1,4 @@
-"""A ``preview`` message, checked and taken apart (docs/protocol.md)."""
+"""A ``preview`` message, checked and decoded (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .buffers import NamedBuffers, checked_field, malformed
 
 @dataclass(frozen=True)
 class Preview:
-    """The head as far as it is.
+    """Preview of the head in progress.
 
     Attributes
     ----------
-    vertices : (V, 3) float32 neutral, head frame; quads : (F, 4) int32, a triangle repeats its last vertex.
+    vertices : (V, 3) float32 neutral, head frame.
+    quads : (F, 4) int32, a triangle repeats its last vertex.
     picture_png : PNG file of ``picture_size`` (width, height).
     """
 
@@ -30,7 +31,7 @@ class Preview:
 
 
 def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Preview:
-    """Check a ``preview`` message and take it apart; the arrays are views of the buffers.
+    """Check and decode a ``preview`` message; the arrays are views of the buffers.
 
     Raises ``AddonError`` with code ``malformed`` and one sentence.
     """

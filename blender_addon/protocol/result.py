@@ -1,4 +1,4 @@
-"""A ``result`` message, checked and taken apart (docs/protocol.md)."""
+"""A ``result`` message, checked and decoded (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINT
 RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
 MOST_VERTICES = 200_000
-"""Of one part; a head has 4,200."""
+"""Per part; a head has 4,200."""
 MOST_PHOTOS = 256
 MOST_PIXELS_A_SIDE = 16_384
 LARGEST_METRES = 10.0
-"""No coordinate and no offset of a head is larger than this; ``hm08`` has the floor as its origin's height or below."""
+"""Limit for coordinates and offsets of a head; the origin of ``hm08`` is at floor level or above."""
 LAST_HM08_VERTEX = 19_157
 LARGEST_PIXEL = 1e7
-"""No landmark lies farther from a photo's corner."""
+"""Limit for the distance of a landmark from the photo's corner."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class ResultPart:
     quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
     uv, uv_quads : (T, 2) float32, (F, 4) int32 map ``Head``, v up, corner by corner with ``quads``.
     uv_makehuman, uv_makehuman_quads : the same for map ``MakeHuman``.
-    hm08_vertex : (V,) int32 vertex of MakeHuman's whole base mesh, -1 for none.
-    key_names : ARKit names of the keys; keys : (K, V, 3) float32 offsets from ``vertices`` at weight 1.
-    alpha : (V,) float32 opacity 0-1, or None where the part is opaque.
+    hm08_vertex : (V,) int32 vertex index in MakeHuman's whole base mesh, -1 for none.
+    key_names : ARKit names of the keys.
+    keys : (K, V, 3) float32 offsets from ``vertices`` at weight 1.
+    alpha : (V,) float32 opacity 0-1, or None if the part is opaque.
     """
 
     name: str
@@ -67,11 +68,11 @@ class ResultPhoto:
     intrinsics : (3, 3) float64 K in pixels of the whole file after EXIF rotation, whose size is ``size`` (W, H).
     camera_from_head : (4, 4) float64 rigid; camera: x right, y down, z forward.
     expression : ARKit name -> weight in [0, 1], all 52.
-    landmark_error_percent, photometric_error : of the fit, None where not known.
-    landmarks : (478, 4) float32 in the same pixels: where each landmark was found, and where the head has it; None from
-        a backend that does not say.
-    head_points : (11, 3) float32: x and y, in the same pixels, of ``HEAD_POINTS``, and 1 where a point is seen, 0 where
-        not, -1 where nobody has looked; None as above.
+    landmark_error_percent, photometric_error : of the fit, None if unknown.
+    landmarks : (478, 4) float32 in the same pixels: detected position, and position on the fitted head; None from a
+        backend that does not send them.
+    head_points : (11, 3) float32: x and y of ``HEAD_POINTS`` in the same pixels, and a visibility: 1 visible, 0 hidden,
+        -1 not checked; None as above.
     """
 
     name: str
@@ -92,19 +93,18 @@ class HeadResult:
     Attributes
     ----------
     arkit_names : the 52 names in the result's order.
-    parts : in the order of ``PART_NAMES``, and behind them ``EYE_PART_NAMES`` where there are ``eyes``, and ``BUST``
-        where it was asked for.
-    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) of
-        a job that asked for the geometry only: albedo, hair and relief that are there hold on.
+    parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES`` if there are ``eyes``, then ``BUST`` if requested.
+    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) if
+        the job asked for the geometry only: then the existing albedo, hair and relief stay.
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
-    hair : guide strands, or None where there is no hair or nobody knows.
-    hair_cards : the same as a mesh, where it was asked for.
-    detail : relief of the skin, or None where there is none or nobody knows.
-    eyes : picture and map of the eyes, None from a backend that does not make them.
-    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None from a backend that does not
-        say. skin_roughness : the same, how rough the skin is.
-    albedo_small_png : the albedo, small, for previews; None from a backend that does not send it.
+    hair : guide strands; None if there is no hair or it is unknown.
+    hair_cards : the same hair as a mesh, if requested.
+    detail : relief of the skin; None if there is none or it is unknown.
+    eyes : texture and UV map of the eyes, None from a backend that does not make them.
+    mouth_inside : (V,) float32 in [0, 1] per head vertex, 1 behind the lips; None from a backend that does not send it.
+    skin_roughness : (V,) float32 roughness of the skin, likewise.
+    albedo_small_png : small copy of the albedo for previews; None from a backend that does not send it.
     lashes : single hairs; None from a backend that does not make them, and without an albedo.
     """
 
@@ -125,17 +125,17 @@ class HeadResult:
 
     @property
     def geometry_only(self) -> bool:
-        """Whether shapes, keys and cameras are all that it has."""
+        """Whether the result has only shapes, keys and cameras."""
         return self.albedo_png is None
 
     @property
     def head(self) -> ResultPart:
-        """The head itself."""
+        """The part ``head``."""
         return self.parts[0]
 
 
 def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadResult:
-    """Check a ``result`` message and take it apart. The arrays are read-only views of the buffers, nothing is copied.
+    """Check and decode a ``result`` message. The arrays are read-only views of the buffers; nothing is copied.
 
     Parameters
     ----------
@@ -197,11 +197,11 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
 
 
 def _head_values(named: NamedBuffers, header: Mapping[str, Any], field: str, count: int) -> np.ndarray | None:
-    """The values (V,) in [0, 1] of the head's vertices; None where the backend does not say."""
+    """Values (V,) in [0, 1] of the head's vertices; None if the backend does not send them."""
     if header.get(field) is None:
         return None
     values = named.array(checked_field(header, field, str), "<f4", (count,))
-    if not (values.min() >= 0 and values.max() <= 1):  # False for NaN, too
+    if not (values.min() >= 0 and values.max() <= 1):  # fails for NaN, too
         raise malformed(f"its {field} is not between 0 and 1")
     return values
 
@@ -245,7 +245,7 @@ def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Resu
 
 
 def _check_quads(name: str, quads: np.ndarray) -> None:
-    """Every face has four different vertices, or three and the last one twice."""
+    """Check that every face has four different vertices, or three with the last one repeated."""
     a, b, c, d = quads.T
     if ((a == b) | (b == c) | (a == c) | (a == d) | (b == d)).any():
         raise malformed(f"a face of part {name} is not a quad and not a triangle")
@@ -260,7 +260,7 @@ def _key_names(part: str, names: list[Any], arkit_names: tuple[str, ...]) -> tup
 
 
 def _check_numbers(part: str, values: np.ndarray, limit: float) -> None:
-    if values.size and not np.abs(values).max() <= limit:  # False for NaN, too
+    if values.size and not np.abs(values).max() <= limit:  # fails for NaN, too
         raise malformed(f"a number of part {part} is not finite or far too large")
 
 
@@ -298,7 +298,7 @@ def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Res
         found = None
         if entry.get(field) is not None:
             found = named.array(checked_field(entry, field, str), "<f4", shape)
-            if not np.abs(found).max() <= LARGEST_PIXEL:  # False for NaN, too
+            if not np.abs(found).max() <= LARGEST_PIXEL:  # fails for NaN, too
                 raise malformed(f"a landmark of photo {name} is not finite or far too large")
         points.append(found)
     return ResultPhoto(name, size, intrinsics, pose, expression, *errors, *points)

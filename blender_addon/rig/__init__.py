@@ -1,1 +1,1 @@
-"""An armature for a head: bones placed from its own shape, weights, and who leads, the keys or the bones."""
+"""Armature of a head: bones placed from the head's own shape, weights, and whether keys or bones lead."""

@@ -1,4 +1,4 @@
-"""The armature object: bones at given places, made or moved without touching what the artist is doing."""
+"""The armature object: create or move bones without changing the artist's mode or selection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def new_armature() -> bpy.types.Object:
 
 
 def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
-    """Make the bones of ``places`` or move them there; bones of the artist's own stay."""
+    """Create the bones of ``places`` or move them there; the artist's own bones stay."""
     with edit_mode(rig):
         bones = rig.data.edit_bones
         for name, parent in PARENTS.items():
@@ -41,7 +41,8 @@ def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
 
 
 def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
-    """Euler turns, locks, the aim of the eyes, and limits where the keys end; what is there already is updated."""
+    """Set Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys; updates existing
+    ones."""
     for name in PARENTS:
         bone = rig.pose.bones[name]
         bone.rotation_mode = "XYZ"
@@ -68,7 +69,7 @@ def _aim(rig: bpy.types.Object, bone: bpy.types.PoseBone) -> None:
 
 
 def switch_aim(rig: bpy.types.Object, on: bool) -> None:
-    """Whether the eyes' bones obey the aim at all: not while keys lead them."""
+    """Enable or disable the aim constraint of the eyes; it is disabled while keys lead them."""
     for name in EYES:
         constraint = rig.pose.bones[name].constraints.get(_AIM)
         if constraint is not None:
@@ -76,7 +77,7 @@ def switch_aim(rig: bpy.types.Object, on: bool) -> None:
 
 
 def _limit(bone: bpy.types.PoseBone, places: RigPlaces) -> None:
-    """A bone turns and shifts as far as its keys do, and not in other directions."""
+    """Limit a bone's rotation and location to the range and directions of its keys."""
     sums: dict[tuple[str, int], list[float]] = {}
     for name, channels in places.motions.values():
         for channel in channels if name == bone.name else ():
@@ -109,8 +110,8 @@ def _limit(bone: bpy.types.PoseBone, places: RigPlaces) -> None:
 
 @contextmanager
 def edit_mode(rig: bpy.types.Object) -> Iterator[None]:
-    """Edit Mode of ``rig`` in a scene of its own: bones exist in no other, and the artist's mode, selection and active
-    object are not to change."""
+    """Enter Edit Mode of ``rig`` in a temporary scene: edit bones exist only in that mode, and the artist's mode,
+    selection and active object must not change."""
     scene = bpy.data.scenes.new("likeness rig")
     try:
         scene.collection.objects.link(rig)

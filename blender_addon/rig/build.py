@@ -1,4 +1,4 @@
-"""A head gets its armature, is brought up to date after it was solved again, or loses it."""
+"""Add a head's armature, update it after the head was solved again, or remove it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MODIFIER_NAME = "Armature"
 
 
 def rig_steps(collection: Callable[[], bpy.types.Collection]) -> Iterator[Callable[[], object]]:
-    """Slices that give a head its armature, or bring it up to date with the head's new shape. Each looks its data up
-    again: ``collection`` returns the head's collection. A head that lacks a part or a key of jaw or eyes gets none.
-    """
+    """Slices that add a head's armature or update it to the head's new shape. Each slice looks its data up again:
+    ``collection`` returns the head's collection. A head that lacks a part, or a key of jaw or eyes, gets no
+    armature."""
     yield lambda: put_armature(collection())
     for part in ALL_PART_NAMES:
         yield lambda part=part: bind_part(collection(), part)
@@ -27,14 +27,14 @@ def rig_steps(collection: Callable[[], bpy.types.Collection]) -> Iterator[Callab
 
 
 def put_rig(collection: bpy.types.Collection) -> bpy.types.Object | None:
-    """``rig_steps`` at once; returns the armature object, None for a head that cannot have one."""
+    """Run ``rig_steps`` at once; return the armature object, None for a head that cannot have one."""
     for step in rig_steps(lambda: collection):
         step()
     return tags.rig_object(collection)
 
 
 def put_armature(collection: bpy.types.Collection) -> None:
-    """The armature object with its bones."""
+    """Create or update the armature object with its bones."""
     found = {name: tags.part_object(collection, name) for name in PART_NAMES}
     places = rig_places({name: obj for name, obj in found.items() if obj is not None})
     if places is None:
@@ -53,7 +53,7 @@ def put_armature(collection: bpy.types.Collection) -> None:
 
 
 def bind_part(collection: bpy.types.Collection, part: str) -> None:
-    """Weights and the modifier of one part."""
+    """Set weights and armature modifier of one part."""
     rig, obj = tags.rig_object(collection), tags.part_object(collection, part)
     if rig is None or obj is None:
         return
@@ -70,7 +70,7 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
 
 
 def bind_hair(collection: bpy.types.Collection) -> None:
-    """Cards follow the head's bone; strands follow the skin, which does."""
+    """Attach hair: cards follow the head's bone; strands follow the skin, which follows the bones."""
     rig, cards = tags.rig_object(collection), tags.hair_object(collection, "MESH")
     if rig is not None and cards is not None:
         weights.weigh_whole(cards)
@@ -78,7 +78,7 @@ def bind_hair(collection: bpy.types.Collection) -> None:
 
 
 def link_keys(collection: bpy.types.Collection) -> None:
-    """Drivers between keys and bones, for who led before; at first the keys do."""
+    """Set the drivers between keys and bones, keeping who leads; initially the keys lead."""
     rig, head = tags.rig_object(collection), tags.part_object(collection, "head")
     if rig is None or head is None or head.data.shape_keys is None:
         return
@@ -87,7 +87,7 @@ def link_keys(collection: bpy.types.Collection) -> None:
 
 
 def remove_rig(collection: bpy.types.Collection) -> None:
-    """Take a head's armature away; its keys keep their values, and drive everything as without one."""
+    """Remove a head's armature; keys keep their values and drive all parts directly again."""
     rig, head = tags.rig_object(collection), tags.part_object(collection, "head")
     if rig is None:
         return
@@ -107,7 +107,7 @@ def remove_rig(collection: bpy.types.Collection) -> None:
 
 
 def _bend(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
-    """The armature modifier, before all others: the skin is subdivided after it was bent."""
+    """Add the armature modifier before all others, so that the skin is subdivided after bending."""
     modifier = next((m for m in obj.modifiers if m.type == "ARMATURE" and m.object in (rig, None)), None)
     if modifier is None:
         modifier = obj.modifiers.new(MODIFIER_NAME, "ARMATURE")

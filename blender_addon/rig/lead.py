@@ -1,8 +1,8 @@
-"""Who leads: keys the bones, or bones the keys. There is one way at a time, so that nothing is moved twice.
+"""Choose who leads, keys or bones: drivers go in one direction at a time, so that nothing moves twice.
 
-While **keys** lead (as a head arrives), sliders, actions and expressions set the head's keys, and drivers turn the
-bones along. While **bones** lead, posing and animating ``jaw`` or the eyes drives the keys. Deformation is the keys' in
-both cases. All drivers are sums or simple expressions: they work where scripts of files are not allowed.
+While **keys** lead (the default), sliders, actions and expressions set the head's keys, and drivers rotate the bones.
+While **bones** lead, posing and animating ``jaw`` or the eyes drives the keys. In both cases the keys deform the mesh.
+All drivers are sums or simple expressions, so they work even if a file's scripts are blocked.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .names import BONES_OF, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED
 from .places import Channel, RigPlaces
 
 MOTIONS = "likeness_motions"
-"""On the armature object: key -> bone and channels, as they were measured, to change who leads; JSON."""
+"""On the armature object, JSON: key -> bone and channels, as measured; needed to change who leads."""
 _SAME_WEIGHT = 1e-4
-"""Of a key, 0-1: drivers have amounts rounded to it, and a bone that is not to move is not posed anew."""
+"""Weight of a key, 0-1: driver amounts are rounded to this, and a bone is posed anew only for larger changes."""
 
 
 def remember(rig: bpy.types.Object, places: RigPlaces) -> None:
-    """Keep the motions in the file."""
+    """Store the motions in the file."""
     kept = {
         key: [bone, [[channel.path, channel.axis, channel.amount] for channel in channels]]
         for key, (bone, channels) in places.motions.items()
@@ -40,13 +40,13 @@ def motions_of(rig: bpy.types.Object) -> dict[str, tuple[str, tuple[Channel, ...
 
 
 def rig_of(head: bpy.types.Object) -> bpy.types.Object | None:
-    """The armature object that moves a head's mesh, None for a head without one."""
+    """The armature object of a head's mesh, None for a head without one."""
     objects = (modifier.object for modifier in head.modifiers if modifier.type == "ARMATURE")
     return next((obj for obj in objects if obj is not None and tags.RIG in obj), None)
 
 
 def keys_of(rig: bpy.types.Object, what: str) -> list[str]:
-    """Keys that belong to the jaw (``JAW_LED``) or the eyes (``EYES_LED``)."""
+    """Keys of the jaw (``JAW_LED``) or the eyes (``EYES_LED``)."""
     return [key for key, (bone, _) in motions_of(rig).items() if bone in BONES_OF[what]]
 
 
@@ -56,7 +56,7 @@ def bones_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool
 
 
 def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> frozenset[str]:
-    """The head's keys that its bones drive."""
+    """The head's keys that bones drive."""
     rig = rig or rig_of(head)
     keys = head.data.shape_keys
     if rig is None or keys is None or keys.animation_data is None:
@@ -69,7 +69,7 @@ def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> fro
 
 
 def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones: bool) -> None:
-    """Let the bones lead ``what``, or the keys; the face stays as it is. Drivers of the artist's own are replaced."""
+    """Make bones or keys lead ``what``; the face stays as it is. The artist's own drivers are replaced."""
     keys = head.data.shape_keys
     motions = {key: motion for key, motion in motions_of(rig).items() if motion[0] in BONES_OF[what]}
     values = {key: keys.key_blocks[key].value for key in motions if key in keys.key_blocks}
@@ -90,7 +90,7 @@ def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones:
 
 
 def unlink(head: bpy.types.Object, rig: bpy.types.Object) -> None:
-    """Take all drivers between keys and bones away; keys keep their values."""
+    """Remove all drivers between keys and bones; keys keep their values."""
     keys, motions = head.data.shape_keys, motions_of(rig)
     values = {key: keys.key_blocks[key].value for key in motions if keys and key in keys.key_blocks}
     for what in (JAW_LED, EYES_LED):
@@ -100,8 +100,8 @@ def unlink(head: bpy.types.Object, rig: bpy.types.Object) -> None:
 
 
 def set_keys(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Give keys of the head these weights, by themselves or by the pose of the bones that lead them. Others keep
-    theirs, and a bone of which no key changes stays as it is posed, be it by a constraint."""
+    """Set keys of the head to these weights, directly or by posing the bones that lead them. Other keys stay, and a
+    bone whose keys do not change keeps its pose, even one from a constraint."""
     keys, rig = head.data.shape_keys, rig_of(head)
     led = led_keys(head, rig)
     for name in weights.keys() - led:
@@ -117,8 +117,8 @@ def set_keys(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
 
 
 def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Pose the bones that lead so that their keys get these weights, those left out 0; keys that no bones lead are left
-    out. Eyes that looked at the target do not any more."""
+    """Pose the leading bones so that their keys get these weights (0 if missing); keys without a leading bone are
+    ignored. The eyes' aim at the target is switched off."""
     motions, led = motions_of(rig), led_keys(head, rig)
     wanted = {key: weight for key, weight in weights.items() if key in led}
     if any(motions[key][0] in EYES for key in wanted):
@@ -133,8 +133,8 @@ def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, fl
 
 
 def keyframe(head: bpy.types.Object) -> int:
-    """A keyframe at the current frame for every bone that leads a key, with the eyes' aim and their target where they
-    look at it; returns how many bones got one."""
+    """Insert a keyframe at the current frame for every bone that leads a key, and for the eyes' aim and target if they
+    follow it; return the number of bones."""
     rig = rig_of(head)
     led = led_keys(head, rig)
     paths: dict[str, set[str]] = {}
@@ -152,7 +152,7 @@ def keyframe(head: bpy.types.Object) -> int:
 
 
 def reset_pose(head: bpy.types.Object, rig: bpy.types.Object) -> None:
-    """Put every bone to rest and the aim to 0; keys that lead keep their values."""
+    """Reset every bone to rest and the aim to 0; keys that lead keep their values."""
     for bone in rig.pose.bones:
         bone.location, bone.scale = (0.0,) * 3, (1.0,) * 3
         bone.rotation_euler, bone.rotation_quaternion = (0.0,) * 3, (1.0, 0.0, 0.0, 0.0)
@@ -174,7 +174,7 @@ def _unlink(head: bpy.types.Object, rig: bpy.types.Object, what: str, motions: M
 
 
 def _drive_key(keys: bpy.types.Key, key: str, rig: bpy.types.Object, bone: str, channels: tuple[Channel, ...]) -> None:
-    """``key`` follows its bone in the direction in which the key moves it most."""
+    """Drive ``key`` by its bone, along the channel in which the key moves the bone most."""
     driver = keys.key_blocks[key].driver_add("value").driver
     turns = channels[0].path == "rotation_euler"
     variable = driver.variables.new()
@@ -182,7 +182,7 @@ def _drive_key(keys: bpy.types.Key, key: str, rig: bpy.types.Object, bone: str, 
     target = variable.targets[0]
     target.id, target.bone_target, target.transform_space = rig, bone, "LOCAL_SPACE"
     target.transform_type = ("ROT_" if turns else "LOC_") + "XYZ"[channels[0].axis]
-    if turns and bone in EYES:  # where the eye looks, up and across, whatever way a constraint got it there
+    if turns and bone in EYES:  # use the final look direction, whichever constraint produced it
         target.rotation_mode = "SWING_TWIST_Y"
     driver.expression = f"clamp({variable.name} / {_amount(channels[0])})"
 
@@ -190,7 +190,7 @@ def _drive_key(keys: bpy.types.Key, key: str, rig: bpy.types.Object, bone: str, 
 def _drive_bones(
     rig: bpy.types.Object, keys: bpy.types.Key, motions: Mapping[str, tuple[str, tuple[Channel, ...]]]
 ) -> None:
-    """Bones follow their keys in all directions."""
+    """Drive bones by their keys along all channels."""
     found: dict[tuple[str, str, int], list[tuple[str, Channel]]] = {}
     for key, (bone, channels) in motions.items():
         for channel in channels:
@@ -206,7 +206,7 @@ def _drive_bones(
 
 
 def _amount(channel: Channel) -> str:
-    """Metres, or degrees as radians, as one reads them in the driver editor."""
+    """Format an amount for the driver editor: metres, or radians from degrees."""
     if channel.path == "location":
         return f"{channel.amount:.5f}"
     return f"radians({np.degrees(channel.amount):.3f})"

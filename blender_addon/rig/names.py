@@ -1,4 +1,5 @@
-"""Names of the bones and of what else the armature has, as the field has them; ``.L`` is the person's left."""
+"""Names of the bones and of the armature's other data, following common rig conventions; ``.L`` is the person's
+left."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ PARENTS: dict[str, str | None] = {
 }
 """Bone -> parent, parents first."""
 DEFORMING: frozenset[str] = frozenset([ROOT, NECK, HEAD, JAW, *TONGUE])
-"""Bones that move vertices. The jaw carries the tongue alone: skin and teeth open by their keys. Eyes turn by keys."""
+"""Bones with vertex weights. The jaw bone carries only the tongue; skin and teeth open by keys. Eyes turn by keys."""
 EYE_AIM = "eye_aim"
-"""Custom property of the armature object, 0-1: how far the eyes look at the target; of use while bones lead them."""
+"""Custom property of the armature object, 0-1: influence of the eyes' aim at the target while bones lead them."""
 JAW_LED, EYES_LED = "JAW", "EYES"
-"""What is led by keys or by bones."""
+"""The two groups that keys or bones lead."""
 BONES_OF: dict[str, tuple[str, ...]] = {JAW_LED: (JAW,), EYES_LED: EYES}
 JAW_KEYS: tuple[str, ...] = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 LOOKS: tuple[str, ...] = ("eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut")

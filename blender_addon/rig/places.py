@@ -1,4 +1,4 @@
-"""Where a head's joints are, and how its keys turn and shift them: read from the meshes and their keys."""
+"""Measure a head's joints, and how its keys rotate and shift them, from the meshes and their keys."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from .names import EYE_TARGET, EYES, HEAD, JAW, JAW_KEYS, LOOKS, NECK, ROOT, TON
 from .rigid import LEAST_TURN, fixed_point, rigid_motion, rotation_matrix, turning_point
 
 LEAST_CHANNEL = 0.05
-"""Of a key's largest shift or turn: a component below it is taken as 0, so that drivers stay readable."""
+"""Share of a key's largest shift or rotation: smaller components are set to 0, to keep drivers readable."""
 SKULL_BELOW_HINGE = 0.2
-"""Of the height from the neck's rim to the jaw's hinge: how far the head's joint on the spine lies below the hinge."""
+"""The head's joint on the spine lies this far below the jaw's hinge, as a share of the hinge's height over the neck
+rim."""
 TARGET_METRES = 0.5
-"""From the eyes to the point that they look at: near enough to be found in the view, far enough that a neutral gaze at
-it turns each eye by less than 4 degrees."""
+"""Distance of the look target from the eyes: near enough to be found in the view, far enough that a neutral gaze at it
+turns each eye by less than 4 degrees."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """What a key at 1 does with a bone in one direction: ``path`` is ``location`` or ``rotation_euler``, ``axis`` 0-2
-    in the bone's own frame, ``amount`` in metres or radians."""
+    """Effect of a key at 1 on a bone in one direction: ``path`` is ``location`` or ``rotation_euler``, ``axis`` 0-2 in
+    the bone's own frame, ``amount`` in metres or radians."""
 
     path: str
     axis: int
@@ -38,8 +39,8 @@ class RigPlaces:
     Attributes
     ----------
     bones : name -> (3,) head and (3,) tail. Every bone's x axis is the frame's (to the person's left), so that a
-        positive turn about x nods, opens the jaw, and lowers a look.
-    motions : key -> (bone, what it does to it, largest first).
+        positive rotation about x nods, opens the jaw, and lowers the gaze.
+    motions : key -> (bone, channels, largest first).
     """
 
     bones: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -47,7 +48,7 @@ class RigPlaces:
 
 
 def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
-    """The places of a head's bones; None where a part or a key that tells them is missing."""
+    """Positions of a head's bones; None if a part or a key needed for them is missing."""
     if not {"head", "eye_left", "eye_right", "tongue"} <= parts.keys():
         return None
     head, tongue_part = parts["head"], parts["tongue"]
@@ -63,7 +64,7 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     crown = np.array([skull[0], skull[1], skin[:, 2].max()])
     tongue = _along(neutral_coordinates(tongue_part.data), (0.1, 0.5, 1.0))
     forward = _forward(tongue_part, head)
-    front = float(skin[np.abs(skin[:, 0] - hinge[0]) < 0.02, 1].min())  # nose: bones of eyes end there
+    front = float(skin[np.abs(skin[:, 0] - hinge[0]) < 0.02, 1].min())  # the nose: eye bones end there
     jaw_length = 0.8 * (hinge[1] - front)
     between = np.mean(eyes, axis=0)
     target = between + np.array([0.0, -TARGET_METRES, 0.0])
@@ -87,7 +88,7 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
 
 
 def bone_axes(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
-    """(3, 3) columns x, y, z of a bone whose x lies as near to the frame's as its direction lets it."""
+    """(3, 3) columns x, y, z of a bone, with x as close to the frame's x as the bone's direction allows."""
     along = (tail - head) / np.linalg.norm(tail - head)
     third = np.cross([1.0, 0.0, 0.0], along)
     third /= np.linalg.norm(third)
@@ -95,7 +96,7 @@ def bone_axes(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
 
 
 def neck_rim(mesh: bpy.types.Mesh) -> np.ndarray:
-    """Vertices of the skin's open edge at the neck; of a mesh without one those of its lowest centimetre."""
+    """Vertices of the skin's open boundary at the neck; without a boundary, those of the lowest centimetre."""
     points = neutral_coordinates(mesh)
     loops = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("edge_index", loops)
@@ -109,13 +110,13 @@ def neck_rim(mesh: bpy.types.Mesh) -> np.ndarray:
 
 
 def along_tongue(points: np.ndarray) -> np.ndarray:
-    """(N,) 0 at the tongue's root to 1 at its tip."""
+    """(N,) position along the tongue: 0 at the root, 1 at the tip."""
     back = points[:, 1]
     return (back.max() - back) / np.ptp(back)
 
 
 def _along(points: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
-    """Points of the tongue's middle line at shares of its length."""
+    """Points of the tongue's centre line at fractions of its length."""
     along = along_tongue(points)
     height = np.polyfit(along, points[:, 2], 3)
     across, back, length = points[:, 0].mean(), points[:, 1].max(), np.ptp(points[:, 1])
@@ -123,7 +124,7 @@ def _along(points: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
 
 
 def _key_motion(obj: bpy.types.Object, head: bpy.types.Object, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """``rigid_motion`` of what ``key`` does at 1, in the frame of ``head``."""
+    """``rigid_motion`` of ``key`` at 1, in the frame of ``head``."""
     block = obj.data.shape_keys.key_blocks.get(key) if obj.data.shape_keys else None
     if block is None:
         return None
@@ -132,7 +133,7 @@ def _key_motion(obj: bpy.types.Object, head: bpy.types.Object, key: str) -> tupl
 
 
 def _eye_centre(obj: bpy.types.Object, head: bpy.types.Object, side: str) -> np.ndarray | None:
-    """(3,) the point about which the looks turn an eyeball, in the frame of ``head``."""
+    """(3,) centre about which the look keys rotate an eyeball, in the frame of ``head``."""
     return turning_point(filter(None, (_key_motion(obj, head, look + side) for look in LOOKS)))
 
 
@@ -151,7 +152,7 @@ def _add_motion(
     place: tuple[np.ndarray, np.ndarray],
     motion: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
-    """Note a key's rigid move as channels of a bone, where there is one."""
+    """Record a key's rigid motion, if any, as channels of a bone."""
     if motion is None:
         return
     axes, pivot = bone_axes(*place), place[0]

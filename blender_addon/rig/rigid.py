@@ -1,4 +1,4 @@
-"""Rigid moves read off points, in plain numpy: what a key does to tongue or eyeball, and about which point."""
+"""Fit rigid motions to points, in plain numpy: how a key moves tongue or eyeball, and about which point."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 
 LEAST_TURN = np.radians(1.0)
-"""Radians: below it a key's turn tells no hinge, because rounding of its offsets moves that by centimetres."""
+"""Radians: below it a key's rotation does not define a hinge, because rounding of its offsets shifts it by
+centimetres."""
 
 
 def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(3,) rotation vector in radians and (3,) shift in metres, the rigid move next to that of points (N, 3)."""
+    """(3,) rotation vector in radians and (3,) shift in metres: the rigid motion closest to that of points (N, 3)."""
     rest, moved = rest.astype(np.float64), moved.astype(np.float64)
     u, _, vt = np.linalg.svd((rest - rest.mean(0)).T @ (moved - moved.mean(0)))
     flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
@@ -30,13 +31,13 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
 
 
 def fixed_point(vector: np.ndarray, shift: np.ndarray, across: float) -> np.ndarray:
-    """The point of a turn's axis whose x is ``across``, for an axis along x."""
+    """The point on a rotation's axis at x = ``across``, for an axis along x."""
     still = np.eye(3) - rotation_matrix(vector)
     return np.array([across, *np.linalg.solve(still[1:, 1:], shift[1:] - still[1:, 0] * across)])
 
 
 def turning_point(motions: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray | None:
-    """(3,) the point that all rigid motions with a turn leave in place; None where they tell none."""
+    """(3,) common fixed point of all rigid motions with a rotation (least squares); None if they define none."""
     rows, shifts = [], []
     for vector, shift in motions:
         if np.linalg.norm(vector) > LEAST_TURN:

@@ -1,4 +1,4 @@
-"""How much each vertex follows which bone: the neck falls off smoothly to its rim, which stays."""
+"""Bone weights of the vertices: along the neck they fall off smoothly to its rim, which stays fixed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from .names import HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE
 from .places import RigPlaces, along_tongue, neck_rim
 
 KEYS_OFF = "jaw_by_bone"
-"""Vertex group of the tongue without any vertex: the jaw's keys are confined to it, because there the jaw's bone moves
-the tongue, and both would move it twice."""
+"""Empty vertex group of the tongue that disables its jaw keys: the jaw bone moves the tongue, and both would move it
+twice."""
 NECK_LENGTH = 1.2
-"""Of the height from the neck's rim to the skull's joint: so far along the skin the head's bone has all."""
+"""Distance along the skin at which the head's bone has full weight, relative to the height from neck rim to skull
+joint."""
 STEPS = 64
-"""Weights are rounded to this fraction: 1.5 % of a turn of 30 degrees is less than half a degree."""
+"""Weights are rounded to 1/64: 1.5 % of a rotation of 30 degrees is less than half a degree."""
 
 
 def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
-    """Root, neck and head for the skin, unless it has weights of these bones."""
+    """Weight the skin to root, neck and head, unless it has weights of these bones."""
     if _weighed(obj, (ROOT, NECK, HEAD)):
         return
     pivot, rim = places.bones[HEAD][0], places.bones[NECK][0]
@@ -32,7 +33,7 @@ def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
 
 
 def weigh_tongue(obj: bpy.types.Object) -> None:
-    """The tongue's root rides on the jaw, its middle and tip on their bones; and its jaw keys are confined."""
+    """Weight the tongue: root to the jaw, middle and tip to its own bones; disable its jaw keys."""
     if not _weighed(obj, (JAW, *TONGUE)):
         along = along_tongue(neutral_coordinates(obj.data))
         tip = _smooth((along - 0.4) / 0.3)
@@ -46,14 +47,14 @@ def weigh_tongue(obj: bpy.types.Object) -> None:
 
 
 def free_tongue(obj: bpy.types.Object) -> None:
-    """Give the tongue's jaw keys back to it, for a head without armature."""
+    """Re-enable the tongue's jaw keys, for a head without armature."""
     for block in obj.data.shape_keys.key_blocks if obj.data.shape_keys else ():
         if block.vertex_group == KEYS_OFF:
             block.vertex_group = ""
 
 
 def weigh_whole(obj: bpy.types.Object, bone: str = HEAD) -> None:
-    """An object that goes with one bone as a whole."""
+    """Weight a whole object to one bone."""
     if not _weighed(obj, (bone,)):
         _give(obj, {bone: np.ones(len(obj.data.vertices))})
 
@@ -69,7 +70,7 @@ def weights_of(obj: bpy.types.Object) -> dict[str, np.ndarray]:
 
 
 def remove_groups(obj: bpy.types.Object) -> None:
-    """Take the groups of our bones away again."""
+    """Remove the vertex groups of our bones."""
     for name in (ROOT, NECK, HEAD, JAW, *TONGUE, KEYS_OFF):
         group = obj.vertex_groups.get(name)
         if group is not None:
@@ -77,14 +78,14 @@ def remove_groups(obj: bpy.types.Object) -> None:
 
 
 def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V,) metres along the edges to the neck's rim, smoothed once over neighbours; where no edge leads from
-    there, as to a loose piece, as far as the farthest vertex."""
+    """(V,) metres along the edges to the neck's rim, smoothed once over neighbours. Unconnected pieces get the distance
+    of the farthest vertex."""
     points = neutral_coordinates(mesh).astype(np.float64)
     edges = np.empty(2 * len(mesh.edges), np.int32)
     mesh.edges.foreach_get("vertices", edges)
     ends = edges.reshape(-1, 2)
     lengths = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
-    there, back = ends.ravel(), ends[:, ::-1].ravel()  # each edge both ways
+    there, back = ends.ravel(), ends[:, ::-1].ravel()  # each edge in both directions
     by_end = np.argsort(there, kind="stable")
     ended, firsts = np.unique(there[by_end], return_index=True)
     begun, along = back[by_end], np.repeat(lengths, 2)[by_end]
@@ -104,19 +105,19 @@ def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
 
 
 def _smooth(share: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, without a corner in between."""
+    """Smoothstep: 0 below 0, 1 above 1."""
     inside = np.clip(share, 0.0, 1.0)
     return inside * inside * (3.0 - 2.0 * inside)
 
 
 def _weighed(obj: bpy.types.Object, names: tuple[str, ...]) -> bool:
-    """Whether a vertex has a weight of one of these groups already."""
+    """Whether a vertex already has a weight in one of these groups."""
     ours = {obj.vertex_groups[name].index for name in names if name in obj.vertex_groups}
     return bool(ours) and any(group.group in ours for vertex in obj.data.vertices for group in vertex.groups)
 
 
 def _give(obj: bpy.types.Object, weights: Mapping[str, np.ndarray]) -> None:
-    """Groups with these (V,) weights that sum to 1, rounded together so that they still do."""
+    """Write these (V,) weights, which sum to 1; they are rounded together so that they still do."""
     names = list(weights)
     levels = np.round(np.cumsum([weights[name] for name in names], axis=0) * STEPS).astype(int)
     levels[-1] = STEPS

@@ -1,1 +1,1 @@
-"""From a decoded result to a rigged head in the scene. Everything here runs on Blender's main thread."""
+"""Build a rigged head in the scene from a decoded result. Everything here runs on Blender's main thread."""

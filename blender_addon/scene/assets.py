@@ -1,4 +1,4 @@
-"""A head as an asset: what Blender's Asset Browser says and shows of it."""
+"""A head as an asset: its description, tags, catalogue and preview in Blender's Asset Browser."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .portrait import SIDE_PIXELS, portrait
 
 TAGS = ("Likeness", "head")
 CATALOGUE_ID = "6d2f0c7e-5b3a-4c55-9a53-0e8d4f1b7a26"
-"""Of the catalogue ``Likeness/Heads`` wherever nobody has given it another: drawn once, so that folders agree."""
+"""Id of the catalogue ``Likeness/Heads`` unless a library already has another one; fixed, so that folders agree."""
 
 
 def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_ID, pictured: bool = True) -> None:
-    """Mark a head's collection as an asset, or bring its description, tags, catalogue and picture up to date.
+    """Mark a head's collection as an asset, or update its description, tags, catalogue and preview.
 
-    Tags that somebody has added stay. ``pictured`` draws the preview, which takes about a second; a window does it in
+    Tags added by the user stay. ``pictured`` draws the preview, which takes about a second; in a window it is drawn in
     slices instead (``portrait_steps``, ``put_picture``).
     """
     collection.asset_mark()
@@ -31,7 +31,7 @@ def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_I
 
 
 def put_picture(collection: bpy.types.Collection, picture: np.ndarray) -> None:
-    """Have the Asset Browser show (SIDE_PIXELS, SIDE_PIXELS, 4) display colours and opacity of a head."""
+    """Set the asset's preview: (SIDE_PIXELS, SIDE_PIXELS, 4) display colours and opacity."""
     preview = collection.preview_ensure()
     preview.image_size = (SIDE_PIXELS, SIDE_PIXELS)
     preview.image_pixels_float.foreach_set(np.ascontiguousarray(picture).ravel())

@@ -1,4 +1,4 @@
-"""Pictures moved from one UV map into another, in plain numpy: which texels a triangle covers, what lies there."""
+"""Resample pictures from one UV map into another, in plain numpy: texels covered by triangles, sampling, gutters."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import zlib
 import numpy as np
 
 CHUNK = 1 << 20
-"""Candidate texels that are looked at at once: 100 MB of numbers."""
+"""Candidate texels per batch: 100 MB of numbers."""
 
 
 def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The texels whose centres lie in triangles, and what the corners' values are there.
+    """Rasterise triangles in UV space: texels whose centres are covered, and interpolated corner values.
 
     Parameters
     ----------
-    corners : (T, 3, 2) UV in [0, 1], v up. values : (T, 3, C). side : of the square picture, texels.
+    corners : (T, 3, 2) UV in [0, 1], v up.
+    values : (T, 3, C).
+    side : of the square picture, texels.
 
     Returns
     -------
     (N,) int64 texels, row * side + column with row 0 at v = 0, and (N, C) float32 values. A texel on a shared edge may
-    come twice, with the same values where these are continuous.
+    occur twice, with the same values if these are continuous.
     """
-    at = corners.astype(np.float64) * side - 0.5  # texel centres are whole numbers
+    at = corners.astype(np.float64) * side - 0.5  # texel centres are at integers
     first = np.clip(np.ceil(at.min(axis=1)), 0, side - 1).astype(np.int64)
     last = np.clip(np.floor(at.max(axis=1)), -1, side - 1).astype(np.int64)
     size = np.maximum(last - first + 1, 0)
@@ -49,7 +51,7 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
 
 
 def sampled(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(N, C) float32 of a picture (H, W, C), row 0 at v = 0, at places (N, 2): bilinear, edges repeated."""
+    """Sample a picture (H, W, C), row 0 at v = 0, at UV (N, 2) bilinearly, clamping at edges; (N, C) float32."""
     height, width = picture.shape[:2]
     x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
     y = np.clip(uv[:, 1] * height - 0.5, 0, height - 1)
@@ -61,7 +63,7 @@ def sampled(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture (H, W, C) as a square one of ``side`` texels, bilinear."""
+    """Resize a picture (H, W, C) to a square of ``side`` texels, bilinear."""
     for axis in (0, 1):
         count = picture.shape[axis]
         if count == side:
@@ -78,10 +80,11 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, rings: int) -> None:
-    """Give texels around ``texels`` the mean of their known neighbours, ring by ring, in place: a filtered look beyond
-    a chart's edge finds the chart's colours then.
+    """Fill the gutter around ``texels`` ring by ring with the mean of known neighbours, in place, so that filtered
+    lookups beyond a chart's edge return the chart's colours.
 
-    picture : (side², C). texels, taken : numbers of texels that are known, and of those that stay as they are.
+    picture : (side², C).
+    texels, taken : indices of known texels, and of texels that must stay.
     """
     known, free = np.zeros(side * side, bool), np.ones(side * side, bool)
     known[texels], free[taken] = True, False
@@ -97,7 +100,7 @@ def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, 
 
 
 def _beside(texels: np.ndarray, side: int) -> np.ndarray:
-    """(4, N) the texels left, right, below and above; at the picture's edge the texel itself."""
+    """(4, N) neighbouring texels left, right, below and above; at the picture's edge the texel itself."""
     row, column = texels // side, texels % side
     return np.stack(
         [
@@ -110,18 +113,18 @@ def _beside(texels: np.ndarray, side: int) -> np.ndarray:
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
-    """Linear light of sRGB in [0, 1]."""
+    """Convert sRGB in [0, 1] to linear light."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def srgb(light: np.ndarray) -> np.ndarray:
-    """sRGB of linear light, both in [0, 1]."""
+    """Convert linear light to sRGB, both in [0, 1]."""
     light = np.clip(light, 0.0, 1.0)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def png(picture: np.ndarray) -> bytes:
-    """A PNG file of a picture (H, W, 1 or 3) uint8 or uint16, row 0 at the bottom."""
+    """Encode a picture (H, W, 1 or 3) uint8 or uint16, row 0 at the bottom, as PNG."""
     height, width, channels = picture.shape
     rows = picture[::-1].astype(picture.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
     lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)

@@ -1,4 +1,4 @@
-"""The geometry of writing a head into a whole MakeHuman body, in plain numpy."""
+"""Geometry of fitting a head into a whole MakeHuman body, in plain numpy."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 SEAM_BAND = 0.045
-"""Metres of skin, from the cut through the neck upwards, over which the body turns into the head."""
+"""Metres of skin above the cut through the neck over which the body blends into the head."""
 NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
-"""How much a vertex in the seam's band, and one above it, count when the head is put onto the neck."""
+"""Weights of vertices in the seam band and above it when the head is aligned to the neck."""
 UNITS = (0.1, 1.0, 10.0, 100.0)
-"""Units of a metre that bodies come in: metres mostly, decimetres as MakeHuman has them, centimetres."""
+"""Units per metre of common bodies: metres mostly, decimetres in MakeHuman, centimetres."""
 OFF_UNIT = 1.6
-"""A body whose head is larger or smaller than this factor in every unit was scaled on purpose."""
+"""A body whose head size differs by more than this factor in every unit was scaled on purpose."""
 LARGEST_MISFIT = 0.035
-"""Metres rms: more than any two heads differ."""
+"""Metres rms: larger than the difference between any two heads."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """target = scale * points @ rotation.T + translation; ``misfit``: rms in metres of the head."""
+    """target = scale * points @ rotation.T + translation; ``misfit``: rms residual in metres of the head."""
 
     scale: float
     rotation: np.ndarray
@@ -29,23 +29,24 @@ class Placement:
     misfit: float
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Positions (..., 3) in the body's frame."""
+        """Transform positions (..., 3) into the body's frame."""
         return self.offsets(points) + self.translation
 
     def offsets(self, offsets: np.ndarray) -> np.ndarray:
-        """Offsets (..., 3) in the body's frame."""
+        """Transform offsets (..., 3) into the body's frame."""
         return self.scale * (offsets @ self.rotation.T)
 
 
 def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
-    """Put a head of real size onto a body's own head (Kabsch's and Umeyama's least squares).
+    """Align a head of real size to a body's own head by weighted least squares (Kabsch, Umeyama).
 
-    The scale only says in which unit the body is, so that the head keeps its size in metres; where no unit fits, the
+    The scale is used only to detect the body's unit, so that the head keeps its size in metres. If no unit fits, the
     body was scaled on purpose and the head is scaled with it.
 
     Parameters
     ----------
-    head, body : (N, 3) corresponding vertices, metres and the body's unit. weights : (N,) of the placement.
+    head, body : (N, 3) corresponding vertices, metres and the body's unit.
+    weights : (N,) of the alignment.
     """
     scale = _similarity(head, body, np.ones(len(head)))[0]
     unit = min(UNITS, key=lambda u: abs(np.log(scale / u)))
@@ -60,7 +61,7 @@ def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
 def _similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray, scale: float | None = None
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Scale (free, or given), rotation (3, 3) and translation (3,) that take ``source`` to ``target``."""
+    """Scale (free or given), rotation (3, 3) and translation (3,) that map ``source`` to ``target``."""
     share = (weights / weights.sum())[:, None]
     middle, goal = (share * source).sum(axis=0), (share * target).sum(axis=0)
     u, s, vt = np.linalg.svd((share * (target - goal)).T @ (source - middle))
@@ -72,12 +73,13 @@ def _similarity(
 
 
 def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, band: float = SEAM_BAND) -> np.ndarray:
-    """(V,) 0 at the cut through the neck, 1 where the way along edges to it is longer than ``band``, smooth between.
+    """(V,) blend weights: 0 at the cut through the neck, 1 beyond ``band`` metres along edges from it, smooth between.
 
     Parameters
     ----------
-    vertices : (V, 3) metres, z up. edges : (E, 2). border : (B, 2) edges that only one face has; of their loops the
-        lowest one is the cut.
+    vertices : (V, 3) metres, z up.
+    edges : (E, 2).
+    border : (B, 2) edges with only one face; the lowest of their loops is the cut.
     """
     cut = _lowest_loop(vertices, border)
     t = np.clip(_way_along_edges(vertices, edges, cut, band) / band, 0.0, 1.0)
@@ -102,7 +104,7 @@ def _lowest_loop(vertices: np.ndarray, border: np.ndarray) -> np.ndarray:
 
 
 def _way_along_edges(vertices: np.ndarray, edges: np.ndarray, start: np.ndarray, limit: float) -> np.ndarray:
-    """(V,) Dijkstra's shortest way along edges from ``start``, metres; infinite beyond ``limit``."""
+    """(V,) shortest distance along edges from ``start`` (Dijkstra), metres; infinite beyond ``limit``."""
     lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
     neighbours: list[list[tuple[int, float]]] = [[] for _ in vertices]
     for (a, b), length in zip(edges.tolist(), lengths.tolist(), strict=True):

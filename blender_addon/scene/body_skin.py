@@ -1,5 +1,4 @@
-"""A body's skin out of a head's: the albedo and the relief baked into the body's own UV map, the rest of the body in
-the tone of the neck."""
+"""A body's skin from a head's: albedo and relief baked into the body's UV map, the rest tinted to the neck's tone."""
 
 from __future__ import annotations
 
@@ -17,20 +16,19 @@ from .meshes import HM08_VERTEX, UV_HEAD
 from .skin_detail import ALWAYS, relief_nodes, skin_material
 
 MOST_SIDE, LEAST_SIDE = 4096, 1024
-"""Of the body's picture, texels."""
+"""Limits for the side of the body's picture, texels."""
 FINER = 2
-"""The face takes about a third of the atlas's width, so twice the albedo's side is a little coarser than the albedo."""
+"""The face takes about a third of the atlas's width, so twice the albedo's side is slightly coarser than the albedo."""
 MARGIN = 8
-"""Texels beyond a chart's edge that have the chart's colours, at ``MOST_SIDE``: what smaller copies of the picture, as
-views draw them from afar, look at."""
+"""Gutter around charts in texels, at ``MOST_SIDE``; mipmaps sample it in distant views."""
 LARGEST_RATIO = 6.0
-"""Of the neck's tone to that of the body's own texture: more is no skin."""
+"""Limit for the ratio of the neck's tone to the body's own texture; larger ratios are not skin."""
 
 
 @dataclass(frozen=True)
 class _Corners:
-    """Triangles of the head's skin on the body: (T, 3, 2) in the body's map and in map ``Head``, (T, 3) how much they
-    are the head's, and of all other faces (U, 3, 2) in the body's map."""
+    """Triangles on the body: the head's skin as (T, 3, 2) in the body's map and in map ``Head`` with (T, 3) blend
+    weights, and all other faces as (U, 3, 2) in the body's map."""
 
     body: np.ndarray
     head: np.ndarray
@@ -40,9 +38,9 @@ class _Corners:
 
 @dataclass(frozen=True)
 class SkinSources:
-    """All that a body's skin is made of, read from Blender: ``albedo`` (H, W, 3) float32 sRGB, ``texture`` (H, W, 3) of
-    the body's own or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, the triangles,
-    and the side of the new picture in texels."""
+    """Inputs for baking a body's skin, read from Blender: ``albedo`` (H, W, 3) float32 sRGB, ``texture`` (H, W, 3) of
+    the body or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, the triangles, and
+    the side of the new picture in texels."""
 
     albedo: np.ndarray
     texture: np.ndarray | None
@@ -54,8 +52,8 @@ class SkinSources:
 
 @dataclass(frozen=True)
 class BakedSkin:
-    """``picture``, and ``relief`` if there is one: PNG files in the body's map; ``reach`` : the relief's, millimetres;
-    ``has_own`` : the body had a texture of its own."""
+    """``picture`` and optional ``relief``: PNG files in the body's map; ``reach`` : the relief's, millimetres;
+    ``has_own`` : whether the body had a texture."""
 
     picture: bytes
     relief: bytes | None
@@ -66,7 +64,7 @@ class BakedSkin:
 def skin_sources(
     collection: bpy.types.Collection, head: bpy.types.Object, body: bpy.types.Object, weights: np.ndarray
 ) -> SkinSources | str:
-    """What ``body``'s skin is to be made of, or the sentence that says why it keeps its looks.
+    """Inputs for ``body``'s skin, or a sentence on why the body keeps its material.
 
     ``weights`` (V_head,) is 1 on the head and falls to 0 at the cut through the neck.
     """
@@ -83,15 +81,15 @@ def skin_sources(
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
     texture = None if source is None else picture_pixels(source)
-    relief = None if source is not None else _relief_image(head)  # a material of its own has its own
+    relief = None if source is not None else _relief_image(head)  # the artist's own material brings its own relief
     heights, reach = (None, 0.0) if relief is None else (picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
     return SkinSources(picture_pixels(albedo), texture, heights, reach, corners, side)
 
 
 def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
-    """The skin in the body's map: the head's albedo and relief where it has the head's skin, below that its own texture
-    in the tone of the head's neck, or that tone alone where it has none. Asks nothing of Blender, so that it can run
-    in a thread; ``told`` hears the fraction done."""
+    """Bake the skin in the body's map: the head's albedo and relief on the head's skin; below, the body's texture
+    tinted to the neck's tone, or that tone alone without a texture. It does not access Blender, so it can run on a
+    thread; ``told`` is called with the fraction done."""
     corners, side = sources.corners, sources.side
     texels, found = covered_texels(corners.body, np.dstack([corners.head, corners.weights[..., None]]), side)
     told(0.2)
@@ -106,7 +104,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
         picture = resized(sources.texture, side).reshape(-1, 3)
         own = np.median(linear(picture[texels[((share > 0.05) & (share < 0.95))[:, 0]]]), axis=0)
         ratio = np.clip(tone / np.maximum(own, 1e-3), 1 / LARGEST_RATIO, LARGEST_RATIO)
-        for rows in np.split(picture, side):  # row by row, for the memory's sake
+        for rows in np.split(picture, side):  # row by row, to save memory
             rows[:] = linear(rows) * ratio
     picture[texels] = share * skin + (1.0 - share) * picture[texels]
     rings = max(2, MARGIN * side // MOST_SIDE)
@@ -127,8 +125,8 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
 
 
 def write_skin(collection: bpy.types.Collection, body: bpy.types.Object, baked: BakedSkin) -> str:
-    """Give ``body`` its skin; returns a sentence that says what was done. The body's materials are copied before they
-    are changed. Applied again, it starts from the texture that the body had at first."""
+    """Assign the baked skin to ``body``; return a sentence on what was done. The body's materials are copied before
+    they are changed. A second call starts from the body's original texture."""
     _write(collection, body, _layer(body.data), _own_texture(body), baked)
     return "The body's texture has its skin and the neck's tone." if baked.has_own else "The body has its skin."
 
@@ -140,7 +138,7 @@ def _layer(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
 def _corners(
     head: bpy.types.Mesh, body: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer, weights: np.ndarray
 ) -> _Corners | None:
-    """None where the body has none of the head's faces."""
+    """None if the body has none of the head's faces."""
     numbers = np.empty(len(head.vertices), np.int32)
     head.attributes[HM08_VERTEX].data.foreach_get("value", numbers)
     head_uv, body_uv = _uv(head, head.uv_layers[UV_HEAD]), _uv(body, layer)
@@ -175,7 +173,7 @@ def _corners(
 
 
 def _near(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
-    """Those triangles (U, 3, 2) whose boxes touch the box around ``own`` (T, 3, 2)."""
+    """The triangles (U, 3, 2) whose bounding boxes touch the one around ``own`` (T, 3, 2)."""
     low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
     return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]
 
@@ -187,15 +185,14 @@ def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
 
 
 def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
-    """The relief that is always there; None where the head has none, or of files of before, which do not say how deep
-    it is."""
+    """The relief of the face at rest; None if there is none, or in files of earlier versions, which lack its depth."""
     material = skin_material(head)
     found = [] if material is None else [node.image for node in relief_nodes(material) if node.name == ALWAYS]
     return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
 
 
 def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
-    """The node whose picture a material's surface takes its colour from: the nearest one upstream of its output."""
+    """The texture node nearest upstream of a material's output, which supplies its base colour."""
     if material is None or material.node_tree is None:
         return None
     waiting = [node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL" and node.is_active_output]
@@ -215,7 +212,7 @@ def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
 
 
 def _own_texture(body: bpy.types.Object) -> bpy.types.Image | None:
-    """The body's texture: of a body that has had a skin of ours, the one from before."""
+    """The body's original texture, also after a skin of ours was applied."""
     for slot in body.material_slots:
         node = _texture_node(slot.material)
         if node is not None:
@@ -266,7 +263,7 @@ def _new_image(
 
 
 def _add_relief(material: bpy.types.Material, layer: str, heights: bytes, reach: float) -> None:
-    """The relief as displacement, which Eevee and Cycles draw as a bump."""
+    """Add the relief as displacement, which Eevee and Cycles draw as a bump."""
     tree = material.node_tree
     image = packed_image(f"{material.name} relief", heights)
     image.colorspace_settings.name = "Non-Color"

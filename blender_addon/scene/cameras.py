@@ -1,4 +1,4 @@
-"""A solved camera as Blender's, and the photo behind it."""
+"""Convert a solved camera to a Blender camera with the photo as its background."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from .photo_files import Turn
 SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
 PROJECTION_BEFORE = "likeness_projection_before"
-"""On a scene while it looks through a photo: what it had before."""
+"""On a scene that looks through a photo: settings to restore afterwards."""
 WEARER = "likeness_wearer"
-"""On such a scene: the head that wears the photo's expression."""
+"""On such a scene: the head with the photo's expression."""
 FREE_PROJECTION = "PERSP"
-"""Of a view that looked through a camera of the artist's own before."""
+"""Fallback for a view that looked through the artist's own camera before."""
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 MOST_RENDERED = 2048
-"""Pixels along the longer side of a render through a photo's camera; photos are larger than one wants to wait for."""
+"""Limit for a render through a photo's camera, pixels on the longer side; photos may be larger than is practical."""
 CLIP_MARGIN = 0.25
-"""Before and behind the head, in parts of its depth in the view: room for what a key or a sculpting stroke moves."""
+"""Clipping margin before and behind the head, as a share of its depth in the view: room for keys and sculpting."""
 _BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Lens:
-    """What Blender's camera needs for a K: the sensor is ``SENSOR_MM`` along the longer side of the picture.
+    """Blender's camera parameters for a K; the sensor is ``SENSOR_MM`` along the longer side of the picture.
 
     Attributes
     ----------
-    fit : ``HORIZONTAL`` or ``VERTICAL``. focal_mm, shift_x, shift_y : as in ``bpy.types.Camera``.
-    pixel_aspect : (x, y) as in ``RenderSettings``; not (1, 1) only where K has two focal lengths.
+    fit : ``HORIZONTAL`` or ``VERTICAL``.
+    focal_mm, shift_x, shift_y : as in ``bpy.types.Camera``.
+    pixel_aspect : (x, y) as in ``RenderSettings``; not (1, 1) only if K has two focal lengths.
     """
 
     fit: str
@@ -48,14 +49,14 @@ class Lens:
 
 
 def lens_of(intrinsics: np.ndarray, size: tuple[int, int]) -> Lens:
-    """Blender's lens for K (3, 3) in pixels of a picture of ``size`` (width, height); exact, without skew.
+    """Blender's camera parameters for K (3, 3) in pixels of a picture of ``size`` (width, height); exact, without skew.
 
-    Blender measures shifts in parts of the side that the sensor is fitted to, in units of the render's square pixels.
+    Blender measures shifts as fractions of the side that the sensor is fitted to, in the render's square pixels.
     """
     (width, height), (fx, fy) = size, intrinsics[[0, 1], [0, 1]]
-    aspect = fx / fy  # height of a pixel over its width
+    aspect = fx / fy  # pixel height over width
     horizontal = width >= height * aspect
-    side = width if horizontal else height * aspect  # in widths of a pixel
+    side = width if horizontal else height * aspect  # in pixel widths
     return Lens(
         fit="HORIZONTAL" if horizontal else "VERTICAL",
         focal_mm=float(fx * SENSOR_MM / side),
@@ -71,17 +72,17 @@ def camera_matrix(camera_from_head: np.ndarray) -> Matrix:
 
 
 def new_camera(photo: ResultPhoto, scale: float, person: str = "") -> bpy.types.Object:
-    """A camera object for the photo, without a background; ``scale`` is that of the head that it will hang on."""
+    """A camera object for the photo, without a background; ``scale`` is that of its future parent head."""
     name = f"{person} {photo.name}".strip()
     data = bpy.data.cameras.new(name)
-    data.display_size = 0.02  # metres: from the front, cameras stand before the face
-    data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # in the scene's units, whatever the parent's scale
+    data.display_size = 0.02  # metres; from the front, cameras stand before the face
+    data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # scene units, whatever the parent's scale
     data.passepartout_alpha = 0.8
     return bpy.data.objects.new(name, data)
 
 
 def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
-    """Write the photo's solved camera and expression into a camera object that is parented to the head."""
+    """Write the photo's solved camera and expression into a camera object that is a child of the head."""
     lens = lens_of(photo.intrinsics, photo.size)
     data = camera.data
     data.type = "PERSP"
@@ -108,7 +109,7 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
 
 
 def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
-    """Points of ears and hair line; those for which nobody has looked stay where they were."""
+    """Store the points of ears and hairline; points that were not checked keep their old position."""
     if photo.head_points is None:
         camera.pop(tags.HEAD_POINTS, None)
         return
@@ -119,9 +120,9 @@ def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
 
 
 def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:
-    """Show ``image`` behind what the camera sees, upright: Blender itself does not look at EXIF orientations.
+    """Show ``image`` upright as the camera's background; Blender itself ignores EXIF orientations.
 
-    Of one that it shows already, how strongly it does and whether before the head stay as they are.
+    If it is already shown, its opacity and depth (front or back) stay.
     """
     data = camera.data
     data.show_background_images = True
@@ -133,19 +134,20 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
     background.frame_method = "STRETCH" if turn.quarters % 2 == 0 else "FIT"
     background.use_flip_x = turn.mirrored
     background.rotation = math.pi / 2 * turn.quarters  # clockwise, as Blender draws it
-    # A quarter turn comes after Blender has fitted the lying picture into the standing frame, or the other way round.
+    # Blender applies a quarter turn after fitting the unrotated picture into the rotated frame, so the scale is
+    # corrected here.
     width, height = camera[tags.PHOTO_SIZE]
     background.scale = max(width, height) / min(width, height) if turn.quarters % 2 else 1.0
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: bpy.types.Object | None = None) -> None:
-    """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it.
+    """Make ``camera`` the scene camera, give the render the photo's aspect, and let the 3D views look through it.
 
-    ``wearer`` is the head that has got the photo's expression. Objects before and behind the head that the camera hangs
-    on are clipped, so that a cube or a backdrop of the scene hides neither the head nor the photo.
+    ``wearer`` is the head with the photo's expression. The camera's clip range is limited to its head, so that other
+    objects of the scene hide neither the head nor the photo.
     """
     scene = context.scene
-    context.view_layer.update()  # where the head is
+    context.view_layer.update()  # update the head's matrix
     _clip_to_head(camera)
     if wearer is not None:
         scene[WEARER] = wearer
@@ -167,11 +169,11 @@ def _clip_to_head(camera: bpy.types.Object) -> None:
     head = camera.parent
     if head is None:
         return
-    placed = head.matrix_world @ camera.matrix_parent_inverse @ camera.matrix_basis  # its matrix_world may be older
+    placed = head.matrix_world @ camera.matrix_parent_inverse @ camera.matrix_basis  # matrix_world may be outdated
     view_from_world = placed.normalized().inverted()  # a view has no scale
     parts = [part for part in (head, *head.children_recursive) if part.type in {"MESH", "CURVES"}]
     depths = [-(view_from_world @ part.matrix_world @ Vector(at)).z for part in parts for at in part.bound_box]
-    if not depths or min(depths) <= 0:  # moved by hand: the camera is inside
+    if not depths or min(depths) <= 0:  # the camera was moved by hand into the head
         return
     nearest, farthest = min(depths), max(depths)
     margin = CLIP_MARGIN * (farthest - nearest)
@@ -179,21 +181,21 @@ def _clip_to_head(camera: bpy.types.Object) -> None:
 
 
 def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The photo's camera that ``look_through`` made the scene's, None where it looks through no photo."""
+    """The scene's camera, if ``look_through`` set it to a photo's camera; else None."""
     camera = scene.camera
     return camera if RENDER_BEFORE in scene and camera is not None and tags.PHOTO in camera else None
 
 
 def photo_wearer(scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The head that wears a photo's expression, even where that photo's camera is gone; None where there is none."""
+    """The head with a photo's expression, even if that photo's camera is gone; None if there is none."""
     wearer = scene.get(WEARER)
     return wearer if isinstance(wearer, bpy.types.Object) else None
 
 
 def leave_cameras(context: bpy.types.Context) -> None:
-    """Let the 3D views that look through a camera look freely again, in perspective or not as before the first photo.
+    """Let the 3D views leave their camera, with the perspective or orthographic mode from before the first photo.
 
-    The scene's own camera and render size return; a camera that the artist has chosen meanwhile stays.
+    The scene's own camera and render size are restored; a camera chosen by the artist meanwhile stays.
     """
     scene = context.scene
     projection = scene.get(PROJECTION_BEFORE, FREE_PROJECTION)
@@ -210,7 +212,7 @@ def leave_cameras(context: bpy.types.Context) -> None:
 
 
 def remove_camera(camera: bpy.types.Object) -> None:
-    """Remove a camera from the file; a linked duplicate keeps its data."""
+    """Remove a camera object; its data stays if a linked duplicate uses it."""
     data = camera.data
     bpy.data.objects.remove(camera)
     if data.users == 0:
@@ -218,7 +220,7 @@ def remove_camera(camera: bpy.types.Object) -> None:
 
 
 def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
-    """The 3D view that the mouse is in, else all of the window's."""
+    """The 3D view under the mouse, else all of the window's."""
     if context.area is not None and context.area.type == "VIEW_3D":
         return [context.space_data]
     areas = context.window.screen.areas if context.window else ()

@@ -1,7 +1,7 @@
-"""Landmarks of a photo as points that can be dragged, and what an artist has said of a head's photos.
+"""Draggable landmarks of a photo, and the artist's corrections of a head's photos.
 
-The points are empties that hang on the photo's camera, between it and the head: through the camera they lie on
-the photo wherever they are moved to, Blender undoes their moves and keeps them in the file.
+The points are empties parented to the photo's camera, between it and the head. Seen through the camera they always lie
+on the photo, and Blender handles undo and saving.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .which_mesh import cameras_by_photo
 
 USES = ("both", "shape", "texture", "neither")
 HANDLES = (
-    *(10, 67, 297, 54, 284),  # the hair line's middle and sides, as far as landmarks reach
+    *(10, 67, 297, 54, 284),  # hairline, middle and sides, as far as landmarks reach
     *(127, 356, 234, 454, 93, 323, 132, 361, 58, 288),  # in front of the ears, down to the jaw's corners
     *(172, 397, 136, 365, 150, 379, 149, 378, 176, 400, 148, 377, 152),  # jaw line and chin
     *(46, 53, 52, 65, 55, 276, 283, 282, 295, 285),  # lower edge of the brows
@@ -31,28 +31,29 @@ HANDLES = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
     *(13, 14),  # between the lips
 )
-"""The landmarks that are shown; 478 would hide the face."""
+"""The landmarks that are shown; all 478 would hide the face."""
 POINTS = LANDMARKS + len(HEAD_POINTS)
 LEAST_DEPTH, CLIP_ROOM = 0.1, 1.05
-"""From the camera to the points: metres at least, and in parts of where its view begins; before the head."""
+"""Distance of the points from the camera: at least so many metres, and this multiple of the clip start; before the
+head."""
 POINT_SHARE = 0.005
-"""Radius of a point, in parts of the photo's longer side."""
+"""Radius of a point, as a share of the photo's longer side."""
 STILL_SHARE = 0.0005
-"""A point that was moved by less, in parts of the photo's longer side, was not moved: half a pixel of a view."""
+"""A point moved by less than this share of the photo's longer side counts as unmoved: half a pixel of a view."""
 
 
 def edited_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
-    """The photos of a head whose points are out."""
+    """The photos of a head whose points are currently shown."""
     return tuple(dict.fromkeys(str(point[tags.PHOTO]) for point in _points(collection)))
 
 
 def known_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
-    """The photos that a head was given."""
+    """The photos that were given for a head."""
     return tuple(str(group["name"]) for group in collection.get(tags.PHOTOS, ()))
 
 
 def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
-    """What was said of a head's photos: what it has stored, and the points that are out, as they lie now."""
+    """Corrections of a head's photos: the stored ones, updated by the points currently shown."""
     said = {one.label: one for one in map(_read, collection.get(tags.CORRECTIONS, ())) if one is not None}
     for label in edited_photos(collection):
         before = said.get(label, PhotoCorrections(label))
@@ -67,24 +68,24 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
 
 
 def was_said(collection: bpy.types.Collection) -> bool:
-    """Whether something is or was said of a head's photos: what was taken back is still in the head's shape. Asked at
-    every redraw, so nothing that is stored is taken apart."""
+    """Whether a head's photos have or had corrections: removed ones still affect the head's shape. Called at every
+    redraw, so stored corrections are not decoded."""
     return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
 
 
 def of_list(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
-    """What the scene's list says of photos, by the labels under which they are sent: (path, label)."""
+    """The scene's corrections for the photos of its list, by label: (path, label)."""
     use = {photo.path: photo.use for photo in scene.likeness.photos}
     return tuple(PhotoCorrections(label, use[path]) for path, label in given if use.get(path, "both") != "both")
 
 
 def use_of(collection: bpy.types.Collection, photo: str) -> str:
-    """What a head's photo is used for."""
+    """What a head's photo is used for: one of ``USES``."""
     return next((str(g["use"]) for g in collection.get(tags.CORRECTIONS, ()) if g["name"] == photo), "both")
 
 
 def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
-    """Say what a head's photo is for; its points stay."""
+    """Set what a head's photo is used for; its points stay."""
     stored = _stored(collection)
     before = stored.get(photo, PhotoCorrections(photo))
     stored[photo] = replace(before, use=use)
@@ -92,22 +93,22 @@ def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
 
 
 def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
-    """What of a head's photo is masked."""
+    """The mask of a head's photo, None without one."""
     groups = (group for group in collection.get(tags.CORRECTIONS, ()) if group.get("name") == photo)
     said = next(filter(None, map(_read, groups)), None)
     return None if said is None else said.mask
 
 
 def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:
-    """Say what of a head's photo is not to be used."""
+    """Set the mask of a head's photo."""
     stored = _stored(collection)
     stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), mask=mask)
     _store(collection, stored)
 
 
 def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> list[bpy.types.Object]:
-    """Put out the points of the photo of ``camera``: corrected ones where they were put, others where the head has
-    them."""
+    """Create the points for the photo of ``camera``: corrected ones at their corrected place, others where the fitted
+    head has them."""
     photo = str(camera[tags.PHOTO])
     put_away(collection, photo)
     corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
@@ -132,7 +133,7 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
 
 
 def put_away(collection: bpy.types.Collection, photo: str) -> None:
-    """Store where a photo's points lie, and remove them."""
+    """Store the positions of a photo's points, and remove the points."""
     if photo not in edited_photos(collection):
         return
     points = next((one.points for one in of_head(collection) if one.label == photo), ())
@@ -143,7 +144,7 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
 
 
 def reset_points(collection: bpy.types.Collection, photo: str) -> None:
-    """Forget where a photo's points were put; those that are out go back to where the head has them."""
+    """Delete the corrections of a photo's points; shown points return to the fitted head."""
     out = photo in edited_photos(collection)
     if out:
         bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
@@ -163,9 +164,9 @@ def selected_points(context: bpy.types.Context, collection: bpy.types.Collection
 
 
 def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
-    """Put points back to where the head has them, so that they count as corrected no more.
+    """Move points back to the fitted head, so that they no longer count as corrected.
 
-    Returns how many; those that the fit knows nothing of, as an ear that the photo hides, stay where they are.
+    Returns how many. Points without a fitted position, such as an ear hidden in the photo, stay where they are.
     """
     believed: dict[bpy.types.Object, dict[int, tuple[float, float]]] = {}
     moved = 0
@@ -183,7 +184,7 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
 
 
 def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Take over what the backend's report says of photos of which the head has nothing: the list's new ones."""
+    """Add corrections from the backend's report for photos that the head has none for: the list's new ones."""
     stored = _stored(collection)
     for entry in entries:
         name, use = str(entry.get("name", "")), entry.get("use", "both")
@@ -193,7 +194,7 @@ def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str,
 
 
 def _believed(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
-    """Where the head has the points that are shown, in pixels of the photo."""
+    """Fitted positions of the shown points, in pixels of the photo."""
     places = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
     shown = {landmark: tuple(places[landmark]) for landmark in HANDLES}
     more = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
@@ -215,7 +216,7 @@ def _move_to(point: bpy.types.Object, place: tuple[float, float]) -> None:
 
 
 def _pixel(point: bpy.types.Object) -> tuple[float, float]:
-    """Where a point lies on its photo."""
+    """Position of a point on its photo, pixels."""
     x, y, z = (point.matrix_parent_inverse @ point.matrix_basis).translation
     fx, fy, cx, cy = point.parent[tags.INTRINSICS]
     away = max(-z, 1e-6)
@@ -224,7 +225,7 @@ def _pixel(point: bpy.types.Object) -> tuple[float, float]:
 
 
 def _corrected(point: bpy.types.Object, place: tuple[float, float]) -> bool:
-    """Whether somebody has put the point where it is."""
+    """Whether the point was moved by the artist."""
     if tags.BEGUN not in point:
         return True
     began = np.clip(np.array(point[tags.BEGUN]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
@@ -240,7 +241,7 @@ def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections
     groups = []
     for one in said.values():
         group: dict[str, Any] = {"name": one.label, "use": one.use}
-        if one.points:  # Blender stores no empty arrays of numbers
+        if one.points:  # Blender cannot store empty number arrays
             group["landmarks"] = [landmark for landmark, _, _ in one.points]
             group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
         if one.mask is not None:
@@ -250,7 +251,7 @@ def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections
 
 
 def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
-    """A stored group; None for one that is not what ``_store`` writes, as scripts may leave behind."""
+    """Decode a stored group; None if it is not in the format of ``_store``, as scripts may leave behind."""
     try:
         landmarks, places = [int(one) for one in group.get("landmarks", ())], list(group.get("places", ()))
         use = str(group["use"])
@@ -263,7 +264,7 @@ def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
 
 
 def _read_mask(numbers: Iterable[int]) -> PhotoMask | None:
-    """A stored mask: width, height, runs; None where there is none. Raises ``ValueError`` for what is none."""
+    """Decode a stored mask (width, height, runs); None without one. Raises ``ValueError`` if invalid."""
     width, height, *runs = map(int, numbers) if numbers else (0, 0)
     if not runs:
         return None

@@ -1,4 +1,4 @@
-"""The parts' keys follow the head's: one slider moves lashes, teeth, tongue and eyes, too."""
+"""Drivers that make the parts' keys follow the head's: one slider also moves lashes, teeth, tongue and eyes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ VARIABLE = "head"
 
 
 def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Let every key of ``part`` that the head has take the head's value.
+    """Drive every key of ``part`` that the head also has by the head's value.
 
-    Keys that somebody drives otherwise are left alone; our own drivers are turned to the head's present keys. The
-    drivers sum one variable, so that they need no Python and work where scripts of files are not allowed.
+    Foreign drivers are left alone; our own are pointed to the head's present keys. The drivers sum one variable, so
+    they need no Python and work if a file's scripts are blocked.
     """
     keys, head_keys = part.data.shape_keys, head.data.shape_keys
     if keys is None or head_keys is None:

@@ -1,7 +1,7 @@
-"""How dark tongue and back teeth are in Eevee, where by default all of the world shines into a mouth and mirrors there.
+"""Darken tongue and back teeth in Eevee, which by default lights and reflects the whole world inside a mouth.
 
-Their materials get a second output that Eevee alone reads, with the surface dimmed by how much of the light lips and
-teeth keep out; Cycles finds that out by itself and reads the first one.
+Their materials get a second output, used by Eevee only, that dims the surface by the occlusion of lips and teeth.
+Cycles computes the occlusion itself and uses the first output.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 import bpy
 
 DIM_NODE = "Eevee Mouth"
-"""Name of the node whose factor is the share of light that is kept out; mute it to have all."""
+"""Name of the node whose factor is the occluded share of light; mute it for full light."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Shares of light kept out, 0-1, at the front and at the back, and where those are, in parts of the object's length
-    from its foremost to its rearmost point."""
+    """Occluded share of light, 0-1, at the front and at the back, and these two positions as shares of the object's
+    length from its foremost to its rearmost point."""
 
     share: tuple[float, float]
     place: tuple[float, float]
 
 
 DEPTHS = {"Teeth": Depth((0.0, 0.9), (0.08, 0.4)), "Tongue": Depth((0.2, 0.9), (0.0, 0.45))}
-"""By material. Front teeth are lit as the lips are; the tongue is dark from its middle on, as Cycles has it with a wide
+"""Per material. Front teeth are lit like the lips. The tongue is dark from its middle on, matching Cycles with a wide
 open mouth under lamps and a grey world."""
 
 
 def dim_by_depth(tree: bpy.types.NodeTree, shader: bpy.types.Node, depth: Depth) -> None:
-    """Dim by how far back a point of the object at rest lies."""
+    """Dim the shader by the depth of a point inside the object at rest."""
     at, split = _node(tree, "ShaderNodeTexCoord", -180, 450), _node(tree, "ShaderNodeSeparateXYZ", 0, 450)
     share = _node(tree, "ShaderNodeMapRange", 180, 450)
     for name, value in zip(("From Min", "From Max", "To Min", "To Max"), (*depth.place, *depth.share), strict=True):
@@ -40,7 +40,7 @@ def dim_by_depth(tree: bpy.types.NodeTree, shader: bpy.types.Node, depth: Depth)
     mix.name = mix.label = DIM_NODE
     output.target, output.label = "EEVEE", "Eevee"
     tree.links.new(share.outputs["Result"], mix.inputs[0])
-    tree.links.new(shader.outputs["BSDF"], mix.inputs[1])  # the second one is nothing: black
+    tree.links.new(shader.outputs["BSDF"], mix.inputs[1])  # the second input stays empty: black
     tree.links.new(mix.outputs[0], output.inputs["Surface"])
 
 

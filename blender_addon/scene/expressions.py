@@ -1,4 +1,4 @@
-"""Values of the head's shape keys."""
+"""Set and read values of the head's shape keys."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from ..rig.lead import led_keys, set_keys
 from .locks import locked_keys
 
 _TOLERANCE, _LED_TOLERANCE = 1e-5, 0.03
-"""Of a key that was set, and of one that a bone leads, which bends the eyes' two turns into one another."""
+"""Tolerances for a key set directly, and for a key led by a bone: the eyes' two rotations affect each other."""
 
 
 def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Set the head's 52 keys; those that ``weights`` leaves out become 0, locked and other keys stay. The parts follow.
-
-    Where bones lead keys, the bones are posed.
-    """
+    """Set the head's 52 keys; missing ones become 0; locked and other keys stay. The parts follow. If bones lead keys,
+    the bones are posed instead."""
     keys = head.data.shape_keys
     if keys is None:
         return
@@ -28,7 +26,7 @@ def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None
 
 
 def wears(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
-    """Whether the head's 52 keys are as ``set_expression`` has left them."""
+    """Whether the head's 52 keys still have the values of ``set_expression``."""
     keys, led = head.data.shape_keys, led_keys(head)
     blocks = () if keys is None else keys.key_blocks[1:]
     return all(

@@ -1,4 +1,4 @@
-"""Clear materials in front of the eyes: the cornea and the tear line; and the caruncles' colour."""
+"""Materials of the eyes: clear cornea and tear line, and the caruncles' colour."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ CORNEA_IOR, TEAR_IOR = 1.376, 1.337
 CORNEA_ROUGHNESS = 0.015
 TEAR_ROUGHNESS = 0.04
 IRIS_SHARE = 0.26
-"""Radius of an iris in the eyes' picture, of its height (docs/files.md)."""
+"""Radius of an iris in the eyes' picture, as a share of its height (docs/files.md)."""
 CLEAR = (1.0, 1.0, 1.0, 0.0)
-"""Colour and opacity in Solid shading: what is clear is not there."""
+"""Colour and opacity in Solid shading: clear parts are invisible."""
 CARUNCLE = ((0.36, 0.13, 0.105, 1.0), (0.46, 0.235, 0.195, 1.0))
-"""Linear light, the wet red flesh of the inner corner and its paler tops."""
+"""Linear light: the wet red flesh of the inner corner, and its paler tops."""
 
 
 def cornea_material() -> bpy.types.Material:
-    """Clear, mirroring and refracting.
+    """Clear, reflecting and refracting material of the cornea.
 
-    In Cycles light is refracted and lamps shine through without caustics, which would need thousands of samples. Eevee
-    refracts only what is on the screen, so there the cornea is see-through and mirrors by its Fresnel share.
+    In Cycles light is refracted; shadow rays pass straight through instead of forming caustics, which would need
+    thousands of samples. Eevee refracts only what is on the screen, so there the cornea is transparent with a Fresnel
+    reflection.
     """
     return _clear("Cornea", CORNEA_IOR, CORNEA_ROUGHNESS, refracting=True)
 
 
 def tear_material() -> bpy.types.Material:
-    """A film of water: it mirrors, and what lies behind is seen through it."""
+    """Film of water: reflecting and transparent."""
     return _clear("Tears", TEAR_IOR, TEAR_ROUGHNESS, refracting=False)
 
 
 def add_caruncle_colour(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
     """Mottled flesh as the base colour of ``shader``."""
     cells = _node(tree, "ShaderNodeTexNoise", -600, 100)
-    cells.inputs["Scale"].default_value = 900.0  # a spot a millimetre
+    cells.inputs["Scale"].default_value = 900.0  # spots of one millimetre
     ramp = _node(tree, "ShaderNodeMix", -300, 100)
     ramp.data_type = "RGBA"
     first, second = (socket for socket in ramp.inputs if socket.type == "RGBA")
@@ -45,11 +46,11 @@ def add_caruncle_colour(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> Non
 
 
 def coat_beside_iris(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
-    """The tear film's coat on the white alone: over the iris the cornea mirrors, and both would do so twice."""
+    """Add the tear film's coat to the white of the eye only: over the iris the cornea already reflects."""
     weight = shader.inputs["Coat Weight"].default_value
     steps = (("MULTIPLY", (2.0, 1.0, 0.0)), ("FRACTION", None), ("DISTANCE", (0.5, 0.5, 0.0)))
     socket = uv.outputs["UV"]
-    for number, (operation, value) in enumerate(steps):  # from the middle of either half of the picture
+    for number, (operation, value) in enumerate(steps):  # from the centre of each half of the picture
         step = _node(tree, "ShaderNodeVectorMath", -900 + 180 * number, -300)
         step.operation = operation
         tree.links.new(socket, step.inputs[0])
@@ -91,7 +92,7 @@ def _clear(name: str, ior: float, roughness: float, refracting: bool) -> bpy.typ
     material.surface_render_method = "BLENDED"
     material.use_transparent_shadow = True
     material.diffuse_color = CLEAR
-    tree.nodes.active = fresnel  # and no texture: Solid shading takes the colour
+    tree.nodes.active = fresnel  # not a texture: Solid shading then uses the colour
     return material
 
 

@@ -1,4 +1,4 @@
-"""Hair as a Curves object on the head's surface: it follows the shape keys, can be groomed, and stays groomed."""
+"""Hair as a Curves object on the head's surface: it follows the shape keys, can be groomed, and keeps the grooming."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from .meshes import UV_HEAD
 
 NAME = "hair"
 TIP_SHARE = 0.3
-"""Of a hair's thickness, at its tip."""
+"""Thickness of a hair's tip, relative to its root."""
 NEAR_FACES = 8
 
 
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """A result's hair on ``head``, the mesh object of the head of ``collection``: strands or cards, as it has them.
+    """Put a result's hair (strands or cards) on ``head``, the mesh object of the head of ``collection``.
 
-    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Strands and cards
-    stand on skin that is locked, too, and move with it where the result has the geometry only.
+    Groomed hair and hair of the other kind stay; untouched hair is replaced. Strands and cards also stand on locked
+    skin, and move with it if the result has the geometry only.
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
@@ -67,9 +67,9 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
 
 
 def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
-    """A Curves object with the guides of ``hair``, a child of ``head`` (its mesh object) and attached to it.
+    """A Curves object with the guides of ``hair``, attached to ``head`` (its mesh object) as a child.
 
-    It is linked to nothing yet. What is drawn between the guides is made by its modifier.
+    It is linked to nothing yet. Its modifier creates the hairs between the guides.
     """
     obj = bpy.data.objects.new(NAME, new_curves(hair, head))
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
@@ -83,7 +83,7 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
 
 
 def hang_on(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Let hair follow the skin of ``head``."""
+    """Parent hair to ``head`` and attach it to its skin."""
     head.add_rest_position_attribute = True
     obj.data.surface = head
     for modifier in obj.modifiers:
@@ -91,7 +91,7 @@ def hang_on(obj: bpy.types.Object, head: bpy.types.Object) -> None:
 
 
 def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
-    """The guides as data of a Curves object, in the head's own frame."""
+    """The guides as Curves data, in the head's own frame."""
     guides, points = hair.points.shape[:2]
     curves = bpy.data.hair_curves.new(NAME)
     curves.add_curves([points] * guides)
@@ -109,9 +109,9 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
 
 
 def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.Object) -> None:
-    """Another result's hair into an object of ``add_hair``; guides that somebody groomed stay and move with the skin.
+    """Replace the hair of an ``add_hair`` object by another result's; groomed guides stay and move with the skin.
 
-    Modifiers, materials and settings stay in both cases. ``hair`` is not looked at for groomed guides.
+    Modifiers, materials and settings stay in both cases. ``hair`` is ignored for groomed guides.
     """
     hang_on(obj, head)
     if is_groomed(obj) or hair is None:
@@ -128,7 +128,7 @@ def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.
 
 
 def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Strands with the skin of ``head``, groomed or not, and as groomed as before."""
+    """Move strands with the skin of ``head``; whether they count as groomed does not change."""
     groomed = is_groomed(obj)
     move_with_skin(obj.data, head.data)
     if not groomed:
@@ -136,17 +136,17 @@ def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:
 
 
 def is_groomed(obj: bpy.types.Object) -> bool:
-    """Whether somebody changed the guides since they were made."""
+    """Whether the guides were changed since they were made."""
     return obj[tags.HAIR] != fingerprint(obj.data)
 
 
 def fingerprint(curves: bpy.types.Curves) -> str:
-    """Of where all points are."""
+    """Fingerprint of the positions of all points."""
     return hashlib.sha256(_positions(curves).tobytes()).hexdigest()
 
 
 def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
-    """Move every guide as a whole, so that its root lies where its place in map ``Head`` is on the neutral mesh now."""
+    """Move every guide rigidly so that its root lies on the current neutral mesh at its position in map ``Head``."""
     attribute = curves.attributes.get(SURFACE_UV)
     if attribute is None or len(curves.curves) == 0:
         return
@@ -161,7 +161,7 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
 
 
 def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
-    """(N, 3) points of the neutral surface at places (N, 2) of map ``Head``, in the mesh's frame."""
+    """(N, 3) points of the neutral surface at UV (N, 2) of map ``Head``, in the mesh's frame."""
     mesh.calc_loop_triangles()
     count = len(mesh.loop_triangles)
     loops, corners = np.empty(3 * count, np.int32), np.empty(3 * count, np.int32)
@@ -189,7 +189,7 @@ def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
 
 
 def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
-    """(G, 3) the skin's normals at the vertices nearest to roots (G, 3)."""
+    """(G, 3) normals of the skin at the vertices nearest to roots (G, 3)."""
     neutral = neutral_coordinates(mesh)
     tree = KDTree(len(neutral))
     for number, point in enumerate(neutral.tolist()):

@@ -1,4 +1,4 @@
-"""Hair as cards: a mesh on the head with a picture of strands, as games draw hair."""
+"""Hair cards: a mesh on the head with a texture of strands, as in games."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .images import packed_image
 NAME, MATERIAL_NAME, UV = "hair", "Hair Cards", "Cards"
 COLOUR = "colour"
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
-"""Attributes of a card's vertices: the head's vertex on which the card stands, and where that one was then."""
+"""Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS = ("hair_strands", "hair_relief")
 
 
@@ -34,7 +34,7 @@ def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head
 
 
 def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) -> None:
-    """Another result's cards into an object of ``add_cards``, unless somebody changed its mesh; materials stay."""
+    """Replace the cards of an ``add_cards`` object by another result's, unless its mesh was edited; materials stay."""
     if is_changed(obj):
         return
     before = obj.data
@@ -47,8 +47,8 @@ def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) ->
 
 
 def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Move every card as a whole, as the neutral skin has moved on which it stands, which somebody may have locked;
-    cards that somebody changed count as changed afterwards, too. Nothing happens to cards of files of before."""
+    """Move every card rigidly with the neutral skin it stands on, which may be locked. Edited cards still count as
+    edited afterwards. Cards of files from earlier versions stay."""
     mesh, changed = obj.data, is_changed(obj)
     vertex, place = mesh.attributes.get(SKIN_VERTEX), mesh.attributes.get(SKIN_PLACE)
     if vertex is None or place is None or len(vertex.data) != len(mesh.vertices):
@@ -67,19 +67,20 @@ def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
 
 
 def is_changed(obj: bpy.types.Object) -> bool:
-    """Whether somebody changed the mesh since it was made."""
+    """Whether the mesh was changed since it was made."""
     return obj[tags.HAIR] != fingerprint(obj.data)
 
 
 def fingerprint(mesh: bpy.types.Mesh) -> str:
-    """Of where all vertices are."""
+    """Fingerprint of the positions of all vertices."""
     return hashlib.sha256(coordinates(mesh.vertices).tobytes()).hexdigest()
 
 
 def _stands_on(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
-    """(N,) vertex of the skin (V, 3) on which the card of each vertex stands: the nearest to any vertex of the card."""
+    """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to any of its
+    vertices."""
     card = np.arange(len(cards.vertices))
-    while True:  # every vertex takes the smallest number of its triangles, until a whole card has one
+    while True:  # connected components: spread the smallest vertex number until every card has a single one
         least, before = card[cards.triangles].min(1), card.copy()
         for corner in cards.triangles.T:
             np.minimum.at(card, corner, least)
@@ -91,7 +92,7 @@ def _stands_on(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
     tree.balance()
     found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
     order = np.lexsort(([distance for _, distance in found], card))
-    first = order[np.unique(card[order], return_index=True)[1]]  # the vertex of each card that is nearest to the skin
+    first = order[np.unique(card[order], return_index=True)[1]]  # per card the vertex nearest to the skin
     return np.array([number for number, _ in found])[first][np.unique(card, return_inverse=True)[1]]
 
 
@@ -147,7 +148,7 @@ def _material(cards: ResultCards, head_id: str) -> bpy.types.Material:
     links.new(relief.outputs["Color"], bend.inputs["Color"])
     links.new(bend.outputs["Normal"], shader.inputs["Normal"])
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
-    # Solid shading would show the grey picture without the colours: it gets one colour, and no texture.
+    # Solid shading would show the grey texture without the colours, so it gets one colour and no texture.
     tree.nodes.active = shader
     material.diffuse_color = (*np.median(cards.colours, axis=0).tolist(), 1.0)
     material.surface_render_method = "DITHERED"

@@ -1,4 +1,4 @@
-"""How hair is drawn: nodes that make hairs out of guides, as many as viewport and render want, and their material."""
+"""Geometry nodes that create hairs from guides, as many as viewport and render need, and the hair material."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from .coordinates import coordinates
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
-"""Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
+"""Attributes of the guides: width of the lock in metres, albedo at both ends, the skin's normal at the root."""
 NODES_NAME, FOLLOW_NAME, OFFSET_NAME = "Likeness Hair", "Likeness Hair on Head", "Likeness Hair Offset"
 MODIFIER_NAME, MATERIAL_NAME = "Hair", "Hair"
 HEAD = "Head"
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
-"""Inputs that hold three vertices of the skull, which no expression moves, and where these lie."""
+"""Inputs with the indices of three skull vertices, which no expression moves, and the directions that select them."""
 SURFACE_UV = "surface_uv_coordinate"
-"""Blender's own name for the place on the surface that a curve is attached to."""
+"""Blender's own name for a curve's attachment UV."""
 UV_MAP, REST = "Head", "rest_position"
 STRAY = ("Clump", "Frizz")
-"""Settings that ``offset_group`` takes in."""
+"""Settings that are inputs of ``offset_group``."""
 VERSION_TAG, VERSION = "likeness_hair_nodes", 3
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An input of the modifier: what it is called and says, and its limits."""
+    """An input of the modifier: name, description and limits."""
 
     name: str
     kind: str
@@ -47,11 +47,11 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
-    """The modifier that moves ``obj``'s guides with the skin of a head and fills them with hairs.
+    """A modifier that moves ``obj``'s guides with the skin of a head and creates hairs between them.
 
-    All hair of a file shares its nodes. Roots move as their places in map ``Head`` do; the hair turns as the skull
-    does, by three of its vertices. (Blender's *Deform Curves on Surface* turns each guide with its patch of skin: with
-    a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
+    All hair of a file shares its nodes. Roots move with their positions in map ``Head``; the hair rotates with the
+    skull, measured at three of its vertices. (Blender's *Deform Curves on Surface* rotates each guide with its patch of
+    skin. On a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
     """
     modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
     modifier.node_group = hair_group()
@@ -59,7 +59,7 @@ def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
 
 
 def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
-    """Let a modifier of ``new_modifier`` follow the skin of ``head``; others are left alone."""
+    """Attach a modifier of ``new_modifier`` to the skin of ``head``; other modifiers are left alone."""
     if modifier.type != "NODES" or modifier.node_group is None or VERSION_TAG not in modifier.node_group:
         return
     for item in modifier.node_group.interface.items_tree:
@@ -70,7 +70,7 @@ def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
 
 
 def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> None:
-    """Set an input of a modifier of nodes; before Blender 5.2 they are custom properties of it."""
+    """Set an input of a nodes modifier; before Blender 5.2 inputs are its custom properties."""
     properties = getattr(modifier, "properties", None)
     if properties is None:
         modifier[identifier] = value
@@ -79,32 +79,33 @@ def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> N
 
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
-    """The vertex of the upper head that lies farthest in a direction."""
+    """Index of the vertex of the upper head that is farthest in a direction."""
     points = coordinates(mesh.vertices)
     upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
 
 _BACK = 0.5
-"""Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
+"""Hair roots are shifted behind the guide's root by this share of the lock's radius, to cover the skin in partings."""
 _LOCK, _THIN = 0.05, 1.29
-"""Metres: shorter hair forms locks in proportion only. Of a lock's radius, its rarest hairs. As the backend draws."""
+"""Hair shorter than this, in metres, clumps proportionally less; outermost hairs lie at this multiple of the lock's
+radius. Both as in the backend's renderer."""
 _LEAST, _SHARE, _POWER = 0.012, 0.83, 0.73
 
 
 def hair_colour(albedo: np.ndarray) -> np.ndarray:
-    """The colour of the hair shader with which a head of hair reflects as much light as a matt surface of ``albedo``.
+    """Colour for the hair shader with which hair reflects as much light as a diffuse surface of ``albedo``.
 
-    Rendered in Cycles under an even white sky, hair of colour c reflects 0.012 + 0.83 c^0.73, within 10 % for c from
-    0.003 to 0.3: shine and scattering from hair to hair make dark hair lighter than its colour.
+    Measured in Cycles under a uniform white sky: hair of colour c reflects 0.012 + 0.83 c^0.73, within 10 % for c from
+        0.003 to 0.3. Specular reflection and scattering between hairs make dark hair lighter than its colour.
     """
     return np.clip((np.maximum(albedo - _LEAST, 0.001) / _SHARE) ** (1 / _POWER), 0.0, 1.0)
 
 
 def hair_material(shown: np.ndarray) -> bpy.types.Material:
-    """Hair whose colour runs from the guides' root colour to their tip colour; ``shown`` (3,) in Solid.
+    """Hair material, blending from the guides' root colour to their tip colour; ``shown`` (3,) in Solid shading.
 
-    Principled Hair in Cycles. Eevee draws that black: there it is a matt surface of the albedo behind the colour.
+    Principled Hair in Cycles. Eevee renders that black, so it gets a diffuse surface with the corresponding albedo.
     """
     material = bpy.data.materials.new(MATERIAL_NAME)
     if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
@@ -122,7 +123,7 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
     info.location = (-600, -250)
     mix = tree.nodes.new("ShaderNodeMix")
     mix.data_type, mix.location = "RGBA", (-350, 50)
-    vary = tree.nodes.new("ShaderNodeMapRange")  # no two hairs are alike
+    vary = tree.nodes.new("ShaderNodeMapRange")  # random brightness per hair
     vary.location = (-350, -250)
     vary.inputs["To Min"].default_value, vary.inputs["To Max"].default_value = 0.7, 1.3
     shade = tree.nodes.new("ShaderNodeVectorMath")
@@ -143,7 +144,7 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
 
 
 def _add_eevee(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> None:
-    """An output for Eevee and Material Preview, of the hair shader's ``colour``."""
+    """Add an output for Eevee and Material Preview, from the hair shader's ``colour``."""
     power, share = tree.nodes.new("ShaderNodeGamma"), tree.nodes.new("ShaderNodeVectorMath")
     surface, output = tree.nodes.new("ShaderNodeBsdfPrincipled"), tree.nodes.new("ShaderNodeOutputMaterial")
     for node, x in ((power, 50), (share, 200), (surface, 400), (output, 700)):
@@ -151,7 +152,7 @@ def _add_eevee(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> None:
     power.inputs["Gamma"].default_value = _POWER
     share.operation = "MULTIPLY_ADD"
     share.inputs[1].default_value, share.inputs[2].default_value = (_SHARE,) * 3, (_LEAST,) * 3
-    surface.inputs["Roughness"].default_value = 0.45  # as cards have it
+    surface.inputs["Roughness"].default_value = 0.45  # as for cards
     surface.inputs["Specular IOR Level"].default_value = 0.3
     output.target, output.label = "EEVEE", "Eevee"
     tree.links.new(colour, power.inputs["Color"])
@@ -168,7 +169,7 @@ def _colour(tree: bpy.types.NodeTree, name: str, y: float) -> bpy.types.Node:
 
 
 def follow_group() -> bpy.types.NodeTree:
-    """The file's nodes that move guides with a head, made where they are missing: a slice of an import."""
+    """The file's node group that moves guides with a head, created if missing: a slice of an import."""
     group, is_new = _group(FOLLOW_NAME)
     if is_new:
         _add_geometry(group)
@@ -178,7 +179,7 @@ def follow_group() -> bpy.types.NodeTree:
 
 
 def offset_group() -> bpy.types.NodeTree:
-    """The file's nodes that give each hair its place beside its guide, made where they are missing: a slice, too."""
+    """The file's node group that offsets each hair from its guide, created if missing: also a slice."""
     group, is_new = _group(OFFSET_NAME)
     if is_new:
         for name in STRAY:
@@ -189,7 +190,7 @@ def offset_group() -> bpy.types.NodeTree:
 
 
 def hair_group() -> bpy.types.NodeTree:
-    """The file's nodes that make hairs of guides, both groups above within; made where they are missing."""
+    """The file's node group that creates hairs from guides, using both groups above; created if missing."""
     group, is_new = _group(NODES_NAME)
     if is_new:
         group.is_modifier = True
@@ -205,7 +206,7 @@ def hair_group() -> bpy.types.NodeTree:
 
 
 def _group(name: str) -> tuple[bpy.types.NodeTree, bool]:
-    """The file's group of nodes of this version called ``name``, and whether it is new and empty."""
+    """The file's node group called ``name`` of this version, and whether it is new and empty."""
     for group in bpy.data.node_groups:
         if group.get(VERSION_TAG) == f"{name} {VERSION}" and group.library is None:
             return group, False
@@ -220,14 +221,14 @@ def _add_geometry(group: bpy.types.NodeTree) -> None:
 
 
 def _add_inputs(group: bpy.types.NodeTree) -> None:
-    """Inputs for the head and for three vertices of its skull."""
+    """Add inputs for the head and for three vertices of its skull."""
     group.interface.new_socket(HEAD, in_out="INPUT", socket_type="NodeSocketObject")
     for name in SKULL:
         group.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketInt").hide_in_modifier = True
 
 
 class _Builder:
-    """Puts the nodes into a group. Fields are outputs of nodes."""
+    """Add nodes to a group. Fields are outputs of nodes."""
 
     def __init__(self, group: bpy.types.NodeTree) -> None:
         self.group = group
@@ -267,7 +268,7 @@ class _Builder:
         self.link(thick.outputs["Curve"], out.inputs["Geometry"])
 
     def on_the_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
-        """Guides where the head is now: turned as the skull, about roots that moved as the skin."""
+        """Move guides to the head's current shape: rotated with the skull about roots that moved with the skin."""
         info = self.node("GeometryNodeObjectInfo")
         self.link(self.inputs[HEAD], info.inputs["Object"])
         head = info.outputs["Geometry"]
@@ -292,12 +293,12 @@ class _Builder:
         place = self.vector("ADD", self.vector("ADD", root.outputs[0], sample.outputs["Value"]), turned)
         moved = self.node("GeometryNodeSetPosition")
         self.link(curves, moved.inputs["Geometry"])
-        self.link(sample.outputs["Is Valid"], moved.inputs["Selection"])  # nothing moves where the head is gone
+        self.link(sample.outputs["Is Valid"], moved.inputs["Selection"])  # no motion if the head is gone
         self.link(place, moved.inputs["Position"])
         return moved.outputs["Geometry"]
 
     def frame(self, head: bpy.types.NodeSocket, value: bpy.types.NodeSocket) -> tuple[bpy.types.NodeSocket, ...]:
-        """Three unit vectors at right angles that turn with the skull, whose vertices lie at ``value``."""
+        """Three orthonormal vectors that rotate with the skull, whose vertex positions are ``value``."""
         points = []
         for name in SKULL:
             sample = self.node("GeometryNodeSampleIndex", data_type="FLOAT_VECTOR", domain="POINT")
@@ -311,13 +312,13 @@ class _Builder:
         return across, up, self.vector("CROSS_PRODUCT", up, across)
 
     def build_offset(self) -> None:
-        """From the guide to each hair: a place in the lock's round section, and its own stray way."""
+        """Offset of each hair from its guide: a place in the lock's round cross-section, and its frizz."""
         along = self.node("GeometryNodeSplineParameter").outputs["Factor"]
         width = self.attribute(WIDTH, "FLOAT")
         length = self.node("GeometryNodeSplineLength").outputs["Length"]
         locked = self.math("MINIMUM", self.multiply(length, 1.0 / _LOCK), 1.0)
         third = self.multiply(self.math("ARCSINE", self.subtract(1.0, self.multiply(self.random(0), 2.0))), 1.0 / 3.0)
-        distance = self.subtract(0.5, self.math("SINE", third))  # 0 to 1, rarer outwards: of 3 r^2 - 2 r^3 the inverse
+        distance = self.subtract(0.5, self.math("SINE", third))  # 0 to 1, denser inside: inverse of 3 r^2 - 2 r^3
         distance = self.multiply(distance, self.multiply(width, 0.5 * _THIN))
         clump = self.multiply(self.multiply(along, self.inputs["Clump"]), locked)
         distance = self.multiply(distance, self.subtract(1.0, clump))
@@ -326,7 +327,7 @@ class _Builder:
         across = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", normal, (0.3, 0.5, 0.81)))
         side = self.node("GeometryNodeInputNormal").outputs["Normal"]
         tangent = self.node("GeometryNodeInputTangent").outputs["Tangent"]
-        leaves = self.multiply(self.math("MINIMUM", self.multiply(along, 5.0), 1.0), locked)  # a fifth from skin to air
+        leaves = self.multiply(self.math("MINIMUM", self.multiply(along, 5.0), 1.0), locked)  # over the first fifth
         mix = self.node("ShaderNodeMix", data_type="VECTOR")
         self.link(leaves, mix.inputs["Factor"])
         self.link(self.rotated(across, normal, angle), mix.inputs["A"])
@@ -334,7 +335,7 @@ class _Builder:
         place = self.scaled(mix.outputs["Result"], distance)
         behind = self.multiply(self.subtract(1.0, leaves), self.multiply(width, -0.5 * _BACK))
         place = self.vector("ADD", place, self.scaled(tangent, behind))
-        turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise would take ten times as long
+        turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise texture would be ten times slower
         stray = self.rotated(side, tangent, self.math("ADD", turns, angle))
         stray = self.scaled(stray, self.multiply(self.multiply(along, self.random(4)), self.inputs["Frizz"]))
         self.link(self.vector("ADD", place, stray), self.node("NodeGroupOutput").inputs["Offset"])
@@ -348,7 +349,7 @@ class _Builder:
         return node.outputs["Vector"]
 
     def random(self, seed: int) -> bpy.types.NodeSocket:
-        """0 to 1, the same along a hair, another for each one."""
+        """Random number 0 to 1, constant along a hair."""
         node = self.node("FunctionNodeRandomValue", data_type="FLOAT")
         curve = self.node("GeometryNodeCurveOfPoint").outputs["Curve Index"]
         self.link(curve, next(socket for socket in node.inputs if socket.name == "ID"))
@@ -379,7 +380,7 @@ class _Builder:
         return node.outputs["Vector"]
 
     def of(self, kind: str, output: int, *values: object, **options: object) -> bpy.types.NodeSocket:
-        """The output of a new node whose first inputs are ``values``: fields, or constants."""
+        """The output of a new node whose first inputs are ``values``: fields or constants."""
         node = self.node(kind, **options)
         for socket, value in zip(node.inputs, values, strict=False):
             if isinstance(value, bpy.types.NodeSocket):

@@ -1,4 +1,4 @@
-"""A result into the scene, slice by slice, so that the window stays alive meanwhile."""
+"""Import a result into the scene in slices, so that the window stays responsive."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def import_steps(
     name: str = "",
     armature: bool = False,
 ) -> Generator[float, None, str]:
-    """Build a head, or bring one up to date, in slices of well under 100 ms.
+    """Build a new head, or update one, in slices of well under 100 ms.
 
-    The caller runs the generator to its end on the main thread and pushes one undo step then (an operator with the
-    option ``UNDO`` does by finishing). Closing it earlier, or an error, removes what a new head had got so far. Between
-    slices nothing is held but names and numbers: an undo in between ends in an ``AddonError`` and not in a crash.
+    The caller runs the generator to its end on the main thread and then pushes one undo step (an operator with the
+    option ``UNDO`` does this when it finishes). Closing it early, or an error, removes the unfinished new head. Between
+    slices only names and numbers are kept, so an undo in between causes an ``AddonError``, not a crash.
 
     Parameters
     ----------
-    photos : the files that were submitted, used or not, in the order of the submit. They are stored in the .blend
-        (``pack_photos``) or referred to by their paths, are the cameras' backgrounds, and are there to solve again.
-    place : the scene that gets a new head, and of copies of the head ``into`` tells which is meant.
-    into : ``collection[tags.HEAD_ID]`` of the head to solve again: its collection, objects, materials, modifiers,
+    photos : the submitted files, used or not, in the order of the submit. They are packed into the .blend
+        (``pack_photos``) or referenced by path, are shown as the cameras' backgrounds, and are used to solve again.
+    place : the scene for a new head; if the head ``into`` has copies, also selects the one shown there.
+    into : ``collection[tags.HEAD_ID]`` of the head to solve again. Its collection, objects, materials, modifiers,
         animation and foreign shape keys stay; shapes, textures and cameras are replaced. None makes a new head.
-    armature : whether the head gets bones (``rig``); a head that has them keeps them.
-    name : of a new head, for its collection, its head object and its cameras; "" for names that say what they are.
+    armature : whether the head gets bones (``rig``); existing bones stay.
+    name : of a new head, for its collection, head object and cameras; "" for generic names.
 
     Yields
     ------
@@ -74,7 +74,7 @@ def import_steps(
 
     Raises
     ------
-    AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
+    AddonError : one sentence, if the head was removed meanwhile or the data makes no valid mesh.
     """
     build = _Build(result, place, tuple(photos), into, pack_photos, name, armature)
     if into is not None:
@@ -102,7 +102,7 @@ def import_head(
     name: str = "",
     armature: bool = False,
 ) -> bpy.types.Collection:
-    """``import_steps`` at once into what ``context`` shows; returns the head's collection."""
+    """Run ``import_steps`` at once for the scene of ``context``; return the head's collection."""
     steps = import_steps(result, Place.shown(context), photos, into, pack_photos, name, armature)
     while True:
         try:
@@ -133,7 +133,7 @@ class _Build:
         self.head_id = into or uuid.uuid4().hex
 
     def choose_origin(self) -> None:
-        """From here on the result is seen from the head object's origin: a new head's, or the one that it has."""
+        """Express the result relative to the head object's origin: a new head's, or the existing one."""
         self.origin = neck_pivot(self.result.head) if self.new else head_origin(self.collection())
         self.result = seen_from(self.result, self.origin)
 
@@ -153,7 +153,7 @@ class _Build:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
             yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
-        if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
+        if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
             yield from (follow_group, offset_group, hair_group)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
@@ -191,7 +191,7 @@ class _Build:
 
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
-        centre = np.zeros(3, np.float32)  # of an eye, seen from the head's origin
+        centre = np.zeros(3, np.float32)  # an eye's centre, relative to the head's origin
         if part.name in EYES and (present is None or tags.ORIGIN in present.data):
             centre = eye_centre(part)
         part, origin = part_seen_from(part, centre), self.origin + centre
@@ -213,7 +213,7 @@ class _Build:
             move_origin(obj, origin)
 
     def _new_part(self, part: ResultPart, origin: np.ndarray) -> None:
-        """A new object; or new data for one whose faces were edited or which came from another version."""
+        """Create an object, or new data for one whose faces were edited or that has another version's topology."""
         collection = self.collection()
         obj = tags.part_object(collection, part.name)
         mesh = new_mesh(part)
@@ -235,7 +235,7 @@ class _Build:
         obj[tags.PART] = part.name
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
-        if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
+        if part.name == "head":  # a head deleted before solving again: its former children are parented again
             obj.scale = [units_per_metre(self.place.scene())] * 3
             obj.location = Vector(to_blender(origin).tolist()) * obj.scale.x
             for other in [o for o in tags.objects_of(collection) if {tags.PART, tags.HAIR, tags.RIG} & set(o.keys())]:
@@ -246,7 +246,7 @@ class _Build:
             obj.location = to_blender(origin - self.origin).tolist()
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
-        modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
+        modifier.uv_smooth = "NONE"  # the albedo assumes linearly subdivided UV maps
 
     def _albedo(self) -> None:
         self._picture(tags.ALBEDO, "albedo", self.result.albedo_png)
@@ -267,7 +267,7 @@ class _Build:
             replace_packed(image, png)
 
     def _materials(self) -> None:
-        """Materials for parts that have none; none without an albedo that they would show."""
+        """Assign materials to parts without one; none if the albedo they need is missing."""
         renew_skin(self.object_of("head"))
         pictures = head_pictures(self.collection())
         if pictures.albedo is None:
@@ -276,17 +276,17 @@ class _Build:
         for part in self.result.parts:
             obj = self.object_of(part.name)
             if all(slot.material is None for slot in obj.material_slots):
-                material = self.object_of("head").active_material if part.name == BUST else None  # one skin
+                material = self.object_of("head").active_material if part.name == BUST else None  # same skin
                 if material is None:
                     material = material_for_part(part.name, pictures, made)
                     material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
                 if material.diffuse_color[3] < 1.0:
-                    obj.color = material.diffuse_color  # for views that are coloured by object
+                    obj.color = material.diffuse_color  # for views coloured by object
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:
-        """The submitted files, and the names of those stored before whose files are gone, and of the used ones."""
+        """The submitted files, plus names only: stored photos whose files are gone, and used ones."""
         stored = [] if self.new else self.collection().get(tags.PHOTOS, ())
         names = [str(group["name"]) for group in stored if not self.photos or group.get("image") is not None]
         names += [photo.name for photo in self.result.photos]
@@ -310,7 +310,7 @@ class _Build:
             replace_packed(image, data)
 
     def _photo_image(self, name: str) -> bpy.types.Image | None:
-        """The image of a photo, as the head's list has it: copies of a head share these; else the head's own."""
+        """The image of a photo from the head's list, which copies of a head share; else the head's own."""
         listed = (g.get("image") for g in self.collection().get(tags.PHOTOS, ()) if g["name"] == name)
         own = (image for image in bpy.data.images if image.get(tags.HEAD_ID) == self.head_id)
         return next(filter(None, (*listed, *(image for image in own if image.get(tags.PHOTO) == name))), None)
@@ -327,7 +327,7 @@ class _Build:
         looked_through = camera in map(photo_camera, bpy.data.scenes)
         compared = looked_through and wears(head, dict(camera[tags.EXPRESSION]))
         update_camera(camera, photo)
-        if compared:  # it goes on wearing what its photo shows
+        if compared:  # keep the photo's expression on the head
             set_expression(head, photo.expression)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""
@@ -335,14 +335,14 @@ class _Build:
             set_background(camera, image, exif_turn(data))
 
     def _put_points_away(self) -> None:
-        """Keep what was dragged while the backend was at work: the cameras, which the points hang on, move."""
+        """Store points dragged during the job, because the cameras they are parented to will move."""
         collection = self.collection()
         self.edited = corrections.edited_photos(collection)
         for photo in self.edited:
             corrections.put_away(collection, photo)
 
     def _put_points_back(self) -> None:
-        """Points for the photos that are being edited; what was said of new photos in the list is kept from now on."""
+        """Show the points again for photos being edited; also store corrections of new photos from the list."""
         collection = self.collection()
         corrections.add_unknown(collection, _dicts(self.result.report.get("corrections")))
         for photo in self.edited:
@@ -372,11 +372,11 @@ class _Build:
         collection[tags.REPORT] = json.dumps({**before, **self.result.report}, ensure_ascii=False)
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
-            if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more
+            if camera[tags.PHOTO] not in used and not of_a_copy:  # no longer used
                 remove_camera(camera)
 
     def _show(self) -> None:
-        """Link a head that no scene shows into this one, select it alone and make it active."""
+        """Link the head into the scene if no scene shows it, select only it and make it active."""
         scene = self.place.scene()
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")

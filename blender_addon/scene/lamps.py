@@ -1,4 +1,4 @@
-"""Light from fixed lamps, for small pictures that are drawn without a renderer."""
+"""Shading by fixed lamps, for small previews drawn without a renderer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 Lamp = tuple[np.ndarray, float]
-"""Direction (3,) towards a lamp, of any length, and its strength."""
+"""Direction (3,) towards a lamp, of any length, and the lamp's strength."""
 
 
 def light_on(vertices: np.ndarray, triangles: np.ndarray, lamps: Sequence[Lamp], ambient: float) -> np.ndarray:
-    """(V,) float32 light that matt vertices (V, 3) of triangles (T, 3) reflect, by area-weighted vertex normals."""
+    """(V,) float32 diffuse shading of vertices (V, 3) with triangles (T, 3), from area-weighted vertex normals."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
     normals = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in across.T], axis=1)

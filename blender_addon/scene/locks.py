@@ -1,7 +1,7 @@
-"""What an artist has locked: skin that solving again leaves as it is, and keys that keep shape and value.
+"""The artist's locks: skin that stays when the head is solved again, and keys that keep shape and value.
 
-Skin is locked by the vertex group ``Lock`` of the head's mesh, which anybody can paint; a key by Blender's own lock of
-shape keys (``ShapeKey.lock_shape``), which is in its list of them, too.
+Skin is locked by the vertex group ``Lock`` of the head's mesh, which can be painted. Keys are locked by Blender's own
+``ShapeKey.lock_shape``, also shown in its shape key list.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from .coordinates import neutral_coordinates, origin_of
 from .meshes import sculpted
 
 LOCK = "Lock"
-"""Name of the vertex group: 1 stays, 0 is solved anew, between them it is mixed."""
+"""Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""
 FADE_RINGS = 4
-"""Rings of edges over which the lock of a sculpt fades out, so that no step is left at its border."""
+"""Edge rings over which the lock of a sculpt fades out, to avoid a step at its border."""
 ALONG_LIDS = ("lashes", "tear_lines", "caruncles")
-"""Parts that bend with the skin next to them."""
+"""Parts that deform with the adjacent skin."""
 AROUND_METRES = 0.01
-"""Added to the skin's distance from the middle of an eye, the teeth or the tongue, in units of which skin around it
-counts less."""
+"""Added to the minimum distance between skin and part to give the width of the Gaussian that weights the skin around an
+eye, the teeth or the tongue."""
 
 
 def lock_weights(obj: bpy.types.Object) -> np.ndarray | None:
-    """(V,) float32 of the group ``Lock`` in [0, 1]; None without it, and where it holds no vertex."""
+    """(V,) float32 weights of the group ``Lock`` in [0, 1]; None if it is missing or empty."""
     group = obj.vertex_groups.get(LOCK)
     if group is None:
         return None
@@ -39,8 +39,8 @@ def lock_weights(obj: bpy.types.Object) -> np.ndarray | None:
 
 
 def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray | None:
-    """(V,) how far another part stays, as the head's skin around it does: what lies along the lids vertex by vertex,
-    all else, which is stiff, as a whole. None where nothing is locked there."""
+    """(V,) lock weights of another part, from the head's skin around it: per vertex for parts along the lids, one value
+    for stiff parts. None if nothing is locked there."""
     locked = lock_weights(head)
     if locked is None:
         return None
@@ -60,13 +60,13 @@ def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray |
 
 
 class PartLocks:
-    """How far the parts of one head stay, asked for in their order: a cornea as its eye does, which it lies on."""
+    """Lock weights of a head's parts, to be queried in their order: a cornea gets the weight of its eye."""
 
     def __init__(self) -> None:
         self._eyes: dict[str, float] = {}
 
     def of(self, head: bpy.types.Object, obj: bpy.types.Object) -> np.ndarray | None:
-        """(V,) of ``obj``, the head or another part; None where nothing of it is locked."""
+        """(V,) weights of ``obj``, the head or another part; None if nothing of it is locked."""
         if obj == head:
             return lock_weights(head)
         name = str(obj[tags.PART])
@@ -79,7 +79,7 @@ class PartLocks:
 
 
 def lock(obj: bpy.types.Object, weights: np.ndarray) -> None:
-    """Lock vertices by weights (V,) in [0, 1], those that are locked more already staying so."""
+    """Lock vertices with weights (V,) in [0, 1]; higher existing weights stay."""
     group = obj.vertex_groups.get(LOCK) or obj.vertex_groups.new(name=LOCK)
     before = lock_weights(obj)
     wanted = weights if before is None else np.maximum(weights, before)
@@ -88,14 +88,14 @@ def lock(obj: bpy.types.Object, weights: np.ndarray) -> None:
 
 
 def unlock(obj: bpy.types.Object) -> None:
-    """Take the group away."""
+    """Remove the vertex group."""
     group = obj.vertex_groups.get(LOCK)
     if group is not None:
         obj.vertex_groups.remove(group)
 
 
 def sculpted_weights(mesh: bpy.types.Mesh) -> np.ndarray | None:
-    """(V,) 1 where somebody has moved the basis, fading out around it; None where nobody has."""
+    """(V,) 1 at vertices whose basis was sculpted, fading out around them; None if there are none."""
     moved = sculpted(mesh)
     if moved is None:
         return None

@@ -1,4 +1,4 @@
-"""Materials of a head: skin, teeth, mouth and lashes out of one albedo, the eyes out of a picture of their own."""
+"""Materials of a head: skin, teeth, mouth and lashes from one albedo, the eyes from a texture of their own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, ad
 
 @dataclass(frozen=True)
 class Look:
-    """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface.
+    """Principled BSDF inputs other than the base colour, by name, and further surface features.
 
-    ``see_through``: the picture's opacity counts, or the vertices'. ``skin``: pores. ``flesh``: painted by nodes, from
-    no picture.
+    ``see_through``: opacity from the texture or the vertices. ``skin``: pores. ``flesh``: procedural colour, no
+        texture.
     """
 
     name: str
@@ -32,18 +32,18 @@ class Look:
 
 
 MOUTH_LIGHT = 0.09
-"""Share of its colour that the mouth's inside shines with, the tongue half of it: lamps hardly reach it between lips
-and teeth, and renders of few bounces have a black hole there. Beside lit skin it is a dark red."""
+"""Emission of the mouth's inside as a share of its colour (half for the tongue). Lamps hardly reach it between lips and
+teeth, so renders with few bounces show a black hole; with this it is a dark red next to lit skin."""
 MOUTH_LIGHT_NODE = "Mouth Light"
 EYEBALLS = ("eye_left", "eye_right")
 EYE_PICTURE = "Eyes"
-"""Name of the node that shows the eyes' own picture."""
+"""Name of the node with the eyes' texture."""
 LASH_PICTURE = "Lashes"
-"""Name of the node that shows single lashes."""
+"""Name of the node with the texture of single lashes."""
 PORES_ACROSS_MAP = 600.0
 SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
-"""Colour and opacity of what is see-through in Solid shading, which knows none per vertex: lashes are strips of a
-centimetre, of which all but single hairs is clear, so opacity for a whole strip is a smoked glass over the lid."""
+"""Colour and opacity of transparent parts in Solid shading, which has no opacity per vertex. Lashes are centimetre-wide
+strips that are mostly clear, so any opacity of the strip would look like smoked glass over the lid."""
 
 LOOKS: tuple[Look, ...] = (
     Look(
@@ -60,7 +60,8 @@ LOOKS: tuple[Look, ...] = (
     ),
     Look(
         "Eyes",
-        # A matt ball in a clear coat: the tear film's highlight on the white; the cornea has its own over the iris.
+        # A diffuse ball with a clear coat for the tear film's highlight on the white; over the iris the cornea
+        # reflects.
         {
             "Roughness": 0.45,
             "Specular IOR Level": 0.2,
@@ -118,7 +119,7 @@ LOOKS: tuple[Look, ...] = (
 
 @dataclass(frozen=True)
 class HeadPictures:
-    """The pictures that a head's materials show: of all but eyes and lashes, and of these, None from older backends."""
+    """The images of a head's materials: albedo, eyes, lashes; the latter two None from older backends."""
 
     albedo: bpy.types.Image | None
     eyes: bpy.types.Image | None = None
@@ -126,12 +127,12 @@ class HeadPictures:
 
 
 def head_pictures(collection: bpy.types.Collection) -> HeadPictures:
-    """Those that a head has."""
+    """The images of a head."""
     return HeadPictures(*(collection.get(tag) for tag in (tags.ALBEDO, tags.EYES, tags.LASHES)))
 
 
 def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
-    """The part's material, made on first use; ``made`` remembers those of this head by the names of their looks."""
+    """The part's material, created on first use; ``made`` caches this head's materials by look name."""
     if part.startswith("cornea"):
         return made.setdefault("Cornea", made.get("Cornea") or cornea_material())
     if part == "tear_lines":
@@ -148,16 +149,17 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
 
 
 def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
-    """A material of skin that shows ``albedo`` in another UV map, with so many pores across it."""
+    """A skin material that shows ``albedo`` in another UV map, with ``pores_across_map`` pores across it."""
     material = _new_material(next(look for look in LOOKS if look.skin), albedo, uv_map)
     material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
     return material
 
 
 def renew_skin(head: bpy.types.Object) -> None:
-    """Give a head's skin of an earlier version the gloss of its regions and the light of the mouth's inside.
+    """Update the skin of a head from an earlier version: regional gloss, and emission of the mouth's inside.
 
-    Only where nobody has linked those inputs; roughness and specular level are kept, as those that scale the regions'.
+    Only if these inputs are not linked yet; their roughness and specular level are kept as scale factors of the
+    regional values.
     """
     own = [slot.material for slot in head.material_slots if slot.material and tags.HEAD_ID in slot.material]
     material = own[0] if own else None
@@ -177,10 +179,10 @@ def renew_skin(head: bpy.types.Object) -> None:
 
 
 def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
-    """Give a head's materials the picture that somebody deleted."""
+    """Restore deleted textures in a head's materials."""
     for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:
         for node in material.node_tree.nodes:
-            if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # the relief has a frame
+            if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # relief nodes have a frame
                 own = {EYE_PICTURE: pictures.eyes, LASH_PICTURE: pictures.lashes}
                 node.image = own.get(node.name, pictures.albedo)
 
@@ -224,13 +226,13 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
         tree.links.new(opacity.outputs["Alpha"], shader.inputs["Alpha"])
         material.surface_render_method = "DITHERED"
         material.use_transparent_shadow = True
-        tree.nodes.active = shader  # and no texture: Solid shading takes the colour below
+        tree.nodes.active = shader  # not a texture: Solid shading uses the colour below
         material.diffuse_color = SOLID_LASHES
     return material
 
 
 def _light_mouth(tree: bpy.types.NodeTree, texture: bpy.types.Node, shader: bpy.types.Node) -> None:
-    """What lies behind the lips shines a little; the node's second value says how much."""
+    """Let the skin behind the lips emit a little light; the node's second value is the strength."""
     inside = _node(tree, "ShaderNodeAttribute", -600, -650)
     inside.attribute_name = MOUTH_INSIDE
     light = _node(tree, "ShaderNodeMath", -300, -650)
@@ -242,7 +244,7 @@ def _light_mouth(tree: bpy.types.NodeTree, texture: bpy.types.Node, shader: bpy.
 
 
 def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
-    """Fine relief that no photo resolves: cells of about half a millimetre, as a bump a few hundredths deep."""
+    """Add fine procedural relief that photos do not resolve: cells of about half a millimetre as a faint bump."""
     cells = _node(tree, "ShaderNodeTexVoronoi", -600, -350)
     cells.name = cells.label = "Pores"
     cells.feature = "SMOOTH_F1"

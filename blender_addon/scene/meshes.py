@@ -1,4 +1,4 @@
-"""Mesh data: vertices, faces, UV maps, attributes and shape keys of one part."""
+"""Mesh data of one part: vertices, faces, UV maps, attributes and shape keys."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SKIN_ROUGHNESS = "skin_roughness"
 """Attribute of the head's and the bust's mesh: the roughness of the skin, above 0."""
 ALPHA = "lash_alpha"
 AS_MADE = "likeness_as_made"
-"""Attribute of a mesh: the basis as it was made, to tell what somebody has sculpted since."""
+"""Attribute of a mesh: the basis as it was made, used to detect sculpting."""
 SCULPTED_METRES = 1e-5
-"""A vertex that lies this far from where it was made was moved by somebody."""
+"""A vertex this far from its original position counts as sculpted."""
 
 
 def new_mesh(part: ResultPart) -> bpy.types.Mesh:
-    """A mesh of the part's neutral shape with its UV maps and attributes, smooth, without shape keys.
+    """A smooth mesh of the part's neutral shape with its UV maps and attributes, without shape keys.
 
-    Raises ``AddonError`` ``malformed`` when the faces do not make a mesh that Blender holds valid.
+    Raises ``AddonError`` ``malformed`` if Blender considers the resulting mesh invalid.
     """
     mesh = bpy.data.meshes.new(part.name)
     try:
@@ -70,16 +70,16 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
 
 
 def put_own_maps(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
-    """UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes, for the parts' objects by name, as far as the backend
-    knows them."""
+    """Add the UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes, if the backend sent them; ``object_of``
+    returns a part's object by name."""
     for name, places in ({} if result.eyes is None else result.eyes.uv).items():
-        _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading lays the picture by the active map
+        _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading uses the active UV map
     if result.lashes is not None:
         _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places, active=False)
 
 
 def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) -> None:
-    """A UV map out of the vertices' places (V, 2), v up; none for a mesh somebody has edited."""
+    """Add a UV map from the vertices' UV coordinates (V, 2), v up; skipped for an edited mesh."""
     if len(mesh.vertices) != len(places):
         return
     corners = np.empty(len(mesh.loops), np.int32)
@@ -93,8 +93,8 @@ def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) 
 
 
 def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
-    """The attributes ``MOUTH_INSIDE`` and ``SKIN_ROUGHNESS`` of a backend that knows them, for the parts' objects by
-    name; a bust is as rough as the neck's rim. None for a mesh somebody has edited."""
+    """Set the attributes ``MOUTH_INSIDE`` and ``SKIN_ROUGHNESS`` if the backend sent them; ``object_of`` returns a
+    part's object by name. The bust gets the roughness of the neck's rim. Edited meshes are skipped."""
     rough = result.skin_roughness
     found = [("head", MOUTH_INSIDE, result.mouth_inside), ("head", SKIN_ROUGHNESS, rough)]
     if rough is not None and result.parts[-1].name == BUST:
@@ -108,7 +108,7 @@ def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadRe
 
 
 def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:
-    """What the materials want to know of each vertex: its opacity."""
+    """Store the opacity of each vertex for the materials."""
     if part.alpha is not None:
         attribute = mesh.attributes.get(ALPHA) or mesh.attributes.new(ALPHA, "FLOAT_COLOR", "POINT")
         colors = np.ones((len(part.alpha), 4), np.float32)
@@ -117,7 +117,7 @@ def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:
 
 
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
-    """Add the part's shape keys ``names`` at value 0, and ``Basis`` before the first one."""
+    """Add the part's shape keys ``names`` at value 0, after ``Basis``, which is created if missing."""
     basis = to_blender(part.vertices)
     if obj.data.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
@@ -129,7 +129,7 @@ def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> N
 
 
 def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
-    """(V, 3) what somebody has moved the basis by since it was made, metres; None where nobody did, or nobody knows."""
+    """(V, 3) sculpted offsets of the basis from its original shape, metres; None if there are none or it is unknown."""
     attribute = mesh.attributes.get(AS_MADE)
     if attribute is None or len(attribute.data) != len(mesh.vertices):
         return None
@@ -141,7 +141,7 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
 
 
 def remove_sculpt(mesh: bpy.types.Mesh) -> None:
-    """Put the basis back to where it was made; all keys move along."""
+    """Reset the basis to its original shape; all keys move along."""
     moved = sculpted(mesh)
     if moved is None:
         return
@@ -159,7 +159,7 @@ def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
 
 
 def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
-    """Whether the part can be written into ``mesh``, because nobody edited its faces."""
+    """Whether the mesh still has the part's topology, so that the part can be written into it."""
     triangles = part.quads[:, 3] == part.quads[:, 2]
     sizes = np.where(triangles, 3, 4)
     if (len(mesh.vertices), len(mesh.polygons), len(mesh.loops)) != (len(part.vertices), len(sizes), sizes.sum()):
@@ -172,11 +172,11 @@ def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
 
 
 def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | None = None) -> None:
-    """Write another result's shape into an object that has the part's topology (``same_topology``).
+    """Write another result's shape into an object with the part's topology (``same_topology``).
 
-    The part's own keys are replaced, missing ones are added. Keys that somebody else made, and those that are locked,
-    keep their offsets, and what somebody has sculpted into the basis is laid onto the new one. Vertices stay as far as
-    they are ``locked`` (V,) in [0, 1], in all keys. Values, drivers, animation, vertex groups and materials stay.
+    The part's own keys are replaced, missing ones are added. Foreign keys and locked keys keep their offsets, and
+    sculpted offsets are added to the new basis. Vertices keep their place in all keys according to the weights
+    ``locked`` (V,) in [0, 1]. Values, drivers, animation, vertex groups and materials stay.
     """
     mesh = obj.data
     made, before = to_blender(part.vertices), neutral_coordinates(mesh)

@@ -1,4 +1,4 @@
-"""Apply to MPFB body: a head's shape and expressions into a whole body of MakeHuman's ``hm08`` mesh."""
+"""Apply to MPFB body: write a head's shape and expressions into a whole body with MakeHuman's ``hm08`` mesh."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from .meshes import HM08_VERTEX
 from .which_mesh import active_mesh, part_on
 
 SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
-"""A body without MakeHuman's helper geometry, and with it. The skin comes first."""
+"""Vertex counts of a body without and with MakeHuman's helper geometry. The skin comes first."""
 KEY_NAME, MACRO = "Likeness", "$md"
-"""Our shape key of a body's build, and what the names of MPFB's own begin with."""
+"""Name of our shape key for the head's shape, and prefix of MPFB's own keys."""
 WAIT_SECONDS = 0.01
-"""Between two looks at the thread that bakes: a frame of the window is longer."""
+"""Pause between polls of the baking thread; shorter than a frame of the window."""
 NEAREST = 4
-"""So many skin vertices carry a helper vertex along."""
+"""Number of skin vertices that carry a helper vertex."""
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """Vertices of the body, by their numbers there: rest position (N, 3) and offsets of the keys (N, 3), of a head."""
+    """Vertices of a head part by body vertex index: rest positions (N, 3) and offsets of the keys (N, 3)."""
 
     numbers: np.ndarray
     rest: np.ndarray
@@ -41,7 +41,7 @@ class _Shape:
 
 
 def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The selected MakeHuman body, the active one first; None when there is none."""
+    """The selected MakeHuman body, the active one first; None if there is none."""
     for obj in [context.active_object, *context.selected_objects]:
         if (
             obj is not None
@@ -54,7 +54,7 @@ def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
 
 
 def why_not(context: bpy.types.Context) -> str:
-    """Why ``apply`` cannot be called now, as one sentence for a button; "" where it can."""
+    """Why ``apply`` cannot be called now, as a sentence for a button; "" if it can."""
     if context.mode != "OBJECT":
         return "Switch to Object Mode"
     if not tags.heads_in(context.scene):
@@ -65,9 +65,9 @@ def why_not(context: bpy.types.Context) -> str:
 
 
 def apply(context: bpy.types.Context) -> str:
-    """Write the active head into the selected body; returns a sentence that says what was done.
+    """Write the active head into the selected body; return a sentence on what was done.
 
-    Raises ``AddonError`` where there is no head, no body, or the body's vertices are in another order.
+    Raises ``AddonError`` if there is no head or no body, or the body's vertex order differs.
     """
     steps = apply_steps(context)
     while True:
@@ -78,8 +78,8 @@ def apply(context: bpy.types.Context) -> str:
 
 
 def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
-    """``apply`` for a window: yields the fraction done while a thread bakes the skin. The body is changed after the
-    last yield, so that closing it early leaves the body as it was."""
+    """``apply`` in steps: yields the fraction done while a thread bakes the skin. The body is changed only after the
+    last yield, so closing it early leaves the body as it was."""
     body, collection = body_of(context), tags.active_head(context)
     if collection is None:
         raise AddonError("There is no head to apply.", "Select one object of the head together with the body.")
@@ -113,7 +113,7 @@ def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
 
 @contextmanager
 def _thread() -> Iterator[ThreadPoolExecutor]:
-    """One thread, which nobody waits for when the work is given up."""
+    """A worker thread that is not waited for if the work is given up."""
     threads = ThreadPoolExecutor(1)
     try:
         yield threads
@@ -126,12 +126,12 @@ def apply_head(
 ) -> Placement:
     """Write a head into ``body``: its shape as the shape key ``Likeness`` at 1, its 52 expressions as keys at 0.
 
-    ``head`` is its mesh or a copy of that; None is the former.
+    ``head`` is its mesh or a copy of it; None is its own mesh.
 
-    The head keeps its size in metres; the neck turns from the body's into the head's over a few centimetres. The
-    body's own shape keys stay as they are: the new key makes up the difference to what they show together now. Eyes,
-    teeth, tongue and lashes among the helpers take the head's shape, too; all other helpers follow the skin around
-    them. Applying again replaces the keys.
+    The head keeps its size in metres; the neck blends from the body's into the head's over a few centimetres. The
+    body's own shape keys stay; the new key is the difference to their current sum. Eyes, teeth, tongue and lashes among
+    the helpers also take the head's shape; all other helpers follow the skin around them. Applying again replaces the
+    keys.
     """
     head = head or tags.part_object(collection, "head")
     before = body.data.shape_keys.key_blocks.get(KEY_NAME) if body.data.shape_keys else None
@@ -161,8 +161,8 @@ def apply_head(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A head on a body: its skin, (V_skin,) how much the body takes of it, where it lies, and the body's (V, 3) basis
-    and what it shows now."""
+    """A head aligned to a body: its skin, (V_skin,) blend weights, its placement, and the body's (V, 3) basis and
+    current shape."""
 
     skin: _Shape
     weights: np.ndarray
@@ -172,7 +172,7 @@ class _Fitted:
 
 
 def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
-    """Where the head lies on the body. Raises ``AddonError`` as ``apply`` does."""
+    """Align the head to the body. Raises ``AddonError`` as ``apply`` does."""
     if head is None:
         raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
     if body.data.library is not None:
@@ -194,7 +194,7 @@ def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
 
 
 def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
-    """(V, 3) the body's basis, and what its shape keys show now apart from the 52 expressions."""
+    """(V, 3) the body's basis, and its current shape without the 52 expressions."""
     basis = now = neutral_coordinates(body.data)
     if body.data.shape_keys is not None:
         expressions = [block for block in body.data.shape_keys.key_blocks if block.name in ARKIT_NAMES]
@@ -210,7 +210,7 @@ def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
-    """A part's vertices that the body has; None without the attribute ``hm08_vertex``."""
+    """A part's vertices that exist in the body; None without the attribute ``hm08_vertex``."""
     attribute = obj.data.attributes.get(HM08_VERTEX)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type != "INT":
         return None
@@ -228,7 +228,7 @@ def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
 
 
 def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
-    """Weights of the head's vertices across the cut through the neck."""
+    """Blend weights of the head's vertices at the cut through the neck."""
     edges = np.empty(2 * len(mesh.edges), np.int32)
     mesh.edges.foreach_get("vertices", edges)
     corner_edges = np.empty(len(mesh.loops), np.int32)
@@ -241,7 +241,7 @@ def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
 
 
 def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) -> None:
-    """Fill ``fields`` (V, 3) at the helpers that no part has, from the nearest skin vertices."""
+    """Interpolate ``fields`` (V, 3) at helpers that belong to no part, from the nearest skin vertices."""
     free = np.ones(len(body), bool)
     free[:SKIN_VERTICES] = False
     free[own] = False

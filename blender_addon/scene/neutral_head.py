@@ -1,4 +1,4 @@
-"""A head in the scene as the neutral vertices that the backend knows it by."""
+"""Convert a head in the scene to the neutral vertices that the backend expects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .tags import part_object
 
 
 def neutral_head(collection: bpy.types.Collection) -> bytes:
-    """``<f4`` (V, 3): the rest shapes of all parts in the order of ``PART_NAMES``, head frame, metres.
+    """``<f4`` (V, 3): rest shapes of all parts in the order of ``PART_NAMES``, head frame, metres.
 
-    Raises ``AddonError`` ``no_head`` where a part is missing.
+    Raises ``AddonError`` ``no_head`` if a part is missing.
     """
     shapes = []
     for part in PART_NAMES:

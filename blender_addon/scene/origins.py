@@ -1,4 +1,4 @@
-"""Where the objects of a head have their origins: the head at its neck's rim, the eyes in the middle of their balls."""
+"""Origins of a head's objects: the head's at its neck rim, the eyes' at the centres of the eyeballs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ EYES = ("eye_left", "eye_right")
 
 
 def neck_pivot(head: ResultPart) -> np.ndarray:
-    """(3,) the middle of the skin's open rim at the neck, where the bone ``neck`` begins, head frame, to a tenth of a
-    millimetre; of a head without a rim, of its lowest centimetre."""
+    """(3,) centre of the skin's open rim at the neck, where the bone ``neck`` begins, head frame, rounded to a tenth of
+    a millimetre; without a rim, of the lowest centimetre."""
     edges = np.sort(np.concatenate([head.quads[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))]), axis=1)
-    edges = edges[edges[:, 0] != edges[:, 1]]  # a triangle's
+    edges = edges[edges[:, 0] != edges[:, 1]]  # remove the repeated vertex of triangles
     pairs, uses = np.unique(edges, axis=0, return_counts=True)
     height = head.vertices[:, 1]
     rim = np.unique(pairs[uses == 1])
@@ -33,7 +33,7 @@ def neck_pivot(head: ResultPart) -> np.ndarray:
 
 
 def eye_centre(eye: ResultPart) -> np.ndarray:
-    """(3,) the point about which the looks turn an eyeball, head frame; without such keys the middle of its box."""
+    """(3,) centre about which the look keys rotate an eyeball, head frame; without such keys the centre of its box."""
     motions = [
         rigid_motion(eye.vertices, eye.vertices + moves)
         for name, moves in zip(eye.key_names, eye.keys, strict=True)
@@ -44,7 +44,7 @@ def eye_centre(eye: ResultPart) -> np.ndarray:
 
 
 def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
-    """The result in a frame whose origin lies at ``origin`` (3,), head frame: parts, hair and cameras."""
+    """The result in a frame with its origin at ``origin`` (3,), head frame: parts, hair and cameras."""
     hair, cards = result.hair, result.hair_cards
     photos = []
     for photo in result.photos:
@@ -61,24 +61,24 @@ def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
 
 
 def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
-    """The same of one part."""
+    """One part in such a frame."""
     return replace(part, vertices=_less(part.vertices, origin))
 
 
 def head_origin(collection: bpy.types.Collection) -> np.ndarray:
-    """(3,) where the origin of a head that is there lies, head frame; 0 for one of a file of before."""
+    """(3,) origin of an existing head, head frame; 0 in files of earlier versions."""
     found = collection.get(tags.ORIGIN)
     return np.zeros(3, np.float32) if found is None else to_head(np.array(found, np.float32))
 
 
 def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
-    """Keep ``origin`` (3,), head frame, on a mesh or a collection."""
+    """Store ``origin`` (3,), head frame, on a mesh or a collection."""
     item[tags.ORIGIN] = to_blender(origin).tolist()
 
 
 def move_origin(obj: bpy.types.Object, origin: np.ndarray) -> None:
-    """After ``obj``'s mesh was written anew about ``origin`` (3,), head frame: remember it, and move the object so that
-    its points are where they were about the origin before."""
+    """After ``obj``'s mesh was rewritten relative to ``origin`` (3,), head frame: store it, and move the object so that
+    its points stay in place."""
     moved = Vector((to_blender(origin) - origin_of(obj.data)).tolist())
     obj.location += obj.matrix_basis.to_3x3() @ moved
     remember_origin(obj.data, origin)

@@ -1,4 +1,4 @@
-"""Makes a copy of a head a head of its own: Blender's copies of scenes and collections have the original's id."""
+"""Give a copy of a head its own id and data: Blender's copies of scenes and collections keep the original's id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .skin_detail import relief_nodes
 
 
 def check_editable(collection: bpy.types.Collection) -> None:
-    """Raises ``AddonError`` ``linked`` for a head out of another file, even where overrides change it in this one."""
+    """Raise ``AddonError`` ``linked`` for a head from another file, even if library overrides make it editable."""
     own = [
         obj for obj in tags.objects_of(collection) if (tags.PART in obj or tags.PHOTO in obj) and obj.data is not None
     ]
@@ -25,10 +25,10 @@ def check_editable(collection: bpy.types.Collection) -> None:
 
 
 def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
-    """The id of a head that no other has, and whether it had to get a new one.
+    """Ensure that a head's id is unique; return the id and whether it is new.
 
-    With a new id go an albedo and pictures of eyes and lashes of its own, where it shared them with its copies; photos
-    stay shared: they are not changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
+    With a new id, albedo and pictures of eyes and lashes shared with copies are duplicated. Photos stay shared because
+    they are not changed. Objects and meshes stay as Blender copied them. Raises ``AddonError`` ``linked``.
     """
     check_editable(collection)
     before = str(collection[tags.HEAD_ID])
@@ -51,7 +51,7 @@ def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
 
 
 def _own_picture(collection: bpy.types.Collection, tag: str, head_id: str) -> None:
-    """A copy of the picture under ``tag``, and of the materials that show it; not where the meshes, too, are shared."""
+    """Duplicate the picture under ``tag`` and the materials that show it; not if the meshes are shared, too."""
     picture: bpy.types.Image = collection[tag]
     own = picture.copy()
     made: dict[bpy.types.Material, bpy.types.Material] = {}

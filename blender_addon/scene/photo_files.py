@@ -1,4 +1,4 @@
-"""Photo files as they go to the backend and as a .blend keeps them."""
+"""Photo files as sent to the backend and stored in a .blend."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """One given photo: the label that the backend knows it by, and the file's bytes or its path."""
+    """One photo: its label in the job, and the file's bytes or its path."""
 
     name: str
     data: bytes | None = None
     path: str | None = None
 
     def read(self) -> bytes | None:
-        """The file's bytes, None when it cannot be read."""
+        """The file's bytes, None if it cannot be read."""
         if self.data is not None:
             return self.data
         try:
@@ -26,14 +26,14 @@ class PhotoFile:
 
 @dataclass(frozen=True)
 class Turn:
-    """How a stored picture has to be turned to stand upright: mirrored in x, then quarter turns clockwise."""
+    """Transform that makes a stored picture upright: mirror in x, then quarter turns clockwise."""
 
     mirrored: bool
     quarters: int
 
 
 def blender_reads(data: bytes) -> bool:
-    """Whether a file's first bytes are of a format that every Blender shows (HEIC and AVIF are not)."""
+    """Whether every Blender can show the format, from the file's first bytes (HEIC and AVIF: no)."""
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
     return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
@@ -52,7 +52,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 def exif_turn(data: bytes) -> Turn:
-    """The turn that a JPEG file's EXIF orientation asks for; none for other files and for files without it."""
+    """The transform for a JPEG file's EXIF orientation; none for other files and for files without it."""
     return _TURN_OF_ORIENTATION.get(_jpeg_orientation(data), Turn(False, 0))
 
 

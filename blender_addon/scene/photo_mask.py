@@ -1,4 +1,4 @@
-"""What an artist paints over in a photo so that it is not used: cells of a coarse grid, and strokes on it."""
+"""The artist's mask of a photo: a coarse grid of cells, and brush strokes on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ..client.submissions import PhotoMask
 
 SIDE = 256
-"""Cells along a photo's longer side, as many as a backend takes."""
+"""Cells along a photo's longer side: the maximum that a backend accepts."""
 
 
 def new_cells(size: tuple[int, int]) -> np.ndarray:
@@ -18,7 +18,7 @@ def new_cells(size: tuple[int, int]) -> np.ndarray:
 
 
 def cells_of(mask: PhotoMask | None, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool of a mask; nothing masked where there is none."""
+    """(H, W) bool cells of a mask; nothing masked for None."""
     if mask is None:
         return new_cells(size)
     hidden = np.arange(len(mask.runs)) % 2 == 1
@@ -26,7 +26,7 @@ def cells_of(mask: PhotoMask | None, size: tuple[int, int]) -> np.ndarray:
 
 
 def mask_of(cells: np.ndarray) -> PhotoMask | None:
-    """The mask of cells (H, W) bool; None where none is masked."""
+    """Encode cells (H, W) bool as a mask; None if none is masked."""
     if not cells.any():
         return None
     flat = cells.ravel()
@@ -43,12 +43,13 @@ def stroke(
     radius: float,
     masked: bool,
 ) -> np.ndarray:
-    """The cells (H, W) after a round brush went from ``start`` to ``stop`` and masked them, or cleared them.
+    """The cells (H, W) after a stroke of a round brush from ``start`` to ``stop`` that masks or clears.
 
     Parameters
     ----------
-    size : (width, height) of the photo in pixels. start, stop : (x, y) pixels of the photo, outside of it too.
-    radius : pixels of the photo; a brush thinner than a cell takes the nearest one.
+    size : (width, height) of the photo in pixels.
+    start, stop : (x, y) pixels of the photo, also outside of it.
+    radius : pixels of the photo; a brush thinner than a cell affects the nearest one.
     """
     height, width = cells.shape
     scale = width / size[0]
@@ -62,7 +63,7 @@ def stroke(
 
 
 def rectangles(cells: np.ndarray) -> np.ndarray:
-    """(R, 4) left, top, right, bottom of the masked runs of every row, in parts of the photo's width and height."""
+    """(R, 4) left, top, right, bottom of the masked runs of every row, as shares of the photo's width and height."""
     height, width = cells.shape
     padded = np.zeros((height, width + 2), np.int8)
     padded[:, 1:-1] = cells

@@ -1,4 +1,4 @@
-"""Where a head goes, how large a metre is there, and taking a head away again."""
+"""Where a head is placed, the scene's units per metre, and removal of a head."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from . import tags
 
 @dataclass(frozen=True)
 class Place:
-    """Where a head goes.
+    """Where a head is placed.
 
     Attributes
     ----------
-    scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
-    view_layer, layer_number : name and number of the scene's view layer in which the head becomes the active object.
-    at_cursor : whether a new head's origin goes to where the scene's 3D cursor is when it arrives; else it stands
-        beside what is there.
+    scene_uid : ``session_uid`` of the scene. It survives renaming and undo; a copy of the scene gets its own.
+    view_layer, layer_number : name and index of the scene's view layer in which the head becomes the active object.
+    at_cursor : whether a new head's origin goes to the scene's 3D cursor at its arrival; else it stands beside the
+        existing objects.
     """
 
     scene_uid: int
@@ -28,23 +28,23 @@ class Place:
 
     @classmethod
     def shown(cls, context: bpy.types.Context, at_cursor: bool = False) -> Place:
-        """What the context's window shows."""
+        """The scene and view layer of the context's window."""
         layer = context.view_layer.name
         return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor)
 
     def scene(self) -> bpy.types.Scene | None:
-        """The scene, None when it was deleted."""
+        """The scene, None if it was deleted."""
         return next((scene for scene in bpy.data.scenes if scene.session_uid == self.scene_uid), None)
 
 
 def units_per_metre(scene: bpy.types.Scene | None) -> float:
-    """So that a head has its real size where the scene's unit is not the metre, as Blender's own importers have it."""
+    """Scale that gives a head its real size in scenes whose unit is not the metre, as in Blender's own importers."""
     units = None if scene is None else scene.unit_settings
     return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
 def remove_part(collection: bpy.types.Collection, part: str) -> None:
-    """Remove one object of a head, and its mesh where nobody else has it; nothing where it is not there."""
+    """Remove one object of a head, and its mesh if it has no other users; no effect if missing."""
     obj = tags.part_object(collection, part)
     if obj is not None:
         mesh = obj.data
@@ -66,7 +66,7 @@ def remove_head(head_id: str) -> None:
 
 
 def select_alone(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> None:
-    """Select ``obj`` and nothing else in a view layer, and make it active; not one that the artist has taken out."""
+    """Select only ``obj`` in a view layer and make it active; no effect if the layer excludes it."""
     try:
         obj.select_set(True, view_layer=layer)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A small picture of a head from the front, drawn by numpy: Blender without a window has no OpenGL."""
+"""Render a small front view of a head in numpy, because Blender without a window has no OpenGL."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from .lamps import light_on
 from .meshes import UV_EYE, UV_HEAD
 
 SIDE_PIXELS = 256
-"""What Blender's own previews have."""
+"""Size of Blender's own previews."""
 MARGIN = 0.1
-"""Of the picture's side, around the head without its hair, which may reach out of the picture."""
+"""Margin as a share of the picture's side, around the head without its hair, which may be cropped."""
 FINER = 2
-"""So many pixels a side are averaged into one."""
+"""Supersampling factor per side."""
 SHOWN = ("head", BUST, "eye_left", "eye_right")
-"""Behind closed lips nothing is seen; lashes, corneas and tears are see-through."""
+"""Parts that are drawn. Closed lips hide the mouth; lashes, corneas and tears are transparent."""
 _LIGHTS = (  # direction towards the light in Blender's axes of the head frame, strength
     (np.array([0.45, -0.75, 0.5], np.float32), 0.75),
     (np.array([-0.9, -0.3, 0.1], np.float32), 0.30),
 )
 _AMBIENT = 0.25
 _ACROSS_HAIR = np.linspace(-0.5, 0.5, 5, dtype=np.float32)
-"""Of a lock's width: where the lines lie that it is drawn by."""
+"""Offsets of the lines that draw a lock, as shares of its width."""
 _CHUNK = 4_000
-"""Ten times as many samples are taken at a time: 10 ms, and memory stays below 100 MB."""
+"""Ten times this many samples are drawn per slice: 10 ms, less than 100 MB."""
 MOST_TEXELS = 1024
-"""Of a picture's side that are looked at: twice the fine pixels of the head."""
+"""Limit for a texture's side: twice the supersampled size of the head."""
 
 _Samples = tuple[np.ndarray, np.ndarray]
-"""(N, 3) float32 places in the picture (x to the right, y up, larger z nearer; pixels), (N, 3) linear colours."""
+"""(N, 3) float32 positions in the picture (x to the right, y up, larger z nearer; pixels), (N, 3) linear colours."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What is drawn of a part, by value: nobody minds what becomes of it in Blender meanwhile.
+    """Copied data of a part to draw, independent of later changes in Blender.
 
     ``shape`` (V, 3) metres, head frame; ``triangles`` and ``loops`` (T, 3); ``uv`` (L, 2) and ``picture`` (H, W, 3)
     display colours, None without a picture.
@@ -59,7 +59,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Hair:
-    """Guides by value: ``strands`` (G, P, 3) metres, ``width`` (G,) metres or None, colours (G, 3) linear."""
+    """Copied data of the guides: ``strands`` (G, P, 3) metres, ``width`` (G,) metres or None, colours (G, 3) linear."""
 
     strands: np.ndarray
     width: np.ndarray | None
@@ -68,9 +68,9 @@ class _Hair:
 
 
 def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.ndarray:
-    """(side, side, 4) float32 display colours and opacity, row 0 at the bottom, of a head at rest, seen from the front.
+    """(side, side, 4) float32 display colours and opacity, row 0 at the bottom, of a head at rest from the front.
 
-    Clear where the head has no parts any more.
+    Transparent if the head has no parts any more.
     """
     steps = portrait_steps(collection, side)
     while True:
@@ -81,7 +81,7 @@ def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.nd
 
 
 def small_pictures(result: HeadResult) -> dict[str, bytes]:
-    """Tag of a head's picture -> PNG file of the same in small, as far as the backend has sent them."""
+    """Tag of a head's picture -> small PNG copy of it, as far as the backend sent them."""
     eyes = None if result.eyes is None else result.eyes.picture_small_png
     pictures = {tags.ALBEDO: result.albedo_small_png, tags.EYES: eyes}
     return {tag: png for tag, png in pictures.items() if png is not None}
@@ -90,11 +90,11 @@ def small_pictures(result: HeadResult) -> dict[str, bytes]:
 def portrait_steps(
     collection: bpy.types.Collection, side: int = SIDE_PIXELS, small: Mapping[str, bytes] = MappingProxyType({})
 ) -> Generator[None, None, np.ndarray]:
-    """``portrait`` in slices. Pictures are read first, one a slice; from the slice after that Blender is not asked any
-    more. Raises ``ReferenceError`` where the head is removed before.
+    """``portrait`` in slices. Pictures are read first, one per slice; one more slice copies the meshes, and the rest
+    does not access Blender. Raises ``ReferenceError`` if the head is removed before.
 
-    ``small``, of a head that has just been made: its ``small_pictures``. Without them a slice decodes a whole picture,
-    0.15 s at 2 k and 0.5 s at 4 k.
+    ``small`` : ``small_pictures`` of a head that was just made. Without them a slice decodes a full picture, 0.15 s at
+        2 k and 0.5 s at 4 k.
     """
     objects = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
     if not objects:
@@ -129,14 +129,14 @@ def portrait_steps(
 
 
 def _put(picture: np.ndarray, depth: np.ndarray, samples: _Samples) -> None:
-    """The nearest sample of each pixel, where nothing nearer was there."""
+    """Draw samples with a depth test: keep the nearest sample of each pixel."""
     places, colours = samples
     inside = ((places[:, :2] >= 0) & (places[:, :2] < len(depth))).all(axis=1)
     places, colours = places[inside], colours[inside]
     columns, rows = places[:, 0].astype(np.int32), places[:, 1].astype(np.int32)
     pixels = rows * len(depth) + columns
     nearer = np.flatnonzero(places[:, 2] > depth.ravel()[pixels])
-    order = nearer[np.argsort(places[nearer, 2], kind="stable")]  # of several in a pixel the last one stays
+    order = nearer[np.argsort(places[nearer, 2], kind="stable")]  # the last, nearest sample wins
     depth.reshape(-1)[pixels[order]] = places[order, 2]
     picture.reshape(-1, 4)[pixels[order]] = np.column_stack([colours[order], np.ones(len(order), np.float32)])
 
@@ -148,7 +148,7 @@ def _averaged(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def _part_samples(part: _Part, places: np.ndarray) -> Iterator[_Samples]:
-    """Samples less than a pixel apart of the triangles of a part that face the front."""
+    """Samples of a part's front-facing triangles, less than a pixel apart."""
     triangles, loops = part.triangles, part.loops
     a, b, c = (places[triangles[:, corner], :2] for corner in range(3))
     front = np.flatnonzero(_cross(b - a, c - a) > 0)
@@ -172,7 +172,7 @@ def _part_samples(part: _Part, places: np.ndarray) -> Iterator[_Samples]:
 
 
 def _hair_samples(hair: _Hair, places: np.ndarray, scale: float) -> Iterator[_Samples]:
-    """Locks as lines beside their guides, as dense as the pixels are, darker towards their roots and edges."""
+    """Locks as lines beside their guides, at pixel density, darker towards roots and edges."""
     guides, points = places.shape[:2]
     if not guides:
         return
@@ -201,14 +201,14 @@ def _hair(curves: bpy.types.Curves, head: bpy.types.Mesh) -> _Hair:
 
 
 def _curve_colours(curves: bpy.types.Curves, name: str) -> np.ndarray:
-    """(G, 3) linear, a dark brown where the curves have none."""
+    """(G, 3) linear; dark brown if the curves have no colour."""
     if name not in curves.attributes:
         return np.tile(np.array([0.05, 0.03, 0.02], np.float32), (len(curves.curves), 1))
     return _numbers(curves.attributes[name].data, "color", np.float32).reshape(-1, 4)[:, :3]
 
 
 def _strands(curves: bpy.types.Curves) -> np.ndarray:
-    """(G, P, 3) points of the guides, which all have as many as the first one; none where somebody has changed that."""
+    """(G, P, 3) points of the guides; empty if their point counts are no longer equal."""
     places = _numbers(curves.position_data, "vector", np.float32).reshape(-1, 3)
     guides = len(curves.curves)
     if not guides or len(places) % guides or len(places) // guides < 2:
@@ -227,24 +227,23 @@ def _part(obj: bpy.types.Object, picture: np.ndarray | None, tag: str) -> _Part:
 
 
 def _picture_tag(collection: bpy.types.Collection, obj: bpy.types.Object) -> str:
-    """Under which tag the head has the picture that a part shows."""
+    """Tag of the head's picture that a part shows."""
     return tags.EYES if UV_EYE in obj.data.uv_layers and collection.get(tags.EYES) is not None else tags.ALBEDO
 
 
 def _picture(image: bpy.types.Image | None) -> np.ndarray | None:
-    """(H, W, 3) display colours of a picture, no larger than is seen; None without one, or where its file is gone or
-    damaged."""
+    """(H, W, 3) display colours of a picture, downscaled; None without one, or if its file is missing or damaged."""
     if image is None:
         return None
-    if image.has_data:  # drawn already; or painted
+    if image.has_data:  # already displayed, or painted
         return picture_pixels(image)
     data = file_bytes(image)
     return None if data is None else _decoded(data)
 
 
 def _decoded(data: bytes) -> np.ndarray | None:
-    """(H, W, 3) display colours of a picture's file, at most ``MOST_TEXELS`` a side; None where it is damaged."""
-    own = packed_image("likeness portrait", data)  # to be made small before its pixels are read, which takes longest
+    """(H, W, 3) display colours of a picture file, at most ``MOST_TEXELS`` per side; None if it is damaged."""
+    own = packed_image("likeness portrait", data)  # scaled down before its pixels are read, the slowest step
     try:
         width, height = own.size
         if not width * height:
@@ -257,7 +256,7 @@ def _decoded(data: bytes) -> np.ndarray | None:
 
 
 def _texels(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colours of (N, 2) places, v up, of a picture in display colours whose row 0 is at the bottom."""
+    """(N, 3) linear colours at UV (N, 2), v up, of a picture in display colours with row 0 at the bottom."""
     height, width = picture.shape[:2]
     columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
     rows = np.clip((uv[:, 1] * height).astype(int), 0, height - 1)

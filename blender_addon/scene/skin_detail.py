@@ -1,4 +1,4 @@
-"""Wrinkles and pores in the skin's material: height maps, mixed by the head's keys, as bump or displacement."""
+"""Skin relief in the material: height maps blended by the head's keys, as bump or displacement."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .meshes import UV_HEAD
 
 FRAME = "Skin Relief"
 ALWAYS = "Relief"
-"""Name of the picture of what is always there, and of the slider for it."""
+"""Name of the texture node for the relief at rest, and of the slider for it."""
 WRINKLES = "Wrinkles"
-"""Name of the wrinkles' pictures and of the slider for them."""
+"""Name of the wrinkles' texture nodes and of the slider for them."""
 STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES)
 MIDDLE = 0.03
-"""Half the width in UV over which one side's keys give way to the other's."""
+"""Half the width in UV of the blend between keys of the left and the right side."""
 SIDES = ("Left", "Right")
 LEFT_HALF = "Left half"
-"""Name of a node that later slices find."""
+"""Node name, used by later slices to find it."""
 
 
 def detail_steps(
     detail: ResultDetail | None, collection: Callable[[], bpy.types.Collection], head: Callable[[], bpy.types.Object]
 ) -> Iterator[Callable[[], object]]:
-    """Slices that give a head's skin its relief, or another one, or none; each looks the head up again.
+    """Slices that add, replace or remove the relief of a head's skin; each looks the head up again.
 
-    Strengths that the artist set stay, and so does whatever else is in the material; nodes that he removed come back
-    with the next head only.
+    Strengths set by the artist stay, as does everything else in the material. Nodes removed by the artist come back
+    only with the next head.
     """
     yield lambda: _put_pictures(detail, collection(), head())
     if detail is not None:
@@ -40,7 +40,7 @@ def detail_steps(
 
 
 def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """The maps; and the first nodes, where the material has none for such wrinkles."""
+    """Set the images, and create the first nodes if the material has none for this set of wrinkles."""
     material = skin_material(head)
     if material is None:
         return
@@ -81,13 +81,13 @@ def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection,
 
 
 def _kind(detail: ResultDetail) -> str:
-    """What nodes are made for; remembered on the material that has all of them."""
+    """Identifier of the node setup; stored on the material when all nodes are complete."""
     wrinkles = [(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles]
     return repr(wrinkles) + repr((detail.always_reach, detail.wrinkle_reach))
 
 
 def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:
-    """The material of a head's skin, None where it is none of ours."""
+    """The material of a head's skin, None if it is not ours."""
     for slot in head.material_slots:
         material = slot.material
         if material is not None and tags.HEAD_ID in material and material.node_tree:
@@ -96,19 +96,19 @@ def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:
 
 
 def relief_nodes(material: bpy.types.Material) -> list[bpy.types.Node]:
-    """The nodes that show maps of the skin's relief."""
+    """The texture nodes of the skin's relief."""
     nodes = material.node_tree.nodes if material.node_tree else ()
     return [node for node in nodes if node.type == "TEX_IMAGE" and node.image is not None and tags.RELIEF in node.image]
 
 
 def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSocket | None:
-    """Where the strength ``name`` of ``STRENGTHS`` is set; None where the material has no relief."""
+    """The input socket of the strength ``name`` of ``STRENGTHS``; None if the material has no relief."""
     node = material.node_tree.nodes.get(f"{name} Strength") if material.node_tree else None
     return None if node is None else node.outputs[0]
 
 
 def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengths: dict[str, float]) -> None:
-    """The frame with the maps, the strengths, and what is left and right on the map."""
+    """Add the frame with the textures, the strengths, and the left/right mask."""
     nodes = _Nodes(tree)
     uv = nodes.add("ShaderNodeUVMap", -2400, -700)
     uv.uv_map = UV_HEAD
@@ -125,7 +125,7 @@ def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengt
 
 
 def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeTree | None:
-    """The nodes that ``_begin`` began for ``detail``; None where there is nothing to do."""
+    """The node tree that ``_begin`` started for ``detail``; None if there is nothing to do."""
     material = skin_material(head)
     if material is None or material.get(tags.RELIEF) == _kind(detail) or FRAME not in material.node_tree.nodes:
         return None
@@ -133,7 +133,7 @@ def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeT
 
 
 def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, picture: int) -> None:
-    """The wrinkles of a picture's channels, by the head's keys, to the sum of those before."""
+    """Add the wrinkles of one picture's channels, weighted by the head's keys, to the sum of the previous ones."""
     tree = _unfinished(head, detail)
     if tree is None:
         return
@@ -147,7 +147,7 @@ def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, picture: int) ->
 
 
 def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[ResultWrinkles]]:
-    """All of them, in lists in which no channel comes twice."""
+    """Split the wrinkles into lists in which every channel occurs at most once."""
     while wrinkles:
         some = list({one.channel: one for one in reversed(wrinkles)}.values())
         yield some
@@ -155,7 +155,7 @@ def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[
 
 
 def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
-    """The relief of maps and wrinkles into the material's output, in place of made-up pores."""
+    """Connect relief and wrinkles to the material's output, replacing the procedural pores."""
     tree = _unfinished(head, detail)
     if tree is None:
         return
@@ -174,7 +174,7 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(relief.outputs["Displacement"], output.inputs["Displacement"])
     pores = tree.nodes.get("Pores")
-    if pores is not None:  # the relief has its own
+    if pores is not None:  # the relief contains pores
         for link in list(tree.links):
             if (
                 link.to_socket.name == "Normal"
@@ -188,12 +188,12 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
 
 
 def _sum(count: int) -> str:
-    """Name of the node with the height of the wrinkles of the first ``count`` pictures."""
+    """Name of the node with the summed height of the wrinkles of the first ``count`` pictures."""
     return f"Wrinkle Sum {count}"
 
 
 class _Nodes:
-    """Adds nodes to a tree, all in one frame."""
+    """Add nodes to a tree, all in one frame."""
 
     def __init__(self, tree: bpy.types.NodeTree) -> None:
         self.tree = tree
@@ -257,8 +257,8 @@ class _Nodes:
 def _weights(
     nodes: _Nodes, head: bpy.types.Object, wrinkles: Sequence[ResultWrinkles], left: bpy.types.NodeSocket
 ) -> bpy.types.NodeSocket:
-    """How far wrinkles of different channels are out at each place, as a vector: the largest of a group's keys; keys of
-    one side on that side."""
+    """Weights of wrinkles in different channels as a vector: the maximum of a group's keys; keys of one side only act
+    on that side."""
     sides = [nodes.add("ShaderNodeCombineXYZ", -1300, -700) for _ in SIDES]
     for one in wrinkles:
         both = [key for key in one.keys if not key.endswith(SIDES)]
@@ -280,7 +280,7 @@ def _weights(
 
 
 def _driven(nodes: _Nodes, head: bpy.types.Object, name: str, keys: list[str]) -> bpy.types.NodeSocket:
-    """A value that is the largest of the head's keys."""
+    """A value driven by the maximum of the given keys of the head."""
     node = nodes.value(name, -1400, -700)
     driver = node.outputs[0].driver_add("default_value").driver
     driver.type = "MAX"
@@ -294,7 +294,7 @@ def _driven(nodes: _Nodes, head: bpy.types.Object, name: str, keys: list[str]) -
 
 
 def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
-    """Turn our drivers to the head's present keys."""
+    """Point our drivers to the head's present keys."""
     if tree.animation_data is None:
         return
     for curve in tree.animation_data.drivers:
@@ -305,7 +305,7 @@ def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
 
 
 def _remove(material: bpy.types.Material) -> None:
-    """Take the relief out of a material."""
+    """Remove the relief from a material."""
     if tags.RELIEF in material:
         del material[tags.RELIEF]
     tree = material.node_tree

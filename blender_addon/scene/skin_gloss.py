@@ -1,4 +1,4 @@
-"""How skin mirrors light: roughness by the head's vertices, and the specular level by roughness."""
+"""Gloss of the skin: roughness per vertex, and the specular level as a function of roughness."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import bpy
 from .meshes import MOUTH_INSIDE, SKIN_ROUGHNESS
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
-"""Of skin whose vertices say nothing: a body, heads of older backends."""
+"""Values for skin without the attribute: a body, heads of older backends."""
 ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"
-"""Names of the last nodes; their second values are the two above, and scale all skin. Blender's glTF exporter takes
-such a value as the material's factor, as it cannot write attributes of vertices."""
+"""Names of the final nodes; their second values are the two above and scale all skin. Blender's glTF exporter writes
+them as material factors, because it cannot export vertex attributes."""
 _SPECULAR_SLOPE = -0.45
-"""Specular IOR level by roughness: dry horn (0.6) has an index of refraction of about 1.4, level 0.36; sebum (0.45) of
+"""Specular IOR level per roughness: dry horn (0.6) has an index of refraction of about 1.4, level 0.36; sebum (0.45) of
 1.46, level 0.43."""
 
 _MOUTH_SPECULAR = 0.1
-"""Share of the specular level behind the lips: Eevee mirrors the world there, which lips and cheeks hide, and the
-lining was grey where it is seen aslant. Rays find little to mirror there, so Cycles loses next to nothing."""
+"""Factor of the specular level behind the lips. Eevee reflects the world there although lips and cheeks occlude it, so
+the lining looked grey at grazing angles. Cycles changes little, because rays find little to reflect there."""
 
 
 def add_gloss(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
-    """Link a Principled BSDF's roughness and specular level; a mesh without the attribute has the usual ones."""
+    """Link a Principled BSDF's roughness and specular level; a mesh without the attribute gets the usual values."""
     said = tree.nodes.new("ShaderNodeAttribute")
     said.attribute_name, said.location = SKIN_ROUGHNESS, (-1000, -900)
-    known = _math(tree, "GREATER_THAN", -800, -1050, 0.0)  # an attribute that is missing reads 0
+    known = _math(tree, "GREATER_THAN", -800, -1050, 0.0)  # a missing attribute reads 0
     relative = _math(tree, "DIVIDE", -800, -900, USUAL_ROUGHNESS)
     mix = tree.nodes.new("ShaderNodeMix")
     mix.data_type, mix.location = "FLOAT", (-600, -900)

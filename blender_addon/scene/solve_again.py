@@ -1,4 +1,4 @@
-"""Which photos a head is solved again from: those that the .blend holds, and those that the list adds."""
+"""Photos for solving a head again: those stored in the .blend, and those added by the list."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .images import file_bytes
 
 
 def missing_photos(collection: bpy.types.Collection, stored: Sequence[PhotoFile]) -> int:
-    """How many of a head's photos are not among those ``stored``: their files, outside of the .blend, are gone."""
+    """Number of a head's photos that are not in ``stored`` because their external files are gone."""
     present = {photo.label for photo in stored}
     groups = [group for group in collection.get(tags.PHOTOS, ()) if group.get("image") is not None]
     return sum(str(group["name"]) not in present for group in groups)
 
 
 def stored_photos(collection: bpy.types.Collection) -> tuple[PhotoFile, ...]:
-    """The photos that were given for a head, used or not, as files out of the .blend, without those that are gone."""
+    """The photos that were given for a head, used or not, from the .blend, without missing ones."""
     found = []
     for group in collection.get(tags.PHOTOS, ()):
         image = group.get("image")
@@ -33,7 +33,7 @@ def stored_photos(collection: bpy.types.Collection) -> tuple[PhotoFile, ...]:
 
 
 def list_words(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
-    """What to say where the scene's list has photos that another head was solved from: they would be sent; else ""."""
+    """A warning if the scene's list has photos that another head was solved from, as they would be sent; else ""."""
     others = [photo.head for photo in scene.likeness.photos if photo.head not in ("", collection[tags.HEAD_ID])]
     if not others:
         return ""
@@ -46,11 +46,11 @@ def list_words(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
 def photos_of(
     collection: bpy.types.Collection, scene: bpy.types.Scene
 ) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:
-    """What to send to solve a head again, and (path as listed, label) of the scene's list for the statuses afterwards.
+    """The photos to send to solve a head again, and (path as listed, label) of the scene's list for the statuses.
 
-    A listed file that the head has already, byte for byte, is not sent twice.
+    A listed file that the head already has, byte for byte, is not sent twice.
 
-    Raises ``AddonError`` ``no_photo`` when neither the head nor the list has a photo.
+    Raises ``AddonError`` ``no_photo`` if neither the head nor the list has a photo.
     """
     stored = stored_photos(collection)
     name_of = {photo.data: photo.label for photo in stored}
@@ -61,7 +61,7 @@ def photos_of(
         try:
             known = name_of.get(path.read_bytes())
         except OSError:
-            known = None  # sending it will say what is wrong
+            known = None  # sending it will report what is wrong
         if known is None:
             added.append((entry.path, entry.name, path))
         else:

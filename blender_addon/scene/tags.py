@@ -1,4 +1,4 @@
-"""Custom properties by which a head's data is found again: names may be changed by anybody, objects come and go."""
+"""Custom properties that identify a head's data, because names and objects can be changed by anybody."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import bpy
 
 HEAD_ID = "likeness_id"
-"""On a head's collection: a random text. On its objects and images: the same, to tell whose they are."""
+"""On a head's collection: a random id. On its objects and images: the same id."""
 PART = "likeness_part"
 """On an object: which part of the head it is."""
 PHOTO = "likeness_photo"
 """On a camera object and on an image: the photo's name."""
 EXPRESSION = "likeness_expression"
-"""On a camera object: ARKit name -> weight that the photo shows."""
+"""On a camera object: ARKit name -> weight of the photo's expression."""
 PHOTO_SIZE = "likeness_photo_size"
 """On a camera object: width and height of the photo after EXIF rotation."""
 PIXEL_ASPECT = "likeness_pixel_aspect"
@@ -29,38 +29,38 @@ EYES = "likeness_eyes"
 LASHES = "likeness_lashes"
 """On a head's collection: the picture of its lashes."""
 HAIR = "likeness_hair"
-"""On a head's hair, Curves or a mesh of cards: fingerprint of its points as they were made."""
+"""On a head's hair (Curves, or a mesh of cards): fingerprint of its points as they were made."""
 RELIEF = "likeness_relief"
-"""On an image: which map of the skin's relief it is. On the skin's material: what its nodes were built for."""
+"""On an image: which relief map it is. On the skin's material: the setup its nodes were built for."""
 REACH = "likeness_reach"
-"""On the image of the relief that is always there: millimetres from its middle to black or white."""
+"""On the image of the relief at rest: millimetres from mid grey to black or white."""
 BODY_SKIN = "likeness_body_skin"
-"""On the image of a body's skin: id of the head that it was made of."""
+"""On the image of a body's skin: id of the head it was made from."""
 BODY_BEFORE = "likeness_body_before"
-"""On such an image: the body's texture of before."""
+"""On such an image: the body's previous texture."""
 NAME = "likeness_name"
-"""On a head's collection: the person's name, where one was given; what is new of the head later gets it as well."""
+"""On a head's collection: the person's name, if given; also used to name data added later."""
 RIG = "likeness_rig"
 """On a head's armature object."""
 ORIGIN = "likeness_origin"
-"""On a part's mesh, and on a head's collection for its head: where the origin lies in the head frame, Blender's axes,
-metres. Missing in files of before: there it is the head frame's own."""
+"""On a part's mesh, and on a head's collection for its head: the origin in the head frame, Blender's axes, metres.
+Missing in files of earlier versions, where it is the head frame's origin."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 
 
 CORRECTIONS = "likeness_corrections"
-"""On a head's collection: one group per photo that somebody has corrected: name, use, landmarks (N,), places (2N,),
-mask (width, height and runs)."""
+"""On a head's collection: one group per corrected photo: name, use, landmarks (N,), places (2N,), mask (width, height
+and runs)."""
 LANDMARKS = "likeness_landmarks"
 HEAD_POINTS = "likeness_head_points"
-"""On a camera object: 4 x 478 numbers: x and y of a landmark as found in the photo, then as the head has it; pixels."""
+"""On a camera object: 4 x 478 numbers: x and y of a landmark as detected in the photo, then as fitted; pixels."""
 INTRINSICS = "likeness_intrinsics"
 """On a camera object: focal lengths x and y, principal point x and y, in pixels of the photo."""
 LANDMARK = "likeness_landmark"
-"""On a point that can be dragged: which of the 478 landmarks it is."""
+"""On a draggable point: which of the 478 landmarks it is."""
 BEGUN = "likeness_begun"
-"""On such a point: x and y in pixels of the photo where it was put; missing where somebody has corrected it before."""
+"""On such a point: x and y in pixels of the photo where it was created; missing if it was corrected earlier."""
 
 
 def head_collections() -> list[bpy.types.Collection]:
@@ -69,23 +69,23 @@ def head_collections() -> list[bpy.types.Collection]:
 
 
 def heads_in(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
-    """The heads that a scene shows."""
+    """The heads shown in a scene."""
     return list(dict.fromkeys(c for c in scene.collection.children_recursive if HEAD_ID in c))
 
 
 def collection_of_id(head_id: str, scene: bpy.types.Scene | None = None) -> bpy.types.Collection | None:
-    """The collection of the head ``head_id``, None when it is gone; of copies of it the one that ``scene`` shows."""
+    """The collection of the head ``head_id``, None if it is gone; among copies the one shown in ``scene``."""
     shown = heads_in(scene) if scene is not None else []
     return next((c for c in (*shown, *head_collections()) if c[HEAD_ID] == head_id), None)
 
 
 def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
-    """The head that the active object belongs to, else a selected one, else the scene's only head, else None.
+    """The head of the active object, else of a selected one, else the scene's only head, else None.
 
-    Where copies share an id, it is the one that holds the object.
+    Among copies with the same id, the one that contains the object.
     """
     heads = heads_in(context.scene)
-    if len(heads) < 2:  # whatever is selected; panel and buttons ask for it a hundred times at every redraw
+    if len(heads) < 2:  # the common case first: panel and buttons call this a hundred times per redraw
         return heads[0] if heads else None
     for obj in _chosen(context):
         of_id = [c for c in heads if obj is not None and obj.get(HEAD_ID) == c[HEAD_ID]]
@@ -95,35 +95,35 @@ def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
 
 
 def _chosen(context: bpy.types.Context) -> Iterator[bpy.types.Object | None]:
-    """The active object, then the selected ones, which Blender gathers anew for everyone who asks."""
+    """The active object, then the selected ones, lazily: Blender rebuilds that list on every access."""
     yield context.active_object
     yield from context.selected_objects
 
 
 def name_of(collection: bpy.types.Collection) -> str:
-    """The name that the artist gave the head; empty where none was given."""
+    """The name that the artist gave the head; empty if none was given."""
     return str(collection.get(NAME, ""))
 
 
 def objects_of(
     collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool] = lambda _: True
 ) -> list[bpy.types.Object]:
-    """A head's wanted objects: what its collection holds, and what somebody has moved from there into others."""
+    """A head's objects that satisfy ``wanted``, in its collection or moved by the user into others."""
     return [*filter(wanted, collection.all_objects), *_moved_out(collection, wanted)]
 
 
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
-    """A head's object for ``part``, None when it was deleted."""
+    """A head's object for ``part``, None if it was deleted."""
     return _first(collection, lambda obj: obj.type == "MESH" and obj.get(PART) == part)
 
 
 def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:
-    """A head's hair of the kind ``CURVES`` or ``MESH``, None where it has none or it was deleted."""
+    """A head's hair of type ``CURVES`` or ``MESH``, None if it has none or it was deleted."""
     return _first(collection, lambda obj: obj.type == kind and HAIR in obj)
 
 
 def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
-    """A head's armature object, None where it has none."""
+    """A head's armature object, None if it has none."""
     return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj)
 
 
@@ -135,22 +135,22 @@ def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 
 
 def _first(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> bpy.types.Object | None:
-    """The first of what ``_found`` finds; the panel asks for it dozens of times at every redraw."""
+    """The first object of ``_found``; faster, as the panel calls it dozens of times per redraw."""
     inside = next((obj for obj in collection.all_objects if wanted(obj)), None)
     return inside if inside is not None else next(iter(_moved_out(collection, wanted)), None)
 
 
 def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
-    """What a head's collection holds of it; only where that is nothing, what was moved out of it."""
+    """Matching objects in a head's collection; if there are none, those moved out of it."""
     inside = [obj for obj in collection.all_objects if wanted(obj)]
     return inside or _moved_out(collection, wanted)
 
 
 def _moved_out(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
-    """A head's wanted objects that no head's collection holds, in the scenes that show this head and no copy of it."""
+    """Matching objects of a head outside all head collections, in scenes that show this head but no copy of it."""
     head_id = collection[HEAD_ID]
     if not any(wanted(obj) for scene in bpy.data.scenes for obj in scene.objects):
-        return []  # what most heads lack, as an armature, is asked for at every redraw, too
+        return []  # quick exit: most heads lack an armature, for example, and this runs at every redraw
     held = {obj for other in head_collections() if other[HEAD_ID] == head_id for obj in other.all_objects}
     scenes = [s for s in bpy.data.scenes if [c for c in heads_in(s) if c[HEAD_ID] == head_id] == [collection]]
     shown = dict.fromkeys(obj for scene in scenes for obj in scene.objects if obj.get(HEAD_ID) == head_id)

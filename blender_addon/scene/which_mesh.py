@@ -1,4 +1,4 @@
-"""Which mesh the artist means: a head's own, or a copy of it (Shift+D) that lies in the same collection."""
+"""Resolve which head mesh the artist means: the head's own, or a copy (Shift+D) in the same collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import tags
 
 
 def head_mesh(obj: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The head mesh that a head's object is or hangs on, be it a copy; None for objects of no head."""
+    """The head mesh that an object is or is parented to, possibly a copy; None for other objects."""
     if obj is None or tags.HEAD_ID not in obj:
         return None
     while obj is not None and not (obj.type == "MESH" and obj.get(tags.PART) == "head"):
@@ -18,13 +18,13 @@ def head_mesh(obj: bpy.types.Object | None) -> bpy.types.Object | None:
 
 
 def key_mesh(obj: bpy.types.Object) -> bpy.types.Object:
-    """Whose keys are meant where ``obj`` is selected: an eye's or the teeth's follow those of the head they hang on."""
+    """The mesh whose keys ``obj`` follows: for eyes or teeth that of their parent head, else ``obj`` itself."""
     of_head = head_mesh(obj) if tags.PART in obj else None
     return of_head or obj
 
 
 def active_mesh(context: bpy.types.Context, collection: bpy.types.Collection) -> bpy.types.Object | None:
-    """The mesh of a head that is active or selected, be it a copy; else its own, None when that was deleted."""
+    """The head's active or selected mesh, possibly a copy; else its own, None if that was deleted."""
     for obj in (context.active_object, *context.selected_objects):
         mesh = head_mesh(obj)
         if mesh is not None and mesh.get(tags.HEAD_ID) == collection[tags.HEAD_ID]:
@@ -33,7 +33,7 @@ def active_mesh(context: bpy.types.Context, collection: bpy.types.Collection) ->
 
 
 def copy_words(mesh: bpy.types.Object | None, collection: bpy.types.Collection) -> str:
-    """What solving again does where ``mesh`` is a copy with a shape of its own; else ""."""
+    """A sentence on what solving again does if ``mesh`` is a copy with its own shape; else ""."""
     own = tags.part_object(collection, "head")
     if mesh is None or own is None or mesh.data == own.data:
         return ""
@@ -41,7 +41,7 @@ def copy_words(mesh: bpy.types.Object | None, collection: bpy.types.Collection) 
 
 
 def part_on(collection: bpy.types.Collection, mesh: bpy.types.Object, part: str) -> bpy.types.Object | None:
-    """The part that hangs on ``mesh``, else the head's own, None when both were deleted."""
+    """The part parented to ``mesh``, else the head's own, None if both were deleted."""
     parts = [obj for obj in tags.objects_of(collection) if obj.type == "MESH" and obj.get(tags.PART) == part]
     return next((obj for obj in parts if head_mesh(obj) == mesh), None) or tags.part_object(collection, part)
 
@@ -49,7 +49,8 @@ def part_on(collection: bpy.types.Collection, mesh: bpy.types.Object, part: str)
 def cameras_by_photo(
     collection: bpy.types.Collection, mesh: bpy.types.Object | None = None
 ) -> dict[str, bpy.types.Object]:
-    """Photo -> camera to look through at ``mesh``: one that hangs on it, else the head's own; None is the head."""
+    """Photo -> its camera for ``mesh``: one parented to it, else the head's own. None stands for the head's own
+    mesh."""
     own = tags.part_object(collection, "head")
     mesh = mesh or own
     found: dict[str, bpy.types.Object] = {}
@@ -63,7 +64,8 @@ def cameras_by_photo(
 
 
 def expressive_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
-    """The active and the selected meshes with the 52 keys, each mesh data once; without any, the active head's."""
+    """The active and the selected meshes with the 52 keys, each mesh data once; if there are none, the active
+    head's."""
     chosen = [key_mesh(obj) for obj in (context.active_object, *context.selected_objects) if obj is not None]
     meant = {obj.data.name_full: obj for obj in chosen if obj.type == "MESH" and _has_all_keys(obj)}
     collection = tags.active_head(context)

@@ -1,1 +1,1 @@
-"""Expressions from rig to rig: names, mappings, clips, actions, deformation transfer. Only numpy and ``bpy``."""
+"""Expressions from rig to rig: names, mappings, clips, actions, deformation transfer. Uses only numpy and ``bpy``."""

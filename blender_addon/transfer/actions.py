@@ -1,4 +1,4 @@
-"""F-curves of shape keys and poses, in Blender's layered actions (4.4 on) and in the plain ones before."""
+"""Access to F-curves of shape keys and poses, in layered actions (Blender 4.4 on) and in earlier plain ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _KEY_PATH = ('key_blocks["', '"].value')
 class Curve:
     """Keyframes of one animated value.
 
-    points : (N, 2) frame and value. left, right : (N, 2) Bézier handles. interpolation : (N,) Blender's numbers.
+    points : (N, 2) frame and value.
+    left, right : (N, 2) Bézier handles.
+    interpolation : (N,) Blender's enum numbers.
     """
 
     points: np.ndarray
@@ -25,19 +27,19 @@ class Curve:
 
 
 def key_path(name: str) -> str:
-    """Data path of the value of the shape key ``name``, seen from the ``Key`` data-block."""
+    """Data path of the value of the shape key ``name``, relative to the ``Key`` data-block."""
     return f"{_KEY_PATH[0]}{bpy.utils.escape_identifier(name)}{_KEY_PATH[1]}"
 
 
 def key_of_path(path: str) -> str | None:
-    """The shape key whose value ``path`` is, None where it is something else."""
+    """The shape key whose value ``path`` is; None if it is something else."""
     if path.startswith(_KEY_PATH[0]) and path.endswith(_KEY_PATH[1]):
         return bpy.utils.unescape_identifier(path[len(_KEY_PATH[0]) : -len(_KEY_PATH[1])])
     return None
 
 
 def fcurves_of(item: bpy.types.ID) -> bpy.types.bpy_prop_collection | list:
-    """The F-curves of the action that is assigned to ``item`` (an ID), empty without one."""
+    """The F-curves of the action assigned to ``item`` (an ID), empty without one."""
     data = item.animation_data
     if data is None or data.action is None:
         return []
@@ -50,7 +52,7 @@ def fcurves_of(item: bpy.types.ID) -> bpy.types.bpy_prop_collection | list:
 
 
 def fcurves_to_write(item: bpy.types.ID, action_name: str) -> bpy.types.bpy_prop_collection:
-    """The same, but an action, slot and channel bag are made where there are none. One that others use is copied."""
+    """As ``fcurves_of``, but create a missing action, slot and channel bag. A shared action is copied first."""
     data = item.animation_data or item.animation_data_create()
     if data.action is not None and (
         data.action.library is not None or data.action.users > 1 + data.action.use_fake_user
@@ -70,7 +72,7 @@ def fcurves_to_write(item: bpy.types.ID, action_name: str) -> bpy.types.bpy_prop
 
 
 def new_key_action(name: str) -> tuple[bpy.types.Action, bpy.types.bpy_prop_collection]:
-    """A new action for shape keys that nothing uses yet, and its F-curves."""
+    """A new unused action for shape keys, and its F-curves."""
     action = bpy.data.actions.new(name)
     if not hasattr(action, "slots"):
         action.id_root = "KEY"
@@ -79,7 +81,7 @@ def new_key_action(name: str) -> tuple[bpy.types.Action, bpy.types.bpy_prop_coll
 
 
 def curves_of_keys(action: bpy.types.Action) -> list[bpy.types.FCurve]:
-    """The F-curves of an action that animate values of shape keys, of its first slot that has some."""
+    """F-curves of an action that animate shape-key values, from the first slot that has some."""
     if not hasattr(action, "slots"):
         return [curve for curve in action.fcurves if key_of_path(curve.data_path) is not None]
     for slot in action.slots:
@@ -105,7 +107,7 @@ def _channelbag(
 
 
 def read_curve(fcurve: bpy.types.FCurve) -> Curve:
-    """The keyframes of an F-curve; one that was baked to samples gives these."""
+    """The keyframes of an F-curve; for one baked to samples, the samples."""
     points = fcurve.keyframe_points
     if not len(points) and len(fcurve.sampled_points):
         samples = np.array([point.co[:] for point in fcurve.sampled_points], np.float32)
@@ -121,7 +123,7 @@ def read_curve(fcurve: bpy.types.FCurve) -> Curve:
 
 
 def linear_curve(frames: np.ndarray, values: np.ndarray) -> Curve:
-    """A curve (N,) that goes straight from one value to the next."""
+    """A curve (N,) with linear interpolation."""
     points = np.stack([frames, values], -1).astype(np.float32)
     third = np.diff(points, axis=0) / 3.0
     left, right = points.copy(), points.copy()
@@ -132,8 +134,8 @@ def linear_curve(frames: np.ndarray, values: np.ndarray) -> Curve:
 
 
 def write_curve(fcurves: bpy.types.bpy_prop_collection, path: str, curve: Curve, index: int = 0) -> None:
-    """Put ``curve`` into the F-curve of ``path``, which is made or emptied; keyframes within its frames are replaced,
-    those before and after stay."""
+    """Write ``curve`` into the F-curve of ``path``, created if missing; existing keyframes within its frame range are
+    replaced, those before and after stay."""
     fcurve = fcurves.find(path, index=index) or fcurves.new(path, index=index)
     if len(fcurve.keyframe_points):
         curve = _merged(read_curve(fcurve), curve)
@@ -162,7 +164,7 @@ def _merged(old: Curve, new: Curve) -> Curve:
 
 
 def animated_keys(keys: bpy.types.Key) -> Iterator[tuple[str, bpy.types.FCurve]]:
-    """Name and F-curve of every key whose value the assigned action animates."""
+    """Name and F-curve of every key animated by the assigned action."""
     for fcurve in fcurves_of(keys):
         name = key_of_path(fcurve.data_path)
         if name is not None and name in keys.key_blocks and (len(fcurve.keyframe_points) or len(fcurve.sampled_points)):
@@ -170,11 +172,11 @@ def animated_keys(keys: bpy.types.Key) -> Iterator[tuple[str, bpy.types.FCurve]]
 
 
 def driven_keys(keys: bpy.types.Key) -> frozenset[str]:
-    """Names of the keys whose value a driver sets."""
+    """Names of the keys whose value has a driver."""
     drivers = keys.animation_data.drivers if keys.animation_data else ()
     return frozenset(name for curve in drivers if (name := key_of_path(curve.data_path)) is not None)
 
 
 def driven_paths(item: bpy.types.ID) -> frozenset[str]:
-    """Data paths that drivers of ``item`` set."""
+    """Data paths of ``item`` that have drivers."""
     return frozenset(curve.data_path for curve in item.animation_data.drivers) if item.animation_data else frozenset()

@@ -1,4 +1,4 @@
-"""A similarity that lays one face onto another mesh: from marked points, or found by trying. Only numpy."""
+"""Align one face to another mesh by a similarity transform, from marked points or by search. Only numpy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .nearest import nearest
 from .surface import Surface, unit
 
 HEAD_SHARES = (1.0, 0.8, 0.62, 0.45, 0.3, 0.14)
-"""Heights of the source against the target's that are tried: a head, with neck, a bust, half a body, a whole one."""
+"""Tried ratios of the source's height to the target's: head, head with neck, bust, half body, whole body."""
 MASK_SHARES = (1.1, 0.9)
-"""Heights of the source's face against the target's, in case that is no more than a face."""
+"""Tried ratios of the face's height to the target's, in case the target is only a face."""
 WORST_FIT = 0.055
-"""Mean distance against the face's size: heads of all kinds fit to 0.01 to 0.03, a tube or a sphere to 0.09."""
+"""Mean distance relative to the face's size: heads of all kinds fit to 0.01 to 0.03, a tube or a sphere to 0.09."""
 YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 TRIED_POINTS, TRIED_TARGET = 350, 2500
 FINE_POINTS, FINE_TARGET = 800, 8000
@@ -34,7 +34,7 @@ class Similarity:
 
 
 def fit_similarity(points: np.ndarray, onto: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
-    """The least-squares similarity (Umeyama 1991) of points (N, 3), N >= 3, onto others."""
+    """The least-squares similarity (Umeyama 1991) that maps points (N, 3), N >= 3, onto others."""
     w = np.ones(len(points)) if weights is None else weights
     w = w / w.sum()
     from_mean, to_mean = w @ points, w @ onto
@@ -47,7 +47,8 @@ def fit_similarity(points: np.ndarray, onto: np.ndarray, weights: np.ndarray | N
 
 
 def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:
-    """From marked points (N, 3) of both. Raises ``AddonError`` ``few_points`` for fewer than four, or all in a line."""
+    """Align marked points (N, 3) of both meshes. Raises ``AddonError`` ``few_points`` for less than four, or collinear
+    ones."""
     spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) if len(points) >= 4 else [0.0, 0.0]
     if len(points) < 4 or spread[1] < 0.1 * spread[0]:
         raise AddonError(
@@ -57,16 +58,16 @@ def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:
 
 
 def find_alignment(source: Surface, face: np.ndarray, target: Surface):
-    """Lay the source's face onto the target where it fits best; yields between slices, returns a ``Similarity``.
+    """Find the best alignment of the source's face to the target; yields between slices, returns a ``Similarity``.
 
-    Both stand upright along z. The target may look along -y, or be turned by quarters, may be a head, a bust or a body,
-    and of any size. Tried are starting sizes and directions at the target's top, each refined by iterative closest
-    points; the one whose trimmed distance, relative to its size, is the least wins.
-    Raises ``AddonError`` ``no_face`` where none fits.
+    Both must stand upright along z. The target may look along -y or be rotated by quarter turns, may be a head, a bust
+    or a body, and of any size. Several starting sizes and directions at the target's top are refined by iterative
+    closest points (ICP); the one with the least trimmed distance, relative to its size, wins.
+    Raises ``AddonError`` ``no_face`` if none fits.
 
     Parameters
     ----------
-    face : (N,) numbers of the source's vertices that make its face.
+    face : (N,) indices of the source's face vertices.
     """
     points, normals = source.vertices[face], source.normals[face]
     some = _spread(len(face), TRIED_POINTS)
@@ -94,7 +95,7 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface):
 
 
 def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
-    """Iterative closest points from ``start``; yields between slices, returns a ``Similarity``."""
+    """ICP from ``start``; yields between slices, returns a ``Similarity``."""
     some, fine = face[_spread(len(face), FINE_POINTS)], _spread(len(target.vertices), FINE_TARGET)
     fitted, _ = yield from _closest_points(
         source.vertices[some], source.normals[some], target.vertices[fine], target.normals[fine], start, 12
@@ -133,11 +134,11 @@ def _mask_starts(face: np.ndarray, target: Surface):
 
 
 def _closest_points(points, normals, target, target_normals, start: Similarity, rounds: int):
-    """Iterative closest points with normals; the worst third is left out. Returns the fit and its relative cost."""
+    """ICP with normals, trimming the worst 30 %. Returns the fit and its relative cost."""
     fitted, cost = start, np.inf
     size = np.linalg.norm(points.max(axis=0) - points.min(axis=0))
     for _ in range(rounds):
-        reach = 0.15 * fitted.scale * size  # a normal turned by 60 degrees counts as this distance
+        reach = 0.15 * fitted.scale * size  # a normal rotated by 60 degrees counts as this distance
         moved, turned = fitted(points), normals @ fitted.rotation.T
         found, distance = yield from nearest(
             np.hstack([moved, reach * turned]), np.hstack([target, reach * target_normals])
@@ -157,9 +158,9 @@ def _closest_points(points, normals, target, target_normals, start: Similarity, 
 
 
 def local_frames(rest: Surface, shape: np.ndarray) -> np.ndarray:
-    """(V, 3, 3) per vertex the least-squares linear map of its surroundings from ``rest`` to ``shape`` (V, 3).
+    """(V, 3, 3) per vertex the least-squares linear map of its neighbourhood from ``rest`` to ``shape`` (V, 3).
 
-    Across the surface, where neighbours say nothing, normals map to normals, as long as the map stretches on average.
+    Neighbours do not constrain the map across the surface; there normals map to normals, scaled by the mean stretch.
     """
     i, j = np.concatenate([rest.edges, rest.edges[:, ::-1]]).T
     before, after = rest.vertices[j] - rest.vertices[i], shape[j] - shape[i]

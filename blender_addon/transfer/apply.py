@@ -1,4 +1,4 @@
-"""Values and animation of shape keys from one rig onto another; drivers are left alone."""
+"""Copy values and animation of shape keys from one rig to another; driven keys are left alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .mapping import KeyLink, apply_links
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to one target: how many keys were set, which were left alone because drivers set them."""
+    """Result for one target: how many keys were set, and which were left alone because drivers set them."""
 
     target: str
     written: int
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def warning(self) -> str:
-        """A sentence where there is something to know, else nothing."""
+        """A sentence if there is something to report, else ""."""
         if not self.written and not self.driven:
             return f"No key of {self.target} fits a key of the source."
         if self.driven:
@@ -46,13 +46,13 @@ class Outcome:
 
 
 def key_names(obj: bpy.types.Object) -> tuple[str, ...]:
-    """Names of a mesh's shape keys without the reference key; empty where it has none."""
+    """Names of a mesh's shape keys without the reference key; empty if it has none."""
     keys = getattr(obj.data, "shape_keys", None)
     return () if keys is None else tuple(block.name for block in keys.key_blocks if block != keys.reference_key)
 
 
 def shape_keys(obj: bpy.types.Object) -> bpy.types.Key:
-    """A mesh's shape keys. Raises ``AddonError`` ``no_keys``, or ``linked`` where they cannot be changed."""
+    """A mesh's shape keys. Raises ``AddonError`` ``no_keys``, or ``linked`` if they are not editable."""
     keys = getattr(obj.data, "shape_keys", None)
     if keys is None or len(keys.key_blocks) < 2:
         raise AddonError(f"{obj.name} has no shape keys.", "Use Make ARKit Keys on it first.", "no_keys")
@@ -71,8 +71,8 @@ def _editable(obj: bpy.types.Object) -> bpy.types.Key:
 
 
 def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: float) -> Outcome:
-    """Set keys of ``target``, held within their sliders; keys that an action animates get a keyframe at ``frame``, and
-    bones that lead keys are posed. Locked keys stay."""
+    """Set keys of ``target``, clamped to their slider ranges; animated keys get a keyframe at ``frame``, and bones that
+    lead keys are posed. Locked keys stay."""
     keys = _editable(target)
     values = {name: value for name, value in values.items() if name not in locked_keys(keys)}
     led = {name: float(np.clip(values[name], 0.0, 1.0)) for name in led_keys(target) & set(values)}
@@ -95,17 +95,17 @@ def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: flo
 def copy_expression(
     source: bpy.types.Object, target: bpy.types.Object, links: Iterable[KeyLink], frame: float
 ) -> Outcome:
-    """Give ``target`` the expression that ``source`` shows at this moment."""
+    """Copy the current expression of ``source`` to ``target``."""
     blocks = shape_keys(source).key_blocks
     shown = {name: np.array(0.0 if blocks[name].mute else blocks[name].value) for name in key_names(source)}
     return set_values(target, {name: float(v) for name, v in apply_links(links, shown).items()}, frame)
 
 
 def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Sequence[KeyLink]) -> Outcome:
-    """Give ``target`` the animation of ``source``'s keys, with their keyframes and handles.
+    """Copy the animation of ``source``'s keys to ``target``, with keyframes and handles.
 
-    A key that one animated key leads gets the same keyframes; where several do, it gets keyframes where any of them has
-    one. Keys that stand still on the source are set. Raises ``AddonError`` ``no_action`` where nothing is animated.
+    A key linked to one animated key gets the same keyframes; with several, it gets keyframes at all of theirs. Keys
+    that are constant on the source are set. Raises ``AddonError`` ``no_action`` if nothing is animated.
     """
     from_keys, keys = shape_keys(source), _editable(target)
     curves = {name: fcurve for name, fcurve in animated_keys(from_keys) if not fcurve.mute}
@@ -135,7 +135,7 @@ def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Seque
 
 
 def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> None:
-    """Put curves into the action of the target's keys (a new one where it has none), held within their sliders."""
+    """Write curves into the action of the target's keys (created if missing), clamped to their slider ranges."""
     keys = _editable(target)
     fcurves = fcurves_to_write(keys, f"{target.name} expression")
     for name, curve in curves.items():
@@ -161,7 +161,7 @@ def _led_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve
 
 
 def _held(curve: Curve, weight: float, lowest: float, highest: float) -> Curve:
-    """The curve's values times ``weight``, and within limits."""
+    """The curve's values times ``weight``, clamped to the limits."""
     fields = {}
     for field in ("points", "left", "right"):
         pairs = getattr(curve, field).copy()

@@ -1,8 +1,8 @@
-"""The source's motions on the target, along a dense correspondence.
+"""Transfer the source's motions to the target along a dense correspondence.
 
-Every target vertex takes the motion of its point on the source, turned and scaled as the source's surroundings were
-when they were bent onto the target: expression cloning (Noh and Neumann 2001) with local deformation gradients.
-Vertices without a sure partner follow their neighbours. Only numpy.
+Every target vertex takes the motion of its corresponding source point, rotated and scaled by the local deformation of
+    the source when it was registered to the target: expression cloning (Noh and Neumann 2001) with local deformation
+    gradients. Vertices without a confident correspondence follow their neighbours. Only numpy.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from .registration import Correspondence
 from .surface import EdgeOperator, Surface, solve
 
 FILL = 0.2
-"""How strongly neighbours hold on to each other, against a sure partner."""
+"""Weight of smoothness between neighbours, relative to a confident correspondence."""
 FRAME_ROUNDS = 20
-"""How often the local deformation gradients are averaged with their neighbours': folds inside the lips upset them."""
+"""Smoothing rounds for the deformation gradients, which are noisy at folds inside the lips."""
 TEAR = 0.5
-"""Neighbours whose partners move apart by this gradient in all keys are half as sure: one is on the wrong lip."""
+"""The confidence is halved if motions of neighbours' partners differ by this gradient over all keys: one is on the
+wrong lip."""
 KEYS_PER_SLICE = 4
 ROUNDS_PER_SLICE = 5
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """What carries the motions of a source to a target.
+    """Precomputed data to transfer motions from a source to a target.
 
-    source : the source at rest. frames : (S, 3, 3) how its surroundings were bent. partner : of the target's vertices.
+    source : the source at rest.
+    frames : (S, 3, 3) its local deformation gradients.
+    partner : correspondence of the target's vertices.
     """
 
     source: Surface
@@ -41,10 +44,11 @@ class Carrier:
 def make_carrier(
     source: Surface, bent: np.ndarray, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
 ):
-    """Yields between slices, returns a ``Carrier``.
+    """Build a ``Carrier``; yields between slices.
 
-    bent : (S, 3) the source's vertices on the target. scale : the target's size over the source's.
-    motions : (K, S, 3) of the source, which tell where partners of neighbours do not belong together.
+    bent : (S, 3) the source's vertices registered to the target.
+    scale : the target's size over the source's.
+    motions : (K, S, 3) of the source, used to detect neighbours whose partners do not belong together.
     """
     frames = local_frames(source, bent).reshape(-1, 9)
     mean = EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
@@ -60,9 +64,9 @@ def make_carrier(
 def _agreement(
     source: Surface, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
 ) -> np.ndarray:
-    """(V,) 0-1 how alike a target vertex's partner moves to those of its neighbours."""
+    """(V,) 0-1 similarity of the motions of a target vertex's partner and its neighbours' partners."""
     each = motions.transpose(1, 0, 2).reshape(len(source.vertices), -1)
-    short = each @ np.random.default_rng(0).normal(size=(each.shape[1], 16)) / 4.0  # keeps distances to a quarter or so
+    short = each @ np.random.default_rng(0).normal(size=(each.shape[1], 16)) / 4.0  # distances hold within 25 %
     moves = np.einsum("vk,vkd->vd", partner.bary, short[source.triangles[partner.triangle]])
     i, j = np.concatenate([target.edges, target.edges[:, ::-1]]).T
     length = np.linalg.norm(target.vertices[i] - target.vertices[j], axis=1) / scale
@@ -74,7 +78,7 @@ def _agreement(
 
 
 def carry(carrier: Carrier, motions: np.ndarray):
-    """Motions (K, S, 3) of the source as motions (K, V, 3) float32 of the target; yields the fraction done."""
+    """Transfer motions (K, S, 3) of the source to (K, V, 3) float32 of the target; yields the fraction done."""
     count, target = len(carrier.target.vertices), carrier.target
     length = np.linalg.norm(target.vertices[target.edges[:, 0]] - target.vertices[target.edges[:, 1]], axis=1)
     mean = max(float(length.mean()), 1e-12)

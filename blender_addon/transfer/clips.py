@@ -1,4 +1,4 @@
-"""Expressions over time, as files hold them: ``expression.json`` of the backend and Live Link Face's CSV."""
+"""Expression clips and their files: the backend's ``expression.json`` and Live Link Face's CSV."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ CSV_RATES = (24.0, 25.0, 30.0, 60.0)
 class ExpressionClip:
     """Weights and head poses of F frames, F >= 1.
 
-    names : K ARKit names. weights : (F, K). seconds : (F,), rising from 0. found : (F,) bool, False where the face was
-    not seen and the values come from the frames around it. rotation : (F, 3, 3) or None, of the head against its rest
-    (the take's usual pose) in the head frame (x to the person's left, y up, z out of the face). translation : (F, 3)
-    metres in the camera's place with the head's axes, or None.
+    names : K ARKit names.
+    weights : (F, K).
+    seconds : (F,), rising from 0.
+    found : (F,) bool, False where the face was not found and the values are interpolated.
+    rotation : (F, 3, 3) or None, of the head relative to its rest pose (the take's usual pose) in the head frame (x to
+        the person's left, y up, z out of the face).
+    translation : (F, 3) metres in the camera's place with the head's axes, or None.
     """
 
     names: tuple[str, ...]
@@ -39,7 +42,7 @@ class ExpressionClip:
 
 
 def read_clip(path: Path) -> ExpressionClip:
-    """Read a file by what it contains. Raises ``AddonError`` ``bad_clip`` or ``no_file``."""
+    """Read a clip file, detecting the format from its content. Raises ``AddonError`` ``bad_clip`` or ``no_file``."""
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
@@ -53,9 +56,9 @@ def read_clip(path: Path) -> ExpressionClip:
 
 
 def parse_json(text: str) -> ExpressionClip:
-    """The backend's ``expression.json`` (docs/expressions.md). Photos have no order in time: one second for each.
+    """Parse ``expression.json`` (docs/expressions.md). Photos have no time; they are placed one second apart.
 
-    Raises ``AddonError`` for a later version, ``ValueError`` and its like for anything else.
+    Raises ``AddonError`` for a later version, ``ValueError`` and similar for anything else.
     """
     data = json.loads(text)
     if data["format"] != FORMAT:
@@ -81,7 +84,7 @@ def parse_json(text: str) -> ExpressionClip:
 
 
 def pose_json(weights: Mapping[str, float]) -> str:
-    """One expression in the same format: ARKit names and their weights, without a pose of the head."""
+    """Encode one expression in the same format: ARKit names and weights, without a head pose."""
     return json.dumps(
         {
             "format": FORMAT,
@@ -98,7 +101,7 @@ def pose_json(weights: Mapping[str, float]) -> str:
 
 
 def _turn(quaternions: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) of quaternions (F, 4) w x y z of any length."""
+    """(F, 3, 3) rotations from quaternions (F, 4) w x y z of any length."""
     w, x, y, z = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -109,10 +112,10 @@ def _turn(quaternions: np.ndarray) -> np.ndarray:
 
 
 def parse_csv(text: str) -> ExpressionClip:
-    """Live Link Face's CSV: time code, count, 52 weights, then head and eye angles in radians.
+    """Parse Live Link Face's CSV: time code, count, 52 weights, then head and eye angles in radians.
 
-    The frame rate is the lowest usual one that the time code's frame numbers allow, 30 where they do not say.
-    Yaw, pitch and roll turn about y, x and z, in this order from outside to inside.
+    The frame rate is the lowest usual one that is consistent with the time code's frame numbers, 30 without them.
+    Yaw, pitch and roll rotate about y, x and z, in this order from outside to inside.
     """
     rows = [row for row in csv.reader(io.StringIO(text)) if row]
     head, body = [cell.strip() for cell in rows[0]], rows[1:]
@@ -138,7 +141,7 @@ def parse_csv(text: str) -> ExpressionClip:
 
 
 def _csv_seconds(codes: list[str]) -> np.ndarray:
-    """Seconds from the first frame for ``HH:MM:SS:FF.fraction``, or plain frame numbers."""
+    """Seconds since the first frame, from ``HH:MM:SS:FF.fraction`` or plain frame numbers."""
     parts = [code.strip().split(":") for code in codes]
     if len(parts[0]) < 4:
         return (np.arange(len(codes))) / 30.0
@@ -150,7 +153,7 @@ def _csv_seconds(codes: list[str]) -> np.ndarray:
 
 
 def _about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) turns about a coordinate axis."""
+    """(F, 3, 3) rotations about a coordinate axis."""
     out = np.tile(np.eye(3), (len(angle), 1, 1))
     i, j = (axis + 1) % 3, (axis + 2) % 3
     out[:, i, i] = out[:, j, j] = np.cos(angle)
@@ -160,7 +163,7 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
 
 
 def _clip(names, weights, seconds, found, rotation, translation) -> ExpressionClip:
-    """Check shapes and numbers."""
+    """Build a clip after checking shapes and numbers."""
     weights, seconds = np.asarray(weights, float), np.asarray(seconds, float)
     count = len(weights)
     found = np.ones(count, bool) if found is None else np.asarray(found, bool)
@@ -175,9 +178,9 @@ def _clip(names, weights, seconds, found, rotation, translation) -> ExpressionCl
 
 
 def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
-    """The clip at ``rate`` frames a second: linear between its frames, over the same time, at least one frame.
+    """Resample a clip at ``rate`` frames per second: linear interpolation, same duration, at least one frame.
 
-    Turns are interpolated as matrices and made orthonormal again.
+    Rotations are interpolated as matrices and made orthonormal again.
     """
     if len(clip.seconds) < 2 or clip.seconds[-1] <= 0:
         return clip

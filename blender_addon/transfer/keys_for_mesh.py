@@ -1,4 +1,4 @@
-"""Shape keys of one face for a mesh that has none, whatever its topology. Only numpy."""
+"""Transfer shape keys of one face to a mesh without any, regardless of topology. Only numpy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .registration import Correspondence, correspond, register
 from .surface import Surface, welded
 
 SKIN_SHARE = 0.35
-"""Pieces of a mesh count as skin down to this share of the largest one's vertices."""
+"""Connected pieces with at least this share of the largest piece's vertices count as skin."""
 FACE_SHARE = 0.03
-"""The source's face is what some key moves by more than this share of the largest motion."""
+"""The source's face: vertices that some key moves by more than this share of the largest motion."""
 BAD_FIT = 0.35
 
 
 @dataclass(frozen=True)
 class SourcePart:
-    """vertices (S, 3) and triangles (T, 3) of one mesh of the source, motions (K, S, 3) of its keys; in the world."""
+    """One mesh of the source in world space: vertices (S, 3), triangles (T, 3), motions (K, S, 3) of its keys."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -34,7 +34,7 @@ class SourcePart:
 
 @dataclass(frozen=True)
 class MarkedPoints:
-    """Corresponding points (N, 3) that the artist marked on both meshes, in the world."""
+    """Corresponding points (N, 3) marked by the artist on both meshes, in world space."""
 
     source: np.ndarray
     target: np.ndarray
@@ -49,9 +49,9 @@ def transfer_keys(
 ):
     """Motions (K, V, 3) float32 of the target's vertices (V, 3); yields the fraction done.
 
-    Both stand upright along z in the same kind of frame (Blender's world); size, place and direction by quarters do not
-    matter, and with ``marked`` points (at least four) nothing does. ``blinks`` are the numbers of the keys that shut an
-    eye. Raises ``AddonError`` ``no_face`` where the source moves nothing or the target shows nothing like its face.
+    Both meshes stand upright along z in the same frame (Blender's world). Size, position and quarter turns may differ;
+    with ``marked`` points (at least four) any orientation is allowed. ``blinks`` are the indices of the keys that close
+    an eye. Raises ``AddonError`` ``no_face`` if the source has no motions or the target has no similar face.
     """
     source, motions, loose = _split_source(parts)
     yield 0.01
@@ -112,7 +112,7 @@ def _split_source(parts: Sequence[SourcePart]) -> tuple[Surface, np.ndarray, lis
 
 
 def _check_fit(bent: Surface, face: np.ndarray, partner: Correspondence) -> None:
-    """Raises ``AddonError`` ``no_face`` where too little of the face has found a partner on the target."""
+    """Raise ``AddonError`` ``no_face`` if too little of the face has a correspondence on the target."""
     met = np.zeros(len(bent.vertices), bool)
     met[bent.triangles[partner.triangle[partner.sure > 0.2]].ravel()] = True
     spread = np.linalg.norm(np.ptp(bent.vertices[face[met[face]]], axis=0)) if met[face].any() else 0.0
@@ -123,7 +123,7 @@ def _check_fit(bent: Surface, face: np.ndarray, partner: Correspondence) -> None
 
 
 def _stage(steps, first: float, last: float, expected: int):
-    """Run a stage whose yields say nothing; the fraction done nears ``last``."""
+    """Run a stage that yields no fractions; the fraction done approaches ``last``."""
     count = 0
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Lids that shut on the target's own eyeballs. Only numpy.
+"""Adapt blinks to the target's own eyeballs, so that the lids close completely. Only numpy.
 
-A wide eye needs a longer way than the source's lids go, and leaves a slit. What of an eyeball is seen from the front
-while the key is at 1 tells, column by column, how much farther its upper lid has to go, around the eyeball.
+A wide eye needs more lid travel than the source's, otherwise a slit stays open. The area of the eyeball that is visible
+from the front with the key at 1 gives, column by column, the missing travel of the upper lid around the eyeball.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ import numpy as np
 from .surface import Surface, unit
 
 COLUMNS = 48
-"""The front of an eyeball is looked at through so many columns and rows."""
+"""Resolution of the visibility grid in front of an eyeball, columns and rows."""
 EXTENT = 1.2
-"""Columns and rows reach so many radii from the middle."""
+"""Half the grid's width, in radii."""
 STEP = 2 * EXTENT / COLUMNS
 SINKS = 0.01
-"""Skin this share of the radius behind the eyeball's surface still covers it: meshes touch like that."""
+"""Skin up to this share of the radius inside the eyeball still covers it, because meshes may intersect slightly."""
 ROUNDS = 8
 MOST_AT_ONCE = 1.5
-"""A round makes the way at most so many times as long."""
+"""Limit for the lengthening of the travel per round, as a factor."""
 FARTHEST = 3.0
-"""A lid goes at most so many times the way that the source's goes."""
+"""Limit for the total travel, as a multiple of the source's."""
 NEAR, FAR = 1.7, 2.6
-"""Skin up to this many radii from the middle belongs to the lids, beyond the second nothing does."""
+"""Radii from the centre: full effect on lids up to the first, none beyond the second."""
 FILM = 1.07
-"""What lies on the eyeball, up to so many times as far out, is a film of tears or a shade, and is seen through."""
+"""Skin vertices closer to the eyeball than this multiple of its extent are a tear film or shade, and do not occlude."""
 SKIN = 1.02
-"""Lids stay so many times as far out as the eyeball reaches."""
+"""Minimum distance of lids from the centre, as a multiple of the eyeball's extent."""
 HIDES = 0.02
-"""Skin that is surer than this hides an eyeball."""
+"""Skin with a confidence above this occludes an eyeball."""
 ABOUT = 0.99
-"""Cosine of the angle within which the eyeball's farthest point counts."""
+"""Cosine of the angle within which the eyeball's farthest point is searched."""
 
 
 @dataclass(frozen=True)
 class Eyeball:
-    """middle (3,) and radius; points (N, 3) of all that makes the eyeball, cornea and all."""
+    """Centre (3,), radius, and points (N, 3) of everything that forms the eyeball, including the cornea."""
 
     middle: np.ndarray
     radius: float
     points: np.ndarray
 
     def reach(self, points: np.ndarray) -> np.ndarray:
-        """(M,) how far the eyeball reaches from its middle towards points (M, 3)."""
+        """(M,) extent of the eyeball from its centre in the direction of points (M, 3)."""
         own = self.points - self.middle
         radii = np.linalg.norm(own, axis=1)
         alike = unit(points - self.middle) @ unit(own).T
@@ -55,10 +55,10 @@ class Eyeball:
 
 
 def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: np.ndarray):
-    """Lengthen one blink ``motion`` (V, 3) of the skin, in place, until its eye is shut; yields between slices.
+    """Lengthen one blink ``motion`` (V, 3) of the skin, in place, until its eye is closed; yields between slices.
 
-    The eye is the one that the motion is around. sure : (V,) 0-1 how surely a vertex has a partner on the
-    source's skin: lashes that are welded to the lids have none, and hide nothing.
+    The eye is the one closest to the motion. sure : (V,) 0-1 confidence of a vertex's correspondence on the source's
+    skin; lashes welded to the lids have none and do not occlude.
     """
     weight = np.linalg.norm(motion, axis=1)
     if not eyes or weight.sum() <= 0:
@@ -89,7 +89,7 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
         factor = _smoothed(np.where(seen.any(axis=0), 1.0 + (gap + 0.5 * STEP) / went, 1.0).clip(1.0, MOST_AT_ONCE))
         share = np.interp(local[:, 0], _lines(), factor, left=1.0, right=1.0) - 1.0
         around = np.clip((FAR - np.linalg.norm(local, axis=1)) / (FAR - NEAR), 0.0, 1.0)
-        down = np.clip(-longest[:, 2] / 0.02, 0.0, 1.0)  # only what goes down
+        down = np.clip(-longest[:, 2] / 0.02, 0.0, 1.0)  # only downward motion
         longest = longest * (1.0 + share * around * down)[:, None]
         longest = _held(longest, FARTHEST * way)
         reach = eye.reach((local + longest) @ axes * eye.radius + eye.middle) / eye.radius
@@ -99,9 +99,11 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
 
 
 def _axes(motion: np.ndarray, weight: np.ndarray, lid: np.ndarray) -> np.ndarray:
-    """(3, 3) rows across, forward and up of an eye: a lid goes down, and halfway on its way it is in front.
+    """(3, 3) rows right, forward and up of an eye: the lid moves down, and passes the front halfway.
 
-    motion : (V, 3). weight : (V,) its size. lid : (3,) from the eye's middle to the middle of the motion.
+    motion : (V, 3).
+    weight : (V,) its length.
+    lid : (3,) from the eye's centre to the centre of the motion.
     """
     down = weight @ motion / weight.sum()
     forward = unit(lid + 0.5 * down)
@@ -110,12 +112,12 @@ def _axes(motion: np.ndarray, weight: np.ndarray, lid: np.ndarray) -> np.ndarray
 
 
 def _lines() -> np.ndarray:
-    """Middles of the columns, and of the rows, in radii."""
+    """Centres of the columns, and of the rows, in radii."""
     return (np.arange(COLUMNS) + 0.5) * STEP - EXTENT
 
 
 def _front(eye: Eyeball, axes: np.ndarray) -> np.ndarray:
-    """(rows, columns) how far forward the eyeball reaches, in radii; infinite beside it."""
+    """(rows, columns) forward extent of the eyeball, in radii; infinite beside it."""
     x, z = np.meshgrid(_lines(), _lines())
     forward = np.sqrt(np.maximum(1.0 - x * x - z * z, 0.02))
     for _ in range(3):
@@ -126,9 +128,9 @@ def _front(eye: Eyeball, axes: np.ndarray) -> np.ndarray:
 
 
 def _upper_edge(points: np.ndarray, triangles: np.ndarray, front: np.ndarray):
-    """What of an eyeball is seen from the front, past skin ``points`` (N, 3): across, forward, up in radii.
+    """Visible area of an eyeball from the front, with skin ``points`` (N, 3): right, forward, up in radii.
 
-    Returns (columns,) the upper edge of what is seen, 1 where nothing is, and (rows, columns) bool.
+    Returns (columns,) upper edge of the visible area, 1 if nothing is visible, and (rows, columns) bool.
     """
     lines = _lines()
     depth, z = front - SINKS, lines[:, None]
@@ -159,7 +161,7 @@ def _upper_edge(points: np.ndarray, triangles: np.ndarray, front: np.ndarray):
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """The largest of a column's neighbours, then their mean: next to a slit the lid goes along."""
+    """Maximum over adjacent columns, then a moving average, so that the lid beside a slit moves along."""
     padded = np.pad(values, 1, mode="edge")
     widest = np.max([padded[shift : shift + len(values)] for shift in range(3)], axis=0)
     padded = np.pad(widest, 4, mode="edge")
@@ -167,15 +169,16 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _held(motion: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """``motion`` (N, 3), none longer than ``most`` (N, 3)."""
+    """``motion`` (N, 3), limited to the length of ``most`` (N, 3)."""
     length, limit = np.linalg.norm(motion, axis=1), np.linalg.norm(most, axis=1)
     return motion * np.minimum(1.0, limit / np.maximum(length, 1e-12))[:, None]
 
 
 def _around(points: np.ndarray, motion: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Motions (N, 3) of points outside of the unit sphere, ending as far outside as a turn about its middle does.
+    """Motions (N, 3) of points outside the unit sphere that keep their distance from it, as a rotation about its centre
+    would.
 
-    reach : (N,) how far the eyeball reaches where they end.
+    reach : (N,) extent of the eyeball at their end positions.
     """
     rest, ends = np.linalg.norm(points, axis=1), points + motion
     far = np.linalg.norm(ends, axis=1)

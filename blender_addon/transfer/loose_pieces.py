@@ -1,4 +1,4 @@
-"""Pieces of a mesh beside its skin: eyeballs, teeth, tongue, lashes. Only numpy."""
+"""Pieces of a mesh other than skin: eyeballs, teeth, tongue, lashes. Only numpy."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from .nearest import nearest
 from .surface import EdgeOperator, Surface
 
 STIFF = 0.05
-"""A part whose motions differ from rigid ones by less than this share is stiff: an eyeball, teeth."""
+"""A part is stiff (an eyeball, teeth) if its motions differ from rigid ones by less than this share."""
 CLINGS = 0.5
-"""A part that more than this share of the keys move clings to the skin, like lashes."""
+"""A part that more than this share of the keys move is attached to the skin, like lashes."""
 SAME = 0.4
-"""Shared volume of the bounding boxes of a piece and of the stiff part that it is, against the volume of both."""
+"""Threshold for the intersection over union of the bounding boxes of a piece and its stiff part."""
 MARGIN = 0.1
-"""A piece whose middle is in a part's bounding box, wider by this share of its diagonal, may belong to it."""
+"""A piece may belong to a part if its centre is in the part's bounding box, enlarged by this share of its diagonal."""
 SMALL = 0.6
-"""A piece smaller than this share of a part of the mouth is all its own, like a tooth of a row."""
+"""A piece smaller than this share of a mouth part moves as one, like a single tooth."""
 ROOTS = 0.3
-"""This share of a lash's or brow's vertices, the nearest to the skin, are its roots."""
+"""Share of the vertices of a lash or brow, nearest to the skin, that are its roots."""
 FOLLOW = 0.05
-"""Pieces whose roots are further from the skin than this share of the face's size do not follow it."""
+"""Pieces whose roots are farther from the skin than this share of the face's size do not follow it."""
 
 
 @dataclass(frozen=True)
 class PlacedPart:
-    """A part of the source beside its skin, and where the registration puts it.
+    """A part of the source other than skin, placed by the registration.
 
-    placed : (S, 3). motions : (K, S, 3) at rest. turns : (K, 3, 3) and shifts : (K, 3) of its middle, the motions as
-    rigid ones at rest. clings : whether it moves as the skin does.
+    placed : (S, 3).
+    motions : (K, S, 3) at rest.
+    turns, shifts : (K, 3, 3), (K, 3) rigid approximation of the motions at rest, about its centre.
+    clings : whether it moves with the skin.
     """
 
     placed: np.ndarray
@@ -45,19 +47,20 @@ class PlacedPart:
     clings: bool
 
     def rigid(self, points: np.ndarray, middle: np.ndarray) -> np.ndarray:
-        """(K, N, 3) rigid motions of points (N, 3), turned about ``middle`` (3,)."""
+        """(K, N, 3) rigid motions of points (N, 3), rotated about ``middle`` (3,)."""
         turn = self.place.rotation
         turns = turn @ self.turns @ turn.T - np.eye(3)
         return np.einsum("kab,nb->kna", turns, points - middle) + self.place.scale * (self.shifts @ turn.T)[:, None]
 
     @property
     def middle(self) -> np.ndarray:
-        """(3,) middle of the bounding box where it is placed."""
+        """(3,) centre of the placed part's bounding box."""
         return (self.placed.min(axis=0) + self.placed.max(axis=0)) / 2
 
 
 def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent: np.ndarray) -> PlacedPart:
-    """Put a part (S, 3) of the source where the skin (V, 3) around it went, ``bent`` (V, 3)."""
+    """Place a part (S, 3) of the source by the motion of the surrounding skin from ``skin`` to ``bent``, both (V,
+    3)."""
     away = np.linalg.norm(skin - vertices.mean(axis=0), axis=1)
     around = np.argsort(away)[: max(min(300, len(skin) // 4), 4)]
     place = fit_similarity(skin[around], bent[around])
@@ -79,7 +82,8 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
 
 
 def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
-    """The target's pieces that are the source's eyeballs: stiff parts that some key turns about their own middle."""
+    """The target's pieces that match the source's eyeballs: stiff parts that some key rotates about their own
+    centre."""
     found = []
     for part in placed:
         size = np.linalg.norm(np.ptp(part.placed, axis=0)) / part.place.scale
@@ -108,8 +112,8 @@ def move_pieces(
 ):
     """Write the motions of a target's pieces into ``out`` (K, V, 3), which holds its skin's; yields between slices.
 
-    A piece that fills the place of a stiff part moves like it, about its own middle; one between several parts, so in
-    the mouth, like those nearest to its vertices; any other one hangs on the skin by its roots.
+    A piece that matches a stiff part moves with it, about its own centre. A piece between several parts, so in the
+    mouth, follows the parts nearest to its vertices. Any other piece is attached to the skin by its roots.
     """
     own = [part for part in placed if not part.clings]
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Which key of a source moves which keys of a target, how far, and within which limits."""
+"""Key mapping: which source key drives which target keys, with weight and limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADVICE = "Choose a file that Save Mapping wrote."
 
 @dataclass(frozen=True)
 class KeyLink:
-    """``target`` gets ``weight`` times the value of ``source``, held between ``lowest`` and ``highest``."""
+    """``target`` gets ``weight`` times the value of ``source``, clamped to ``lowest`` and ``highest``."""
 
     source: str
     target: str
@@ -27,10 +27,11 @@ class KeyLink:
 
 
 def suggest(sources: Sequence[str], targets: Sequence[str]) -> tuple[KeyLink, ...]:
-    """Links between the keys of two rigs by their names, in the order of ``targets``.
+    """Suggest links between the keys of two rigs by their names, in the order of ``targets``.
 
-    The same name wins, then another spelling, then a synonym; a key is used only for motions that none chosen before
-    shows, those of the fewest motions first, so that nothing moves twice. A key of both sides gets the mean of both.
+    Equal names come first, then other spellings, then synonyms; within these, keys with the fewest motions. A target
+    key is used only if none of its motions is covered by a key chosen before, so that nothing moves twice. A key for
+    both sides gets the mean of both.
     """
     links = {target: (KeyLink(target, target),) for target in targets if target in set(sources)}
     covered: set[Atom] = set()
@@ -49,7 +50,7 @@ def suggest(sources: Sequence[str], targets: Sequence[str]) -> tuple[KeyLink, ..
 
 
 def _links(target: str, wanted: Meaning, sources: Iterable[tuple[str, Meaning]]) -> tuple[KeyLink, ...]:
-    """Every atom of ``target`` is led by the surest source that has it; a source's share is the share of atoms."""
+    """Link every atom of ``target`` to the most certain source that has it; the weight is the share of atoms."""
     shares: dict[str, float] = {}
     for atom in sorted(wanted.atoms):
         having = [(known.tier, len(known.atoms), name) for name, known in sources if atom in known.atoms]
@@ -60,7 +61,7 @@ def _links(target: str, wanted: Meaning, sources: Iterable[tuple[str, Meaning]])
 
 
 def apply_links(links: Iterable[KeyLink], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Values (F,) of the target's keys: for each, the sum over its links of the held, weighted source values."""
+    """Values (F,) of the target's keys: the sum over each key's links of the weighted, clamped source values."""
     out: dict[str, np.ndarray] = {}
     for link in links:
         if link.source in values:
@@ -70,7 +71,7 @@ def apply_links(links: Iterable[KeyLink], values: Mapping[str, np.ndarray]) -> d
 
 
 def to_json(links: Iterable[KeyLink]) -> str:
-    """The text that ``from_json`` reads."""
+    """Encode links as text for ``from_json``."""
     rows = [
         {"source": k.source, "target": k.target, "weight": k.weight, "lowest": k.lowest, "highest": k.highest}
         for k in links
@@ -79,7 +80,7 @@ def to_json(links: Iterable[KeyLink]) -> str:
 
 
 def from_json(text: str) -> tuple[KeyLink, ...]:
-    """Links from a saved text. Raises ``AddonError`` ``bad_mapping`` where it is none, or from a later version."""
+    """Decode links from text. Raises ``AddonError`` ``bad_mapping`` for other content or a later version."""
     try:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("format") != FORMAT:

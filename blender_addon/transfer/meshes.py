@@ -1,4 +1,4 @@
-"""Meshes of the scene as arrays in the world, and motions back as shape keys."""
+"""Convert meshes of the scene to arrays in world space, and motions back to shape keys."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart
 
 POINT = "likeness_point"
-"""On an empty: which corresponding point it marks on the mesh that is its parent."""
+"""On an empty: name of the corresponding point that it marks on its parent mesh."""
 
 
 def keys_to_give(source: bpy.types.Object) -> tuple[str, ...]:
-    """The ARKit keys of a source; where it has none of these names, all its keys. Without its muted ones."""
+    """The ARKit keys of a source, else all its keys; without muted ones."""
     names = [name for name in key_names(source) if not source.data.shape_keys.key_blocks[name].mute]
     arkit = tuple(name for name in names if name in ARKIT_NAMES)
     return arkit or tuple(names)
 
 
 def source_parts(source: bpy.types.Object, names: Sequence[str]) -> list[SourcePart]:
-    """The source's mesh and, of a head that Likeness made, its eyes, teeth, tongue and lashes."""
+    """The source's mesh and, for a Likeness head, its eyes, teeth, tongue and lashes."""
     objects = [source]
     if source.get(tags.PART) == "head":
         head_id = source.get(tags.HEAD_ID)
@@ -49,7 +49,7 @@ def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
 
 
 def rest_coordinates(obj: bpy.types.Object) -> np.ndarray:
-    """(V, 3) the mesh at rest: its reference key where it has one."""
+    """(V, 3) the mesh at rest: its reference key if it has one."""
     return neutral_coordinates(obj.data).astype(np.float64)
 
 
@@ -63,13 +63,14 @@ def triangles_of(obj: bpy.types.Object) -> np.ndarray:
 
 
 def world_rest(obj: bpy.types.Object) -> np.ndarray:
-    """(V, 3) the mesh at rest in the world."""
+    """(V, 3) the mesh at rest in world space."""
     world = np.array(obj.matrix_world)
     return rest_coordinates(obj) @ world[:3, :3].T + world[:3, 3]
 
 
 def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:
-    """Motions (..., 3) of the world in the object's own axes. Raises ``AddonError`` ``flat`` for a scale of zero."""
+    """Convert motions (..., 3) from world space to the object's axes. Raises ``AddonError`` ``flat`` for a scale of
+    zero."""
     axes = np.array(obj.matrix_world)[:3, :3]
     if abs(np.linalg.det(axes)) < 1e-18:
         raise AddonError(f"{obj.name} has a scale of zero.", "Give it a size.", "flat")
@@ -77,7 +78,7 @@ def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:
 
 
 def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
-    """Add a shape key at 0 with motions (V, 3) in the object's axes; one of that name gets the new shape."""
+    """Add a shape key at 0 with motions (V, 3) in the object's axes; an existing key of that name is replaced."""
     if obj.data.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
     block = obj.data.shape_keys.key_blocks.get(name)
@@ -89,7 +90,7 @@ def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
 
 
 def remove_keys(obj: bpy.types.Object, names: Sequence[str], with_basis: bool) -> None:
-    """Remove the named keys, and the reference key after them where ``with_basis``."""
+    """Remove the named keys, then the reference key if ``with_basis``."""
     for name in names:
         block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
         if block is not None:
@@ -99,12 +100,12 @@ def remove_keys(obj: bpy.types.Object, names: Sequence[str], with_basis: bool) -
 
 
 def key_coordinates(obj: bpy.types.Object, name: str) -> np.ndarray:
-    """(3 V,) float32 the shape of a key, to be put back by ``restore_keys``."""
+    """(3 V,) float32 shape of a key, for ``restore_keys``."""
     return coordinates(obj.data.shape_keys.key_blocks[name].points).ravel()
 
 
 def restore_keys(obj: bpy.types.Object, before: Mapping[str, np.ndarray]) -> None:
-    """Give keys the shapes that ``key_coordinates`` told."""
+    """Restore the shapes of keys from ``key_coordinates``."""
     for name, flat in before.items():
         block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
         if block is not None and len(block.points) * 3 == len(flat):
@@ -112,7 +113,7 @@ def restore_keys(obj: bpy.types.Object, before: Mapping[str, np.ndarray]) -> Non
 
 
 def marked_points(source: bpy.types.Object, target: bpy.types.Object) -> MarkedPoints | None:
-    """The points that are marked on both, None where there are none."""
+    """The points that are marked on both meshes, None if there are none."""
     here, there = points_on(source), points_on(target)
     both = sorted(here.keys() & there.keys())
     if not both:

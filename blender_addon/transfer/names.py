@@ -1,7 +1,7 @@
-"""What a shape key means, read from its name: which of ARKit's 52 motions, on which side of the face.
+"""Read the meaning of a shape key from its name: which of ARKit's 52 motions, on which side of the face.
 
-A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``,
-``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, since other rigs have a key for each side of it.
+A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``;
+    ``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIDES = {"l": "L", "lt": "L", "lft": "L", "left": "L", "r": "R", "rt": "R", "rg
 
 
 class Tier(enum.IntEnum):
-    """How sure a reading is, the surest first."""
+    """Certainty of a reading, most certain first."""
 
     EXACT = 0
     SPELLING = 1
@@ -52,26 +52,26 @@ _DIRECTED = {(base, side[0]): base + side for base in ("jaw", "mouth") for side 
 
 @cache
 def meaning(name: str) -> Meaning | None:
-    """What the shape key ``name`` moves, None where its name says nothing that is known.
+    """The meaning of the shape key ``name``, None if it is unknown.
 
-    Understood: ARKit's names; their spellings with ``_L``, ``.R``, ``Left`` in front or behind, other case, underscores
-    or blanks; any prefix (``Face.M_F00_000_00_``, ``blendShape1.``, ``head|``) and a number that Blender appended;
-    synonyms of VRM and VRoid, MakeHuman and MPFB, Character Creator, MikuMikuDance and FACS.
+    Recognised: ARKit's names; their spellings with ``_L``, ``.R``, ``Left`` in front or behind, other case, underscores
+        or spaces; any prefix (``Face.M_F00_000_00_``, ``blendShape1.``, ``head|``) and a number that Blender appended;
+        synonyms of VRM and VRoid, MakeHuman and MPFB, Character Creator, MikuMikuDance and FACS.
     """
     if name in ARKIT_NAMES:
         return Meaning(atoms_of(name), Tier.EXACT)
     words = _words(re.sub(r"\.\d{3}$", "", name))
-    for start in range(len(words)):  # without more and more of a prefix
+    for start in range(len(words)):  # drop more and more of a prefix
         vowel = len(words) - start == 1 and words[start] in "aiueo"
         if vowel and start and words[start - 1] not in _BEFORE_VOWELS:
-            continue  # "Variant_A" opens no jaw
+            continue  # "Variant_A" is not the vowel A
         if found := _read(words[start:]):
             return found
     return None
 
 
 def atoms_of(arkit: str) -> frozenset[Atom]:
-    """The atoms of one of the 52 names, or of one without its side, which means both."""
+    """The atoms of one of the 52 names, or of one without its side, which means both sides."""
     if arkit in _DIRECTIONS or arkit in _BASES.values():
         return frozenset({(arkit, "L"), (arkit, "R")})
     base = _bare(arkit)
@@ -83,14 +83,14 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _read(words: tuple[str, ...]) -> Meaning | None:
-    """The meaning of words, all of which count."""
+    """The meaning of a list of words, all of which must be used."""
     whole = "".join(words)
     if whole in WHOLE_NAMES:
         return Meaning(_both(WHOLE_NAMES[whole], ""), Tier.SYNONYM)
     if whole.lower() in _FLAT:
         return Meaning(atoms_of(_FLAT[whole]), Tier.SPELLING)
     sides = [number for number, word in enumerate(words) if word in _SIDES]
-    for number in reversed(sides):  # the last one, then others: "l_jaw_left"
+    for number in reversed(sides):  # the last one first: "l_jaw_left"
         base = "".join(words[:number] + words[number + 1 :])
         if found := _with_side(base, _SIDES[words[number]]):
             return found

@@ -1,4 +1,4 @@
-"""Nearest neighbours by position and normal, by brute force on matrix products. Only numpy."""
+"""Brute-force nearest neighbours by matrix products. Only numpy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PAIRS_PER_SLICE = 1_500_000
 
 
 def nearest(points: np.ndarray, among: np.ndarray):
-    """Number of the nearest row of ``among`` (N, D) for each row of ``points`` (M, D); yields between slices.
+    """Index of the nearest row of ``among`` (N, D) for each row of ``points`` (M, D); yields between slices.
 
     Returns (M,) int and (M,) distances.
     """
@@ -29,9 +29,12 @@ def nearest(points: np.ndarray, among: np.ndarray):
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Closest points of triangles, pair by pair.
+    """Closest points on triangles, one triangle per point.
 
-    points : (M, 3). corners : (M, 3, 3). Returns the barycentric weights (M, 3) and the distances (M,).
+    points : (M, 3).
+    corners : (M, 3, 3).
+
+    Returns the barycentric weights (M, 3) and the distances (M,).
     """
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac, ap = b - a, c - a, points - a

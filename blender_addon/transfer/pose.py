@@ -1,4 +1,4 @@
-"""Turns of the head onto a bone or an object: as a pose at one frame, or as keyframes."""
+"""Apply head rotations to a bone or an object: as a pose at one frame, or as keyframes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .actions import driven_paths, fcurves_to_write, linear_curve, write_curve
 
 
 def in_blender(rotation: np.ndarray) -> np.ndarray:
-    """Turns (F, 3, 3) of the head frame as turns in Blender's world, in which the face looks along -y."""
+    """Convert rotations (F, 3, 3) from the head frame to Blender's world, in which the face looks along -y."""
     axes = BLENDER_FROM_HEAD[:3, :3]
     return axes @ rotation @ axes.T
 
 
 def sampled_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) turns of an object or bone in the world, against its rest pose (the object's: no rotation).
+    """(F, 3, 3) world rotations of an object or bone, relative to its rest pose (for objects: no rotation).
 
-    The scene is stepped through ``frames`` and put back.
+    Steps the scene through ``frames`` and restores the current frame.
     """
     scene = bpy.context.scene
     before, before_part = scene.frame_current, scene.frame_subframe
@@ -51,10 +51,10 @@ def _bone(owner: bpy.types.Object, bone: str) -> bpy.types.PoseBone:
 
 
 def apply_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray, turns: np.ndarray, animate: bool) -> str:
-    """Turn a bone, or an object, by world turns (F, 3, 3) against its rest pose.
+    """Rotate a bone or an object by world rotations (F, 3, 3) relative to its rest pose.
 
-    ``animate`` writes keyframes at ``frames`` (F,), else the first turn is set. Returns a warning, empty when all is
-    well: a rotation that drivers set is left alone.
+    ``animate`` writes keyframes at ``frames`` (F,), else the first rotation is set. Returns a warning, or "". A
+    rotation with drivers is left alone.
     """
     item = _bone(owner, bone) if bone else owner
     prefix = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].' if bone else ""
@@ -78,7 +78,7 @@ def apply_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray, turns: n
 
 
 def _local(owner: bpy.types.Object, bone: str, turns: np.ndarray) -> list[Quaternion]:
-    """World turns in the space in which the bone's or object's own rotation is written."""
+    """Convert world rotations to the space of the bone's or object's own rotation property."""
     if bone:
         rest = (owner.matrix_world @ _bone(owner, bone).bone.matrix_local).to_quaternion()
     else:

@@ -1,7 +1,8 @@
-"""Non-rigid registration of one face onto another mesh, and who corresponds to whom afterwards. Only numpy.
+"""Non-rigid registration of one face to another mesh, and the resulting correspondence. Only numpy.
 
-After Amberg, Romdhani and Vetter 2007, with translations instead of affine maps per vertex: the source's vertices are
-drawn to the planes of their closest target points while neighbours hold on to each other, first strongly, then less.
+After Amberg, Romdhani and Vetter 2007, with a translation instead of an affine map per vertex. The source's vertices
+are attracted to the tangent planes of their closest target points; a stiffness between neighbours regularises them and
+decreases over the rounds.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from .nearest import closest_on_triangles, nearest
 from .surface import EdgeOperator, Surface, scatter, solve
 
 STIFFNESS = (30.0, 10.0, 4.0, 2.0, 1.0, 0.5, 0.3, 0.2)
-"""Of neither bending nor stretching against one point's pull, from first to last."""
+"""Stiffness against bending and stretching, relative to the attraction of one point, per stage."""
 ROUNDS_EACH = 3
 NORMAL_REACH = 0.05
-"""A normal turned by 60 degrees counts as this share of the face's size."""
+"""A normal rotated by 60 degrees counts as this share of the face's size."""
 FIRST_REACH, LAST_REACH = 0.12, 0.03
-"""Points further away than this share of the face's size pull nothing."""
+"""Points farther away than this share of the face's size do not attract; first and last round."""
 SLIDE = 0.15
-"""How much of the pull along the surface counts."""
+"""Weight of the attraction along the surface."""
 MEETS = 0.006
-"""Surfaces this share of the face's size apart count as partners by a third."""
+"""Distance of the surfaces, as a share of the face's size, at which the confidence has fallen to 37 % (1/e)."""
 MARKED_PULL = 50.0
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """For V target vertices a point on the source each: ``triangle`` (V,), ``bary`` (V, 3), and how sure, (V,) 0-1."""
+    """For V target vertices a source point each: ``triangle`` (V,), ``bary`` (V, 3), and confidence ``sure`` (V,)
+    0-1."""
 
     triangle: np.ndarray
     bary: np.ndarray
@@ -37,11 +39,12 @@ class Correspondence:
 
 
 def register(source: Surface, target: Surface, face_size: float, marked: tuple[np.ndarray, np.ndarray] | None = None):
-    """Bend ``source``, which lies on the target already, onto it; yields between slices, returns its vertices (V, 3).
+    """Deform ``source``, already aligned, to fit ``target``; yields between slices, returns its vertices (V, 3).
 
     Parameters
     ----------
-    face_size : diagonal of the face. marked : source vertices (N,) and the target's points (N, 3) where they belong.
+    face_size : diagonal of the face.
+    marked : source vertices (N,) and their positions on the target (N, 3).
     """
     start = source.vertices
     shift = np.zeros_like(start)
@@ -75,7 +78,7 @@ def register(source: Surface, target: Surface, face_size: float, marked: tuple[n
 
 
 def _pulls(moved: Surface, target: Surface, reach: float, normal_reach: float):
-    """(V,) weights and (V, 3) points to which the closest target points draw, from both sides."""
+    """(V,) weights and (V, 3) goals of the attraction by closest points, searched in both directions."""
     points, normals = moved.vertices, moved.normals
     there = np.hstack([target.vertices, normal_reach * target.normals])
     here = np.hstack([points, normal_reach * normals])
@@ -137,7 +140,7 @@ def correspond(target: Surface, bent: Surface, face_size: float):
 
 
 def _triangles_around(triangles: np.ndarray, count: int) -> np.ndarray:
-    """(V, most) triangles at each vertex, -1 where there are fewer."""
+    """(V, most) triangles at each vertex, padded with -1."""
     vertex = triangles.ravel()
     order = np.argsort(vertex, kind="stable")
     has = np.bincount(vertex, minlength=count)

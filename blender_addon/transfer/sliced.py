@@ -1,4 +1,4 @@
-"""Long work in slices: a modal operator takes a few milliseconds of it at a time, a script all of it at once."""
+"""Long operations in slices: a modal operator runs a few milliseconds per tick, a script everything at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..ui.text import report_error
 
 WAIT_SECONDS = 0.01
 SLICE_SECONDS = 0.04
-"""After so long the next step waits for the next tick; steps themselves stay well below 100 ms."""
+"""Time per tick for steps; each step must stay well below 100 ms."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What somebody else is doing meanwhile: a sentence, the fraction done (0-1), seconds left or None."""
+    """Waiting for another process: a sentence, the fraction done (0-1), seconds left or None."""
 
     sentence: str
     fraction: float
@@ -27,13 +27,13 @@ class Waiting:
 
 
 Steps = Generator[float | Waiting, None, str]
-"""Yields the fraction done, or ``Waiting`` where there is nothing to do until the next tick, and the artist may go on
-working; returns the sentence for the artist. Closing it early takes back what it has done."""
+"""Yields the fraction done, or ``Waiting`` if there is nothing to do until the next tick and the artist may continue to
+work; returns the sentence for the artist. Closing it early must undo what was done."""
 
 
 @dataclass
 class Work:
-    """What runs at the moment, for the panel."""
+    """The operation in progress, for the panel."""
 
     sentence: str
     fraction: float = 0.0
@@ -48,27 +48,27 @@ _current: Work | None = None
 
 
 def current_work() -> Work | None:
-    """What runs, None when nothing does."""
+    """The operation in progress, None if there is none."""
     return _current
 
 
 def say(sentence: str) -> None:
-    """Show another sentence for what runs."""
+    """Change the sentence shown for the operation in progress."""
     if _current is not None:
         _current.sentence = sentence
 
 
 def cancel_work() -> None:
-    """Ask what runs to stop."""
+    """Ask the operation in progress to stop."""
     if _current is not None:
         _current.cancelled = True
 
 
 class SlicedOperator:
-    """Mix-in for operators. They implement ``steps(context)``; ``doing`` is the sentence that shows meanwhile.
+    """Mix-in for operators that implement ``steps(context)``; ``doing`` is the sentence shown meanwhile.
 
-    In a window the steps run between the window's own events, ESC stops them, and the operator's own undo step is
-    pushed at the end. Called from a script, or in background mode, all run at once.
+    In a window the steps run between the window's own events, ESC stops them, and the operator's undo step is pushed at
+    the end. Called from a script or in background mode, all steps run at once.
     """
 
     doing = "Working"
@@ -82,7 +82,7 @@ class SlicedOperator:
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        """Whether the operator makes sense now."""
+        """Whether the operator can run now."""
         return True
 
     def steps(self, context: bpy.types.Context) -> Steps:
@@ -101,7 +101,7 @@ class SlicedOperator:
             return {"CANCELLED"}
 
     def run_in_slices(self, context: bpy.types.Context) -> set[str]:
-        """What ``invoke`` does once everything is chosen."""
+        """Start running in slices; call it from ``invoke`` once everything is chosen."""
         global _current
         if bpy.app.background:
             return self.execute(context)
@@ -153,7 +153,7 @@ class SlicedOperator:
         return {"RUNNING_MODAL"}
 
     def _pace(self, now: float) -> None:
-        """Drawing takes a fifth of the time at most: what the last one took is the time until this call."""
+        """Limit redraws to a fifth of the time; the cost of the last redraw is the time until this call."""
         work = self._work
         if work.drawn_at:
             work.draw_at = now + max(redraw.WORDS_SECONDS, 4.0 * (now - work.drawn_at))
@@ -173,16 +173,16 @@ class SlicedOperator:
         redraw.everything()
 
     def _done(self, sentence: str) -> set[str]:
-        warning = "\n" in sentence  # what there is to know comes in further lines
+        warning = "\n" in sentence  # further lines are warnings
         self.report({"WARNING"} if warning else {"INFO"}, sentence)
         return {"FINISHED"}
 
 
 class SlicedFileOperator(SlicedOperator):
-    """The same for operators that ask for a file first: the file browser's own call cannot become a modal one.
+    """The same for operators that ask for a file first: the file browser's call cannot become modal.
 
-    When the browser calls ``execute``, a timer calls the operator once more with ``chosen`` set; that call is modal.
-    Operators add the hidden property ``chosen``, and ``kept`` names those of their properties that the call takes over.
+    When the browser calls ``execute``, a timer calls the operator again with ``chosen`` set, and that call is modal.
+    Operators define the hidden property ``chosen``; ``kept`` lists the properties to pass on.
     """
 
     kept: tuple[str, ...] = ("filepath",)

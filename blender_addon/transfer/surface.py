@@ -10,25 +10,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Surface:
-    """vertices : (V, 3) float64. triangles : (T, 3) int."""
+    """Triangle mesh. vertices : (V, 3) float64. triangles : (T, 3) int."""
 
     vertices: np.ndarray
     triangles: np.ndarray
 
     def moved(self, vertices: np.ndarray) -> Surface:
-        """The same triangles with other vertices (V, 3)."""
+        """The same triangles with new vertices (V, 3)."""
         return Surface(vertices, self.triangles)
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """(V, 3) unit normals, weighted by area; zero where a vertex has no area."""
+        """(V, 3) unit normals, area-weighted; zero at vertices without area."""
         a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
         face = np.cross(b - a, c - a)
         return unit(scatter(self.triangles, np.repeat(face[:, None], 3, axis=1), len(self.vertices)))
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """(E, 2) each pair of neighbours once."""
+        """(E, 2) each edge once."""
         pairs = np.concatenate([self.triangles[:, [0, 1]], self.triangles[:, [1, 2]], self.triangles[:, [2, 0]]])
         low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
         code = np.unique((low * len(self.vertices) + high)[low != high])
@@ -36,7 +36,7 @@ class Surface:
 
     @cached_property
     def pieces(self) -> np.ndarray:
-        """(V,) which connected piece a vertex belongs to, numbered by size: 0 is the largest."""
+        """(V,) connected component of each vertex, numbered by size: 0 is the largest."""
         label = np.arange(len(self.vertices))
         both = np.concatenate([self.edges, self.edges[:, ::-1]])
         both = both[np.argsort(both[:, 0], kind="stable")]
@@ -44,7 +44,7 @@ class Surface:
         while len(both):
             new = label.copy()
             new[vertex] = np.minimum(label[vertex], np.minimum.reduceat(label[both[:, 1]], start))
-            np.minimum.at(new, label[vertex], new[vertex])  # the label's own vertex learns it, too
+            np.minimum.at(new, label[vertex], new[vertex])  # also update the vertex that the label names
             new = new[new]
             if (new == label).all():
                 break
@@ -55,7 +55,7 @@ class Surface:
         return order[label]
 
     def part(self, keep: np.ndarray) -> tuple[Surface, np.ndarray]:
-        """The surface of the vertices in ``keep`` (V,) bool, and their numbers in this one."""
+        """The sub-surface of the vertices in ``keep`` (V,) bool, and their indices in this one."""
         number = np.full(len(self.vertices), -1)
         index = np.flatnonzero(keep)
         number[index] = np.arange(len(index))
@@ -64,7 +64,7 @@ class Surface:
 
 
 def welded(vertices: np.ndarray, triangles: np.ndarray) -> tuple[Surface, np.ndarray]:
-    """The surface with vertices (V, 3) at the same place made one, and (V,) which of its vertices each one became."""
+    """Merge vertices (V, 3) at equal positions; return the surface and (V,) the new index of each vertex."""
     size = np.ptp(vertices, axis=0).max() if len(vertices) else 1.0
     grid = np.round(vertices / max(1e-6 * size, 1e-30)).astype(np.int64)
     _, first, number = np.unique(grid, axis=0, return_index=True, return_inverse=True)
@@ -75,19 +75,19 @@ def welded(vertices: np.ndarray, triangles: np.ndarray) -> tuple[Surface, np.nda
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) of length one; those of no length stay zero."""
+    """Normalise vectors (..., 3) to length one; zero vectors stay zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 1e-20, length, 1.0)
 
 
 def scatter(index: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """(count, C) sums of ``values`` (..., C) by ``index`` (...)."""
+    """(count, C) sums of ``values`` (..., C) grouped by ``index`` (...)."""
     flat, columns = index.ravel(), values.reshape(index.size, -1)
     return np.stack([np.bincount(flat, columns[:, c], count) for c in range(columns.shape[1])], -1)
 
 
 class EdgeOperator:
-    """``x -> sum over neighbours of stiffness * (x_i - x_j)``: the graph's Laplacian, as fast as numpy has it."""
+    """Graph Laplacian: ``x -> sum over neighbours of stiffness * (x_i - x_j)``, vectorised in numpy."""
 
     def __init__(self, edges: np.ndarray, stiffness: np.ndarray, count: int) -> None:
         both = np.concatenate([edges, edges[:, ::-1]])
@@ -113,9 +113,12 @@ class EdgeOperator:
 
 
 def solve(operator, diagonal: np.ndarray, right: np.ndarray, start: np.ndarray, steps: int, tolerance: float = 1e-4):
-    """Conjugate gradients with Jacobi's preconditioner for (V, C) right sides at once; yields after every step.
+    """Conjugate gradients with Jacobi preconditioner for (V, C) right-hand sides at once; yields after every step.
 
-    operator : symmetric positive definite, (V, C) -> (V, C). diagonal : (V, 1). Returns (V, C).
+    operator : symmetric positive definite, (V, C) -> (V, C).
+    diagonal : (V, 1).
+
+    Returns (V, C).
     """
     x = start.copy()
     residual = right - operator(x)
@@ -142,7 +145,7 @@ def solve(operator, diagonal: np.ndarray, right: np.ndarray, start: np.ndarray, 
 
 
 def finish(steps):
-    """Run a generator to its end and return what it returns."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(steps)

@@ -1,9 +1,9 @@
-"""What other rigs call their shape keys, in terms of ARKit's names without the side."""
+"""Names of shape keys in other rigs, mapped to ARKit's names without the side."""
 
 from __future__ import annotations
 
 BASE_SYNONYMS: dict[str, str] = {
-    # one spelling (lower case letters only, without side) -> ARKit bases it stands for
+    # one spelling (lower-case letters only, without side) -> ARKit bases
     "blink": "eyeBlink", "eyeclose": "eyeBlink", "eyesclose": "eyeBlink", "eyeclosed": "eyeBlink",
     "eyesclosed": "eyeBlink", "closeeye": "eyeBlink", "closeeyes": "eyeBlink", "eyelidclose": "eyeBlink",
     "wink": "eyeBlink", "upperlidclosed": "eyeBlink", "eyeclosure": "eyeBlink", "lidclose": "eyeBlink",
@@ -83,4 +83,4 @@ WHOLE_NAMES: dict[str, str] = {
     "eyeLookInLeft eyeLookOutRight", "mouthlookleft": "mouthLeft", "ウィンク2": "eyeBlinkLeft", "ウィンク2右":
     "eyeBlinkRight", "ｳｨﾝｸ2右": "eyeBlinkRight", "はぅ": "eyeBlink",
 }  # fmt: skip
-"""Names whose side or direction words mean something else than a side: all their letters and digits, lower case."""
+"""Names whose side or direction words do not mean a side: all their letters and digits, lower case."""

@@ -1,1 +1,1 @@
-"""What the artist sees: properties, preferences, panels, status bar, thumbnails, the head that grows in the corner."""
+"""User interface: properties, preferences, panels, status bar, thumbnails, and the preview in the view's corner."""

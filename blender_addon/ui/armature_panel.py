@@ -1,4 +1,4 @@
-"""The active head's armature: whether there is one, and who leads, keys or bones."""
+"""Panel of the active head's armature: add or remove it, and choose whether keys or bones lead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .panel import TAB
 
 
 def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The active head's armature object, None where there is none."""
+    """The active head's armature object, None if there is none."""
     collection = tags.active_head(context)
     return None if collection is None else tags.rig_object(collection)
 

@@ -1,4 +1,4 @@
-"""The head so far, drawn into a corner of the 3D View while it is made: no object, nothing to undo or to save."""
+"""Preview of the head in progress in a corner of the 3D View. It is no object, so nothing to undo or to save."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SIDE_PIXELS = 220
 MARGIN_PIXELS = 16
 TURN_DEGREES = 35.0
 FRAME = 1.12
-"""Half the square's side over the head's half size."""
+"""Half the square's side, relative to the head's half size."""
 CLAY = np.array([0.80, 0.66, 0.58], np.float32)
-_LIGHTS = (  # direction towards the light in the head's frame, strength
+_LIGHTS = (  # direction towards the light in the head frame, strength
     (np.array([0.45, 0.5, 0.75], np.float32), 0.75),
     (np.array([-0.9, 0.1, 0.3], np.float32), 0.30),
 )
@@ -34,8 +34,8 @@ _drawn: _Drawn | None = None
 class _Drawn:
     """One preview, ready to be drawn from any side.
 
-    Triangles go to the screen from back to front, without a depth buffer: the view's own one holds the scene, and
-    a picture drawn aside would come out in other colours in some Blenders than in others.
+    Triangles are drawn from back to front without a depth buffer: the view's own depth buffer holds the scene, and an
+        offscreen picture would have different colours depending on the Blender version.
     """
 
     def __init__(self, preview: Preview) -> None:
@@ -48,7 +48,7 @@ class _Drawn:
         self.colors[:, :3] = clay_shading(vertices, self.triangles)
 
     def draw(self, angle: float, left: float, bottom: float, side: float) -> None:
-        """Draw the head, turned by ``angle`` (radians) about the vertical, into a square of the region (pixels)."""
+        """Draw the head, rotated by ``angle`` (radians) about the vertical, into a square of the region (pixels)."""
         turned, triangles = seen_from(self.vertices, self.triangles, angle)
         places = np.zeros_like(turned)
         places[:, :2] = np.array([left, bottom], np.float32) + (turned[:, :2] / FRAME + 1) * (side / 2)
@@ -58,7 +58,7 @@ class _Drawn:
 
 
 def seen_from(vertices: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) turned about y by ``angle``, and the triangles that face +z then, from back to front."""
+    """Vertices (V, 3) rotated about y by ``angle``, and the triangles then facing +z, from back to front."""
     c, s = math.cos(angle), math.sin(angle)
     turned = (vertices @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])).astype(np.float32)
     corners = turned[triangles]
@@ -69,7 +69,7 @@ def seen_from(vertices: np.ndarray, triangles: np.ndarray, angle: float) -> tupl
 
 
 def triangles_of(quads: np.ndarray) -> np.ndarray:
-    """(F, 4) quads as (T, 3) triangles; a triangle that repeats its last vertex gives one."""
+    """Convert quads (F, 4) to triangles (T, 3); a triangle that repeats its last vertex gives one."""
     first, second = quads[:, :3], quads[:, [0, 2, 3]]
     return np.ascontiguousarray(np.concatenate([first, second[quads[:, 2] != quads[:, 3]]]), np.int32)
 
@@ -81,12 +81,12 @@ def clay_shading(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _draw() -> None:
-    """Called by Blender after it has drawn a 3D View."""
+    """Called by Blender after drawing a 3D View."""
     draw_corner()
 
 
 def prepare() -> None:
-    """Get the session's newest preview ready; from the timer, so that drawing does not wait for it."""
+    """Prepare the session's newest preview; called by the timer, so that drawing does not wait for it."""
     global _drawn
     preview = session().preview
     if preview is None:
@@ -96,7 +96,7 @@ def prepare() -> None:
 
 
 def draw_corner() -> None:
-    """Draw the current preview, where there is one, into the corner of the region that is being drawn."""
+    """Draw the current preview, if any, into the corner of the region being drawn."""
     context = bpy.context
     prepare()
     if _drawn is None or not context.scene.likeness.show_preview:

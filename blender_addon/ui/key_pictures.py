@@ -1,4 +1,4 @@
-"""Small pictures of the 52 keys, out of one file (``python -m trainer.template.key_pictures`` makes it)."""
+"""Small pictures of the 52 keys, from one file (made by ``python -m trainer.template.key_pictures``)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..protocol.names import ARKIT_NAMES
 
 SHEET = Path(__file__).with_name("key_pictures.png")
 SIDE = 64
-"""Pixels of a picture's sides."""
+"""Side of a picture in pixels."""
 _pictures: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
 def picture_icon(name: str) -> int:
-    """Icon of a key's picture; 0 where there is none, in background mode, or before the extension is registered."""
+    """Icon of a key's picture; 0 if there is none, in background mode, or before the extension is registered."""
     picture = None if _pictures is None else _pictures.get(name)
     return 0 if picture is None else picture.icon_id
 
 
 def key_pictures() -> dict[str, np.ndarray]:
-    """Of each of the 52 keys (SIDE, SIDE, 3) uint8 sRGB, from the top. The file has no right sides that mirror a left
-    one: they are mirrored here."""
+    """The picture of each of the 52 keys, (SIDE, SIDE, 3) uint8 sRGB, top row first. The file omits right sides that
+    mirror a left one; they are mirrored here."""
     sheet, found = read_sheet(SHEET.read_bytes()), {}
     per_row = sheet.shape[1] // SIDE
     for index, name in enumerate(sorted(name for name in ARKIT_NAMES if not _mirrors(name))):
@@ -35,14 +35,14 @@ def key_pictures() -> dict[str, np.ndarray]:
 
 
 def read_sheet(png: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 of a PNG with a palette of 8 bits and rows that are stored as they are; Blender's own reader
-    would make an image of it in the artist's file. Raises ``ValueError`` for other PNGs."""
+    """Decode a PNG with an 8-bit palette and unfiltered rows to (H, W, 3) uint8. Blender's own reader would create an
+    image in the artist's file. Raises ``ValueError`` for other PNGs."""
     chunks: dict[bytes, bytes] = {}
     place = 8  # after the signature
     while place < len(png):
         length, kind = int.from_bytes(png[place : place + 4], "big"), png[place + 4 : place + 8]
         chunks[kind] = chunks.get(kind, b"") + png[place + 8 : place + 8 + length]
-        place += 12 + length  # with length, kind and checksum
+        place += 12 + length  # plus length, type and checksum
     width, height = (int.from_bytes(chunks[b"IHDR"][at : at + 4], "big") for at in (0, 4))
     rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8)
     if chunks[b"IHDR"][8:] != bytes((8, 3, 0, 0, 0)) or rows.size != height * (width + 1):
@@ -54,20 +54,20 @@ def read_sheet(png: bytes) -> np.ndarray:
 
 
 def _mirrors(name: str) -> str:
-    """The left key whose mirror image a right one is, "" for others."""
+    """The left key whose mirror image a right key is, "" for others."""
     left = name.removesuffix("Right") + "Left"
     return left if name.endswith("Right") and left in ARKIT_NAMES else ""
 
 
 def _pixels(picture: np.ndarray) -> np.ndarray:
-    """What Blender keeps of a picture: red, green, blue, opaque, from the bottom."""
+    """Pixels in Blender's layout: red, green, blue, opaque, bottom row first."""
     opaque = np.ones((*picture.shape[:2], 4), np.float32)
     opaque[..., :3] = picture[::-1] / 255.0
     return opaque.ravel()
 
 
 def register() -> None:
-    """Give Blender the pictures: whole, and at half the size as icons."""
+    """Load the pictures into Blender: full size, and half size as icons."""
     global _pictures
     _pictures = bpy.utils.previews.new()
     for name, picture in key_pictures().items():
@@ -80,7 +80,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take them back."""
+    """Remove the pictures."""
     global _pictures
     if _pictures is not None:
         bpy.utils.previews.remove(_pictures)

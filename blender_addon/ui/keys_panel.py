@@ -1,4 +1,4 @@
-"""Sliders of the active head's 52 keys: by place, both sides at once, found by name, each with its picture."""
+"""Sliders of the active head's 52 keys: grouped by region, with both sides at once, search, and pictures."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Mouth": ("mouth",),
     "Jaw and Tongue": ("jaw", "tongue"),
 }
-"""What the names of a group's keys begin with."""
+"""Prefixes of the key names of each group."""
 _LEFT_WIDTH = 0.66
-"""Of a row of two sliders: the left one has the name."""
+"""Width of the left one of two sliders in a row, which has the label."""
 _LARGE = 3.0
-"""Scale of the large pictures, in heights of a button."""
+"""Scale of the large pictures, in button heights."""
 
 
 @lru_cache(maxsize=64)
 def key_rows(group: str, search: str = "") -> tuple[tuple[str, ...], ...]:
-    """The keys of a group whose names have ``search`` in them, a row each; those of both sides together, left first."""
+    """Keys of a group whose names contain ``search``, in rows; both sides share a row, left first."""
     rows: dict[str, list[str]] = {}
     for name in sorted(ARKIT_NAMES):
         if name.startswith(GROUPS[group]) and search.lower() in name.lower():
@@ -41,8 +41,8 @@ def key_rows(group: str, search: str = "") -> tuple[tuple[str, ...], ...]:
 
 
 def both_sides(name: str) -> str:
-    """``mouthSmile`` of ``mouthSmileLeft`` or ``mouthSmileRight``; "" for a key that has no other side (``mouthLeft``
-    and ``jawLeft`` move to the left what there is once)."""
+    """``mouthSmile`` for ``mouthSmileLeft`` or ``mouthSmileRight``; "" for a key without another side (``mouthLeft``
+    and ``jawLeft`` are directions, not sides)."""
     for side, other in (("Left", "Right"), ("Right", "Left")):
         base = name.removesuffix(side)
         if base != name and base + other in ARKIT_NAMES and base not in ("mouth", "jaw"):
@@ -51,14 +51,14 @@ def both_sides(name: str) -> str:
 
 
 def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The mesh of the active head whose keys drive the other parts', None where there is none with keys."""
+    """The mesh of the active head whose keys drive the other parts', None if there is none with keys."""
     collection = tags.active_head(context)
     head = None if collection is None else tags.part_object(collection, "head")
     return None if head is None or head.data.shape_keys is None else head
 
 
 def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
-    """The key blocks of the active head, None where there is none."""
+    """The key blocks of the active head, None if there are none."""
     head = active_face(context)
     return None if head is None else head.data.shape_keys.key_blocks
 
@@ -99,8 +99,8 @@ def _write_one(name: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
 
 
 class LikenessKeys(bpy.types.PropertyGroup):
-    """How the sliders are shown, and sliders that keep nothing of their own: one for each pair of keys, and one
-    for each key that a bone may lead, whose own value nobody can drag then."""
+    """Display settings of the sliders, and sliders without storage of their own: one per pair of keys, and one per key
+    that a bone may lead, because such a key's own value cannot be dragged then."""
 
     symmetric: BoolProperty(name="Both Sides", description="Move left and right together", default=True)
     pictures: BoolProperty(name="Pictures", description="Show the keys' pictures large, above their sliders")
@@ -146,7 +146,7 @@ class PosesMenu(bpy.types.Menu):
 
 
 def draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
-    """An entry of the Asset Browser's context menu, for actions."""
+    """Entry in the Asset Browser's context menu, for actions."""
     asset = getattr(context, "asset", None)
     if asset is not None and asset.id_type == "ACTION":
         menu.layout.separator()
@@ -154,12 +154,12 @@ def draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> N
 
 
 def register() -> None:
-    """Put our entry into the Asset Browser's menu."""
+    """Add our entry to the Asset Browser's menu."""
     bpy.types.ASSETBROWSER_MT_context_menu.append(draw_in_asset_browser)
 
 
 def unregister() -> None:
-    """Take it out again."""
+    """Remove our entry."""
     bpy.types.ASSETBROWSER_MT_context_menu.remove(draw_in_asset_browser)
 
 
@@ -180,7 +180,7 @@ class KeysPanel(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_context = "INVOKE_DEFAULT"
         face = active_face(context)
-        led, keys = led_keys(face), dict(face.data.shape_keys.key_blocks.items())  # Blender searches names one by one
+        led, keys = led_keys(face), dict(face.data.shape_keys.key_blocks.items())  # Blender's own lookup is linear
         layout, settings = self.layout, context.scene.likeness_keys
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
@@ -231,7 +231,7 @@ class KeysPanel(bpy.types.Panel):
 
 
 def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> bpy.types.UILayout:
-    """Where a slider goes: beside the pictures of its keys, or below large ones."""
+    """Layout for a slider: beside the pictures of its keys, or below large ones."""
     cell = line.column(align=True) if large else line.row(align=True)
     pictures = cell.row(align=True) if large else cell
     for icon in filter(None, map(picture_icon, names)):

@@ -1,4 +1,4 @@
-"""The sidebar's panel for many people: the table and its buttons."""
+"""Sidebar panel for many people: the table and its buttons."""
 
 from __future__ import annotations
 

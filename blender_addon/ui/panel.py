@@ -1,4 +1,4 @@
-"""The sidebar's tab: photos, options, the button, progress, and what one does with a finished head."""
+"""Main sidebar panels: photos, options, the button, progress, and the finished head."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class HeadPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        if collection is None:  # a photo is being looked through, and another head or none is selected
+        if collection is None:  # a photo is looked through while another head, or none, is selected
             layout.operator("likeness.leave_photo", icon="VIEW3D")
             return
         mesh = active_mesh(context, collection)
@@ -136,7 +136,7 @@ class HeadPanel(bpy.types.Panel):
         sliders.prop(wished, "symmetry")
         row = sliders.row(align=True)
         row.prop(wished, "average", text="Average")
-        if wished.changed:  # beside one slider alone: with it, two would have no room for their names
+        if wished.changed:  # only beside a single slider: two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
         layout.prop(wished, "hair_style")
         if mesh is not None:
@@ -147,7 +147,7 @@ class HeadPanel(bpy.types.Panel):
         row.operator("likeness.leave_photo", icon="VIEW3D")
         row.operator("likeness.reset_selected", icon="LOOP_BACK")
         _draw_relief(layout, collection)
-        if photos:  # below all else: there may be many
+        if photos:  # last, because there may be many
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
             for name, camera in photos.items():
@@ -160,7 +160,7 @@ class HeadPanel(bpy.types.Panel):
 
 
 def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
-    """What solving again leaves to the artist: a sculpt, and what is locked."""
+    """Draw what is kept when solving again: a sculpt, and locks."""
     locked, carved = LOCK in head.vertex_groups, sculpted(head.data) is not None
     if carved:
         row = layout.row(align=True)
@@ -174,7 +174,7 @@ def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
 
 
 def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
-    """How strong the relief of the skin is, and its wrinkles."""
+    """Draw the strengths of the skin's relief and of its wrinkles."""
     head = tags.part_object(collection, "head")
     material = None if head is None else skin_material(head)
     sockets = {} if material is None else {name: strength_socket(material, name) for name in STRENGTHS}
@@ -185,7 +185,7 @@ def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -
 
 
 def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collection, photo: str) -> None:
-    """The landmarks of the photo that is looked through, its mask, and what it is used for."""
+    """Draw the current photo's landmarks, its mask, and its use."""
     edited = photo in corrections.edited_photos(collection)
     row = layout.row(align=True)
     text = "Done" if edited else "Edit Landmarks"
@@ -208,7 +208,7 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
 
 
 def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> None:
-    """How strongly the photo shows, and whether behind the head or over it."""
+    """Draw the photo's opacity, and whether it is behind the head or over it."""
     backgrounds = camera.data.background_images
     if len(backgrounds):
         row = layout.row(align=True)
@@ -217,7 +217,7 @@ def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> No
 
 
 def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
-    """Bar, stage, time left, and the button that stops it; or what can be done with a head that has no scene."""
+    """Draw bar, stage, time left and the cancel button; or the choices for a head without a scene."""
     box = layout.box()
     draw_wrapped(box, view.sentence)
     if view.advice:
@@ -229,15 +229,15 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     box.progress(factor=view.fraction, text=f"{view.fraction:.0%}  {time_left(view.seconds_left)}".strip())
     row = box.row()
     row.scale_y = 1.2
-    keys = "" if session().elsewhere else " (ESC)"  # Blender ends what listens for keys when another file is opened
+    keys = "" if session().elsewhere else " (ESC)"  # Blender ends modal operators when another file is opened
     row.operator("likeness.cancel", text=f"Cancel{keys}", icon="X")
 
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
-    """Progress at the bottom of the window while something runs."""
+    """Draw progress in the status bar while something runs."""
     view, work = session().view, current_work()
     if session().homeless:
-        self.layout.label(text=view.sentence, icon="USER")  # what to do with it is in the panel alone
+        self.layout.label(text=view.sentence, icon="USER")  # the buttons for it are only in the panel
     elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")
     elif work is not None:
@@ -287,7 +287,7 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
         draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
     if photo.reason:
         draw_wrapped(layout, photo.reason, icon="INFO")
-    if not photo.head:  # later the head knows
+    if not photo.head:  # later the head has this button
         layout.prop(photo, "use")
 
 
@@ -315,7 +315,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
 
 
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
-    """Why no backend could be used, or None."""
+    """Why no backend can be used, or None."""
     try:
         chosen_backend(context, drawing=True)
     except AddonError as error:

@@ -1,4 +1,4 @@
-"""The extension's preferences: which backend, its installation, the service of another machine."""
+"""Preferences of the extension: which backend to use, its installation, and the service of another machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEVICES = (
 
 
 def _keep_whole(chosen: LikenessPreferences, context: bpy.types.Context) -> None:
-    """The file browser may give a path relative to the .blend file, which tomorrow is another one."""
+    """Make a path absolute: the file browser may return one relative to the .blend file, which can change."""
     whole = bpy.path.abspath(chosen.backend_folder)
     if os.path.isabs(whole) and whole != chosen.backend_folder:
         chosen.backend_folder = os.path.normpath(whole)
@@ -125,7 +125,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "armature")
 
     def _draw_own(self, layout: bpy.types.UILayout) -> LocalBackend | None:
-        """Returns the backend that is used, None where none is installed."""
+        """Draw the extension's own backend; return it if installed, else None."""
         view = installer.view()
         if view is not None and not view.finished:
             layout.progress(factor=view.fraction, text=view.sentence)
@@ -161,7 +161,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         return None if used.installed is None else _of_folder(self, used, named)
 
     def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState, used: FolderState) -> None:
-        """What is installed in the folder in use, and what is left in folders that were entered before."""
+        """Draw the installation in the folder in use, and leftovers in folders entered earlier."""
         installed = used.installed
         if installed is not None:
             kind = "CUDA" if installed.cuda else "CPU"
@@ -185,7 +185,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
     def _draw_existing(self, layout: bpy.types.UILayout) -> LocalBackend | None:
-        """Returns the backend that is used, None where none is entered."""
+        """Draw the existing backend; return it if one is entered, else None."""
         layout.prop(self, "existing_python")
         layout.prop(self, "existing_source")
         _draw_usable(layout, self)
@@ -206,7 +206,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
 
 
 def preferences(context: bpy.types.Context) -> LikenessPreferences:
-    """The extension's preferences. Raises ``AddonError`` where it was not enabled as an add-on."""
+    """The extension's preferences. Raises ``AddonError`` if it was not enabled as an add-on."""
     entry = context.preferences.addons.get(PACKAGE)
     if entry is None or entry.preferences is None:
         raise AddonError("The extension Likeness is not enabled.", "Enable it in the preferences.", "not_enabled")
@@ -214,9 +214,9 @@ def preferences(context: bpy.types.Context) -> LikenessPreferences:
 
 
 def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBackend | ServerAddress:
-    """The backend that the preferences name; for ``drawing`` no drive is waited for.
+    """The backend chosen in the preferences; with ``drawing`` without waiting for slow drives.
 
-    Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
+    Raises ``AddonError`` with what to do: nothing installed, program missing, or no network permission.
     """
     chosen = preferences(context)
     if chosen.where == "REMOTE":
@@ -253,14 +253,14 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
 
 
 def _existing(chosen: LikenessPreferences) -> LocalBackend:
-    """What the person entered, whether it is there or not."""
+    """The backend that the user entered, whether it exists or not."""
     python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
     source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
     return LocalBackend(python, source, chosen.device, chosen.port, installer.server_log())
 
 
 def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
-    """Why what the person entered is not usable, "" where it looks usable."""
+    """Why the entered backend is not usable, "" if it looks usable."""
     if not chosen.existing_python:
         return existing.NOTHING_ENTERED
     entered = _existing(chosen)
@@ -272,34 +272,34 @@ def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
 
 
 def _draw_usable(layout: bpy.types.UILayout, chosen: LikenessPreferences) -> None:
-    """Below the fields, with every letter: whether what stands in them is usable."""
+    """Draw below the fields whether their content is usable, unabridged."""
     problem = _problem_of_existing(chosen, drawing=True)
     icon = "INFO" if not chosen.existing_python else "ERROR" if problem else "CHECKMARK"
     draw_wrapped(layout, problem or existing.USABLE, icon=icon)
 
 
 def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderState) -> LocalBackend:
-    """What is installed in the folder in use."""
+    """The backend installed in the folder in use."""
     folder, log = used.folder, installer.server_log()
     button = _update_button(named)
     return LocalBackend(folder.python, folder.source, chosen.device, chosen.port, log, folder.root, button)
 
 
 def _draw_waiting(layout: bpy.types.UILayout, wanted: LocalBackend) -> None:
-    """Where the backend that runs was started with other settings: when these will count."""
+    """Draw when changed settings will apply, if the running backend was started with others."""
     sentence = session().runner.waiting_settings(wanted)
     if sentence:
         draw_wrapped(layout, sentence, icon="INFO")
-        redraw.soon()  # others come and go
+        redraw.soon()  # other clients may come and go
 
 
 def _update_button(named: FolderState) -> str:
-    """What the button says that brings the backend to the extension's version."""
+    """Label of the button that updates the backend to the extension's version."""
     return "Install Backend" if named.installed is None else "Repair"
 
 
 def require_online(why: str) -> None:
-    """Raises ``AddonError`` where Blender's preferences forbid the network."""
+    """Raise ``AddonError`` if Blender's preferences forbid network access."""
     if not bpy.app.online_access:
         raise AddonError(
             f"Blender may not use the network, which is needed to {why}.",

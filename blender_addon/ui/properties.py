@@ -77,7 +77,7 @@ USES = (
 
 
 class LikenessPhoto(bpy.types.PropertyGroup):
-    """A photo of the list. ``name`` is what is shown and, made unique, what the backend knows it by."""
+    """A photo of the list. ``name`` is shown and, made unique, is the photo's label in the job."""
 
     path: StringProperty(name="File", subtype="FILE_PATH")
     use: EnumProperty(name="Use For", description="What this photo may be used for", items=USES, default="both")
@@ -124,7 +124,7 @@ def _hair_style() -> object:
 
 
 class LikenessHead(bpy.types.PropertyGroup):
-    """What a head's collection keeps for the next time that it is solved, and how it was solved last."""
+    """Settings stored on a head's collection for the next solve, and those of the last one."""
 
     symmetry: _symmetry()
     average: _average()
@@ -134,11 +134,11 @@ class LikenessHead(bpy.types.PropertyGroup):
 
     @property
     def changed(self) -> bool:
-        """Whether somebody wishes the shape otherwise than it was solved."""
+        """Whether the sliders differ from the values that the head was solved with."""
         return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
-        """How the head was solved, out of the report's settings; for a ``new`` one that is also what is wished."""
+        """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
         solved = [settings.get(name) for name in ("symmetry", "average")]
         symmetry, average = (
             float(value) if isinstance(value, int | float) else default
@@ -152,7 +152,7 @@ class LikenessHead(bpy.types.PropertyGroup):
 
 
 class LikenessSettings(bpy.types.PropertyGroup):
-    """What a scene remembers for the next reconstruction."""
+    """Settings of a scene for the next reconstruction."""
 
     photos: CollectionProperty(type=LikenessPhoto)
     active_photo: IntProperty(name="Active photo", default=0)

@@ -1,21 +1,21 @@
-"""Telling Blender to draw again, and to remember an undo step, from a timer."""
+"""Trigger redraws and undo steps from a timer."""
 
 from __future__ import annotations
 
 import bpy
 
 WORDS_SECONDS = 0.2
-"""Progress is not drawn more often than this."""
+"""Minimum time between redraws of progress."""
 SWING_SECONDS = 6.0
-"""After each preview the head turns to one side, to the other and back, once."""
+"""Duration of one swing of the head after each preview: to one side, to the other and back."""
 TURN_SECONDS = 0.08
 TURN_SHARE = 0.15
-"""Turning the head takes at most this share of the time: where drawing is slow, it turns in larger steps."""
+"""Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
 USUAL_TICK_SECONDS = 0.03
 
 
 def everything() -> None:
-    """Draw all of what shows progress: 3D views, preferences, the status bar."""
+    """Redraw everything that shows progress: 3D views, preferences, the status bar."""
     if bpy.app.background:
         return
     for window in bpy.context.window_manager.windows:
@@ -26,15 +26,15 @@ def everything() -> None:
 
 
 def soon() -> None:
-    """Draw all of that once more in a moment: what is drawn now is not known to the end."""
+    """Redraw everything again in a moment, because what is drawn now is not final."""
     if not bpy.app.background and not bpy.app.timers.is_registered(everything):
         bpy.app.timers.register(everything, first_interval=0.5)
 
 
 def status_bar() -> None:
-    """Draw the status bars; there is no other way to have them drawn than to set the (empty) text of the workspace.
+    """Redraw the status bars. Setting the (empty) text of the workspace is the only way to trigger it.
 
-    It is the context's window whose bar Blender draws; none may be there yet where a script has just opened a file.
+    Blender redraws the bar of the context's window; after a script has just opened a file there may be none.
     """
     for window in bpy.context.window_manager.windows:
         with bpy.context.temp_override(window=window):
@@ -42,7 +42,7 @@ def status_bar() -> None:
 
 
 def regions(kind: str) -> None:
-    """Draw the regions of one kind in all 3D views: ``UI`` is the sidebar, ``WINDOW`` the view itself."""
+    """Redraw the regions of one kind in all 3D views: ``UI`` is the sidebar, ``WINDOW`` the view itself."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -52,7 +52,7 @@ def regions(kind: str) -> None:
 
 
 class Pace:
-    """Decides on every tick what has to be drawn, so that drawing never holds up what it shows."""
+    """Decide on every tick what to redraw, so that drawing never slows down the work that it shows."""
 
     def __init__(self) -> None:
         self._dirty = False
@@ -61,7 +61,8 @@ class Pace:
         self._cost = 0.0
 
     def tick(self, now: float, words_changed: bool, head_changed: bool, turning: bool) -> tuple[bool, bool]:
-        """Whether to draw words (sidebar, status bar) and whether to draw the 3D View, at time ``now`` in seconds."""
+        """Whether to redraw text (sidebar, status bar), and whether to redraw the 3D View, at time ``now`` in
+        seconds."""
         if self._view_drawn:
             self._cost = max(now - self._ticked_at - USUAL_TICK_SECONDS, 0.0)
         if words_changed and not self._dirty:
@@ -69,7 +70,7 @@ class Pace:
         self._ticked_at = now
         pause = max(TURN_SECONDS, self._cost / TURN_SHARE)
         view = head_changed or (turning and now - self._view_at >= pause)
-        # Both at once would take twice as long; but words do not wait for ever.
+        # Not both in one tick, which would take twice as long; but text is not delayed forever.
         waited = now - self._dirty_at
         words = self._dirty and now - self._words_at >= WORDS_SECONDS and (not view or waited >= WORDS_SECONDS)
         if words:
@@ -81,18 +82,18 @@ class Pace:
 
 
 def plays(context: bpy.types.Context) -> bool:
-    """Whether an animation plays in the window: ESC is for that then."""
+    """Whether an animation plays in the window; ESC then stops it."""
     return context.screen is not None and context.screen.is_animation_playing
 
 
 def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
-    """The first window that shows ``scene``, else the first one, None where there is none."""
+    """The first window that shows ``scene``, else the first window, None without windows."""
     windows = bpy.context.window_manager.windows
     return next((window for window in windows if window.scene == scene), windows[0] if windows else None)
 
 
 def push_undo(message: str, scene: bpy.types.Scene) -> None:
-    """One undo step for what was done to ``scene`` since the last one."""
+    """Push one undo step for the changes to ``scene`` since the last one."""
     window = window_of(scene)
     if window is not None:
         with bpy.context.temp_override(window=window):

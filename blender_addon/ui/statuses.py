@@ -1,4 +1,4 @@
-"""What the backend's report says of each photo, into the photo list."""
+"""Write the photo statuses of the backend's report into the photo list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import bpy
 
 
 def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head_id: str) -> None:
-    """Write head, status and reason to the photos still in the list; ``given`` has (path as listed, label)."""
+    """Set head, status and reason of photos still in the list; ``given`` has (path as listed, label)."""
     said = {entry.get("name"): entry for entry in _entries(report)}
     of_path = {path: said[label] for path, label in given if label in said}
     for photo in scene.likeness.photos:
@@ -24,7 +24,7 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
 
 
 def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
-    """What to say of a job that took ``seconds`` from click to result; ``missing`` files were not there."""
+    """Summary of a job that took ``seconds`` from click to result; ``missing`` photo files were not found."""
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
     left_out = len(entries) - used

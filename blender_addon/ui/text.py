@@ -1,4 +1,4 @@
-"""Words in panels: wrapped to the region's width, times and sizes as people say them."""
+"""Text in panels: wrapped to the region's width; formatted times and sizes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ POPUP_LETTERS = 60
 
 
 def letters_per_line(width: int, ui_scale: float) -> int:
-    """How many letters fit into a panel of ``width`` pixels."""
+    """Number of letters that fit into a panel of ``width`` pixels."""
     return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
 
 
 def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") -> None:
-    """``sentence`` in as many labels as it takes."""
+    """Draw ``sentence`` in as many labels as needed."""
     region = bpy.context.region
     letters = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
     column = layout.column(align=True)
@@ -30,7 +30,7 @@ def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") 
 
 
 def draw_error(layout: bpy.types.UILayout, sentence: str, advice: str) -> None:
-    """What went wrong, and below what to do."""
+    """Draw an error and, below it, what to do."""
     box = layout.box()
     column = box.column()
     column.alert = True
@@ -40,7 +40,7 @@ def draw_error(layout: bpy.types.UILayout, sentence: str, advice: str) -> None:
 
 
 def time_left(seconds: float | None) -> str:
-    """``about 20 s left``, ``about 3 min left``, or nothing where it is not known."""
+    """``about 20 s left``, ``about 3 min left``, or "" if unknown."""
     if seconds is None:
         return ""
     if seconds < 2:
@@ -56,15 +56,15 @@ def gigabytes(count: float) -> str:
 
 
 def report_error(operator: bpy.types.Operator, said: str) -> None:
-    """Report an error; in a window Blender shows it as a popup, which is as wide as the longest line.
+    """Report an error. In a window Blender shows it as a popup as wide as its longest line, so it is wrapped.
 
-    Scripts get it as it is, in the error that the call raises.
+    In scripts the call raises it unchanged.
     """
     operator.report({"ERROR"}, said if bpy.app.background else in_lines(said))
 
 
 def in_lines(said: str) -> str:
-    """``said`` in lines of ``POPUP_LETTERS`` at most, where it can be broken: paths and names stay whole."""
+    """Wrap ``said`` to lines of at most ``POPUP_LETTERS``; paths and names are not broken."""
     lines = [
         textwrap.wrap(line, POPUP_LETTERS, break_long_words=False, break_on_hyphens=False) or [""]
         for line in said.splitlines()

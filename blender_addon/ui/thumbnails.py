@@ -1,4 +1,4 @@
-"""Small pictures of the photos in the list. Blender makes and caches them."""
+"""Thumbnails of the photos in the list, made and cached by Blender."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..backend_process.looks import Looks
 from . import redraw
 
 NOT_SHOWN = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
-"""Endings of photos that the backend reads, and Blender makes blank pictures of."""
+"""Endings of photos that the backend reads but for which Blender makes blank thumbnails."""
 _files = Looks(os.path.isfile)
 _photos: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
 def photo_icon(path: str) -> int:
-    """Icon of a photo's thumbnail; 0 where there is none, the file is not there or the extension is not registered."""
+    """Icon of a photo's thumbnail; 0 if there is none, the file is missing or the extension is not registered."""
     if _photos is None or path.lower().endswith(NOT_SHOWN):
         return 0
     known = _photos.get(path)
@@ -29,7 +29,7 @@ def photo_icon(path: str) -> int:
 
 
 def photo_is_there(path: str) -> bool | None:
-    """Whether there is such a file; None where its drive does not answer, or not yet."""
+    """Whether the file exists; None if its drive does not respond, or not yet."""
     found = _files.at(bpy.path.abspath(path), drawing=True)
     if found is None:
         redraw.soon()

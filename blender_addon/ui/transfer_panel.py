@@ -1,4 +1,4 @@
-"""The sidebar's panel for expressions: from files, from rig to rig, and keys for meshes that have none."""
+"""Sidebar panels for expressions: from files, from rig to rig, and keys for meshes without any."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ExpressionPanel(bpy.types.Panel):
         column.scale_y = 1.2
         column.operator("likeness.transfer_to_selected", icon="SHAPEKEY_DATA")
         column.operator("likeness.make_arkit_keys", icon="ADD")
-        if active_head(context) is None:  # else the panel of the head has this button
+        if active_head(context) is None:  # otherwise the head's panel has this button
             layout.operator("likeness.reset_selected", icon="LOOP_BACK")
 
 

@@ -1,4 +1,4 @@
-"""Moves the view to a head that has arrived."""
+"""Move the view to a new head."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from ..scene import tags
 from .redraw import window_of
 
 EVEN_LIGHT = "paint.sl"
-"""Blender's own studio light for painting textures: under the usual one light skin looks brown, and waxen."""
+"""Blender's studio light for texture painting: under the default one light skin looks brown and waxen."""
 
 
 def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False) -> None:
-    """Solid shading with the texture's colours, under a light that leaves them as they are; only where nobody chose.
+    """Solid shading with texture colours under a neutral light; only if the user has not changed these settings.
 
-    Other modes, colours and lights that the artist has set stay as they are. With ``material_preview`` the view goes on
-    to Material Preview, and shows the same colours when it is put back to Solid.
+    Other modes, colours and lights set by the artist stay. With ``material_preview`` the view switches to Material
+    Preview, and shows the same colours when switched back to Solid.
     """
     if shading.type != "SOLID" or shading.color_type not in ("MATERIAL", "TEXTURE"):
         return
     shading.color_type = "TEXTURE"
     if shading.light == "STUDIO" and shading.studio_light == "Default":
-        with suppress(TypeError):  # somebody removed that light
+        with suppress(TypeError):  # that light was removed by the user
             shading.studio_light = EVEN_LIGHT
     if material_preview:
         shading.type = "MATERIAL"
 
 
 def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
-    """Show the head ``collection`` and its bust from the front, beside the sidebar, as ``show_albedo`` does.
+    """Show the head ``collection`` and its bust from the front, beside the sidebar, with ``show_albedo``.
 
-    In 3D views that look through no camera, of the first window that shows ``scene``; nothing where none does.
+    Applies to 3D views that look through no camera, in the first window that shows ``scene``; no effect if there is
+    none.
     """
     found = bpy.data.collections.get(collection)
     head, bust = (None if found is None else tags.part_object(found, part) for part in ("head", BUST))
@@ -61,12 +62,12 @@ def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool =
 
 
 def free_span(region: bpy.types.Region, beside: Iterable[bpy.types.Region]) -> tuple[int, int]:
-    """Left and right end, in pixels of a view's ``region``, of what toolbar and sidebar do not lie over."""
+    """Left and right end, in pixels of a view's ``region``, of the part not covered by toolbar and sidebar."""
     left, right = 0, region.width
     for other in beside:
         start, end = other.x - region.x, other.x - region.x + other.width
         if other.type not in ("TOOLS", "UI") or other.width <= 1 or end <= 0 or start >= region.width:
-            continue  # hidden, or next to the view
+            continue  # hidden, or beside the view
         if start + end < region.width:
             left = max(left, end)
         else:
@@ -75,7 +76,7 @@ def free_span(region: bpy.types.Region, beside: Iterable[bpy.types.Region]) -> t
 
 
 def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area: bpy.types.Area) -> None:
-    """Move what is in the middle of a view into the middle of its free part, and farther away where that is narrow."""
+    """Centre the view's content in its free part, and zoom out if that is narrow."""
     left, right = free_span(region, area.regions)
     shorter = min(region.width, region.height)
     view.view_distance *= max(1.0, shorter / min(right - left, shorter))
@@ -88,7 +89,7 @@ def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area
 
 
 def fill_with_camera(context: bpy.types.Context) -> None:
-    """Let the picture of the camera fill the window's 3D views that look through it, as *Home* does."""
+    """Zoom the window's camera views so that the camera frame fills them, as *Home* does."""
     for area in context.screen.areas if context.screen is not None else ():
         region = next((region for region in area.regions if region.type == "WINDOW"), None)
         if area.type != "VIEW_3D" or region is None or bpy.app.background:

@@ -1,4 +1,4 @@
-"""What the panel says of heads that other Blenders left behind, and what can be done with them."""
+"""Draw heads that other Blenders left behind, with the available actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .text import draw_error, draw_wrapped
 
 
 def draw_offered(layout: bpy.types.UILayout) -> None:
-    """A box for each: whose head it is, and the buttons that put it into the scene or throw it away."""
+    """A box per head: the person's name, and buttons to put the head into the scene or to discard it."""
     for head in session().waiting.offered:
         box = layout.box()
         if head.note is not None:

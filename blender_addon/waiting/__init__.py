@@ -1,1 +1,1 @@
-"""Heads that wait for a scene, on the disk: one that an artist waited for outlives its Blender (docs/files.md)."""
+"""Heads waiting on disk for a scene, so that a requested head survives the end of its Blender (docs/files.md)."""

@@ -1,4 +1,4 @@
-"""The file of a head that waits: a note that says whose head it is, and behind it buffers (docs/files.md)."""
+"""File of a waiting head: a note that identifies the head, followed by buffers (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAGIC = b"LIKENESS"
 MOST_NOTE_BYTES = 2**20
 MOST_BUFFERS = 1024
 MOST_BYTES = 2**31
-"""Of a whole file; a head from photos that a .blend holds has all of these in it."""
+"""Limit for a whole file; if the .blend holds the photos, the file contains all of them."""
 _WINDOWS_DISK_FULL = 112
 _NOTE_CHECKSUM = "note_crc32"
-"""Of the rest of the note; files of earlier versions have none."""
+"""Key of the checksum over the rest of the note; files of earlier versions have none."""
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
-    """Write the whole file or none; what is written is safe on the disk afterwards.
+    """Write the file atomically and flush it to disk.
 
-    Raises ``AddonError`` ``not_kept`` where the disk does not take it.
+    Raises ``AddonError`` ``not_kept`` if the disk refuses.
     """
     checksum = 0
     for buffer in buffers:
@@ -53,9 +53,9 @@ def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """The note alone, of a file that is as long as it says; quick, however large the file is.
+    """Read only the note, of a file whose length is correct; fast, however large the file is.
 
-    Raises ``AddonError``: ``damaged``, ``version`` for a file of another version, ``disk`` where it cannot be read.
+    Raises ``AddonError``: ``damaged``, ``version`` for a file of another version, ``disk`` if it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
-    """Note and buffers. Takes its time, and raises as ``read_note`` does."""
+    """Read note and buffers; slow for large files. Raises as ``read_note`` does."""
     try:
         with path.open("rb") as file:
             note = _note(file)
@@ -85,14 +85,14 @@ def _note_checksum(note: Mapping[str, Any]) -> int:
 
 
 def damaged() -> AddonError:
-    """Nothing can be done with a file that is not as it was written."""
+    """The error for a file that is not as it was written."""
     return AddonError(
         "The file of a head that waited is damaged.", "Throw it away, and reconstruct the face again.", "damaged"
     )
 
 
 def other_version() -> AddonError:
-    """What another version of the extension has kept is left to that."""
+    """The error for a file of another version of the extension, which is left alone."""
     return AddonError(
         "A head was kept by another version of the extension.",
         "Put it into a scene with that version, or throw it away.",
@@ -101,14 +101,14 @@ def other_version() -> AddonError:
 
 
 def not_kept(why: str) -> AddonError:
-    """A head is in memory alone; ``why`` is half a sentence."""
+    """The error for a head that exists only in memory; ``why`` is half a sentence."""
     return AddonError(
         f"The head could not be kept on the disk: {why}.", "Put it into a scene before you quit Blender.", "not_kept"
     )
 
 
 def refused(error: OSError) -> AddonError:
-    """``not_kept`` for what the system says."""
+    """``not_kept`` with the system's reason."""
     full = error.errno == errno.ENOSPC or getattr(error, "winerror", None) == _WINDOWS_DISK_FULL
     return not_kept("the disk is full" if full else error.strerror or str(error))
 
@@ -122,7 +122,7 @@ def _unreadable(error: OSError) -> AddonError:
 
 
 def _note(file: BinaryIO) -> dict[str, Any]:
-    """The note at the file's beginning; the file is read up to the first buffer then."""
+    """Read the note at the file's beginning; leaves the file at the first buffer."""
     whole = os.fstat(file.fileno()).st_size
     start = file.read(16)
     length = int.from_bytes(start[8:], "little")

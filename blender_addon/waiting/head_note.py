@@ -1,4 +1,4 @@
-"""What a file says of its head: when it was made, and the job that it was made for, but not its scene."""
+"""Note in a waiting head's file: when it was made, and its job without the scene."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..scene.place import Place
 
 @dataclass(frozen=True)
 class HeadNote:
-    """What a file says of its head.
+    """Note of a waiting head.
 
     Attributes
     ----------
-    kept_at : seconds since 1970. seconds : from the click to the result.
+    kept_at : seconds since 1970.
+    seconds : from the click to the result.
     fields : of the ``Job``, all but its place; a photo has its path, or its bytes are among the file's buffers.
     """
 
@@ -31,32 +32,32 @@ class HeadNote:
 
     @property
     def into(self) -> str | None:
-        """The head that was to be solved again, None for a new one."""
+        """Id of the head to solve again, None for a new one."""
         return self.fields["into"]
 
     @property
     def embedded(self) -> int:
-        """How many photos have their bytes in the file."""
+        """Number of photos whose bytes are in the file."""
         return sum(photo.path is None for photo in self.fields["photos"])
 
     @property
     def words(self) -> str:
-        """Whose head it is and since when it waits."""
+        """The person's name, and since when the head waits."""
         first, *others = (photo.label for photo in self.fields["photos"])
-        (first,) = unique_labels([first])  # as it was; else of a file that somebody changed, and not to be shown
+        (first,) = unique_labels([first])  # as written; or from an edited file, so sanitised for display
         rest = "" if not others else f" and {len(others)} more photo{'' if len(others) == 1 else 's'}"
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.kept_at))
         return f"A head from {first}{rest} is ready, since {since}"
 
     def job(self, place: Place, embedded: list[bytes]) -> Job:
-        """The job, with a scene of this Blender, and with the bytes of the photos in the file."""
+        """The job with a scene of this Blender and the photo bytes from the file."""
         contents = iter(embedded)
         photos = [p if p.path else replace(p, data=next(contents)) for p in self.fields["photos"]]
         return Job(place=place, **{**self.fields, "photos": tuple(photos)})
 
 
 def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
-    """A note, JSON-ready, and the bytes of the photos that are in no file."""
+    """A note, JSON-ready, and the bytes of photos without a file."""
     note = {
         "kept_at": time.time(),
         "seconds": float(seconds),
@@ -79,7 +80,7 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def parse_note(note: Mapping[str, Any]) -> HeadNote:
-    """The note out of its JSON. Raises ``AddonError`` ``malformed`` for anything that ``note_of`` does not write."""
+    """Parse a note from JSON. Raises ``AddonError`` ``malformed`` for anything that ``note_of`` does not write."""
     given = checked_field(note, "given", list)
     if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in given):
         raise malformed("the list of photos is not one")

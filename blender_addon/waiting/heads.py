@@ -1,4 +1,4 @@
-"""The heads on the disk that this Blender has: those that others left behind, and the one that its session has."""
+"""Waiting heads of this Blender: those left behind by others, and the one of its session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .slots import Slot, free_slot, left_behind
 
 @dataclass(frozen=True)
 class WaitingHead:
-    """A head on the disk; ``note`` is None where that cannot be read, and ``problem`` says why nobody can use it."""
+    """A head on disk. ``note`` is None if unreadable; ``problem`` is the reason why it cannot be used."""
 
     slot: Slot
     note: HeadNote | None
@@ -27,13 +27,13 @@ class WaitingHead:
 
     @property
     def name(self) -> str:
-        """By which it is known while this Blender runs."""
+        """Its key while this Blender runs."""
         return self.slot.path.stem
 
 
 @dataclass(frozen=True)
 class ReadHead:
-    """A head off the disk, with what was asked for and the seconds that it took."""
+    """A head read from disk, with its job and the seconds that it took."""
 
     job: Job
     result: HeadResult
@@ -41,10 +41,10 @@ class ReadHead:
 
 
 class WaitingHeads:
-    """Heads in ``folder``. No other Blender has them meanwhile.
+    """Waiting heads in ``folder``, locked against other Blenders.
 
-    ``offered`` : those that wait for the artist, oldest first. The session may have one more, which is written or read
-    on a thread: ``keep`` or ``take`` begins that, ``forget`` or ``put_back`` ends it. On the main thread only.
+    ``offered`` : heads that wait for the artist, oldest first. The session may have one more, which is written or read
+        on a thread: ``keep`` or ``take`` begins that, ``forget`` or ``put_back`` ends it. Use on the main thread only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,48 +57,49 @@ class WaitingHeads:
 
     @property
     def was_offered(self) -> bool:
-        """Whether the session has one that was offered."""
+        """Whether the session's head was an offered one."""
         return self._was_offered
 
     @property
     def writing(self) -> bool:
-        """Whether the session's head is just being written."""
+        """Whether the session's head is being written."""
         return self._current is not None and not self._current.done()
 
     @property
     def problem(self) -> AddonError | None:
-        """Why the head that waits in memory is not on the disk as well; None where it is, or will be in a moment."""
+        """Why the waiting head is only in memory, not on disk; None if it is on disk or being written."""
         if self._current is None or not self._current.done():
             return None
         return _as_addon_error(self._current.exception())
 
     def look(self) -> bool:
-        """Offer the heads that other Blenders left behind; whether there were any. Reads little, and quickly."""
+        """Offer the heads that other Blenders left behind; return whether there were any. Reads little, so it is
+        fast."""
         found = [_seen(slot) for slot in left_behind(self._folder)]
         self._offer(*found)
         return len(found) > 0
 
     def of_name(self, name: str) -> WaitingHead:
-        """The offered head of this name, the first one for "". Raises ``AddonError`` ``gone`` where there is none."""
+        """The offered head with this name, the first one for "". Raises ``AddonError`` ``gone`` if there is none."""
         head = next((head for head in self.offered if name in ("", head.name)), None)
         if head is None:
             raise AddonError("That head does not wait any more.", "Look at the panel once more.", "gone")
         return head
 
     def keep(self, job: Job, seconds: float, message: tuple[bytes, ...]) -> None:
-        """Begin to write the session's head, which waits from now on; nothing where that was begun."""
+        """Begin to write the session's head, which waits from now on; no effect if already begun."""
         if self._current is None:
             self._current = self._thread.submit(_keep, self._folder, job, seconds, message)
 
     def take(self, head: WaitingHead, place: Place) -> None:
-        """Begin to read an offered head for a scene; ``taken`` has it then."""
+        """Begin to read an offered head for a scene; ``taken`` returns it."""
         self.offered = tuple(other for other in self.offered if other is not head)
         self._current, self._was_offered = Future(), True
         self._current.set_result(head)
         self._reading = self._thread.submit(_read, head, place)
 
     def taken(self) -> ReadHead | None:
-        """What was read, once; None before. Raises ``AddonError`` where it cannot be."""
+        """The head that was read, once; None before. Raises ``AddonError`` if reading failed."""
         if self._reading is None or not self._reading.done():
             return None
         reading, self._reading = self._reading, None
@@ -107,26 +108,26 @@ class WaitingHeads:
         return reading.result()
 
     def forget(self) -> None:
-        """The session's head is in a scene, or thrown away: delete its file, soon, if it has one."""
+        """Delete the file of the session's head, if any, in the background: it is in a scene, or discarded."""
         current = self._let_go()
         if current is not None:
             self._thread.submit(_delete, current)
 
     def put_back(self, error: AddonError | None = None) -> None:
-        """Offer the session's head, if it has a file; ``error`` is what kept it from the scene.
+        """Offer the session's head, if it has a file; ``error`` is why it could not be put into the scene.
 
-        Not while ``writing``, for whose end it would wait.
+        Not while ``writing``, because it would wait for the end of the write.
         """
         current = self._let_go()
         if current is not None and current.exception() is None:
             problem = None
             if error is not None and error.code in ("damaged", "version"):
-                # a new one: the traceback of ``error`` holds the whole file
+                # a new error, because the traceback of ``error`` keeps the whole file in memory
                 problem = AddonError(error.sentence, error.advice, error.code)
             self._offer(replace(current.result(), problem=problem))
 
     def throw_away(self, head: WaitingHead) -> None:
-        """Delete an offered head. Raises ``AddonError`` ``disk``; it is offered on then."""
+        """Delete an offered head. Raises ``AddonError`` ``disk``; the head then stays offered."""
         try:
             head.slot.delete()
         except OSError as error:
@@ -138,7 +139,7 @@ class WaitingHeads:
         self.offered = tuple(other for other in self.offered if other is not head)
 
     def close(self) -> None:
-        """Finish writing, and let all heads go, for another Blender to offer."""
+        """Finish writing and release all heads, so that another Blender can offer them."""
         current = self._let_go()
         self._thread.shutdown(wait=True)
         if current is not None and current.exception() is None:
@@ -181,7 +182,7 @@ def _keep(folder: Path, job: Job, seconds: float, message: tuple[bytes, ...]) ->
 
 
 def _read(head: WaitingHead, place: Place) -> ReadHead:
-    """Read a head and check it as what comes over the wire is checked. Raises ``AddonError``."""
+    """Read a head and check it like a message from the network. Raises ``AddonError``."""
     raw, buffers = head_file.read(head.slot.path)
     try:
         note = parse_note(raw)
@@ -201,7 +202,7 @@ def _delete(current: Future[WaitingHead]) -> None:
 
 
 def _as_addon_error(error: BaseException | None) -> AddonError | None:
-    """An error of the thread's; a fault of ours as one to report."""
+    """Convert the thread's exception; an unexpected one becomes an error to report."""
     if error is None or isinstance(error, AddonError):
         return error
     return AddonError(f"A head that waits could not be written or read: {error!r}.", "Please report it.")

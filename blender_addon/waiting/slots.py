@@ -1,4 +1,4 @@
-"""Places for heads on the disk: numbered files in one folder, each with a lock that one Blender at a time has."""
+"""Slots for heads on disk: numbered files in one folder, each with a lock for one Blender at a time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..backend_process.file_lock import FileLock, is_locked
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that this Blender has until it lets it go, or ends; ``path`` is that of its head's file."""
+    """A slot that this Blender holds until it is released or Blender ends; ``path`` is its head's file."""
 
     path: Path
     lock: FileLock
 
     def delete(self) -> None:
-        """Delete the head and let the place go. Raises ``OSError`` with the place kept where the system refuses it."""
+        """Delete the head and release the slot. Raises ``OSError``, keeping the slot, if the system refuses."""
         self.path.unlink(missing_ok=True)
         self.lock.release()
 
 
 def free_slot(folder: Path) -> Slot:
-    """The first place without a head that no Blender has. Raises ``OSError`` where none can be made."""
+    """Claim the first slot without a head. Raises ``OSError`` if none can be created."""
     number = 1
     while True:
         slot = None if _head(folder, number).exists() else _claimed(folder, number)
@@ -37,10 +37,10 @@ def free_slot(folder: Path) -> Slot:
 
 
 def left_behind(folder: Path) -> list[Slot]:
-    """The heads whose Blenders are gone; this one has them now. What these were still writing is deleted."""
+    """Claim the heads of Blenders that ended. Files that they were still writing are deleted."""
     try:
         names = os.listdir(folder)
-    except OSError:  # most likely there is no such folder: no head ever waited
+    except OSError:  # most likely the folder does not exist because no head ever waited
         return []
     matches = (re.fullmatch(r"([0-9]{1,9})\.(head|part)", name) for name in names)
     found = []
@@ -62,12 +62,12 @@ def _head(folder: Path, number: int) -> Path:
 
 
 def _claimed(folder: Path, number: int) -> Slot | None:
-    """The place, None where another Blender has it. Raises ``OSError`` where there can be no lock."""
+    """Claim a slot, None if another Blender holds it. Raises ``OSError`` if locks are not available."""
     path = _head(folder, number)
     lock = path.with_suffix(".lock")
     if is_locked(lock):
         return None
     try:
         return Slot(path, FileLock(lock))
-    except BlockingIOError:  # another one was quicker by a moment
+    except BlockingIOError:  # another Blender was faster
         return None
