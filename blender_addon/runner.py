@@ -116,8 +116,7 @@ class Runner:
             return False
 
     def waiting_settings(self, wanted: LocalBackend) -> str:
-        """A sentence on when the settings ``wanted`` will apply, if the running backend was started with others; else
-        ""."""
+        """A sentence on when the settings ``wanted`` will apply, if the running backend has others; else ""."""
         if self._process is not None:
             known = KnownServer("", self._process.backend)
             return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
@@ -211,8 +210,7 @@ class Runner:
         return delivered
 
     def _make_room(self) -> None:
-        """Between jobs, leave a server started by another Blender with other settings, so that it can end when
-        unused."""
+        """Between jobs, leave another Blender's server with other settings, so that it can end when unused."""
         guest = self._connection is not None and self._process is None and not self.busy
         if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
             self._drop_connection()
