@@ -206,10 +206,10 @@ class Runner:
         except AddonError as error:
             if self.busy:
                 self._fail(error)
-        self._make_room()
+        self._leave_unwanted_server()
         return delivered
 
-    def _make_room(self) -> None:
+    def _leave_unwanted_server(self) -> None:
         """Between jobs, leave another Blender's server with other settings, so that it can end when unused."""
         guest = self._connection is not None and self._process is None and not self.busy
         if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
@@ -312,7 +312,7 @@ class Runner:
         if isinstance(event, Welcomed):
             self._looking = False
             self.welcome = event
-            self._get_to_know(event)
+            self._take_welcome(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
         elif isinstance(event, GaveUp):
@@ -323,7 +323,7 @@ class Runner:
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
 
-    def _get_to_know(self, event: Welcomed) -> None:
+    def _take_welcome(self, event: Welcomed) -> None:
         assert self._connection is not None
         if self._process is None and (self._known is None or self._known.instance != event.instance):
             port = self._connection.address.endpoint.rsplit(":", 1)[1]

@@ -45,7 +45,7 @@ class ServerProcess:
         if source is not None:
             variables["PYTHONPATH"] = str(source)
         try:
-            with _emptied(backend.log) as stderr:
+            with _empty_log(backend.log) as stderr:
                 self._process = subprocess.Popen(
                     [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *backend.arguments],
                     stdin=subprocess.DEVNULL,
@@ -54,7 +54,7 @@ class ServerProcess:
                     start_new_session=True,
                     env=clean_environment() | variables,
                     cwd=None if source is None else str(source),
-                    **_quietly(),
+                    **_windows_arguments(),
                 )
         except OSError as error:
             raise AddonError(
@@ -62,7 +62,7 @@ class ServerProcess:
                 _sentence(backend.remedy),
                 "cannot_start",
             ) from error
-        _yield_to_the_window(self._process.pid)
+        _lower_priority(self._process.pid)
         self.started = time.monotonic()
         threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True).start()
 
@@ -153,7 +153,7 @@ def _sentence(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _emptied(log: Path | None) -> BinaryIO:
+def _empty_log(log: Path | None) -> BinaryIO:
     """An empty log file for the process to write to. A file, not a pipe, because the process may outlive this one."""
     if log is not None:
         with contextlib.suppress(OSError):  # a missing log is not worth failing for
@@ -164,14 +164,14 @@ def _emptied(log: Path | None) -> BinaryIO:
     return open(os.devnull, "wb")
 
 
-def _quietly() -> dict[str, int]:
+def _windows_arguments() -> dict[str, int]:
     """Windows: ``subprocess`` arguments for no console and a lower priority."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
     return {}
 
 
-def _yield_to_the_window(pid: int) -> None:
+def _lower_priority(pid: int) -> None:
     """Other systems: lower the priority of the backend and its children, so that Blender's window stays responsive."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):

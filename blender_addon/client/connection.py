@@ -93,8 +93,8 @@ class Connection:
             talk.open()
             while not self._closing.is_set():
                 talk.serve()
-                self._obey(talk)
-            self._obey(talk)
+                self._run_commands(talk)
+            self._run_commands(talk)
             if self._ends_server:
                 self._server_stays = talk.shutdown(self._owner_token)
             talk.say_bye()
@@ -108,7 +108,7 @@ class Connection:
             talk.close()
             context.term()
 
-    def _obey(self, talk: Conversation) -> None:
+    def _run_commands(self, talk: Conversation) -> None:
         while talk.ready:
             try:
                 name, value = self._commands.get_nowait()

@@ -145,7 +145,7 @@ class ManyRun:
         if view.phase is Phase.DONE:
             row.state, row.sentence = "DONE", said
             if self._options.apart or self._options.library:
-                self._put_apart(row)
+                self._move_to_file(row)
             elif (head := session().made) is not None:
                 mark_as_asset(head, pictured=False)
                 self._pictures.append(_picture_steps(str(head[tags.HEAD_ID]), session().small_pictures))
@@ -168,7 +168,7 @@ class ManyRun:
             if time.monotonic() >= until:
                 break
 
-    def _put_apart(self, row: bpy.types.PropertyGroup) -> None:
+    def _move_to_file(self, row: bpy.types.PropertyGroup) -> None:
         """Move the head that was just made into its own file."""
         collection = session().made
         path = file_of(Path(bpy.path.abspath(row.folder)))
@@ -201,7 +201,7 @@ class ManyRun:
             catalogue = heads_catalogue(files[0].parents[1], CATALOGUE_ID)
             self._writing = LibraryProcess(files, library, catalogue)
         except OSError as error:
-            self._also_said(f"The asset library could not be written ({error}).")
+            self._add_sentence(f"The asset library could not be written ({error}).")
             return False
         return True
 
@@ -209,10 +209,10 @@ class ManyRun:
         said = self._writing.ended()
         if said is None:
             return True
-        self._also_said(said)
+        self._add_sentence(said)
         return False
 
-    def _also_said(self, sentence: str) -> None:
+    def _add_sentence(self, sentence: str) -> None:
         self.stopped_because = f"{self.stopped_because} {sentence}".strip()
 
 

@@ -20,9 +20,9 @@ from .polls import clickable
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
     """Add photos to the scene's list; return how many, and one sentence per file that was left out."""
     settings = scene.likeness
-    listed = {os.path.normcase(_whole(photo.path)) for photo in settings.photos}
+    listed = {os.path.normcase(_absolute(photo.path)) for photo in settings.photos}
     added, refused = 0, []
-    for path in map(_whole, paths):
+    for path in map(_absolute, paths):
         name = os.path.basename(path)
         (label,) = unique_labels([name])
         if os.path.splitext(name)[1].lower() not in PHOTO_ENDINGS:
@@ -43,7 +43,7 @@ def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]
     return added, refused
 
 
-def _whole(path: str) -> str:
+def _absolute(path: str) -> str:
     """An absolute path, independent of the .blend file and the working directory."""
     return os.path.abspath(bpy.path.abspath(path))
 

@@ -90,16 +90,16 @@ def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, 
     known[texels], free[taken] = True, False
     last = texels
     for _ in range(rings):
-        around = np.unique(_beside(last, side))
+        around = np.unique(_neighbours(last, side))
         new = around[free[around] & ~known[around]]
-        near = _beside(new, side)
+        near = _neighbours(new, side)
         counts = known[near].astype(picture.dtype)[..., None]
         picture[new] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)
         known[new] = True
         last = new
 
 
-def _beside(texels: np.ndarray, side: int) -> np.ndarray:
+def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
     """(4, N) neighbouring texels left, right, below and above; at the picture's edge the texel itself."""
     row, column = texels // side, texels % side
     return np.stack(

@@ -108,7 +108,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
             rows[:] = linear(rows) * ratio
     picture[texels] = share * skin + (1.0 - share) * picture[texels]
     rings = max(2, MARGIN * side // MOST_SIDE)
-    near = _near(corners.others, corners.body, rings / side)
+    near = _overlapping(corners.others, corners.body, rings / side)
     taken = covered_texels(near, np.zeros((*near.shape[:2], 0)), side)[0]
     told(0.5)
     grow(picture, side, texels, taken, rings)
@@ -172,7 +172,7 @@ def _corners(
     )
 
 
-def _near(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
+def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
     """The triangles (U, 3, 2) whose bounding boxes touch the one around ``own`` (T, 3, 2)."""
     low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
     return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]

@@ -112,7 +112,7 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
     photo = str(camera[tags.PHOTO])
     put_away(collection, photo)
     corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
-    believed = _believed(camera)
+    believed = _fitted_points(camera)
     home = (camera.users_collection or (collection,))[0]
     made = []
     for landmark in dict.fromkeys((*believed, *corrected)):
@@ -173,7 +173,7 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
     for point in points:
         camera = point.parent
         if camera not in believed:
-            believed[camera] = _believed(camera) if tags.LANDMARKS in camera else {}
+            believed[camera] = _fitted_points(camera) if tags.LANDMARKS in camera else {}
         place = believed[camera].get(int(point[tags.LANDMARK]))
         if place is not None:
             point[tags.BEGUN] = list(place)
@@ -193,7 +193,7 @@ def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str,
     _store(collection, stored)
 
 
-def _believed(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
+def _fitted_points(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
     """Fitted positions of the shown points, in pixels of the photo."""
     places = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
     shown = {landmark: tuple(places[landmark]) for landmark in HANDLES}

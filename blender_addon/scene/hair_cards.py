@@ -76,7 +76,7 @@ def fingerprint(mesh: bpy.types.Mesh) -> str:
     return hashlib.sha256(coordinates(mesh.vertices).tobytes()).hexdigest()
 
 
-def _stands_on(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
+def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
     """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to any of its
     vertices."""
     card = np.arange(len(cards.vertices))
@@ -109,7 +109,7 @@ def _mesh(cards: ResultCards, skin: np.ndarray) -> bpy.types.Mesh:
     layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[cards.triangles.ravel()]).ravel())
     colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
     colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
-    stands_on = _stands_on(cards, skin).astype(np.int32)
+    stands_on = _skin_vertices_of_cards(cards, skin).astype(np.int32)
     mesh.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", stands_on)
     where = to_blender(skin[stands_on]).astype(np.float32)
     mesh.attributes.new(SKIN_PLACE, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", where.ravel())

@@ -85,12 +85,12 @@ def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
 
-_BACK = 0.5
+_ROOT_SHIFT = 0.5
 """Hair roots are shifted behind the guide's root by this share of the lock's radius, to cover the skin in partings."""
-_LOCK, _THIN = 0.05, 1.29
+_CLUMPED_LENGTH, _LOCK_SPREAD = 0.05, 1.29
 """Hair shorter than this, in metres, clumps proportionally less; outermost hairs lie at this multiple of the lock's
 radius. Both as in the backend's renderer."""
-_LEAST, _SHARE, _POWER = 0.012, 0.83, 0.73
+_LIGHT_OFFSET, _LIGHT_SCALE, _LIGHT_POWER = 0.012, 0.83, 0.73
 
 
 def hair_colour(albedo: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def hair_colour(albedo: np.ndarray) -> np.ndarray:
     Measured in Cycles under a uniform white sky: hair of colour c reflects 0.012 + 0.83 c^0.73, within 10 % for c from
         0.003 to 0.3. Specular reflection and scattering between hairs make dark hair lighter than its colour.
     """
-    return np.clip((np.maximum(albedo - _LEAST, 0.001) / _SHARE) ** (1 / _POWER), 0.0, 1.0)
+    return np.clip((np.maximum(albedo - _LIGHT_OFFSET, 0.001) / _LIGHT_SCALE) ** (1 / _LIGHT_POWER), 0.0, 1.0)
 
 
 def hair_material(shown: np.ndarray) -> bpy.types.Material:
@@ -149,9 +149,9 @@ def _add_eevee(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> None:
     surface, output = tree.nodes.new("ShaderNodeBsdfPrincipled"), tree.nodes.new("ShaderNodeOutputMaterial")
     for node, x in ((power, 50), (share, 200), (surface, 400), (output, 700)):
         node.location = (x, -500)
-    power.inputs["Gamma"].default_value = _POWER
+    power.inputs["Gamma"].default_value = _LIGHT_POWER
     share.operation = "MULTIPLY_ADD"
-    share.inputs[1].default_value, share.inputs[2].default_value = (_SHARE,) * 3, (_LEAST,) * 3
+    share.inputs[1].default_value, share.inputs[2].default_value = (_LIGHT_SCALE,) * 3, (_LIGHT_OFFSET,) * 3
     surface.inputs["Roughness"].default_value = 0.45  # as for cards
     surface.inputs["Specular IOR Level"].default_value = 0.3
     output.target, output.label = "EEVEE", "Eevee"
@@ -316,10 +316,10 @@ class _Builder:
         along = self.node("GeometryNodeSplineParameter").outputs["Factor"]
         width = self.attribute(WIDTH, "FLOAT")
         length = self.node("GeometryNodeSplineLength").outputs["Length"]
-        locked = self.math("MINIMUM", self.multiply(length, 1.0 / _LOCK), 1.0)
+        locked = self.math("MINIMUM", self.multiply(length, 1.0 / _CLUMPED_LENGTH), 1.0)
         third = self.multiply(self.math("ARCSINE", self.subtract(1.0, self.multiply(self.random(0), 2.0))), 1.0 / 3.0)
         distance = self.subtract(0.5, self.math("SINE", third))  # 0 to 1, denser inside: inverse of 3 r^2 - 2 r^3
-        distance = self.multiply(distance, self.multiply(width, 0.5 * _THIN))
+        distance = self.multiply(distance, self.multiply(width, 0.5 * _LOCK_SPREAD))
         clump = self.multiply(self.multiply(along, self.inputs["Clump"]), locked)
         distance = self.multiply(distance, self.subtract(1.0, clump))
         angle = self.multiply(self.random(1), 6.2831853)
@@ -333,7 +333,7 @@ class _Builder:
         self.link(self.rotated(across, normal, angle), mix.inputs["A"])
         self.link(self.rotated(side, tangent, angle), mix.inputs["B"])
         place = self.scaled(mix.outputs["Result"], distance)
-        behind = self.multiply(self.subtract(1.0, leaves), self.multiply(width, -0.5 * _BACK))
+        behind = self.multiply(self.subtract(1.0, leaves), self.multiply(width, -0.5 * _ROOT_SHIFT))
         place = self.vector("ADD", place, self.scaled(tangent, behind))
         turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise texture would be ten times slower
         stray = self.rotated(side, tangent, self.math("ADD", turns, angle))

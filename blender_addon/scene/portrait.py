@@ -119,16 +119,16 @@ def portrait_steps(
     picture, depth = np.zeros((fine, fine, 4), np.float32), np.full((fine, fine), -np.inf, np.float32)
     for part in parts:
         for samples in _part_samples(part, to_picture(part.shape)):
-            _put(picture, depth, samples)
+            _draw(picture, depth, samples)
             yield
     if strands is not None:
         for samples in _hair_samples(strands, to_picture(strands.strands), scale):
-            _put(picture, depth, samples)
+            _draw(picture, depth, samples)
             yield
     return _averaged(picture, side)
 
 
-def _put(picture: np.ndarray, depth: np.ndarray, samples: _Samples) -> None:
+def _draw(picture: np.ndarray, depth: np.ndarray, samples: _Samples) -> None:
     """Draw samples with a depth test: keep the nearest sample of each pixel."""
     places, colours = samples
     inside = ((places[:, :2] >= 0) & (places[:, :2] < len(depth))).all(axis=1)

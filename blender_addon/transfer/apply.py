@@ -123,7 +123,7 @@ def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Seque
         if name in driven:
             continue
         if any(link.source in curves for link in leading):
-            moving[name] = _led_curve(leading, curves, from_keys)
+            moving[name] = _linked_curve(leading, curves, from_keys)
         else:
             values = {link.source: np.array(from_keys.key_blocks[link.source].value) for link in leading}
             still[name] = float(apply_links(leading, values)[name])
@@ -140,13 +140,13 @@ def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> None:
     fcurves = fcurves_to_write(keys, f"{target.name} expression")
     for name, curve in curves.items():
         block = keys.key_blocks[name]
-        write_curve(fcurves, key_path(name), _held(curve, 1.0, block.slider_min, block.slider_max))
+        write_curve(fcurves, key_path(name), _clamped(curve, 1.0, block.slider_min, block.slider_max))
 
 
-def _led_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve], keys: bpy.types.Key) -> Curve:
+def _linked_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve], keys: bpy.types.Key) -> Curve:
     if len(leading) == 1:
         link = leading[0]
-        return _held(read_curve(curves[link.source]), link.weight, link.lowest, link.highest)
+        return _clamped(read_curve(curves[link.source]), link.weight, link.lowest, link.highest)
     frames = np.unique(
         np.concatenate([read_curve(curves[link.source]).points[:, 0] for link in leading if link.source in curves])
     )
@@ -160,7 +160,7 @@ def _led_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve
     return linear_curve(frames, apply_links(leading, values)[leading[0].target])
 
 
-def _held(curve: Curve, weight: float, lowest: float, highest: float) -> Curve:
+def _clamped(curve: Curve, weight: float, lowest: float, highest: float) -> Curve:
     """The curve's values times ``weight``, clamped to the limits."""
     fields = {}
     for field in ("points", "left", "right"):

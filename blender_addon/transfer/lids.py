@@ -91,7 +91,7 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
         around = np.clip((FAR - np.linalg.norm(local, axis=1)) / (FAR - NEAR), 0.0, 1.0)
         down = np.clip(-longest[:, 2] / 0.02, 0.0, 1.0)  # only downward motion
         longest = longest * (1.0 + share * around * down)[:, None]
-        longest = _held(longest, FARTHEST * way)
+        longest = _limited(longest, FARTHEST * way)
         reach = eye.reach((local + longest) @ axes * eye.radius + eye.middle) / eye.radius
         longest = _around(local, longest, reach)
         yield
@@ -168,7 +168,7 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return np.mean([padded[shift : shift + len(values)] for shift in range(9)], axis=0)
 
 
-def _held(motion: np.ndarray, most: np.ndarray) -> np.ndarray:
+def _limited(motion: np.ndarray, most: np.ndarray) -> np.ndarray:
     """``motion`` (N, 3), limited to the length of ``most`` (N, 3)."""
     length, limit = np.linalg.norm(motion, axis=1), np.linalg.norm(most, axis=1)
     return motion * np.minimum(1.0, limit / np.maximum(length, 1e-12))[:, None]
