@@ -54,8 +54,8 @@ CORRECTIONS = "likeness_corrections"
 and runs)."""
 LANDMARKS = "likeness_landmarks"
 HEAD_POINTS = "likeness_head_points"
-"""On a camera object, pixels of the photo. Landmarks: 478 x (x, y detected, x, y fitted). Head points: 11 x (x, y fitted,
-visibility)."""
+"""On a camera object, pixels of the photo. Landmarks: 478 x (x, y detected, x, y fitted). Head points: 11 x (x, y
+fitted, visibility)."""
 INTRINSICS = "likeness_intrinsics"
 """On a camera object: focal lengths x and y, principal point x and y, in pixels of the photo."""
 LANDMARK = "likeness_landmark"
