@@ -11,6 +11,8 @@ from trainer.evaluate.likeness import people_folders
 
 HALVES = ("development", "judgement")
 LEAST_PHOTOS = 4
+ANOTHER_LOOK = "@"
+"""Before the number of a look in the name of a drawn head: ``scan_cgtub@1``."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class PhotoSets:
 def half_of(name: str) -> str:
     """The half that a person belongs to for ever, by a hash of the name."""
     return HALVES[_hash(name)[-1] % 2]
+
+
+def person_of(name: str) -> str:
+    """Whose head it is that has been drawn: without the look."""
+    return name.partition(ANOTHER_LOOK)[0]
 
 
 def people_of(folder: Path, half: str, most: int) -> dict[str, tuple[Path, ...]]:
