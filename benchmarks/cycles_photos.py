@@ -189,7 +189,8 @@ def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 
         person = np.random.default_rng([2026, seed, 0, skin])
     marks, middle = head.marks, head.middle
     if not (folder / "truth.npz").exists():
-        save_arrays(folder / "truth.npz", scan=head.true_surface(), marks=marks)
+        scan, triangles = head.true_surface()
+        save_arrays(folder / "truth.npz", scan=scan, triangles=triangles.astype(np.int32), marks=marks)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     add_head(head, person)
     shirt = 0.02 + 0.5 * person.random(3) ** 2

@@ -112,7 +112,10 @@ def test_skins_of_one_head_differ_and_a_seed_gives_the_same_skin():
 
 def test_the_truth_is_what_can_be_seen_without_painted_eyes():
     head = ForeignHead(HEAD, SKIN, (), HEAD, MARKS, MARKS, 0, True, True, None, np.unique(SKIN))
-    points = head.true_surface()
+    points, triangles = head.true_surface()
+    assert triangles.max() < len(points) and len(triangles) > len(points)
+    sides = points[triangles] - points[triangles[:, [1, 2, 0]]]
+    assert np.linalg.norm(sides, axis=-1).max() < 0.04  # metres: triangles of the skin, not between any points
     assert 0.1 * len(HEAD) < len(points) < 0.8 * len(HEAD)
     rows = {tuple(point): normal for point, normal in zip(HEAD, vertex_normals(HEAD, SKIN), strict=True)}
     away = (
@@ -122,7 +125,7 @@ def test_the_truth_is_what_can_be_seen_without_painted_eyes():
     assert not any(in_eye(points, MARKS, eye).any() for eye in (0, 1))
     ball = SKIN[:4]
     with_eyeballs = ForeignHead(HEAD, SKIN, (ball, ball), HEAD, MARKS, MARKS, 0, False, True, None, np.unique(SKIN))
-    assert len(with_eyeballs.true_surface()) > len(points)
+    assert len(with_eyeballs.true_surface()[0]) > len(points)
 
 
 @needs_heads
@@ -138,6 +141,6 @@ def test_every_source_gives_faces_of_human_size_with_all_landmarks(source):
     assert np.isfinite(head.marks).all()
     assert 0.075 < np.linalg.norm(head.marks[33] - head.marks[263]) < 0.115  # outer corners of the eyes, metres
     assert head.marks[1, 2] > head.marks[[33, 263], 2].max()
-    truth = head.true_surface()
+    truth, _ = head.true_surface()
     assert len(truth) > 2000
     assert np.linalg.norm(truth - head.marks[1], axis=1).min() < 0.004

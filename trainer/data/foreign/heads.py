@@ -68,8 +68,9 @@ class ForeignHead:
         """(3,) of the face."""
         return face_middle(self.marks)
 
-    def true_surface(self) -> np.ndarray:
-        """(N, 3) measured points that can be seen from the front or from 40° to a side; no painted eyes."""
+    def true_surface(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 3) measured points that can be seen from the front or from 40° to a side, without painted eyes, and
+        (T, 3) triangles between them."""
         bvh, points = build_bvh(self.vertices, self.skin), self.vertices[self.measured]
         seen = np.zeros(len(points), bool)
         for yaw in np.radians([-40, 0, 40]):
@@ -80,7 +81,10 @@ class ForeignHead:
             seen |= np.abs(hit - far) < 0.0005
         for eye in (0, 1) if not self.eyes else ():
             seen &= ~in_eye(points, self.marks, eye, wider=0.002)
-        return points[seen]
+        number = np.full(len(self.vertices), -1)
+        number[self.measured[seen]] = np.arange(seen.sum())
+        triangles = number[self.skin]
+        return points[seen], triangles[(triangles >= 0).all(1)]
 
 
 @dataclass(frozen=True)
