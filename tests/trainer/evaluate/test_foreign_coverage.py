@@ -55,6 +55,7 @@ def drawn(folder, identity: np.ndarray, triangles: bool = True) -> None:
     (folder / "0.jpg").write_bytes(b"")
 
 
+@pytest.mark.slow
 def test_the_identity_of_a_drawn_head_is_found(tmp_path):
     identity = np.array([1.5, -1.0, 0.8, -0.5])
     drawn(tmp_path / "head", identity)
