@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from trainer.data.disk_cache import save_arrays, write_bytes
 from trainer.data.foreign.heads import LOOKS, SOURCES, ForeignHead, HeadSource
 from trainer.data.foreign.paint import eye_colour, in_eye, painted_eye, shut_lids, skin_colour
+from trainer.data.halves import HALVES
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.evaluate.foreign_people import HALVES
 from trainer.evaluate.foreign_renders import SKINS
 
 SIZE, SAMPLES = 400, 16

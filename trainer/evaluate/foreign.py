@@ -17,10 +17,11 @@ from rich.table import Column, Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from trainer.data.halves import HALVES
 from trainer.data.shared_data import shared_folder
 from trainer.evaluate.foreign_coverage import coverage_figures
 from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
-from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
+from trainer.evaluate.foreign_people import PhotoSets, people_of, photo_sets
 from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table, skin_figures
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances

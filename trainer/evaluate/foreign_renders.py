@@ -10,10 +10,10 @@ from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from trainer.data.halves import half_of, person_of
 from trainer.data.scan_heads import ScanTruth, truth_from_marks
 from trainer.evaluate.estimate import as_estimate, template_only
 from trainer.evaluate.foreign_fits import fitted_neutrals
-from trainer.evaluate.foreign_people import half_of, person_of
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances
 from trainer.evaluate.scans import measure

@@ -13,9 +13,9 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from trainer.data.foreign.heads import EYES_OPEN, LOOKS, SOURCES, ForeignHead, all_marks, without_gaps
 from trainer.data.foreign.paint import IRISES, in_eye, painted_eye, shut_lids, skin_colour
+from trainer.data.halves import HALVES, half_of, person_of
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import OVAL, SurfaceLandmarks
-from trainer.evaluate.foreign_people import HALVES, half_of, person_of
 
 TEMPLATE = load_template()
 HEAD = TEMPLATE.vertices[: TEMPLATE.head.vertex_stop].astype(np.float64)

@@ -20,11 +20,12 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
+from trainer.data.halves import half_of
 from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
 from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import SETS, PersonShapes, real_figures
 from trainer.evaluate.foreign_fits import VARIANTS
-from trainer.evaluate.foreign_people import half_of, people_of, photo_sets
+from trainer.evaluate.foreign_people import people_of, photo_sets
 
 TEMPLATE = load_template()
 

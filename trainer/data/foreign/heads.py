@@ -16,13 +16,13 @@ from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from trainer.data.foreign.paint import eye_colour, in_eye
+from trainer.data.halves import ANOTHER_LOOK, half_of, person_of
 from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.data.midpoint import edge_keys
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
 from trainer.data.scan_heads import CHIN, MILLIMETRE, face_middle, scan_head
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
-from trainer.evaluate.foreign_people import ANOTHER_LOOK, half_of, person_of
 
 EYES_OPEN = {"asian_jbyu_female": True, "asian_jbyu_male": True, "cgtub": False, "meshmonk_demo": True, "james": True}
 """The real scans, and whether their eyes are."""
