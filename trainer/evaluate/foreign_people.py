@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.data.halves import half_of, name_hash
 from trainer.evaluate.likeness import people_folders
 
-HALVES = ("development", "judgement")
 LEAST_PHOTOS = 4
 
 
@@ -27,16 +26,11 @@ class PhotoSets:
         return self.first, self.second
 
 
-def half_of(name: str) -> str:
-    """The half that a person belongs to for ever, by a hash of the name."""
-    return HALVES[_hash(name)[-1] % 2]
-
-
 def people_of(folder: Path, half: str, most: int) -> dict[str, tuple[Path, ...]]:
     """At most ``most`` people of one half who have ``LEAST_PHOTOS`` photos, with all their photos, in the order of
     their names' hashes: more people are the same and others."""
     everybody = {name: photos for name, photos in people_folders(folder).items() if len(photos) >= LEAST_PHOTOS}
-    names = sorted((name for name in everybody if half_of(name) == half), key=_hash)
+    names = sorted((name for name in everybody if half_of(name) == half), key=name_hash)
     return {name: everybody[name] for name in names[:most]}
 
 
@@ -47,9 +41,5 @@ def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
     """
     if len(photos) < LEAST_PHOTOS:
         raise ValueError(f"{name} has {len(photos)} photos; {LEAST_PHOTOS} are needed")
-    shuffled = sorted(photos, key=lambda path: _hash(f"{name}/{path.name}"))
+    shuffled = sorted(photos, key=lambda path: name_hash(f"{name}/{path.name}"))
     return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from trainer.data.halves import half_of, person_of
 from trainer.data.scan_heads import ScanTruth, truth_from_marks
 from trainer.evaluate.estimate import as_estimate, template_only
 from trainer.evaluate.foreign_fits import fitted_neutrals
-from trainer.evaluate.foreign_people import half_of
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances
 from trainer.evaluate.scans import measure
@@ -26,7 +26,9 @@ WORSE = 1.1
 
 def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
     """Name -> photos of the heads of one half. Raises ``LikenessError`` where there are none."""
-    folders = [path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(path.parent.name) == half]
+    folders = [
+        path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(person_of(path.parent.name)) == half
+    ]
     heads = {head.name: tuple(sorted(head.glob("*.jpg"))) for head in folders}
     heads = {name: photos for name, photos in heads.items() if photos}
     if not heads:
@@ -41,36 +43,45 @@ def drawn_truth(folder: Path) -> ScanTruth:
 
 
 def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
-    """Flat figures: ``drawn.head.NAME.…`` and, over heads, ``drawn.VARIANT.nN.median_mm``, ``.ratio`` (median over the
+    """Flat figures: ``drawn.head.NAME.…`` and, over people, ``drawn.VARIANT.nN.median_mm``, ``.ratio`` (median over the
     mean face's, per head), both with ``.low`` and ``.high``, and ``.worse``: heads above ``WORSE``.
 
     nN : the fit to the first photo (``n1``) and to all, where there are more. A head in whose photos no face is found
-    counts as the mean face, and in ``drawn.VARIANT.nN.faceless``.
+    counts as the mean face, and in ``drawn.VARIANT.nN.faceless``. Of a person drawn in several looks the mean counts.
     """
-    figures: dict[str, float] = {"drawn.heads": float(len(heads))}
-    columns: dict[str, dict[str, list[float]]] = {}
+    figures: dict[str, float] = {
+        "drawn.heads": float(len(heads)),
+        "drawn.people": float(len(set(map(person_of, heads)))),
+    }
+    columns: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for name, photos in heads.items():
-        truth = drawn_truth(photos[0].parent)
+        truth, person = drawn_truth(photos[0].parent), person_of(name)
         null = measure(truth, as_estimate(template_only(()))).median
         figures[f"drawn.head.{name}.median_mm.template"] = null
-        columns.setdefault("template", {}).setdefault("median_mm", []).append(null)
+        columns.setdefault("template", {}).setdefault("median_mm", []).append((person, null))
         for count in sorted({1, len(photos)}):
             neutrals = fitted_neutrals(photos[:count], variants)
             for variant in variants:
                 found = null if neutrals is None else measure(truth, as_estimate(neutrals[variant])).median
                 figures[f"drawn.head.{name}.median_mm.{variant}.n{count}"] = found
                 column = columns.setdefault(f"{variant}.n{count}", {})
-                column.setdefault("median_mm", []).append(found)
-                column.setdefault("ratio", []).append(found / null)
-                column.setdefault("faceless", []).append(float(neutrals is None))
+                column.setdefault("median_mm", []).append((person, found))
+                column.setdefault("ratio", []).append((person, found / null))
+                column.setdefault("faceless", []).append((person, float(neutrals is None)))
     for column, kinds in columns.items():
         for kind in ("median_mm", "ratio"):
             if kind in kinds:
-                figures |= mean_interval(np.array(kinds[kind])).figures(f"drawn.{column}.{kind}")
+                figures |= mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
         if "ratio" in kinds:
-            figures[f"drawn.{column}.worse"] = float((np.array(kinds["ratio"]) > WORSE).sum())
-            figures[f"drawn.{column}.faceless"] = float(np.sum(kinds["faceless"]))
+            figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE for _, ratio in kinds["ratio"]))
+            figures[f"drawn.{column}.faceless"] = sum(faceless for _, faceless in kinds["faceless"])
     return figures
+
+
+def _of_people(values: Sequence[tuple[str, float]]) -> np.ndarray:
+    """(P,) each person's mean of pairs of person and value."""
+    people = dict.fromkeys(person for person, _ in values)
+    return np.array([np.mean([value for other, value in values if other == person]) for person in people])
 
 
 def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
@@ -109,7 +120,8 @@ def _apart(distances: np.ndarray) -> float:
 
 def render_table(figures: Mapping[str, float]) -> Table:
     """A row per fit."""
-    title = f"Other people, another renderer: {figures['drawn.heads']:.0f} heads"
+    heads, people = figures["drawn.heads"], figures["drawn.people"]
+    title = f"Other people, another renderer: {heads:.0f} heads of {people:.0f} people"
     table = Table("fit", "median mm", "over the mean face's", "worse heads", title=title)
     for key in figures:
         if key.endswith(".median_mm") and not key.startswith("drawn.head."):

@@ -20,11 +20,12 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
+from trainer.data.halves import half_of
 from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
 from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import SETS, PersonShapes, real_figures
 from trainer.evaluate.foreign_fits import VARIANTS
-from trainer.evaluate.foreign_people import half_of, people_of, photo_sets
+from trainer.evaluate.foreign_people import people_of, photo_sets
 
 TEMPLATE = load_template()
 
@@ -184,6 +185,32 @@ def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, 
     assert (figures["drawn.without.lap.n3.worse"], figures["drawn.full.n3.worse"]) == (2, 0)
     with pytest.raises(LikenessError, match="no heads"):
         foreign.run(arguments_of("--cycles", str(tmp_path / "nowhere")), Console(file=io.StringIO()))
+
+
+def test_looks_of_a_person_count_as_one(tmp_path, monkeypatch):
+    people = [name for name in (f"scan_{number}" for number in range(20)) if half_of(name) == "development"][:3]
+    amounts = dict(
+        zip([f"{people[0]}@0", f"{people[0]}@1", f"{people[1]}@0", f"{people[2]}@0"], (1, 3, 2, 2), strict=True)
+    )
+    cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
+    estimate = as_estimate(TEMPLATE.vertices)
+    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    for name in amounts:
+        folder_of_people(tmp_path, [name], photos=1)
+        marks = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)
+        np.savez(tmp_path / name / "truth.npz", scan=estimate.vertices[near][::6], marks=marks)
+
+    def fits(photos, variants):
+        return {"full": TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices)}
+
+    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    figures = foreign.run(arguments_of("--cycles", str(tmp_path), "--variants", "full"), Console(file=io.StringIO()))
+    assert (figures["drawn.heads"], figures["drawn.people"]) == (4, 3)
+    own = {name: figures[f"drawn.head.{name}.median_mm.full.n1"] for name in amounts}
+    assert own[f"{people[0]}@1"] > 1.5 * own[f"{people[0]}@0"] > 0
+    of_people = [(own[f"{people[0]}@0"] + own[f"{people[0]}@1"]) / 2, *(own[f"{name}@0"] for name in people[1:])]
+    assert figures["drawn.full.n1.median_mm"] == pytest.approx(np.mean(of_people))
+    assert figures["drawn.full.n1.median_mm.high"] <= max(of_people) + 1e-9
 
 
 def test_what_another_skin_moves_is_told_beside_what_heads_differ_by(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Heads of other people than anything here is trained on, for another renderer to draw."""
