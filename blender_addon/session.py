@@ -96,11 +96,6 @@ class Session:
         return self.elsewhere and self._result is not None
 
     @property
-    def made_is_there(self) -> bool:
-        """Whether the most recently made head is in the file, neither undone nor deleted."""
-        return self.made is not None
-
-    @property
     def made(self) -> bpy.types.Collection | None:
         """The collection of the most recently made head; None if it was undone or deleted."""
         return None if self._head_id is None else tags.collection_of_id(self._head_id)

@@ -84,7 +84,7 @@ class MainPanel(bpy.types.Panel):
                 draw_wrapped(layout, sentence, icon="INFO")
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
-        elif view.phase is Phase.DONE and session().made_is_there:
+        elif view.phase is Phase.DONE and session().made is not None:
             draw_wrapped(layout, view.sentence, icon="CHECKMARK")
         elif view.phase is Phase.CANCELLED:
             draw_wrapped(layout, view.sentence, icon="INFO")
