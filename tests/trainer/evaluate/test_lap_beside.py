@@ -1,0 +1,82 @@
+"""What LAP's fused face is measured beside: the mean of codes, and a linear map of the landmark net's points."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from canonical_hand_made import TINY, tiny_network
+from torch import Tensor
+
+from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, rotation_from_euler
+from trainer.data.lap import LapBatch, landmark_shapes
+from trainer.evaluate.lap_beside import linear_errors, linear_maps, mean_code_errors
+from trainer.stages.lap_metrics import canonical_errors, depth_errors
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
+from lap_parts import ToySetsConfig
+
+CPU = torch.device("cpu")
+SIZE = 32
+
+
+def test_the_mean_of_codes_is_what_fusion_by_the_mean_gives() -> None:
+    config = dataclasses.replace(TINY, border_columns=0)
+    batch = ToySetsConfig(photos=4).build().batch(range(3), CPU)
+    with torch.no_grad():
+        plain = tiny_network(dataclasses.replace(config, fusion="average"))
+        wanted = depth_errors(plain, [batch], personal=False)
+        torch.testing.assert_close(mean_code_errors(plain, [batch], 4), wanted["side.canonical.n4"])
+        weighed = tiny_network(config)
+        found = depth_errors(weighed, [batch], personal=False)
+    torch.testing.assert_close(mean_code_errors(weighed, [batch], 4), wanted["side.canonical.n4"])
+    torch.testing.assert_close(mean_code_errors(weighed, [batch], 1), found["side.canonical.n1"])
+    assert (found["side.canonical.n4"] - wanted["side.canonical.n4"]).abs().max() > 1e-4, "weights are not even"
+
+
+@dataclass(frozen=True)
+class MarkedFaces:
+    """People whose depth is linear in their shape, seen by points alone, four photos each."""
+
+    shapes: landmark_shapes.LandmarkShapes
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        made = [self._person(index) for index in indices]
+        return dataclasses.replace(
+            ToySetsConfig(photos=4).build().batch(indices, device),
+            marks=torch.cat([marks for marks, _ in made]),
+            truth=dataclasses.replace(
+                ToySetsConfig(photos=4).build().batch(indices, device).truth,
+                depth=torch.stack([depth for _, depth in made]),
+            ),
+        )
+
+    def _person(self, index: int) -> tuple[Tensor, Tensor]:
+        g = torch.Generator().manual_seed(index)
+        told = torch.randn(3, generator=g)
+        points = self.shapes.mean + torch.einsum("k,klc->lc", told, self.shapes.people[:3])
+        turn = rotation_from_euler(torch.randn(4, 3, generator=g) * torch.tensor([0.1, 0.3, 0.1]))
+        placed = (points - torch.tensor(LAP_PIVOT)) @ turn.transpose(1, 2) + torch.tensor(LAP_PIVOT)
+        places = 0.5 + CanonicalCamera((SIZE, SIZE)).focal / SIZE * placed[..., :2] / placed[..., 2:]
+        places = places + 0.001 * torch.randn(places.shape, generator=g)
+        y, x = torch.meshgrid(*[torch.linspace(-1, 1, SIZE)] * 2, indexing="ij")
+        depth = 1 + 0.01 * (told[0] * x * x + told[1] * y * y + told[2] * x * y)
+        return torch.cat([places, torch.full_like(places[..., :1], 0.001)], 2), depth
+
+
+def test_a_linear_map_finds_depth_that_is_linear_in_the_points_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)  # all 3,000 take seconds
+    source = MarkedFaces(landmark_shapes.landmark_shapes(SIZE, 48, CPU))
+    maps = linear_maps(source, 150, SIZE)
+    held_out = source.batch(range(1000, 1024), CPU)
+    found = linear_errors(maps, [held_out])
+    mean = source.batch(range(150), CPU).truth.depth.mean(0)
+    nobody = 100 * canonical_errors(mean.expand(24, -1, -1), held_out.truth.depth).side.mean()
+    assert found[4].mean() < found[1].mean() < 0.7 * nobody, "more photos, less noise"
+    assert maps.depth(held_out.marks, 4).shape == (24, SIZE, SIZE)
+    with pytest.raises(ValueError, match="points"):
+        linear_maps(ToySetsConfig(photos=4).build(), 4, SIZE)
