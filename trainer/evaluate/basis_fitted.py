@@ -127,9 +127,8 @@ def _alone(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
 
 
 def _codes(code: FaceCode, chosen: Tensor) -> FaceCode:
-    pose = FacePose(*(getattr(code.pose, name)[chosen] for name in ("angles", "shift", "scale", "distance")))
     own = {name: getattr(code, name)[chosen] for name in ("identity", "reflectance", "expression", "light")}
-    return FaceCode(**own, pose=pose, set_of=torch.arange(int(chosen.sum())))
+    return FaceCode(**own, pose=code.pose.of(chosen), set_of=torch.arange(int(chosen.sum())))
 
 
 def fitted_figures(errors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
