@@ -21,8 +21,8 @@ from trainer.stages.lap_sets import filled_depth
 COUNTS = (1, 4)
 """Photos that are given; a linear map is made for each of the two."""
 _BATCH = 16
-_MEASURED = 512
-"""People on whom it is measured how far points lie beside what faces explain."""
+_MEASURED = 64
+"""People on whom it is measured how far points lie beside what faces explain; a median over them and their photos."""
 
 
 @torch.no_grad()
@@ -73,8 +73,7 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     depth = torch.cat([filled_depth(batch.truth.depth) for batch in batches]).flatten(1)
     weights = {}
     for photos in COUNTS:
-        chosen = torch.cat([batch.marks[first_photos(batch.set_of, photos)] for batch in batches])
-        told = _shapes(points, chosen, photos)
+        told = torch.cat([_shapes(points, own.marks[first_photos(own.set_of, photos)], photos) for own in batches])
         weights[photos] = torch.linalg.lstsq(told.double(), depth.double()).solution.float()
     return LinearMaps(points, weights)
 
