@@ -70,7 +70,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
 def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     """Facing the camera, of people all of whose photos are poor: ``poor.side.canonical.nK``, that of the mean face,
     ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
-    poor = replace(pictures, poor=1.0)
+    poor = replace(pictures, poor=1.0, marks=False)
     mean = mean_face(held_out(network, poor))
     errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
     names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
