@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from canonical_hand_made import TINY, tiny_network
+from canonical_hand_made import TINY, save_tiny, tiny_network
+from rich.console import Console
 from torch import Tensor
 
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, rotation_from_euler
 from trainer.data.lap import LapBatch, landmark_shapes
+from trainer.evaluate import lap
 from trainer.evaluate.lap_beside import linear_errors, linear_maps, mean_code_errors
 from trainer.stages.lap_metrics import canonical_errors, depth_errors
 
@@ -40,26 +44,23 @@ def test_the_mean_of_codes_is_what_fusion_by_the_mean_gives() -> None:
 
 @dataclass(frozen=True)
 class MarkedFaces:
-    """People whose depth is linear in their shape, seen by points alone, four photos each."""
+    """People whose depth is linear in their shape, which points alone show; ``first`` : another one, other people."""
 
     shapes: landmark_shapes.LandmarkShapes
+    photos: int = 4
+    first: int = 0
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
-        made = [self._person(index) for index in indices]
-        return dataclasses.replace(
-            ToySetsConfig(photos=4).build().batch(indices, device),
-            marks=torch.cat([marks for marks, _ in made]),
-            truth=dataclasses.replace(
-                ToySetsConfig(photos=4).build().batch(indices, device).truth,
-                depth=torch.stack([depth for _, depth in made]),
-            ),
-        )
+        made = [self._person(self.first + index) for index in indices]
+        toys = ToySetsConfig(photos=self.photos).build().batch(indices, device)
+        truth = dataclasses.replace(toys.truth, depth=torch.stack([depth for _, depth in made]))
+        return dataclasses.replace(toys, marks=torch.cat([marks for marks, _ in made]), truth=truth)
 
     def _person(self, index: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(index)
         told = torch.randn(3, generator=g)
         points = self.shapes.mean + torch.einsum("k,klc->lc", told, self.shapes.people[:3])
-        turn = rotation_from_euler(torch.randn(4, 3, generator=g) * torch.tensor([0.1, 0.3, 0.1]))
+        turn = rotation_from_euler(torch.randn(self.photos, 3, generator=g) * torch.tensor([0.1, 0.3, 0.1]))
         placed = (points - torch.tensor(LAP_PIVOT)) @ turn.transpose(1, 2) + torch.tensor(LAP_PIVOT)
         places = 0.5 + CanonicalCamera((SIZE, SIZE)).focal / SIZE * placed[..., :2] / placed[..., 2:]
         places = places + 0.001 * torch.randn(places.shape, generator=g)
@@ -68,11 +69,18 @@ class MarkedFaces:
         return torch.cat([places, torch.full_like(places[..., :1], 0.001)], 2), depth
 
 
-def test_a_linear_map_finds_depth_that_is_linear_in_the_points_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> landmark_shapes.LandmarkShapes:
     monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)  # all 3,000 take seconds
-    source = MarkedFaces(landmark_shapes.landmark_shapes(SIZE, 48, CPU))
+    return landmark_shapes.landmark_shapes(SIZE, 48, CPU)
+
+
+def test_a_linear_map_finds_depth_that_is_linear_in_the_points_shape(
+    shapes: landmark_shapes.LandmarkShapes,
+) -> None:
+    source = MarkedFaces(shapes)
     maps = linear_maps(source, 150, SIZE)
-    held_out = source.batch(range(1000, 1024), CPU)
+    held_out = MarkedFaces(shapes, first=1000).batch(range(24), CPU)
     found = linear_errors(maps, [held_out])
     mean = source.batch(range(150), CPU).truth.depth.mean(0)
     nobody = 100 * canonical_errors(mean.expand(24, -1, -1), held_out.truth.depth).side.mean()
@@ -80,3 +88,27 @@ def test_a_linear_map_finds_depth_that_is_linear_in_the_points_shape(monkeypatch
     assert maps.depth(held_out.marks, 4).shape == (24, SIZE, SIZE)
     with pytest.raises(ValueError, match="points"):
         linear_maps(ToySetsConfig(photos=4).build(), 4, SIZE)
+
+
+def test_networks_are_compared_with_a_linear_map_where_it_is_asked_for(
+    shapes: landmark_shapes.LandmarkShapes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def config(**values: object) -> argparse.Namespace:
+        asked.append(values)
+        first = 1000 if values["seed"] == lap.HELD_OUT_SEED else 0
+        return argparse.Namespace(build=lambda: MarkedFaces(shapes, values["photos"], first))
+
+    monkeypatch.setattr(lap, "LapPeopleConfig", config)
+    model = save_tiny(tmp_path, dataclasses.replace(TINY, rotation_degrees=60.0, border_columns=0))
+    parser = argparse.ArgumentParser()
+    lap.add_arguments(parser)
+    words = ["--model", str(model), "--people", "8", "--linear-people", "150", "--no-poor"]
+    figures = lap.run(parser.parse_args(words), Console(file=io.StringIO()))
+    assert all(values["marks"] for values in asked), "the landmark net looks at all of them"
+    assert {values["seed"] for values in asked} == {lap.HELD_OUT_SEED, lap.TRAINING_SEED}
+    assert figures["linear.ratio.mean_face.n4"] < figures["linear.ratio.mean_face.n1"] < 0.7
+    assert figures["ratio.linear.n4.low"] > 1, "networks that have learnt nothing are no match"
+    shown = figures["ratio.canonical.mean_face.n4"] / figures["linear.ratio.mean_face.n4"]
+    assert figures["ratio.linear.n4"] == pytest.approx(shown, rel=1e-4)
