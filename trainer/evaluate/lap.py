@@ -87,7 +87,8 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
     ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
     floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``; what the canonical face's error is of that of
     the mean of the photos' own codes, ``ratio.mean_of_codes.n4``, and of those of ``linear`` maps of the landmark net's
-    points, ``ratio.linear.nK``, with ``linear.ratio.mean_face.nK``, what these are of the mean face's."""
+    points, ``ratio.linear.nK``; ``linear.ratio.mean_face.nK``, what these are of the mean face's, and
+    ``both.ratio.linear.nK``, what the mean of their depth and the networks' has of theirs."""
     mean = mean_face(held_out(network, pictures))
     errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
     figures = {}
@@ -110,11 +111,13 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
         figures |= ratio_interval(errors[f"side.canonical.{count}"], nobody).figures(
             f"ratio.canonical.mean_face.{count}"
         )
-    beside = {} if linear is None else linear_errors(linear, held_out(network, pictures))
-    for count, values in beside.items():
-        figures |= ratio_interval(values, nobody).figures(f"linear.ratio.mean_face.n{count}")
-        found = ratio_interval(errors[f"side.canonical.n{count}"], values)
-        figures |= found.figures(f"ratio.linear.n{count}")
+    if linear is not None:
+        beside = linear_errors(linear, network, held_out(network, pictures))
+        for count, values in beside.linear.items():
+            figures |= ratio_interval(values, nobody).figures(f"linear.ratio.mean_face.n{count}")
+            found = ratio_interval(errors[f"side.canonical.n{count}"], values)
+            figures |= found.figures(f"ratio.linear.n{count}")
+            figures |= ratio_interval(beside.both[count], values).figures(f"both.ratio.linear.n{count}")
     return figures | spread_figures(network, held_out(network, pictures))
 
 

@@ -78,15 +78,29 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     return LinearMaps(points, weights)
 
 
+@dataclass(frozen=True)
+class LinearErrors:
+    """(P,) side errors (times 100), facing the camera, by number of photos. linear : of the maps alone. both : of the
+    mean of their depth and the networks', which is better than either where pictures say what points do not."""
+
+    linear: dict[int, Tensor]
+    both: dict[int, Tensor]
+
+
 @torch.no_grad()
-def linear_errors(maps: LinearMaps, batches: Iterable[LapBatch]) -> dict[int, Tensor]:
-    """(P,) side errors (times 100), facing the camera, by number of photos."""
-    found: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
+def linear_errors(maps: LinearMaps, network: LapNet, batches: Iterable[LapBatch]) -> LinearErrors:
+    """Errors on sets with truth and points."""
+    alone: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
+    both: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
     for batch in batches:
-        for photos, errors in found.items():
-            depth = maps.depth(batch.marks[first_photos(batch.set_of, photos)], photos)
-            errors.append(100 * canonical_errors(depth, batch.truth.depth).side)
-    return {photos: torch.cat(errors) for photos, errors in found.items()}
+        codes = network.encode_depth(batch.images * 2 - 1, batch.marks)
+        for photos in COUNTS:
+            rows = first_photos(batch.set_of, photos)
+            depth = maps.depth(batch.marks[rows], photos)
+            own = network.decode_depth(network.depth_codes(codes.of(rows), torch.arange(len(rows)) // photos))
+            for found, shown in ((alone, depth), (both, (depth + own) / 2)):
+                found[photos].append(100 * canonical_errors(shown, batch.truth.depth).side)
+    return LinearErrors(*({photos: torch.cat(errors) for photos, errors in found.items()} for found in (alone, both)))
 
 
 def _shapes(points: LandmarkFace, marks: Tensor, photos: int) -> Tensor:

@@ -81,10 +81,16 @@ def test_a_linear_map_finds_depth_that_is_linear_in_the_points_shape(
     source = MarkedFaces(shapes)
     maps = linear_maps(source, 150, SIZE)
     held_out = MarkedFaces(shapes, first=1000).batch(range(24), CPU)
-    found = linear_errors(maps, [held_out])
+    network = tiny_network(dataclasses.replace(TINY, border_columns=0))
+    errors = linear_errors(maps, network, [held_out])
+    found = errors.linear
     mean = source.batch(range(150), CPU).truth.depth.mean(0)
     nobody = 100 * canonical_errors(mean.expand(24, -1, -1), held_out.truth.depth).side.mean()
     assert found[4].mean() < found[1].mean() < 0.7 * nobody, "more photos, less noise"
+    with torch.no_grad():
+        own = network(held_out.images * 2 - 1, held_out.set_of)[0].depth
+    half = (maps.depth(held_out.marks, 4) + own) / 2
+    torch.testing.assert_close(errors.both[4], 100 * canonical_errors(half, held_out.truth.depth).side)
     assert maps.depth(held_out.marks, 4).shape == (24, SIZE, SIZE)
     with pytest.raises(ValueError, match="points"):
         linear_maps(ToySetsConfig(photos=4).build(), 4, SIZE)
@@ -110,5 +116,6 @@ def test_networks_are_compared_with_a_linear_map_where_it_is_asked_for(
     assert {values["seed"] for values in asked} == {lap.HELD_OUT_SEED, lap.TRAINING_SEED}
     assert figures["linear.ratio.mean_face.n4"] < figures["linear.ratio.mean_face.n1"] < 0.7
     assert figures["ratio.linear.n4.low"] > 1, "networks that have learnt nothing are no match"
+    assert 1 < figures["both.ratio.linear.n4"] < figures["ratio.linear.n4"]
     shown = figures["ratio.canonical.mean_face.n4"] / figures["linear.ratio.mean_face.n4"]
     assert figures["ratio.linear.n4"] == pytest.approx(shown, rel=1e-4)
