@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.recipe import WHOLE, Recipe, RecipeError, find_recipe, load_recipe
+from trainer.train_command import add_overrides
 
 RUNS = Path("runs")
 MODEL = "model"
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("recipe", help="a recipe with a table [ablations], for example lap_cpu_ablations")
     parser.add_argument("--out", type=Path, help="folder of all runs; default: runs/<recipe's name>")
+    add_overrides(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each with these seeds (default 1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"these alone; the recipe is {WHOLE!r}")
     parser.add_argument("--init-from", type=Path, help="weights that all start from: a checkpoint or an exported model")
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = find_recipe(arguments.recipe)
         recipe = load_recipe(path)
         for name, seed in _wanted(recipe, arguments):
-            changes = [*recipe.ablations.get(name, ()), f"seed={seed}"]
+            changes = [*arguments.overrides, *recipe.ablations.get(name, ()), f"seed={seed}"]
             folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
             if not (folder / MODEL).is_dir():
                 print(f"{name}: {', '.join(changes)}", flush=True)

@@ -21,6 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "TensorBoard is installed, tensorboard/. Then: python -m trainer export FOLDER."
     )
     parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
+    add_overrides(parser)
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="end after M minutes, with a checkpoint that --resume goes on from"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
+    start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """``--set``, as ``overrides``."""
     parser.add_argument(
         "--set",
         action="append",
@@ -30,14 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one value of the recipe, as often as wanted; tables are joined by dots, stages named or counted "
         "from 0: seed=2, network.size=64, stages.shape.steps=100, stages.0.optimizer.betas=[0.5, 0.9]",
     )
-    parser.add_argument(
-        "--minutes", type=float, default=0.0, help="end after M minutes, with a checkpoint that --resume goes on from"
-    )
-    parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
-    start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
 
 
 def run(arguments: argparse.Namespace) -> int:

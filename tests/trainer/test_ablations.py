@@ -80,6 +80,14 @@ def test_all_may_start_from_given_weights(recipe: Path, tmp_path: Path) -> None:
     assert versions[0] != versions[1]
 
 
+def test_all_are_changed_alike_and_an_ablation_has_the_last_word(recipe: Path, tmp_path: Path) -> None:
+    words = ["ablations", str(recipe), "--device", "cpu", "--out", str(tmp_path), "--only", "whole", "plain"]
+    assert main([*words, "--set", "stages.0.steps=2", "--set", "stages.0.ema=0.25"]) == 0
+    stages = {name: load_recipe(tmp_path / name / "1" / "recipe.toml").stages[0] for name in ("whole", "plain")}
+    assert {stage.steps for stage in stages.values()} == {2}
+    assert (stages["whole"].ema, stages["plain"].ema) == (0.25, 0.5)
+
+
 def test_an_unknown_name_and_a_recipe_without_ablations(recipe: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["ablations", str(recipe), "--only", "wide"]) == 2
     assert "has no ablation 'wide'" in (said := capsys.readouterr().err) and "narrow, plain" in said

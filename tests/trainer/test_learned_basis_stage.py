@@ -232,8 +232,26 @@ def test_a_trained_model_may_go_back_to_the_priors_identity() -> None:
     skin = TEMPLATE.regions["face"][: TEMPLATE.head.vertex_stop] > 0.5
     off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
     assert off < 0.5 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "the encoder's faces stay near"
-    with pytest.raises(ValueError, match="refit_identity"):
-        small_stage(refit_identity=True, start="zero")
+
+
+def test_a_trained_model_may_learn_identity_from_the_template_alone() -> None:
+    stage = small_stage(refit_identity=True, start="zero", start_people=0).build(CPU)
+    bases, head = stage.network.bases, stage.network.encoder.identity
+    with pytest.raises(ValueError, match="--init-from"):
+        stage.step(small_people(), 0.0)
+    with torch.no_grad():
+        bases.identity_raw.fill_(0.3)
+        bases.expression.fill_(0.1)
+        head.weight.mul_(5)
+    before = head.weight.detach().clone()
+    terms = stage.step(small_people(), 0.0)
+    assert not bases.identity_raw.any() and bool((bases.expression == 0.1).all()) and torch.equal(head.weight, before)
+    sum(terms.values()).backward()
+    assert bases.identity_raw.grad.abs().max() > 0, "codes that the encoder knows already teach the basis"
+    with torch.no_grad():
+        bases.identity_raw.fill_(0.2)
+    stage.step(small_people(), 0.0)
+    assert bool((bases.identity_raw == 0.2).all()), "what it has learned stays"
 
 
 def test_a_card_says_where_identity_was_not_learned() -> None:

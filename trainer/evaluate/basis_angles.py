@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor
 
 from backend.models.learned_basis.network import FaceBases
-from trainer.stages.learned_basis_start import begin_from_people, surface_metric
+from trainer.evaluate.basis_identities import COMPONENTS, LEARNED, Identities
+from trainer.stages.learned_basis_start import surface_metric
 
-PEOPLE = 1000
-"""Synthetic people whose principal components identity is compared with: those of ``start = "people"``."""
 ALIKE = 0.99
+_RIDGE = 1e-12
 
 
 @torch.no_grad()
-def angle_figures(bases: FaceBases, people: int = PEOPLE) -> dict[str, float]:
+def angle_figures(bases: FaceBases, identities: Identities) -> dict[str, float]:
     """``angles.identity.*`` to the principal components of synthetic people, ``angles.expression.*`` to those of the
     template's own expressions: ``least_cosine`` and ``mean_cosine`` of directions with those of the same number,
     ``alike``, how many of them have a cosine above 0.99 with any, ``inside``, how many with the span of all, ``of`` how
-    many, and ``span``, the share of their squared length in it. Lengths are those of how far the face's surface moves.
+    many, ``span``, the share of their squared length in it, and ``between``, the mean of the principal angles between
+    the two spans in degrees. Lengths are those of how far the face's surface moves. ``basis.NAME.between`` and
+    ``basis.NAME.span`` : the same two of every identity basis that is compared.
     """
-    start = copy.deepcopy(bases)
-    begin_from_people(start, people)
     metric = torch.from_numpy(surface_metric(bases.config.nodes)).double()
-    identity = compared(bases.identity_raw, start.identity_raw, metric)
-    expression = compared(bases.expression, start.expression, metric)
-    both = (("identity", identity), ("expression", expression))
-    return {f"angles.{name}.{figure}": value for name, found in both for figure, value in found.items()}
+    components = identities.named[COMPONENTS]
+    to_components = {name: compared(own, components, metric) for name, own in identities.named.items()}
+    expression = compared(bases.expression, identities.begun.expression, metric)
+    figures = {
+        f"angles.{name}.{figure}": value
+        for name, found in (("identity", to_components[LEARNED]), ("expression", expression))
+        for figure, value in found.items()
+    }
+    for name, found in to_components.items():
+        figures |= {f"basis.{name}.{figure}": found[figure] for figure in ("between", "span")}
+    return figures
 
 
 def compared(learned: Tensor, start: Tensor, metric: Tensor) -> dict[str, float]:
@@ -46,7 +51,15 @@ def compared(learned: Tensor, start: Tensor, metric: Tensor) -> dict[str, float]
         "of": float(len(own)),
         "inside": float(((inside / lengths).sqrt() > ALIKE).sum()),
         "span": (inside.sum() / lengths.sum()).item(),
+        "between": _principal_angles(own, other, metric).mean().item(),
     }
+
+
+def _principal_angles(first: Tensor, second: Tensor, metric: Tensor) -> Tensor:
+    """(min(K, M),) degrees between the spans of directions (K, 3 G) and (M, 3 G)."""
+    root = torch.linalg.cholesky(metric + _RIDGE * metric.diagonal().mean() * torch.eye(len(metric)).double())
+    frames = [torch.linalg.qr((directions @ root).T)[0] for directions in (first, second)]
+    return torch.rad2deg(torch.linalg.svdvals(frames[0].T @ frames[1]).clamp(max=1).acos())
 
 
 def _whole(directions: Tensor) -> Tensor:

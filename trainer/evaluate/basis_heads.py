@@ -1,23 +1,23 @@
-"""What identity bases can express: the nearest face of the prior, of principal components of synthetic people and of
-the learned basis to heads outside of all of them."""
+"""What identity bases can express: the nearest face of the prior and of the bases that are compared to heads outside of
+all of them."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from backend.fitting.identity_basis import cage_modes
+from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import load_template
 from backend.models.contract import NOT_TRAINED
-from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisConfig
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
 from trainer.data.shared_data import shared_folder
-from trainer.evaluate.basis_angles import PEOPLE
+from trainer.evaluate.basis_identities import COMPONENTS, LEARNED
 from trainer.losses.face_model import METRES_TO_MM
-from trainer.stages.learned_basis_start import begin_from_people
 
 HELD_OUT_SEED = 903
 """People that no recipe trains or validates on."""
@@ -58,38 +58,41 @@ def people_heads(count: int) -> np.ndarray:
     return offsets[:, : template.head.vertex_stop]
 
 
-def head_figures(network: LearnedBasisNet | None, people: int, scans: bool) -> dict[str, float | str]:
+def head_figures(identities: Mapping[str, Tensor] | None, people: int, scans: bool) -> dict[str, float | str]:
     """``heads.median_mm.NAME`` on simulated faces outside the prior, ``ict.median_mm.NAME`` on random people of
-    ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic people; NAME is ``prior``, ``components`` (of synthetic
-    people, those that ``angles.*`` compare with) and ``learned``.
+    ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic people; NAME is ``prior``, with all vertices, and that
+    of each of ``identities`` (K, G, 3), node offsets in millimetres, where a model is trained.
 
     All with the same number of coefficients: the learned identity's, or as many as the paper has.
     """
     template = load_template()
     head = template.head.vertex_stop
-    count = LearnedBasisConfig().identity if network is None else network.config.identity
+    count = LearnedBasisConfig().identity if identities is None else len(identities[LEARNED])
     bases = {"prior": template.identity_modes[:count, :head].astype(np.float64)}
-    if network is not None:
-        components = copy.deepcopy(network.bases)
-        begin_from_people(components, PEOPLE)
-        bases |= {"components": cage_modes(components), "learned": cage_modes(network.bases)}
+    if identities is not None:
+        bases |= {name: _of_cage(nodes) for name, nodes in identities.items()}
     figures: dict[str, float | str] = {"coefficients": float(count)}
     importance = 0.02 + template.regions["face"][:head].astype(np.float64)
     offsets = people_heads(people)
     outside = outside_heads() if scans else dict.fromkeys(_OUTSIDE, "left out: not asked for")
-    for name in ("prior", "components", "learned"):
-        if name not in bases:
-            figures |= {f"{where}.median_mm.{name}": NOT_TRAINED for where in ("people", *_OUTSIDE)}
-            continue
-        figures[f"people.median_mm.{name}"] = float(closest_mm(bases[name], offsets, importance).mean())
+    for name, modes in bases.items():
+        figures[f"people.median_mm.{name}"] = float(closest_mm(modes, offsets, importance).mean())
         for where, targets in outside.items():
             if isinstance(targets, str):
                 figures[f"{where}.median_mm.{name}"] = targets
             else:
                 from trainer.template.measure import distances_mm
 
-                figures[f"{where}.median_mm.{name}"] = float(distances_mm(template, bases[name], targets)[:, 0].mean())
+                figures[f"{where}.median_mm.{name}"] = float(distances_mm(template, modes, targets)[:, 0].mean())
+    if identities is None:
+        untrained = [f"{where}.median_mm.{name}" for name in (COMPONENTS, LEARNED) for where in ("people", *_OUTSIDE)]
+        figures |= dict.fromkeys(untrained, NOT_TRAINED)
     return figures
+
+
+def _of_cage(nodes: Tensor) -> np.ndarray:
+    """(K, V_head, 3) metres of node offsets (K, G, 3) in millimetres."""
+    return deformation_graph(nodes.shape[1]).offsets(nodes.double().numpy()) * MILLIMETRE
 
 
 def outside_heads() -> dict[str, list | str]:

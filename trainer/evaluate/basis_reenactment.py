@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
-from backend.models.learned_basis.encoder import FaceCode, FacePose
+from backend.models.learned_basis.encoder import FaceCode
 from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.data.face_model import FaceBatch, FacePeopleConfig
 from trainer.evaluate.basis_heads import HELD_OUT_SEED
@@ -50,7 +50,7 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
         reflectance=code.reflectance[late],
         expression=code.expression[late],
         light=code.light[late],
-        pose=FacePose(*(getattr(code.pose, name)[late] for name in ("angles", "shift", "scale", "distance"))),
+        pose=code.pose.of(late),
         set_of=torch.arange(int(late.sum())),
     )
     carried = replace(

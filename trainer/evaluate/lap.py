@@ -18,6 +18,7 @@ from trainer.ablations import trained_models
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
 from trainer.evaluate.lap_ablations import ablation_figures
+from trainer.evaluate.lap_beside import COUNTS, LinearMaps, linear_errors, linear_maps, mean_code_errors
 from trainer.evaluate.lap_people import collect_people, held_back, people_figures
 from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
 from trainer.evaluate.metrics.intervals import ratio_interval
@@ -27,6 +28,8 @@ from trainer.stages.lap_sheet import contact_sheet
 
 HELD_OUT_SEED = 902
 """People that no recipe trains or validates on."""
+TRAINING_SEED = 1
+"""Those that recipes train on."""
 PHOTOS = 6
 _BATCH = 4
 _SHEET_ROWS = 10
@@ -36,12 +39,14 @@ _SHEET_ROWS = 10
 class HeldOut:
     """Which pictures a model is measured on. people : how many. folder : where they are kept, empty for the user's
     cache. drawn : side at which they are drawn and seen by the landmark net, 0 for that of the model's maps. poor :
-    share of photos that are covered, dark, blurred or end within the face."""
+    share of photos that are covered, dark, blurred or end within the face. marks : the landmark net looks at them,
+    whether or not a model is told."""
 
     people: int
     folder: str = ""
     drawn: int = 0
     poor: float = 0.0
+    marks: bool = False
 
 
 def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
@@ -53,7 +58,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
         photos=PHOTOS,
         keep=people,
         folder=pictures.folder,
-        marks=network.landmarks is not None,
+        marks=pictures.marks or network.landmarks is not None,
         drawn=0 if pictures.drawn <= size else pictures.drawn,
         poor=pictures.poor,
     ).build()
@@ -63,22 +68,27 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
 
 @torch.no_grad()
 def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
-    """Facing the camera, of people all of whose photos are poor: ``poor.side.canonical.nK``, that of the mean face, and
-    ``poor.ratio.canonical.n4_n1`` with its interval."""
-    poor = replace(pictures, poor=1.0)
+    """Facing the camera, of people all of whose photos are poor: ``poor.side.canonical.nK``, that of the mean face,
+    ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
+    poor = replace(pictures, poor=1.0, marks=False)
     mean = mean_face(held_out(network, poor))
     errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
     names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
     figures = {f"poor.{name}": errors[name].nanmean().item() for name in names}
     found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
-    return figures | found.figures("poor.ratio.n4_n1")
+    figures |= found.figures("poor.ratio.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, poor), 4))
+    return figures | found.figures("poor.ratio.mean_of_codes.n4")
 
 
 @torch.no_grad()
-def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None = None) -> dict[str, float]:
     """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
     ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
-    floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``."""
+    floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``; what the canonical face's error is of that of
+    the mean of the photos' own codes, ``ratio.mean_of_codes.n4``, and of those of ``linear`` maps of the landmark net's
+    points, ``ratio.linear.nK``; ``linear.ratio.mean_face.nK``, what these are of the mean face's, and
+    ``both.ratio.linear.nK``, what the mean of their depth and the networks' has of theirs."""
     mean = mean_face(held_out(network, pictures))
     errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
     figures = {}
@@ -94,11 +104,39 @@ def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     figures |= found.figures("ratio.n4_n1")
     found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
     figures |= found.figures("ratio.canonical.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, pictures), 4))
+    figures |= found.figures("ratio.mean_of_codes.n4")
+    nobody = errors["side.canonical.mean_face"]
     for count in ("n1", "n4"):
-        figures[f"ratio.canonical.mean_face.{count}"] = (
-            figures[f"side.canonical.{count}"] / figures["side.canonical.mean_face"]
+        figures |= ratio_interval(errors[f"side.canonical.{count}"], nobody).figures(
+            f"ratio.canonical.mean_face.{count}"
         )
+    if linear is not None:
+        beside = linear_errors(linear, network, held_out(network, pictures))
+        for count, values in beside.linear.items():
+            figures |= ratio_interval(values, nobody).figures(f"linear.ratio.mean_face.n{count}")
+            found = ratio_interval(errors[f"side.canonical.n{count}"], values)
+            figures |= found.figures(f"ratio.linear.n{count}")
+            figures |= ratio_interval(beside.both[count], values).figures(f"both.ratio.linear.n{count}")
     return figures | spread_figures(network, held_out(network, pictures))
+
+
+def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | None:
+    """Linear maps learned from the people that recipes train on, drawn and looked at as the held-out ones are."""
+    if not people:
+        return None
+    size = network.config.size
+    config = LapPeopleConfig(
+        size=size,
+        seed=TRAINING_SEED,
+        photos=max(COUNTS),
+        keep=people,
+        folder=pictures.folder,
+        marks=True,
+        quick_marks=True,
+        drawn=0 if pictures.drawn <= size else pictures.drawn,
+    )
+    return linear_maps(config.build(), people, size)
 
 
 @torch.no_grad()
@@ -127,6 +165,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="side at which pictures are drawn and seen by the landmark net (0: the model's)",
     )
+    parser.add_argument(
+        "--linear-people",
+        type=int,
+        default=0,
+        help="compare with a linear map of the landmark net's points, learned from so many people (0: do not)",
+    )
     parser.add_argument("--no-poor", action="store_true", help="leave out the people all of whose photos are poor")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
@@ -139,13 +183,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Flat figures of ``evaluate lap``; "not trained" for models that are not there."""
     figures: dict[str, float | str] = {}
-    pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn)
+    pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
     network = trained_or_none(load_lap, arguments.model)
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
         figures |= dict.fromkeys(names, "not trained")
     else:
-        figures |= model_figures(network, pictures)
+        figures |= model_figures(network, pictures, _linear(network, pictures, arguments.linear_people))
         if not arguments.no_poor:
             figures |= poor_figures(network, pictures)
     if arguments.ablations:

@@ -293,28 +293,23 @@ class LapStage(Stage):
 
     def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
         """Terms of view and light of labelled photos."""
-        weights, truth = self.config.weights, batch.truth
-        count = len(truth.rotation)
-        view = View(truth.rotation, truth.translation)
-        terms = {}
-        if weights.view or weights.light:
-            depth = filled_depth(truth.personal_depth)
-            if weights.view:
-                found = View(scene.view.rotation[:count], scene.view.translation[:count])
-                terms["view"] = canonical.view_error(found, view, depth)
-            if weights.light:
-                camera = CanonicalCamera(tuple(depth.shape[-2:]))
-                shown = (truth.view_depth > 0) & class_mask(batch.labels[:count], FACE_CLASSES)
-                surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
-                photo, seen = unwarp_to_canonical(pictures[:count], depth, surface, view, camera)
-                light = type(scene.light)(
-                    scene.light.ambient[:count], scene.light.diffuse[:count], scene.light.direction[:count]
-                )
-                rows = batch.set_of[:count]
-                albedo = truth.albedo[rows] * 2 - 1
-                image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), light))
-                known = (seen & truth.albedo_seen[rows]).float()
-                terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
+        truth = batch.truth
+        terms = self._view_truth(truth, scene.view)
+        if self.config.weights.light:
+            count, depth = len(truth.rotation), filled_depth(truth.personal_depth)
+            camera = CanonicalCamera(tuple(depth.shape[-2:]))
+            shown = (truth.view_depth > 0) & class_mask(batch.labels[:count], FACE_CLASSES)
+            surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
+            view = View(truth.rotation, truth.translation)
+            photo, seen = unwarp_to_canonical(pictures[:count], depth, surface, view, camera)
+            light = type(scene.light)(
+                scene.light.ambient[:count], scene.light.diffuse[:count], scene.light.direction[:count]
+            )
+            rows = batch.set_of[:count]
+            albedo = truth.albedo[rows] * 2 - 1
+            image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), light))
+            known = (seen & truth.albedo_seen[rows]).float()
+            terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
 
     def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:

@@ -107,7 +107,8 @@ class LearnedBasisStageConfig(StageConfig):
     start_shapes: int = 1000
     """People whose neutral shapes give the first identity basis, with ``people``."""
     refit_identity: bool = False
-    """A model that is trained already gets the identity basis of ``start``, its encoder along with it."""
+    """A model that is trained already gets the identity basis of ``start``, its encoder along with it; with ``zero``
+    none at all, and its encoder stays."""
     start_people: int = 512
     """People whose reflectance gives the mean, and unless bases begin at zero the first basis; 0: one skin tone."""
     lip_threshold: float = 6.0
@@ -125,8 +126,6 @@ class LearnedBasisStageConfig(StageConfig):
         super().__post_init__()
         if self.start_people < 0 or self.start_shapes < 1 or self.lip_threshold <= 0:
             raise ValueError("start_people must be at least 0, start_shapes at least 1 and lip_threshold above 0")
-        if self.refit_identity and self.start == "zero":
-            raise ValueError("refit_identity needs a start, prior or people")
 
     def build(self, device: torch.device) -> LearnedBasisStage:
         """See ``StageConfig``."""
@@ -283,8 +282,11 @@ class LearnedBasisStage(Stage):
         if config.refit_identity and self.network.begun.item() < 2:
             if not bases.identity_raw.any():
                 raise ValueError("refit_identity needs the weights of a trained model: --init-from")
-            with _exact(self.device):
-                refit_identity(self.network, config.start_shapes if config.start == "people" else 0)
+            if config.start == "zero":
+                bases.identity_raw.zero_()
+            else:
+                with _exact(self.device):
+                    refit_identity(self.network, config.start_shapes if config.start == "people" else 0)
             self.network.begun.fill_(2)
         if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # an exported model has bases and no mark
             return
@@ -354,8 +356,12 @@ class LearnedBasisStage(Stage):
         learns = any(group.name == "geometry" and group.rate(1.0) > 0 for group in self.parameter_groups())
         if learns or self.network.begun.item() < 2:
             return ""
-        people = f"the principal components of {config.start_shapes:,} synthetic people's shapes"
-        return f"The identity basis was not learned: it is {people if config.start == 'people' else 'the prior'}."
+        origins = {
+            "zero": "nothing",
+            "prior": "the prior",
+            "people": f"the principal components of {config.start_shapes:,} synthetic people's shapes",
+        }
+        return f"The identity basis was not learned: it is {origins[config.start]}."
 
 
 def _constant(rate: float) -> Callable[[float], float]:

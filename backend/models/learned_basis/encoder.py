@@ -52,6 +52,10 @@ class FacePose:
     scale: Tensor
     distance: Tensor
 
+    def of(self, rows: Tensor | slice) -> FacePose:
+        """Those of some photos, by numbers (M,), a mask (N,) or a slice."""
+        return FacePose(self.angles[rows], self.shift[rows], self.scale[rows], self.distance[rows])
+
     def cameras(self, size: int) -> PerspectiveCameras:
         """Cameras of photos of ``size`` x ``size`` pixels: phi(v) = R v + t and pi of section 3.2."""
         facing = self.angles.new_tensor(_FACING)

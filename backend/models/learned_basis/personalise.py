@@ -18,7 +18,7 @@ from torch import Tensor
 from backend.geometry.outline import usable_landmarks
 from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import BasisModel, EncoderInput, encoder_input
-from backend.models.learned_basis.encoder import FaceCode, FacePose
+from backend.models.learned_basis.encoder import FaceCode
 from backend.models.learned_basis.network import FaceBases, LearnedBasisNet
 from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
@@ -145,10 +145,8 @@ def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: to
 
 def _of(code: FaceCode, chosen: slice) -> FaceCode:
     """The photos ``chosen`` of one set."""
-    pose = FacePose(*(getattr(code.pose, name)[chosen] for name in ("angles", "shift", "scale", "distance")))
-    return replace(
-        code, expression=code.expression[chosen], light=code.light[chosen], pose=pose, set_of=code.set_of[chosen]
-    )
+    own = {name: getattr(code, name)[chosen] for name in ("expression", "light", "set_of")}
+    return replace(code, pose=code.pose.of(chosen), **own)
 
 
 def _tune(

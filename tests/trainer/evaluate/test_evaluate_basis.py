@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from trainer.data.face_model import FacePeopleConfig
 from trainer.data.face_model.source import FacePeople
 from trainer.evaluate import basis, basis_heads
 from trainer.evaluate.basis_angles import compared
-from trainer.stages.learned_basis_start import begin_from_people, begin_from_prior
+from trainer.stages.learned_basis_start import begin_from_prior
 
 SMALL = LearnedBasisConfig(
     size=24, level=0, nodes=60, identity=12, reflectance=2, expression=6, width=8, stages=2, feature=16, focal=0.0
@@ -68,6 +67,7 @@ def test_without_a_model_the_prior_is_still_measured(tmp_path: Path, monkeypatch
     figures = json.loads(out.read_text())
     assert figures["people.median_mm.prior"] > 0 and figures["people.median_mm.learned"] == "not trained"
     assert figures["lip_iou.upper"] == figures["separation.identity_mm.same"] == "not trained"
+    assert figures["people.median_mm.components"] == figures["basis.learned.lip_iou.upper"] == "not trained"
     assert figures["scan.median_mm.encoder"] == figures["verification.eer"] == "not trained"
 
 
@@ -85,16 +85,3 @@ def test_angles_tell_what_a_basis_has_beyond_its_beginning() -> None:
     other = torch.cat([start[:1], torch.randn(3, 3, 3, generator=g), torch.zeros(1, 3, 3)])
     found = compared(other, torch.cat([start, torch.zeros(2, 3, 3)]), metric)
     assert found["alike"] == 1 and found["of"] == 4 and 0.2 < found["span"] < 0.95
-
-
-def test_components_of_people_are_measured_beside_what_was_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(basis_heads, "PEOPLE", 40)  # all 1,000 take seconds
-    network = LearnedBasisNet(dataclasses.replace(SMALL, identity=30, nodes=100)).eval()
-    begin_from_people(network.bases, 40)
-    same = basis_heads.head_figures(network, 4, scans=False)
-    assert same["people.median_mm.components"] == pytest.approx(same["people.median_mm.learned"])
-    assert same["ict.median_mm.components"] == same["heads.median_mm.prior"] == "left out: not asked for"
-    begin_from_prior(network.bases)
-    other = basis_heads.head_figures(network, 4, scans=False)
-    assert other["people.median_mm.components"] == pytest.approx(same["people.median_mm.components"])
-    assert other["people.median_mm.components"] < other["people.median_mm.learned"], "people have bumps"
