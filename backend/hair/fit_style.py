@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backend.geometry.template import Template
 from backend.hair.grow import grow, lock_paths, places_along
-from backend.hair.hair_views import HairView, directions, silhouettes
+from backend.hair.hair_views import HairView, along_hair, silhouettes
 from backend.hair.hull import HeadHull, beside_ear, gap_to_skin, head_hull, hull_surface
 from backend.hair.locks import OUT, Locks
 from backend.hair.style_model import (
@@ -136,8 +136,7 @@ def lock_lines(
     """
     hull = head_hull(template)
     hair = styled_hair(points, hull, noise, roots)
-    head = torch.from_numpy(neutral[: template.head.vertex_stop]).float()[None].expand(len(points), -1, -1)
-    surface = hull_surface(hull, head, hair.ears)
+    surface = hull_surface(hull, torch.from_numpy(neutral[: template.head.vertex_stop]).float()[None], hair.ears)
     lines = [torch.from_numpy(line).float() for line in (hull.hairline, hull.brow_line)]
     azimuth, s, height = grow(hair.locks, hair.flow, *lines, SEGMENTS)
     height = height - _below_others(hull, hair.locks, azimuth, s)
@@ -181,8 +180,6 @@ def direction_agreement(points: np.ndarray, views: Sequence[HairView]) -> np.nda
     clearly how they run: 1 as there, 0 as by chance or not drawn, -1 across."""
     columns = []
     for view in views:
-        drawn = directions(points, SEGMENTS * PIECES, view).reshape(len(points), -1)
-        seen = (view.direction * (view.hair * view.known)[..., None]).ravel()
-        clear = np.sqrt((seen.reshape(-1, 2) ** 2).sum(-1)).sum()
-        columns.append(drawn @ seen / max(clear, 1e-6))
+        clear = (np.linalg.norm(view.direction, axis=-1) * view.hair * view.known).sum()
+        columns.append(along_hair(points, SEGMENTS * PIECES, view) / max(clear, 1e-6))
     return np.stack(columns, 1)

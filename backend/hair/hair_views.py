@@ -150,15 +150,13 @@ def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
     return canvas
 
 
-def directions(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
-    """(N, H, W, 2) float32, cosine and sine of twice the angle of the foremost strands, averaged over a pixel; 0 where
-    none shows. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
+def along_hair(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
+    """(N,) sum over the pixels of the view's hair of the mean cosine of twice the angle between the foremost strands
+    and ``HairView.direction``. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
     to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
-    canvas = np.zeros((len(points), *view.depth.shape, 3), np.float32)
-    front = np.full((len(points), *view.depth.shape), np.inf, np.float32)
+    wanted = view.direction * (view.hair * view.known)[..., None]
     points = np.ascontiguousarray(points, np.float32)
-    _foremost(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), front, canvas)
-    return canvas[..., :2] / np.maximum(canvas[..., 2:], 1.0)
+    return _along(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), wanted.astype(np.float32))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -171,30 +169,49 @@ def _pixel(to_pixels, x, y, z):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _foremost(points, pieces, to_pixels, limit, front, canvas):
+def _along(points, pieces, to_pixels, limit, wanted):
     height, width = limit.shape
+    count = points.shape[1]
+    result = np.zeros(points.shape[0], np.float32)
+    place = np.empty(count, np.int32)
+    depths = np.empty(count, np.float32)
+    cosines = np.empty(count, np.float32)
+    front = np.empty(height * width, np.float32)
+    total = np.empty(height * width, np.float32)
+    number = np.empty(height * width, np.float32)
     for n in range(points.shape[0]):
-        for adding in range(2):
-            last_column, last_row = np.float32(0.0), np.float32(0.0)
-            for k in range(points.shape[1]):
-                x, y, z = points[n, k]
-                column, row, depth = _pixel(to_pixels, x, y, z)
-                if not depth > 0.01:
-                    continue
-                dx, dy = column - last_column, row - last_row
-                last_column, last_row = column, row
-                if not (0 <= column < width and 0 <= row < height):
-                    continue
-                i, j = int(row), int(column)
-                if depth > limit[i, j]:
-                    continue
-                if adding == 0:
-                    front[n, i, j] = min(front[n, i, j], depth)
-                elif k % pieces and depth < front[n, i, j] + 0.006 and dx * dx + dy * dy > 1e-8:
-                    square = dx * dx + dy * dy
-                    canvas[n, i, j, 0] += (dx * dx - dy * dy) / square
-                    canvas[n, i, j, 1] += 2 * dx * dy / square
-                    canvas[n, i, j, 2] += 1
+        front[:] = np.inf
+        total[:] = 0
+        number[:] = 0
+        last_column, last_row = np.float32(0.0), np.float32(0.0)
+        for k in range(count):
+            place[k] = -1
+            x, y, z = points[n, k]
+            column, row, depth = _pixel(to_pixels, x, y, z)
+            if not depth > 0.01:
+                continue
+            dx, dy = column - last_column, row - last_row
+            last_column, last_row = column, row
+            if not (0 <= column < width and 0 <= row < height):
+                continue
+            i, j = int(row), int(column)
+            if depth > limit[i, j]:
+                continue
+            pixel = i * width + j
+            front[pixel] = min(front[pixel], depth)
+            square = dx * dx + dy * dy
+            if k % pieces and square > 1e-8:
+                place[k], depths[k] = pixel, depth
+                cosines[k] = ((dx * dx - dy * dy) * wanted[i, j, 0] + 2 * dx * dy * wanted[i, j, 1]) / square
+        for k in range(count):
+            pixel = place[k]
+            if pixel >= 0 and depths[k] < front[pixel] + np.float32(0.006):
+                total[pixel] += cosines[k]
+                number[pixel] += 1
+        for pixel in range(height * width):
+            if number[pixel] > 0:
+                result[n] += total[pixel] / number[pixel]
+    return result
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

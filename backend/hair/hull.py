@@ -259,7 +259,8 @@ class HullSurface:
 
 
 def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> HullSurface:
-    """Hulls of heads (N, V, 3); ``ear_room`` (N,) metres by which the hull keeps outside of the ears."""
+    """Hulls of heads (N, V, 3), or of one head (1, V, 3) N times; ``ear_room`` (N,) metres by which the hull keeps
+    outside of the ears."""
     device, n = head_vertices.device, len(head_vertices)
     vertices = torch.from_numpy(hull.vertices).to(device)
     weights = torch.from_numpy(hull.weights).to(device)
@@ -270,7 +271,7 @@ def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> Hul
     points = points.view(n, ROWS, AZIMUTHS, 3)
     normals = _normals(points)
     room = torch.from_numpy(hull.ear).to(device).view(ROWS, AZIMUTHS) * (ear_room * scale)[:, None, None]
-    points = points + normals * room[..., None]
+    points, scale = points + normals * room[..., None], scale.expand(len(room))
     maps = torch.cat([points, _normals(points)], -1)
     maps = torch.cat([maps, maps[:, :, :1]], 2)  # (N, ROWS, AZIMUTHS + 1, 6)
     return HullSurface(maps.permute(0, 3, 1, 2).contiguous(), scale)
