@@ -12,7 +12,7 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parent))
-from made_hair import made_view, style_point
+from made_hair import drawn_direction, made_view, style_point
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
@@ -20,10 +20,19 @@ from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
 from backend.hair.fit_hair import explains
-from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
+from backend.hair.fit_style import (
+    PIECES,
+    SEGMENTS,
+    direction_agreement,
+    fit_style,
+    grown,
+    lock_lines,
+    outline_overlap,
+    resampled,
+)
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_views import closed_head, silhouettes
-from backend.hair.hull import head_hull
+from backend.hair.hull import head_hull, hull_surface
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES
 
@@ -83,6 +92,29 @@ def test_a_style_is_found_again_from_three_photos(template, name: str) -> None:
     assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.74
     own = grown(template, template.vertices, truth[None], lock_noise(600))[0]
     assert reach(guides.reshape(-1, 3)) == pytest.approx(reach(own[np.isfinite(own[:, 0])]), rel=0.15)
+
+
+def test_agreement_is_the_mean_cosine_of_twice_the_angle_between_strands(template) -> None:
+    point = style_point("side part")
+    view = made_view(template, 20.0, point)
+    other = grown(template, template.vertices, style_point("slicked back")[None], lock_noise(160))
+    drawn = drawn_direction(other[0], SEGMENTS * PIECES, view)
+    wanted = view.direction * view.hair[..., None]
+    expected = (drawn * wanted).sum() / np.linalg.norm(wanted, axis=-1).sum()
+    assert direction_agreement(other, [view])[0, 0] == pytest.approx(expected, abs=2e-4)
+    same = grown(template, template.vertices, point[None], lock_noise(900, seed=7))
+    assert direction_agreement(same, [view])[0, 0] > expected + 0.1
+
+
+def test_many_styles_on_one_head_have_the_hulls_of_as_many_heads(template) -> None:
+    head = torch.from_numpy(template.vertices[: template.head.vertex_stop]).float()[None]
+    room = torch.tensor([0.0, 0.01, 0.02])
+    one, many = (
+        hull_surface(head_hull(template), head, room),
+        hull_surface(head_hull(template), head.expand(3, -1, -1), room),
+    )
+    torch.testing.assert_close(one.maps, many.maps)
+    torch.testing.assert_close(one.scale, many.scale)
 
 
 def test_hair_ends_where_most_photos_show_none(template) -> None:
