@@ -12,8 +12,9 @@ from backend.hair.hair_strands import HairStrands
 from backend.texture.parts.settings import PARTS
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
-"""Of brows where no hair is known: linear albedo of brown hair, the commonest."""
-_AROUND = 8  # guides whose length counts at a place: a neighbourhood of some two centimetres
+"""Log linear albedo of brows where no hair is known: brown hair, the commonest."""
+_AROUND = 8
+"""Guides whose length counts at a place: a neighbourhood of some two centimetres, so that no single one shows."""
 
 
 @dataclass(frozen=True)
