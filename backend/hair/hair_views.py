@@ -25,9 +25,13 @@ _BEHIND = 0.006
 """
 _CLOSED = 0.007
 """Metres: gaps between locks that are smaller are hair."""
+_RIM = 0.015
+"""Metres: hair on top of a head that is thinner across is none. Parsing nets call the edges of bald heads hair; hair
+that grows there is seen over 20 mm or more. Beside a head hair may be seen aslant, and thin lines of it are left."""
 _RING = 24
+"""Vertices of each ring of the body: its outline is off by 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
-"""A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
+"""Metres. A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _DIRECTION_SIDE = 448
 """Pixels of the longer side of a crop in which the strands' direction is looked for: one of a lock of ten hairs."""
@@ -75,15 +79,33 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     height, width = face.labels.shape
     camera = photo.camera.scaled(VIEW_SIDE / max(height, width))
     size = camera.size
-    hair = (face.labels == FaceClass.HAIR).astype(np.float32)
+    rim = _bald_rim(template, photo, face)
+    hair = ((face.labels == FaceClass.HAIR) & ~rim).astype(np.float32)
     known = (face.labels != FaceClass.OCCLUDER).astype(np.float32) * _inside_file(face)
-    bare = np.isin(face.labels, _FACE).astype(np.float32)
+    bare = (np.isin(face.labels, _FACE) | rim).astype(np.float32)
     hair, known, bare = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known, bare))
     body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     return HairView(photo.name, camera, hair, known, bare, strand_direction(face, size), depth, float(trust))
+
+
+def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
+    """(H, W) bool what is labelled as hair, and is the edge of a bald head: see ``_RIM``."""
+    camera = photo.camera
+    scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
+    middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)  # within the skull
+    column, row, distance = camera.project(middle[None])[0]
+    up = camera.project((middle + np.array([0.0, 0.05, 0.0]))[None])[0, :2] - [column, row]
+    rows, columns = np.indices(face.labels.shape)
+    across, down = columns - column, rows - row
+    on_top = across * up[0] + down * up[1] > np.abs(across * up[1] - down * up[0])  # within 45 degrees of straight up
+    hair = (face.labels == FaceClass.HAIR).astype(np.uint8)
+    width = _RIM * float(camera.intrinsics[0, 0]) / distance  # pixels
+    thin = hair > cv2.morphologyEx(hair, cv2.MORPH_OPEN, disc(max(1, round(0.5 * width))))
+    hidden = cv2.dilate((face.labels == FaceClass.OCCLUDER).astype(np.uint8), disc(max(1, round(width)))) > 0
+    return thin & on_top & ~hidden  # below a hat a strip of hair is hair
 
 
 def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:

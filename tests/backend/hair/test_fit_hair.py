@@ -323,3 +323,19 @@ def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
     assert explains(template, template.vertices, guides, lock_widths(guides[:, 0], style.style), views)
     moved = guides + np.array([0.0, 0.15, 0.0], np.float32)
     assert not explains(template, template.vertices, moved, lock_widths(guides[:, 0], style.style), views)
+
+
+def test_a_top_that_is_bald_in_front_is_bald_behind_where_no_photo_looks(template) -> None:
+    """Wigs hung behind bald foreheads: the roots there had the style's hair, since no photo saw them."""
+    full = style_point("side part")
+    views = []
+    for yaw in YAWS:
+        view = made_view(template, yaw, full)
+        ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
+        top = np.arange(len(view.hair))[:, None] < ring
+        views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
+    style = replace(fit_style(template, template.vertices, views), point=full)
+    roots = fit_guides(template, template.vertices, style, views)[:, 0]
+    behind = roots[roots[:, 2] < 0.0]
+    assert (behind[:, 1] > 0.80).sum() < 0.1 * len(behind), "the top's back is bald"
+    assert ((behind[:, 1] < 0.76) & (np.abs(behind[:, 0]) < 0.04)).sum() > 10, "the ring closes behind"
