@@ -12,7 +12,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
-from backend.hair.fit_style import NOTHING_KNOWN, PIECES, fit_style, resampled
+from backend.hair.fit_style import NOTHING_KNOWN, PIECES, FittedStyle, fit_style, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, closed_head, hair_views, silhouettes
@@ -27,6 +27,7 @@ HAIR_RADIUS = 4e-5
 _LEAST_SEEN = 12.0
 """Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
 _LEAST_GUIDES = 20
+"""Guides, of the thousand that a full head has: fewer are a tuft of two square centimetres, and mostly a shadow."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,21 @@ def fit_hair(
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
     style = fit_style(template, fitted.neutral, views, known)
     progress(STAGE, 0.6)
+    found = hair_of_style(template, fitted, faces, views, style)
+    progress(STAGE, 1.0)
+    return found
+
+
+def hair_of_style(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], views: Sequence[HairView], style: FittedStyle
+) -> FoundHair:
+    """The hair of a fitted style as the views show it, in the colours of the faces (found by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
     widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
     if len(guides) < _LEAST_GUIDES or not explains(template, fitted.neutral, guides, widths, views):
         return FoundHair(None, "The photos show too little hair to tell a style.")
-    progress(STAGE, 0.8)
     attached = attach(curled(guides, style.style), template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
-    parameters = named(style.point)
-    progress(STAGE, 1.0)
     return FoundHair(
         HairStrands(
             points=attached.points,
@@ -81,7 +88,7 @@ def fit_hair(
             tip_colour=colours.tip,
             hair_radius=HAIR_RADIUS,
             style=style.style.name,
-            parameters=parameters,
+            parameters=named(style.point),
         )
     )
 
