@@ -238,7 +238,7 @@ def _hearsay(
     well = np.quantile(clear, 0.9)
     seen = np.minimum(clear[high] / max(_HEARSAY * well, 1e-9), 1)
     told = np.clip(vote[high] / np.maximum(clear[high], 1e-9), -1, 1)
-    near = 1 / (cdist(places * _LEVEL, places[high] * _LEVEL, "sqeuclidean") + _APART**2) ** 3
+    near = 1 / (cdist(places * _LEVEL, places[high] * _LEVEL, "sqeuclidean") + _APART**2) ** 2
     return _HEARSAY * well * (near @ (seen * told)) / np.maximum(near @ seen, 1e-9)
 
 

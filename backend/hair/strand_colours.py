@@ -50,7 +50,11 @@ class StrandColours:
 
 
 def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
-    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock."""
+    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock.
+
+    Locks differ in brightness, and roots from tips in hue, too. What hue a lock has beside others is that of the lamps
+    on its side, of a wall beside it or of a JPEG's blocks.
+    """
     by_name = {face.name: face for face in faces}
     seen = [_seen(guides, photo, by_name[photo.name]) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _ in seen]), np.stack([mask for _, mask in seen])  # (V, G, P, 3), (V, G, P)
@@ -69,8 +73,9 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
         mask = shown[:, :, part]
         total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
         number = mask.sum((0, 2)).astype(float)
-        total, number = total[near].sum(1), number[near].sum(1)
-        logs_here = whole + np.clip(total / (number + _FEW)[:, None], -_RANGE, _RANGE)
+        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # of roots or tips: locks differ by lamps alone
+        total, number = total[near, 1].sum(1), number[near].sum(1)
+        logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
         ends.append(np.exp(natural(logs_here)).astype(np.float32))
     return StrandColours(*ends)
 
