@@ -16,8 +16,8 @@ ATLAS_SIDE, COLUMNS = 512, 4
 """Pixels of the atlas, and how many different cards lie in it side by side: fewer look alike, more are narrower than
 128 pixels."""
 ALPHA_CUTOFF = 0.35
-"""Opacity in [0, 1] from which a texel of a card is drawn: half of 0.7, so that strands stay as wide in small mip maps,
-whose texels are means."""
+"""Opacity in [0, 1] from which a texel of a card is drawn: below a half, because texels of small mip maps are means of
+strands and gaps."""
 _FEWEST_POINTS, _MOST_POINTS = 4, 12
 """Points of a card: four bend once, twelve as a guide of 24 does."""
 _WIDER, _TIP = 1.7, 0.6

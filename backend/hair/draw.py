@@ -26,10 +26,10 @@ _CLUMP = 0.45
 _UNEVEN = 0.15
 """Share of its length that the shortest hair of a lock lacks: no blunt ends, and locks keep their outline."""
 _TONES = (0.55, 1.4)
-"""Factors of a hair's colour, half of it its own and half its lock's: drawn hair has 0.68 of the photos' contrast
-(``evaluate hair``), and with more of it single hairs of white hair look grey."""
+"""Factors of a hair's colour, half of it its own and half its lock's. With them drawn hair has 0.68 of the photos'
+contrast (``evaluate hair``)."""
 _DEEP = 0.5
-"""Share of the light at the outside of the hair that reaches a root: other hair is over it. ``contrast`` feels it."""
+"""Share of the light at the outside of the hair that reaches a root: other hair is over it."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
 the strand and the half vector)."""

@@ -28,13 +28,18 @@ from backend.hair.styles import Style
 
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 SEGMENTS = 10
+"""Straight parts of a lock as it grows: 5 cm each in hair of half a metre."""
 SEARCH_LOCKS = 160
+"""Locks of each style that is tried. Which of them happen to be fringe or long moves its error by 0.02, of 640 hardly
+less: an outline is that of the outermost."""
 MOST_VIEWS = 5
 """Photos that the search looks at, the most trusted ones; guides are cut by all."""
 PIECES = 6
 """Straight pieces of each segment: closer to each other than a view's pixels."""
 DRAWS = 3
+"""Members of each style in the first generation."""
 GENERATIONS, CHILDREN, PARENTS = 9, 32, 8
+"""345 styles are tried. Of 825 the best is better on these photos by 0.006 of overlap and on others by nothing."""
 _STEP, _COOLING = 0.10, 0.9
 """Of the numbers' ranges: the first generation's change, and what each has of the last one's."""
 DIRECTION_WEIGHT = 0.2

@@ -26,18 +26,25 @@ from backend.hair.to_outlines import to_outlines
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
+"""Roots over all that may have hair: one for 7 mm of scalp, narrower than a lock. Twice as many changed no overlap."""
 GUIDE_POINTS = 24
+"""Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders in 5."""
 NEIGHBOURS = 24
 """Roots that choose together: a square of some four centimetres of scalp combs its hair one way."""
 ROUNDS = 2
+"""Times that all roots choose, beside what the others chose before."""
 _PIECES = 6
+"""Straight pieces of each segment of a lock, as in the search: closer to each other than a view's pixels."""
 _COMBED_WITH, _COMBED = 7, 0.3
 """Neighbours, and the share of their median way from root to tip in a guide's own."""
 _KINK = 0.03
 """Of a guide's length: shorter turns are the growth's window moving over chest and shoulders, no hair's."""
-_STRAIGHT = 0.002  # metres: waves of less are none
-_PER_WAVE = 6  # points
-_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])  # metres: a side for strands that run straight away from the head
+_STRAIGHT = 0.002
+"""Metres: waves of less are none; a lock is four times as wide."""
+_PER_WAVE = 6
+"""Points of each wave: four tell it, and six make it round."""
+_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
+"""Metres: a side for strands that run straight away from the head. Any will do that is far below a hair's width."""
 _BARE_FACE = 1.0
 """What hair before the bare face costs beyond hair anywhere else where the photo shows none."""
 _COVERED = 0.2

@@ -50,8 +50,7 @@ BODY_ROWS = np.array(
         (0.220, 0.122, -0.080, 0.250),
     ]
 )  # fmt: skip
-"""Rings of a body under the neck's rim, metres: half width, front and back z, height. Those of the bust that previews
-have."""
+"""Rings of a body under the neck's rim, metres: half width, front and back z, height."""
 BROW_LINE = np.array([(0, 0.752), (15, 0.757), (32, 0.755), (45, 0.746), (60, 0.735), (180, 0.735)])
 """Azimuth in degrees and height in metres of the template's brows, and on round the head."""
 
