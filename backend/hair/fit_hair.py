@@ -74,8 +74,7 @@ def hair_of_style(
 ) -> FoundHair:
     """The hair of a fitted style as the views show it, in the colours of the faces (found by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
-    widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
-    if len(guides) < _LEAST_GUIDES or not explains(template, fitted.neutral, guides, widths, views):
+    if len(guides) < _LEAST_GUIDES:
         return FoundHair(None, "The photos show too little hair to tell a style.")
     attached = attach(curled(guides, style.style), template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
@@ -100,14 +99,3 @@ def hair_outline(
     normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
     edges = torch.from_numpy(lock_edges(points, width, normals).astype(np.float32)).flatten(0, 1)
     return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]
-
-
-def explains(
-    template: Template, neutral: np.ndarray, guides: np.ndarray, widths: np.ndarray, views: Sequence[HairView]
-) -> bool:
-    """Whether drawing the guides makes fewer pixels of the photos wrong than drawing no hair does."""
-    right = wrong = 0.0
-    for view in views:
-        drawn = hair_outline(guides, widths, template, neutral, view) * view.known * view.trust
-        right, wrong = right + float((drawn * view.hair).sum()), wrong + float((drawn * (1 - view.hair)).sum())
-    return right > wrong

@@ -26,8 +26,8 @@ _BEHIND = 0.006
 _CLOSED = 0.007
 """Metres: gaps between locks that are smaller are hair."""
 _RIM = 0.015
-"""Metres: hair on top of a head that is thinner across is none. Parsing nets call the edges of bald heads hair; hair
-that grows there is seen over 20 mm or more. Beside a head hair may be seen aslant, and thin lines of it are left."""
+"""Metres: hair on top of a head that is thinner across is none, where most of it is. Parsing nets call the edges of
+bald heads hair; a full head's is 20 mm or more. Beside a head hair may be seen aslant, and thin lines of it stay."""
 _RING = 24
 """Vertices of each ring of the body: its outline is off by 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
@@ -104,6 +104,8 @@ def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.nda
     hair = (face.labels == FaceClass.HAIR).astype(np.uint8)
     width = _RIM * float(camera.intrinsics[0, 0]) / distance  # pixels
     thin = hair > cv2.morphologyEx(hair, cv2.MORPH_OPEN, disc(max(1, round(0.5 * width))))
+    if 2 * (thin & on_top).sum() <= (hair.astype(bool) & on_top).sum():  # thinned by its own edges alone
+        return np.zeros_like(on_top)
     hidden = cv2.dilate((face.labels == FaceClass.OCCLUDER).astype(np.uint8), disc(max(1, round(width)))) > 0
     return thin & on_top & ~hidden  # below a hat a strip of hair is hair
 

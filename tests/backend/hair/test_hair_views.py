@@ -28,13 +28,18 @@ def template() -> Template:
     return load_template()
 
 
-def rimmed(template: Template, metres: float, hat: bool = False) -> tuple[HairView, HairView]:
-    """The view of a bald head whose upper edge is labelled as hair, so many metres wide, and that of the plain one."""
+def rimmed(
+    template: Template, metres: float, hat: bool = False, thin_right_of: float = np.inf
+) -> tuple[HairView, HairView]:
+    """The view of a bald head whose upper edge is labelled as hair, so many metres wide, right of a column 10 mm, and
+    that of the plain one."""
     bald = made_view(template, 0.0, None)
     size = (SCALE * bald.depth.shape[1], SCALE * bald.depth.shape[0])
     head = cv2.resize(np.isfinite(bald.depth).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     head[int(SCALE * bald.camera.project(np.array([0.0, 0.73, 0.0]))[1]) :] = 0
     inner = cv2.erode(head, disc(round(metres * SCALE * bald.pixels_per_metre)))
+    narrow = cv2.erode(head, disc(round(0.010 * SCALE * bald.pixels_per_metre)))
+    inner = np.where(np.arange(size[0]) > SCALE * thin_right_of, narrow, inner)
     labels = np.where(head > 0, FaceClass.SKIN, FaceClass.BACKGROUND).astype(np.uint8)
     plain = face_of(labels)
     labels = np.where((head > 0) & (inner == 0), FaceClass.HAIR, labels).astype(np.uint8)
@@ -79,3 +84,13 @@ def test_a_strip_of_hair_below_a_hat_is_hair(template: Template) -> None:
     rows = np.arange(len(below.hair))[:, None]
     beside = rows < below.camera.project(np.array([0.0, 0.82, 0.0]))[1]
     assert (below.hair * beside).sum() > 3
+
+
+def test_thin_parts_of_hair_that_is_mostly_wide_stay(template: Template) -> None:
+    """A receding hair line leaves thin hair at one place: real hair, and seen aslant."""
+    wide, _ = rimmed(template, 0.030)
+    one_side = wide.camera.project(np.array([0.02, 0.85, 0.0]))[0]
+    thin, _ = rimmed(template, 0.030, thin_right_of=float(one_side))
+    top = on_top(template, thin)
+    right = np.arange(thin.hair.shape[1]) > one_side
+    assert (thin.hair * top * right).sum() > 10
