@@ -15,11 +15,18 @@ from backend.geometry.topology import triangulate
 from backend.hair.hair_views import closed_head
 
 _NEAR_TRIANGLES = 8
-_ABOVE = 0.0008  # metres that hair keeps from the skin, beyond its root
-_DEEP = 0.03  # metres: what lies deeper is behind the head and not in it
+"""Triangles by their middles among which the nearest to a root is looked for: a vertex has six to eight around it."""
+_ABOVE = 0.0008
+"""Metres that hair keeps from the skin, beyond its root: more than the skin's relief is deep (0.5 mm), so that no
+strand dips into it, and less than the eye sees."""
+_DEEP = 0.03
+"""Metres: what lies deeper is behind the head and not in it. A head is five times as thick; no fit is so far off."""
 _ROUNDS = 3
-_IN_BODY = 0.12  # metres: the same of a body, which is as thick
-_BEND = 1.0  # points of a strand over which it bends around a shoulder
+"""Times that points are pushed out by the nearest vertices' normals, which change on the way; then none moves on."""
+_IN_BODY = 0.12
+"""Metres: ``_DEEP`` of a body, which is twice as thick from front to back."""
+_BEND = 1.0
+"""Points of a strand, of 24, over which it bends around a shoulder: a centimetre or two."""
 _COMPANY, _BESIDE = 2, 0.016
 """Other strands within so many metres that a strand on a body has: of 175 on one person's shoulders 174 have three
 within 13 mm, and the other is a single lock on bare skin."""

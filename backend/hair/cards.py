@@ -11,17 +11,23 @@ from backend.hair.guides import resampled_to
 from backend.hair.hair_strands import HairStrands
 
 MOST_TRIANGLES = 12_000
+"""What game engines give a whole head of hair."""
 ATLAS_SIDE, COLUMNS = 512, 4
-"""Pixels of the atlas, and how many different cards lie in it side by side."""
+"""Pixels of the atlas, and how many different cards lie in it side by side: fewer look alike, more are narrower than
+128 pixels."""
 ALPHA_CUTOFF = 0.35
-"""Opacity from which a texel of a card is drawn."""
+"""Opacity in [0, 1] from which a texel of a card is drawn: below a half, because texels of small mip maps are means of
+strands and gaps."""
 _FEWEST_POINTS, _MOST_POINTS = 4, 12
+"""Points of a card: four bend once, twelve as a guide of 24 does."""
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card, of the lock that its guide stands for: cards lie over each other; the same at the tip, of that."""
-_STRANDS = 44  # of one card
+_STRANDS = 44
+"""Of one card: with strands of ``_STRAND_PIXELS`` they cover its middle twice over and leave gaps at its sides."""
 _ROOTS = 0.06
 """Of a card's length, over which its strands begin: no line across it."""
-_STRAND_PIXELS = 1.3  # half the width of a strand in the atlas
+_STRAND_PIXELS = 1.3
+"""Half the width of a strand in the atlas, pixels: the narrowest that bilinear filtering draws without steps."""
 
 
 @dataclass(frozen=True)

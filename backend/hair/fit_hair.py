@@ -12,7 +12,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
-from backend.hair.fit_style import NOTHING_KNOWN, PIECES, fit_style, resampled
+from backend.hair.fit_style import NOTHING_KNOWN, PIECES, FittedStyle, fit_style, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, closed_head, hair_views, silhouettes
@@ -27,6 +27,7 @@ HAIR_RADIUS = 4e-5
 _LEAST_SEEN = 12.0
 """Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
 _LEAST_GUIDES = 20
+"""Guides, of the thousand that a full head has: fewer are a tuft of two square centimetres, and mostly a shadow."""
 BALDING = "balding"
 _BALD = {"bald": 0.75}
 """Number of the style model that the told style ``BALDING`` sets: above 0.72 a ring of hair is left."""
@@ -71,16 +72,20 @@ def fit_hair(
     numbers, only = ({**known, **_BALD}, None) if told_style == BALDING else (known, told_style)
     style = fit_style(template, fitted.neutral, views, numbers, style=None if only == "auto" else only)
     progress(STAGE, 0.6)
+    found = hair_of_style(template, fitted, faces, views, style)
+    progress(STAGE, 1.0)
+    return found
+
+
+def hair_of_style(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], views: Sequence[HairView], style: FittedStyle
+) -> FoundHair:
+    """The hair of a fitted style as the views show it, in the colours of the faces (found by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
-    widths = lock_widths(guides[:, 0], style.style) if len(guides) else np.zeros(0)
-    believed = told_style != "auto" or explains(template, fitted.neutral, guides, widths, views)
-    if len(guides) < _LEAST_GUIDES or not believed:
+    if len(guides) < _LEAST_GUIDES:
         return FoundHair(None, "The photos show too little hair to tell a style.")
-    progress(STAGE, 0.8)
     attached = attach(curled(guides, style.style), template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
-    parameters = named(style.point)
-    progress(STAGE, 1.0)
     return FoundHair(
         HairStrands(
             points=attached.points,
@@ -90,7 +95,7 @@ def fit_hair(
             tip_colour=colours.tip,
             hair_radius=HAIR_RADIUS,
             style=style.style.name,
-            parameters=parameters,
+            parameters=named(style.point),
         )
     )
 
@@ -102,14 +107,3 @@ def hair_outline(
     normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
     edges = torch.from_numpy(lock_edges(points, width, normals).astype(np.float32)).flatten(0, 1)
     return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]
-
-
-def explains(
-    template: Template, neutral: np.ndarray, guides: np.ndarray, widths: np.ndarray, views: Sequence[HairView]
-) -> bool:
-    """Whether drawing the guides makes fewer pixels of the photos wrong than drawing no hair does."""
-    right = wrong = 0.0
-    for view in views:
-        drawn = hair_outline(guides, widths, template, neutral, view) * view.known * view.trust
-        right, wrong = right + float((drawn * view.hair).sum()), wrong + float((drawn * (1 - view.hair)).sum())
-    return right > wrong

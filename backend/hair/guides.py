@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from backend.geometry.disc import disc
 from backend.geometry.polyline import arc_length, points_along
@@ -25,18 +26,25 @@ from backend.hair.to_outlines import to_outlines
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
+"""Roots over all that may have hair: one for 7 mm of scalp, narrower than a lock. Twice as many changed no overlap."""
 GUIDE_POINTS = 24
+"""Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders in 5."""
 NEIGHBOURS = 24
 """Roots that choose together: a square of some four centimetres of scalp combs its hair one way."""
 ROUNDS = 2
+"""Times that all roots choose, beside what the others chose before."""
 _PIECES = 6
+"""Straight pieces of each segment of a lock, as in the search: closer to each other than a view's pixels."""
 _COMBED_WITH, _COMBED = 7, 0.3
 """Neighbours, and the share of their median way from root to tip in a guide's own."""
 _KINK = 0.03
 """Of a guide's length: shorter turns are the growth's window moving over chest and shoulders, no hair's."""
-_STRAIGHT = 0.002  # metres: waves of less are none
-_PER_WAVE = 6  # points
-_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])  # metres: a side for strands that run straight away from the head
+_STRAIGHT = 0.002
+"""Metres: waves of less are none; a lock is four times as wide."""
+_PER_WAVE = 6
+"""Points of each wave: four tell it, and six make it round."""
+_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
+"""Metres: a side for strands that run straight away from the head. Any will do that is far below a hair's width."""
 _BARE_FACE = 1.0
 """What hair before the bare face costs beyond hair anywhere else where the photo shows none."""
 _COVERED = 0.2
@@ -51,6 +59,15 @@ _SHORT = 0.015
 crew cut, so that no hole is left where the fitted skull is too large."""
 _MIRRORED = np.array([-1.0, 1.0, 1.0])
 """Hair lines are alike on both sides: what the photos hardly see of one is taken from the other."""
+_HEARSAY = 0.1
+"""What the nearest scalp that photos see says of a root that they do not, of what they say of one that they see well:
+bald tops are bald behind their edge, too."""
+_HIGH = 0.02
+"""Metres above the usual hair line: lower bare skin is a forehead, and says nothing of the scalp."""
+_APART = 0.01
+"""Metres to which photos place a root."""
+_LEVEL = np.array([1.0, 3.0, 1.0])
+"""A way up or down counts so much more than one as long round the head: a ring of hair runs level."""
 _ROPES = 0.2
 """Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
 _LONGER, _FULLER = 1.35, 1.5
@@ -91,7 +108,8 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # without a reason the fitted style itself
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
-    line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
+    rooted = np.isfinite(line[:, 0, 0])
+    line, roots = _smooth(_combed(line[rooted])), roots[rooted]
     head = closed_head(neutral.astype(np.float64), template)
     line = outside(line, *head)  # a skull hides no hair: it lies on it
     ends = _ends(_trusted(line, views))
@@ -108,7 +126,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     root, clear = (value[beside].mean(1) for value in _at_roots(line[:, 0], normals, views))
     mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
     share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the side that is seen better
-    root = (1 - share) * root + share * root[mirror]
+    root = (1 - share) * root + share * root[mirror] + _hearsay(template, roots, line[:, 0], root, clear)
     short = 1 + (np.cumsum(_steps(line), 1) < _SHORT).sum(1)
     end = np.where((end < 2) & (root >= 0), np.maximum(np.round(share * end[mirror]), short), end).astype(int)
     end[root < 0] = 0  # most photos show bare skin at the roots
@@ -215,6 +233,20 @@ def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView])
         vote += weight * _votes(roots, replace(view, known=view.known * here))
         clear += weight * _votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
     return vote, clear
+
+
+def _hearsay(
+    template: Template, roots: np.ndarray, places: np.ndarray, vote: np.ndarray, clear: np.ndarray
+) -> np.ndarray:
+    """(G,) what the scalp around says of roots (G, 2) at ``places`` (G, 3), as a vote that counts where photos say
+    nothing: what the votes (G,) of roots that are seen so clearly (G,) say, mostly the nearest."""
+    hull = head_hull(template)
+    high = roots[:, 1] < hull.line(roots[:, 0], hull.hairline) - _HIGH
+    well = np.quantile(clear, 0.9)
+    seen = np.minimum(clear[high] / max(_HEARSAY * well, 1e-9), 1)
+    told = np.clip(vote[high] / np.maximum(clear[high], 1e-9), -1, 1)
+    near = 1 / (cdist(places * _LEVEL, places[high] * _LEVEL, "sqeuclidean") + _APART**2) ** 2
+    return _HEARSAY * well * (near @ (seen * told)) / np.maximum(near @ seen, 1e-9)
 
 
 def _locks_beside_face(view: HairView, away: float) -> HairView:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MOST_GUIDES, MOST_POINTS = 4096, 64
-"""Limits of what is read and sent: guides, and points of each."""
+"""Limits of what is read and sent: guides, and points of each. 4 MB; four times what a fit gives."""
 MOST_RADIUS = 0.001
 """Metres; the thickest hair has a tenth of it."""
 

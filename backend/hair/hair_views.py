@@ -25,9 +25,13 @@ _BEHIND = 0.006
 """
 _CLOSED = 0.007
 """Metres: gaps between locks that are smaller are hair."""
+_RIM = 0.015
+"""Metres: hair on top of a head that is thinner across is none, where most of it is. Parsing nets call the edges of
+bald heads hair; a full head's is 20 mm or more. Beside a head hair may be seen aslant, and thin lines of it stay."""
 _RING = 24
+"""Vertices of each ring of the body: its outline is off by 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
-"""A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
+"""Metres. A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _DIRECTION_SIDE = 448
 """Pixels of the longer side of a crop in which the strands' direction is looked for: one of a lock of ten hairs."""
@@ -75,15 +79,35 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     height, width = face.labels.shape
     camera = photo.camera.scaled(VIEW_SIDE / max(height, width))
     size = camera.size
-    hair = (face.labels == FaceClass.HAIR).astype(np.float32)
+    rim = _bald_rim(template, photo, face)
+    hair = ((face.labels == FaceClass.HAIR) & ~rim).astype(np.float32)
     known = (face.labels != FaceClass.OCCLUDER).astype(np.float32) * _inside_file(face)
-    bare = np.isin(face.labels, _FACE).astype(np.float32)
+    bare = (np.isin(face.labels, _FACE) | rim).astype(np.float32)
     hair, known, bare = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known, bare))
     body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     return HairView(photo.name, camera, hair, known, bare, strand_direction(face, size), depth, float(trust))
+
+
+def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
+    """(H, W) bool what is labelled as hair, and is the edge of a bald head: see ``_RIM``."""
+    camera = photo.camera
+    scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
+    middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)  # within the skull
+    column, row, distance = camera.project(middle[None])[0]
+    up = camera.project((middle + np.array([0.0, 0.05, 0.0]))[None])[0, :2] - [column, row]
+    rows, columns = np.indices(face.labels.shape)
+    across, down = columns - column, rows - row
+    on_top = across * up[0] + down * up[1] > np.abs(across * up[1] - down * up[0])  # within 45 degrees of straight up
+    hair = (face.labels == FaceClass.HAIR).astype(np.uint8)
+    width = _RIM * float(camera.intrinsics[0, 0]) / distance  # pixels
+    thin = hair > cv2.morphologyEx(hair, cv2.MORPH_OPEN, disc(max(1, round(0.5 * width))))
+    if 2 * (thin & on_top).sum() <= (hair.astype(bool) & on_top).sum():  # thinned by its own edges alone
+        return np.zeros_like(on_top)
+    hidden = cv2.dilate((face.labels == FaceClass.OCCLUDER).astype(np.uint8), disc(max(1, round(width)))) > 0
+    return thin & on_top & ~hidden  # below a hat a strip of hair is hair
 
 
 def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
@@ -150,15 +174,13 @@ def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
     return canvas
 
 
-def directions(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
-    """(N, H, W, 2) float32, cosine and sine of twice the angle of the foremost strands, averaged over a pixel; 0 where
-    none shows. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
+def along_hair(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
+    """(N,) sum over the pixels of the view's hair of the mean cosine of twice the angle between the foremost strands
+    and ``HairView.direction``. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
     to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
-    canvas = np.zeros((len(points), *view.depth.shape, 3), np.float32)
-    front = np.full((len(points), *view.depth.shape), np.inf, np.float32)
+    wanted = view.direction * (view.hair * view.known)[..., None]
     points = np.ascontiguousarray(points, np.float32)
-    _foremost(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), front, canvas)
-    return canvas[..., :2] / np.maximum(canvas[..., 2:], 1.0)
+    return _along(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), wanted.astype(np.float32))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -171,30 +193,49 @@ def _pixel(to_pixels, x, y, z):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _foremost(points, pieces, to_pixels, limit, front, canvas):
+def _along(points, pieces, to_pixels, limit, wanted):
     height, width = limit.shape
+    count = points.shape[1]
+    result = np.zeros(points.shape[0], np.float32)
+    place = np.empty(count, np.int32)
+    depths = np.empty(count, np.float32)
+    cosines = np.empty(count, np.float32)
+    front = np.empty(height * width, np.float32)
+    total = np.empty(height * width, np.float32)
+    number = np.empty(height * width, np.float32)
     for n in range(points.shape[0]):
-        for adding in range(2):
-            last_column, last_row = np.float32(0.0), np.float32(0.0)
-            for k in range(points.shape[1]):
-                x, y, z = points[n, k]
-                column, row, depth = _pixel(to_pixels, x, y, z)
-                if not depth > 0.01:
-                    continue
-                dx, dy = column - last_column, row - last_row
-                last_column, last_row = column, row
-                if not (0 <= column < width and 0 <= row < height):
-                    continue
-                i, j = int(row), int(column)
-                if depth > limit[i, j]:
-                    continue
-                if adding == 0:
-                    front[n, i, j] = min(front[n, i, j], depth)
-                elif k % pieces and depth < front[n, i, j] + 0.006 and dx * dx + dy * dy > 1e-8:
-                    square = dx * dx + dy * dy
-                    canvas[n, i, j, 0] += (dx * dx - dy * dy) / square
-                    canvas[n, i, j, 1] += 2 * dx * dy / square
-                    canvas[n, i, j, 2] += 1
+        front[:] = np.inf
+        total[:] = 0
+        number[:] = 0
+        last_column, last_row = np.float32(0.0), np.float32(0.0)
+        for k in range(count):
+            place[k] = -1
+            x, y, z = points[n, k]
+            column, row, depth = _pixel(to_pixels, x, y, z)
+            if not depth > 0.01:
+                continue
+            dx, dy = column - last_column, row - last_row
+            last_column, last_row = column, row
+            if not (0 <= column < width and 0 <= row < height):
+                continue
+            i, j = int(row), int(column)
+            if depth > limit[i, j]:
+                continue
+            pixel = i * width + j
+            front[pixel] = min(front[pixel], depth)
+            square = dx * dx + dy * dy
+            if k % pieces and square > 1e-8:
+                place[k], depths[k] = pixel, depth
+                cosines[k] = ((dx * dx - dy * dy) * wanted[i, j, 0] + 2 * dx * dy * wanted[i, j, 1]) / square
+        for k in range(count):
+            pixel = place[k]
+            if pixel >= 0 and depths[k] < front[pixel] + np.float32(0.006):
+                total[pixel] += cosines[k]
+                number[pixel] += 1
+        for pixel in range(height * width):
+            if number[pixel] > 0:
+                result[n] += total[pixel] / number[pixel]
+    return result
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

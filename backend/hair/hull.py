@@ -19,13 +19,19 @@ from backend.geometry.template import Template
 from backend.geometry.unit import unit
 
 AZIMUTHS = 64
+"""Columns of the hull round the head: 8 mm apart, less than a lock is wide."""
 ROW_STEP = 0.0125
+"""Metres from row to row down the head."""
 ROWS = 49
+"""60 cm from the crown: hair to the waist."""
 AXIS_Z = 0.030
+"""Metres in front of the origin of the template at which the axis through the middle of the skull stands."""
 CENTRE_Y = 0.760
+"""Metres: height of the template's widest rim. Above it the hull is the skull, below it hangs the curtain."""
 CURTAIN_INWARDS = 0.22
 """How far the curtain follows the neck inwards, metres per metre downwards."""
 NEIGHBOURS = 4
+"""Vertices on which a point of the hull hangs: those of the quad below it."""
 _ROWS_AT_ONCE = 32
 """Points whose distances to all vertices a processor keeps near: 1 MB."""
 
@@ -35,7 +41,7 @@ HAIRLINE = np.array(
         (75, 0.748), (92, 0.750), (101, 0.733), (108, 0.705), (122, 0.690), (150, 0.674), (180, 0.668),
     ]
 )  # fmt: skip
-"""Azimuth in degrees and height on the mean head of a full hairline."""
+"""Azimuth in degrees and height in metres on the mean head of a full hairline."""
 BODY_ROWS = np.array(
     [
         (0.068, 0.074, -0.034, 0.594), (0.078, 0.076, -0.044, 0.583), (0.100, 0.080, -0.052, 0.571),
@@ -44,9 +50,9 @@ BODY_ROWS = np.array(
         (0.220, 0.122, -0.080, 0.250),
     ]
 )  # fmt: skip
-"""Rings of a body under the neck's rim: half width, front and back z, height."""
+"""Rings of a body under the neck's rim, metres: half width, front and back z, height."""
 BROW_LINE = np.array([(0, 0.752), (15, 0.757), (32, 0.755), (45, 0.746), (60, 0.735), (180, 0.735)])
-"""Azimuth in degrees and height of the brows, and on round the head."""
+"""Azimuth in degrees and height in metres of the template's brows, and on round the head."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,8 @@ class HullSurface:
 
 
 def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> HullSurface:
-    """Hulls of heads (N, V, 3); ``ear_room`` (N,) metres by which the hull keeps outside of the ears."""
+    """Hulls of heads (N, V, 3), or of one head (1, V, 3) N times; ``ear_room`` (N,) metres by which the hull keeps
+    outside of the ears."""
     device, n = head_vertices.device, len(head_vertices)
     vertices = torch.from_numpy(hull.vertices).to(device)
     weights = torch.from_numpy(hull.weights).to(device)
@@ -270,7 +277,7 @@ def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> Hul
     points = points.view(n, ROWS, AZIMUTHS, 3)
     normals = _normals(points)
     room = torch.from_numpy(hull.ear).to(device).view(ROWS, AZIMUTHS) * (ear_room * scale)[:, None, None]
-    points = points + normals * room[..., None]
+    points, scale = points + normals * room[..., None], scale.expand(len(room))
     maps = torch.cat([points, _normals(points)], -1)
     maps = torch.cat([maps, maps[:, :, :1]], 2)  # (N, ROWS, AZIMUTHS + 1, 6)
     return HullSurface(maps.permute(0, 3, 1, 2).contiguous(), scale)

@@ -16,13 +16,20 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _SIDE = 320
 """Pixels of a picture's longer side: colours of locks, not of single hairs."""
-_DARKEST = 0.002  # linear light, of a photo's noise
-_LEAST_SHADING = 0.15  # of the mean over the hair: darker shading is a guess
-_FRONT = 0.006  # metres behind the foremost hair that still show
+_DARKEST = 0.002
+"""Linear light in [0, 1] of a photo's noise: half a step of 8 bits near black is 0.0002, a JPEG's blocks are ten times
+that."""
+_LEAST_SHADING = 0.15
+"""Of the mean over the hair: darker shading is a guess, and what is divided by it too bright."""
+_FRONT = 0.006
+"""Metres behind the foremost hair that still show: half a lock."""
 _UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Linear albedo of brown hair, the commonest colour, where no photo shows any."""
-_RANGE = 0.7  # log units by which a lock may differ from the hair as a whole
-_FEW = 2.0  # samples that count as much as the colour of the hair as a whole
+_RANGE = 0.7
+"""Log units by which a lock may differ from the hair as a whole: twofold, as tips do from dark roots; what differs
+more is shadow or highlight."""
+_FEW = 2.0
+"""Samples (points of guides that a photo shows) that count as much as the colour of the hair as a whole."""
 _GREENEST = 0.5
 """Least logarithm of red over green, of that of green over blue: roots of black and brown pigment's absorption of red,
 green and blue are 0.65, 0.83, 1.17 (d'Eon and others, An Energy-Conserving Hair Reflectance Model, 2011)."""
@@ -30,7 +37,8 @@ _DYED = 0.4
 """Log units: light's hue is not off by more."""
 _HUE_DEVIATION = 0.25
 """Log units: how far the light's hue is off in one photo, measured against the other photos of the same hair."""
-_TOGETHER = 8  # neighbouring guides that share their colour
+_TOGETHER = 8
+"""Neighbouring guides that share their colour: two centimetres, about as far as a photo's chroma is sharp."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,11 @@ class StrandColours:
 
 
 def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
-    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock."""
+    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock.
+
+    Locks differ in brightness, and roots from tips in hue, too. What hue a lock has beside others is that of the lamps
+    on its side, of a wall beside it or of a JPEG's blocks.
+    """
     by_name = {face.name: face for face in faces}
     seen = [_seen(guides, photo, by_name[photo.name]) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _ in seen]), np.stack([mask for _, mask in seen])  # (V, G, P, 3), (V, G, P)
@@ -61,8 +73,9 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
         mask = shown[:, :, part]
         total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
         number = mask.sum((0, 2)).astype(float)
-        total, number = total[near].sum(1), number[near].sum(1)
-        logs_here = whole + np.clip(total / (number + _FEW)[:, None], -_RANGE, _RANGE)
+        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # of roots or tips: locks differ by lamps alone
+        total, number = total[near, 1].sum(1), number[near].sum(1)
+        logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
         ends.append(np.exp(natural(logs_here)).astype(np.float32))
     return StrandColours(*ends)
 

@@ -62,6 +62,7 @@ _LOW = np.array([number.low for number in NUMBERS])
 _HIGH = np.array([number.high for number in NUMBERS])
 _RATIO = np.array([number.ratio for number in NUMBERS])
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
+"""The numbers by which a style is named: what an outline shows."""
 _DENSE = 0.2
 """Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
 _CURLY = 0.005

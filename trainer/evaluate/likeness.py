@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +38,19 @@ LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))
 SIZE = 448
 DISTANCE = 1.5
 VIEW_METRES = 0.29
+PARTS = {"relief": "detail", "hair": "hair_strands"}
+"""Name in the figures of what a head can be drawn without, and its field of ``FaceAsset``."""
 
 
 @dataclass(frozen=True)
 class PersonLikeness:
     """Mean embedding distance of one person's renders to the photos by (light, view), NaN where no face was found, and
-    the mean distance of the photos among themselves. ``smooth``: distances of the same head without its relief, None
-    where they were not asked for."""
+    the mean distance of the photos among themselves. ``without`` : of each part that was asked for (``PARTS``) the
+    distances of the same head without it."""
 
     distances: dict[tuple[str, str], float]
     photos: float
-    smooth: dict[tuple[str, str], float] | None = None
+    without: Mapping[str, dict[tuple[str, str], float]] = field(default_factory=dict)
 
 
 def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
@@ -95,10 +97,10 @@ def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
 
 
 def person_likeness(
-    photos: Sequence[Path], options: ReconstructOptions, without_relief: bool = False
+    photos: Sequence[Path], options: ReconstructOptions, without: Sequence[str] = ()
 ) -> tuple[PersonLikeness, np.ndarray]:
-    """Reconstruct one person and compare, ``without_relief`` the same head without it, too; also gives the renders side
-    by side, a row per light."""
+    """Reconstruct one person and compare, and the same head ``without`` each of some ``PARTS``, too; also gives the
+    renders side by side, a row per light."""
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
     found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
@@ -106,12 +108,12 @@ def person_likeness(
     if not gallery:
         raise LikenessError("no_face", "No photo shows a face that the recogniser finds.")
     distances = _distances(pictures, gallery)
-    smooth = _distances(neutral_renders(replace(asset, detail=None)), gallery) if without_relief else None
+    less = {part: _distances(neutral_renders(replace(asset, **{PARTS[part]: None})), gallery) for part in without}
     pairs = [np.linalg.norm(a - b) for i, a in enumerate(gallery) for b in gallery[:i]]
     sheet = np.concatenate(
         [np.concatenate([pictures[light, view] for view, _ in VIEWS], axis=1) for light, _, _ in LIGHTS], axis=0
     )
-    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), smooth), sheet
+    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), less), sheet
 
 
 def _distances(
@@ -141,15 +143,17 @@ def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
     """``likeness.front`` and ``likeness.side`` (mean over people and over both lights, and per light with ``.flat`` or
     ``.novel`` behind), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1.
 
-    Where all were drawn without their relief, too, ``likeness.front.relief_costs`` and ``likeness.side.relief_costs``:
+    Where all were drawn without one of ``PARTS``, too, ``likeness.front.PART_costs`` and ``likeness.side.PART_costs``:
     by how much the distances are greater with it, and the same per person.
     """
     figures = _of_views(people)
-    if people and all(person.smooth is not None for person in people.values()):
-        smooth = _of_views({name: replace(one, distances=one.smooth or {}) for name, one in people.items()})
-        means = [key for key in figures if key.rpartition(".")[2] in ("front", "side", "flat", "novel")]
-        figures |= {f"{key}.relief_costs": figures[key] - smooth[key] for key in means}
-    return figures
+    means = [key for key in figures if key.rpartition(".")[2] in ("front", "side", "flat", "novel")]
+    costs: dict[str, float] = {}
+    for part in PARTS:
+        if people and all(part in person.without for person in people.values()):
+            less = _of_views({name: replace(one, distances=one.without[part]) for name, one in people.items()})
+            costs |= {f"{key}.{part}_costs": figures[key] - less[key] for key in means}
+    return figures | costs
 
 
 def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
@@ -177,9 +181,9 @@ def likeness_table(people: dict[str, PersonLikeness], figures: dict[str, float])
         cells = [f"{person.distances[key]:.3f}" for key in columns]
         table.add_row(name, *cells, f"{person.photos:.3f}")
     table.add_section()
-    if "likeness.front.relief_costs" in figures:
-        costs = [f"{view} {figures[f'likeness.{view}.relief_costs']:+.4f}" for view in ("front", "side")]
-        table.add_row(f"relief costs: {', '.join(costs)}", *([""] * (len(columns) + 1)))
+    for part in (part for part in PARTS if f"likeness.front.{part}_costs" in figures):
+        costs = [f"{view} {figures[f'likeness.{view}.{part}_costs']:+.4f}" for view in ("front", "side")]
+        table.add_row(f"{part} costs: {', '.join(costs)}", *([""] * (len(columns) + 1)))
     table.add_row(
         f"mean: front {figures['likeness.front']:.3f}, side {figures['likeness.side']:.3f}",
         *([""] * len(columns)),
@@ -193,16 +197,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
-    parser.add_argument("--without-relief", action="store_true", help="the same heads without their relief, too")
+    for part in PARTS:
+        parser.add_argument(f"--without-{part}", action="store_true", help=f"the same heads without their {part}, too")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate likeness``."""
     options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
+    without = [part for part in PARTS if getattr(arguments, f"without_{part}")]
     people: dict[str, PersonLikeness] = {}
     for name, photos in people_folders(arguments.people).items():
-        people[name], sheet = person_likeness(photos, options, arguments.without_relief)
+        people[name], sheet = person_likeness(photos, options, without)
         if arguments.pictures:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             Image.fromarray(sheet).save(arguments.pictures / f"{name}.png")

@@ -12,7 +12,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.texture.parts.settings import PARTS
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
-"""Linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
+"""Log linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
 _NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.fit_style import PIECES, SEGMENTS, grown
-from backend.hair.hair_views import HairView, body_mesh, directions, silhouettes
+from backend.hair.hair_views import HairView, body_mesh, silhouettes
 from backend.hair.style_model import lock_noise, style_family
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
@@ -42,6 +42,29 @@ def made_view(template: Template, yaw: float, point: np.ndarray | None) -> HairV
         return view
     strands = grown(template, template.vertices, point[None], lock_noise(900, seed=7))
     hair = silhouettes(strands, view)[0].astype(np.float32)
-    direction = directions(strands, SEGMENTS * PIECES, view)[0]
+    direction = drawn_direction(strands[0], SEGMENTS * PIECES, view)
     skin = silhouettes(head[template.regions["face"][:count] > 0.5][None], view)[0]
     return HairView(view.name, place, hair, empty + 1, skin * (1 - hair), direction, depth, 1.0)
+
+
+def drawn_direction(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
+    """(H, W, 2) mean over each pixel's foremost strands (6 mm) of cosine and sine of twice their angle with the rows,
+    0 where none shows. points (M, 3), of which ``pieces`` after each other belong to one strand."""
+    pixel = view.camera.project(points.astype(np.float64))
+    step = np.diff(pixel[:, :2], axis=0, prepend=pixel[:1, :2])
+    square = (step**2).sum(1)
+    height, width = view.depth.shape
+    column, row = np.floor(np.nan_to_num(pixel[:, :2], nan=-1)).astype(int).T
+    there = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    row, column = np.where(there, row, 0), np.where(there, column, 0)
+    there &= pixel[:, 2] <= view.depth[row, column] + 0.006
+    front = np.full(view.depth.shape, np.inf)
+    np.minimum.at(front, (row[there], column[there]), pixel[there, 2])
+    counts = (
+        there & (np.arange(len(points)) % pieces > 0) & (square > 1e-8) & (pixel[:, 2] < front[row, column] + 0.006)
+    )
+    dx, dy = step[counts].T
+    total = np.zeros((height, width, 3))
+    twice = np.stack([dx**2 - dy**2, 2 * dx * dy, square[counts]], 1) / square[counts, None]
+    np.add.at(total, (row[counts], column[counts]), twice)
+    return (total[..., :2] / np.maximum(total[..., 2:], 1)).astype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parent))
-from made_hair import made_view, style_point
+from made_hair import drawn_direction, made_view, style_point
 
 from backend.choices import HAIR_STYLES
 from backend.geometry.normals import vertex_normals
@@ -20,11 +20,20 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
-from backend.hair.fit_hair import BALDING, explains, fit_hair
-from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
+from backend.hair.fit_hair import BALDING, fit_hair
+from backend.hair.fit_style import (
+    PIECES,
+    SEGMENTS,
+    direction_agreement,
+    fit_style,
+    grown,
+    lock_lines,
+    outline_overlap,
+    resampled,
+)
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_views import closed_head, silhouettes
-from backend.hair.hull import head_hull
+from backend.hair.hull import head_hull, hull_surface
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES, Style
 
@@ -121,6 +130,29 @@ def test_who_is_told_to_be_bald_has_a_ring_of_hair_or_none(template) -> None:
 def test_every_choice_is_a_style() -> None:
     grown_styles = [style.name for style in style_family().styles]
     assert list(HAIR_STYLES) == ["auto", "shaved", BALDING, *grown_styles]
+
+
+def test_agreement_is_the_mean_cosine_of_twice_the_angle_between_strands(template) -> None:
+    point = style_point("side part")
+    view = made_view(template, 20.0, point)
+    other = grown(template, template.vertices, style_point("slicked back")[None], lock_noise(160))
+    drawn = drawn_direction(other[0], SEGMENTS * PIECES, view)
+    wanted = view.direction * view.hair[..., None]
+    expected = (drawn * wanted).sum() / np.linalg.norm(wanted, axis=-1).sum()
+    assert direction_agreement(other, [view])[0, 0] == pytest.approx(expected, abs=2e-4)
+    same = grown(template, template.vertices, point[None], lock_noise(900, seed=7))
+    assert direction_agreement(same, [view])[0, 0] > expected + 0.1
+
+
+def test_many_styles_on_one_head_have_the_hulls_of_as_many_heads(template) -> None:
+    head = torch.from_numpy(template.vertices[: template.head.vertex_stop]).float()[None]
+    room = torch.tensor([0.0, 0.01, 0.02])
+    one, many = (
+        hull_surface(head_hull(template), head, room),
+        hull_surface(head_hull(template), head.expand(3, -1, -1), room),
+    )
+    torch.testing.assert_close(one.maps, many.maps)
+    torch.testing.assert_close(one.scale, many.scale)
 
 
 def test_hair_ends_where_most_photos_show_none(template) -> None:
@@ -326,6 +358,25 @@ def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
     assert right < 0.5 * sum(float(mask.sum()) for mask in drawn)
     guides = fit_guides(template, template.vertices, style, views)
     assert len(guides) > 100
-    assert explains(template, template.vertices, guides, lock_widths(guides[:, 0], style.style), views)
-    moved = guides + np.array([0.0, 0.15, 0.0], np.float32)
-    assert not explains(template, template.vertices, moved, lock_widths(guides[:, 0], style.style), views)
+    normals = skin_normals(guides[:, 0], *closed_head(template.vertices.astype(np.float64), template))
+    edges = lock_edges(guides, lock_widths(guides[:, 0], style.style), normals).astype(np.float32)
+    fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
+    drawn = [silhouettes(fine, view)[0] for view in views]
+    right = sum(float((mask * view.hair).sum()) for mask, view in zip(drawn, views, strict=True))
+    assert right > 0.6 * sum(float(mask.sum()) for mask in drawn), "most of what is drawn is hair in the photos"
+
+
+def test_a_top_that_is_bald_in_front_is_bald_behind_where_no_photo_looks(template) -> None:
+    """Wigs hung behind bald foreheads: the roots there had the style's hair, since no photo saw them."""
+    full = style_point("side part")
+    views = []
+    for yaw in YAWS:
+        view = made_view(template, yaw, full)
+        ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
+        top = np.arange(len(view.hair))[:, None] < ring
+        views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
+    style = replace(fit_style(template, template.vertices, views), point=full)
+    roots = fit_guides(template, template.vertices, style, views)[:, 0]
+    behind = roots[roots[:, 2] < 0.0]
+    assert (behind[:, 1] > 0.80).sum() < 0.1 * len(behind), "the top's back is bald"
+    assert ((behind[:, 1] < 0.76) & (np.abs(behind[:, 0]) < 0.04)).sum() > 10, "the ring closes behind"

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_photo import plain_photo
 
-from backend.hair.strand_colours import colour_of_views, natural
+sys.path.append(str(Path(__file__).parent))
+from made_hair import SIDE, camera, style_point
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.template import load_template
+from backend.hair.fit_style import PIECES, SEGMENTS, grown
+from backend.hair.strand_colours import colour_of_views, natural, strand_colours
+from backend.hair.style_model import lock_noise
+from backend.photos.collection import FaceClass
+from backend.rendering.spherical_harmonics import light_from_directions
 
 
 @pytest.mark.parametrize(
@@ -49,3 +62,27 @@ def test_what_is_natural_already_does_not_move_again(logs: list[float]) -> None:
     assert once[1] == logs[1] and moved <= 0.4 + 1e-9
     if moved < 0.39:
         np.testing.assert_allclose(natural(once), once, atol=1e-9)
+
+
+def test_locks_differ_in_brightness_and_not_in_hue() -> None:
+    """A lamp on one side made half of a grey head's locks orange and half of them blue."""
+    template = load_template()
+    size = 3 * SIDE
+    pixels = np.zeros((size, size, 3), np.uint8)
+    pixels[:, : size // 2], pixels[:, size // 2 :] = (120, 100, 80), (160, 160, 165)
+    labels = np.full((size, size), FaceClass.HAIR, np.uint8)
+    light = light_from_directions(np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3)), 1.0)
+    photo = FittedPhoto("1.jpg", camera(0.0).scaled(3), np.zeros(52), template.vertices, light, 1.0, 0.1)
+    mean = np.zeros((template.head.vertex_stop, 3), np.float32)
+    fitted = FittedFace(np.zeros(1), template.vertices, mean, (photo,))
+    face = plain_photo((size, size), name="1.jpg", pixels=pixels, labels=labels)
+    points = grown(template, template.vertices, style_point("crew")[None], lock_noise(400))[0]
+    guides = points.reshape(400, SEGMENTS * PIECES, 3)
+    guides = guides[np.isfinite(guides).all((1, 2))][:, ::3]
+    colours = strand_colours(guides, fitted, [face])
+    logs = np.log(colours.root)
+    hue = logs - logs[:, 1:2]
+    np.testing.assert_allclose(hue, np.broadcast_to(hue[0], hue.shape), atol=1e-4)
+    front = guides[:, 0, 2] > 0.06
+    right, left = (logs[front & side, 1].mean() for side in (guides[:, 0, 0] < -0.02, guides[:, 0, 0] > 0.02))
+    assert abs(left - right) > 0.2, "one side is lighter than the other, as in the photo"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from trainer.evaluate.likeness import LIGHTS, VIEWS, PersonLikeness, flat_figures, likeness_table, people_folders
+from trainer.evaluate.likeness import LIGHTS, PARTS, VIEWS, PersonLikeness, flat_figures, likeness_table, people_folders
 
 
 def person(front: float, side: float, photos: float = 0.4) -> PersonLikeness:
@@ -41,10 +41,12 @@ def test_people_are_folders_with_photos(tmp_path):
         people_folders(tmp_path / "empty")
 
 
-def test_what_relief_costs_is_the_difference_to_the_same_head_without_it():
-    rough, smooth = person(0.40, 0.50), person(0.38, 0.51)
-    figures = flat_figures({"a": replace(rough, smooth=smooth.distances)})
-    assert figures["likeness.front.relief_costs"] == pytest.approx(0.02)
-    assert figures["person.a.side.novel.relief_costs"] == pytest.approx(-0.01)
+@pytest.mark.parametrize("part", PARTS)
+def test_what_a_part_costs_is_the_difference_to_the_same_head_without_it(part):
+    whole, less = person(0.40, 0.50), person(0.38, 0.51)
+    figures = flat_figures({"a": replace(whole, without={part: less.distances})})
+    assert figures[f"likeness.front.{part}_costs"] == pytest.approx(0.02)
+    assert figures[f"person.a.side.novel.{part}_costs"] == pytest.approx(-0.01)
     assert figures["likeness.front"] == pytest.approx(0.40)
-    assert "likeness.front.relief_costs" not in flat_figures({"a": rough})
+    assert not [name for name in figures if "_costs" in name and part not in name]
+    assert f"likeness.front.{part}_costs" not in flat_figures({"a": whole})

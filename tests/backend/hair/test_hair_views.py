@@ -1,0 +1,96 @@
+"""What photographs say of hair: the edges of bald heads, which parsing nets call hair."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from plain_photo import plain_photo
+
+sys.path.append(str(Path(__file__).parent))
+from made_hair import camera, made_view
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.disc import disc
+from backend.geometry.template import Template, load_template
+from backend.hair.hair_views import HairView, hair_views
+from backend.photos.collection import FaceClass, PhotoFace
+
+SCALE = 2  # of the crop, beside the views of made_hair
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return load_template()
+
+
+def rimmed(
+    template: Template, metres: float, hat: bool = False, thin_right_of: float = np.inf
+) -> tuple[HairView, HairView]:
+    """The view of a bald head whose upper edge is labelled as hair, so many metres wide, right of a column 10 mm, and
+    that of the plain one."""
+    bald = made_view(template, 0.0, None)
+    size = (SCALE * bald.depth.shape[1], SCALE * bald.depth.shape[0])
+    head = cv2.resize(np.isfinite(bald.depth).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    head[int(SCALE * bald.camera.project(np.array([0.0, 0.73, 0.0]))[1]) :] = 0
+    inner = cv2.erode(head, disc(round(metres * SCALE * bald.pixels_per_metre)))
+    narrow = cv2.erode(head, disc(round(0.010 * SCALE * bald.pixels_per_metre)))
+    inner = np.where(np.arange(size[0]) > SCALE * thin_right_of, narrow, inner)
+    labels = np.where(head > 0, FaceClass.SKIN, FaceClass.BACKGROUND).astype(np.uint8)
+    plain = face_of(labels)
+    labels = np.where((head > 0) & (inner == 0), FaceClass.HAIR, labels).astype(np.uint8)
+    if hat:
+        labels[: int(SCALE * bald.camera.project(np.array([0.0, 0.835, 0.0]))[1])] = FaceClass.OCCLUDER
+    photo = FittedPhoto("1.jpg", camera(0.0).scaled(SCALE), np.zeros(52), template.vertices, np.zeros((9, 3)), 1.0, 0.1)
+    mean = np.zeros((template.head.vertex_stop, 3), np.float32)
+    fitted = FittedFace(np.zeros(1), template.vertices, mean, (photo,))
+    return tuple(hair_views(template, fitted, [one])[0] for one in (face_of(labels), plain))
+
+
+def face_of(labels: np.ndarray) -> PhotoFace:
+    pixels = np.full((*labels.shape, 3), 90, np.uint8)
+    return replace(plain_photo(labels.shape, name="1.jpg", pixels=pixels, labels=labels), name="1.jpg")
+
+
+def on_top(template: Template, view: HairView) -> np.ndarray:
+    """The pixels above the middle of the forehead."""
+    return np.arange(len(view.hair))[:, None] < view.camera.project(np.array([0.0, 0.82, 0.0]))[1]
+
+
+def test_the_edge_of_a_bald_head_is_no_hair(template: Template) -> None:
+    view, plain = rimmed(template, 0.010)
+    top = on_top(template, view)
+    assert (view.hair * top).sum() < 0.02 * (plain.face * top).sum()
+    np.testing.assert_allclose((view.face * top).sum(), (plain.face * top).sum(), rtol=0.02)
+
+
+def test_hair_that_is_seen_aslant_beside_the_head_stays(template: Template) -> None:
+    view, _ = rimmed(template, 0.010)
+    assert (view.hair * ~on_top(template, view)).sum() > 20
+
+
+def test_hair_that_is_as_wide_as_a_receding_hair_line_leaves_it_stays(template: Template) -> None:
+    view, _ = rimmed(template, 0.025)
+    top = on_top(template, view)
+    assert (view.hair * top).sum() > 3 * (view.face * top).sum()
+
+
+def test_a_strip_of_hair_below_a_hat_is_hair(template: Template) -> None:
+    below, _ = rimmed(template, 0.010, hat=True)
+    rows = np.arange(len(below.hair))[:, None]
+    beside = rows < below.camera.project(np.array([0.0, 0.82, 0.0]))[1]
+    assert (below.hair * beside).sum() > 3
+
+
+def test_thin_parts_of_hair_that_is_mostly_wide_stay(template: Template) -> None:
+    """A receding hair line leaves thin hair at one place: real hair, and seen aslant."""
+    wide, _ = rimmed(template, 0.030)
+    one_side = wide.camera.project(np.array([0.02, 0.85, 0.0]))[0]
+    thin, _ = rimmed(template, 0.030, thin_right_of=float(one_side))
+    top = on_top(template, thin)
+    right = np.arange(thin.hair.shape[1]) > one_side
+    assert (thin.hair * top * right).sum() > 10
