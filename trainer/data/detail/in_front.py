@@ -1,4 +1,4 @@
-"""Things before the face in photos of synthetic skin: strands of hair and rims of glasses."""
+"""Occluders in photos of synthetic skin: hair strands and rims of glasses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from trainer.data.detail.relief import Cause
 
 DARK = 0.93
-"""Share of the light that dark hair and dark frames of glasses swallow."""
+"""Share of the light that dark hair and dark frames of glasses absorb."""
 _STRAND = (0.3, 0.6)
-"""Millimetres: a strand is a few hairs, each 0.05 to 0.1 mm thick, which lie together."""
+"""Millimetres, width of a strand: a few hairs side by side, each 0.05 to 0.1 mm thick."""
 
 
 @dataclass(frozen=True)
 class InFront:
-    """Things before the face, of which the parsing may know.
+    """Occluders in front of the face, and how far the parsing detects them.
 
     Attributes
     ----------
-    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing takes a texel for skin.
-    dark : share of the light that they swallow; negative where they are brighter than the skin behind.
+    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing labels a texel as skin.
+    dark : share of the light that they absorb; negative where they are brighter than the skin behind them.
     """
 
     opacity: np.ndarray
@@ -36,8 +36,10 @@ class Rims:
 
     Attributes
     ----------
-    width : of the frame. half : half of a lens, across and down. shift : of the lenses, outwards and down, from the
-        middles of the lids. corner : 0 for ellipses, 1 for rectangles. lower : whether the frame goes around below.
+    width : of the frame. half : half the size of a lens, across and down. shift : offset of the lenses from the centres
+    of
+        the lids, outwards and down. corner : 0 for ellipses, 1 for rectangles. lower : whether the frame has a lower
+        rim.
     """
 
     width: float = 2.0
@@ -49,11 +51,11 @@ class Rims:
 
 @dataclass(frozen=True)
 class Things:
-    """What one person has before the face in all of the photos; strands lie elsewhere in each.
+    """Occluders that one person has in all photos; the strands' positions differ from photo to photo.
 
     Attributes
     ----------
-    strands : how many, at most. rims : None for no glasses. dark : see ``InFront``.
+    strands : greatest number. rims : None for no glasses. dark : see ``InFront``.
     """
 
     strands: int
@@ -62,7 +64,7 @@ class Things:
 
 
 def draw_things(g: np.random.Generator) -> Things:
-    """Strands, glasses or both; most are darker than skin, some brighter, as grey hair and metal are."""
+    """Draw strands, glasses or both. Most are darker than skin; some are brighter, like grey hair and metal."""
     kind = g.random()
     rims = Rims(
         width=float(np.exp(g.uniform(np.log(0.8), np.log(4.5)))),
@@ -76,7 +78,7 @@ def draw_things(g: np.random.Generator) -> Things:
 
 
 def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
-    """A photo's things, none of which the masks know."""
+    """Draw one photo's occluders; the masks miss all of them."""
     size = cause.window.size
     opacity = np.zeros((size, size), np.float32)
     if things.strands:
@@ -89,7 +91,7 @@ def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
 
 
 def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = True) -> np.ndarray:
-    """(N, N) in [0, 1]: curved lines that hang down from the upper edge, or that begin and run anywhere."""
+    """(N, N) in [0, 1]: curved lines, hanging from the upper edge or with random start and direction."""
     size = cause.window.size
     image = np.zeros((size, size), np.float32)
     steps = np.linspace(0, 1, 60)
@@ -136,13 +138,13 @@ def _powered(values: np.ndarray, power: float) -> np.ndarray:
 
 
 def _moved(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
-    """The image moved by millimetres."""
+    """Shift the image by millimetres."""
     by = np.array([[1, 0, right / cause.usual_texel], [0, 1, down / cause.usual_texel]], np.float32)
     return cv2.warpAffine(image, by, image.shape[::-1])
 
 
 def _middle(cause: Cause, region: str) -> tuple[int, int]:
-    """Column and row of a region's middle in the window."""
+    """Column and row of a region's centroid in the window."""
     surface = cause.window.surface
     mask = cause.window.image(surface.regions[region][:, None])[..., 0]
     row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
