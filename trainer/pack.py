@@ -1,4 +1,4 @@
-"""Pack code, template and data into one archive that trains elsewhere with only Python 3.12, torch and numpy.
+"""Pack code, template and data into one archive that trains elsewhere with only Python 3.11 or later, torch and numpy.
 
 ``python -m trainer pack [--out FILE] [--include PATH[=NAME]]…``; on the other machine: ``tar xzf
 likeness-train.tar.gz``, then ``cd likeness && python -m trainer RECIPE``.

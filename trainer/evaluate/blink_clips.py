@@ -38,7 +38,7 @@ class BlinkPeople(People):
 
 
 class OpenEyed(People):
-    """The pictures of ``people`` at the same instants, with the lids at their median of the clip's frames."""
+    """The pictures of ``people`` at the same instants, with the lids limited to their median over the clip's frames."""
 
     def __init__(self, people: People) -> None:
         super().__init__(people.config)

@@ -41,7 +41,7 @@ class GraphAlbedoStageConfig(StageConfig):
     mirror: bool = True
     """Mirror half of the skins, as in the paper."""
     tone: float = 0.3
-    """Log units, standard deviation of a common change of all colours, and three times that of each channel's own."""
+    """Log units, standard deviation of a random change common to all channels; each channel's own has a third of it."""
     usual_rate: float = 10.0
     """Learning rate of the mean skin relative to the other weights, because each of its texels is trained
     separately."""

@@ -115,9 +115,8 @@ def lid_weights(gaze: np.ndarray) -> np.ndarray:
 def gaze_angles(expression: ExpressionParameters, eyes: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """(2, 2) radians to the person's left and up, of the left and the right eye.
 
-    eyes : (2, 3) centres of the eyeballs, camera : (3,) its position, both in the head frame, metres. Angles saturate
-    at
-    about 30 degrees sideways and 16 up and down, as real eyes' do.
+    eyes : (2, 3) centres of the eyeballs, camera : (3,) its position, both in the head frame, metres. People turn
+    their eyes at most about 30 degrees; angles saturate at 30 sideways and 16 up and down (tanh).
     """
     target = camera - eyes if expression.at_camera else np.tile([0.0, 0.0, 1.0], (2, 1))
     left = np.arctan2(target[:, 0], np.maximum(target[:, 2], 0.05))

@@ -19,7 +19,7 @@ HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
 def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, columns and values of the (V, V) matrix that moves cage vertices as one Catmull-Clark step does.
 
-    It equals ``backend.geometry.subdivision`` without the new vertices; its matrices need scipy, this does not.
+    Like ``backend.geometry.subdivision`` (whose matrices need scipy), but without the new vertices.
     """
     quads = np.asarray(quads, np.int64)
     sides = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2), axis=1)

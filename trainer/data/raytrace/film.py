@@ -23,7 +23,8 @@ class Film:
     Attributes
     ----------
     exposure : factor on linear light. white_balance : (3,) factor per channel.
-    noise : standard deviation of read noise in linear units at exposure 1; shot noise proportional to it is added.
+    noise : standard deviation of read noise in linear units at exposure 1; shot noise, which grows with the signal,
+        is added.
     blur : Gaussian blur in pixels. jpeg_quality : 1-95. contrast : strength 0-1 of an S-shaped tone curve.
     """
 

@@ -53,7 +53,7 @@ def reproject_held_out(
     focal = pixels_per_metre * TYPICAL_DISTANCE
     middle = base.mean(0)
     turn = Rotation.from_matrix(rotation)
-    # rotation before ``turn``'s, sideways shift, logarithms of distance and of focal length per distance, expression
+    # rotation after ``turn``, sideways shift, logarithms of distance and of focal length per distance, expression
     shift = (target.mean(0) - centre) / pixels_per_metre
     start = np.concatenate([np.zeros(3), shift, [0.0, 0.0], np.full(len(keys), 0.02)])
 
