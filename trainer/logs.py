@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_TERMINAL = 100
+_TABLE_WIDTH = 100
 """Greatest width of a table in columns of text."""
 
 
@@ -171,7 +171,7 @@ def figure_table(figures: Mapping[str, float]) -> str:
     for columns, names in blocks.items():
         label = max(len(name) for name in names)
         widths = [max(len(column), 7) for column in columns]
-        shown, first = max(1, (_TERMINAL - label - 2) // (max(widths) + 2)), 0
+        shown, first = max(1, (_TABLE_WIDTH - label - 2) // (max(widths) + 2)), 0
         while first < len(columns):
             part = slice(first, first + shown)
             cells = zip(columns[part], widths[part], strict=True)

@@ -83,7 +83,7 @@ def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarra
             own = (batch.person == person).nonzero()[:, 0]
             mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
             seen = batch.photos.seen[own]
-            hidden = _hidden_wrong(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
+            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
             rows.append(
                 [
                     1000 * float(face_distance(rest[own], truth[own], face).mean()),
@@ -97,10 +97,10 @@ def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarra
         codes.append(read.identity)
         names.append(batch.person)
     values = np.array(rows).T
-    return np.concatenate([values, _mistaken(torch.cat(codes), torch.cat(names))[None]])
+    return np.concatenate([values, _mistaken_shares(torch.cat(codes), torch.cat(names))[None]])
 
 
-def _hidden_wrong(found: Tensor, true: Tensor, seen: Tensor) -> float:
+def _hidden_error(found: Tensor, true: Tensor, seen: Tensor) -> float:
     """Mean difference of a person's colours (K, C, 3) at vertices that a photo does not show, from the mean true ones
     of the photos that do; NaN where all show the same."""
     shown = seen.sum(0)
@@ -109,7 +109,7 @@ def _hidden_wrong(found: Tensor, true: Tensor, seen: Tensor) -> float:
     return float((found - usual).abs().mean(-1)[hidden].mean()) if hidden.any() else float("nan")
 
 
-def _mistaken(codes: Tensor, people: Tensor) -> np.ndarray:
+def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
     """(P,) share of each person's codes (N, D) whose nearest other is another person's; people (N,), each
     consecutive."""
     apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))

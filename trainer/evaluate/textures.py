@@ -35,8 +35,8 @@ from trainer.evaluate.metrics.texture_difference import (
 PLACES = ("forehead", "nose", "cheeks", "chin")
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 _LEAST_TEXELS = 150  # least number of texels for a figure
-_HIDDEN = 0.05  # coverage below which no other photo shows a texel
-_SURE, _INSIDE = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
+_UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
+_VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
-    if (bare > _SURE).sum() < _LEAST_TEXELS:
+    if (bare > _VISIBLE_WEIGHT).sum() < _LEAST_TEXELS:
         return None
     names = (*PLACES, "face", "lips")
     stacked = np.stack([surface.regions[name] for name in names], 1)
-    inside = dict(zip(names, (atlas.sample(stacked) > _INSIDE).T, strict=True))
+    inside = dict(zip(names, (atlas.sample(stacked) > _REGION_WEIGHT).T, strict=True))
     weights = {name: bare * inside[name] for name in PLACES}
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
@@ -75,15 +75,15 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     offsets = {
         name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
         for name, weight in weights.items()
-        if (weight > _SURE).sum() >= _LEAST_TEXELS
+        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS
     }
     face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
     skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
-    hidden = bare * (held_out.covered < _HIDDEN)
+    hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
     common = np.array([everywhere.brightness, everywhere.red_green, everywhere.green_blue])
     unseen = ColourDifference(np.nan, np.nan, np.nan)
-    if (hidden > _SURE).sum() >= _LEAST_TEXELS:
+    if (hidden > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
         unseen = _known(mean_difference(held_out.made, held_out.photo, hidden, common), held_out)
     return TextureFigures(skin, offsets, contrast, correlation, unseen)
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 
-_GRID = 8
+_VIEW_STRIDE = 8
 """Stride in pixels (of 64) of the points at which views are compared."""
 
 
@@ -54,12 +54,15 @@ def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
     axis is large in numbers but hardly visible, so it counts only by the size that it gives to the face.
     """
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
-    step = max(1, depth.shape[-1] * _GRID // 64)
+    step = max(1, depth.shape[-1] * _VIEW_STRIDE // 64)
     points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
-    return 100.0 * (_seen(view.apply(points)) - _seen(truth.apply(points))).norm(dim=-1).mean()
+    return (
+        100.0
+        * (_picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))).norm(dim=-1).mean()
+    )
 
 
-def _seen(points: Tensor) -> Tensor:
+def _picture_coordinates(points: Tensor) -> Tensor:
     """Convert camera points (N, P, 3) to their position at depth 1 and their depth relative to the mean."""
     return torch.cat([points[..., :2] / points[..., 2:], points[..., 2:] - points[..., 2:].mean(1, keepdim=True)], -1)
 

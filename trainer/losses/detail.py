@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 
-_SOFT = 0.1
+_ROBUST_SCALE = 0.1
 """Millimetres (and millimetres per texel), transition from squared to absolute differences. Most wrinkles are smaller,
 so that the optimum is the mean where the input leaves the relief open."""
-_LEAST = 0.01
+_LEAST_RELIEF = 0.01
 """Millimetres of root mean square relief, about the unevenness of young skin: lower bound of the denominator."""
-_DARK = 1e-3
+_LEAST_LIGHT = 1e-3
 """Lower bound of linear light (and of differences of colours), so that roots and logarithms have bounded slopes."""
 
 
@@ -34,14 +34,14 @@ def slope_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 def relative_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Mean over maps of the root mean square difference of heights, divided by the root mean square height (at least
-    ``_LEAST``). It penalises relief on flat skin, which hardly affects ``height_error``.
+    ``_LEAST_RELIEF``). It penalises relief on flat skin, which hardly affects ``height_error``.
 
     mask : (B, 1, N, N); a map's weight is its mask's sum.
     """
     mask = mask.expand_as(found)
     area = mask.flatten(1).sum(1)
     mean = [(mask * values.square()).flatten(1).sum(1) / area.clamp(min=1.0) for values in (found - truth, truth)]
-    ratio = (mean[0] + 1e-8).sqrt() / mean[1].sqrt().clamp(min=_LEAST)
+    ratio = (mean[0] + 1e-8).sqrt() / mean[1].sqrt().clamp(min=_LEAST_RELIEF)
     return (area * ratio).sum() / area.sum().clamp(min=1.0)
 
 
@@ -79,7 +79,7 @@ def refined_pictures(coarse: Tensor, change: Tensor, places: Tensor, mask: Tenso
     """
     change = functional.avg_pool2d(change, pool) if pool > 1 else change
     change = functional.grid_sample(change, places, align_corners=False) * mask
-    return srgb_from_linear((linear_from_srgb(coarse.clamp(min=_DARK)) * change.exp()).clamp(_DARK, 1.0))
+    return srgb_from_linear((linear_from_srgb(coarse.clamp(min=_LEAST_LIGHT)) * change.exp()).clamp(_LEAST_LIGHT, 1.0))
 
 
 def pixel_error(rendered: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def pixel_error(rendered: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
 
     The paper gives no equation; this one is from Deng et al. (2019), whose regressor it uses.
     """
-    apart = ((rendered - photos).square().sum(1, keepdim=True) + _DARK**2).sqrt() - _DARK
+    apart = ((rendered - photos).square().sum(1, keepdim=True) + _LEAST_LIGHT**2).sqrt() - _LEAST_LIGHT
     return _mean(apart, mask)
 
 
@@ -112,7 +112,7 @@ def detail_size(found: Tensor, mask: Tensor) -> Tensor:
 
 
 def _robust(values: Tensor) -> Tensor:
-    return (values.square() + _SOFT**2).sqrt() - _SOFT
+    return (values.square() + _ROBUST_SCALE**2).sqrt() - _ROBUST_SCALE
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

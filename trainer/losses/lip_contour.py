@@ -19,7 +19,7 @@ UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 """MediaPipe landmarks along the inner lips, from the person's right corner to the left one."""
 CONTOURS = ("upper_outer", "upper_inner", "lower_outer", "lower_inner")
-_DENSE = 4
+_POINTS_PER_SEGMENT = 4
 """Points per segment of the mesh's contour."""
 
 
@@ -79,7 +79,7 @@ def photo_contours(masks: LipMasks, most: int = 256) -> PhotoContours:
     mouth = masks.upper | masks.lower | masks.opening
     found = []
     for lip, other in ((masks.upper, masks.lower), (masks.lower, masks.upper)):
-        found += [lip & _grown(~mouth), lip & _grown(masks.opening | other)]
+        found += [lip & _dilated(~mouth), lip & _dilated(masks.opening | other)]
     border = torch.stack(found, 1).flatten(2)  # (N, 4, S * S)
     number = border.sum(-1)
     length = min(most, max(1, int(number.max())))
@@ -96,7 +96,7 @@ def photo_contours(masks: LipMasks, most: int = 256) -> PhotoContours:
     return PhotoContours(points, known)
 
 
-def _grown(mask: Tensor) -> Tensor:
+def _dilated(mask: Tensor) -> Tensor:
     """(N, S, S) bool: dilation of the mask by one pixel in four directions."""
     padded = functional.pad(mask.float()[:, None], (1, 1, 1, 1))
     cross = torch.tensor([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]], device=mask.device)[None, None]
@@ -145,13 +145,16 @@ def mesh_contours(pixels: Tensor, grid: LipGrid) -> tuple[Tensor, ...]:
             beyond = torch.arange(rows.shape[0], device=rows.device)[:, None] > border
             lowest = hanging.masked_fill(beyond, -torch.inf).argmax(1)  # (N, C)
         inner = points.gather(1, lowest[:, None, :, None].expand(-1, 1, -1, 2))[:, 0]
-        contours += [_dense(outer), _dense(inner)]
+        contours += [_subdivided(outer), _subdivided(inner)]
     return tuple(contours)
 
 
-def _dense(line: Tensor) -> Tensor:
+def _subdivided(line: Tensor) -> Tensor:
     """(N, (C - 1) * 4 + 1, 2) points along lines (N, C, 2)."""
-    share = torch.arange(_DENSE, device=line.device, dtype=line.dtype)[None, None, :, None] / _DENSE
+    share = (
+        torch.arange(_POINTS_PER_SEGMENT, device=line.device, dtype=line.dtype)[None, None, :, None]
+        / _POINTS_PER_SEGMENT
+    )
     between = line[:, :-1, None] * (1 - share) + line[:, 1:, None] * share
     return torch.cat([between.flatten(1, 2), line[:, -1:]], 1)
 

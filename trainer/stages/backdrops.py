@@ -15,7 +15,7 @@ _ASIDE = (0.45, 0.8)  # of the width: a second head appears beside the picture's
 _NEAR = (0.8, 1.3)  # scale of a backdrop beside the head: other people
 _FAR = (2.0, 4.0)  # scale of a backdrop so near that only its colours and edges are recognisable
 _FEATHER = 3  # pixels of blending between the pictures
-_ONE_TINT = 0.06
+_MONOCHROME_SPREAD = 0.06
 """Standard deviation of the colour channels' ratios to the luminance, below which a picture counts as monochrome."""
 
 
@@ -59,7 +59,7 @@ def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Te
 def monochrome(pictures: Tensor) -> Tensor:
     """(N,) bool: black and white, or a single tint as in old prints; pictures (N, 3, H, W) in [0, 1]."""
     ratios = (pictures + 0.05) / (luminance(pictures) + 0.05)
-    return ratios.std((2, 3)).mean(1) < _ONE_TINT
+    return ratios.std((2, 3)).mean(1) < _MONOCHROME_SPREAD
 
 
 def toned_alike(pieces: Tensor, pictures: Tensor) -> Tensor:

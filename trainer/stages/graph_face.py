@@ -37,7 +37,7 @@ from trainer.pretrained import lite0_state
 from trainer.stages.graph_coders import LinearCoder, ShapeCoder
 from trainer.stages.graph_weights import CriticWeights, GraphFaceWeights
 
-_ELSEWHERE = 0.15
+_OUTSIDE_WEIGHT = 0.15
 """Weight of vertices outside the face. Photo fits do not use them, but they must stay attached."""
 
 
@@ -122,7 +122,7 @@ class GraphFaceStage(Stage):
         level = hierarchy.levels[0]
         face = template.regions["face"][:count]
         self.face = torch.from_numpy(face > 0.5).to(device)
-        self.weight = torch.from_numpy((_ELSEWHERE + (1 - _ELSEWHERE) * face).astype(np.float32)).to(device)
+        self.weight = torch.from_numpy((_OUTSIDE_WEIGHT + (1 - _OUTSIDE_WEIGHT) * face).astype(np.float32)).to(device)
         self.edges = torch.from_numpy(level.edges).to(device)
         self.triangles = torch.from_numpy(level.faces).to(device)
         self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)

@@ -100,7 +100,7 @@ class LandmarkStage(Stage):
         mirrored = truth[:, self._partners] * truth.new_tensor([-1.0, 1.0]) + truth.new_tensor([1.0, 0.0])
         truth = torch.where(flip[:, None, None], mirrored, truth)
         depths = torch.where(flip[:, None], depths[:, self._partners], depths)
-        guesses = self.modules["net"](_covered(change_light(images, config.light), config.covered))
+        guesses = self.modules["net"](_occluded(change_light(images, config.light), config.covered))
         shares = torch.tensor([2.0**k for k in range(len(guesses))])
         terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0}
         beside = self.modules["depths"](guesses)
@@ -109,8 +109,10 @@ class LandmarkStage(Stage):
             likelihood = 2.0 * guess.deviation.log() + 0.5 * apart / guess.deviation.square()
             terms["likelihood"] += share * likelihood.mean()
             terms["distance"] += share * 100.0 * (apart + 1e-8).sqrt().mean()
-            terms["depth"] += share * _unlikeliness(deep.depths - depths, deep.deviation)
-            terms["camera"] += share * _unlikeliness(deep.log_distance - log_distance, deep.distance_deviation)
+            terms["depth"] += share * _negative_log_likelihood(deep.depths - depths, deep.deviation)
+            terms["camera"] += share * _negative_log_likelihood(
+                deep.log_distance - log_distance, deep.distance_deviation
+            )
         return terms
 
     def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
@@ -165,7 +167,7 @@ def mean_places() -> Tensor:
     return torch.cat([places[:, :2] + 0.5, (places - places.mean(0))[:, 2:]], 1)
 
 
-def _unlikeliness(errors: Tensor, deviation: Tensor) -> Tensor:
+def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
     """Mean negative log-likelihood of normal errors with the predicted standard deviations, up to a constant."""
     return (deviation.log() + 0.5 * (errors / deviation).square()).mean()
 
@@ -182,7 +184,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
     down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
     angle = torch.atan2(line[:, 1] - down[:, 0], line[:, 0] + down[:, 1])
-    inward = _turns(angle)  # (N, 2, 2) from the picture's axes to the window's
+    inward = _rotations(angle)  # (N, 2, 2) from the picture's axes to the window's
     turned = torch.einsum("nij,nlj->nli", inward, marks[:, :MESH])
     low, high = turned.amin(1), turned.amax(1)
     middle = torch.einsum("nji,nj->ni", inward, (low + high) / 2)
@@ -190,7 +192,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     if moves is not None:
         middle = middle + torch.einsum("nji,nj->ni", inward, moves[:, 2:]) * side[:, None]
         side = side * moves[:, 1]
-        inward = _turns(angle + moves[:, 0])
+        inward = _rotations(angle + moves[:, 0])
     steps = (torch.arange(size, device=marks.device) + 0.5) / size - 0.5
     cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)  # (size, size, 2)
     grid = torch.einsum("nji,hwj->nhwi", inward, cells) * side[:, None, None, None] + middle[:, None, None]
@@ -201,13 +203,13 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     return images, places, side
 
 
-def _turns(angle: Tensor) -> Tensor:
+def _rotations(angle: Tensor) -> Tensor:
     """(N, 2, 2) with the axes of windows rotated by ``angle`` (N,) as rows."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)
 
 
-def _covered(images: Tensor, share: float) -> Tensor:
+def _occluded(images: Tensor, share: float) -> Tensor:
     """Cover ``share`` of pictures (N, 3, S, S) partly by a rectangle of flat colour."""
     count, device = len(images), images.device
     middle, half = torch.rand(count, 2, device=device), 0.05 + 0.15 * torch.rand(count, 2, device=device)

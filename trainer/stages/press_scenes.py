@@ -64,7 +64,7 @@ def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     """Darken the backdrops, or make them about as bright as the hair, where ``chosen`` (N,) bool."""
     count = len(pictures)
     with_clothes = (_uniform(pictures, 0, 1) < 0.5)[:, None, None]
-    around = _nobody(labels)
+    around = _background(labels)
     where = torch.where(with_clothes, around, around & behind_heads(labels).any(2, keepdim=True))
     brightness = luminance(pictures)[:, 0]
     hair = labels == FaceClass.HAIR
@@ -72,21 +72,21 @@ def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     dark = torch.exp(_uniform(pictures, -3.2, -0.5))
     use_hair = (_uniform(pictures, 0, 1) < _AS_DARK_AS_HAIR) & (hair.flatten(1).sum(1) > _LEAST_HAIR)
     gain = torch.where(use_hair, as_hair.clamp(0.02, 1.5), dark)
-    strength = _softened(_grown(where)) * chosen.view(count, 1, 1, 1)
+    strength = _feathered(_dilated(where)) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, (pictures * gain.view(count, 1, 1, 1)).clamp(0, 1), strength)
 
 
 def cast_shadows(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     """Add a shadow of the head to the backdrop, aside and below, where ``chosen`` (N,) bool."""
     count, side = len(pictures), pictures.shape[-1]
-    head = (~_nobody(labels)).float()[:, None]
+    head = (~_background(labels)).float()[:, None]
     aside = _uniform(pictures, 0.05, 0.24) * _sign(pictures)  # half widths
     down = _uniform(pictures, -0.02, 0.14)
     shape = reflected(head, _grid_rows(torch.ones_like(aside), -aside, -down))
     width = 2 * round(side * float(torch.rand(()) * 0.03 + 0.006)) + 1
-    shape = _averaged(shape, width)
+    shape = _box_filtered(shape, width)
     depth = _uniform(pictures, 0.35, 0.9) * chosen
-    strength = _softened(_grown(_nobody(labels))) * shape * depth.view(count, 1, 1, 1)
+    strength = _feathered(_dilated(_background(labels))) * shape * depth.view(count, 1, 1, 1)
     return pictures * (1 - strength)
 
 
@@ -106,7 +106,7 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1) / mean[:, None]
     tint = torch.where(monochrome(pictures)[:, None], own, free)
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
-    strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
+    strength = _feathered(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
 
 
@@ -124,9 +124,9 @@ def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tens
     head = (labels == FaceClass.SKIN) | (labels == FaceClass.HAIR) | (labels == FaceClass.OCCLUDER)
     band = head & (height > low.view(-1, 1, 1)) & (height < high.view(-1, 1, 1)) & (across.abs() < 1.3)
     band = band & chosen[:, None, None]
-    cloth = _stuff(pictures)
+    cloth = _textures(pictures)
     shade = 0.55 + 0.45 * (1 - (across / 1.1).square()).clamp(0, 1)  # a round head is darker at its sides
-    strength = _softened(band)
+    strength = _feathered(band)
     return torch.lerp(pictures, cloth * shade[:, None], strength), torch.where(band, FaceClass.OCCLUDER, labels)
 
 
@@ -150,8 +150,8 @@ def put_microphones(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[T
     round_shade = 0.6 + 0.8 * (1 - (beside / radius).square()).clamp(0, 1)
     grain = 1 + 0.15 * torch.randn_like(up)
     grey = (tone.view(-1, 1, 1) * round_shade * grain).clamp(0, 1)[:, None]
-    strength = _softened(thing)
-    hides = thing & ~_nobody(labels)
+    strength = _feathered(thing)
+    hides = thing & ~_background(labels)
     return torch.lerp(pictures, grey.expand_as(pictures), strength), torch.where(hides, FaceClass.OCCLUDER, labels)
 
 
@@ -180,7 +180,7 @@ def _face_frame(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return up, across, known
 
 
-def _stuff(pictures: Tensor) -> Tensor:
+def _textures(pictures: Tensor) -> Tensor:
     """(N, 3, H, W) pieces of other pictures of the batch, in their colours or in one random colour."""
     count = len(pictures)
     size = torch.exp(_uniform(pictures, -1.6, 0.7))
@@ -193,12 +193,12 @@ def _stuff(pictures: Tensor) -> Tensor:
     return toned_alike(pieces, pictures)
 
 
-def _nobody(labels: Tensor) -> Tensor:
+def _background(labels: Tensor) -> Tensor:
     """(N, H, W) bool: background, clothes and unknown pixels (the border of hair, outside the photo)."""
     return (labels == FaceClass.BACKGROUND) | (labels == IGNORE)
 
 
-def _grown(where: Tensor) -> Tensor:
+def _dilated(where: Tensor) -> Tensor:
     """(N, H, W) bool, dilated by one pixel, so that borders of hair get no halo of the old backdrop."""
     return functional.max_pool2d(where[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
 
@@ -209,12 +209,12 @@ def _grid_rows(size: Tensor, aside: Tensor, lift: Tensor) -> Tensor:
     return torch.stack((size, nothing, aside, nothing, size, lift), 1).view(-1, 2, 3)
 
 
-def _softened(where: Tensor) -> Tensor:
+def _feathered(where: Tensor) -> Tensor:
     """(N, 1, H, W) in [0, 1]: 1 inside ``where`` (N, H, W) bool, falling to 0 across its border."""
-    return _averaged(where[:, None].float(), 3)
+    return _box_filtered(where[:, None].float(), 3)
 
 
-def _averaged(values: Tensor, width: int) -> Tensor:
+def _box_filtered(values: Tensor, width: int) -> Tensor:
     """(N, C, H, W) box filter: means of squares of ``width`` (odd) pixels, clipped at the picture's border."""
     half = width // 2  # rows, then columns: the same mean, and width / 2 times faster
     rows = functional.avg_pool2d(values, (width, 1), stride=1, padding=(half, 0), count_include_pad=False)

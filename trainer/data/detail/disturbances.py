@@ -12,18 +12,18 @@ from trainer.data.detail.in_front import InFront, Rims, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
 from trainer.data.detail.uv_photo import ShotParameters
 
-_MARGIN = 0.003
+_OCCLUDER_MARGIN = 0.003
 """Metres around hair and glasses without weight in the texture (``backend.texture.unwrapping.unwrap``: between 1.5 and
 8 mm)."""
-_SPOT = (0.8, 2.5)
+_SPOT_RADIUS = (0.8, 2.5)
 """Millimetres, radius of flat moles; the same range as the raised moles of the training data."""
 
 
-def _same(shot: ShotParameters) -> ShotParameters:
+def _unchanged(shot: ShotParameters) -> ShotParameters:
     return shot
 
 
-def _same_relief(relief: ReliefParameters) -> ReliefParameters:
+def _unchanged_relief(relief: ReliefParameters) -> ReliefParameters:
     return relief
 
 
@@ -41,8 +41,8 @@ class Changes:
     """
 
     skin: Mapping[str, float] = field(default_factory=dict)
-    shot: Callable[[ShotParameters], ShotParameters] = _same
-    relief: Callable[[ReliefParameters], ReliefParameters] = _same_relief
+    shot: Callable[[ShotParameters], ShotParameters] = _unchanged
+    relief: Callable[[ReliefParameters], ReliefParameters] = _unchanged_relief
     spots: int = 0
     strands: int = 0
     glasses: bool = False
@@ -50,7 +50,7 @@ class Changes:
 
     def dark_spots(self, cause: Cause, generator: np.random.Generator) -> np.ndarray:
         """(N, N) float32 in [0, 1], mask of the ``spots``."""
-        radius = tuple(value / cause.usual_texel for value in _SPOT)
+        radius = tuple(value / cause.usual_texel for value in _SPOT_RADIUS)
         return spots(generator, cause.window.allowed, self.spots, radius)
 
     def in_front(self, cause: Cause, generator: np.random.Generator) -> InFront | None:
@@ -65,7 +65,7 @@ class Changes:
             image = np.maximum(image, rims(cause, Rims()))
         weight = np.ones_like(image)
         if self.noticed:
-            reach = round(_MARGIN * 1000.0 / cause.usual_texel)
+            reach = round(_OCCLUDER_MARGIN * 1000.0 / cause.usual_texel)
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
             weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
         return InFront(image, weight)

@@ -11,7 +11,7 @@ from trainer.data.detail.relief import Cause
 
 DARK = 0.93
 """Share of the light that dark hair and dark frames of glasses absorb."""
-_STRAND = (0.3, 0.6)
+_STRAND_WIDTH = (0.3, 0.6)
 """Millimetres, width of a strand: a few hairs side by side, each 0.05 to 0.1 mm thick."""
 
 
@@ -85,7 +85,9 @@ def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
         opacity = strands(g, cause, int(g.integers(1, things.strands + 1)), hanging=bool(g.random() < 0.6))
     if things.rims is not None:
         frame = rims(cause, things.rims)
-        shade = cv2.GaussianBlur(_moved(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel)
+        shade = cv2.GaussianBlur(
+            _shifted(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel
+        )
         opacity = np.maximum.reduce([opacity, frame, np.float32(0.4 * g.random()) * shade])
     return InFront(opacity, np.ones_like(opacity), things.dark)
 
@@ -106,7 +108,7 @@ def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = Tr
             y = top + along * np.sin(angle) + aside * np.cos(angle)
         line = np.zeros_like(image)
         points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
-        width = g.uniform(*_STRAND) / cause.usual_texel
+        width = g.uniform(*_STRAND_WIDTH) / cause.usual_texel
         cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
         image = np.maximum(image, min(width, 1.0) * line)
     return image
@@ -120,10 +122,10 @@ def rims(cause: Cause, shape: Rims) -> np.ndarray:
     across, down = (value / cause.usual_texel for value in shape.half)
     turn = np.linspace(0, 2 * np.pi, 121)[: 121 if shape.lower else 61] + (0.0 if shape.lower else np.pi)
     power = 1.0 / (1.0 + 3.0 * shape.corner)  # a superellipse of exponent 2 to 8
-    ring = np.stack([_powered(np.cos(turn), power) * across, _powered(np.sin(turn), power) * down], 1)
+    ring = np.stack([_signed_power(np.cos(turn), power) * across, _signed_power(np.sin(turn), power) * down], 1)
     inner = []
     for side in ("lids_left", "lids_right"):
-        x, y = _middle(cause, side)
+        x, y = _centroid(cause, side)
         outwards = 1.0 if x > size / 2 else -1.0
         middle = np.array([x + outwards * shape.shift[0] / cause.usual_texel, y + shape.shift[1] / cause.usual_texel])
         points = ((middle + ring) * 16).round().astype(np.int32)
@@ -133,17 +135,17 @@ def rims(cause: Cause, shape: Rims) -> np.ndarray:
     return np.float32(min(thick, 1.0)) * image
 
 
-def _powered(values: np.ndarray, power: float) -> np.ndarray:
+def _signed_power(values: np.ndarray, power: float) -> np.ndarray:
     return np.sign(values) * np.abs(values) ** power
 
 
-def _moved(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
+def _shifted(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
     """Shift the image by millimetres."""
     by = np.array([[1, 0, right / cause.usual_texel], [0, 1, down / cause.usual_texel]], np.float32)
     return cv2.warpAffine(image, by, image.shape[::-1])
 
 
-def _middle(cause: Cause, region: str) -> tuple[int, int]:
+def _centroid(cause: Cause, region: str) -> tuple[int, int]:
     """Column and row of a region's centroid in the window."""
     surface = cause.window.surface
     mask = cause.window.image(surface.regions[region][:, None])[..., 0]

@@ -20,13 +20,13 @@ METRES = 0.175
 ``backend.photos.faces.crop.face_square``."""
 _WINDOW_METRES = 0.30
 """Width of the window on the mean face."""
-_DISTANCE = 1.0
+_CAMERA_DISTANCE = 1.0
 """Metres, camera distance of synthetic people's pictures."""
 MIDDLE = (0.0, 0.72, 0.09)
 """Point at the centre of the picture: metres, head frame."""
-_BEHIND = 0.2
+_BACKGROUND_LIGHT = 0.2
 """Linear light of the background behind a synthetic face."""
-_DEVIATION = 0.004
+_LANDMARK_DEVIATION = 0.004
 """Standard deviation of a fitted face's landmarks in sides of the picture, about a third of an eye's height."""
 
 
@@ -54,8 +54,8 @@ def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
     """Project positions (V, 3) to (V, 3) pixels and depth (metres). ``turn`` (3, 3) is head from camera axes (x right,
     y up, z to the camera)."""
     seen = (positions - np.array(MIDDLE)) @ turn
-    depth = _DISTANCE - seen[:, 2]
-    focal = size * _DISTANCE / METRES
+    depth = _CAMERA_DISTANCE - seen[:, 2]
+    focal = size * _CAMERA_DISTANCE / METRES
     x, y = 0.5 * size + focal * seen[:, 0] / depth, 0.5 * size - focal * seen[:, 1] / depth
     return np.stack([x, y, depth], 1)
 
@@ -99,11 +99,11 @@ def pictures_of(
     seen = sampled(values, where, pooled_texels(window.size, size))
     mask = np.clip(seen[..., 6:], 0.0, 1.0) * where.shown[..., None]
     if cut is None:
-        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BEHIND))
+        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BACKGROUND_LIGHT))
     else:
         linear = linear_from_srgb(cut)
     coarse = linear * np.exp(-seen[..., 3:6] * mask)
-    places = np.column_stack([marks / size, np.full(len(marks), _DEVIATION)])
+    places = np.column_stack([marks / size, np.full(len(marks), _LANDMARK_DEVIATION)])
     return DetailPictures(
         photos=_channels_first(srgb_from_linear(linear)),
         coarse=_channels_first(srgb_from_linear(coarse)),

@@ -23,13 +23,13 @@ from trainer.data.people.maps import MAP_NAMES, full_maps
 STRAIN_LENGTH = 0.004
 """Metres over which strain is averaged, because skin slides over the tissue below."""
 _HALF_STRAIN = {"forehead": 0.08, "brows": 0.06, "nose": 0.08, "eyes": 0.07, "mouth": 0.16, "below": 0.6, "else": 0.2}
-"""Compression at which a wrinkle has half of its depth; thin skin folds first. ``eyes``: within ``_NEAR`` of the outer
-corners; ``mouth``: within ``_NEAR`` of its corners; ``below``: downward-facing skin."""
-_NEAR = 0.030
+"""Compression at which a wrinkle has half of its depth; thin skin folds first. ``eyes``: within ``_CORNER_REACH`` of
+the outer corners; ``mouth``: within ``_CORNER_REACH`` of its corners; ``below``: downward-facing skin."""
+_CORNER_REACH = 0.030
 """Metres."""
-_PRESSED = 1.6
+_COMPRESSED_DEPTH = 1.6
 """Depth of a wrinkle in fully compressed skin, relative to the deepest wrinkle at rest."""
-_HAIR_LINE = 0.006
+_HAIRLINE_FADE = 0.006
 """Metres, standard deviation of the blur that fades lines out below the hairline: to half their depth a centimetre
 below it. The muscle that lifts the brows ends there, also on bald heads."""
 _STEPS, _STEP = 8, 2.6 / 512
@@ -151,8 +151,8 @@ def cause(size: int) -> Cause:
         paths.append(_paths(np.stack([sine, cosine], -1).astype(np.float32)))
         press.append(coefficients)
         most.append(np.maximum((coefficients * strain).sum(-1), 0.0) * window.allowed)
-    painted = _painted(size)
-    near_hair = cv2.GaussianBlur(painted["scalp"], (0, 0), sigma * _HAIR_LINE / STRAIN_LENGTH)
+    painted = _window_maps(size)
+    near_hair = cv2.GaussianBlur(painted["scalp"], (0, 0), sigma * _HAIRLINE_FADE / STRAIN_LENGTH)
     return Cause(
         window,
         _half_strain(window, rest_positions, rest.normals, template.landmarks478.positions(template.vertices)),
@@ -173,8 +173,8 @@ def _half_strain(window: DetailWindow, positions: np.ndarray, normals: np.ndarra
     near_eyes = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (33, 263)], axis=0)
     near_mouth = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (61, 291)], axis=0)
     masks = {name: regions[name] for name in ("forehead", "brows", "nose")}
-    masks["eyes"] = smoothstep(1.3 * _NEAR, 0.7 * _NEAR, near_eyes)
-    masks["mouth"] = smoothstep(1.3 * _NEAR, 0.7 * _NEAR, near_mouth)
+    masks["eyes"] = smoothstep(1.3 * _CORNER_REACH, 0.7 * _CORNER_REACH, near_eyes)
+    masks["mouth"] = smoothstep(1.3 * _CORNER_REACH, 0.7 * _CORNER_REACH, near_mouth)
     masks["below"] = smoothstep(-0.2, -0.6, normals[:, 1])
     for name, mask in masks.items():
         folds += np.clip(mask, 0.0, 1.0) * (1.0 / _HALF_STRAIN[name] - folds)
@@ -182,7 +182,7 @@ def _half_strain(window: DetailWindow, positions: np.ndarray, normals: np.ndarra
     return cv2.GaussianBlur(half.astype(np.float32), (0, 0), window.size / 85.0)
 
 
-def _painted(size: int) -> dict[str, np.ndarray]:
+def _window_maps(size: int) -> dict[str, np.ndarray]:
     """Maps of painted lines, beards and colours, cropped to the window."""
     maps = full_maps().numpy()
     resolution = maps.shape[-1]
@@ -209,11 +209,11 @@ class Relief:
         )
         strength = np.exp(0.35 * _noise(g, size, 60.0 / usual, len(self._grooves)))
         self._strength = parameters.depth * strength * known.below_hair
-        still = _folded(known.most, known.half)
+        still = _hill_curve(known.most, known.half)
         self._still = parameters.stays * still * self._strength
         bend_x, bend_y = 3.0 / usual * _noise(g, size, 25.0 / usual, 2)
-        fold = _bent(known.painted["nasolabial"], bend_x, bend_y)
-        bag = _bent(known.painted["eye_bag"], bend_x, bend_y)
+        fold = _warped(known.painted["nasolabial"], bend_x, bend_y)
+        bag = _warped(known.painted["eye_bag"], bend_x, bend_y)
         self._fold = (parameters.fold * (0.4 + 0.6 * parameters.age) * fold, parameters.fold * fold)
         fine = _noise(g, size, 1.6 / usual, 1)[0] + 0.7 * _noise(g, size, 4.0 / usual, 1)[0]
         always = parameters.pores * fine * (1 + 0.8 * known.painted["nose"])
@@ -225,9 +225,9 @@ class Relief:
         """(N, N) float32 millimetres, outwards, for the strain (N, N, 3) of an expression."""
         known = self._cause
         pressed = np.maximum(np.einsum("gyxk,yxk->gyx", known.press, strain), 0.0)
-        depth = np.maximum(self._still, _PRESSED * self._strength * _folded(pressed, known.half))
+        depth = np.maximum(self._still, _COMPRESSED_DEPTH * self._strength * _hill_curve(pressed, known.half))
         height = self._always - (depth * self._grooves).sum(0)
-        squeezed = _folded(pressed[_SMILE], known.half)
+        squeezed = _hill_curve(pressed[_SMILE], known.half)
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
 
@@ -235,7 +235,7 @@ class Relief:
 _SMILE = list(KEY_GROUPS).index("smile")
 
 
-def _folded(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
+def _hill_curve(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Share of the full depth at a compression: a Hill curve, flat at first, then steep."""
     return pressed**2 / (pressed**2 + half**2)
 
@@ -289,7 +289,7 @@ def _grooves(
     return np.clip((total - 0.35) / 1.9, 0.0, 1.0) ** np.float32(sharpness)
 
 
-def _bent(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _warped(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Warp the image by the offsets (x, y) in texels."""
     size = image.shape[0]
     column, row = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))

@@ -24,12 +24,12 @@ from trainer.data.people.expression import draw_expression
 from trainer.data.people.look import draw_look
 from trainer.data.people.skin import SkinParameters, draw_skin
 
-_IDENTITY = 0.95
-_CHANGED = 1 << 40
+_IDENTITY_SPREAD = 0.95
+_CHANGES_SEED = 1 << 40
 """Added to the seed of what ``Changes`` draw, so that all other draws stay the same."""
-_BEFORE = 1 << 41
+_OCCLUDERS_SEED = 1 << 41
 """Added to the seed of occluders, for the same reason."""
-_LINES = ("folds", "lines", "crows", "bags", "frown")
+_PAINTED_LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,11 @@ class DetailPeople:
         config, known = self.config, self._cause
         drawn, g = self._drawn(index, changes)
         skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
-        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGED, index]))
+        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGES_SEED, index]))
         surface = known.window.surface
         maps = ExpressionMaps(self._coarse, drawn.neutral)
         albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
-        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _BEFORE, index]))
+        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _OCCLUDERS_SEED, index]))
         things = draw_things(of_things) if of_things.random() < config.in_front else None
         bare = bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
@@ -172,7 +172,7 @@ class DetailPeople:
         config, template = self.config, self._template
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
         look = draw_look(g)
-        skin = replace(draw_skin(g, look), **dict.fromkeys(_LINES, 0.0))
+        skin = replace(draw_skin(g, look), **dict.fromkeys(_PAINTED_LINES, 0.0))
         relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
         if config.colours == "plain":
             skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
@@ -182,7 +182,7 @@ class DetailPeople:
             relief = replace(relief, moles=0)
         count = template.head.vertex_stop
         modes = template.identity_modes[:, :count]
-        coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
+        coefficients = _IDENTITY_SPREAD * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
         neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
         gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
         person_relief = Relief(changes.relief(relief), config.size)

@@ -18,7 +18,7 @@ from trainer.data.people.light import LightParameters, draw_light
 from trainer.data.people.maps import MAP_NAMES, full_tiles, sample_tiles
 from trainer.data.people.skin import Columns, SkinParameters, paint_skin
 
-_CAVITY = 0.5
+_CAVITY_DARKENING = 0.5
 """Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
 occlusion)."""
 _CAVITY_LENGTH = 0.002
@@ -132,7 +132,7 @@ def take_photo(
     light, total = _light_in_head(shot)
     lit = _shaded(bumped, normals, light, shot, g, size)
     surroundings = cv2.GaussianBlur(height, (0, 0), _CAVITY_LENGTH * density)
-    lit = lit * np.exp(_CAVITY * np.clip(height - surroundings, -2.0, 0.3))[..., None]
+    lit = lit * np.exp(_CAVITY_DARKENING * np.clip(height - surroundings, -2.0, 0.3))[..., None]
     linear = albedo * lit + _highlight(bumped, light, shot, gloss)
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
@@ -140,7 +140,7 @@ def take_photo(
         linear = linear * (1.0 - in_front.dark * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
-    weight = smoothstep(0.15, 0.5, cosine) * _uncovered(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
+    weight = smoothstep(0.15, 0.5, cosine) * _visibility(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
     mouth = smoothstep(0.2, 0.6, cause.painted["mouth"])
     brightest = picture.max(-1)
     weight = weight * (1.0 - mouth) * (1.0 - 0.9 * smoothstep(0.88, 0.99, brightest))
@@ -237,7 +237,7 @@ def _developed(linear: np.ndarray, shot: ShotParameters, density: float, g: np.r
     return np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
 
 
-def _uncovered(g: np.random.Generator, count: int, size: int) -> np.ndarray:
+def _visibility(g: np.random.Generator, count: int, size: int) -> np.ndarray:
     """(N, N) mask, 0 at occluders."""
     image = np.ones((size, size), np.float32)
     for _ in range(count):

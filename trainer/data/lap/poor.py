@@ -16,9 +16,9 @@ from trainer.data.lap.batch import LapBatch
 
 UNKNOWN = 255
 """Label of unknown pixels."""
-_SECOND = 0.3
+_TWO_DEGRADATIONS = 0.3
 """Probability that a degraded photo has two degradations."""
-_COVERED = (0.3, 0.55)
+_OCCLUDER_SIZE = (0.3, 0.55)
 """Size of an occluder, in sides of the picture."""
 _EXPOSURE = (0.06, 0.25)
 """Factor on the light of dark photos."""
@@ -26,7 +26,7 @@ _NOISE = (0.01, 0.04)
 """Standard deviation of their noise, relative to full scale."""
 _BLUR = (0.015, 0.05)
 """Standard deviation of the blur, in sides of the picture."""
-_CUT = (0.3, 0.5)
+_CUT_SHARE = (0.3, 0.5)
 """Share of the picture that lies outside the photo."""
 
 
@@ -56,17 +56,17 @@ class PoorSets:
 
 def made_poor(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Degrade a picture (3, S, S) in [0, 1] and its labels (S, S) in one way or two."""
-    ways = generator.permutation(len(_WAYS))[: 2 if generator.random() < _SECOND else 1]
+    ways = generator.permutation(len(_DEGRADATIONS))[: 2 if generator.random() < _TWO_DEGRADATIONS else 1]
     for way in sorted(ways):  # an occluder is blurred and darkened with the face
-        image, label = _WAYS[way](image, label, generator)
+        image, label = _DEGRADATIONS[way](image, label, generator)
     return image.clamp(0, 1), label
 
 
-def _cover(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _occlude(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Paint an occluder over the face: an ellipse of one colour with grain."""
     side = image.shape[-1]
     middle, angle = generator.uniform(0.2, 0.8, 2), generator.uniform(0, np.pi)
-    extent = generator.uniform(*_COVERED, 2) / 2 * (1.0, 1.5)
+    extent = generator.uniform(*_OCCLUDER_SIZE, 2) / 2 * (1.0, 1.5)
     y, x = ((np.mgrid[:side, :side] + 0.5) / side - middle[:, None, None]).astype(np.float64)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     inside = torch.from_numpy((u / extent[0]) ** 2 + (v / extent[1]) ** 2 < 1).to(image.device)
@@ -75,10 +75,10 @@ def _cover(image: Tensor, label: Tensor, generator: np.random.Generator) -> tupl
     return torch.where(inside, coloured, image), torch.where(inside, int(FaceClass.OCCLUDER), label)
 
 
-def _cut(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _cut_off(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """End the photo within the face; beyond it the edge is repeated, as in padded crops."""
     side, turns = image.shape[-1], int(generator.integers(4))
-    first = round(side * (1 - generator.uniform(*_CUT)))
+    first = round(side * (1 - generator.uniform(*_CUT_SHARE)))
     image, label = image.rot90(turns, (-2, -1)).clone(), label.rot90(turns).clone()
     image[:, :, first:] = image[:, :, first - 1 : first]
     label[:, first:] = UNKNOWN
@@ -103,4 +103,4 @@ def _darken(image: Tensor, label: Tensor, generator: np.random.Generator) -> tup
     return image * gain ** (1 / 2.2) + grain, label
 
 
-_WAYS = (_cover, _cut, _blur, _darken)
+_DEGRADATIONS = (_occlude, _cut_off, _blur, _darken)

@@ -19,7 +19,7 @@ _USUAL_BMI, _BMI_SPREAD = 25.5, 0.19
 """kg/m2, and the standard deviation of its logarithm, for adults worldwide."""
 _BMI_LIMITS = (16.5, 43.0)
 _YOUNGEST, _OLDEST = 18.0, 88.0
-_HALF = 0.012
+_MEDIAN_BLEND = 0.012
 """Metres from the median plane at which a key of both sides has three quarters of a side's extra factor (tanh)."""
 
 
@@ -54,7 +54,7 @@ class LivingFaces:
         self._lips = LipContact(template, device)
         count = template.head.vertex_stop
         self._keys = torch.from_numpy(template.expressions[:, :count]).to(device)
-        self._left = torch.tanh(torch.from_numpy(template.vertices[:count, 0]) / _HALF)[:, None].to(device)
+        self._left = torch.tanh(torch.from_numpy(template.vertices[:count, 0]) / _MEDIAN_BLEND)[:, None].to(device)
 
     def bones(self, people: list[LivingPerson]) -> Tensor:
         """(N, V, 3) cages without soft tissue, metres."""

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
-_GENERAL, _OWN = 0.10, 0.11
+_SIDE_SPREAD, _KEY_SPREAD = 0.10, 0.11
 """Standard deviations of the asymmetry: the left side's general extra strength, and single movements' deviation from
 it.
 Together about 15 %, which observers of posed smiles report as usual."""
-_MOST = 0.4
+_MOST_ASYMMETRY = 0.4
 _DRIFT = 0.05
 """Standard deviation of the weight of ``jawLeft`` (of ``jawRight`` where negative) that a full ``jawOpen`` adds."""
 _STICK = (0.0012, 0.0035)
@@ -51,12 +51,12 @@ class HabitParameters:
 
 def draw_habits(generator: np.random.Generator) -> HabitParameters:
     """Draw one person's habits."""
-    general = generator.normal(0, _GENERAL)
-    own = generator.normal(0, _OWN, len(ARKIT_NAMES))
+    general = generator.normal(0, _SIDE_SPREAD)
+    own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
     for name, number in ARKIT_INDEX.items():
         own[number] = own[min(number, ARKIT_INDEX[mirrored_name(name)])]
-    left = np.clip(general + own, -_MOST, _MOST).astype(np.float32)
-    left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_STEADY)]] = 0
+    left = np.clip(general + own, -_MOST_ASYMMETRY, _MOST_ASYMMETRY).astype(np.float32)
+    left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_SYMMETRIC_KEYS)]] = 0
     return HabitParameters(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
 
 
@@ -67,7 +67,7 @@ def stacked(people: list[HabitParameters], device: torch.device) -> Habits:
     return Habits(left, drift, stick)
 
 
-_STEADY = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
+_SYMMETRIC_KEYS = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
 """Prefixes of keys without asymmetry: eyes move together, and motions of the jaw or the whole mouth have no sides."""
 SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) * 1.0 for name in ARKIT_NAMES])
 """(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""

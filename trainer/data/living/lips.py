@@ -20,13 +20,13 @@ LOWER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 CORNERS = (78, 308)
 _LEAST_GAP = 0.0003
 """Metres between the inner edges of closed lips."""
-_SOFT = 0.0008
+_YIELD_LENGTH = 0.0008
 """Metres over which lips yield when pressed together."""
-_FALL = 0.007
+_FOLLOW_RADIUS = 0.007
 """Metres, standard deviation of the skin region that follows an edge of the lips."""
 
 
-_ROUNDS = 5
+_ITERATIONS = 5
 """Iterations: stations share skin, so one round leaves part of the gap error; five leave less than a hundredth."""
 
 
@@ -54,8 +54,8 @@ class LipContact:
     def parted(self, neutral: Tensor) -> Tensor:
         """Correct neutral faces (N, V, 3) so that the lips touch without intersecting."""
         gap = self.gaps(neutral)
-        wanted = _LEAST_GAP + torch.nn.functional.softplus((gap - _LEAST_GAP) / _SOFT) * _SOFT
-        for _ in range(_ROUNDS):
+        wanted = _LEAST_GAP + torch.nn.functional.softplus((gap - _LEAST_GAP) / _YIELD_LENGTH) * _YIELD_LENGTH
+        for _ in range(_ITERATIONS):
             neutral = self._moved(neutral, wanted)
         return neutral
 
@@ -63,7 +63,7 @@ class LipContact:
         """Correct faces (N, V, 3), posed from ``neutral`` ones, so that lips collide and stick. stick : (N,) metres of
         gap that a person's lips keep closed at the corners."""
         wanted = self._held(self.gaps(moved), self.gaps(neutral).clamp(min=_LEAST_GAP), stick)
-        for _ in range(_ROUNDS):
+        for _ in range(_ITERATIONS):
             moved = self._moved(moved, wanted)
         return moved
 
@@ -99,7 +99,7 @@ def _following(template: Template) -> np.ndarray:
     edge = [np.linalg.norm(opened[:count, None] - wide[None, list(lip)], axis=2) for lip in (UPPER, LOWER)]  # (C, 9)
     above = edge[0].min(1) < edge[1].min(1)
     distance = np.where(above, edge[0].min(1), edge[1].min(1))
-    fall = np.exp(-(distance**2) / (2 * _FALL**2))
+    fall = np.exp(-(distance**2) / (2 * _FOLLOW_RADIUS**2))
     across = np.concatenate([[places[CORNERS[0], 0]], places[list(UPPER), 0], [places[CORNERS[1], 0]]])
     hats = np.stack([np.interp(vertices[:, 0], across, row) for row in np.eye(len(across))[1:-1]])
     return (hats * fall * np.where(above, 1, -1)).astype(np.float32)

@@ -23,9 +23,9 @@ from trainer.data.living.surroundings import Surroundings
 
 THIN = 19.0
 """kg/m2, body mass index of a face without soft tissue in this model."""
-_HEAVIER = 10.0
+_FULLNESS_UNIT = 10.0
 """kg/m2 in one unit of fullness."""
-_LEAST = -0.25
+_LEAST_FULLNESS = -0.25
 """Lower limit of fullness, at which no soft tissue is left to lose (16.5 kg/m2)."""
 _SAG_BEGINS, _SAG_WIDTH = 52.0, 9.0
 """Years, centre and width of a logistic curve: half of the sag is reached at the centre, a fifth and four fifths at 1.4
@@ -34,9 +34,9 @@ _THINNING = 0.35
 """Share of the upper pads' thickness lost with age."""
 _SAG = 0.0045
 """Metres that the skin of the lower cheek sags in an old face of medium weight."""
-_HOLLOW = 0.008
-"""Metres of hollowness that increase a pad's thickness by a factor of e, within the limits ``_ROOM``."""
-_ROOM = (0.65, 1.5)
+_HOLLOWNESS_SCALE = 0.008
+"""Metres of hollowness that increase a pad's thickness by a factor of e, within the limits ``_THICKNESS_LIMITS``."""
+_THICKNESS_LIMITS = (0.65, 1.5)
 _NORMAL_REACH = 0.008
 """Metres over which normals and hollowness are averaged, because fat is smoother than skin."""
 
@@ -74,11 +74,11 @@ _PADS: Mapping[str, _Pad] = {
     "throat": _Pad(152, (0, -20, -58), 24, 5.0, 0.2, 3, False),
     "neck_side": _Pad(397, (2, -26, -26), 22, 3.6, 0.2, 3, False),
 }
-_EARLY = 0.7
+_EARLY_FULLNESS = 0.7
 """Fullness at which an early pad has 63 % of its final thickness."""
-_SOFT = 0.25
+_LATE_ONSET = 0.25
 """Fullness over which a late pad's growth sets in."""
-_CROWDED = 0.3
+_LATE_SATURATION = 0.3
 """Saturation of a late pad's growth: twice the fullness is 1.6 times the pad."""
 _OLD_FACES: Mapping[str, tuple[int, tuple[float, float, float], float, tuple[float, float, float]]] = {
     # changes with age beside fat: a landmark, an offset and a radius as above, and millimetres to the left, up and
@@ -104,7 +104,7 @@ class SoftTissue:
         self._triangles = torch.from_numpy(triangles).to(device)
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
         self._around = Surroundings(self._mean, _NORMAL_REACH)
-        self._free = torch.from_numpy(_freedom(template)[:count].astype(np.float32)).to(device)
+        self._free = torch.from_numpy(_mobility(template)[:count].astype(np.float32)).to(device)
         marks = template.landmarks478.positions(template.vertices.astype(np.float64))
         lowest = marks[454, 1] - 0.012  # from the lower edge of the cheekbone down
         height = (lowest - template.vertices[:count, 1]) / 0.03
@@ -124,7 +124,7 @@ class SoftTissue:
                 owners.append(number)
         self._places = torch.tensor(np.array(places), dtype=torch.float32, device=device)  # (P, 3)
         self._owners = torch.tensor(owners, device=device)
-        self._aged = torch.from_numpy(_aged(template, marks)[:count].astype(np.float32)).to(device)
+        self._aged = torch.from_numpy(_ageing_offsets(template, marks)[:count].astype(np.float32)).to(device)
 
     def laid(self, bone: Tensor, bmi: Tensor, age: Tensor) -> Tensor:
         """Add soft tissue to heads.
@@ -135,7 +135,7 @@ class SoftTissue:
         """
         head = bone[:, : self._count]
         old = torch.sigmoid((age - _SAG_BEGINS) / _SAG_WIDTH)
-        full = ((bmi - THIN) / _HEAVIER).clamp(min=_LEAST)
+        full = ((bmi - THIN) / _FULLNESS_UNIT).clamp(min=_LEAST_FULLNESS)
         normals = self._around.averaged(vertex_normals(head, self._triangles))
         normals = normals / normals.norm(dim=-1, keepdim=True).clamp(min=1e-6)
         thick = self.thickness(full, old) * self._room(head, normals)
@@ -150,11 +150,11 @@ class SoftTissue:
         total = full.new_zeros(len(full), self._count)
         for number, pad in enumerate(_PADS.values()):
             if pad.late is None:
-                grown = (1 - torch.exp(-full / _EARLY)) / (1 - np.exp(-1 / _EARLY))
+                grown = (1 - torch.exp(-full / _EARLY_FULLNESS)) / (1 - np.exp(-1 / _EARLY_FULLNESS))
             else:
-                soft = torch.nn.functional.softplus((full - pad.late) / _SOFT) * _SOFT
+                soft = torch.nn.functional.softplus((full - pad.late) / _LATE_ONSET) * _LATE_ONSET
                 grown = soft / (1 - pad.late)
-                grown = grown * (1 + _CROWDED) / (1 + _CROWDED * grown)
+                grown = grown * (1 + _LATE_SATURATION) / (1 + _LATE_SATURATION * grown)
             kept = 1 - _THINNING * old if pad.thins else 1 + 0.25 * old
             sunk = pad.sinks / 1000 * old * (0.6 + 0.4 * full.clamp(min=0))
             for place in self._places[self._owners == number]:
@@ -169,10 +169,10 @@ class SoftTissue:
         """(N, C) factor, above one where the bones of heads (N, C, 3) lie further in than the mean face's."""
         out = self._around.averaged(((head - self._mean) * normals).sum(-1, keepdim=True))[..., 0]
         out = out - out.mean(1, keepdim=True)
-        return torch.exp(-out / _HOLLOW).clamp(*_ROOM)
+        return torch.exp(-out / _HOLLOWNESS_SCALE).clamp(*_THICKNESS_LIMITS)
 
 
-def _freedom(template: Template) -> np.ndarray:
+def _mobility(template: Template) -> np.ndarray:
     """(V,) in [0, 1], mobility of the skin over the bone."""
     vertices = template.vertices.astype(np.float64)
     marks = template.landmarks478.positions(vertices)
@@ -198,7 +198,7 @@ def _freedom(template: Template) -> np.ndarray:
     return np.clip(1 - held, 0, 1)
 
 
-def _aged(template: Template, marks: np.ndarray) -> np.ndarray:
+def _ageing_offsets(template: Template, marks: np.ndarray) -> np.ndarray:
     """(V, 3) metres of motion with age in an old face, apart from soft tissue."""
     vertices = template.vertices.astype(np.float64)
     total = np.zeros_like(vertices)

@@ -15,14 +15,14 @@ from torch import Tensor
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_NAMES
 
-_REACH = 0.01
+_REGION_RADIUS = 0.01
 """Metres, standard deviation of the skin region whose deformation a key follows: about two centimetres, not single
 edges."""
-_STIFF = 0.004
+_STIFFNESS = 0.004
 """Metres; directions with a smaller extent of skin than this (its normal) are hardly rotated or stretched."""
 _HINGE_REACH = 0.03
 """Metres, standard deviation of the skin region around the mean jaw's hinge that determines its motion."""
-_LID = 0.0008
+_LID_THICKNESS = 0.0008
 """Metres, thickness of the lid between its outer surface and the eyeball."""
 
 
@@ -35,8 +35,8 @@ class CarriedExpressions:
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
         self._middle = self._mean.mean(0)
         apart = torch.cdist(self._mean, self._mean)  # (C, C)
-        places = (apart < 3 * _REACH).nonzero().T
-        values = (-apart[places[0], places[1]].square() / (2 * _REACH**2)).exp()
+        places = (apart < 3 * _REGION_RADIUS).nonzero().T
+        values = (-apart[places[0], places[1]].square() / (2 * _REGION_RADIUS**2)).exp()
         values = values / torch.zeros(count, device=device).index_add_(0, places[0], values)[places[0]]
         around = torch.sparse_coo_tensor(places, values, (count, count), check_invariants=False)
         self._around = around.coalesce().to(device)
@@ -69,15 +69,15 @@ class CarriedExpressions:
         offsets = (weights @ self._keys.flatten(1)).view_as(neutral)
         pivot = self._pivot + ((head - self._mean) * self._near_hinge[:, None]).sum(1)
         opening = weights[:, self._opened]
-        moved = self._turned(neutral + _applied(carried, offsets), self._angle * opening, pivot)
-        moved = moved + _applied(carried, opening[:, None, None] * self._jaw_key)
+        moved = self._turned(neutral + _transformed(carried, offsets), self._angle * opening, pivot)
+        moved = moved + _transformed(carried, opening[:, None, None] * self._jaw_key)
         for part in self._eyes:
             own = slice(part.vertex_start, part.vertex_stop)
             moved[:, own] = neutral[:, own]
         for own, part in zip(self._lids, self._eyes, strict=True):
             ball = neutral[:, part.vertex_start : part.vertex_stop]
             centre = ball.mean(1, keepdim=True)
-            radius = (ball - centre).norm(dim=-1).mean(1)[:, None] + _LID
+            radius = (ball - centre).norm(dim=-1).mean(1)[:, None] + _LID_THICKNESS
             rest = (head[:, own] - centre).norm(dim=-1)
             arm = moved[:, : self.count][:, own] - centre
             length = arm.norm(dim=-1).clamp(min=1e-6)
@@ -103,14 +103,14 @@ class CarriedExpressions:
         middle = self._averaged(head.permute(1, 0, 2).reshape(self.count, -1)).view(self.count, people, 3)
         moment = self._averaged(products.permute(1, 0, 2, 3).reshape(self.count, -1)).view(self.count, people, 3, 3)
         moment = moment - middle[..., :, None] * self._averaged(rest)[:, None, None, :]
-        return moment.transpose(0, 1) + _STIFF**2 * torch.eye(3, device=head.device)
+        return moment.transpose(0, 1) + _STIFFNESS**2 * torch.eye(3, device=head.device)
 
     def _averaged(self, values: Tensor) -> Tensor:
         """Average values (C, K) over each vertex's surroundings to (C, K)."""
         return torch.sparse.mm(self._around, values)
 
 
-def _applied(carried: Tensor, offsets: Tensor) -> Tensor:
+def _transformed(carried: Tensor, offsets: Tensor) -> Tensor:
     """Transform offsets (N, V, 3): those of the head by its matrices (N, C, 3, 3), the others unchanged."""
     count = carried.shape[1]
     return torch.cat([(carried @ offsets[:, :count, :, None])[..., 0], offsets[:, count:]], 1)

@@ -16,7 +16,7 @@ from trainer.data.people.scene import Posed
 from trainer.data.people.shading import unit
 from trainer.data.people.surface import PeopleSurface
 
-_HIDDEN = 0.006
+_HIDDEN_DEPTH = 0.006
 """Metres behind the depth map beyond which a landmark is hidden."""
 
 
@@ -45,7 +45,7 @@ class LandmarkLabels:
         within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
         before = depth.view(n, -1).gather(1, place)
-        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN))
+        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
 
 
 def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ REACH = 0.17
 """Metres, half side of the square that a shadow map covers."""
 BIAS = 0.0035
 """Metres by which a vertex may lie behind the shadow map and still be lit."""
-_AWAY = 2.0
+_LAMP_DISTANCE = 2.0
 _TAPS = ((0.2, 0.5), (1.1, -0.5), (-0.8, 1.1), (-1.2, -0.5), (0.3, -1.5), (1.4, 1.2))
 """Sample offsets in the shadow map, which are averaged."""
 
@@ -40,7 +40,7 @@ def lamp_visibility(
     centre = vertices.new_tensor([0.0, 0.70, 0.04])
     turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
     place = (turned[..., :2] / REACH + 1) * (resolution / 2)
-    seen = torch.cat([place, _AWAY - turned[..., 2:]], -1)
+    seen = torch.cat([place, _LAMP_DISTANCE - turned[..., 2:]], -1)
     found = fragments(face_ids(seen, faces, (resolution, resolution), backend=backend), faces)
     depth = found.scatter(fragment_values(seen[..., 2:], found, fragment_barycentrics(seen, found)), 9.0)
     depth = depth.view(n, resolution * resolution)

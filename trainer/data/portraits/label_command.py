@@ -34,7 +34,7 @@ _TILE = 448
 _COLUMNS, _PER_SHEET = 3, 6
 _TICK = 32
 _UNSURE = (0.2, 0.8)
-_DOUBTED = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER)
+_LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER)
 _WHITE, _CYAN = (255, 255, 255), (0, 255, 255)
 
 
@@ -43,7 +43,7 @@ def doubt(parser: FaceParser, picture: np.ndarray) -> float:
     probability from 0.2 to 0.8, plus the share whose class differs in the mirror image."""
     seen = parser.probabilities(picture)
     mirrored = parser.probabilities(np.ascontiguousarray(picture[:, ::-1]))[:, :, ::-1]
-    mean = (seen + mirrored)[list(_DOUBTED)] / 2
+    mean = (seen + mirrored)[list(_LARGE_CLASSES)] / 2
     unsure = ((mean > _UNSURE[0]) & (mean < _UNSURE[1])).any(axis=0)
     return float(unsure.mean() + (seen.argmax(0) != mirrored.argmax(0)).mean())
 

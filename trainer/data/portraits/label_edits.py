@@ -33,14 +33,14 @@ _OUTLINES = {
     FaceClass.LIPS: (LIPS_OUTER,),
 }
 _OPERATION = re.compile(r"^(!?)([a-z_+]+)([>=])([a-z_]*)(?:([~@])([\d.]+))?$")
-_FINER = 4  # supersampling: polygons are drawn at four times the resolution
+_SUPERSAMPLING = 4  # polygons are drawn at four times the resolution
 _ON_POLYGON, _ON_LINE = 0.5, 0.35
 """Share of a pixel that must be covered. It is lower for lines: synthetic labels keep a wire that one of four samples
 hits."""
 _SNAP_RADIUS, _SNAP_NOISE, _SNAP_REACH = 8, 4e-4, 4.0
 """Radius in pixels and regularisation (variance of colours) of the guided filter, and pixels by which a border may
 move: polygons drawn by eye on halftone prints were off by three to five."""
-_DOUBTFUL = (0.35, 0.65)
+_UNCERTAIN = (0.35, 0.65)
 """Range of the guided filter's output in which the picture does not determine a pixel's side of the border."""
 
 
@@ -142,10 +142,10 @@ def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nowhere = np.zeros((SIDE, SIDE), dtype=bool)
     if not edit.places:
         return ~nowhere, nowhere
-    canvas = np.zeros((SIDE * _FINER, SIDE * _FINER), np.uint8)
-    thickness = max(1, int(edit.width * _FINER))
+    canvas = np.zeros((SIDE * _SUPERSAMPLING, SIDE * _SUPERSAMPLING), np.uint8)
+    thickness = max(1, int(edit.width * _SUPERSAMPLING))
     for points in edit.places:
-        fine = (points * _FINER).astype(np.int32)
+        fine = (points * _SUPERSAMPLING).astype(np.int32)
         if edit.shape == "@":
             for x, y, half_width, half_height in fine.tolist():
                 cv2.ellipse(canvas, (x, y), (half_width, half_height), 0, 0, 360, 255, thickness)
@@ -165,4 +165,4 @@ def _snapped(mask: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndar
     soft = cv2.ximgproc.guidedFilter(colours, mask.astype(np.float32), _SNAP_RADIUS, _SNAP_NOISE)
     depth = [cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3) for part in (mask, ~mask)]
     near = np.where(mask, *depth) <= _SNAP_REACH
-    return np.where(near, soft > 0.5, mask), near & (soft > _DOUBTFUL[0]) & (soft < _DOUBTFUL[1])
+    return np.where(near, soft > 0.5, mask), near & (soft > _UNCERTAIN[0]) & (soft < _UNCERTAIN[1])

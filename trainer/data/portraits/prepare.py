@@ -37,7 +37,7 @@ from trainer.data.portraits.files import list_portraits
 
 _DRAWING_SIDE = 64
 _FLUSH_EVERY = 64
-_REPEATED = 0.99
+_REPEATED_CORRELATION = 0.99
 _UNKNOWN = 255
 
 
@@ -106,7 +106,7 @@ def prepare(
     for count, index in enumerate(todo, start=1):
         pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
         if count % _FLUSH_EVERY == 0 or count == len(todo):
-            _vouch(cache, pending)
+            _write_verdicts(cache, pending)
             pending = {}
         if progress is not None:
             progress(
@@ -195,7 +195,7 @@ def _mark_repeated(cache: PortraitCache) -> None:
     vectors = cache.fingerprint[rows].astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
     for start in range(0, len(rows), 1024):
-        close = vectors[start : start + 1024] @ vectors.T > _REPEATED
+        close = vectors[start : start + 1024] @ vectors.T > _REPEATED_CORRELATION
         for row, column in np.argwhere(close):
             first, second = rows[start + row], rows[column]
             if first < second and _same_picture(cache.crops[first], cache.crops[second]):
@@ -212,7 +212,7 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
     return float(details[0] @ details[1]) > SCREENING.same_picture
 
 
-def _vouch(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
     """Write everything to disk, then the verdicts, so that a row with a verdict is complete even after a crash."""
     cache.flush()
     for index, verdict in verdicts.items():

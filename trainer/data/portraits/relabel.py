@@ -47,14 +47,14 @@ TRAITS_PATH = Path(__file__).parent / "traits.csv"
 NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
-_SURE = 0.55
+_LEAST_PROBABILITY = 0.55
 _OFF_RIMS = 0.4
-_ON_RIMS = (1.0, 2.0, 4.0, 8.0)
+_RIM_ODDS_FACTORS = (1.0, 2.0, 4.0, 8.0)
 """Factors on the odds of glasses that a person saw, least first. They are small because broad frames of one teacher get
 broader with the next."""
-_MORE = (3.0, 6.0, 12.0, 24.0)
+_ODDS_FACTORS = (3.0, 6.0, 12.0, 24.0)
 """Factors on the odds of a beard or a hat that a person saw, least first."""
-_THERE = 0.55
+_FOUND_PROBABILITY = 0.55
 """Mean probability in its region above which a beard or a hat counts as found."""
 _LEAST_GLASSES = 0.01  # of the face window's area
 _AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
@@ -78,7 +78,7 @@ class Traits:
     headwear: bool | None
 
 
-_NOBODY_LOOKED = Traits(None, None, None)
+_UNKNOWN_TRAITS = Traits(None, None, None)
 
 
 def read_traits(path: Path = TRAITS_PATH) -> dict[str, Traits]:
@@ -106,7 +106,7 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
         where = near_eyes(landmarks, side, _AROUND_EYES) if rims is None else rims.band
-        likelier = _factor(odds, FaceClass.GLASSES, where, _ON_RIMS)
+        likelier = _factor(odds, FaceClass.GLASSES, where, _RIM_ODDS_FACTORS)
         odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
     above = above_brows(landmarks, side)
     if traits.headwear is False:
@@ -133,13 +133,15 @@ def _person(odds: np.ndarray) -> np.ndarray:
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
 
 
-def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _MORE) -> float:
+def _factor(
+    odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _ODDS_FACTORS
+) -> float:
     """Return the least of ``factors`` on a class's odds that makes it likely over ``where`` (S, S) bool, else the
     largest."""
     if not where.any():
         return factors[0]
     own = odds[face_class][where]
-    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _THERE)
+    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _FOUND_PROBABILITY)
 
 
 def teach(
@@ -159,7 +161,7 @@ def teach(
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
     settled = settle(own, person_probability(pixels), pixels, landmarks)
-    labels, unsure = settled.labels, (own.max(axis=0) < _SURE) & ~settled.pale
+    labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
     result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
     if rims is not None:  # teachers' frames are too broad, more so with every generation
@@ -191,7 +193,7 @@ def relabel(
     judged = {Path(photo).name for photo in sheet_photographs()}
     for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
-        seen, corrected = traits.get(name, _NOBODY_LOOKED if unlisted else None), (by_hand or {}).get(name)
+        seen, corrected = traits.get(name, _UNKNOWN_TRAITS if unlisted else None), (by_hand or {}).get(name)
         if Path(name).name in judged or (corrected is not None and corrected.held_out):
             cache.labels[row] = UNKNOWN
             continue

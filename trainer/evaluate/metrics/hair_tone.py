@@ -17,7 +17,7 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _SIDE = 224
 """Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""
-_LEAST = 100
+_LEAST_PIXELS = 100
 """Least number of pixels that show hair in both pictures."""
 _DARKEST = 0.002
 """Linear light at the level of a photo's noise, lower bound before logarithms."""
@@ -50,7 +50,7 @@ def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, templat
     hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
     drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
     both = hair & (drawn.alpha > 0.9)
-    if both.sum() < _LEAST:
+    if both.sum() < _LEAST_PIXELS:
         return UNKNOWN_TONE
     photo_light, drawn_light = linear_from_srgb(small[both]), drawn.color[both] / drawn.alpha[both, None]  # (N, 3)
     seen, made = (np.log(np.maximum(light @ np.array(LUMINANCE), _DARKEST)) for light in (photo_light, drawn_light))

@@ -16,9 +16,9 @@ SKULL_DEPTH = 0.002
 accuracy."""
 EAR_DEPTH = 0.001
 """Metres under an ear's skin from which a point counts as in it; ears are 3 mm thick, so few points lie much deeper."""
-_FIRST = 2  # first points of a strand, the root's, which may lie in the skin
-_EAR = 0.5  # region weight above which skin belongs to an ear
-_EDGE = 0.999  # weight of the mesh's border above which a point is outside the mesh
+_ROOT_POINTS = 2  # first points of a strand, the root's, which may lie in the skin
+_EAR_WEIGHT = 0.5  # region weight above which skin belongs to an ear
+_BORDER_WEIGHT = 0.999  # weight of the mesh's border above which a point is outside the mesh
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
     head = template.head
     triangles = triangles_from_quads(template.quads[: head.face_stop])
     vertices = neutral[: head.vertex_stop].astype(np.float64)
-    places = points[:, _FIRST:].reshape(-1, 3).astype(np.float64)
+    places = points[:, _ROOT_POINTS:].reshape(-1, 3).astype(np.float64)
     hit, _, weights = closest_points(build_bvh(vertices, triangles), places)
     corners = triangles[hit]  # (N, 3)
 
@@ -54,12 +54,12 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
     depth = ((there(vertices) - places) * normal).sum(-1) / np.maximum(np.linalg.norm(normal, axis=-1), 1e-9)
     border = np.zeros(head.vertex_stop)
     border[boundary_edges(triangles)] = 1.0
-    under = there(border) < _EDGE
-    ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR
+    under = there(border) < _BORDER_WEIGHT
+    ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR_WEIGHT
     return StrandsInside(
         skull=float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
         ears=float((under & ear & (depth > EAR_DEPTH)).mean()),
-        eyes=float(_in_eyes(points[:, _FIRST:], template, neutral).any(1).mean()),
+        eyes=float(_in_eyes(points[:, _ROOT_POINTS:], template, neutral).any(1).mean()),
     )
 
 

@@ -18,8 +18,8 @@ from backend.texture.unwrapping.uv_filters import masked_lowpass
 FINEST, COARSEST = 0.0025, 0.009
 """Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
 light."""
-_CLEAR = 0.3  # weight above which a texel is used for details
-_NEIGHBOURS = 0.05  # weight above which it contributes to its neighbours' means
+_DETAIL_WEIGHT = 0.3  # weight above which a texel is used for details
+_LOWPASS_WEIGHT = 0.05  # weight above which it contributes to its neighbours' means
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def detail_likeness(
     made, photo : (P, 3); weight : (P,) in [0, 1], visibility of the face in the photo.
     """
     brightness = np.stack([log_ratios(made)[:, 0], log_ratios(photo)[:, 0]], 1)
-    clear = np.where(weight > _NEIGHBOURS, weight, 0.0).astype(np.float32)
+    clear = np.where(weight > _LOWPASS_WEIGHT, weight, 0.0).astype(np.float32)
     image, weights = atlas.image(brightness.astype(np.float32)), atlas.image(clear)
     fine, coarse = (masked_lowpass(image, weights, length * texels_per_metre)[0] for length in (FINEST, COARSEST))
-    used = weights > _CLEAR
+    used = weights > _DETAIL_WEIGHT
     details = (fine - coarse)[used].astype(np.float64)  # (N, 2)
     covariance = np.cov(details.T, aweights=weights[used])
     (own, both), (_, others) = covariance
