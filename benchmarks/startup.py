@@ -1,9 +1,8 @@
-"""Time from a cold start until the first photo is processed: python benchmarks/startup.py [--json FILE] [--runs 5].
+"""Time until the first photo is looked at, from cold: python benchmarks/startup.py [--json FILE] [--runs 5].
 
-Measures ``--help``; from the start of ``reconstruct`` to its first progress on a photo; and the same from a click in
-the
-extension, whose own client starts the server, which starts its worker. The peer is the unavoidable part: an interpreter
-that loads torch and MediaPipe, alternating with the others. Medians.
+``--help``; from the start of ``reconstruct`` to its first progress on a photo; and the same from a click in the
+extension, whose own client starts the server, which starts its worker. The peer is what no code of ours can avoid: an
+interpreter that loads torch and MediaPipe, in turn with the others. Medians.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ MOST_HELP_SECONDS, MOST_FIRST_PHOTO_SECONDS = 0.3, 2.5
 
 
 def seconds_of(*command: str) -> float:
-    """Wall seconds of a Python process from start to end."""
+    """Wall seconds that a Python process takes from start to end."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
 def seconds_to_first_photo(photo: Path, out: Path) -> float:
-    """Wall seconds from the start of ``reconstruct`` to its first line of progress; it is then terminated."""
+    """Wall seconds from the start of ``reconstruct`` to its first line of progress; it is ended then."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "backend", "reconstruct", str(photo), "--out", str(out)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -54,7 +53,7 @@ def seconds_to_first_photo(photo: Path, out: Path) -> float:
 
 
 def seconds_from_a_click(photo: Path, folder: Path) -> float:
-    """Wall seconds from a job in the extension, without a running server, to its first progress on a photo."""
+    """Wall seconds from a job in the extension, with no server there, to its first progress on a photo."""
     folder.mkdir(mode=0o700)
     os.environ["LIKENESS_CONFIG_DIR"] = str(folder)
     runner = Runner("startup benchmark", folder)
@@ -75,7 +74,7 @@ def seconds_from_a_click(photo: Path, folder: Path) -> float:
 
 
 def main() -> int:
-    """Print the figures and write them to ``--json``; exit code 1 when a budget is exceeded."""
+    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--runs", type=int, default=RUNS)
