@@ -1,10 +1,10 @@
 """Read broken and hostile files: python benchmarks/bad_input.py [--count 500] [--kinds ...] [--json FILE].
 
 Makes photos of every format, model files, heads, videos and takes, and damages them randomly with a seed. Adds files
-that
-cost far more to read than their size suggests, and paths that are not files. Each is read as the commands read it, in a
-monitored process. Messages go to a server: changed ones from a client with its key, some without a key, and incomplete
-handshakes (``bad_messages.py``). Each input should be read or refused with a sentence; strangers get no answer.
+that cost far more to read than their size suggests, and paths that are not files. Each is read as the commands read it,
+in a monitored process. Messages go to a server: changed ones from a client with its key, some without a key, and
+incomplete handshakes (``bad_messages.py``). Each input should be read or refused with a sentence; strangers get no
+answer.
 
 Figures: ``bad_input.inputs``, ``.tracebacks``, ``.hangs`` (more than ``--seconds`` of processor time, or six times as
 many by the clock, because other programs run, too), ``.above_4_gb`` (processes), ``.peak_mb`` of the largest process,

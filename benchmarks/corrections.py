@@ -3,16 +3,13 @@
 python -m benchmarks.corrections [--people 8] [--photos FOLDER] [--json FILE]
 
 People are drawn from the prior. Their three photos (-25, 0 and 25 degrees) have landmarks with the measured errors of
-the
-detector and the landmark net. On the first photo both are then moved by a smooth field whose mean length is 3 % of the
-face's width. Five of its landmarks, of those that the extension shows, are corrected: each time the one with the
-largest
-error, away from those before. Flat names: the median over people of the median distance of face vertices after the best
-similarity, in mm, undisturbed, moved and corrected; the error of corrected points in the fit, in pixels of a photo of
-900;
-seconds of one fit. ``refit``: the same corrections on the kept fit of the moved landmarks, as *Fit* does in Blender.
-``ears``: the median distance of the ears' vertices, undisturbed, and with the ears' end points set to their true places
-in all three photos, for the visible ear.
+the detector and the landmark net. On the first photo both are then moved by a smooth field whose mean length is 3 % of
+the face's width. Five of its landmarks, of those that the extension shows, are corrected: each time the one with the
+largest error, away from those before. Flat names: the median over people of the median distance of face vertices after
+the best similarity, in mm, undisturbed, moved and corrected; the error of corrected points in the fit, in pixels of a
+photo of 900; seconds of one fit. ``refit``: the same corrections on the kept fit of the moved landmarks, as *Fit* does
+in Blender. ``ears``: the median distance of the ears' vertices, undisturbed, and with the ears' end points set to their
+true places in all three photos, for the visible ear.
 
 With ``--photos``, for the first five photos of a folder: wall and processor seconds of a whole job of the service's
 runner and of geometry-only jobs after a point was dragged, at 2 k, with a warm runner (medians of three).

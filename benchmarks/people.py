@@ -1,8 +1,7 @@
 """Synthetic people per second, with all labels: python benchmarks/people.py [--json FILE].
 
 Batches of 32 people at 64, 128 and 256 px; the aims on two CPU cores are 150, 60 and 15 per second. Figures are the
-best
-of all rounds: ``people.SIZE.per_second``, and ``people.SIZE.parsing_per_second`` for only pictures and label maps.
+best of all rounds: ``people.SIZE.per_second``, and ``people.SIZE.parsing_per_second`` for only pictures and label maps.
 """
 
 from __future__ import annotations

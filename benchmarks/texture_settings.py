@@ -3,9 +3,8 @@
 Every field of the settings of ``backend/texture`` (``--only delighting blending.consistent``: of one package, one
 field)
 is halved and doubled, shares limited to 1. One photo of each person is left out, a small texture is made from the
-others,
-and the figures compare it with the photo left out. The output has a line per field: the largest change of each figure's
-mean over the people, and the difference between the textures.
+others, and the figures compare it with the photo left out. The output has a line per field: the largest change of each
+figure's mean over the people, and the difference between the textures.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Every command of every step runs on a few synthetic people, from nothing, in a new folder. This tests that each command
 finds the previous one's results, and gives each step's minimum time: seconds per step, mostly for starting and
-rendering
-people. Steps whose data is missing, or that have no toy size, are left out. Exit code 1 where a step failed.
+rendering people. Steps whose data is missing, or that have no toy size, are left out. Exit code 1 where a step failed.
 """
 
 from __future__ import annotations

@@ -177,8 +177,7 @@ def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStar
     """Copy every tensor whose name and shape match into ``modules``.
 
     Names in an exported model lack the module's prefix (``encoder.weight`` for ``net.encoder.weight``). When no full
-    name
-    matches, the part after the first dot is compared.
+    name matches, the part after the first dot is compared.
     """
     own = modules.state_dict()
     wanted = {name: name for name in own}

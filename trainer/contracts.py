@@ -23,10 +23,8 @@ class Source(Protocol):
         """Return samples ``indices`` as one frozen dataclass of tensors on ``device``.
 
         An index always gives the same sample, independent of time and batch: random numbers come from generators seeded
-        by
-        (the source's seed, index), never from the global ones. Any index from 0 on is valid: a finite collection
-        repeats
-        itself, each time in another order. Called without gradients and without autocast.
+        by (the source's seed, index), never from the global ones. Any index from 0 on is valid: a finite collection
+        repeats itself, each time in another order. Called without gradients and without autocast.
         """
         ...
 
@@ -77,8 +75,7 @@ class StageConfig(ABC):
     """Settings common to all stages, and the stage's factory; ``kind`` in the recipe selects the subclass.
 
     A subclass has a field ``weights``, a frozen dataclass with a field for each term that ``Stage.step`` returns: the
-    loss
-    is the sum of weight times term.
+    loss is the sum of weight times term.
     """
 
     family: ClassVar[str] = "stage"
@@ -124,8 +121,7 @@ class ParameterGroup:
     """Weights with a common learning rate factor.
 
     ``rate(fraction)`` multiplies the learning rate after ``fraction`` of the stage. Where it is 0 the group is frozen,
-    and
-    neither momentum nor weight decay changes it.
+    and neither momentum nor weight decay changes it.
     """
 
     name: str

@@ -107,8 +107,7 @@ def world(device_name: str) -> Iterator[World]:
     """Join the processes that ``torchrun`` started (NCCL on CUDA, gloo on CPUs), or run alone.
 
     At the end the group's threads must be gone: a thread that is still alive when the interpreter shuts down may abort
-    the
-    process, which torchrun takes for a failure. The threads end with the last reference to the group.
+    the process, which torchrun takes for a failure. The threads end with the last reference to the group.
     ``torch.distributed.nn.functional`` keeps a reference as a default argument if it is imported while a group exists,
     which torch does by itself (for ``use_deterministic_algorithms``). So it is imported before.
     """

@@ -156,8 +156,7 @@ def decode(expected: Any, value: Any, key: str, where: str) -> Any:
     """Convert ``value`` from TOML to type ``expected`` (dataclass, scalar, ``tuple[...]``, ``X | None``, ``Literal``).
 
     ``key`` is the path of the value for error messages, ``where`` the file. Integers are accepted as floats, nothing
-    else
-    is converted. Raises ``RecipeError``.
+    else is converted. Raises ``RecipeError``.
     """
     if dataclasses.is_dataclass(expected):
         return _decode_dataclass(expected, value, key, where)

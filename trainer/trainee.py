@@ -123,8 +123,7 @@ class Trainee:
         """Run step number ``step``: all turns of the stage, in order, on the same samples.
 
         Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches per step, W processes), so that
-        two
-        processes see the same samples in a step as one process with twice the accumulation.
+        two processes see the same samples in a step as one process with twice the accumulation.
         """
         config, world = self.config, self.world
         numbers = [(step * config.accumulate + part) * world.size + world.rank for part in range(config.accumulate)]

@@ -100,8 +100,7 @@ def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tenso
     Returns
     -------
     (N, L) depths along the line of sight to the points' centroid, away from the camera, and (N,) the centroid's
-    distance
-    from the camera: both times the focal length, divided by the centroid's depth along the optical axis.
+    distance from the camera: both times the focal length, divided by the centroid's depth along the optical axis.
     """
     seen = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
     seen = seen + camera_from_head[:, None, :3, 3]

@@ -21,11 +21,9 @@ FACE_METRES = 0.20
 @dataclass(frozen=True)
 class Shot:
     """Settings of one photograph. Angles in degrees, see ``look_at``. ``distance`` from the centre of the face in
-    metres.
-    ``face_share``: share of the picture's height that 20 cm at that distance take. ``offset`` of the face from the
-    picture's centre as a share of its size. ``light`` one of ``LIGHT_NAMES``, rotated by ``light_turn`` degrees about
-    the
-    vertical.
+    metres. ``face_share``: share of the picture's height that 20 cm at that distance take. ``offset`` of the face from
+    the picture's centre as a share of its size. ``light`` one of ``LIGHT_NAMES``, rotated by ``light_turn`` degrees
+    about the vertical.
     """
 
     yaw: float

@@ -200,8 +200,7 @@ def photograph_head(
     """Return JPEG files of a head, rendered where they are not in the disk cache.
 
     ``make`` returns a function from the eyes' target point to the surface, and the centre of the face. It is called
-    only
-    when a picture is missing. The file names do not reveal how the photos were taken.
+    only when a picture is missing. The file names do not reveal how the photos were taken.
     """
     base = cache_folder() / "photographs" / folder
     paths = tuple(base / f"{content_key(RENDERER_VERSION, name, shot)}.jpg" for shot in shots)

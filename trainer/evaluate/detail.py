@@ -99,13 +99,11 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     """One person's figures; NaN where a region has no relief.
 
     All figures are for relief without lengths above ``BASE_LENGTH``. ``correlation.WHO.REGION``: correlation with the
-    true
-    relief with the first photo's expression. WHO is ``found``; ``luminance``, the photo's own detail taken as height;
-    or
+    true relief with the first photo's expression. WHO is ``found``; ``luminance``, the photo's own detail taken as
+    height; or
     ``mean``, other people's mean displacement. ``mean`` : (3, N, N), at rest, with their first and with their last
     expression. ``error.unseen``: root mean square error for an expression in no photo, relative to using the
-    displacement
-    found at rest; ``error.rest`` and ``error.seen``: relative to zero displacement.
+    displacement found at rest; ``error.rest`` and ``error.seen``: relative to zero displacement.
     """
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()

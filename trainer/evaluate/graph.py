@@ -172,9 +172,8 @@ def decoder_figures(
 def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
     """Evaluate photos of held-out synthetic people. ``photo.neutral``: mean distance of the neutral face's vertices,
     millimetres, per photo; ``person.neutral``: by the mean code of a person's three photos; both also as ``.ratio`` to
-    the
-    mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the mean
-    colours. ``identity``: share of photos whose nearest other code is the same person's. ``seconds.photo``.
+    the mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the
+    mean colours. ``identity``: share of photos whose nearest other code is the same person's. ``seconds.photo``.
     """
     template = load_template()
     count = template.head.vertex_stop

@@ -76,8 +76,7 @@ def held_out_photo(
     """Make the texture from all photos but ``name``, light it like that photo, and sample both.
 
     The head's shape, and the photo's pose, expression and camera, are from the fit to all photos, because only the
-    texture
-    is evaluated. The light is fitted to the photo's bare skin with the texture as its albedo.
+    texture is evaluated. The light is fitted to the photo's bare skin with the texture as its albedo.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ _AT_ONCE = 50
 @torch.no_grad()
 def known_tissue_figures(codes: int, seed: int, heads: int, prior: float, people: int = PEOPLE) -> dict[str, float]:
     """``known_tissue.neutral``: mean distance of the face's vertices, millimetres, of ``heads`` held-out living people
-    from
-    the nearest face of a model with ``codes`` codes. Two of them give the soft tissue exactly; the others are principal
-    components of the bones. ``known_tissue.ratio``: ratio to the linear model of whole faces, with its 95 % interval.
+    from the nearest face of a model with ``codes`` codes. Two of them give the soft tissue exactly; the others are
+    principal components of the bones. ``known_tissue.ratio``: ratio to the linear model of whole faces, with its 95 %
+    interval.
 
     seed : of the held-out people. prior : as in ``decoder_figures``. people : number from which the components are
     computed.

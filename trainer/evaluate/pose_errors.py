@@ -72,8 +72,7 @@ def turn_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     1991).
 
     Two head frames of one person may be tilted against each other. A pose of the found frame times this rotation is a
-    pose
-    of the true one.
+    pose of the true one.
     """
     a, b = true - true.mean(0), found - found.mean(0)
     u, _, vt = np.linalg.svd(b.T @ a)

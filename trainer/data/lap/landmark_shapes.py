@@ -32,8 +32,7 @@ class DepthShapes:
 
     mean : (1, S, S) and basis : (K, 1, S, S) of depth maps, one standard deviation each, in ``LinearDecoder``'s form.
     landmarks : motion of the points in the same directions, with expressions and the residual variation of people's
-    points
-    as nuisances.
+    points as nuisances.
     """
 
     mean: Tensor

@@ -74,8 +74,7 @@ class LivingFaces:
         """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own habits.
 
         For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of
-        the
-        key, and carrying it over to the person's face would change it by only a tenth.
+        the key, and carrying it over to the person's face would change it by only a tenth.
         """
         moved = self._carried.posed(neutral, uneven(weights, habits))
         both = weights * habits.left * (SIDED.to(weights.device) == 0)

@@ -44,13 +44,10 @@ _NORMAL_REACH = 0.008
 @dataclass(frozen=True)
 class _Pad:
     """``mark``: a MediaPipe landmark, on the left or in the middle. ``offset``: from there, millimetres to the left, up
-    and
-    forward. ``radius``: standard deviation, millimetres. ``thickness``: millimetres at one unit of fullness (29 kg/m2),
-    of
-    the order of the differences in tables of facial soft tissue depth. ``late``: fullness above which it grows; None:
-    it
-    grows at once and saturates. ``sinks``: millimetres in an old face of medium weight. ``thins``: whether it gets
-    thinner
+    and forward. ``radius``: standard deviation, millimetres. ``thickness``: millimetres at one unit of fullness (29
+    kg/m2), of the order of the differences in tables of facial soft tissue depth. ``late``: fullness above which it
+    grows; None: it grows at once and saturates. ``sinks``: millimetres in an old face of medium weight. ``thins``:
+    whether it gets thinner
     with age."""
 
     mark: int
@@ -130,8 +127,7 @@ class SoftTissue:
         """Add soft tissue to heads.
 
         bone : (N, V, 3) metres. bmi : (N,) kg/m2. age : (N,) years. Returns (N, V, 3); eyes, teeth, tongue and lashes
-        do not
-        move.
+        do not move.
         """
         head = bone[:, : self._count]
         old = torch.sigmoid((age - _SAG_BEGINS) / _SAG_WIDTH)

@@ -34,8 +34,7 @@ class PeopleBatch:
     depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
     elsewhere.
         normals : (N, 3, S, S) of the same surface, head frame, zero elsewhere. albedo : (N, 3, S, S) linear, of
-        everything
-        visible except the background. Each is None where the configuration did not ask for it.
+        everything visible except the background. Each is None where the configuration did not ask for it.
     """
 
     images: Tensor

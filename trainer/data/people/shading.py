@@ -55,8 +55,7 @@ def shade_surface(
     """(P, 3) light towards the camera.
 
     normal, sight (P, 3) unit; even (P, 3) light of everything except the key lamp; visible (P,) visibility of the key
-    lamp.
-    The highlight is normalised Blinn-Phong, with Schlick's Fresnel term for the environment.
+    lamp. The highlight is normalised Blinn-Phong, with Schlick's Fresnel term for the environment.
     """
     cosine = (normal * key.direction).sum(-1)
     wrap = normal.new_tensor(WRAP)

@@ -15,8 +15,7 @@ def single_threaded_pool(workers: int) -> ThreadPoolExecutor:
     """Return a pool of threads in which torch does not split an operation over further threads.
 
     Making people takes thousands of small operations, which are fastest on one core. So several batches run at once on
-    one
-    core each, instead of one batch on all cores. The caller's number of threads stays unchanged.
+    one core each, instead of one batch on all cores. The caller's number of threads stays unchanged.
     """
     before = torch.get_num_threads()
     started = Barrier(workers + 1)

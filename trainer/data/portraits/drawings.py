@@ -35,8 +35,7 @@ def drawing_features(face: np.ndarray) -> np.ndarray:
     directions.
 
     Engravings consist of lines of one spacing and few directions, also on skin. Paintings lack the noise and the
-    specular
-    points of photographs.
+    specular points of photographs.
     """
     grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = grey.astype(np.float64)

@@ -183,9 +183,8 @@ def relabel(
     (``teach``).
 
     Three kinds of portraits become unknown throughout: held-out ones and those on the evaluation sheet; those in
-    neither
-    list, unless ``unlisted`` is set and the teachers label them on their own; those whose landmarks fit no head pose.
-    Returns the number of portraits that have labels. Raises ``ValueError`` for other framings.
+    neither list, unless ``unlisted`` is set and the teachers label them on their own; those whose landmarks fit no head
+    pose. Returns the number of portraits that have labels. Raises ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")

@@ -106,8 +106,7 @@ def look_at(
 
     Positive yaw shows the head turned to its own left (the camera is on the person's right), positive pitch shows it
     looking up (the camera is low), positive roll rotates the picture clockwise. ``principal`` is the target's position
-    in
-    pixels; the picture's centre when None.
+    in pixels; the picture's centre when None.
     """
     yaw, pitch, roll = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
     turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])

@@ -42,8 +42,7 @@ class ScanDistance:
 
 def crop_radius(seven: np.ndarray, bridge: np.ndarray) -> float:
     """Radius around the nose tip within which scan points count: 0.7 times the sum of the outer eye corners' distance
-    and
-    the nose's length (bridge between the eyes to the nose's base).
+    and the nose's length (bridge between the eyes to the nose's base).
 
     ``seven`` (7, 3): outer and inner corner of the right eye, inner and outer corner of the left, base of the nose,
     right and left corner of the mouth; ``bridge`` (3,).

@@ -36,8 +36,7 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
     """Locate strands of points (G, P, 3) in a head of ``neutral`` (V, 3), both metres in the head frame.
 
     A point is assigned to the ear or the skull by its nearest skin. Points whose nearest skin is the mesh's border,
-    below
-    the neck, are in neither. Eye sockets are empty, so eyes are not in the skull.
+    below the neck, are in neither. Eye sockets are empty, so eyes are not in the skull.
     """
     head = template.head
     triangles = triangles_from_quads(template.quads[: head.face_stop])

@@ -48,8 +48,7 @@ class Attachments:
         """Draw the attachments of one person in one picture.
 
         ``like``: the attachments of another picture of the same person. Colour, length and style of the hair, the beard
-        and
-        usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
+        and usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
         """
         hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
         hat = draw_hat(generator, look, self._hull)

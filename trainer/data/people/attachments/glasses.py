@@ -153,8 +153,7 @@ def glasses_layers(
     """Frames (opaque) and lenses (veil).
 
     ``eyes`` (N, 2, 3) centres of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
-    them;
-    ``ears`` (N, 2, 3) where the temples rest; ``scale`` (N,) size of the head.
+    them; ``ears`` (N, 2, 3) where the temples rest; ``scale`` (N,) size of the head.
     """
     n, device = len(eyes), eyes.device
     g, sc = glasses, scale * glasses.worn
