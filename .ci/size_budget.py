@@ -1,4 +1,4 @@
-"""Fails when the tracked files take more than their budget, because code and weights travel together."""
+"""Fail when the tracked files exceed their size budget, because code and weights are distributed together."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ BUDGET_MIB = 58
 
 
 def tracked_mib(root: Path) -> float:
-    """MiB of all files that git tracks in ``root``, as they lie on the disk."""
+    """MiB of all files that git tracks in ``root``, by their sizes on disk."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True).stdout
     paths = (root / name.decode() for name in names.split(b"\0") if name)
     return sum(path.lstat().st_size for path in paths if path.exists()) / 2**20

@@ -1,4 +1,4 @@
-"""The files that ``bad_input.py`` has read: good ones of every kind, damaged by a seed, and ones made to harm."""
+"""Input files for ``bad_input.py``: good ones of every kind, randomly damaged with a seed, and hostile ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import backend  # noqa: F401  # its settings for numpy must be there before numpy is
+import backend  # noqa: F401  # its settings for numpy must be set before numpy is imported
 
 import numpy as np  # isort: skip
 
 SHARES = {"photos": 0.4, "takes": 0.12, "videos": 0.12, "models": 0.12, "heads": 0.04, "messages": 0.2}
-"""Kind -> its part of all inputs."""
+"""Kind -> its share of all inputs."""
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """``data`` after one of several accidents."""
+    """Damage ``data`` in one of several ways."""
     changed = bytearray(data)
     at, length = int(rng.integers(len(data))), int(rng.integers(1, 200))
     accident = int(rng.integers(7))
@@ -32,7 +32,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
         changed[at:at] = rng.bytes(length)
     elif accident == 3:
         del changed[at : at + length]
-    elif accident == 4:  # sizes and offsets lie at the start
+    elif accident == 4:  # sizes and offsets are near the start
         for place in rng.integers(0, min(len(data), 256), int(rng.integers(1, 8))):
             changed[place] = int(rng.integers(256))
     elif accident == 5:
@@ -46,7 +46,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def good_photos() -> dict[str, bytes]:
-    """Whole files of every format and of many modes, by name."""
+    """Make intact files of every format and of many modes, by name."""
     import pillow_heif
     from PIL import Image
 
@@ -91,7 +91,7 @@ def good_photos() -> dict[str, bytes]:
 
 
 def bombs(side: int) -> Iterator[tuple[str, bytes]]:
-    """Photos that cost far more than they weigh, ``side`` pixels wide and high."""
+    """Yield photos that cost far more to decode than their size suggests, ``side`` pixels wide and high."""
     from PIL import Image
 
     def file(image: Image.Image, kind: str, **settings: object) -> bytes:
@@ -118,7 +118,7 @@ def bombs(side: int) -> Iterator[tuple[str, bytes]]:
 
 
 def paths_that_are_no_files(folder: Path) -> list[str]:
-    """A device, a pipe, a loop of links, names of any length."""
+    """Make paths that are not files: a device, a pipe, a symlink loop, and overlong names."""
     made = ["/dev/zero", str(folder), str(folder / ("x" * 300)), "a/" * 2500]
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "pipe")
@@ -128,7 +128,7 @@ def paths_that_are_no_files(folder: Path) -> list[str]:
 
 
 def good_takes() -> dict[str, bytes]:
-    """Files of the app Live Link Face."""
+    """Make files as the app Live Link Face writes them."""
     from backend.rig.arkit import ARKIT_NAMES
 
     names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
@@ -140,7 +140,7 @@ def good_takes() -> dict[str, bytes]:
 
 
 def hostile_takes() -> Iterator[tuple[str, bytes]]:
-    """Time codes that leap, or are no numbers."""
+    """Yield files with time codes that jump or are not numbers."""
     (whole,) = good_takes().values()
     lines = whole.decode().split("\n")
     for number, code in enumerate(
@@ -163,7 +163,7 @@ def hostile_takes() -> Iterator[tuple[str, bytes]]:
 
 
 def good_videos(folder: Path) -> dict[str, bytes]:
-    """Short films in three containers."""
+    """Make short films in three containers."""
     import cv2
 
     made = {}
@@ -181,7 +181,7 @@ def good_videos(folder: Path) -> dict[str, bytes]:
 
 
 def good_models(folder: Path) -> dict[str, bytes]:
-    """A small model as ``export`` writes one."""
+    """Make a small model as ``export`` writes it."""
     import torch
 
     from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
@@ -192,7 +192,7 @@ def good_models(folder: Path) -> dict[str, bytes]:
 
 
 def good_heads(folder: Path) -> dict[str, bytes]:
-    """The ``face.glb`` of the template."""
+    """Make the ``face.glb`` of the template."""
     from backend.exchange.assemble import assemble
     from backend.exchange.gltf import write_glb
     from backend.geometry.template import load_template
@@ -204,8 +204,8 @@ def good_heads(folder: Path) -> dict[str, bytes]:
 
 
 def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -> Iterator[tuple[str, Path]]:
-    """(kind, path) of bad files, made one after the other: of ``whole`` inputs each kind's share, and those made to
-    harm on top."""
+    """Yield (kind, path) of bad files, made one after the other: of ``whole`` inputs each kind's share, plus the
+    hostile ones."""
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
         "photos": good_photos,

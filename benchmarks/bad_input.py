@@ -1,14 +1,15 @@
-"""Files that are broken or made to harm: python benchmarks/bad_input.py [--count 500] [--kinds ...] [--json FILE].
+"""Read broken and hostile files: python benchmarks/bad_input.py [--count 500] [--kinds ...] [--json FILE].
 
-Makes photos of every format, model files, heads, videos and takes, damages them in ways that a seed decides, adds files
-that cost far more than they weigh and paths that are no files, and has each read as the commands read it, in a process
-that is looked at all the while. Messages go to a server: changed ones from a client with its key, some without a key,
-half handshakes (``bad_messages.py``). Every one should be read or refused with a sentence; strangers get no answer.
+Makes photos of every format, model files, heads, videos and takes, and damages them randomly with a seed. Adds files
+that cost far more to read than their size suggests, and paths that are not files. Each is read as the commands read it,
+in a monitored process. Messages go to a server: changed ones from a client with its key, some without a key, and
+incomplete handshakes (``bad_messages.py``). Each input should be read or refused with a sentence; strangers get no
+answer.
 
-Figures: ``bad_input.inputs``, ``.tracebacks``, ``.hangs`` (more than ``--seconds`` of the processor's time, or six
-times as many by the clock: other programs run, too), ``.above_4_gb`` (processes), ``.peak_mb`` of the largest process,
-and ``.seconds`` for all. Exit code 1 where tracebacks, hangs or processes above 4 GB are not 0. On two cores that had
-other work, 500 took two to four minutes, 3,000 photos (``--side 6000``) two, and 400 videos half a minute.
+Figures: ``bad_input.inputs``, ``.tracebacks``, ``.hangs`` (more than ``--seconds`` of processor time, or six times as
+many by the clock, because other programs run, too), ``.above_4_gb`` (processes), ``.peak_mb`` of the largest process,
+and ``.seconds`` for all. Exit code 1 where tracebacks, hangs or processes above 4 GB are not 0. On two cores with other
+work, 500 took two to four minutes, 3,000 photos (``--side 6000``) two, and 400 videos half a minute.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bad_files import SHARES, inputs
 from bad_messages import MessageReader, hostile_messages, ways
 from memory import Watch
 
-import backend  # noqa: F401  # its settings for numpy must be there before numpy is
+import backend  # noqa: F401  # its settings for numpy must be set before numpy is imported
 
 MOST_MB = 4096.0
 _LOOK_SECONDS = 0.01
@@ -40,8 +41,8 @@ _CLOCK_FACTOR = 6.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input: ``read``, ``refused``, ``traceback`` or ``hang``; what was said, and
-    the processor's seconds."""
+    """Result of one input: ``read``, ``refused``, ``traceback`` or ``hang``; the message, and the processor time in
+    seconds."""
 
     kind: str
     path: str
@@ -54,7 +55,7 @@ class Outcome:
 
 
 def read_input(kind: str, path: Path) -> None:
-    """Read it as the commands do; raises what they turn into a sentence."""
+    """Read an input as the commands do; raises the errors that they turn into a sentence."""
     if kind == "photos":
         from backend.photos.reading.read import read_photo
         from backend.photos.reading.source import PhotoSource
@@ -82,12 +83,12 @@ def read_input(kind: str, path: Path) -> None:
 
 
 def run_reader() -> None:
-    """The process that reads: a line of JSON in, a line out, for ever."""
+    """Run the reading process: a line of JSON in, a line out, in an endless loop."""
     from backend.errors import LikenessError
     from backend.photos.reading.source import PhotoUnreadableError
 
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints
+    os.dup2(2, 1)  # output of libraries goes to stderr
     for line in sys.stdin:
         kind, path = json.loads(line)
         try:
@@ -101,20 +102,20 @@ def run_reader() -> None:
 
 
 class Reader:
-    """That process, from outside."""
+    """The reading process, seen from the benchmark."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._start()
 
     def read(self, kind: str, path: Path, seconds: float) -> Outcome:
-        """What becomes of one input within ``seconds``."""
+        """Read one input with a limit of ``seconds``."""
         start, before, took = time.monotonic(), self._look(), 0.0
         self._process.stdin.write(json.dumps([kind, str(path)]).encode() + b"\n")
         self._process.stdin.flush()
         os.set_blocking(self._process.stdout.fileno(), False)
         while True:
-            took = max(took, self._look() - before)  # a process that it started may be gone by now
+            took = max(took, self._look() - before)  # child processes may be gone by now
             line = self._process.stdout.readline()
             if line:
                 result, text = json.loads(line)
@@ -130,7 +131,7 @@ class Reader:
             time.sleep(_LOOK_SECONDS)
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
@@ -145,7 +146,7 @@ class Reader:
 
 
 def read_messages(count: int, seconds: float, seed: int, folder: Path, watch: Watch) -> list[Outcome]:
-    """What becomes of ``count`` messages, and of those made to harm on top of them."""
+    """Send ``count`` messages, plus the hostile ones, and return their outcomes."""
     every = [*(("known", frames) for frames in hostile_messages()), *ways(count, random.Random(seed))]
     reader, outcomes = MessageReader(folder, seed, watch), []
     try:
@@ -161,7 +162,7 @@ def read_messages(count: int, seconds: float, seed: int, folder: Path, watch: Wa
 
 
 def main() -> int:
-    """Run it; the exit code."""
+    """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=500, help="damaged ones; those made to harm come on top")
     parser.add_argument("--kinds", nargs="+", choices=SHARES, default=list(SHARES))
@@ -182,7 +183,7 @@ def main() -> int:
         folder, files = Path(temporary), [kind for kind in arguments.kinds if kind != "messages"]
         reader = Reader(watch)
         try:
-            for kind in files:  # what is imported for a kind is not the first file's fault
+            for kind in files:  # imports for a kind are not counted for its first file
                 reader.read(kind, folder / "none" / "none", 600.0)
             for kind, path in inputs(files, share, arguments.side, arguments.seed, folder):
                 outcomes.append(reader.read(kind, path, arguments.seconds))

@@ -1,7 +1,7 @@
-"""Messages that are broken or made to harm: for ``bad_input.py`` one at a time, for ``soak.py`` in thousands.
+"""Broken and hostile messages: for ``bad_input.py`` one at a time, for ``soak.py`` in thousands.
 
-They go to a server as ``serve`` starts one, but with the tests' scripted worker, on 127.0.0.1 alone: from a client with
-its key, from clients without, and as connections that begin a handshake and go on with something else.
+They go to a server started as by ``serve``, but with the tests' scripted worker, on 127.0.0.1 only: from a client with
+its key, from clients without, and as connections that begin a handshake and continue with something else.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ VALID = (
 )
 _LOOK_MILLISECONDS = 10
 _STRANGER_SECONDS = 0.05
-"""How long an answer to somebody without a key is waited for."""
+"""Seconds to wait for an answer to a client without a key."""
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
-    """Bytes with a few of them changed, a part missing, or a part twice."""
+    """Change a few bytes, delete a part, or repeat a part."""
     changed = bytearray(data)
     for _ in range(draw.randint(1, 4)):
         place = draw.randrange(len(changed) + 1)
@@ -48,12 +48,12 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
 
 
 def malformed(draw: random.Random) -> tuple[bytes, ...]:
-    """Frames of a message that was changed."""
+    """Frames of a randomly changed message."""
     return mutated(json.dumps(draw.choice(VALID)).encode(), draw), *[b"abc"] * draw.choice((0, 0, 1, 2))
 
 
 def hostile_messages() -> Iterator[tuple[bytes, ...]]:
-    """Frames of messages that nest, count or weigh more than any that is meant."""
+    """Frames of messages with more nesting, parts or bytes than any valid message."""
     submit = {**VALID[-1], "photos": [{"name": str(number), "bytes": 1} for number in range(65)]}
     yield (b"[" * 60_000,)
     yield (b'{"type":' * 6_000,)
@@ -65,7 +65,7 @@ def hostile_messages() -> Iterator[tuple[bytes, ...]]:
 
 
 def stranger(server: ServerProcess, draw: random.Random) -> ServiceClient:
-    """A client under keys that nobody knows, or without any."""
+    """Connect a client with unknown keys, or without any."""
     keys = tuple(key.decode() for key in zmq.curve_keypair())
     return ServiceClient(server.endpoint, server.public_key, keys if draw.random() < 0.7 else None)
 
@@ -80,7 +80,7 @@ def say(client: ServiceClient, draw: random.Random) -> bool:
 
 
 def half_handshake(server: ServerProcess, draw: random.Random) -> socket.socket:
-    """A connection that begins ZeroMQ's greeting and goes on with something else, or with nothing; it stays open."""
+    """Open a connection that begins ZeroMQ's greeting and continues with random bytes, or stops; it stays open."""
     host, port = server.endpoint.removeprefix("tcp://").rsplit(":", 1)
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + b"\x00" + bytes(31)
     line = socket.create_connection((host, int(port)), timeout=5)
@@ -89,10 +89,10 @@ def half_handshake(server: ServerProcess, draw: random.Random) -> socket.socket:
 
 
 class MessageReader:
-    """A server that gets one bad message after the other, and is looked at all the while."""
+    """A monitored server that gets one bad message after the other."""
 
     def __init__(self, folder: Path, seed: int, watch: Watch) -> None:
-        """``folder``: for the server's keys, jobs and log, made here."""
+        """``folder``: for the server's keys, jobs and log; it is made here."""
         folder.mkdir(parents=True)
         self._draw, self._watch, self._said = random.Random(seed), watch, 0
         self._log = folder / "log"
@@ -102,11 +102,13 @@ class MessageReader:
         self._lines: list[socket.socket] = []
 
     def read(self, way: str, frames: tuple[bytes, ...], seconds: float, clock: float) -> tuple[str, str, float]:
-        """``read``, ``refused``, ``traceback`` or ``hang``; what was said; the processor's seconds.
+        """Send one message. Returns ``read``, ``refused``, ``traceback`` or ``hang``; the answer; processor time in
+        seconds.
 
         ``way``: ``known``, ``stranger`` or ``half handshake``; only the first sends ``frames``. The message counts as
-        dealt with when a ping that the known client sent after it is answered. ``seconds`` of the processor, ``clock``
-        of the clock: more is a hang.
+        processed when a later ping of the known client is answered. More than ``seconds`` of processor time or
+        ``clock``
+        seconds of wall time is a hang.
         """
         start, before = time.monotonic(), self._watch.look(self._server.process.pid)
         if way == "known":
@@ -139,7 +141,7 @@ class MessageReader:
         return ("refused" if said or way != "known" else "read"), str([error["code"] for error in said]), took
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         for line in self._lines:
             line.close()
         self._server.close()

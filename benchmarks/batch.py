@@ -1,14 +1,15 @@
-"""Many people on two workers: python benchmarks/batch.py [--json FILE].
+"""Throughput and fault tolerance of batches on two workers: python benchmarks/batch.py [--json FILE].
 
 Two parts, both with small synthetic people that the repository renders itself (``--photos FOLDER`` takes a folder of
 folders instead), ``--quality fast`` and a texture of 1024 px:
 
-- ``ratio``: ``batch`` on a local Ray cluster of two workers beside two plain processes of one thread that share the
-  people out without Ray, taking turns. Wall and CPU seconds per person, start-up included; the ratio is that of the
-  best rounds. The aim is 0.9 of the plain throughput.
+- ``ratio``: ``batch`` on a local Ray cluster of two workers, compared with two plain single-threaded processes that
+  share the people without Ray, in alternating rounds. Wall and CPU seconds per person, start-up included; the ratio is
+  of the best rounds. The aim is 0.9 of the plain throughput.
 - ``upheaval``: all people on a cluster of two machines (on 127.0.0.1). After a fifth of them one worker is killed,
-  after two fifths a machine is removed (another joins later), after three fifths the batch gets Ctrl-C and is started
-  anew. Counted: people lost, people made twice.
+  after
+  two fifths a machine is removed (another joins later), after three fifths the batch gets Ctrl-C and is restarted.
+  Counted: people lost, people made twice.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _DONE = re.compile(r"^\d+/\d+  (\S+)  done \d", re.MULTILINE)
 
 
 def render_people(folder: Path, count: int) -> list[Path]:
-    """A folder of one photo, or two for every third, for each of ``count`` people; those that are there stay."""
+    """Render a folder of one photo, or two for every third, for each of ``count`` people; existing ones stay."""
     from trainer.data.demo_person import demo_photographs, demo_shots, random_person
 
     folders = []
@@ -60,18 +61,18 @@ def render_people(folder: Path, count: int) -> list[Path]:
 
 
 def write_manifest(path: Path, people: Sequence[Path]) -> Path:
-    """JSON lines of the folders."""
+    """Write the folders as JSON lines."""
     path.write_text("".join(json.dumps({"name": person.name, "folder": str(person)}) + "\n" for person in people))
     return path
 
 
 def batch_command(manifest: Path, out: Path, *more: str) -> list[str]:
-    """``python -m backend batch``."""
+    """Build the command ``python -m backend batch``."""
     return [sys.executable, "-m", "backend", "batch", str(manifest), "--out", str(out), *OPTIONS, *more]
 
 
 def cpu_of_tree(root: int) -> dict[int, float]:
-    """Process id -> CPU seconds so far, of a process and all that descend from it (from Linux' /proc)."""
+    """CPU seconds so far by process id, of a process and all its descendants (from Linux' /proc)."""
     parents: dict[int, int] = {}
     used: dict[int, float] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -88,7 +89,7 @@ def cpu_of_tree(root: int) -> dict[int, float]:
 
 
 def timed(processes: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> tuple[float, float]:
-    """Wall and CPU seconds of processes with all that they start, the last half second of each perhaps not."""
+    """Wall and CPU seconds of processes and their descendants, possibly without the last half second of each."""
     start, used = time.perf_counter(), {}
     running = processes()
     while any([process.poll() is None for process in running]):
@@ -101,7 +102,7 @@ def timed(processes: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> tuple[f
 
 
 def plain(people: Sequence[Path], out: Path) -> list[subprocess.Popen[bytes]]:
-    """Two processes of one thread, each with every second person: reconstruct and write, nothing else."""
+    """Start two single-threaded processes, each with every second person: only reconstruct and write."""
     program = (
         "import sys; from pathlib import Path; import backend;"
         "from backend.pipeline import ReconstructOptions, reconstruct;"
@@ -125,12 +126,12 @@ def plain(people: Sequence[Path], out: Path) -> list[subprocess.Popen[bytes]]:
 
 
 def worker_seconds(out: Path) -> float:
-    """CPU seconds that the workers of a batch say they spent on heads; Ray's own processes are not among them."""
+    """CPU seconds for heads as reported by a batch's workers, without Ray's own processes."""
     return sum(json.loads(path.read_text())["cpu_seconds"] for path in out.glob("*/made_from.json"))
 
 
 def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]:
-    """Throughput of ``batch`` by that of two plain processes."""
+    """Measure the throughput of ``batch`` relative to two plain processes."""
     manifest = write_manifest(folder / "ratio.jsonl", people)
     walls: dict[str, list[float]] = {"plain": [], "batch": []}
     cpus: dict[str, list[float]] = {"plain": [], "batch": []}
@@ -165,7 +166,7 @@ def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]
 
 
 class Upheaval:
-    """All people through a cluster on which things go wrong."""
+    """A batch of all people on a cluster with failures."""
 
     def __init__(self, people: Sequence[Path], folder: Path) -> None:
         self._people, self._out = people, folder / "upheaval"
@@ -173,7 +174,7 @@ class Upheaval:
         self._log = folder / "upheaval.log"
 
     def run(self) -> dict[str, float]:
-        """Figures of what was lost and what was made twice."""
+        """Run the batch; returns figures of what was lost and what was made twice."""
         settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
         settings |= {"RAY_worker_niceness": "0"}
@@ -236,14 +237,14 @@ class Upheaval:
         return len(_DONE.findall(self._log.read_text()))
 
     def _wait(self, batch: subprocess.Popen[bytes], count: int) -> None:
-        """Until so many heads are made; ends the benchmark when the batch ends before."""
+        """Wait until ``count`` heads are made; stops the benchmark when the batch ends earlier."""
         while self._made() < count:
             if batch.poll() is not None:
                 raise SystemExit(f"the batch ended with code {batch.returncode}:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.5)
 
     def _kill_a_worker(self) -> int:
-        """kill -9 of a process that makes a head for this cluster."""
+        """Kill (-9) a process that makes a head for this cluster."""
         key = self._environment["RAY_AUTH_TOKEN"].encode()
         while True:
             for process in Path("/proc").glob("[0-9]*"):
@@ -258,7 +259,7 @@ class Upheaval:
 
 
 def main() -> int:
-    """Print the figures, and write them where ``--json`` says; exit code 1 when an aim is missed."""
+    """Print the figures and write them to ``--json``; exit code 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--photos", type=Path, help="a folder of folders; people that are missing there are rendered")

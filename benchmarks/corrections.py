@@ -1,18 +1,18 @@
-"""What five dragged points mend: people whose landmarks are wrong on one photo, fitted with and without corrections.
+"""Effect of five dragged points on fits with wrong landmarks in one photo, with and without corrections.
 
 python -m benchmarks.corrections [--people 8] [--photos FOLDER] [--json FILE]
 
-People are drawn from the prior; three photos each (-25, 0 and 25 degrees) have the landmarks that the detector and the
-landmark net would find by their measured errors. On the first photo both are then moved by a smooth field whose mean
-length is 3 % of the width of the face. Five landmarks of it, of those that the extension shows, are put back: each time
-the one that is farthest off, away from those before. Flat names: the median over people of the median distance of
-vertices of the face after the best similarity, in mm, undisturbed, moved and corrected; how far corrected points are
-off in the fit, in pixels of a photo of 900; seconds of one fit. ``refit``: the same corrections on the fit of the moved
-landmarks, kept, as *Fit* has them in Blender. ``ears``: the median distance of the ears' vertices, undisturbed, and
-with the ears' ends set where they are in all three photos, of the ear that the photo shows.
+People are drawn from the prior. Their three photos (-25, 0 and 25 degrees) have landmarks with the measured errors of
+the detector and the landmark net. On the first photo both are then moved by a smooth field whose mean length is 3 % of
+the face's width. Five of its landmarks, of those that the extension shows, are corrected: each time the one with the
+largest error, away from those before. Flat names: the median over people of the median distance of face vertices after
+the best similarity, in mm, undisturbed, moved and corrected; the error of corrected points in the fit, in pixels of a
+photo of 900; seconds of one fit. ``refit``: the same corrections on the kept fit of the moved landmarks, as *Fit* does
+in Blender. ``ears``: the median distance of the ears' vertices, undisturbed, and with the ears' end points set to their
+true places in all three photos, for the visible ear.
 
-With ``--photos``, of the first five photos of a folder: wall and processor seconds of a whole job of the service's
-runner and of jobs of the geometry alone after a point was dragged, at 2 k, the runner warm (medians of three).
+With ``--photos``, for the first five photos of a folder: wall and processor seconds of a whole job of the service's
+runner and of geometry-only jobs after a point was dragged, at 2 k, with a warm runner (medians of three).
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ YAWS = (0.0, -25.0, 25.0)
 WRONG_SHARE = 0.03
 DRAGGED = 5
 APART_SHARE = 0.2
-"""Dragged points are this part of the face's width apart."""
+"""Least distance between dragged points, relative to the face's width."""
 HANDLES = (33, 133, 362, 263, 61, 291, 0, 17, 152, 172, 397, 1, 98, 327, 105, 334, 10, 234, 454)
-"""Corners of eyes and mouth, lips, chin, jaw, nose, brows, forehead and cheeks: a part of what the extension shows."""
+"""Corners of eyes and mouth, lips, chin, jaw, nose, brows, forehead and cheeks: a subset of the extension's points."""
 _TEMPLATE = load_template()
 _OPTIONS = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
 
 
 def main() -> None:
-    """Print the figures."""
+    """Run the benchmark and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=8)
     parser.add_argument("--photos", type=Path)
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def person_figures(seed: int) -> dict[str, float]:
-    """The figures of one person."""
+    """Measure one person."""
     random = np.random.default_rng(seed)
     identity = 0.8 * random.normal(size=len(_TEMPLATE.identity_modes))
     person = _TEMPLATE.vertices + np.tensordot(identity, _TEMPLATE.identity_modes, 1)
@@ -125,7 +125,7 @@ def _fitted(collection: PhotoCollection) -> FittedFace:
 
 
 def job_figures(paths: Sequence[Path]) -> dict[str, float]:
-    """Seconds of a whole job and of jobs of the geometry alone, with one dragged point."""
+    """Seconds of a whole job and of geometry-only jobs with one dragged point."""
     reconstruct_runner.warm("cpu", lambda loaded: None)
     folder = tempfile.TemporaryDirectory()
 
@@ -160,7 +160,7 @@ def job_figures(paths: Sequence[Path]) -> dict[str, float]:
 
 
 class _Silent(JobReporter):
-    """Tells nobody."""
+    """A reporter that discards everything."""
 
     def __init__(self) -> None:
         pass
@@ -194,7 +194,8 @@ def _photo(yaw_degrees: float, model: LandmarkModel, random: np.random.Generator
 def _seen(
     name: str, photo: PhotoParameters, person: np.ndarray, model: LandmarkModel, random: np.random.Generator
 ) -> PhotoFace:
-    """The photo of the person as detector and net see it; its pixels are grey, nothing of this fit looks at them."""
+    """Make the person's photo as the detector and the net see it; its pixels are grey, because this fit ignores
+    them."""
     camera = photo.camera()
     found = camera.project(_TEMPLATE.landmarks478.positions(person))
     scale, own = face_scale(found), len(model.detector.modes)
@@ -235,7 +236,7 @@ def _errors(
 
 
 def _moved(face: PhotoFace, random: np.random.Generator) -> PhotoFace:
-    """Both kinds of landmarks moved by one smooth field of second order, without what is a shift of all of them."""
+    """Move both kinds of landmarks by one smooth second-order field without their common shift."""
     width = float(np.ptp(face.landmarks[:, 0]))
 
     def features(places: np.ndarray) -> np.ndarray:
@@ -253,7 +254,7 @@ def _moved(face: PhotoFace, random: np.random.Generator) -> PhotoFace:
 
 
 def _farthest(off: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(5,) landmarks to drag."""
+    """(5,) landmarks to drag, those with the largest errors."""
     least = APART_SHARE * np.ptp(places[:, 0])
     chosen: list[int] = []
     for one in sorted(HANDLES, key=lambda handle: -np.linalg.norm(off[handle])):
@@ -263,7 +264,7 @@ def _farthest(off: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _ear_corrections(cameras: Sequence[PhotoParameters], person: np.ndarray) -> tuple[PhotoCorrections, ...]:
-    """Points of the ears in each photo: of both from the front, else of the one that is turned to the camera."""
+    """Ear points in each photo: of both ears in frontal view, else of the ear turned to the camera."""
     said = []
     for number, (photo, yaw) in enumerate(zip(cameras, YAWS, strict=True)):
         places = photo.camera().project(person[ear_vertices()])[:, :2]
@@ -274,7 +275,7 @@ def _ear_corrections(cameras: Sequence[PhotoParameters], person: np.ndarray) -> 
 
 
 def _error(fitted: FittedFace, person: np.ndarray, region: str = "face") -> float:
-    """Median distance in mm of a region's vertices from the person's, after the best similarity of the face."""
+    """Median distance in mm of a region's vertices from the true ones, after the best similarity of the face."""
     face, wanted = (_TEMPLATE.regions[name] > 0.5 for name in ("face", region))
     mine = fitted.neutral.astype(np.float64)
     similarity = nearest_similarity(mine[face], person[face])

@@ -1,8 +1,9 @@
-"""Ear-to-ear width of fitted heads beside the true one: python benchmarks/ears_width.py [--people N] [--json FILE].
+"""Ear-to-ear width of fitted heads compared with the true one: python benchmarks/ears_width.py [--people N] [--json
+FILE].
 
-Held-out synthetic people with five photos each, those of ``evaluate graph``. Heads are brought onto the truth by the
-similarity of their faces; the width lies between the outermost vertices of both ears. ``template`` : the mean head,
-whoever it is.
+Held-out synthetic people with five photos each, those of ``evaluate graph``. Heads are aligned to the truth by a
+similarity of their faces. The width is the distance between the outermost vertices of both ears. ``template`` : the
+constant mean head.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PHOTOS = 5
 
 
 def width(cage: np.ndarray, truth: np.ndarray) -> float:
-    """Metres between the ears of a cage (V, 3) that is brought onto ``truth`` (V, 3) by the face."""
+    """Metres between the ears of a cage (V, 3) after aligning its face to ``truth`` (V, 3)."""
     weights = face_weights(load_template())
     chosen = weights > 0
     placed = nearest_similarity(cage[chosen].astype(np.float64), truth[chosen].astype(np.float64), weights[chosen])
@@ -41,7 +42,7 @@ def width(cage: np.ndarray, truth: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Prints the mean and the spread of fitted over true width."""
+    """Print mean and spread of the ratio of fitted to true width."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=16)
     parser.add_argument("--json", type=Path)

@@ -1,8 +1,8 @@
-"""Time of a head's way into Blender: python benchmarks/import_head.py [--json FILE]; needs bpy (extra ``blender``).
+"""Time of importing a head into Blender: python benchmarks/import_head.py [--json FILE]; needs bpy (extra ``blender``).
 
-A result with the template's face, 52 keys and a 2 k albedo is decoded and imported by the extension, and its picture
-for the Asset Browser is drawn as *Many People* does. The peer is Blender's own glTF importer on the same head's
-``face.glb``, in the same run. ``4k``: the same with an albedo of 4 k, without the peer. Medians of several runs.
+The extension decodes and imports a result with the template's face, 52 keys and a 2 k albedo, and renders its picture
+for the Asset Browser as *Many People* does. The peer is Blender's own glTF importer on the same head's ``face.glb``, in
+the same run. ``4k``: the same with an albedo of 4 k, without the peer. Medians of several runs.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from blender_addon.scene.portrait import portrait_steps, small_pictures
 
 RUNS, RUNS_4K = 7, 3
 MOST_SECONDS, LONGEST_SLICE = 1.0, 0.1
-"""Budgets."""
+"""Budgets in seconds: the import, and its longest slice."""
 
 
 def made_head(texture_size: int = 2048) -> FaceAsset:
-    """The template's mean face under a texture that compresses like skin: smooth, with a little noise."""
+    """Make the template's mean face with a texture that compresses like skin: smooth, with a little noise."""
     template = load_template()
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:texture_size, :texture_size] / texture_size
@@ -51,8 +51,8 @@ def empty_file() -> None:
 
 
 def our_seconds(header: dict, buffers: tuple[bytes, ...]) -> dict[str, float]:
-    """Seconds of decoding, of all slices and of the longest one, of the first evaluation afterwards, and the same of
-    the picture's slices."""
+    """Seconds of decoding, of all import slices and of the longest one, of the first evaluation afterwards, and of the
+    picture's slices."""
     empty_file()
     start = time.perf_counter()
     result = decode_result(header, buffers)
@@ -73,7 +73,7 @@ def our_seconds(header: dict, buffers: tuple[bytes, ...]) -> dict[str, float]:
 
 
 def timed(steps: Generator[object, None, str]) -> tuple[list[float], str]:
-    """Run a generator to its end: seconds of every slice, and what it returns."""
+    """Run a generator to its end; returns the seconds of every slice, and the generator's return value."""
     seconds = []
     while True:
         start = time.perf_counter()
@@ -93,7 +93,7 @@ def gltf_seconds(path: Path) -> float:
 
 
 def main() -> int:
-    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
+    """Print the figures and write them to ``--json``; exit code 1 when a budget is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     arguments = parser.parse_args()

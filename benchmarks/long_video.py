@@ -1,9 +1,9 @@
-"""A long video onto an expression.json: python benchmarks/long_video.py --minutes 10 [--json FILE].
+"""Transfer of a long video to an expression.json: python benchmarks/long_video.py --minutes 10 [--json FILE].
 
-A synthetic person moves and talks for 20 seconds, forth and back again, over and over, in a video of 320 × 240 pixels.
-``python -m backend transfer`` reads it in a process of its own, whose resident memory is looked at all the while.
-Figures: ``long_video.minutes`` read, ``.frames_per_second``, ``.peak_mb``, and ``.growth_kb_per_frame``: the slope of
-the resident memory over the progress, after its first fifth.
+A synthetic person moves and talks for 20 seconds, forwards and backwards, repeated, in a video of 320 × 240 pixels.
+``python -m backend transfer`` reads it in its own process, whose resident memory is sampled. Figures:
+``long_video.minutes`` read, ``.frames_per_second``, ``.peak_mb``, and ``.growth_kb_per_frame``: the slope of the
+resident memory over the progress, after its first fifth.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from trainer.data.people.source import PeopleConfig
 SIDE, SIZE = 208, (320, 240)
 SEED, SECONDS = 9400, 20
 MOST_GROWTH_KB, MOST_MB = 4.0, 1600.0
-"""Per frame: the take itself needs some 0.5; and the most that the process may take."""
+"""Limits: growth per frame (the take itself needs about 0.5 kB), and the process's peak memory."""
 
 
 def write_video(path: Path, minutes: float) -> int:
-    """The clip; returns its number of frames."""
+    """Write the video; returns its number of frames."""
     import torch
 
     source = PeopleConfig(size=SIDE, seed=SEED, photos=round(SECONDS * FRAMES_PER_SECOND), clips=True).build()
@@ -53,7 +53,7 @@ def write_video(path: Path, minutes: float) -> int:
 
 
 def read(path: Path) -> None:
-    """What ``transfer`` does with a video; says how far it is in a line now and then."""
+    """Process a video as ``transfer`` does; prints the progress from time to time."""
     from backend.expression.clip_file import write_clip
     from backend.expression.transfer import transfer_video
 
@@ -69,7 +69,7 @@ def read(path: Path) -> None:
 
 
 def read_in_process(path: Path, most_seconds: float) -> np.ndarray:
-    """(N, 3) seconds, share done and resident MB of a process that reads the video, once a second."""
+    """Read the video in a process; returns (N, 3) samples, one per second: seconds, share done and resident MB."""
     began, samples = time.monotonic(), []
     log = path.with_suffix(".txt")
     with log.open("w") as output:
@@ -84,7 +84,7 @@ def read_in_process(path: Path, most_seconds: float) -> np.ndarray:
 
 
 def main() -> int:
-    """Write the video, read it, print and judge the figures."""
+    """Write the video, read it, print the figures and check the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--most-seconds", type=float, default=float("inf"), help="stop then, and judge what was read")
@@ -99,7 +99,7 @@ def main() -> int:
         count = write_video(path, arguments.minutes)
         samples = read_in_process(path, arguments.most_seconds)
     times, done, memory = samples[samples[:, 2] > 0.0].T
-    times = times - times[done > 0.0].min(initial=times.max())  # without the start and the person
+    times = times - times[done > 0.0].min(initial=times.max())  # without start-up and the person's reconstruction
     late = done > 0.2 * done.max()
     growth = np.polyfit(done[late] * count, memory[late] * 1024.0, 1)[0]
     figures = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def resident_mb(process: int, peak: bool = False) -> float:
-    """Resident memory of a running process in MB, or the largest so far (``peak``); 0 where it is gone."""
+    """Resident memory of a running process in MB, or its peak so far (``peak``); 0 where the process is gone."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -17,7 +17,7 @@ def resident_mb(process: int, peak: bool = False) -> float:
 
 
 def processor_seconds(process: int) -> float:
-    """That a running process has had so far; 0 where it is gone."""
+    """Processor time of a running process so far, in seconds; 0 where it is gone."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -26,17 +26,17 @@ def processor_seconds(process: int) -> float:
 
 
 class Watch:
-    """What processes take that are looked at again and again."""
+    """Repeated measurement of processes."""
 
     def __init__(self, most_mb: float) -> None:
         self._most_mb = most_mb
         self.peak_mb = 0.0
-        """Of the largest process so far."""
+        """Peak memory of the largest process so far."""
         self.above: set[int] = set()
-        """Ids of the processes that had more than ``most_mb``."""
+        """Ids of the processes that exceeded ``most_mb``."""
 
     def look(self, process: int) -> float:
-        """Seconds of the processor that a process and those that it started have had; notes the largest memory."""
+        """Return the processor seconds of a process and its children so far; also update the peak memory."""
         try:
             children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
         except OSError:

@@ -1,7 +1,7 @@
 """Synthetic people per second, with all labels: python benchmarks/people.py [--json FILE].
 
-Batches of 32 people at 64, 128 and 256 px; the aim on two CPU cores is 150, 60 and 15 a second. Figures are the best of
-all rounds: ``people.SIZE.per_second``, and ``people.SIZE.parsing_per_second`` for pictures and label maps alone.
+Batches of 32 people at 64, 128 and 256 px; the aims on two CPU cores are 150, 60 and 15 per second. Figures are the
+best of all rounds: ``people.SIZE.per_second``, and ``people.SIZE.parsing_per_second`` for only pictures and label maps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AIMS = {64: 150, 128: 60, 256: 15}
 
 
 def per_second(config: PeopleConfig, count: int, rounds: int, device: torch.device) -> float:
-    """People per second in the best of some rounds of ``count``."""
+    """People per second in the best of several rounds of ``count``."""
     source = config.build()
     source.batch(range(4), device)
     best = float("inf")

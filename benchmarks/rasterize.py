@@ -1,8 +1,8 @@
 """Time of the rasterizers, forward and backward, on four scenes: python benchmarks/rasterize.py [--json FILE].
 
 Forward: face ids, barycentrics, three interpolated channels and depth. Backward: gradients to vertices and channels.
-Backends take turns within a round, so that a busy machine slows all of them; figures are the best of all rounds.
-The peer is numba (a compiled depth-buffer loop): pure torch is to take at most 3 times as long.
+Backends alternate within a round, so that a busy machine slows all of them; figures are the best of all rounds.
+The peer is numba (a compiled depth-buffer loop): pure torch may take at most 3 times as long.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 
 LIMIT = 3.0
-"""Pure torch may take this many times numba's forward and backward."""
+"""Greatest ratio of pure torch's to numba's time for forward and backward."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def scene(vertices_px: torch.Tensor, faces: torch.Tensor, size: tuple[int, int])
 
 
 def depth_grid(count: int = 6, side: int = 128) -> Scene:
-    """LAP's canonical depth in turned views."""
+    """LAP's canonical depth in rotated views."""
     camera = CanonicalCamera((side, side))
     y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
     depth = (1.05 - 0.12 * torch.exp(-2 * (x**2 + y**2))).expand(count, side, side)
@@ -71,7 +71,7 @@ def ball(around: int, along: int) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 
 def head(count: int, side: int, around: int, along: int) -> Scene:
-    """The head in a picture that it fills to about two thirds, turned differently in each image."""
+    """The head in pictures that it fills to about two thirds, rotated differently in each."""
     points, faces, _ = ball(around, along)
     angles = torch.linspace(-0.6, 0.6, count)[:, None] * torch.tensor([0.2, 1.0, 0.0])
     turned = points @ rotation_from_euler(angles).transpose(1, 2) * torch.tensor([1.0, -1, -1])
@@ -81,7 +81,7 @@ def head(count: int, side: int, around: int, along: int) -> Scene:
 
 
 def uv_space(side: int = 1024) -> Scene:
-    """The head's triangles in its UV map, a little irregular."""
+    """The head's triangles in its UV map, slightly irregular."""
     _, faces, uv = ball(167, 84)
     generator = torch.Generator().manual_seed(1)
     uv = 0.02 + 0.96 * uv + 0.002 * torch.rand(uv.shape, generator=generator)
@@ -120,7 +120,7 @@ def timed(function: Callable[[], object], device: torch.device) -> float:
 
 
 def measure(case: Scene, backends: list[str], rounds: int) -> dict[str, float]:
-    """``BACKEND.ids_ms`` and ``BACKEND.forward_backward_ms``."""
+    """Measure ``BACKEND.ids_ms`` and ``BACKEND.forward_backward_ms``."""
     device = case.vertices_px.device
     times: dict[str, list[float]] = {}
     for turn in range(rounds + 1):
@@ -133,7 +133,7 @@ def measure(case: Scene, backends: list[str], rounds: int) -> dict[str, float]:
 
 
 def usable_backends(device: torch.device) -> list[str]:
-    """Those that are installed; PyTorch3D on CUDA only (on the CPU it takes minutes)."""
+    """List the installed backends; PyTorch3D on CUDA only (on the CPU it takes minutes)."""
     probe = torch.tensor([[[0.0, 0, 1], [4, 0, 1], [0, 4, 1]]], device=device)
     usable = []
     for backend in ("torch", "numba") if device.type == "cpu" else ("torch", "pytorch3d"):
@@ -146,7 +146,7 @@ def usable_backends(device: torch.device) -> list[str]:
 
 
 def main() -> int:
-    """Print a table, write the figures, and return 1 when torch misses the limit."""
+    """Print a table, write the figures, and return 1 when torch exceeds the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--rounds", type=int, default=15)

@@ -2,7 +2,7 @@
 
 Five photos of a synthetic person, which the repository renders itself, standard quality, all files written. The job
 runs twice in one process; the second run, with everything loaded, is reported. ``--photos FOLDER`` takes others.
-``--without-detail N`` runs it N times more with relief and N times without, in turns, and tells what relief adds.
+``--without-detail N`` runs N more pairs with and without relief, alternating, and reports the time that relief adds.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ MOST_DETAIL_SECONDS = 2.0
 
 
 def demo_photos(folder: Path) -> tuple[Path, ...]:
-    """Render the photos in a process of its own, so that its memory does not count."""
+    """Render the photos in a separate process, so that its memory does not count."""
     command = [sys.executable, "-m", "trainer", "demo-photos", "--out", str(folder), "--count", str(PHOTOS)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return tuple(sorted(folder.glob("*.jpg")))
 
 
 def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) -> dict[str, float]:
-    """Wall seconds of one reconstruction with its files, in all and per stage of ``report.json``; and its processor
+    """Wall seconds of one reconstruction with its files, in total and per stage of ``report.json``; and its processor
     seconds, which other programs disturb less."""
     start, used = time.perf_counter(), time.process_time()
     previews: list[float] = []
@@ -64,7 +64,7 @@ def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) 
 def seconds_of_detail(
     photos: tuple[Path, ...], options: ReconstructOptions, folder: Path, runs: int
 ) -> dict[str, float]:
-    """What relief adds, files included: medians over ``runs`` pairs of runs, one with it and one without."""
+    """Time added by relief, files included: medians over ``runs`` pairs of runs, one with it and one without."""
     pairs = []
     for number in range(runs):
         own = []
@@ -77,7 +77,7 @@ def seconds_of_detail(
 
 
 def main() -> int:
-    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
+    """Print the figures and write them to ``--json``; exit code 1 when a budget is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")

@@ -1,9 +1,10 @@
-"""What the service and the extension withstand, at length: python benchmarks/soak.py [--share 0.1] [--json FILE].
+"""Long soak test of the service and the extension: python benchmarks/soak.py [--share 0.1] [--json FILE].
 
-A server with the tests' scripted worker, on 127.0.0.1 alone, gets 4,000 malformed messages from a client with its
-key, 1,500 from clients without, 600 half handshakes and 20 workers that are killed; the extension's reader gets 4,000
-mutated results. Everything is bounded in number; all of it takes about a minute on two cores, the results most of it.
-Exit code 1 where a server did not answer, an error escaped, or memory grew.
+A server with the tests' scripted worker, on 127.0.0.1 only, gets 4,000 malformed messages from a client with its key,
+1,500 from clients without, 600 incomplete handshakes and 20 workers that are killed; the extension's reader gets 4,000
+mutated results. All numbers are fixed; everything takes about a minute on two cores, mostly for the results. Exit code
+1
+where a server did not answer, an unexpected error occurred, or memory grew.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
 
 MOST_GROWTH_MB = 150.0
-"""Resident memory of the server, between its first job and the end; photos of 40 bytes leave nothing behind."""
+"""Growth limit of the server's resident memory from its first job to the end; photos of 40 bytes leave nothing
+behind."""
 HALF_OPEN = 50
-"""Half handshakes that are open at a time: fewer than the server has files for."""
+"""Incomplete handshakes that are open at a time, fewer than the server's file limit."""
 
 
 def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Random) -> int:
-    """Messages that are none; returns how often the server then had no answer."""
+    """Send invalid messages; returns how often the server then did not answer."""
     unanswered = 0
     for first in range(0, count, 200):
         client = ServiceClient(server.endpoint, server.public_key, server.keys())
@@ -50,7 +52,7 @@ def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Rando
 
 
 def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
-    """Messages under keys that nobody knows; returns how many were answered."""
+    """Send messages under unknown keys; returns how many were answered."""
     answered = 0
     for first in range(0, count, 50):
         client = stranger(server, draw)
@@ -63,7 +65,7 @@ def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
 
 
 def half_handshakes(server: ServerProcess, count: int, draw: random.Random) -> None:
-    """Connections that do not end their greeting, ``HALF_OPEN`` at a time."""
+    """Open connections that do not complete their greeting, ``HALF_OPEN`` at a time."""
     for first in range(0, count, HALF_OPEN):
         lines = [half_handshake(server, draw) for _ in range(min(HALF_OPEN, count - first))]
         time.sleep(0.05)
@@ -72,7 +74,7 @@ def half_handshakes(server: ServerProcess, count: int, draw: random.Random) -> N
 
 
 def killed_workers(server: ServerProcess, count: int) -> int:
-    """Jobs whose worker is killed; returns how many did not end as they should."""
+    """Run jobs whose worker is killed; returns how many did not end with the proper error."""
     client, wrong = server.client(), 0
     for number in range(count):
         job = client.submit(f"kill{number}", "kill")["job"]
@@ -81,7 +83,7 @@ def killed_workers(server: ServerProcess, count: int) -> int:
 
 
 def mutated_results(count: int, draw: random.Random) -> tuple[int, list[str]]:
-    """Results as no server sends them, to the extension's reader: how many were refused, and what else escaped."""
+    """Give mutated results to the extension's reader; returns how many were refused, and other exceptions."""
     message = make()
     header, refused, escaped = json.dumps(message.header).encode(), 0, []
     for _ in range(count):
@@ -111,7 +113,7 @@ def answers(client: ServiceClient) -> bool:
 
 
 def main() -> int:
-    """Run all, print the figures, and write them where ``--json`` says."""
+    """Run all parts, print the figures and write them to ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--share", type=float, default=1.0, help="of the numbers above, 1 by default")

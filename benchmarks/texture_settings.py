@@ -1,9 +1,10 @@
-"""Which figures of ``evaluate textures`` feel the texture's numbers: benchmarks/texture_settings.py --people DIR.
+"""Sensitivity of the figures of ``evaluate textures`` to settings: benchmarks/texture_settings.py --people DIR.
 
-Every field of the settings of ``backend/texture`` (``--only delighting blending.consistent``: of one room, one number)
-is halved and doubled, shares at most to 1. Of each person one photo is left out, the texture of the others is made at a
-small size, and the figures are taken beside the photo left out. A line per number says by how much each figure's mean
-over the people moves at most, and how much the textures themselves differ.
+Every field of the settings of ``backend/texture`` (``--only delighting blending.consistent``: of one package, one
+field)
+is halved and doubled, shares limited to 1. One photo of each person is left out, a small texture is made from the
+others, and the figures compare it with the photo left out. The output has a line per field: the largest change of each
+figure's mean over the people, and the difference between the textures.
 """
 
 from __future__ import annotations
@@ -77,14 +78,14 @@ SHARES = (
     "finishing.rim_detail",
     "finishing.mouth_front",
 )
-"""Numbers that are at most 1."""
+"""Fields that are at most 1."""
 FELT = 0.002
-"""Log units, or correlation: a figure that moves by less says nothing; seeds and JPEG move them as much."""
+"""Log units, or correlation: smaller changes of a figure are insignificant; seeds and JPEG have the same effect."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A fit, one of its photos left out, and the hair that the others give."""
+    """A fit with one of its photos left out, and the hair fitted to the others."""
 
     fitted: FittedFace
     split: WithoutPhoto
@@ -101,7 +102,7 @@ def person_of(photos: tuple[Path, ...], most: int) -> Person:
 
 
 def numbers(settings: Any, above: str) -> dict[str, tuple[Any, str]]:
-    """Name of each number, ``room.field`` or ``room.field.field``, to the settings that hold it and its field."""
+    """Map each field's name, ``package.field`` or ``package.field.field``, to the settings object and the field."""
     found: dict[str, tuple[Any, str]] = {}
     for field in fields(settings):
         value, name = getattr(settings, field.name), f"{above}.{field.name}"
@@ -110,7 +111,7 @@ def numbers(settings: Any, above: str) -> dict[str, tuple[Any, str]]:
 
 
 def scaled(value: Number, factor: float, most: float) -> Number:
-    """The number, or each of several, times ``factor``; at most ``most``, and whole where it was."""
+    """Multiply the number, or each of several, by ``factor``; at most ``most``; integers stay integers."""
     if isinstance(value, tuple):
         return tuple(min(factor * one, most) for one in value)
     return round(factor * value) if isinstance(value, int) else min(factor * value, most)
@@ -118,7 +119,7 @@ def scaled(value: Number, factor: float, most: float) -> Number:
 
 @contextmanager
 def changed(settings: Any, field: str, value: Number) -> Iterator[None]:
-    """While it lasts one number is another. The settings are frozen for everybody else."""
+    """Change one field temporarily. The settings are frozen for all other code."""
     before = getattr(settings, field)
     object.__setattr__(settings, field, value)
     try:
@@ -128,7 +129,7 @@ def changed(settings: Any, field: str, value: Number) -> Iterator[None]:
 
 
 def measured(people: list[Person], size: int) -> tuple[dict[str, float], list[np.ndarray]]:
-    """The mean figures, and the textures."""
+    """Return the mean figures, and the textures."""
     template, figures, textures = load_template(), [], []
     for one in people:
         made = build_albedo(template, one.split.others, one.split.other_faces, size, one.strands)
@@ -140,7 +141,7 @@ def measured(people: list[Person], size: int) -> tuple[dict[str, float], list[np
 
 
 def main() -> int:
-    """Print a line per number, those that nothing feels last."""
+    """Print a line per field."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--size", type=int, default=512, help="edge of the textures (default 512)")

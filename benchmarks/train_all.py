@@ -1,8 +1,8 @@
-"""The chain that makes ``assets/``, whole, at toy size: python benchmarks/train_all.py [--json FILE] [--work FOLDER].
+"""Run the whole chain that makes ``assets/`` at toy size: python benchmarks/train_all.py [--json FILE] [--work FOLDER].
 
-Every command of every step runs on a few drawn people, from nothing, in a new folder. It shows that each finds what
-the one before left, and how long the least of each takes: seconds per step, most of which is starting and drawing
-people. Steps whose data is not here, or that have no toy size, are left out. Exit code 1 where a step failed.
+Every command of every step runs on a few synthetic people, from nothing, in a new folder. This tests that each command
+finds the previous one's results, and gives each step's minimum time: seconds per step, mostly for starting and
+rendering people. Steps whose data is missing, or that have no toy size, are left out. Exit code 1 where a step failed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.chain.table import STEPS
 
 
 def seconds_per_step(state: ChainState) -> dict[str, float]:
-    """Flat figures of what is done."""
+    """Flat figures of the finished steps."""
     figures = {f"seconds.{step}": state.seconds(step) for step in state.steps}
     return {**figures, "seconds.all": sum(figures.values()), "steps": float(len(figures))}
 

@@ -1,9 +1,9 @@
-"""Drawings a second of Blender's window with relief and without: ``python benchmarks/viewport.py --tool T --suite S``.
+"""Redraws per second of Blender's window with and without relief: ``python benchmarks/viewport.py --tool T --suite S``.
 
-The tool and the suite are those of ``tests/window/drive.py``, which tells the story ``viewport``: the same head three
-times, with relief, as it is made without (with made-up pores), and with bare skin; keys move before each drawing, in
-Material Preview and in Solid, in turns. Prints medians and rates as JSON; exit code 1 where the rate is below 0.9 of
-the one without.
+The tool and the suite are those of ``tests/window/drive.py``, which runs the story ``viewport``: the same head three
+times, with relief, as made without relief (with generated pores), and with bare skin; keys move before each redraw, in
+Material Preview and in Solid, alternating. Prints medians and rates as JSON; exit code 1 where the rate is below 0.9 of
+the rate without relief.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAST_RATE = 0.9
-"""Of the rate without relief."""
+"""Least rate relative to the rate without relief."""
 MODES = ("material", "solid")
 
 
 def main() -> int:
-    """Measure in a window, print, judge."""
+    """Measure in a window, print the figures and check the rate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tool", type=Path, required=True)
     parser.add_argument("--suite", required=True)

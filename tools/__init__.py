@@ -1,1 +1,1 @@
-"""Work of a maintainer, in a checkout: a release."""
+"""Maintainer tools for a checkout: making a release."""

@@ -1,7 +1,7 @@
-"""``python -m tools.release``: the files of a release, out of a checkout.
+"""``python -m tools.release``: make the files of a release from a checkout.
 
-The extension's zips, validated; a wheel of backend and trainer with the assets inside; the listing that Blender's
-remote repositories read; and the checksums of all of them (docs/release.md).
+The extension's zips, validated; a wheel of backend and trainer with the assets inside; the listing for Blender's
+remote repositories; and the checksums of all of them (docs/release.md).
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ INDEX = "index.json"
 
 
 class ReleaseError(Exception):
-    """Something keeps the release from being made; the text says what."""
+    """The release cannot be made; the text gives the reason."""
 
 
 def check_versions(root: Path = ROOT) -> str:
-    """The one version of backend and citation; raises ``ReleaseError`` where they differ or the changes do not name it.
+    """Return the common version of backend and citation; raises ``ReleaseError`` where they differ or the changelog
+    lacks it.
 
-    The extension's manifest is held equal by a test.
+    A test checks the extension's manifest.
     """
     version = backend.__version__
     cited = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
@@ -45,7 +46,7 @@ def check_versions(root: Path = ROOT) -> str:
 def build_wheel(out: Path, root: Path = ROOT) -> Path:
     """Build the wheel into ``out``; raises ``ReleaseError`` with pip's last lines."""
     with tempfile.TemporaryDirectory() as scratch:
-        # setuptools leaves its files beside the sources, and would take stale ones into a second wheel
+        # setuptools leaves files beside the sources and would put stale ones into a second wheel
         copy = Path(scratch) / "source"
         command = ["git", "checkout-index", "--all", f"--prefix={copy}/"]
         _run(command, root)
@@ -56,7 +57,7 @@ def build_wheel(out: Path, root: Path = ROOT) -> Path:
 
 
 def write_index(folder: Path) -> Path:
-    """Let Blender's own tool list the zips in ``folder``; raises ``ReleaseError``."""
+    """List the zips in ``folder`` with Blender's own tool; raises ``ReleaseError``."""
     tool = blender_command_line()
     if tool is None:
         raise ReleaseError("the index needs Blender's extension tool: pip install -e '.[blender]' with Python 3.11")
@@ -65,7 +66,7 @@ def write_index(folder: Path) -> Path:
 
 
 def write_checksums(folder: Path, files: Sequence[Path]) -> Path:
-    """``SHA256SUMS`` as ``sha256sum -c`` reads it, by name."""
+    """Write ``SHA256SUMS`` in the format of ``sha256sum -c``, sorted by name."""
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(files)]
     target = folder / CHECKSUMS
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -77,7 +78,7 @@ def make_release(out: Path, platforms: Sequence[Platform], wheels: Path) -> list
 
     Raises
     ------
-    ReleaseError : versions differ, a tool fails or is missing. RuntimeError : a wheel of pyzmq cannot be had.
+    ReleaseError : versions differ, a tool fails or is missing. RuntimeError : a wheel of pyzmq is not available.
     """
     version = check_versions()
     out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make what the arguments ask for; returns the exit code."""
+    """Make the requested files; returns the exit code."""
     out, wheels, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
     try:
         made = make_release(out.resolve(), wanted, wheels)

@@ -1,3 +1,3 @@
-"""What makes the backend's assets: it bakes the template, draws people, trains and evaluates."""
+"""Make the backend's assets: bake the template, render synthetic people, train and evaluate."""
 
-import backend  # noqa: F401  its settings for numpy and torch must be there before these are
+import backend  # noqa: F401  its settings for numpy and torch must be set before these are imported

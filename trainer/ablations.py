@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; returns the exit code."""
+    """Train the recipe and its ablations; returns the exit code."""
     try:
         path = find_recipe(arguments.recipe)
         recipe = load_recipe(path)
@@ -64,7 +64,7 @@ def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, in
 
 
 def _train(recipe: Recipe, folder: Path, init_from: Path | None, device: str) -> bool:
-    """Train and export one; False where it was stopped before its end."""
+    """Train and export one ablation; False where training was stopped early."""
     from trainer.checkpoint import CheckpointFolder
     from trainer.export import export_run
     from trainer.loop import RunOptions, train

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on exactly, one safetensors file each, without pickle.
+"""Checkpoints: the complete state for an exact resume, one safetensors file each, without pickle.
 
-Tensors are named ``model/…``, ``average/…`` and ``optimizer/…``; where the run stands is JSON in the file's metadata.
-A file appears under its name by a rename after it is on the disk, so a kill at any moment leaves the one before. States
-of random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.trainee``.
+Tensors are named ``model/…``, ``average/…`` and ``optimizer/…``; the run's progress is JSON in the file's metadata.
+A file is renamed to its name once it is on the disk, so a kill at any moment leaves the previous one intact. States of
+random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.trainee``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILE_NAME = re.compile(r"stage(?P<stage>\d{2})_step(?P<step>\d{9})\.safetensors
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class RunState:
     samples : samples seen in this stage by all processes together.
     seconds : training time of this stage, over all sessions.
     run_steps, run_seconds : steps and training time of all stages so far.
-    skipped : steps of this stage that were left out because a loss or gradient was not finite.
-    best : value of the stage's ``select`` metric that the kept weights have; None before the first measurement.
+    skipped : skipped steps of this stage, whose loss or gradient was not finite.
+    best : value of the stage's ``select`` metric for the best weights; None before the first measurement.
     finished : True when all stages are done.
     """
 
@@ -64,7 +64,7 @@ class Checkpoint:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """The averaged weights where there are some, else the plain ones; buffers included."""
+        """The averaged weights if there are any, else the plain ones; buffers included."""
         return {**self.model, **self.average}
 
 
@@ -86,14 +86,14 @@ class CheckpointFolder:
         return path
 
     def save_best(self, checkpoint: Checkpoint) -> Path:
-        """Write the weights that measured best in their stage so far (no optimiser state)."""
+        """Write the best weights of their stage so far (no optimiser state)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.best_path(checkpoint.state.stage)
         write_checkpoint(path, dataclasses.replace(checkpoint, optimizer={}))
         return path
 
     def best_path(self, stage: int) -> Path:
-        """Where the best weights of a stage are, if any."""
+        """Path of the best weights of a stage, if any."""
         return self.folder / f"stage{stage:02d}_best.safetensors"
 
     def files(self) -> list[Path]:
@@ -103,7 +103,7 @@ class CheckpointFolder:
         return sorted(path for path in self.folder.iterdir() if _FILE_NAME.fullmatch(path.name))
 
     def latest(self) -> Checkpoint | None:
-        """The latest checkpoint that can be read, None when there is none."""
+        """Read the latest readable checkpoint; None when there is none."""
         for path in reversed(self.files()):
             try:
                 return read_checkpoint(path)
@@ -112,7 +112,8 @@ class CheckpointFolder:
         return None
 
     def remove_leftovers(self) -> None:
-        """Delete what a kill left half written. For whoever is about to write here: another run's file may be one."""
+        """Delete half-written files after a kill. Only for the process that will write here: a file may be another
+        run's."""
         for leftover in self.folder.glob(".*.part") if self.folder.is_dir() else ():
             leftover.unlink(missing_ok=True)
 
@@ -141,7 +142,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Weights to start from: a checkpoint's (averaged where it has them), or a folder or shard of an exported model.
+    """Read initial weights: a checkpoint's (averaged ones if any), or those of a folder or shard of an exported model.
 
     Raises ``RecipeError`` when the file is neither or cannot be read.
     """
@@ -163,7 +164,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What ``copy_matching`` did: names taken over, names that kept their fresh values, names that were not used."""
+    """Result of ``copy_matching``: names that were copied, names that kept their fresh values, names that were not
+    used."""
 
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
@@ -172,10 +174,10 @@ class WarmStart:
 
 @torch.no_grad()
 def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStart:
-    """Copy every tensor whose name and shape agree into ``modules``.
+    """Copy every tensor whose name and shape match into ``modules``.
 
-    An exported model has no name of its module in front (``encoder.weight`` for ``net.encoder.weight``); when
-    no full name agrees, the part after the first dot is compared.
+    Names in an exported model lack the module's prefix (``encoder.weight`` for ``net.encoder.weight``). When no full
+    name matches, the part after the first dot is compared.
     """
     own = modules.state_dict()
     wanted = {name: name for name in own}

@@ -1,8 +1,8 @@
-"""What a training stage and a source of training data have to offer: the whole interface to ``trainer.loop``.
+"""Interface between ``trainer.loop`` and training stages and data sources.
 
-A stage is written as a frozen dataclass (its configuration, which is also its factory) and a class that does the
-work; both are found by the name in the recipe, through ``trainer.registry``. Stages and sources import torch, numpy,
-the standard library, ``backend`` and ``trainer`` only where they are to run from a packed archive (``trainer.pack``).
+A stage is a frozen dataclass (its configuration and factory) and a class that does the work. Both are found by the name
+in the recipe, through ``trainer.registry``. Stages and sources that are to run from a packed archive (``trainer.pack``)
+import only torch, numpy, the standard library, ``backend`` and ``trainer``.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor, nn
 
 
 class Source(Protocol):
-    """Training data that is made or read by index."""
+    """Training data, made or read by index."""
 
     def batch(self, indices: range, device: torch.device) -> Any:
-        """Samples ``indices`` as one frozen dataclass of tensors on ``device``.
+        """Return samples ``indices`` as one frozen dataclass of tensors on ``device``.
 
-        The same index gives the same sample whenever and in whatever company it is asked for: randomness comes from
-        generators seeded by (the source's seed, index), never from the global ones. Any index from 0 on is valid: a
-        finite collection repeats itself, each time in another order. Called without gradients and without autocast.
+        An index always gives the same sample, independent of time and batch: random numbers come from generators seeded
+        by (the source's seed, index), never from the global ones. Any index from 0 on is valid: a finite collection
+        repeats itself, each time in another order. Called without gradients and without autocast.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig(ABC):
-    """Configuration and factory of a ``Source``; ``kind`` in the recipe chooses the subclass."""
+    """Configuration and factory of a ``Source``; ``kind`` in the recipe selects the subclass."""
 
     family: ClassVar[str] = "source"
 
@@ -42,26 +42,26 @@ class SourceConfig(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How the weights move."""
+    """Optimizer settings."""
 
     kind: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
     """Update rule; ``sgd`` has Nesterov momentum ``betas[0]``, ``rmsprop`` no momentum and the decay ``betas[1]``."""
     learning_rate: float = 1e-3
     """Largest rate, reached after the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two running moments."""
+    """Decay rates of the two moment estimates."""
     epsilon: float = 1e-8
     """Added to the root of the second moment."""
     weight_decay: float = 0.0
     """Decoupled decay of ``adamw``, L2 penalty of the others; not applied to biases and norms (1-D)."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """Course of the rate from the end of the warm-up to the end of the stage."""
+    """Learning rate schedule from the end of the warm-up to the end of the stage."""
     warmup: float = 0.0
     """Fraction of the stage in which the rate rises linearly from zero."""
     final: float = 0.01
     """Rate at the end of ``cosine`` and ``linear``, as a fraction of ``learning_rate``."""
     clip_norm: float = 0.0
-    """Gradients are scaled down to this norm over all weights; 0 leaves them."""
+    """Limit of the gradients' norm over all weights; 0: no clipping."""
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:
@@ -72,10 +72,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig(ABC):
-    """What the loop wants to know of every stage, and the stage's factory; ``kind`` in the recipe chooses the subclass.
+    """Settings common to all stages, and the stage's factory; ``kind`` in the recipe selects the subclass.
 
-    A subclass has a field ``weights``, a frozen dataclass whose fields are named as the terms that ``Stage.step``
-    returns: the loss is the sum of weight times term.
+    A subclass has a field ``weights``, a frozen dataclass with a field for each term that ``Stage.step`` returns: the
+    loss is the sum of weight times term.
     """
 
     family: ClassVar[str] = "stage"
@@ -83,23 +83,23 @@ class StageConfig(ABC):
     name: str = ""
     """Name in logs and checkpoints, unique in the recipe; empty: the stage's kind."""
     steps: int
-    """The stage ends after this many steps, on a quiet machine and on a busy one."""
+    """Number of steps of the stage, independent of the machine's speed."""
     batch: int
-    """Samples that one process puts through the networks at once."""
+    """Samples per process in one forward pass."""
     accumulate: int = 1
     """Batches whose gradients are averaged for one step."""
     source: SourceConfig
-    """Where the training data comes from."""
+    """Source of the training data."""
     validation: SourceConfig | None = None
     """Held-out data for metrics and pictures; must share no person with ``source``."""
     validation_samples: int = 64
-    """The first so many samples of ``validation`` are used."""
+    """Number of samples of ``validation`` that are used, from the first on."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """How the weights move."""
+    """Optimizer settings."""
     ema: float = 0.0
-    """Decay per step of the moving average of the weights; above 0 the average is what is measured and exported."""
+    """Decay per step of the weights' moving average (EMA). Above 0, the average is evaluated and exported."""
     select: str = ""
-    """Metric by which the exported weights are chosen: ``+iou.mean`` highest, ``-side`` lowest; empty: the last."""
+    """Metric that selects the exported weights: ``+iou.mean`` highest, ``-side`` lowest; empty: the last weights."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.accumulate < 1 or self.validation_samples < 1:
@@ -113,15 +113,15 @@ class StageConfig(ABC):
 
     @abstractmethod
     def build(self, device: torch.device) -> Stage:
-        """Make the stage with fresh weights on ``device``; the global generators are seeded before."""
+        """Make the stage with fresh weights on ``device``; the caller has seeded the global generators."""
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Weights that follow a rate of their own.
+    """Weights with a common learning rate factor.
 
-    ``rate(fraction)`` multiplies the learning rate, ``fraction`` of the stage being done; where it is 0 the group is
-    frozen: neither momentum nor weight decay moves it.
+    ``rate(fraction)`` multiplies the learning rate after ``fraction`` of the stage. Where it is 0 the group is frozen,
+    and neither momentum nor weight decay changes it.
     """
 
     name: str
@@ -131,15 +131,15 @@ class ParameterGroup:
 
 @dataclass(frozen=True)
 class Turn:
-    """A part of a step that has a loss, an optimizer and weights of its own: an adversary's, say.
+    """A part of a step with its own loss, optimizer and weights, for example an adversary's.
 
     Attributes
     ----------
-    name : of its terms in the log, ``name.term``; empty for the stage's own.
-    optimizer : how its weights move.
-    groups : its weights; no other turn may have one of them, and its loss moves no others.
-    step : as ``Stage.step``; for its own weights it may differentiate gradients.
-    weights : as ``StageConfig.weights``, of the terms that ``step`` returns.
+    name : prefix of its terms in the log, ``name.term``; empty for the stage's own.
+    optimizer : settings for its weights.
+    groups : its weights; no other turn may contain them, and its loss changes no other weights.
+    step : like ``Stage.step``; for its own weights it may differentiate gradients.
+    weights : like ``StageConfig.weights``, for the terms that ``step`` returns.
     """
 
     name: str
@@ -151,16 +151,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """What a stage gives to the backend.
+    """A stage's model for the backend.
 
     Attributes
     ----------
     model : name of the model and of its folder under ``assets``.
-    config : all that ``backend.models`` needs to build the network; JSON types.
+    config : everything ``backend.models`` needs to build the network; JSON types.
     tensors : state dict of the network that ``backend.models`` builds from ``config``.
-    summary : one or two sentences for the model card: what goes in, what comes out, what it is good for.
-    limits : what it is made for and what not, for the model card.
-    sensitive : patterns (``fnmatch``) of tensors that stay in float16 when the others are exported with 8 bits.
+    summary : one or two sentences for the model card: input, output and purpose.
+    limits : intended use and limitations, for the model card.
+    sensitive : patterns (``fnmatch``) of tensors that stay in float16 in an 8-bit export.
     """
 
     model: str
@@ -172,13 +172,14 @@ class ExportedModel:
 
 
 class Stage(ABC):
-    """What one training step of a method does. Draws its random numbers from the global torch generators.
+    """Training step of a method. Random numbers come from the global torch generators.
 
     Attributes
     ----------
     config : the configuration that built it.
-    modules : everything that learns, and buffers that belong to the weights. Saved, averaged, equal in all processes.
-        Large constants belong into buffers with ``persistent=False``.
+    modules : everything that is trained, and buffers that belong to the weights. Saved, averaged, equal in all
+    processes.
+        Large constants should be buffers with ``persistent=False``.
     """
 
     config: StageConfig
@@ -186,26 +187,27 @@ class Stage(ABC):
 
     @abstractmethod
     def step(self, batch: Any, fraction: float) -> Mapping[str, Tensor]:
-        """Named loss terms (scalars, unweighted, means over the batch); ``fraction`` of the stage is done, 0 to 1."""
+        """Return named loss terms (unweighted scalars, means over the batch) after ``fraction`` (0 to 1) of the
+        stage."""
 
     def metrics(self, batches: Iterable[Any]) -> Mapping[str, float]:
-        """Figures on held-out batches; called in eval mode, without gradients."""
+        """Return metrics on held-out batches; called in eval mode, without gradients."""
         return {}
 
     def pictures(self, batch: Any) -> Mapping[str, Tensor]:
-        """Name -> (3, H, W) float picture in [0, 1], sRGB; called in eval mode, without gradients."""
+        """Return named (3, H, W) float pictures in [0, 1], sRGB; called in eval mode, without gradients."""
         return {}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Which weights learn how fast; by default all alike."""
+        """Return the weights with their learning rate factors; by default a single group."""
         return (ParameterGroup("all", tuple(self.modules.parameters()), lambda fraction: 1.0),)
 
     def turns(self) -> Sequence[Turn]:
-        """What a step consists of, one after the other on the same samples, each with the weights that those before it
-        have moved. By default one: ``step`` with the recipe's optimizer. A stage with an adversary adds its turn."""
+        """Return the turns of a step, which run in order on the same samples, each with the weights updated by the
+        previous ones. By default one: ``step`` with the recipe's optimizer. A stage with an adversary adds its turn."""
         config = self.config
         return (Turn("", config.optimizer, self.parameter_groups(), self.step, config.weights),)
 
     def export(self) -> ExportedModel | None:
-        """The model for the backend, with the weights that ``modules`` has now; None when there is none."""
+        """Return the model for the backend, with the current weights of ``modules``; None when there is none."""
         return None

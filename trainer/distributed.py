@@ -1,4 +1,4 @@
-"""The processes of a run: one alone, or several under ``torchrun`` that average their gradients."""
+"""Processes of a run: a single one, or several under ``torchrun`` that average their gradients."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from trainer.recipe import RecipeError
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among all: ``rank`` of ``size``, and the device that it computes on."""
+    """This process's ``rank`` of ``size`` processes, and its device."""
 
     rank: int
     size: int
     device: torch.device
     control: dist.ProcessGroup | None = None
-    """CPU group for decisions, so that they never wait for the GPU's queue; None: the default group, which nothing
-    may hold (see ``world``)."""
+    """CPU group for decisions, so that they never wait for the GPU's queue; None: the default group, to which nothing
+    else
+    may keep a reference (see ``world``)."""
 
     @property
     def leads(self) -> bool:
@@ -32,7 +33,7 @@ class World:
         return self.rank == 0
 
     def agree(self, values: Sequence[float]) -> list[float]:
-        """Rank 0's values on every process."""
+        """Return rank 0's values on every process."""
         if self.size == 1:
             return list(values)
         shared = torch.tensor(list(values), dtype=torch.float64)
@@ -40,7 +41,7 @@ class World:
         return shared.tolist()
 
     def broadcast_weights(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with those of rank 0."""
+        """Overwrite tensors by those of rank 0."""
         if self.size > 1:
             for tensor in tensors:
                 dense = tensor.detach().contiguous()
@@ -48,7 +49,8 @@ class World:
                 tensor.detach().copy_(dense)
 
     def average_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its mean over the processes; a weight that none of them used keeps ``None``."""
+        """Replace every gradient by its mean over the processes; a weight without a gradient in all of them keeps
+        ``None``."""
         if self.size == 1:
             return
         used = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
@@ -70,22 +72,22 @@ class World:
             start += count
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean of a small float tensor over the processes."""
+        """Average a small float tensor over the processes."""
         if self.size > 1:
             dist.all_reduce(values)
             values /= self.size
         return values
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier(group=self.control)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU; other names as torch has them.
+    """Return the named device. ``auto`` is CUDA if available, else the CPU; other names are torch's.
 
-    Raises ``RecipeError`` for a device that is not here.
+    Raises ``RecipeError`` for a device that is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -102,12 +104,12 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def world(device_name: str) -> Iterator[World]:
-    """Join the processes that ``torchrun`` started (NCCL on CUDA, gloo on CPUs), or be alone.
+    """Join the processes that ``torchrun`` started (NCCL on CUDA, gloo on CPUs), or run alone.
 
-    At the end the group's threads have to be gone: one that is still alive when the interpreter shuts down may
-    abort the process, which torchrun takes for a failure. The threads end with the last reference to the group.
-    ``torch.distributed.nn.functional`` would keep one as a default argument if it were imported while there is a
-    group, which torch does by itself (for ``use_deterministic_algorithms``), so it is imported before.
+    At the end the group's threads must be gone: a thread that is still alive when the interpreter shuts down may abort
+    the process, which torchrun takes for a failure. The threads end with the last reference to the group.
+    ``torch.distributed.nn.functional`` keeps a reference as a default argument if it is imported while a group exists,
+    which torch does by itself (for ``use_deterministic_algorithms``). So it is imported before.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(device_name, int(os.environ.get("LOCAL_RANK", "0")))

@@ -33,7 +33,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Export:
-    """What ``export_run`` wrote."""
+    """Result of ``export_run``."""
 
     folder: Path
     shards: tuple[Path, ...]
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export; returns the exit code."""
+    """Export the model; returns the exit code."""
     try:
         done = export_run(
             arguments.run, arguments.out, arguments.licence, others=arguments.mean_with, bits=arguments.bits
@@ -84,15 +84,16 @@ def export_run(
     others: Sequence[Path] = (),
     bits: Literal[8, 16] = 16,
 ) -> Export:
-    """Write the model of a run's last stage: its best weights where the recipe selects them, else the latest.
+    """Export the model of a run's last stage: its best weights where the recipe selects them, else the latest.
 
-    With ``others``, runs of the same network that have a beginning in common, the mean of the weights of all (Wortsman
-    et al., Model soups, ICML 2022); one that is named twice, ``run_folder`` too, counts twice. With 8 ``bits``, large
-    weights that the stage does not call sensitive are int8.
+    With ``others``, runs of the same network with a common start, it exports the mean of all their weights (Wortsman et
+    al., Model soups, ICML 2022); a run that is named twice, ``run_folder`` too, counts twice. With 8 ``bits``, large
+    weights are int8 unless the stage lists them as sensitive.
 
     Raises
     ------
-    RecipeError : no run there, the last stage has not begun, it gives no model, the runs' networks differ, or a weight
+    RecipeError : there is no run, its last stage has not begun or gives no model, the runs' networks differ, or a
+    weight
         overflows float16.
     """
     recipe, checkpoint = _trained(run_folder)
@@ -118,7 +119,7 @@ def export_run(
 
 
 def _trained(run_folder: Path) -> tuple[Recipe, Checkpoint]:
-    """A run's recipe, and the weights that it exports."""
+    """Load a run's recipe, and the weights for its export."""
     recipe_path = run_folder / RECIPE_FILE
     if not recipe_path.is_file():
         raise RecipeError(f"There is no training run in {run_folder}.", "Give the folder that has recipe.toml.")
@@ -127,7 +128,7 @@ def _trained(run_folder: Path) -> tuple[Recipe, Checkpoint]:
 
 
 def _mean(checkpoints: Sequence[Checkpoint]) -> dict[str, torch.Tensor]:
-    """The mean of the weights; counters are those of the first."""
+    """Average the weights; integer counters are those of the first."""
     first = dict(checkpoints[0].weights)
     for other in checkpoints[1:]:
         shapes = {name: tensor.shape for name, tensor in other.weights.items()}
@@ -142,7 +143,7 @@ def _mean(checkpoints: Sequence[Checkpoint]) -> dict[str, torch.Tensor]:
 
 
 def _choose_checkpoint(run_folder: Path, recipe: Recipe) -> Checkpoint:
-    """The best weights of the last stage, or its latest."""
+    """Load the best weights of the last stage, or its latest."""
     folder = CheckpointFolder(run_folder / "checkpoints")
     last = len(recipe.stages) - 1
     if recipe.stages[last].select and folder.best_path(last).is_file():
@@ -167,7 +168,7 @@ class _CardFacts:
 
 
 def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]) -> str:
-    """The card as Markdown; every figure in it comes out of the run's own files."""
+    """Write the model card as Markdown; every figure in it comes from the run's own files."""
     model, recipe = facts.model, facts.recipe
     exported = {tensor.data_ptr() for tensor in model.tensors.values()}
     learnt = [parameter for parameter in facts.stage.modules.parameters() if parameter.requires_grad]
@@ -219,7 +220,7 @@ def _figures(log: Sequence[Mapping[str, Any]], stage: str, step: int) -> list[st
 
 
 def _stage_table(recipe: Recipe, log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each stage saw, from the log."""
+    """Table of each stage's data, steps and time, from the log."""
     table = ["| stage | data | steps | samples | training time |", "|---|---|---|---|---|"]
     for stage in recipe.stages:
         name = stage_name(stage)

@@ -1,4 +1,4 @@
-"""Commands whose modules are imported when they are asked for: the others may need packages that are not installed."""
+"""Commands whose modules are imported on use, because other commands may need packages that are not installed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 
 
 class LazyParser(argparse.ArgumentParser):
-    """Asks its module for options when it is used."""
+    """A parser that adds its module's options on first use."""
 
     module_name = ""
-    """Empty once its options are there."""
+    """Empty once the options are added."""
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As the base class does, with the module's options."""
+        """Add the module's options, then parse as the base class does."""
         if self.module_name:
             importlib.import_module(self.module_name).add_arguments(self)
             self.module_name = ""
@@ -26,9 +26,9 @@ class LazyParser(argparse.ArgumentParser):
 def add_commands(
     parser: argparse.ArgumentParser, commands: Mapping[str, tuple[str, str]], dest: str
 ) -> list[argparse.ArgumentParser]:
-    """Adds a sub-command for each of ``commands``, name -> (module with ``add_arguments(parser)``, line of help).
+    """Add a sub-command for each of ``commands``, name -> (module with ``add_arguments(parser)``, line of help).
 
-    The arguments' ``dest`` is the name that was given. Returns the sub-commands' parsers.
+    The chosen name is stored in the arguments' ``dest``. Returns the sub-commands' parsers.
     """
     subparsers = parser.add_subparsers(dest=dest, required=True, metavar=dest.upper(), parser_class=LazyParser)
     added = []

@@ -1,4 +1,4 @@
-"""Say which recipes there are: ``python -m trainer list``."""
+"""List the recipes: ``python -m trainer list``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the recipes, each with its sentence and its stages; returns the exit code."""
+    """Print the recipes, each with its description and its stages; returns the exit code."""
     try:
         for name in known_recipes():
             recipe = load_recipe(find_recipe(name))

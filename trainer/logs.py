@@ -1,4 +1,4 @@
-"""What a run tells: a progress line, ``log.jsonl``, PNG pictures, and TensorBoard where it is installed."""
+"""Output of a run: a progress line, ``log.jsonl``, PNG pictures, and TensorBoard if installed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_TERMINAL = 100
-"""Columns that a table may take."""
+_TABLE_WIDTH = 100
+"""Greatest width of a table in columns of text."""
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal, a new line every ``quiet_seconds`` elsewhere."""
+    """A line that is rewritten on a terminal; elsewhere a new line every ``quiet_seconds``."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ProgressLine:
         self.stream.flush()
 
     def say(self, text: str) -> None:
-        """A message that stays."""
+        """Print a message that stays."""
         if self.live and self._width:
             self.stream.write("\r" + " " * self._width + "\r")
             self._width = 0
@@ -72,7 +72,7 @@ class Throughput:
         self._points: list[tuple[float, int]] = []
 
     def add(self, seconds: float, samples: int) -> None:
-        """So many samples in all were done after ``seconds`` of training."""
+        """Record that ``samples`` samples in total were done after ``seconds`` of training."""
         self._points.append((seconds, samples))
         while len(self._points) > 2 and self._points[1][0] < seconds - self.window:
             self._points.pop(0)
@@ -87,7 +87,7 @@ class Throughput:
 
 
 def clock_text(seconds: float) -> str:
-    """``3:07``, ``1:02:09``, or ``?`` where it is not known."""
+    """Format as ``3:07``, ``1:02:09``, or ``?`` where it is unknown."""
     if not math.isfinite(seconds):
         return "?"
     whole = max(0, round(seconds))
@@ -97,7 +97,7 @@ def clock_text(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """When something was logged: the stage's name, its step, samples and seconds, and the steps of all stages."""
+    """Position of a log entry: the stage's name, its step, samples and seconds, and the steps of all stages."""
 
     name: str
     step: int
@@ -107,14 +107,16 @@ class Place:
 
 
 class RunLog:
-    """Scalars and pictures of a run, on the disk.
+    """Scalars and pictures of a run, on disk.
 
-    ``log.jsonl`` has one object a line: ``kind`` (``train``, ``validation``), the fields of ``Place``, and ``values``.
-    Pictures are ``pictures/<stage>_<step>_<name>.png``. Both go to TensorBoard as well where it can be imported.
+    ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``Place``, and
+    ``values``.
+    Pictures are ``pictures/<stage>_<step>_<name>.png``. Both also go to TensorBoard if it can be imported.
     """
 
     def __init__(self, folder: Path, run_step: int) -> None:
-        """The run goes on after ``run_step``: entries that a killed run made after its checkpoint are dropped."""
+        """Open the log to continue after ``run_step``; later entries, which a killed run wrote after its checkpoint,
+        are dropped."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / "log.jsonl"
@@ -126,7 +128,7 @@ class RunLog:
         self._board = _tensorboard(folder, run_step)
 
     def scalars(self, kind: str, place: Place, values: Mapping[str, float]) -> None:
-        """Log figures."""
+        """Log scalars."""
         row = {
             "kind": kind,
             **dataclasses.asdict(place),
@@ -156,8 +158,8 @@ class RunLog:
 
 
 def figure_table(figures: Mapping[str, float]) -> str:
-    """Figures in rows of what comes before their names' last dot and columns of what comes after it: ``side.n1``,
-    ``side.n2``, ``mad.n1``, ``mad.n2`` are two rows of two. Rows with the same columns share their heading."""
+    """Format figures as tables. The part of a name before its last dot is the row, the part after it the column:
+    ``side.n1``, ``side.n2``, ``mad.n1``, ``mad.n2`` are two rows of two. Rows with the same columns share a heading."""
     rows: dict[str, dict[str, float]] = {}
     for name, value in figures.items():
         row, _, column = name.rpartition(".")
@@ -169,7 +171,7 @@ def figure_table(figures: Mapping[str, float]) -> str:
     for columns, names in blocks.items():
         label = max(len(name) for name in names)
         widths = [max(len(column), 7) for column in columns]
-        shown, first = max(1, (_TERMINAL - label - 2) // (max(widths) + 2)), 0
+        shown, first = max(1, (_TABLE_WIDTH - label - 2) // (max(widths) + 2)), 0
         while first < len(columns):
             part = slice(first, first + shown)
             cells = zip(columns[part], widths[part], strict=True)
@@ -183,7 +185,7 @@ def figure_table(figures: Mapping[str, float]) -> str:
 
 
 def log_session(folder: Path, device: torch.device, processes: int, run_step: int) -> None:
-    """Add a line to ``sessions.jsonl``: when and where a part of the run was computed."""
+    """Append a line to ``sessions.jsonl``: time and machine of this part of the run."""
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:
@@ -195,12 +197,12 @@ def log_session(folder: Path, device: torch.device, processes: int, run_step: in
 
 
 def read_sessions(folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``sessions.jsonl``."""
+    """Read the rows of ``sessions.jsonl``."""
     return _read_rows(folder / "sessions.jsonl")
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``log.jsonl``; a last line that a kill cut off is left out."""
+    """Read the rows of ``log.jsonl``; a last line that a kill cut off is skipped."""
     return _read_rows(folder / "log.jsonl")
 
 
@@ -215,7 +217,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:
-    """(3, H, W) float in [0, 1] to (H, W, 3) uint8; values outside are clipped."""
+    """Convert (3, H, W) float in [0, 1] to (H, W, 3) uint8; values outside are clipped."""
     if picture.dim() != 3 or picture.shape[0] != 3:
         raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
     scaled = picture.detach().float().clamp(0, 1).mul(255).round()
@@ -223,7 +225,7 @@ def to_pixels(picture: Tensor) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as the bytes of a PNG file, with the standard library alone."""
+    """Encode (H, W, 3) uint8 pixels as a PNG file, with the standard library only."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
     height, width, _ = pixels.shape
@@ -238,12 +240,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def _json_number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Replace non-finite numbers by None, because JSON has no NaN."""
     return float(value) if math.isfinite(value) else None
 
 
 def _tensorboard(folder: Path, run_step: int) -> Any:
-    """A ``SummaryWriter``, or None where TensorBoard is not installed."""
+    """Return a ``SummaryWriter``, or None where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

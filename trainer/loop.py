@@ -28,14 +28,14 @@ RECIPE_FILE = "recipe.toml"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is decided for one session and not by the recipe.
+    """Options of one session that are not part of the recipe.
 
     Attributes
     ----------
     folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``checkpoints/``, ``pictures/``, ``tensorboard/``.
-    minutes : this session ends, with a checkpoint, after so much wall time; 0: no limit.
-    resume : go on from the latest checkpoint in ``folder``.
-    init_from : weights that the first stage starts from; a checkpoint or an exported model.
+    minutes : time limit of the session, which then ends with a checkpoint; 0: no limit.
+    resume : continue from the latest checkpoint in ``folder``.
+    init_from : initial weights of the first stage; a checkpoint or an exported model.
     device : ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
     """
 
@@ -47,7 +47,7 @@ class RunOptions:
 
 
 class TrainingDivergedError(LikenessError):
-    """Losses stayed not finite; the last checkpoint is from before."""
+    """Losses stayed not finite; the last checkpoint is from before that."""
 
     def __init__(self, stage: str, step: int, report: StepReport) -> None:
         broken = [name for name, value in report.terms.items() if not math.isfinite(value)]
@@ -59,14 +59,14 @@ class TrainingDivergedError(LikenessError):
 
 
 def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time.monotonic) -> RunState:
-    """Run a recipe, or continue it; returns where it stands at the end of this session.
+    """Run a recipe, or continue it; returns its state at the end of this session.
 
-    On the CPU a run that was killed and resumed, however often, ends with the same bits as one that was not, and so
-    does one on a machine that was busy.
+    On the CPU a run gives bit-identical results, however often it was killed and resumed and however busy the machine
+    was.
 
     Raises
     ------
-    RecipeError : the folder has another run, there is nothing to resume, a file to start from is not usable.
+    RecipeError : the folder has another run, there is nothing to resume, or initial weights are not usable.
     TrainingDivergedError : losses stayed not finite.
     """
     with world(options.device) as place, _deterministic(place.device), _StopRequest() as stop:
@@ -75,7 +75,7 @@ def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time
 
 
 class _StopRequest:
-    """Ctrl-C and SIGTERM ask for an end with a checkpoint; a second Ctrl-C ends at once."""
+    """Turns Ctrl-C and SIGTERM into a request to stop with a checkpoint; a second Ctrl-C stops at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -98,7 +98,7 @@ class _StopRequest:
 
 
 class _Session:
-    """One process's part of one session."""
+    """One process's share of one session."""
 
     def __init__(
         self, recipe: Recipe, options: RunOptions, place: World, clock: Callable[[], float], stop: _StopRequest
@@ -141,7 +141,7 @@ class _Session:
         return self.state
 
     def _starting_point(self) -> Checkpoint | None:
-        """The checkpoint to go on from; sets ``state``."""
+        """Load the checkpoint to continue from; sets ``state``."""
         folder = self.options.folder
         if not self.options.resume:
             if self.checkpoints.files():
@@ -159,7 +159,7 @@ class _Session:
         return checkpoint
 
     def _make_trainee(self, number: int, start: Checkpoint | None, weights: Mapping[str, Tensor]) -> Trainee:
-        """Build stage ``number`` and give it the weights it begins with."""
+        """Build stage ``number`` and load its initial weights."""
         recipe, config = self.recipe, self.recipe.stages[number]
         bf16 = recipe.precision == "bf16"
         trainee = Trainee(config, number, recipe.seed, self.world, bf16, recipe.channels_last)
@@ -181,7 +181,7 @@ class _Session:
         return trainee
 
     def _train_stage(self, trainee: Trainee) -> bool:
-        """Train from ``state.step`` to the stage's end; False when the session has to end before."""
+        """Train from ``state.step`` to the stage's end; False when the session must end earlier."""
         config = trainee.config
         source = _opened(config, config.source, "training data")
         held_out = (
@@ -214,7 +214,8 @@ class _Session:
         return ends
 
     def _decide(self, config: StageConfig) -> tuple[float, bool, bool]:
-        """Fraction of the stage that is done, whether it ends here, whether the session ends; equal everywhere."""
+        """Return the finished fraction of the stage, whether the stage ends here, and whether the session ends; equal
+        on all processes."""
         fraction = self.state.step / config.steps
         must_stop = self.stop.asked
         if self.options.minutes > 0:
@@ -239,7 +240,7 @@ class _Session:
         return Place(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
 
     def _tell(self, trainee: Trainee, report: StepReport, rate: float) -> None:
-        """Log and progress line."""
+        """Write the log and the progress line."""
         if self.log is None:
             return
         config, state = trainee.config, self.state
@@ -257,7 +258,7 @@ class _Session:
             )
 
     def _seconds_left(self, config: StageConfig, rate: float) -> float:
-        """Until this session ends: the remaining samples at the present rate, or a time limit that comes first."""
+        """Seconds until this session ends: the remaining samples at the present rate, or an earlier time limit."""
         if rate <= 0:
             return math.inf
         total = 0.0
@@ -269,7 +270,7 @@ class _Session:
         return total
 
     def _measure(self, trainee: Trainee, held_out: Source) -> None:
-        """Metrics and pictures on held-out data; keeps the weights when they are the best so far."""
+        """Compute metrics and pictures on held-out data; save the weights when they are the best so far."""
         config = trainee.config
         with trainee.evaluating():
             figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
@@ -292,7 +293,8 @@ class _Session:
             yield self._held_out_batch(source, range(start, min(start + config.batch, config.validation_samples)))
 
     def _held_out_batch(self, source: Source, indices: range) -> object:
-        """Samples as ``Source`` promises to make them: a stage that evaluates asks from within its own autocast."""
+        """Return samples under ``Source``'s conditions, without autocast: the caller evaluates within its own
+        autocast."""
         with torch.autocast(self.world.device.type, enabled=False):
             return source.batch(indices, self.world.device)
 
@@ -307,7 +309,7 @@ class _Session:
         self.saved_at = self.clock()
 
     def _next_stage(self, trainee: Trainee) -> None:
-        """Save the stage's end, then point ``state`` at the next one."""
+        """Save the stage's end, then set ``state`` to the next stage."""
         state, last = self.state, self.state.stage + 1 == len(self.recipe.stages)
         self.state = dataclasses.replace(state, finished=last)
         self._save(trainee)
@@ -322,7 +324,7 @@ class _Session:
 
 
 def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
-    """Build a source; raises ``RecipeError`` where the files that it reads are not there."""
+    """Build a source; raises ``RecipeError`` where its files are missing."""
     try:
         return source.build()
     except FileNotFoundError as error:
@@ -335,7 +337,7 @@ def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
 
 @contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    """On the CPU ask torch for deterministic kernels; on CUDA let it choose fast ones."""
+    """Select torch's deterministic kernels on the CPU, fast ones on CUDA."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")

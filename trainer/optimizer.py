@@ -1,4 +1,4 @@
-"""The optimiser of a stage: groups, learning-rate schedule, and its state as named tensors."""
+"""The optimiser of a stage: groups, learning rate schedule, and its state as named tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.contracts import OptimizerConfig, ParameterGroup
 
 
 def schedule(config: OptimizerConfig, fraction: float) -> float:
-    """Factor on the learning rate when ``fraction`` (0 to 1) of the stage is done."""
+    """Factor on the learning rate after ``fraction`` (0 to 1) of the stage."""
     if fraction < config.warmup:
         return fraction / config.warmup
     if config.schedule == "constant":
@@ -23,10 +23,10 @@ def schedule(config: OptimizerConfig, fraction: float) -> float:
 
 
 class GroupedOptimizer:
-    """A torch optimiser over named groups whose rates follow the schedule and the group's own factor."""
+    """A torch optimiser over named groups; each group's rate is the schedule times the group's own factor."""
 
     def __init__(self, config: OptimizerConfig, groups: Sequence[ParameterGroup], names: Mapping[nn.Parameter, str]):
-        """``names`` gives each parameter the name under which its moments are saved.
+        """``names`` gives each parameter's name for saving its moments.
 
         Raises ``ValueError`` when a parameter is in two groups or has no name.
         """
@@ -48,11 +48,11 @@ class GroupedOptimizer:
         self._optimizer = _make(config, tables)
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Reset all gradients."""
         self._optimizer.zero_grad(set_to_none=True)
 
     def step(self, fraction: float) -> float:
-        """Move the weights by their gradients; returns the base learning rate that was used."""
+        """Update the weights by their gradients; returns the base learning rate that was used."""
         base = self.config.learning_rate * schedule(self.config, fraction)
         for table, group in zip(self._optimizer.param_groups, self._rates, strict=True):
             table["lr"] = base * group.rate(fraction)
@@ -63,16 +63,17 @@ class GroupedOptimizer:
         return base
 
     def clip(self) -> Tensor:
-        """Scale gradients down to ``clip_norm`` (when above 0); returns their norm before, not finite if one is not."""
+        """Clip gradients to ``clip_norm`` (when above 0); returns their norm before, which is not finite if a gradient
+        is not."""
         limit = self.config.clip_norm or math.inf
         return nn.utils.clip_grad_norm_(self.parameters, limit)
 
     def moves(self, name: str) -> bool:
-        """Whether the parameter of that name is one of these."""
+        """Whether this optimiser updates the parameter of that name."""
         return name in self._names_moved
 
     def state(self) -> dict[str, Tensor]:
-        """All moments and counters as ``<parameter>/<entry>``."""
+        """Return all moments and counters as ``<parameter>/<entry>``."""
         tensors = {}
         for parameter, entries in self._optimizer.state.items():
             for key, value in entries.items():
@@ -81,7 +82,7 @@ class GroupedOptimizer:
         return tensors
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what ``state`` gave, in the weights' own memory format and device.
+        """Restore what ``state`` returned, in the weights' own memory format and device.
 
         Raises ``ValueError`` for entries of parameters that are not optimised here, or of another shape.
         """
@@ -101,7 +102,7 @@ class GroupedOptimizer:
 
 
 def _split_by_decay(parameters: Sequence[nn.Parameter], decay: float) -> list[tuple[float, list[nn.Parameter]]]:
-    """Weight decay is for matrices and kernels, not for biases and norms."""
+    """Split parameters by weight decay: it applies to matrices and kernels, not to biases and norms."""
     if decay == 0.0:
         return [(0.0, list(parameters))]
     kernels = [parameter for parameter in parameters if parameter.dim() > 1]

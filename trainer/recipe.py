@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run, as typed frozen dataclasses read strictly from TOML."""
+"""Recipes: all settings of a training run, as typed frozen dataclasses read strictly from TOML."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from trainer.toml_writer import to_toml
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 SHARED = "network"
-"""Table of a recipe that all its stages have in common; a stage's own table of that name adds to it."""
+"""Table of a recipe that all stages share; a stage's own table of that name is merged over it."""
 WHOLE = "whole"
-"""The recipe itself among its ablations."""
+"""Name of the unchanged recipe among its ablations."""
 
 
 class RecipeError(LikenessError):
-    """A recipe that cannot be used; names the file, the key and what is wrong with it."""
+    """A recipe that cannot be used; the message names the file, the key and the error."""
 
     def __init__(self, sentence: str, advice: str = "") -> None:
         super().__init__("usage", sentence, advice)
@@ -34,14 +34,14 @@ class RecipeError(LikenessError):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A training run: stages in sequence, each starting from the weights of the one before where names agree."""
+    """A training run: stages in sequence, each initialised with the previous one's weights where names match."""
 
     name: str
     """Name of the run; its folder is ``runs/<name>`` unless another is given."""
     about: str = ""
-    """One sentence for people: what it trains and for which machine."""
+    """One sentence for readers: what it trains and for which machine."""
     seed: int = 0
-    """Seeds the first weights and every step's random numbers."""
+    """Seed of the initial weights and of every step's random numbers."""
     precision: Literal["float32", "bf16"] = "float32"
     """Forward passes in float32, or in bfloat16 where torch's autocast allows; weights stay float32."""
     channels_last: bool = True
@@ -51,17 +51,19 @@ class Recipe:
     checkpoint_steps: int = 0
     """Steps between checkpoints, counted from the start of a stage; 0: by time only."""
     keep: int = 2
-    """How many of the latest checkpoints stay on the disk."""
+    """Number of latest checkpoints kept on disk."""
     log_steps: int = 20
     """Steps between two entries of loss terms in the log."""
     validate_steps: int = 500
-    """Steps between two looks at the held-out data."""
+    """Steps between two measurements on held-out data."""
     max_skipped: int = 20
-    """So many steps in a row with a loss or gradient that is not finite end the run; fewer are skipped and counted."""
+    """More consecutive steps than this with a non-finite loss or gradient end the run; fewer are skipped and
+    counted."""
     stages: tuple[StageConfig, ...]
-    """What is trained, one after the other."""
+    """Stages, trained in this order."""
     ablations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """Changes, written as ``--set`` takes them, with which ``python -m trainer ablations`` trains the recipe again."""
+    """Changes in the form of ``--set`` arguments, by name; ``python -m trainer ablations`` trains the recipe with
+    each."""
 
     def __post_init__(self) -> None:
         if WHOLE in self.ablations:
@@ -81,7 +83,7 @@ def stage_name(stage: StageConfig) -> str:
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe: a path that ends in ``.toml``, or a name under ``trainer/recipes`` (``paper/lap``)."""
+    """Find the file of a recipe: a path that ends in ``.toml``, or a name under ``trainer/recipes`` (``paper/lap``)."""
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if path.is_file():
         return path
@@ -90,7 +92,7 @@ def find_recipe(name: str) -> Path:
 
 
 def known_recipes() -> list[str]:
-    """Names of the recipes that come with the trainer, those of papers last."""
+    """List the names of the trainer's own recipes, those of papers last."""
     names = (str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.toml"))
     return sorted(names, key=lambda name: ("/" in name, name))
 
@@ -112,7 +114,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """The whole recipe, defaults included, a network that all stages share once; ``load_recipe`` reads it back."""
+    """Write the whole recipe, defaults included; a network shared by all stages appears once. ``load_recipe`` reads
+    it."""
     table = encode(recipe)
     networks = [stage.get(SHARED) for stage in table["stages"]]
     if len(networks) > 1 and networks[0] is not None and all(one == networks[0] for one in networks):
@@ -122,7 +125,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
 
 def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """The table with its ``network`` in every stage, whose own keys stay."""
+    """Merge the table's ``network`` into every stage; a stage's own keys take precedence."""
     table = dict(table)
     shared, stages = table.pop(SHARED, {}), table.get("stages")
     _require(isinstance(shared, dict), "a table", shared, SHARED, where)
@@ -138,7 +141,7 @@ def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def encode(value: Any) -> Any:
-    """Dataclasses, tuples and maps to what TOML has; configurations with a ``family`` get their ``kind``."""
+    """Convert dataclasses, tuples and maps to TOML types; configurations with a ``family`` get their ``kind``."""
     if dataclasses.is_dataclass(value):
         table = {"kind": kind_of(value)} if hasattr(value, "family") else {}
         return table | {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -150,9 +153,9 @@ def encode(value: Any) -> Any:
 
 
 def decode(expected: Any, value: Any, key: str, where: str) -> Any:
-    """``value`` out of TOML as type ``expected`` (a dataclass, a scalar, ``tuple[...]``, ``X | None``, ``Literal``).
+    """Convert ``value`` from TOML to type ``expected`` (dataclass, scalar, ``tuple[...]``, ``X | None``, ``Literal``).
 
-    ``key`` is the path of the value for error messages, ``where`` the file. Integers are taken for floats, nothing
+    ``key`` is the path of the value for error messages, ``where`` the file. Integers are accepted as floats, nothing
     else is converted. Raises ``RecipeError``.
     """
     if dataclasses.is_dataclass(expected):
@@ -235,7 +238,7 @@ def _require(condition: bool, wanted: str, value: Any, key: str, where: str) -> 
 
 
 def _override(table: dict[str, Any], assignment: str) -> None:
-    """Set one ``key=value`` in the raw table; list items are named by number, or by their ``name`` or ``kind``."""
+    """Set one ``key=value`` in the raw table; list items are addressed by number, or by their ``name`` or ``kind``."""
     path, equals, text = assignment.partition("=")
     if not equals or not path:
         raise RecipeError(f"--set {assignment!r} has no value.", "Write --set key=value.")
@@ -254,7 +257,7 @@ def _override(table: dict[str, Any], assignment: str) -> None:
 
 
 def _enter(place: Any, key: str, path: str) -> Any:
-    """The value under ``key``; a table that is not there yet is made."""
+    """Return the value under ``key``; a missing table is made."""
     if isinstance(place, list):
         return place[_position(place, key, path)]
     if not isinstance(place, dict):

@@ -1,4 +1,4 @@
-"""Which class a ``kind`` in a recipe means. Modules are imported when a recipe asks for them, not before."""
+"""Map each ``kind`` in a recipe to its class. Modules are imported only when a recipe uses them."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ KINDS: dict[str, dict[str, str]] = {
         "face_mix": "trainer.data.face_model:FaceMixConfig",
     },
 }
-"""Family -> kind -> ``module:class``. One line for each stage and each data source."""
+"""Family -> kind -> ``module:class``. One line per stage and data source."""
 
 
 def find_class(family: str, kind: str) -> type:
-    """The class for a kind: one of ``KINDS[family]``, or ``module:class`` for code outside this repository.
+    """Return the class for a kind: one of ``KINDS[family]``, or ``module:class`` for code outside this repository.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def find_class(family: str, kind: str) -> type:
 
 
 def kind_of(config: Any) -> str:
-    """The inverse: the shortest ``kind`` that finds the class of ``config`` again."""
+    """Return the shortest ``kind`` for the class of ``config``, the inverse of ``find_class``."""
     target = f"{type(config).__module__}:{type(config).__qualname__}"
     for kind, known_target in KINDS[config.family].items():
         if known_target == target:

@@ -1,4 +1,4 @@
-"""Plain values to TOML text; the standard library reads TOML and does not write it."""
+"""Write plain values as TOML text; the standard library only reads TOML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_toml(table: Mapping[str, Any]) -> str:
 
 
 def _write_table(table: Mapping[str, Any], path: str, lines: list[str]) -> None:
-    """Plain values first, then sub-tables, then arrays of tables: TOML does not allow another order."""
+    """Write plain values first, then sub-tables, then arrays of tables, because TOML requires this order."""
     nested: list[tuple[str, Any]] = []
     for key, value in table.items():
         if value is None:

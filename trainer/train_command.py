@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    """Raises ``LikenessError`` for everything that the person at the terminal can mend."""
+    """Train; raises ``LikenessError`` for everything that the user can fix."""
     from torch import OutOfMemoryError
 
     from trainer.loop import RECIPE_FILE, RunOptions, train
@@ -67,7 +67,7 @@ def _train(arguments: argparse.Namespace) -> None:
         folder = arguments.out or RUNS / recipe.name
         saved = folder / RECIPE_FILE
         if arguments.resume and saved.is_file():
-            # The run goes on as it began, whatever has become of the recipe since.
+            # use the run's own recipe, because the original may have changed
             recipe = load_recipe(saved, arguments.overrides)
         options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
         train(recipe, options)

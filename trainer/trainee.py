@@ -1,4 +1,4 @@
-"""A stage together with what training keeps about it: optimizers, averaged weights, and one exact training step."""
+"""A stage in training with its optimizers and averaged weights, and one exactly reproducible training step."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from trainer.optimizer import GroupedOptimizer
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did.
+    """Result of one step.
 
     Attributes
     ----------
-    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum; those of
-        further turns with the turn's name before them.
-    gradient_norm : before clipping, of the first turn. learning_rate : base rate that it used.
+    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum; terms of
+        further turns have the turn's name as a prefix.
+    gradient_norm : before clipping, of the first turn. learning_rate : its base rate.
     samples : samples seen, by all processes.
-    finite : False when a term or a gradient of a turn was not finite, and its weights were therefore left as they were.
+    finite : False when a term or gradient of a turn was not finite; the turn's weights were then not updated.
     """
 
     terms: Mapping[str, float]
@@ -41,7 +41,7 @@ class StepReport:
 
 
 def seed_for(seed: int, *place: int | str) -> int:
-    """A seed (63 bits) that depends on the run's seed and on the place in the run."""
+    """Derive a seed (63 bits) from the run's seed and the position in the run."""
     text = "/".join(str(part) for part in (seed, *place))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
@@ -54,7 +54,7 @@ def seed_everything(seed: int) -> None:
 
 
 class Trainee:
-    """A stage in training. Which samples and random numbers a step sees depends on its number only."""
+    """A stage in training. A step's samples and random numbers depend only on its number."""
 
     def __init__(self, config: StageConfig, number: int, seed: int, world: World, bf16: bool, channels_last: bool):
         """Build stage ``number`` with fresh weights, equal on all processes."""
@@ -82,7 +82,7 @@ class Trainee:
         self.modules.train()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of this very stage; raises ``ValueError`` when it does not fit."""
+        """Continue from a checkpoint of this stage; raises ``ValueError`` when it does not fit."""
         if self.average.keys() - checkpoint.average.keys():
             raise ValueError("it has no averaged weights; leave ema as it was")
         try:
@@ -94,7 +94,7 @@ class Trainee:
             value.copy_(checkpoint.average[name])
 
     def _load_moments(self, saved: Mapping[str, Tensor]) -> None:
-        """Give each optimizer its own; what belongs to none is refused by the first."""
+        """Distribute the moments to the optimizers; the first one rejects those that belong to none."""
         parts: list[dict[str, Tensor]] = [{} for _ in self.optimizers]
         for name, value in saved.items():
             owner = (k for k, one in enumerate(self.optimizers) if one.moves(name.rpartition("/")[0]))
@@ -103,27 +103,27 @@ class Trainee:
             optimizer.load_state(part)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> WarmStart:
-        """Take over weights whose names and shapes agree."""
+        """Copy the weights whose names and shapes match."""
         outcome = copy_matching(self.modules, weights)
         for name, value in self.average.items():
             value.copy_(self._floats[name])
         return outcome
 
     def synchronise(self) -> None:
-        """Give every process rank 0's weights."""
+        """Send rank 0's weights to all processes."""
         self.world.broadcast_weights(self.modules.state_dict().values())
         self.world.broadcast_weights(self.average.values())
 
     def checkpoint(self, state: RunState) -> Checkpoint:
-        """All of it, sharing memory with the training."""
+        """Make a checkpoint that shares memory with the training."""
         moments = {name: value for optimizer in self.optimizers for name, value in optimizer.state().items()}
         return Checkpoint(state, self.modules.state_dict(), self.average, moments)
 
     def train_step(self, source: Source, step: int, fraction: float) -> StepReport:
-        """Step number ``step``: all turns of the stage, one after the other, on the same samples.
+        """Run step number ``step``: all turns of the stage, in order, on the same samples.
 
-        Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches a step, W processes),
-        so that two processes see in one step what one process with twice the accumulation sees.
+        Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches per step, W processes), so that
+        two processes see the same samples in a step as one process with twice the accumulation.
         """
         config, world = self.config, self.world
         numbers = [(step * config.accumulate + part) * world.size + world.rank for part in range(config.accumulate)]
@@ -135,7 +135,7 @@ class Trainee:
                 with torch.no_grad():
                     made = source.batch(range(first, first + config.batch), world.device)
                 if len(self.turns) == 1:
-                    return made  # nobody asks for it again
+                    return made  # not used again
                 batches[part] = made
             return batches[part]
 
@@ -147,7 +147,7 @@ class Trainee:
         return dataclasses.replace(first, terms=terms, finite=all(report.finite for report in reports))
 
     def _take(self, place: int, batch: Callable[[int], Any], numbers: Sequence[int], fraction: float) -> StepReport:
-        """One turn: forward and backward over all batches, average over processes, move the turn's weights."""
+        """Run one turn: forward and backward over all batches, average over processes, update the turn's weights."""
         config, world, turn, optimizer = self.config, self.world, self.turns[place], self.optimizers[place]
         if self._buffers:
             torch._foreach_copy_(self._buffers_before, self._buffers)
@@ -184,7 +184,7 @@ class Trainee:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Eval mode, no gradients, and the averaged weights in place, where there are some."""
+        """Switch to eval mode without gradients, with the averaged weights if there are any."""
         plain = {name: self._floats[name].clone() for name in self.average}
         try:
             with torch.no_grad(), self._autocast():
@@ -203,14 +203,15 @@ class Trainee:
 
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
-        """Decay rises from 0.1 to ``ema`` in the first steps, so that the fresh weights are soon forgotten."""
+        """Update the average; the decay rises from 0.1 to ``ema`` in the first steps, to forget the initial weights
+        soon."""
         if self.average:
             decay = min(self.config.ema, (1.0 + step) / (10.0 + step))
             torch._foreach_lerp_(list(self.average.values()), list(self._floats.values()), 1.0 - decay)
 
 
 def _weighted(turn: Turn, terms: Mapping[str, Tensor]) -> Tensor:
-    """Sum of weight times term; every term needs a weight."""
+    """Sum weight times term; every term needs a weight."""
     missing = [name for name in terms if not hasattr(turn.weights, name)]
     if missing:
         raise AttributeError(f"{type(turn.weights).__name__} has no weight for the loss terms {missing}")

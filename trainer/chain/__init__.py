@@ -1,4 +1,4 @@
-"""How every file of ``assets/`` is made: ``python -m trainer all``.
+"""Make every file of ``assets/``: ``python -m trainer all``.
 
-In goes the table of steps (``table.py``); out come the files of ``assets/``, or the table on the terminal.
+The input is the table of steps (``table.py``), the output the files of ``assets/``, or the table on the terminal.
 """

@@ -1,4 +1,4 @@
-"""``python -m trainer all``: the table of what makes each file of ``assets/``, or the whole of it run."""
+"""``python -m trainer all``: print the table of steps that make the files of ``assets/``, or run them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print or run; returns the exit code."""
+    """Print the table or run the steps; returns the exit code."""
     console = Console(highlight=False)
     steps = _chosen(arguments.only)
     places = _places(arguments)
@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _places(arguments: argparse.Namespace) -> Places:
-    """Raises ``LikenessError`` (``usage``) for portraits at toy size: people are drawn into that folder."""
+    """Raises ``LikenessError`` (``usage``) for portraits at toy size, because toy portraits are written to that
+    folder."""
     if arguments.toy:
         if arguments.portraits:
             raise LikenessError("usage", "--toy draws its portraits itself.", "Leave out --portraits.")
@@ -68,7 +69,7 @@ def _places(arguments: argparse.Namespace) -> Places:
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
-    """The named steps, in the table's order; raises ``LikenessError`` (``usage``) for one that is not there."""
+    """Return the named steps in the table's order; raises ``LikenessError`` (``usage``) for an unknown name."""
     known = [step.name for step in STEPS]
     unknown = [name for name in names or () if name not in known]
     if unknown:
@@ -77,7 +78,8 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
 
 
 def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Group:
-    """What makes what, what it needs, how long it takes, whether it is done: a heading and some lines a step."""
+    """The table with a heading and some lines per step: what it makes and needs, how long it takes, whether it is
+    done."""
     return Group(*(_of_step(step, _standing(step, state, places, toy)) for step in steps))
 
 
@@ -101,7 +103,7 @@ def _of_step(step: Step, standing: str) -> Group:
 
 
 def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> str:
-    """Whether it is done, can be done, or what is missing."""
+    """Status of the step: done, possible, or what is missing."""
     if step.repeats is Repeats.BY_HAND:
         return "by hand"
     done = state.done(step.name, tuple(words(command, places, toy) for command in step.commands))

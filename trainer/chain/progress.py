@@ -1,4 +1,4 @@
-"""Which commands of the chain are done: a small file beside its runs."""
+"""Record of the chain's finished commands: a small file beside its runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ STATE_FILE = "done.json"
 
 
 class DoneCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A command that ended well: its words and how long it took, seconds."""
+    """A command that succeeded: its words and its duration, seconds."""
 
     words: tuple[str, ...]
     seconds: float
 
 
 class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Step -> its commands that are done, in order; and step -> the words of its command that has begun."""
+    """Finished commands of each step, in order; and the words of each step's command that has begun."""
 
     steps: dict[str, tuple[DoneCommand, ...]] = {}
     begun: dict[str, tuple[str, ...]] = {}
 
     def done(self, step: str, words: tuple[tuple[str, ...], ...]) -> int:
-        """How many of the commands, from the first on, need not be run again.
+        """Count the commands, from the first on, that need not run again.
 
-        A command that reads otherwise than it was run, and all that follow it, count as not done.
+        A command whose words differ from the recorded ones, and all after it, count as not done.
         """
         count = 0
         for old, new in zip(self.steps.get(step, ()), words, strict=False):
@@ -38,22 +38,22 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return count
 
     def with_done(self, step: str, place: int, command: DoneCommand) -> ChainState:
-        """The state after command number ``place`` of ``step``; those after it are forgotten."""
+        """The state after command number ``place`` of ``step``; records of later commands are dropped."""
         before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
         begun = {name: words for name, words in self.begun.items() if name != step}
         return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
 
     def with_begun(self, step: str, words: tuple[str, ...]) -> ChainState:
-        """The state while that command of ``step`` runs."""
+        """The state while this command of ``step`` runs."""
         return ChainState(self.steps, {**self.begun, step: words})
 
     def seconds(self, step: str) -> float:
-        """What the step's commands took in all."""
+        """Total duration of the step's commands."""
         return sum(command.seconds for command in self.steps.get(step, ()))
 
 
 def read_state(folder: Path) -> ChainState:
-    """The state in ``folder``; nothing is done where there is none. Raises ``ValueError`` for a broken file."""
+    """Read the state in ``folder``; empty where there is none. Raises ``ValueError`` for a broken file."""
     path = folder / STATE_FILE
     if not path.is_file():
         return ChainState()
@@ -64,5 +64,5 @@ def read_state(folder: Path) -> ChainState:
 
 
 def write_state(folder: Path, state: ChainState) -> None:
-    """Write it so that a killed run leaves the old one or the new one."""
+    """Write the state atomically, so that a killed run leaves the old one or the new one."""
     write_bytes(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))

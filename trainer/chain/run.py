@@ -1,4 +1,4 @@
-"""Run the steps of the chain, each command in a process of its own, and go on where an earlier run ended."""
+"""Run the chain's steps, each command in its own process, and resume after an earlier run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run of the chain reads and writes; all absolute.
+    """Folders that a run of the chain reads and writes; all absolute.
 
     Attributes
     ----------
-    work : runs, prepared portraits, state. assets : what is made. portraits : pictures of people, one each.
+    work : for runs, prepared portraits and state. assets : for the results. portraits : pictures of people, one each.
     """
 
     work: Path
@@ -36,12 +36,12 @@ class Places:
 
 
 def public_portraits() -> Path:
-    """Where the portraits lie that training may use."""
+    """Folder of the portraits that may be used for training."""
     return shared_folder() / "photos" / "public_domain"
 
 
 def missing(step: Step, places: Places, toy: bool) -> list[str]:
-    """What keeps the step from being run here, in words; empty: nothing."""
+    """Reasons why the step cannot run here, in words; empty if it can."""
     there = {
         Need.ANNY: importlib.util.find_spec("anny") is not None,
         Need.SCANS: (shared_folder() / "faces3d").is_dir(),
@@ -55,7 +55,7 @@ def missing(step: Step, places: Places, toy: bool) -> list[str]:
 
 
 def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
-    """What follows ``python -m trainer`` in this run."""
+    """The words after ``python -m trainer`` in this run."""
     filled = [word.replace("{assets}", str(places.assets)) for word in command.arguments]
     filled = [word.replace("{portraits}", str(places.portraits)) for word in filled]
     if toy:
@@ -67,12 +67,12 @@ def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
 
 
 def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[str], None]) -> ChainState:
-    """Run what is not done of ``steps``, in order; returns what is done then.
+    """Run the unfinished commands of ``steps``, in order; returns the final state.
 
     Raises
     ------
-    LikenessError : ``missing_part`` where a step needs something that is not here, ``internal`` where a command fails.
-        What was done before stays done.
+    LikenessError : ``missing_part`` where a step's requirement is missing, ``internal`` where a command fails.
+        Earlier results are kept.
     """
     places.work.mkdir(parents=True, exist_ok=True)
     if toy and any(Need.PORTRAITS in step.needs for step in steps):
@@ -112,7 +112,7 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None])
 
 
 def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: bool) -> None:
-    """Raises ``LikenessError`` where it fails."""
+    """Run a command; raises ``LikenessError`` where it fails."""
     launcher = [sys.executable, "-m", "trainer"]
     if command.processes > 1 and not toy:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
@@ -126,9 +126,10 @@ def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: b
 
 
 def _resumed(wanted: tuple[str, ...], places: Places, goes_on: bool) -> list[str]:
-    """The command's words, so that a training that was cut in the same words goes on from its latest checkpoint.
+    """Adapt the command's words so that an interrupted training with the same words resumes from its latest checkpoint.
 
-    Where it ``goes_on`` in no run of the same words, one that lies in its folder is renamed, not lost.
+    ``goes_on`` is False when the words differ. A run that is already in the output folder is then renamed, not
+    overwritten.
     """
     if "--out" not in wanted or wanted[0] not in known_recipes():
         return list(wanted)

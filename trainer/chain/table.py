@@ -1,6 +1,6 @@
-"""The chain's steps in order of dependency. Hours are those of docs/training_log.md and of the model cards.
+"""The chain's steps in order of dependency. Hours are from docs/training_log.md and the model cards.
 
-No hours on a GPU are measured: the recipes ``*_gpu`` are for one, with steps that are guessed (docs/lap.md).
+No hours on a GPU are measured: the recipes ``*_gpu`` are for one, with guessed numbers of steps (docs/lap.md).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from trainer.chain.steps import Command, Need, Repeats, Step
 
 HEAD_CROPS = "portraits_head_256"
-"""Prepared portraits, below the working folder; the recipes name it."""
+"""Folder of prepared portraits, below the working folder; the recipes use this name."""
 
 
 def _train(recipe: str, *more: str, run: str = "", toy: tuple[str, ...] = (), processes: int = 1) -> Command:
@@ -264,4 +264,4 @@ STEPS = (
         "detail_gpu trains both ways; nothing that ships comes from them.",
     ),
 )
-"""Every file of ``assets/`` is made by exactly one of them (a test)."""
+"""Every file of ``assets/`` is made by exactly one of them (checked by a test)."""

@@ -1,6 +1,6 @@
-"""The chain at toy size: recipes with a few steps on a few pictures, and portraits of people who do not exist.
+"""The chain at toy size: recipes with a few steps on a few pictures, and portraits of synthetic people.
 
-It shows that every command runs and finds what the one before left. What comes out knows nothing.
+It tests that every command runs and finds the previous one's results. The resulting nets are useless.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ LIMITS = {
     "depth_components": 8,
     "albedo_components": 8,
 }
-"""Largest value of each field of a recipe, wherever it stands: two steps show a training step and one after it."""
+"""Largest value of each field of a recipe, wherever it occurs. Two steps test a training step and one after it."""
 PORTRAIT_SIDE = 256
-"""Pixels: the least at which the face detector finds every one of them."""
+"""Pixels, the smallest size at which the face detector finds all of them."""
 PER_TRAIT = 3
-"""Portraits for each answer that somebody gave on a list: the classifiers need more than one of each."""
+"""Portraits per answer on a list, because the classifiers need more than one of each."""
 
 
 def toy_overrides(recipe: str) -> list[str]:
-    """``--set`` words that cut ``recipe`` to ``LIMITS``; zeros, which mean "without end", stay."""
+    """``--set`` words that cut ``recipe`` down to ``LIMITS``; zeros, which mean "endless", stay."""
     table = encode(load_recipe(find_recipe(recipe)))
     return [word for path in _too_large(table, "") for word in ("--set", path)]
 
@@ -63,7 +63,7 @@ def _too_large(value: Any, path: str) -> Iterator[str]:
 
 
 def portrait_names() -> list[str]:
-    """Names out of every list that the chain reads: some of each answer, and some that were labelled by hand."""
+    """Names from every list that the chain reads: some of each answer, and some with hand-made labels."""
     with GLASSES_LABELS.open(newline="", encoding="utf-8") as file:
         answers = {row["file"]: ("glasses", row["glasses"]) for row in csv.DictReader(file)}
     names = _first_of_each(answers)
@@ -81,9 +81,9 @@ def _first_of_each(answers: Mapping[str, tuple[str, object]]) -> list[str]:
 
 
 def draw_portraits(folder: Path) -> int:
-    """Write a picture of another synthetic person under each of ``portrait_names``; returns how many.
+    """Write a picture of a different synthetic person under each of ``portrait_names``; returns their number.
 
-    Pictures that are there stay. The answers on the lists are not true of these people.
+    Existing pictures stay. The answers on the lists do not apply to these people.
     """
     names = portrait_names()
     folder.mkdir(parents=True, exist_ok=True)

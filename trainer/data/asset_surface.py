@@ -1,4 +1,4 @@
-"""A finished ``FaceAsset`` as the ray tracer sees it."""
+"""Convert a finished ``FaceAsset`` to a surface for the ray tracer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ EYES = ("eye_left", "eye_right")
 
 
 def part_surface(part: FacePart, albedo: np.ndarray) -> Surface:
-    """One part at Catmull-Clark level 1, split further until the texture shows; ``albedo`` (R, R, 3) uint8 sRGB."""
+    """Surface of one part at Catmull-Clark level 1, split further to texture resolution; ``albedo`` (R, R, 3) uint8
+    sRGB."""
     fine = subdivided(part)
     positions = fine.matrix @ part.vertices.astype(np.float64)
-    # one vertex per pair of position and texture coordinate, so that seams keep both sides
+    # one vertex per pair of position and texture coordinate, so that both sides of a UV seam are kept
     pairs, inverse = np.unique(
         np.stack([fine.quads.ravel(), fine.uv_quads.ravel()], axis=1), axis=0, return_inverse=True
     )
@@ -56,6 +57,6 @@ def sample_texture(albedo: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def asset_surface(asset: FaceAsset) -> Surface:
-    """All parts of a head in one surface (teeth and tongue stay behind closed lips; lashes are left out, they need
-    transparency)."""
+    """Join all parts of a head into one surface. Teeth and tongue stay behind closed lips. Lashes are left out because
+    they need transparency."""
     return joined(tuple(part_surface(part, asset.albedo) for part in asset.parts if part.name != "lashes"))

@@ -1,10 +1,10 @@
-"""Continues a face scan to a whole head: the likeliest one by ICT-FaceKit's statistics whose face is the scan's.
+"""Complete a face scan to a whole head: the most probable ICT-FaceKit head whose face matches the scan.
 
 The scans of the simulated population are masks that end 22 to 32 mm in front of the ears. The ICT head is registered
-onto them, and what lies behind follows from what is scanned: ICT's identity modes, regularised by their deviations, are
-fitted to the scan (the conditional mean of the head given its face; Blanz et al., "A statistical method for robust 3D
-surface reconstruction from sparse data", 2004). A small smooth field makes up what they leave at the scan's border and
-fades out behind it.
+to them and the rest is inferred: ICT's identity modes, regularised by their standard deviations, are fitted to the
+scan (the conditional mean of the head given its face; Blanz et al., "A statistical method for robust 3D surface
+reconstruction from sparse data", 2004). A small smooth field removes the residual at the scan's border and fades out
+behind it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from trainer.template.model_fit import fit_model
 from trainer.template.scans import TriangleMesh
 
 SEEN = 0.45
-"""Openness from which a vertex counts as skin that a scanner sees (not nostrils, inner lips, lid pockets)."""
+"""Openness above which a vertex counts as skin visible to a scanner (not nostrils, inner lips, lid pockets)."""
 BESIDE_SCAN = 0.015
-"""Metres from the scan within which skin belongs to it: nostrils, lips, lids, what holes leave out."""
+"""Metres from the scan within which skin belongs to it. This covers nostrils, lips, lids and what holes leave out."""
 FADING_EDGES = 4.0
 """Edges (of about 4 mm) over which the field fades behind the scan."""
 
 
 @dataclass(frozen=True)
 class CarriedHead:
-    """The ICT head whose face is a scan's, upright, at the scan's own scale.
+    """An ICT head fitted to a face scan, upright, at the scan's scale.
 
     Attributes
     ----------
-    vertices : (V, 3) metres, ICT's vertices up to the eyeballs. marks : (478, 3) landmarks of the scan, NaN where
-    missed. rotation (3, 3), translation (3,) : bring the scan there, ``upright = points @ rotation.T + translation``.
+    vertices : (V, 3) metres, ICT's vertices up to the eyeballs. marks : (478, 3) landmarks found on the scan, NaN where
+    missing. rotation (3, 3), translation (3,) : move the scan there, ``upright = points @ rotation.T + translation``.
     """
 
     vertices: np.ndarray
@@ -55,7 +55,7 @@ class CarriedHead:
 
 
 def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
-    """The likeliest head for a face scan, vertices (N, 3) in metres and triangles (F, 3), which looks along +z."""
+    """Fit the most probable head to a face scan that looks along +z: vertices (N, 3) in metres, triangles (F, 3)."""
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
     source = fine.landmarks.positions
@@ -90,7 +90,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
 def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.ndarray:
     """(V,) bool: vertices of ``skin`` (V, 3) that lie on or beside the scan, but not beyond its border.
 
-    scan : (N, 3) dense points; border : ids of those behind which nothing was scanned (holes are inside).
+    scan : (N, 3) dense points. border : ids of the points on its outer border (the rims of holes are not among them).
     """
     distance, near = cKDTree(scan).query(skin)
     at_border = np.zeros(len(scan), bool)
@@ -101,9 +101,9 @@ def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.n
 def likeliest_head(
     model: IctModel, fine: FineIct, scan: TriangleMesh, marks: np.ndarray, chosen: np.ndarray
 ) -> np.ndarray:
-    """(V, 3) the most probable ICT head (free similarity) given an upright ``scan`` and some of its landmarks.
+    """Return the (V, 3) most probable ICT head, up to a free similarity, given an upright ``scan`` and some landmarks.
 
-    marks : (478, 3) landmarks on the scan; chosen : (L,) ids of those that are used.
+    marks : (478, 3) landmarks on the scan. chosen : (L,) ids of the landmarks that are used.
     """
     count = EYES[1][1]
     corners = fine.coarse_faces[fine.landmarks.faces[chosen]]
@@ -119,7 +119,7 @@ def likeliest_head(
 def _seat_eyeball(
     neutral: np.ndarray, moved: np.ndarray, eye: int, marks: np.ndarray, moved_marks: np.ndarray
 ) -> np.ndarray:
-    """Vertices of an eyeball placed behind the lids of ``moved``: upright, sized and centred by the lid opening, far
+    """Place an eyeball's vertices behind the lids of ``moved``: upright, sized and centred by the lid opening, and far
     enough back that the lids lie in front of it."""
     start, stop = EYES[eye]
     ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})

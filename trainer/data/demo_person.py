@@ -1,4 +1,4 @@
-"""Renders photographs of a synthetic person: ``demo-photos --out DIR``.
+"""Render photographs of a synthetic person: ``demo-photos --out DIR``.
 
 Everything is made from the committed template: a random identity of the prior, skin from melanin and haemoglobin,
 painted brows and eyes, short hair. The pictures come from the evaluation's ray tracer, so they are independent of
@@ -52,7 +52,7 @@ class DemoLook:
 
     Attributes
     ----------
-    melanin, haemoglobin : pigment, 0.1 (very fair) to 1.2 and about 0.25. hair : linear colour of hair and brows.
+    melanin, haemoglobin : pigment, 0.1 (very fair) to 1.2, and about 0.25. hair : linear colour of hair and brows.
     hair_length : metres. brow, brow_thickness : darkness 0-1 and factor. stubble, freckles : strength 0-1.
     cloth : colour of the shirt. eyes : ``EyeLook``. seed : of all noise.
     """
@@ -79,7 +79,7 @@ class DemoPerson:
 
 
 def random_person(seed: int) -> DemoPerson:
-    """The same seed is the same person."""
+    """Draw a person; the same seed gives the same person."""
     generator = np.random.default_rng(seed)
     melanin = float(np.exp(generator.uniform(np.log(0.12), np.log(1.0))))
     fair = melanin < 0.35
@@ -108,7 +108,7 @@ def random_person(seed: int) -> DemoPerson:
 
 
 def demo_cage(person: DemoPerson, expression: Mapping[str, float] | None = None) -> np.ndarray:
-    """(V, 3) cage of the person in the template's order, with ARKit weights by name, metres."""
+    """Return the person's (V, 3) cage in the template's order, metres; ``expression`` is ARKit weights by name."""
     template = load_template()
     count = min(len(person.identity), len(template.identity_modes))
     cage = template.vertices + np.tensordot(person.identity[:count], template.identity_modes[:count], 1)
@@ -119,7 +119,8 @@ def demo_cage(person: DemoPerson, expression: Mapping[str, float] | None = None)
 
 @dataclass(frozen=True)
 class _FinePart:
-    """A part of the template at level 1, then split: triangles, and the matrix (V', V_level1) from its level-1 rows."""
+    """A part of the template at level 1, split further: triangles and the matrix (V', V_level1) from its level-1
+    rows."""
 
     faces: np.ndarray
     matrix: object
@@ -137,7 +138,7 @@ def _fine_part(name: str, levels: int) -> _FinePart:
 
 
 def skin_colour(melanin: np.ndarray, haemoglobin: np.ndarray) -> np.ndarray:
-    """(P, 3) linear albedo of skin from pigment (P,): Beer-Lambert absorption of light that white dermis sends back."""
+    """(P, 3) linear albedo of skin from pigment (P,): Beer-Lambert absorption over a white dermis."""
     return WHITE_SKIN * np.exp(-np.multiply.outer(melanin, MELANIN) - np.multiply.outer(haemoglobin, HAEMOGLOBIN))
 
 
@@ -153,7 +154,7 @@ def paint_skin(
 
     Parameters
     ----------
-    canonical : (P, 3) the vertices on the template's mean face, so that everybody's marks lie at the same places.
+    canonical : (P, 3) the vertices on the template's mean face, so that features lie at the same places on everybody.
     regions : name -> (P,) weights. landmarks : (478, 3) on the mean face.
     """
     seed = look.seed
@@ -190,7 +191,7 @@ def paint_skin(
 def hair_cover(
     canonical: np.ndarray, regions: Mapping[str, np.ndarray], landmarks: np.ndarray, seed: int
 ) -> np.ndarray:
-    """(P,) 0-1, where hair grows: the scalp, and in front down to the outline of the face that MediaPipe sees."""
+    """(P,) 0-1, hair coverage: the scalp, and in front down to MediaPipe's outline of the face."""
     ragged = value_noise(canonical, 0.003, seed + 8) + value_noise(canonical, 0.02, seed + 9)
     line = landmarks[list(HAIRLINE)]
     y = np.interp(np.abs(canonical[:, 0]), np.abs(line[:, 0]), line[:, 1])
@@ -201,7 +202,7 @@ def hair_cover(
 
 
 def _moustache(canonical: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(P,) 0-1 between nose and upper lip."""
+    """(P,) 0-1 mask between nose and upper lip."""
     centre = (landmarks[2] + landmarks[0]) / 2
     offset = (canonical - centre) / [0.024, 0.008, 0.02]
     return smoothstep(1.2, 0.6, np.linalg.norm(offset, axis=1))
@@ -209,7 +210,7 @@ def _moustache(canonical: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DressedTemplate:
-    """What is the same in all of a person's pictures: fine topology and colours."""
+    """The parts that all pictures of a person share: fine topology and colours."""
 
     person: DemoPerson
     head: _FinePart
@@ -219,7 +220,7 @@ class DressedTemplate:
     hair_cover: np.ndarray
 
     def surface(self, expression: Mapping[str, float], look_at_point: np.ndarray) -> Surface:
-        """The person with an expression, the eyes turned to a point of the head frame, ready for the ray tracer."""
+        """Build the ray tracer's surface for an expression, with the eyes turned to a point in the head frame."""
         template, look = load_template(), self.person.look
         cage = demo_cage(self.person, expression)
         level1 = subdivision(1).matrix @ cage
@@ -274,11 +275,11 @@ SHOULDERS = (
     *((1.00, 1.00, 0.006), (1.04, 1.04, 0.016), (1.20, 1.12, 0.030), (1.60, 1.25, 0.045), (2.2, 1.45, 0.062)),
     *((2.8, 1.6, 0.085), (3.2, 1.7, 0.12), (3.35, 1.8, 0.18), (3.4, 1.9, 0.6)),
 )
-"""From neck to shirt to shoulders, see ``torso.hang_torso``."""
+"""From neck to shirt to shoulders; see ``torso.hang_torso``."""
 
 
 def dressed_template(person: DemoPerson) -> DressedTemplate:
-    """Paint a person once, for all pictures."""
+    """Paint a person once for all pictures."""
     template = load_template()
     head = _fine_part("head", 2)
     canonical = head.matrix @ (subdivision(1).matrix @ template.vertices.astype(np.float64))[head.rows]
@@ -294,7 +295,7 @@ SIZE = (768, 896)
 
 
 def demo_shots(count: int, seed: int) -> tuple[Shot, ...]:
-    """``count`` different photographs: views that go round the face, light, distance and film that vary."""
+    """Choose ``count`` different photographs: views all around the face, with varied light, distance and film."""
     generator = np.random.default_rng(seed + 77)
     shots = []
     for index in range(count):
@@ -327,7 +328,7 @@ def demo_shots(count: int, seed: int) -> tuple[Shot, ...]:
 
 
 def demo_expression(index: int, seed: int) -> dict[str, float]:
-    """A slight smile, raised brows or a calm face, as people show to a camera; the first photo is calm."""
+    """Weights of a slight smile, raised brows or a neutral face, as in ordinary photos; the first photo is neutral."""
     generator = np.random.default_rng([seed, index, 5])
     smile = 0.0 if index == 0 else float(generator.uniform(0.0, 0.55))
     return {
@@ -383,7 +384,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the photos and says where; exit code 0."""
+    """Write the photos and print their paths; returns exit code 0."""
     for path in write_demo_photos(arguments.out, arguments.count, arguments.seed):
         print(path)
     return 0

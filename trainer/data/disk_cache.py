@@ -1,4 +1,4 @@
-"""Results that take long to make, kept outside the repository and found again by their content."""
+"""Disk cache outside the repository for results that take long to make, addressed by their inputs' content."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 
 def cache_folder() -> Path:
-    """``$LIKENESS_CACHE``, else ``$XDG_CACHE_HOME/likeness``, else ``~/.cache/likeness``; a temporary folder where none
-    of them can be written."""
+    """Return ``$LIKENESS_CACHE``, else ``$XDG_CACHE_HOME/likeness``, else ``~/.cache/likeness``; a temporary folder
+    where that cannot be written."""
     chosen = os.environ.get("LIKENESS_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "likeness"
     try:
@@ -27,7 +27,7 @@ def cache_folder() -> Path:
 
 
 def content_key(*parts: object) -> str:
-    """A name for these inputs: arrays by their bytes, paths by their files' bytes, everything else by ``repr``."""
+    """Hash the inputs: arrays by their bytes, paths by their files' bytes, everything else by ``repr``."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -42,7 +42,7 @@ def content_key(*parts: object) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
+    """Write a file atomically, so that no reader finds it incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "wb") as file:
@@ -51,7 +51,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """An uncompressed ``.npz``, written atomically."""
+    """Write an uncompressed ``.npz`` atomically."""
     import io
 
     buffer = io.BytesIO()

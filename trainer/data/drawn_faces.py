@@ -1,7 +1,7 @@
-"""Faces drawn from ellipses, with all twelve parsing classes: a source that needs nothing, to try out the trainer.
+"""Faces drawn from ellipses, with all twelve parsing classes: a data source without inputs, to try out the trainer.
 
-A net that is trained on them knows nothing of real faces. They are for tests, for a first run on a new machine, and to
-see whether a change to the loop or to a loss still learns.
+A net trained on them does not work on real faces. They serve tests, a first run on a new machine, and quick checks
+that a changed loop or loss still learns.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class LabelledPictures:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnFacesConfig(SourceConfig):
-    """Endless drawn faces."""
+    """An endless sequence of drawn faces."""
 
     size: int = 64
     """Side of the pictures in pixels."""
     seed: int = 0
-    """Other seeds give other faces."""
+    """Another seed gives other faces."""
     noise: float = 0.03
     """Standard deviation of the pixel noise."""
 
@@ -78,7 +78,7 @@ class DrawnFaces:
 
 
 class _Pen:
-    """Paints shapes over pictures and labels; hands out each face's random numbers one after the other."""
+    """Paint shapes over pictures and labels; give each face its random numbers one after the other."""
 
     def __init__(self, numbers: Tensor, size: int) -> None:
         self.numbers = numbers  # (N, _NUMBERS_PER_FACE) in [0, 1)
@@ -100,7 +100,7 @@ class _Pen:
         return low + (high - low) * value
 
     def chance(self, probability: float) -> Tensor:
-        """(N, 1, 1) bool, True so often."""
+        """(N, 1, 1) bool, True with this probability."""
         return self.draw(0.0, 1.0) < probability
 
     def colour(self, low: tuple[float, float, float], high: tuple[float, float, float]) -> Tensor:
@@ -112,11 +112,11 @@ class _Pen:
     def ellipse(
         self, centre: tuple[Tensor | float, Tensor | float], radii: tuple[Tensor | float, Tensor | float]
     ) -> Tensor:
-        """(N, S, S) squared distance from the centre in radii: below 1 inside."""
+        """(N, S, S) squared distance from the centre relative to the radii: below 1 inside."""
         return ((self.x - centre[0]) / radii[0]) ** 2 + ((self.y - centre[1]) / radii[1]) ** 2
 
     def paint(self, inside: Tensor, colour: Tensor, label: FaceClass) -> None:
-        """Fill (N, S, S) with a colour, lit a little from one side."""
+        """Fill the mask ``inside`` (N, S, S) with a colour, lit slightly from one side."""
         shade = 1.0 + 0.15 * self.x[:, None] - 0.1 * self.y[:, None]
         self.images = torch.where(inside[:, None], colour * shade, self.images)
         self.labels = torch.where(inside, torch.full_like(self.labels, int(label)), self.labels)

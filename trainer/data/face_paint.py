@@ -1,4 +1,4 @@
-"""Painting faces: eyeballs, brows, lashes, tones. Everything in linear light, per vertex."""
+"""Paint eyeballs, brows and lashes per vertex, in linear light."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EyeLook:
 def paint_eyeball(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray, look: EyeLook, seed: int) -> np.ndarray:
     """(P, 3) albedo of eyeball vertices (P, 3): pupil, iris with fibres and a dark rim, sclera with veins.
 
-    ``gaze`` is the unit vector along which the eye looks; distances are measured from that axis.
+    ``gaze`` is the unit vector of the line of sight; distances are measured from that axis.
     """
     offset = vertices - centre
     along = offset @ gaze
@@ -63,7 +63,7 @@ def _polyline(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def brow_density(vertices: np.ndarray, landmarks: np.ndarray, thickness: float, seed: int) -> np.ndarray:
-    """(P,) how much of the skin the brow hair hides, 0-1, for vertices of a face that looks along +z.
+    """(P,) opacity of the brow hair over the skin, 0-1, for vertices of a face that looks along +z.
 
     ``landmarks`` (478, 3) on that face; ``thickness`` scales the width of the brow.
     """

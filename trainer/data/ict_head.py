@@ -1,6 +1,7 @@
-"""The ICT-FaceKit head (light model): the body that carries scanned faces in evaluation photographs.
+"""The ICT-FaceKit head (light model), which carries scanned faces in evaluation photographs.
 
-It is a whole head with eyeballs and teeth, in another topology than the template, which keeps the evaluation honest.
+It is a whole head with eyeballs and teeth. Its topology differs from the template's, so that the evaluation is
+independent of the template.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class IctModel:
 
 @lru_cache(maxsize=1)
 def load_ict() -> IctModel:
-    """The model from ``faces3d/ict_facekit.npz``; raises ``FileNotFoundError`` where it is missing."""
+    """Load the model from ``faces3d/ict_facekit.npz``; raises ``FileNotFoundError`` where it is missing."""
     with np.load(shared_folder() / "faces3d" / "ict_facekit.npz") as data:
         quads = data["faces"].astype(np.int64)
         faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

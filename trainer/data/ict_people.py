@@ -27,7 +27,7 @@ IDENTITY_DEVIATION = 0.8
 
 
 def ict_identity(seed: int) -> np.ndarray:
-    """(60,) coefficients of a random person in standard deviations, a little calmer than the model's own spread."""
+    """(60,) coefficients of a random person in standard deviations, with a little less spread than the model's own."""
     return np.random.default_rng(seed).normal(size=IDENTITY_MODES) * IDENTITY_DEVIATION
 
 
@@ -44,13 +44,13 @@ def smile(strength: float) -> dict[str, float]:
 
 
 def neutral_face_middle(seed: int) -> np.ndarray:
-    """(3,) the middle of the neutral face of random person ``seed``, which the cameras of its photographs aim at."""
+    """(3,) centre of the neutral face of random person ``seed``; the cameras of its photographs aim at it."""
     vertices = load_ict().shaped(ict_identity(seed))
     return face_middle(fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces))
 
 
 def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
-    """Six photographs of random person ``seed``; smiling in all of them (0.55 to 1.0) or in none."""
+    """Render six photographs of random person ``seed``; smiling in all of them (0.55 to 1.0) or in none."""
     strengths = np.random.default_rng(seed + 5).uniform(0.55, 1.0, 6) if smiling else np.zeros(6)
     paths = []
     for index, shot in enumerate(six_shots(5000 + seed)):
@@ -67,7 +67,7 @@ def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
 
 
 def neutral_scan(seed: int) -> ScanTruth:
-    """The neutral face of random person ``seed`` as if it were a scan: the skin that can be seen."""
+    """The visible skin of the neutral face of random person ``seed``, in the form of a scan."""
     vertices = load_ict().shaped(ict_identity(seed))
     marks = fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces)
     seen = openness(vertices[:SKIN_STOP], load_ict().skin) > 0.45
@@ -76,7 +76,7 @@ def neutral_scan(seed: int) -> ScanTruth:
 
 @lru_cache(maxsize=1)
 def _template_places() -> tuple[np.ndarray, np.ndarray]:
-    """For every template head vertex the ICT triangle (V_head, 3 vertex ids) and barycentrics where it lies."""
+    """ICT triangle (V_head, 3 vertex ids) and barycentrics at each template head vertex."""
     model = load_ict()
     faces = model.skin
     hit, _, barycentrics = closest_points(build_bvh(model.neutral[:SKIN_STOP], faces), fine_ict().template)
@@ -84,7 +84,7 @@ def _template_places() -> tuple[np.ndarray, np.ndarray]:
 
 
 def true_template_positions(seed: int) -> np.ndarray:
-    """(V_head, 3) where the template's head vertices lie on the neutral face of random person ``seed``, metres."""
+    """(V_head, 3) positions of the template's head vertices on the neutral face of random person ``seed``, metres."""
     corners, barycentrics = _template_places()
     neutral = load_ict().shaped(ict_identity(seed))
     return (neutral[corners] * barycentrics[:, :, None]).sum(1)

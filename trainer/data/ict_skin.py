@@ -1,4 +1,4 @@
-"""Skin for ICT heads: MakeHuman's skin maps carried over by registration, brows, lashes, eyes and hair painted on."""
+"""Skin for ICT heads: MakeHuman's skin maps transferred by registration, with painted brows, lashes, eyes and hair."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FACE_MIDDLE = np.array([0.0, 0.0, 0.08])
 
 @dataclass(frozen=True)
 class FineIct:
-    """The visible ICT surface, subdivided, and what is painted where on the neutral mean face.
+    """The visible ICT surface, subdivided, and the skin's layout on the neutral mean face.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class FineIct:
         or mouth, 2 gums and teeth, 3 left eyeball, 4 right eyeball.
     canonical : (V', 3) fine vertices of the neutral mean face. landmarks : ``SurfaceLandmarks`` on ``coarse_faces``.
     skin_uv : (V', 2) place in MakeHuman's skin maps (v up), meaningful where part is 0.
-    template : (V_head, 3) the template's head vertices laid onto the neutral mean face.
+    template : (V_head, 3) the template's head vertices registered to the neutral mean face.
     """
 
     faces: np.ndarray
@@ -60,7 +60,7 @@ class FineIct:
 
 @dataclass(frozen=True)
 class SkinLook:
-    """How a person's skin and hair look.
+    """Appearance of a person's skin and hair.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class SkinLook:
 
 
 def eye_centre(vertices: np.ndarray, eye: int) -> np.ndarray:
-    """(3,) centre of an ICT eyeball (0 left, 1 right): of the sphere through its back half."""
+    """(3,) centre of an ICT eyeball (0 left, 1 right), from a sphere fitted to its back half."""
     start, stop = EYES[eye]
     points = vertices[start:stop]
     back = points[points[:, 2] < np.median(points[:, 2])]
@@ -99,7 +99,7 @@ def _clay_with_eyes(vertices: np.ndarray) -> np.ndarray:
 
 
 def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V,) share of the directions in front of each vertex from which it can be seen, 0-1."""
+    """(V,) share of the directions in front of each vertex that are unoccluded, 0-1."""
     normals = vertex_normals(vertices, faces)
     bvh = build_bvh(vertices, faces)
     k = np.arange(64) + 0.5
@@ -115,7 +115,7 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: SurfaceLandmarks) -> np.ndarray:
-    """The template's head (V_head, 3) brought onto the ICT mean face."""
+    """Register the template's head (V_head, 3) to the ICT mean face."""
     template = load_template()
     head = template.head
     vertices = template.vertices[: head.vertex_stop].astype(np.float64)
@@ -140,7 +140,7 @@ def _triangles(quads: np.ndarray) -> np.ndarray:
 
 
 def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """MakeHuman UV (P, 2) for fine ICT vertices (P, 3): that of the closest point of the template laid onto them."""
+    """MakeHuman UV (P, 2) for fine ICT vertices (P, 3): that of the closest point of the registered template."""
     template = load_template()
     head = template.head
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
@@ -149,7 +149,7 @@ def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.
     head_faces = _triangles(inverse.reshape(-1, 4))
     fine_faces, matrix = subdivide_midpoint(head_faces, len(pairs), 2)
     fine, fine_uv = matrix @ moved[pairs[:, 0]], matrix @ template.uv_makehuman[pairs[:, 1]].astype(np.float64)
-    # agree in normals too, so that inner lips and nostrils do not take the outside's colour
+    # compare normals too, so that inner lips and nostrils do not take the outside's colour
     fine_normals, normals = vertex_normals(fine, fine_faces), vertex_normals(canonical, faces)
     reach = 0.004
     _, index = cKDTree(np.concatenate([fine, reach * fine_normals], 1)).query(
@@ -160,7 +160,7 @@ def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.
 
 @lru_cache(maxsize=1)
 def fine_ict() -> FineIct:
-    """Made once, then read from the disk cache."""
+    """Build the fine ICT surface once; afterwards read it from the disk cache."""
     model = load_ict()
     coarse = model.visible
     count = EYES[1][1]
@@ -204,7 +204,8 @@ def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class IctPerson:
-    """A dressed ICT head; ``eye_vertices``: ids of the left and the right eyeball; ``eye_centres`` (2, 3)."""
+    """An ICT head with skin and shirt; ``eye_vertices``: ids of the left and the right eyeball; ``eye_centres`` (2,
+    3)."""
 
     surface: Surface
     eye_vertices: tuple[np.ndarray, np.ndarray]
@@ -226,7 +227,7 @@ class IctPerson:
 
 
 def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
-    """(P,) 0-1, where hair grows on the head, in the ICT mean face's frame."""
+    """(P,) 0-1 hair coverage of the head, in the ICT mean face's frame."""
     x, y, z = canonical.T
     wobble = 0.006 * value_noise(canonical, 0.03, seed) + 0.003 * value_noise(canonical, 0.006, seed + 1)
     # hairline: over the forehead, down in front of the ears, low on the neck
@@ -241,7 +242,7 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     fine = fine_ict()
     count = fine.matrix.shape[1]
     coarse = vertices[:count].copy()
-    coarse[SOCKETS_STOP:TEETH_STOP, 2] -= TEETH_BACK  # or they show as a line between closed lips
+    coarse[SOCKETS_STOP:TEETH_STOP, 2] -= TEETH_BACK  # otherwise they show as a line between closed lips
     points = fine.matrix @ coarse
     size = len(points)
     albedo, translucency = np.full((size, 3), 0.2), np.ones(size)

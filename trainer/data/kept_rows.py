@@ -1,4 +1,4 @@
-"""Rows of arrays that are made once and kept in mapped files: what ``stored`` sources have in common."""
+"""Rows of arrays that are made once and stored in memory-mapped files; shared by the ``stored`` sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def mapped(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-    """An array in a file that is made, full of zeros, when it is not there.
+    """Map an array from a file; a missing file is made, full of zeros.
 
     Raises ``ValueError`` when the file holds another shape or type.
     """
@@ -25,7 +25,8 @@ def mapped(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.nda
 
 
 def missing_runs(made: np.ndarray, rows: np.ndarray, longest: int) -> Iterator[np.ndarray]:
-    """Of ``rows`` those that are 0 in ``made`` (count,), neighbours together, at most ``longest`` at once."""
+    """Yield those of ``rows`` that are 0 in ``made`` (count,), in runs of adjacent rows, at most ``longest`` at
+    once."""
     missing = np.unique(rows[made[rows] == 0])
     for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
         for start in range(0, len(run), longest):

@@ -1,4 +1,4 @@
-"""Faces of synthetic people with their true landmarks, kept on disk: ``kind = "landmark_people"`` in recipes."""
+"""Faces of synthetic people with their true landmarks, stored on disk: ``kind = "landmark_people"`` in recipes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from trainer.data.people import PeopleConfig
 from trainer.data.stored import code_of
 
 KEPT = ("images", "landmarks", "depths", "distance")
-"""Parts of a batch; other parts are another folder."""
+"""Stored parts of a batch; a change of them makes another folder."""
 _STEP = 1 / 64
-"""Pixels; landmarks and their depths are kept as 16-bit steps."""
+"""Pixels; landmarks and their depths are stored as 16-bit multiples of it."""
 
 
 @dataclass(frozen=True)
 class LandmarkBatch:
-    """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true places in pixels, hidden ones too.
+    """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true positions in pixels, hidden ones too.
     depths : (N, 478), distance : (N,) see ``depths_in_pixels``."""
 
     images: Tensor
@@ -35,21 +35,21 @@ class LandmarkBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarkPeopleConfig(SourceConfig):
-    """The first ``count`` pictures of a source of people; an index is a person. Then they come again."""
+    """The first ``count`` pictures of a source of people, which then repeat; an index is a person."""
 
     people: PeopleConfig = field(default_factory=lambda: PeopleConfig(size=160, framing="roomy"))
-    """Who, and how large; one photo of each."""
+    """Configuration of the people and their pictures; one photo of each."""
     count: int = 10000
-    """Pictures that are kept."""
+    """Number of stored pictures."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.people.photos != 1:
             raise ValueError("count must be at least 1, and people must have one photo each")
 
     def build(self) -> LandmarkPeople:
-        """Make the source; pictures follow when they are asked for."""
+        """Make the source; pictures are made on demand."""
         return LandmarkPeople(self)
 
 
@@ -72,7 +72,7 @@ class LandmarkPeople:
         self._made = mapped(folder / "made.npy", (count,))
 
     def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
-        """Pictures ``indices`` modulo ``count``."""
+        """Return pictures ``indices``, modulo ``count``."""
         rows = np.array([index % self.config.count for index in indices])
         for run in missing_runs(self._made, rows, len(rows)):
             made = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
@@ -91,7 +91,7 @@ class LandmarkPeople:
 
 
 def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-    """What of the third dimension a picture without a known focal length can show, in pixels at the points' middle.
+    """Depths that are observable in a picture of unknown focal length, in pixels at the points' centroid.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tenso
 
     Returns
     -------
-    (N, L) depths along the line of sight to the points' middle, away from the camera, and (N,) the middle's distance
-    from the camera: both times the focal length, divided by the middle's depth along the optical axis.
+    (N, L) depths along the line of sight to the points' centroid, away from the camera, and (N,) the centroid's
+    distance from the camera: both times the focal length, divided by the centroid's depth along the optical axis.
     """
     seen = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
     seen = seen + camera_from_head[:, None, :3, 3]
@@ -112,5 +112,5 @@ def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tenso
 
 
 def _steps(values: Tensor) -> np.ndarray:
-    """Values in 16-bit steps."""
+    """Quantise values to 16-bit steps."""
     return (values / _STEP).round().clamp(-32768, 32767).cpu().numpy().astype(np.int16)

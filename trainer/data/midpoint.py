@@ -1,4 +1,4 @@
-"""Plain midpoint subdivision that keeps the surface where it is, as a sparse matrix for any vertex attribute."""
+"""Midpoint subdivision that does not change the surface, as a sparse matrix for any vertex attribute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy import sparse
 
 
 def edge_keys(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The edges of triangles (F, 3), corner 0-1, 1-2 and 2-0 of each: (3 F, 2) directed vertex ids, and one int64 per
+    """Edges of triangles (F, 3), corners 0-1, 1-2 and 2-0 of each: (3 F, 2) directed vertex ids, and an int64 key per
     edge that is the same for both directions."""
     edges = np.asarray(faces, dtype=np.int64)[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     return edges, (edges.min(1) << 32) | edges.max(1)

@@ -13,12 +13,12 @@ from trainer.data.turns import Turns
 
 @dataclass(frozen=True, kw_only=True)
 class MixedConfig(SourceConfig):
-    """Samples of several sources, in turn; their pictures must have the same size."""
+    """Samples of several sources in turn; their pictures must have the same size."""
 
     sources: tuple[SourceConfig, ...]
-    """Where the pictures come from; batches have ``images`` and ``labels``."""
+    """The sources; their batches have ``images`` and ``labels``."""
     shares: tuple[int, ...]
-    """How many samples of each follow each other before the next source's turn."""
+    """Number of consecutive samples of each source before the next source's turn."""
 
     def __post_init__(self) -> None:
         if not self.sources or len(self.shares) != len(self.sources) or min(self.shares) < 1:

@@ -28,7 +28,7 @@ def fractal_noise(points: np.ndarray, wavelength: float, seed: int, octaves: int
 
 @numba.njit(cache=True)
 def _lattice(x, y, z, seed):  # pragma: no cover - compiled
-    """A number in [-1, 1] for an integer place: multiply and xor-shift rounds on 64 bits."""
+    """Hash an integer lattice point to a number in [-1, 1]: multiply and xor-shift rounds on 64 bits."""
     h = np.uint64(x) * np.uint64(0x9E3779B97F4A7C15)
     h += np.uint64(y) * np.uint64(0xC2B2AE3D27D4EB4F)
     h += np.uint64(z) * np.uint64(0x165667B19E3779F9)
@@ -66,8 +66,8 @@ def _value_noise(points, spacing, seed):  # pragma: no cover - compiled
 
 
 def scattered_spots(points: np.ndarray, spacing: float, radius: float, share: float, seed: int) -> np.ndarray:
-    """Soft round spots (P,), 0-1, at random places of space: in every cell of side ``spacing`` one with probability
-    ``share``, its radius between 0.4 and 1 times ``radius`` (at most ``spacing``)."""
+    """Soft round spots (P,), 0-1, at random places in space. Each cell of side ``spacing`` has one with probability
+    ``share``; its radius is 0.4 to 1 times ``radius`` (at most ``spacing``)."""
     return _scattered_spots(
         np.ascontiguousarray(points, dtype=np.float64), spacing, radius, share, seed & 0xFFFFFFFFFFFFFFFF
     )

@@ -1,4 +1,4 @@
-"""Synthetic people with labels and portraits without in one batch: ``kind = "people_and_portraits"`` in recipes."""
+"""Synthetic people with labels and unlabelled portraits in one batch: ``kind = "people_and_portraits"`` in recipes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from trainer.data.turns import Turns
 
 
 class Joinable(Protocol):
-    """A batch that others of its kind can be put behind."""
+    """A batch that can be concatenated with others of its kind."""
 
     @classmethod
     def joined(cls, batches: Sequence[Self], device: torch.device) -> Self:
-        """All of their samples, in order, on ``device``."""
+        """Concatenate all samples in order, on ``device``."""
         ...
 
 
@@ -26,11 +26,11 @@ class PeopleAndPortraitsConfig(SourceConfig):
     """Synthetic people and portraits in one batch; both sources' batches are of one ``Joinable`` kind."""
 
     people: SourceConfig
-    """Those with labels."""
+    """The source with labels."""
     portraits: SourceConfig
-    """Those without."""
+    """The source without labels."""
     shares: tuple[int, int] = (3, 1)
-    """How many people follow each other, and then how many portraits."""
+    """Number of consecutive people, then of consecutive portraits."""
 
     def __post_init__(self) -> None:
         if len(self.shares) != 2 or min(self.shares) < 1:
@@ -49,7 +49,7 @@ class PeopleAndPortraits:
         self._turns = Turns(config.shares)
 
     def batch(self, indices: range, device: torch.device) -> Joinable:
-        """People of ``indices`` first, then portraits."""
+        """Return the people of ``indices`` first, then the portraits."""
         own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
         batches: list[Joinable] = [source.batch(part, device) for source, part in own if len(part)]
         return type(batches[0]).joined(batches, device)

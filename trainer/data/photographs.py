@@ -1,4 +1,4 @@
-"""Photographs of a surface under the conditions in which people take them: cameras, light, backgrounds, film."""
+"""Simulate ordinary photographs of a surface: cameras, light, backgrounds, film."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surfac
 
 LIGHT_NAMES = ("window", "overcast", "lamp", "sun", "flash", "two_lamps", "flat", "studio")
 FACE_METRES = 0.20
-"""Height, brow to chin and a margin, that ``Shot.face_share`` of the picture's height shows."""
+"""Metres, from brow to chin with a margin; ``Shot.face_share`` is its share of the picture's height."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """How one photograph is taken. Angles in degrees, see ``look_at``; ``distance`` from the middle of the face in
-    metres; ``face_share`` of the picture's height that 20 cm at that distance take; ``offset`` of the face from the
-    picture's middle as a share of its size; ``light`` one of ``LIGHT_NAMES``, turned ``light_turn`` degrees about
-    the vertical.
+    """Settings of one photograph. Angles in degrees, see ``look_at``. ``distance`` from the centre of the face in
+    metres. ``face_share``: share of the picture's height that 20 cm at that distance take. ``offset`` of the face from
+    the picture's centre as a share of its size. ``light`` one of ``LIGHT_NAMES``, rotated by ``light_turn`` degrees
+    about the vertical.
     """
 
     yaw: float
@@ -56,7 +56,8 @@ def _windows(*entries: tuple[tuple[float, float, float], float, tuple[float, flo
 
 
 def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
-    """Light called ``name`` around a face at ``middle`` (3,) that looks along +z, turned about the vertical."""
+    """Make the light called ``name`` around a face at ``middle`` (3,) that looks along +z, rotated about the
+    vertical."""
     turn = np.radians(turn_degrees)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     grey = np.ones(3)
@@ -90,7 +91,7 @@ def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
     lights = []
     for position, radius, irradiance in lamps:
         place = rotation @ np.array(position) + middle
-        # ``irradiance`` is meant at the face; ``AreaLight`` states it at the origin
+        # ``irradiance`` is given at the face, but ``AreaLight`` states it at the origin
         gain = ((place - middle) ** 2).sum() / (place**2).sum()
         lights.append(AreaLight(place, radius, np.array(irradiance) * gain))
     directions, sharpness, colours = windows
@@ -98,7 +99,7 @@ def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
 
 
 def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) linear light: an out-of-focus room or garden."""
+    """(H, W, 3) linear light of an out-of-focus room or garden."""
     width, height = size
     first, second = generator.uniform(0.05, 0.5, 3), generator.uniform(0.02, 0.35, 3)
     first, second = (0.2 * c + 0.8 * c.mean() for c in (first, second))
@@ -120,11 +121,11 @@ def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndar
 
 
 def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
-    """The camera of a shot of a face whose middle is ``middle`` (3,)."""
+    """Build the camera of a shot of a face with centre ``middle`` (3,)."""
     width, height = shot.size
     focal = shot.face_share * height * shot.distance / FACE_METRES
     where = (width * (0.5 + shot.offset[0]), height * (0.5 + shot.offset[1]))
-    # the principal point stays in the middle of the picture: turn the camera until the face lies at ``where``
+    # the principal point stays in the picture's centre, so rotate the camera until the face lies at ``where``
     camera = look_at(shot.yaw, shot.pitch, shot.roll, shot.distance, focal, shot.size, middle)
     ray = np.array([(where[0] - width / 2) / focal, (where[1] - height / 2) / focal, 1.0])
     ray /= np.linalg.norm(ray)
@@ -143,7 +144,7 @@ def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
 def take_photograph(
     surface: Surface, middle: np.ndarray, shot: Shot, bvh: Bvh | None = None, samples: int = 3, ambient_rays: int = 3
 ) -> Photograph:
-    """Photograph ``surface`` (a face that looks along +z with its middle at ``middle``) as ``shot`` says."""
+    """Photograph ``surface``, a face that looks along +z with its centre at ``middle``, with the settings ``shot``."""
     generator = np.random.default_rng(shot.seed)
     camera = shot_camera(shot, middle)
     light = lighting(shot.light, shot.light_turn, middle)
@@ -151,7 +152,7 @@ def take_photograph(
     linear = view.over(background(shot.size, generator))
     seen = view.coverage > 0.99
     level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0
-    # exposure meters on the person, as phones do, a little under or over as the film says
+    # exposure is metered on the person, as phones do, and then varied by the film's exposure
     factor = min(0.55 / max(float(level), 1e-3), 2.0)
     film = shot.film
     exposed = Film(
@@ -165,7 +166,7 @@ SIX_VIEWS = ((-4.0, 3.0), (28.0, -6.0), (-33.0, 4.0), (49.0, 2.0), (-50.0, -5.0)
 
 
 def six_shots(seed: int, distance: float | None = None) -> tuple[Shot, ...]:
-    """Six different photographs of one person; all from ``distance`` metres when it is given, else 0.5 to 2 m."""
+    """Make six different photographs of one person, all from ``distance`` metres if given, else from 0.5 to 2 m."""
     generator = np.random.default_rng(seed)
     lights = list(generator.permutation(["window", "overcast", "lamp", "sun", "flash", "two_lamps"]))
     sizes = ((640, 640), (600, 760), (720, 600))

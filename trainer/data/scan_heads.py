@@ -1,9 +1,9 @@
-"""The held-out heads of ``faces3d``, dressed as people and photographed, with their true shape.
+"""The held-out heads of ``faces3d``, dressed and photographed, with their true shape.
 
-SIMPOP 15-20 are face masks without eyes, ears or colour. The likeliest ICT head is laid onto each of them, so that its
-surface there *is* the scan's (to about a tenth of a millimetre) and continues to ears, neck, skull and eyeballs
-(``carried_head``); it carries skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is
-photographed as it is. Never used for training.
+SIMPOP 15-20 are face masks without eyes, ears or colour. The most probable ICT head is registered to each of them. Its
+surface then matches the scan to about a tenth of a millimetre and continues to ears, neck, skull and eyeballs
+(``carried_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed
+unchanged. Never used for training.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
 MILLIMETRE = 0.001
 PHOTOGRAPHED_WITHIN = 0.0006
-"""Scan points farther than this from the photographed surface (eyes, mostly) are not measured, metres."""
+"""Metres; scan points farther than this from the photographed surface (mostly the eyes) are not evaluated."""
 SEVEN = (33, 133, 362, 263, 2, 61, 291)
-"""MediaPipe ids of the seven alignment points: the eyes' corners from the person's right to the left, the base of the
-nose, the mouth's corners."""
+"""MediaPipe ids of the seven alignment points: the corners of the eyes from the person's right to the left, the base of
+the nose, the corners of the mouth."""
 NOSE_TIP = 1
 BRIDGE = 168
 CHIN = 152
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
 RENDERER_VERSION = "8"
-"""Part of the cache's key: raise it when photographs would come out differently."""
+"""Part of the cache key of all photographs: raise it when they would come out differently."""
 CARRIED_VERSION = "v10"
-"""The same for the heads that continue the simulated faces, and for their photographs alone."""
+"""Version of the heads that continue the simulated faces, and of their photographs only."""
 
 SKINS = (
     ("young_lightskinned_male_diffuse.jpg", (0.031, 0.018, 0.010), 0.009),
@@ -63,7 +63,7 @@ IRISES = ((0.09, 0.045, 0.02), (0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 
 
 @dataclass(frozen=True)
 class ScanTruth:
-    """A person's true shape, to measure from. One frame: metres, looking along +z, y up.
+    """A person's true shape as ground truth. One frame: metres, looking along +z, y up.
 
     Attributes
     ----------
@@ -87,8 +87,9 @@ class ScanHead:
 
     Attributes
     ----------
-    truth : its shape, only points that can be seen in the photographs.
-    surface_looking_at : what the ray tracer sees when the eyes look at a point (3,). middle : (3,) of the face.
+    truth : its shape, limited to points that are visible in the photographs.
+    surface_looking_at : function from the eyes' target point (3,) to the ray tracer's surface. middle : (3,) of the
+    face.
     """
 
     truth: ScanTruth
@@ -97,17 +98,17 @@ class ScanHead:
 
 
 def truth_from_marks(name: str, scan_vertices: np.ndarray, marks: np.ndarray, ears: np.ndarray) -> ScanTruth:
-    """``ScanTruth`` with its points taken from MediaPipe landmarks (478, 3) on the scan."""
+    """Make a ``ScanTruth`` with points from MediaPipe landmarks (478, 3) on the scan."""
     return ScanTruth(name, scan_vertices, marks[list(SEVEN)], marks[NOSE_TIP], marks[BRIDGE], ears)
 
 
 def face_middle(marks: np.ndarray) -> np.ndarray:
-    """(3,) where cameras aim: half-way between the bridge of the nose and the middle of nose tip and chin."""
+    """(3,) aim of the cameras: half-way between the bridge of the nose and the midpoint of nose tip and chin."""
     return 0.5 * marks[[NOSE_TIP, CHIN]].mean(0) + 0.5 * marks[BRIDGE]
 
 
 def person_look(index: int, seed: int) -> SkinLook:
-    """Skin, hair, eyes and shirt number ``index``, varied by ``seed``."""
+    """Choose skin, hair, eyes and shirt number ``index``, varied by ``seed``."""
     generator = np.random.default_rng(seed)
     skin_map, hair, cap = SKINS[index % len(SKINS)]
     iris = IRISES[0] if "dark" in skin_map else IRISES[int(generator.integers(len(IRISES)))]
@@ -125,7 +126,7 @@ def person_look(index: int, seed: int) -> SkinLook:
 
 
 def tragus_ids() -> tuple[int, int]:
-    """ICT vertex ids of the left and the right tragus: those nearest to two fixed places on the neutral face."""
+    """Return the ICT vertex ids of the left and the right tragus, nearest to two fixed places on the neutral face."""
     neutral = load_ict().neutral[:SKIN_STOP]
     left, right = (int(np.argmin(np.linalg.norm(neutral - [x, *TRAGUS_YZ], axis=1))) for x in (TRAGUS_X, -TRAGUS_X))
     return left, right
@@ -133,7 +134,7 @@ def tragus_ids() -> tuple[int, int]:
 
 @lru_cache(maxsize=2)
 def scan_head(name: str) -> ScanHead:
-    """A held-out head by name; raises ``KeyError`` for others, ``FileNotFoundError`` without the shared data."""
+    """Make a held-out head by name; raises ``KeyError`` for others, ``FileNotFoundError`` without the shared data."""
     if name == "james":
         return _james()
     if name not in SIMPOP_HELD_OUT:
@@ -196,10 +197,10 @@ def photograph_head(
     make: Callable[[], tuple[Callable[[np.ndarray], Surface], np.ndarray]],
     folder: str,
 ) -> tuple[Path, ...]:
-    """JPEG files of a head, from the disk cache where they are there already.
+    """Return JPEG files of a head, rendered where they are not in the disk cache.
 
-    ``make`` gives the surface for a point that the eyes look at, and the middle of the face; it is called only when a
-    picture is missing. The files' names say nothing about how they were taken.
+    ``make`` returns a function from the eyes' target point to the surface, and the centre of the face. It is called
+    only when a picture is missing. The file names do not reveal how the photos were taken.
     """
     base = cache_folder() / "photographs" / folder
     paths = tuple(base / f"{content_key(RENDERER_VERSION, name, shot)}.jpg" for shot in shots)
@@ -213,7 +214,8 @@ def photograph_head(
 
 
 def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
-    """Six photographs of a held-out head; all from ``distance`` metres when given. The first is the most frontal."""
+    """Render six photographs of a held-out head, all from ``distance`` metres if given. The first is the most
+    frontal."""
 
     def make() -> tuple[Callable[[np.ndarray], Surface], np.ndarray]:
         head = scan_head(name)

@@ -1,4 +1,4 @@
-"""Brings one head mesh onto another: landmarks first, then closest points with a smooth displacement field."""
+"""Register one head mesh to another: first by landmarks, then by closest points with a smooth displacement field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from trainer.data.midpoint import open_edges
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7) -> Similarity:
-    """``nearest_similarity`` of the share ``keep`` of the pairs that agree best (trimmed, ten passes)."""
+    """``nearest_similarity`` of the share ``keep`` of the pairs with the smallest residuals (trimmed, ten
+    iterations)."""
     chosen = np.arange(len(source))
     for _ in range(10):
         found = nearest_similarity(source[chosen], target[chosen])
@@ -27,8 +28,8 @@ def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7)
 def warp_by_landmarks(
     points: np.ndarray, source: np.ndarray, target: np.ndarray, smoothing: float = 1e-3
 ) -> np.ndarray:
-    """Move ``points`` (P, 3) by a smooth displacement field (kernel r plus a constant) that takes landmarks ``source``
-    to ``target`` (L, 3), which should be aligned already: far away the field levels off instead of running on."""
+    """Move ``points`` (P, 3) by a smooth displacement field (kernel r plus a constant) that maps landmarks ``source``
+    to ``target`` (L, 3). Both should be aligned already; the field levels off far away instead of extrapolating."""
     return points + RBFInterpolator(source, target - source, kernel="linear", degree=0, smoothing=smoothing)(points)
 
 
@@ -48,7 +49,7 @@ def boundary_vertices(faces: np.ndarray) -> np.ndarray:
 
 
 def longest_border(faces: np.ndarray) -> np.ndarray:
-    """Ids of vertices on the connected line of open edges that is the longest: the rim of a mask, not its holes."""
+    """Ids of vertices on the longest connected line of open edges: the rim of a mask, not its holes."""
     edges = open_edges(faces)
     count = int(edges.max()) + 1
     _, line = connected_components(
@@ -67,17 +68,17 @@ def fit_surface(
     stiffness: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1),
     reach: float = 0.012,
 ) -> np.ndarray:
-    """Non-rigid closest-point registration of a mesh that already lies near the target.
+    """Register a mesh non-rigidly to a nearby target by closest points.
 
-    Every pass draws each vertex to its closest target point along the target's normal; the displacement since the
-    start stays smooth (bi-Laplacian, weight ``stiffness``), so that parts the target does not cover follow along.
+    Every iteration pulls each vertex towards its closest target point along the target's normal. The total displacement
+    stays smooth (bi-Laplacian, weight ``stiffness``), so that parts without a target follow their surroundings.
 
     Parameters
     ----------
     vertices, faces : the mesh to move, (V, 3) metres and (F, 3).
-    movable : (V,) 0-1, how much a vertex may be drawn (0: it only follows).
+    movable : (V,) 0-1, strength of the pull on a vertex (0: it only follows).
     target_vertices, target_faces : dense target, (T, 3) and (G, 3).
-    reach : no pull from farther than this, metres.
+    reach : metres beyond which there is no pull.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def fit_surface(
             distance, index = tree.query(moved)
             facing = (vertex_normals(moved, faces) * normals_target[index]).sum(1)
             use = movable * (distance < reach) * (facing > 0.5) * ~on_rim[index]
-            # the plane through the closest point: sliding along the surface costs nothing
+            # point-to-plane distance: sliding along the surface costs nothing
             gap = ((target_vertices[index] - moved) * normals_target[index]).sum(1, keepdims=True)
             goal = moved + gap * normals_target[index] - vertices
             system = (sparse.diags(use) + weight * smooth + anchor).tocsc()
@@ -107,8 +108,8 @@ def fit_surface(
 def spread_field(
     faces: np.ndarray, held: np.ndarray, displacement: np.ndarray, fading: float, stiffness: float = 0.1
 ) -> np.ndarray:
-    """(V, 3) a smooth field (bi-Laplacian) that is ``displacement`` (V, 3) where ``held`` (V,) and fades out elsewhere,
-    over about ``fading`` edges of the mesh with triangles ``faces`` (F, 3)."""
+    """(V, 3) smooth field (bi-Laplacian) that equals ``displacement`` (V, 3) where ``held`` (V,) and fades out
+    elsewhere over about ``fading`` edges of the mesh with triangles ``faces`` (F, 3)."""
     smooth = graph_laplacian(faces, len(held))
     smooth = stiffness * (smooth.T @ smooth)
     # |L u|^2 + fading^-4 |u|^2 decays over ``fading`` edges

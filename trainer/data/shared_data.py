@@ -1,4 +1,4 @@
-"""Where the data beside the repository lies: face scans, MakeHuman's skins, photographs."""
+"""Location of the data beside the repository: face scans, MakeHuman's skins, photographs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def shared_folder() -> Path:
-    """``$LIKENESS_SHARED``, else, also where that is empty, ``../shared``; it may be missing."""
+    """Return ``$LIKENESS_SHARED``, or ``../shared`` where that is unset or empty; the folder may be missing."""
     chosen = os.environ.get("LIKENESS_SHARED")
     return Path(chosen) if chosen else Path(__file__).resolve().parents[2].parent / "shared"

@@ -1,4 +1,5 @@
-"""Labelled pictures that are made once and read many times: for machines that make them slower than a net learns."""
+"""Disk store for labelled pictures, made once and read many times, for machines where making them is slower than
+training."""
 
 from __future__ import annotations
 
@@ -17,24 +18,24 @@ from trainer.data.kept_rows import mapped, missing_runs
 
 @dataclass(frozen=True, kw_only=True)
 class StoredConfig(SourceConfig):
-    """The first ``count`` samples of another source, kept on disk as 8-bit pictures and labels.
+    """The first ``count`` samples of another source, stored on disk as 8-bit pictures and labels.
 
-    They are found again by the configuration and the code that made them; they are made when they are first asked for.
+    The store is identified by the configuration and by the code that makes the samples. Samples are made on demand.
     """
 
     source: SourceConfig = field(default_factory=DrawnFacesConfig)
-    """Where the pictures come from; its batches have ``images`` and ``labels``."""
+    """The source of the pictures; its batches have ``images`` and ``labels``."""
     count: int = 10000
-    """Pictures that are kept; then they come again in the same order. A stage's augmentation varies them."""
+    """Number of stored pictures, which repeat in the same order. A stage's augmentation varies them."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"count must be at least 1, not {self.count}")
 
     def build(self) -> Stored:
-        """Make the source; pictures follow when they are asked for."""
+        """Make the source; pictures are made on demand."""
         return Stored(self)
 
 
@@ -51,7 +52,7 @@ class Stored:
         self._made: np.ndarray | None = None
 
     def batch(self, indices: range, device: torch.device) -> LabelledPictures:
-        """Samples ``indices`` modulo ``count``."""
+        """Return samples ``indices``, modulo ``count``."""
         rows = np.array([index % self.config.count for index in indices])
         if self._made is None or not self._made[rows].all():
             self._make(rows, device)
@@ -59,7 +60,7 @@ class Stored:
         return LabelledPictures(images, torch.from_numpy(self._labels[rows]).to(device))
 
     def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
+        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
         if self._made is None:
             first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
             self._open(tuple(first.images.shape[1:]))
@@ -70,7 +71,7 @@ class Stored:
             self._made[run] = 1
 
     def _open(self, shape: tuple[int, int, int]) -> None:
-        """Map the files into memory; they are made, sparse, when they are not there."""
+        """Map the files into memory; missing files are made, sparse."""
         self._folder.mkdir(parents=True, exist_ok=True)
         count, size = self.config.count, shape[1:]
         self._images = mapped(self._folder / "images.npy", (count, *shape))
@@ -79,7 +80,7 @@ class Stored:
 
 
 def code_of(source: Source) -> list[Path]:
-    """The files of the packages of the source's classes: when they change, pictures are made anew."""
+    """Return the source files of the packages of the source's classes; a change of them makes new pictures."""
     paths = [Path(inspect.getfile(each)) for each in type(source).__mro__[:-1]]
     return [file for path in paths for file in _files_beside(path)]
 

@@ -1,4 +1,4 @@
-"""MediaPipe's landmarks on a bare mesh: draw it in clay from the front, detect, cast the rays back."""
+"""MediaPipe landmarks on a bare mesh: render it as clay from the front, detect, cast rays back to the mesh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-"""MediaPipe's outline of the face: it slides over the surface, so it marks no place."""
+"""MediaPipe's outline of the face. It slides over the surface, so its landmarks mark no fixed place."""
 
 CLAY = np.array([0.50, 0.36, 0.28])
 SIZE = 512
@@ -40,7 +40,7 @@ class SurfaceLandmarks:
 
     @property
     def steady(self) -> np.ndarray:
-        """(478,) bool, landmarks that were found, lie on the skin (no irises) and mark a place (no outline)."""
+        """(478,) bool, landmarks that were found, lie on the skin (no irises) and mark a fixed place (no outline)."""
         ids = np.arange(len(self.faces))
         return self.found & (ids < 468) & ~np.isin(ids, OVAL)
 
@@ -66,7 +66,7 @@ def _face_mesh():
 
 
 def detect_landmarks(picture: np.ndarray) -> np.ndarray | None:
-    """(478, 3) MediaPipe landmarks in pixels of an (H, W, 3) uint8 picture, None when it sees no face."""
+    """(478, 3) MediaPipe landmarks in pixels of an (H, W, 3) uint8 picture; None when no face is detected."""
     found = _face_mesh().process(np.ascontiguousarray(picture)).multi_face_landmarks
     if not found:
         return None
@@ -77,16 +77,16 @@ def detect_landmarks(picture: np.ndarray) -> np.ndarray | None:
 def find_surface_landmarks(
     vertices: np.ndarray, faces: np.ndarray, target: np.ndarray, albedo: np.ndarray | None = None
 ) -> SurfaceLandmarks:
-    """Landmarks of a face that looks along +z.
+    """Find the landmarks of a face that looks along +z.
 
     Parameters
     ----------
-    vertices : (V, 3) metres; faces : (F, 3). target : (3,) the middle of the face, roughly.
-    albedo : (V, 3) linear colours that help the detector (dark irises, say); clay when None.
+    vertices : (V, 3) metres; faces : (F, 3). target : (3,) approximate centre of the face.
+    albedo : (V, 3) linear colours that help the detector, such as dark irises; clay when None.
 
     Raises
     ------
-    ValueError : when MediaPipe sees no face.
+    ValueError : when MediaPipe detects no face.
     """
     count = len(vertices)
     surface = Surface(
@@ -117,6 +117,6 @@ def find_surface_landmarks(
     hit, _, barycentrics = closest_hits(bvh, np.tile(camera.centre(), (len(pixel), 1)), directions)
     corners = vertices[faces[np.maximum(hit, 0)]]
     facing = (np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * directions).sum(1) < 0
-    hit = np.where(facing, hit, -1)  # through a gap, onto the inside of the skull
+    hit = np.where(facing, hit, -1)  # missed: the ray went through a gap to the inside of the skull
     positions = np.where(hit[:, None] >= 0, (corners * barycentrics[:, :, None]).sum(1), np.nan)
     return SurfaceLandmarks(hit, barycentrics, positions)

@@ -1,4 +1,4 @@
-"""Something to stand a head on: a dressed body that hangs from the open rim of a head mesh."""
+"""A dressed torso that hangs from the open rim of a head mesh."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def hang_torso(
     outline: Sequence[tuple[float, float, float]],
     cloth: np.ndarray,
 ) -> Surface:
-    """A surface swept down from the open edges of a mesh.
+    """Sweep a surface down from the open edges of a mesh.
 
     Parameters
     ----------
     points, faces : the head, (V, 3) metres (y up) and (F, 3).
     allowed : (V,) bool, vertices whose open edges count (the neck's rim, not the eyes').
-    outline : rings below the rim, each (width factor along x, width factor along z, metres below the rim); widths grow
-        about the rim's middle.
+    outline : rings below the rim, each (width factor along x, width factor along z, metres below the rim); widths are
+        about the rim's centre.
     cloth : (3,) linear colour.
 
     Raises
@@ -45,7 +45,7 @@ def hang_torso(
     ellipse = np.stack([half[0] * np.cos(angle), 0 * angle, half[2] * np.sin(angle)], axis=1)
     rings = [top]
     for index, (wide, deep, drop) in enumerate(outline):
-        # from the rim's own outline and height to an even ellipse
+        # blend from the rim's own outline and height to an ellipse
         even = min((index + 1) / 4, 1.0)
         ring = ((1 - even) * (top - middle) + even * ellipse) * [wide, 1.0, deep] + middle
         ring[:, 1] -= drop

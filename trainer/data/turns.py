@@ -1,4 +1,4 @@
-"""Several sources in turn: which sample of which source an index is."""
+"""Round-robin over several sources: the source and sample of an index."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from itertools import accumulate
 
 @dataclass(frozen=True)
 class Turns:
-    """``shares`` : how many samples of each source follow each other before the next one's turn; all at least 1.
+    """``shares`` : number of consecutive samples of each source before the next one's turn; all at least 1.
 
-    Every index has its source and its place in it, so that a sample is the same in whatever company.
+    An index determines its source and its sample there, so that a sample does not depend on its batch.
     """
 
     shares: tuple[int, ...]
 
     def source_of(self, index: int) -> int:
-        """Whose turn it is."""
+        """Return the number of the source whose turn ``index`` is."""
         return bisect_right(list(accumulate(self.shares)), index % sum(self.shares))
 
     def own(self, indices: range, number: int) -> range:
-        """The source's own indices of its samples among ``indices`` (step 1)."""
+        """Return the source's own indices of its samples among ``indices`` (step 1)."""
         return range(self._before(indices.start, number), self._before(indices.stop, number))
 
     def _before(self, index: int, number: int) -> int:
-        """Samples of a source among the first ``index``."""
+        """Count a source's samples among the first ``index``."""
         rounds, place = divmod(index, sum(self.shares))
         turn = sum(self.shares[:number])
         return rounds * self.shares[number] + min(max(place - turn, 0), self.shares[number])

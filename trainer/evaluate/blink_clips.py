@@ -1,4 +1,5 @@
-"""Clips made to be blinked in: two blinks each, from the front to the profile; and clips without their blinks."""
+"""Clips for measuring blinks: two blinks each, seen from the front to the profile; and the same clips without
+blinks."""
 
 from __future__ import annotations
 
@@ -13,22 +14,22 @@ from trainer.data.people.scene import Shot
 from trainer.data.people.source import People, PeopleConfig
 
 BLINK_SEED = 9300
-"""Of people on whom nothing was trained or chosen (9200: those on whose clips the rules of blinks were)."""
+"""Seed of people unused in training and in choosing rules (the blink rules were chosen on clips of seed 9200)."""
 FRAMES, SIZE = 24, 160
 YAWS = (0.0, 12.0, 25.0, 40.0, 55.0, 72.0)
-"""Degrees from which the clips are seen, in turn, from both sides."""
+"""Degrees, views of the clips in turn, from both sides."""
 SECONDS, JITTER_SECONDS, WIDTH_SECONDS = (0.5, 1.5), 0.12, 0.11
-"""Middles of the blinks, how much they are drawn around that, and a lid's Gaussian width."""
+"""Seconds: centres of the blinks, their jitter, and the Gaussian width of a lid's motion."""
 
 
 class BlinkPeople(People):
-    """Clips of ``People`` whose lids do nothing but two whole blinks; clip n is seen from ``yaw_of(n)``."""
+    """Clips of ``People`` whose lids only make two full blinks; clip n is seen from ``yaw_of(n)``."""
 
     def __init__(self, seed: int = BLINK_SEED) -> None:
         super().__init__(PeopleConfig(size=SIZE, seed=seed, photos=FRAMES, clips=True))
 
     def shots(self, index: int) -> list[Shot]:
-        """The parameters of all frames of person ``index``."""
+        """Draw the parameters of all frames of person ``index``."""
         generator = np.random.default_rng([self.config.seed, index])
         middles = np.array(SECONDS) + generator.uniform(-JITTER_SECONDS, JITTER_SECONDS, len(SECONDS))
         frames = super().shots(index)
@@ -37,26 +38,26 @@ class BlinkPeople(People):
 
 
 class OpenEyed(People):
-    """The pictures of ``people`` at the same instants, lids being as they are in most of a clip's frames."""
+    """The pictures of ``people`` at the same instants, with the lids limited to their median over the clip's frames."""
 
     def __init__(self, people: People) -> None:
         super().__init__(people.config)
         self._people = people
 
     def shots(self, index: int) -> list[Shot]:
-        """The parameters of all frames of person ``index``."""
+        """Draw the parameters of all frames of person ``index``."""
         frames = self._people.shots(index)
         usual = np.median([shot.expression.weights[LIDS] for shot in frames], axis=0)
         return [_with_lids(shot, np.minimum(shot.expression.weights[LIDS], usual)) for shot in frames]
 
 
 def yaw_of(index: int) -> float:
-    """Degrees from which clip ``index`` is seen in its first frame."""
+    """Yaw in degrees of clip ``index`` in its first frame."""
     return YAWS[index % len(YAWS)] * (-1.0) ** (index // len(YAWS))
 
 
 def blinking_lids(number: int, middles: Sequence[float] | np.ndarray) -> float:
-    """How far lids are shut in frame ``number`` that blink at ``middles`` (seconds)."""
+    """Lid closure in frame ``number`` for blinks at ``middles`` (seconds)."""
     off = (number / FRAMES_PER_SECOND - np.asarray(middles)) / WIDTH_SECONDS
     return float(np.exp(-(off**2)).max())
 

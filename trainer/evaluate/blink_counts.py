@@ -1,4 +1,4 @@
-"""Which blinks of a clip were found, and which of them show in its pictures at all."""
+"""Count the found blinks of a clip, and those that are visible in its pictures at all."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from scipy.ndimage import label
 from backend.rig.arkit import LIDS
 
 CLOSED, FALSE = 0.5, 0.25
-"""A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
-the second."""
+"""Lid weight above which a run of frames counts as a blink; upper limit of the true weight in a run that counts as a
+false blink."""
 DIFFERENT_LEVELS, LEAST_PIXELS = 16, 25
-"""A blink shows if that many pixels of its deepest picture differ by more than so many of 255 levels, in one of the
-colours, from a picture of the same instant with open eyes. Chosen by looking at such pairs, at the size they are read
-at, of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred
-profiles, nobody can say which of the two is shut; from 30 on one can. Eye pixels of the renderer's labels say it less
-well: they do not know of glare and of half dark lenses."""
+"""A blink is visible if at least that many pixels of its deepest picture differ by more than so many of 255 levels, in
+any channel, from a picture of the same instant with open eyes. Chosen by looking at such pairs, at reading resolution,
+of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred profiles, the
+shut picture cannot be identified; from 30 on it can. Eye pixels of the renderer's labels predict it less well, because
+they ignore glare and half dark lenses."""
 CONFIDENCE = 1.96
 """Standard deviations of a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class BlinkCounts:
-    """Blinks of some clips: all true ones and how many were found, those that show and how many of these were found,
-    and false ones."""
+    """Blinks of some clips: all true ones and how many were found, the visible ones and how many of these were found,
+    and
+    false ones."""
 
     blinks: int = 0
     found: int = 0
@@ -38,15 +39,16 @@ class BlinkCounts:
 
 
 def different_pixels(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(F,) by how many pixels pictures (F, H, W, 3) uint8 differ from others by more than ``DIFFERENT_LEVELS``."""
+    """(F,) number of pixels where pictures (F, H, W, 3) uint8 differ from others by more than ``DIFFERENT_LEVELS``."""
     off = np.abs(pictures.astype(np.int16) - others).max(axis=-1)
     return (off > DIFFERENT_LEVELS).sum(axis=(1, 2))
 
 
 def count_blinks(truth: np.ndarray, found: np.ndarray, lid_pixels: np.ndarray) -> BlinkCounts:
-    """Of one clip's weights (F, 52), both lids' mean; ``lid_pixels`` (F,) are ``different_pixels`` from open eyes.
+    """Count one clip's blinks from weights (F, 52), by both lids' mean; ``lid_pixels`` (F,) are ``different_pixels``
+    from open eyes.
 
-    A blink is found when the estimate closes within a frame of it.
+    A blink is found when the estimated lid closes within one frame of it.
     """
     true_lid, found_lid = truth[:, LIDS].mean(1), found[:, LIDS].mean(1)
     counts = BlinkCounts()
@@ -76,7 +78,7 @@ def share_interval(hits: int, count: int) -> tuple[float, float]:
 
 
 def blink_figures(prefix: str, counts: BlinkCounts, seconds: float) -> dict[str, float]:
-    """Shares of all blinks, and of those that show, that were found, with 95 % intervals, and false ones a minute."""
+    """Shares of all blinks and of the visible ones that were found, with 95 % intervals, and false ones per minute."""
     figures: dict[str, float] = {}
     for name, hits, count in (("", counts.found, counts.blinks), ("_showing", counts.found_showing, counts.showing)):
         low, high = share_interval(hits, count)

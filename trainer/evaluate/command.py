@@ -1,4 +1,4 @@
-"""Measures what the backend makes: ``evaluate WHAT [--json FILE]``."""
+"""Measure the backend's results: ``evaluate WHAT [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ WHATS: dict[str, tuple[str, str]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds one sub-command per entry of ``WHATS``."""
+    """Add one sub-command per entry of ``WHATS``."""
     for subparser in add_commands(parser, WHATS, "what"):
         subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluates and prints a table; exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
+    """Evaluate and print a table; returns exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
     console = Console()
     try:
         figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
-    """Write flat name -> number JSON (or a word, such as "not trained"), whole or not at all."""
+    """Write flat JSON, name -> number (or a word, such as "not trained"), atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "w") as file:

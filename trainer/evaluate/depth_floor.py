@@ -1,8 +1,8 @@
-"""What the depth from nose to ear would come to if the face were known exactly.
+"""Depth from nose to ear for a perfectly known face, as a floor of the depth error.
 
-The simulated faces end 22 to 32 mm in front of the ears: those of the photographed heads were continued from the face.
-A fit continues it too, by the statistics of whole heads, and the two need not agree. The identity prior laid onto the
-scan itself, with the scan's whole surface known, says how much of a depth ratio is this disagreement.
+The simulated faces end 22 to 32 mm in front of the ears; the photographed heads were continued from the face. A fit
+also continues the face, by the statistics of whole heads, and the two need not agree. Fitting the identity prior to the
+whole scan surface gives the part of the depth error that is due to this disagreement.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ITERATIONS = 12
 
 
 def best_fit_cage(scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
-    """Cage (V, 3) float32, template frame, of the most probable head whose face is the scan's (free similarity).
+    """Fit the most probable head to a scan of its face, up to a free similarity: cage (V, 3) float32, template frame.
 
     Parameters
     ----------
     scan : the face's surface, metres, any frame.
-    indices, landmarks : some of MediaPipe's 478 landmarks and where they are on the scan, (L, 3).
+    indices, landmarks : some of MediaPipe's 478 landmarks and their positions on the scan, (L, 3).
     """
     template = load_template()
     topology, head = head_topology(template), template.head.vertex_stop
@@ -51,7 +51,7 @@ def best_fit_cage(scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.nd
 
 
 def best_fit_to_simulated(number: int) -> np.ndarray:
-    """``best_fit_cage`` of a simulated face; landmarks by the detector on clay renderings."""
+    """``best_fit_cage`` of a simulated face, with landmarks detected on clay renderings."""
     scan = read_simulated(number)
     found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
     usable = tuple(index for index in STEADY if found.found[index])

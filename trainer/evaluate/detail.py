@@ -1,4 +1,4 @@
-"""Wrinkles against truth on synthetic people, against two baselines, and against freckles that are no relief."""
+"""Compare wrinkles with ground truth on synthetic people, with two baselines, and test robustness to freckles."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.intervals import mean_interval, ratio_interval
 
 SEED = 71
-"""Of people that no recipe trains or selects on."""
+"""Seed of people unused for training and selection in all recipes."""
 REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
 KINDS: tuple[str, ...] = ("rest", "seen", "unseen")
 _NEAR_METRES = 0.022
 _FLAT_MILLIMETRES = 0.02
-"""Deviation of the true relief below which a region has no wrinkles to find."""
+"""Millimetres, standard deviation of the true relief below which a region has no wrinkles to find."""
 
 _NOTHING_MILLIMETRES = 1e-3
-"""Root mean square difference below which an expression does nothing to the skin."""
+"""Millimetres, root mean square difference below which an expression counts as without effect on the skin."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
-    """Measure; prints a table. ``not trained`` where there is no model."""
+    """Measure and print a table; ``not trained`` where there is no model."""
     model = _model(arguments.model)
     if model is None:
         console.print("The detail model is not trained.")
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
 
 
 def synthetic_figures(model: DetailModel, people: int, console: Console | None = None) -> dict[str, float]:
-    """Flat figures over ``people``, see ``person_figures``; every mean with the bounds of its 95 % interval."""
+    """Average the figures of ``person_figures`` over ``people``; every mean has the bounds of its 95 % interval."""
     config = model.network.config
     source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED).build()
     batches = [source.person(index) for index in range(people)]
@@ -98,11 +98,12 @@ def synthetic_figures(model: DetailModel, people: int, console: Console | None =
 def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> dict[str, float]:
     """One person's figures; NaN where a region has no relief.
 
-    ``correlation.WHO.REGION`` of true and found relief with the first photo's expression, both without what is wider
-    than ``BASE_LENGTH``: WHO is ``found``, ``luminance`` (the photo's own detail taken for height) or ``mean`` (of
-    ``mean`` (3, N, N), other people's mean displacement at rest, with their first and with their last expression).
-    ``error.unseen`` of an expression that no photo shows, over that of the displacement found at rest left alone;
-    ``error.rest`` and ``error.seen`` over that of no displacement; root mean squares, without what is wider, too.
+    All figures are for relief without lengths above ``BASE_LENGTH``. ``correlation.WHO.REGION``: correlation with the
+    true relief with the first photo's expression. WHO is ``found``; ``luminance``, the photo's own detail taken as
+    height; or
+    ``mean``, other people's mean displacement. ``mean`` : (3, N, N), at rest, with their first and with their last
+    expression. ``error.unseen``: root mean square error for an expression in no photo, relative to using the
+    displacement found at rest; ``error.rest`` and ``error.seen``: relative to zero displacement.
     """
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
@@ -134,7 +135,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
 
 
 def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
-    """``freckles.energy``: energy of the relief found at rest of people full of freckles and make-up, over that of the
+    """``freckles.energy``: energy of the relief found at rest for people full of freckles and make-up, relative to the
     same people without."""
     config = model.network.config
     energies = []
@@ -150,9 +151,9 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
 
 
 def kept_out_figures(model: DetailModel, people: int) -> dict[str, float]:
-    """``kept_out.NAME`` of each of ``DISTURBANCES``: energy of the relief found at rest with it, over that of the same
-    people without, and the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the relief
-    found with it."""
+    """For each of ``DISTURBANCES``: ``kept_out.NAME``, energy of the relief found at rest with it, relative to the same
+    people without it, with the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the
+    relief found with it."""
     config = model.network.config
     source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1).build()
     allowed = float(cause(config.size).window.allowed.sum())
@@ -163,7 +164,7 @@ def kept_out_figures(model: DetailModel, people: int) -> dict[str, float]:
         return float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
 
     figures: dict[str, float] = {}
-    without: dict[int, np.ndarray] = {}  # by identity: several disturbances are measured against the same photos
+    without: dict[int, np.ndarray] = {}  # by identity, because several disturbances share the same baseline photos
     for name, one in DISTURBANCES.items():
         if id(one.without) not in without:
             without[id(one.without)] = np.array([energy(index, one.without) for index in range(people)])
@@ -174,18 +175,18 @@ def kept_out_figures(model: DetailModel, people: int) -> dict[str, float]:
 
 
 def found_relief(model: DetailModel, batch: DetailBatch) -> np.ndarray:
-    """(T, N, N) millimetres that the product finds for the first person's wanted expressions."""
+    """(T, N, N) millimetres, the product's relief for the first person's wanted expressions."""
     given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
     return displacements(model, *given) * batch.allowed[0, 0].numpy()
 
 
 def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
-    """Heights (N, N) without what is wider than ``BASE_LENGTH``."""
+    """High-pass: heights (N, N) without lengths above ``BASE_LENGTH``."""
     return heights - cv2.GaussianBlur(heights, (0, 0), BASE_LENGTH * known.density)
 
 
 def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted correlation of maps (N, N), NaN where one is flat."""
+    """Weighted correlation of maps (N, N); NaN where one is flat."""
     one, two = one - np.average(one, weights=weight), two - np.average(two, weights=weight)
     bound = float((weight * one**2).sum() * (weight * two**2).sum())
     return float((weight * one * two).sum() / np.sqrt(bound)) if bound > 0 else float("nan")
@@ -200,7 +201,7 @@ def spread(values: np.ndarray, weight: np.ndarray) -> float:
 
 @lru_cache(maxsize=8)
 def region_mask(region: str, size: int = 512) -> np.ndarray:
-    """(N, N) in [0, 1] of ``REGIONS``."""
+    """(N, N) in [0, 1], mask of one of ``REGIONS``."""
     known, template = cause(size), load_template()
     window = known.window
     if region == "forehead":

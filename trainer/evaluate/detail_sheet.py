@@ -1,4 +1,4 @@
-"""A person's relief to look at: photo, and the head at rest and with three expressions in raking light."""
+"""Sheet of a person's relief: photo, and the head at rest and with three expressions in raking light."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
     },
 }  # fmt: skip
 RAKING = light_from_directions(np.array([[0.86, 0.45, 0.22]]), np.full((1, 3), 1.1), 0.25)
-"""From the person's left and above, hardly from the front: folds throw shade."""
+"""Light from the person's left and above, grazing the front, so that folds cast shading."""
 _CLAY = 0.35
-"""Linear albedo of the lower row, which shows the shape alone."""
+"""Linear albedo of the lower row, which shows only the shape."""
 _GREY = (60, 62, 66)
 
 
 def relief_sheet(photos: Sequence[Path]) -> np.ndarray:
-    """(2 * ``SIDE``, (1 + expressions) * ``SIDE``, 3) uint8: the best photo over the head as it lies on it, then the
+    """(2 * ``SIDE``, (1 + expressions) * ``SIDE``, 3) uint8: the best photo above the fitted head over it, then the
     head in raking light, textured above and as clay below.
 
     Raises ``LikenessError`` where no photo shows a face.
@@ -62,7 +62,7 @@ def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
 
 
 def write_sheets(people: Mapping[str, Sequence[Path]], folder: Path) -> list[str]:
-    """One picture a person in ``folder``; returns the names of the files."""
+    """Write one picture per person to ``folder``; returns the file names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, photos in people.items():
         Image.fromarray(relief_sheet(photos)).save(folder / f"{name}.png")

@@ -1,4 +1,4 @@
-"""True relief of synthetic people beside what is found in their photos, in raking light."""
+"""Sheet of synthetic people's true relief and the relief found in their photos, in raking light."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from trainer.data.detail.source import DrawnPerson
 PEOPLE: tuple[int, ...] = (3, 7)
 """Numbers of the people drawn."""
 GROUPS: tuple[str, ...] = ("brows_up", "smile")
-"""Groups of keys that are drawn at full strength, after the head at rest."""
+"""Groups of keys that are rendered at full strength, after the head at rest."""
 SIDE = 300
 _TOWARDS_LAMP = np.array([0.62, 0.66, 0.30])
-"""From the person's left and above, hardly from the front: folds throw shade."""
+"""Light from the person's left and above, grazing the front, so that folds cast shading."""
 _CLAY, _SKY, _LAMP = 0.45, 0.2, 1.1
-"""Linear albedo; light from everywhere; the lamp's."""
+"""Linear albedo; ambient light; the lamp's light."""
 _GREY = 0.05
 
 
 def synthetic_sheet(model: DetailModel, seed: int) -> np.ndarray:
-    """(2 * ``SIDE``, people * (1 + groups) * ``SIDE``, 3) uint8: true relief above, found below, each person at rest
-    and with ``GROUPS``."""
+    """(2 * ``SIDE``, people * (1 + groups) * ``SIDE``, 3) uint8: true relief above, found relief below, each person at
+    rest and with ``GROUPS``."""
     config = model.network.config
     source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=seed).build()
     coarse = detail_window(load_template(), config.coarse)
@@ -51,7 +51,7 @@ def synthetic_sheet(model: DetailModel, seed: int) -> np.ndarray:
 
 
 def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """(``SIDE``, ``SIDE``, 3) uint8: the posed face from in front as clay with heights (N, N), millimetres."""
+    """(``SIDE``, ``SIDE``, 3) uint8: the posed face from the front as clay with heights (N, N), millimetres."""
     window = person.cause.window
     normals, across = frames_in_window(window, person.frames(weights))
     dy, dx = np.gradient(heights * np.float32(1e-3 * window.size))
@@ -59,7 +59,7 @@ def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) 
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
     lamp = (_TOWARDS_LAMP / np.linalg.norm(_TOWARDS_LAMP)).astype(np.float32)
     lit = _CLAY * (_SKY + _LAMP * np.maximum(bumped @ lamp, 0.0))
-    side = 2 * SIDE  # drawn twice as large, so that edges are smooth
+    side = 2 * SIDE  # supersampling for smooth edges
     positions = window.surface.lifted(person.posed(weights).astype(np.float64))
     where = picture_places(window, projected(positions, np.eye(3), side), side)
     seen = sampled(np.repeat(lit[..., None], 3, -1).astype(np.float32), where, 1)
@@ -68,6 +68,6 @@ def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) 
 
 
 def write_synthetic_sheet(model: DetailModel, seed: int, path: Path) -> None:
-    """Write ``synthetic_sheet`` to ``path``, its folder too."""
+    """Write ``synthetic_sheet`` to ``path`` and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(synthetic_sheet(model, seed)).save(path, quality=85)

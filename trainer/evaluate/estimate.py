@@ -1,4 +1,4 @@
-"""What is evaluated: photographs in, a neutral mesh in the template's topology out."""
+"""Reconstruct a neutral mesh in the template's topology from photographs, for evaluation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Fit = Callable[[Sequence[Path]], np.ndarray]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A neutral head to measure: the skin at subdivision level 1 (what ``face.obj`` holds) and points on it.
+    """A neutral head for measuring: the skin at subdivision level 1 (as in ``face.obj``) and points on it.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def as_estimate(cage: np.ndarray) -> Estimate:
-    """The measured surface of cage vertices (V, 3)."""
+    """Build the measured surface from cage vertices (V, 3)."""
     template = load_template()
     fine = subdivision(1)
     head = fine.parts["head"]
@@ -75,10 +75,11 @@ def fit_photos(
     landmark_net: bool = True,
     face_model: str = "linear",
 ) -> np.ndarray:
-    """The shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default settings.
+    """Run the shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default
+    settings.
 
-    lap, learned_basis : whether LAP's canonical face takes part and whether the learned face model's encoder starts the
-    fit, where their networks are trained. landmark_net : whether the fit takes the landmark net's points.
+    lap, learned_basis : use LAP's canonical face, and the learned face model's encoder as initialisation, where their
+    networks are trained. landmark_net : use the landmark net's points in the fit.
     face_model : ``linear`` or ``graph``; the latter must be trained.
     """
     options = CollectOptions(surface=landmark_net)
@@ -97,8 +98,8 @@ def fit_with(
     models: Models,
     template: Template | None = None,
 ) -> FittedFace:
-    """Fit as ``backend.pipeline`` does, with the models that take part; ``template`` may have other identity modes than
-    the committed one (``identity_basis``)."""
+    """Fit as ``backend.pipeline`` does, with the available models; ``template`` may have other identity modes than the
+    committed one (``identity_basis``)."""
     template = load_template() if template is None else template
     encoded, modes_around = face_model_of(models, template)
     canonical = asking(canonical_face, models.of(LAP, LapModel))
@@ -108,5 +109,5 @@ def fit_with(
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:
-    """The baseline: the template's mean face, whoever is in the photographs."""
+    """Baseline: the template's mean face, independent of the photographs."""
     return load_template().vertices

@@ -1,4 +1,4 @@
-"""Expressions read off pictures of synthetic people whose weights, poses and blinks are known."""
+"""Evaluate expressions, head pose and blinks on pictures of synthetic people with ground truth."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from trainer.evaluate.seen_skin import seen_appearance
 from trainer.expressions.pictures import frame_camera, put_into_frame
 
 SEED = 9100
-"""Of people that no training run uses."""
+"""Seed of people unused in all training runs."""
 KINDS = ("photos", "clips", "blinks", "all_clips")
 
 
 @dataclass(frozen=True)
 class KnownPictures:
-    """Pictures of one synthetic person, as a camera with its axis in the middle of the picture takes them.
+    """Pictures of one synthetic person from a camera whose axis is in the centre of the picture.
 
     Attributes
     ----------
-    pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's middle
+    pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's centre
     in the camera frame, metres. weights : (F, 52). neutral : (V, 3) vertices. focal_px : focal length in pixels.
-    lid_pixels : (F,) ``different_pixels`` from open eyes; none where that was not asked for.
+    lid_pixels : (F,) ``different_pixels`` from open eyes; zeros where not asked for.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -62,8 +62,9 @@ class KnownPictures:
 
 
 def known_pictures(source: PeopleConfig | People, index: int, open_eyed: People | None = None) -> KnownPictures:
-    """Person number ``index``, each crop put back into a whole frame: one focal length, principal point in its middle
-    (the rest of the frame repeats the crop's edge). ``open_eyed``: the same without blinks, for ``lid_pixels``."""
+    """Render person number ``index`` and put each crop into a whole frame with one focal length and a central principal
+    point (the rest of the frame repeats the crop's edge). ``open_eyed``: the same pictures without blinks, for
+    ``lid_pixels``."""
     people = source.build() if isinstance(source, PeopleConfig) else source
     config = people.config
     batch = people.batch(range(index, index + 1), torch.device("cpu"))
@@ -89,12 +90,12 @@ def known_pictures(source: PeopleConfig | People, index: int, open_eyed: People 
 
 
 def _pixels(batch: PeopleBatch) -> np.ndarray:
-    """(F, S, S, 3) uint8 crops."""
+    """Convert to (F, S, S, 3) uint8 crops."""
     return np.ascontiguousarray((batch.images.permute(0, 2, 3, 1).numpy() * 255.0 + 0.5).astype(np.uint8))
 
 
 class PictureSource:
-    """Pictures in memory, read as a video."""
+    """Pictures in memory with the interface of a video."""
 
     def __init__(self, pictures: Sequence[np.ndarray], fps: float) -> None:
         self._pictures, self.fps, self.frame_count = pictures, fps, len(pictures)
@@ -108,15 +109,15 @@ class PictureSource:
         """Nothing is held open."""
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
-        """As ``Video.frames``."""
+        """See ``Video.frames``."""
         for slot in range(0, len(self._pictures), every):
             yield VideoFrame(slot, self._pictures[slot])
 
 
 @dataclass(frozen=True)
 class Read:
-    """What was read beside what is true: weights (F, 52), and the poses' errors, as the product found them, for photos
-    with the focal length given (EXIF), and for heads that were reconstructed between the faces laid onto each other."""
+    """Results with ground truth: weights (F, 52), and pose errors as the product gives them; for photos also with known
+    focal length (EXIF), and for reconstructed heads also after aligning the faces."""
 
     truth: np.ndarray
     found: np.ndarray
@@ -126,7 +127,7 @@ class Read:
 
 
 def read_photos(known: KnownPictures, subject: Subject) -> Read:
-    """Each picture by itself; those without a face that is found, or with one that is covered, are left out.
+    """Read each picture by itself; pictures without a detected face, or with a covered one, are left out.
 
     Raises ``LikenessError`` if all are."""
     rows = []
@@ -136,7 +137,7 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             if there is None:
                 continue
             seen = seen_in_frame(str(number), picture, there.landmarks, surface=there.surface)
-            if seen.covered:  # the product says so
+            if seen.covered:  # left out by the product, too
                 continue
             parameters = solve_photo(subject, seen).parameters
             told = solve_photo(subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))).parameters
@@ -155,7 +156,7 @@ def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoPar
 
 
 def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionClip]:
-    """All pictures as one video, of a person who is solved from them where ``subject`` is None. Raises
+    """Read all pictures as one video. Where ``subject`` is None, the person is reconstructed from them. Raises
     ``LikenessError`` when no face is found."""
 
     def source() -> PictureSource:
@@ -180,7 +181,7 @@ def jitter(values: np.ndarray) -> float:
 
 
 def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
-    """Mean absolute errors, by key too, and pose errors."""
+    """Mean absolute errors, in total and per key, and pose errors."""
     truth, found = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
     error = np.abs(found - truth)
     figures = {
@@ -194,7 +195,7 @@ def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
             figures |= PoseErrors.joined(errors).figures(f"{prefix}.{kind}_degrees")
     figures |= {f"{prefix}.mae.{name}": error[:, key].mean() for key, name in enumerate(ARKIT_NAMES)}
     for key, name in enumerate(ARKIT_NAMES):
-        if (truth[:, key] > 0.1).sum() >= 3:  # how much of a movement arrives: slope through 0
+        if (truth[:, key] > 0.1).sum() >= 3:  # gain of the motion: slope of a line through 0
             figures[f"{prefix}.gain.{name}"] = (truth[:, key] @ found[:, key]) / (truth[:, key] @ truth[:, key])
     return figures
 
@@ -216,7 +217,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Figures as documented in docs/expressions.md."""
+    """Compute the figures documented in docs/expressions.md."""
     torch.set_num_threads(1)
     photos = PeopleConfig(size=arguments.size, seed=SEED, photos=2)
     textured = arguments.identity == "textured"
@@ -264,7 +265,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
 
 
 def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], BlinkCounts]:
-    """``blinks.*``: of clips that are made to be blinked in; blinks of which no frame shows a face count as missed."""
+    """``blinks.*`` of the blink clips; blinks in clips without any detected face count as missed."""
     people = BlinkPeople()
     open_eyed = OpenEyed(people)
     by_yaw: dict[float, BlinkCounts] = {}
@@ -289,7 +290,7 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
 
 
 def _missed(known: KnownPictures) -> BlinkCounts:
-    """Of a clip in which no face is found."""
+    """Counts for a clip in which no face is found."""
     return count_blinks(known.weights, np.zeros_like(known.weights), known.lid_pixels)
 
 

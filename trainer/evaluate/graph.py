@@ -1,4 +1,4 @@
-"""The graph face model: its decoder against a linear model of as many codes, and what its encoder reads off photos."""
+"""Evaluate the graph face model: its decoder against a linear model with as many codes, and its encoder on photos."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ from trainer.stages.graph_face import face_distance, same_person_share
 
 CPU = torch.device("cpu")
 SEED = 91
-"""Of people that no recipe trains or selects on."""
+"""Seed of people unused for training and selection in all recipes."""
 HEADS: Mapping[str, type[GraphShapesConfig] | type[LivingShapesConfig]] = {
     "people": GraphShapesConfig,
     "living": LivingShapesConfig,
 }
 PRIOR = 1e-8
-"""Square metres, see ``codes_of_shape``."""
+"""Square metres; see ``codes_of_shape``."""
 _BATCH = 8
 _SHOWN = 20
-"""People on the sheet, one photo each."""
+"""Number of people on the sheet, with one photo each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
-    """Measure; prints a table. ``not trained`` where there is no model."""
+    """Measure and print a table; ``not trained`` where there is no model."""
     try:
         model = load_graph_model(arguments.model)
     except LikenessError as error:
@@ -112,14 +112,15 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
 
 
 def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
-    """``ablation.*`` of what ``python -m trainer ablations`` has trained, else that nothing was."""
+    """``ablation.*`` of the models from ``python -m trainer ablations``, or ``not trained``."""
     if arguments.ablations is None:
         return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
     return ablation_figures(trained_models(arguments.ablations), arguments.ablation_people)
 
 
 def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
-    """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; what lacks its photographs is named as left out."""
+    """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
+    left out."""
     kinds = estimators(graph, trained_or_none(load_basis_model, None))
     figures: dict[str, float | str] = {}
     if arguments.clips:
@@ -140,9 +141,10 @@ def decoder_figures(
     shapes: type[GraphShapesConfig] | type[LivingShapesConfig] = GraphShapesConfig,
     prior: float = PRIOR,
 ) -> dict[str, float | str]:
-    """Mean distance of the face's vertices, millimetres, of the nearest face that each model has. ``graph.KIND``,
-    ``linear.KIND``, ``mean.KIND`` and ``ratio.KIND`` of graph to linear with the bounds of its 95 % interval. KIND:
-    ``neutral`` and ``moved`` of the synthetic people of ``shapes``; the linear model is of the same kind of people."""
+    """Mean distance of the face's vertices, millimetres, between held-out faces and each model's nearest face.
+    ``graph.KIND``, ``linear.KIND``, ``mean.KIND``, and ``ratio.KIND`` of graph to linear with the bounds of its 95 %
+    interval. KIND: ``neutral`` and ``moved`` (with expression) of the synthetic people of ``shapes``; the linear model
+    is computed from the same kind of people."""
     template = load_template()
     count = template.head.vertex_stop
     weight = template.regions["face"][:count].astype(np.float64)
@@ -168,10 +170,10 @@ def decoder_figures(
 
 
 def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
-    """Of photos of held-out synthetic people. ``photo.neutral`` : mean distance of the neutral face's vertices,
-    millimetres, of each photo, ``person.neutral`` : by the mean code of a person's three, both also as ``.ratio`` of
-    the mean face's; ``person.deviation`` : between a person's photos. ``albedo.ratio`` : error of colours over that of
-    the mean colours. ``identity`` : share of photos whose nearest other code is the same person's. ``seconds.photo``.
+    """Evaluate photos of held-out synthetic people. ``photo.neutral``: mean distance of the neutral face's vertices,
+    millimetres, per photo; ``person.neutral``: by the mean code of a person's three photos; both also as ``.ratio`` to
+    the mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the
+    mean colours. ``identity``: share of photos whose nearest other code is the same person's. ``seconds.photo``.
     """
     template = load_template()
     count = template.head.vertex_stop

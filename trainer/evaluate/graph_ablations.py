@@ -1,4 +1,4 @@
-"""The graph face model against itself without each loss, all trained equally long: ``python -m trainer ablations``."""
+"""Compare the graph face model with its ablations, all trained equally long by ``python -m trainer ablations``."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from trainer.stages.graph_face import face_distance
 
 RECIPE = "graph_cpu_ablations"
 MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
-"""Of a person: ``neutral`` : distance of the neutral face's vertices by each photo, ``person`` : by the mean code,
-``moved`` : of the face with expression, ``relief`` : how much each vertex of it stands out of its neighbours, beside
-how much it should, all in millimetres; ``albedo`` : difference of colours where the photo shows them, ``albedo_hidden``
-: where only another photo of the person does; ``other_person`` : share of photos whose nearest other code is of
-somebody else."""
+"""Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
+code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
+units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
+person does. ``other_person``: share of photos whose nearest other code is another
+person's."""
 SEED, PHOTOS = 91, 3
 _AT_ONCE = 8
 
 
 @torch.no_grad()
 def ablation_figures(models: Mapping[str, Sequence[Path]], people: int) -> dict[str, float | str]:
-    """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one a seed) and of ``MEASURES``: the
-    mean over ``people`` whom no recipe draws, and over seeds; ``.of_whole`` with its 95 % interval over people, what it
-    is of that of the whole method.
+    """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one per seed) and of ``MEASURES``: the
+    mean over seeds and over ``people`` who are in no recipe's data; ``.of_whole``, the ratio to the whole method with
+    its 95 % interval over people.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _people(net: GraphFaceNet, people: int) -> Iterable[GraphBatch]:
 
 
 def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarray:
-    """(MEASURES, P) of the people of batches of photos; NaN where a person's photos do not tell."""
+    """(MEASURES, P) of the people in batches of photos; NaN where a person's photos do not determine it."""
     template = load_template()
     face = torch.from_numpy(template.regions["face"][: len(net.mean)] > 0.5)
     around = neighbour_means(load_mesh_hierarchy().levels[0])
@@ -83,7 +83,7 @@ def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarra
             own = (batch.person == person).nonzero()[:, 0]
             mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
             seen = batch.photos.seen[own]
-            hidden = _hidden_wrong(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
+            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
             rows.append(
                 [
                     1000 * float(face_distance(rest[own], truth[own], face).mean()),
@@ -97,20 +97,21 @@ def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarra
         codes.append(read.identity)
         names.append(batch.person)
     values = np.array(rows).T
-    return np.concatenate([values, _mistaken(torch.cat(codes), torch.cat(names))[None]])
+    return np.concatenate([values, _mistaken_shares(torch.cat(codes), torch.cat(names))[None]])
 
 
-def _hidden_wrong(found: Tensor, true: Tensor, seen: Tensor) -> float:
-    """Mean difference of a person's colours (K, C, 3) from the mean true ones of the photos that see a vertex, where
-    the photo itself does not; NaN where all see the same."""
+def _hidden_error(found: Tensor, true: Tensor, seen: Tensor) -> float:
+    """Mean difference of a person's colours (K, C, 3) at vertices that a photo does not show, from the mean true ones
+    of the photos that do; NaN where all show the same."""
     shown = seen.sum(0)
     usual = (true * seen[..., None]).sum(0) / shown.clamp(min=1)[:, None]
     hidden = ~seen & (shown > 0)
     return float((found - usual).abs().mean(-1)[hidden].mean()) if hidden.any() else float("nan")
 
 
-def _mistaken(codes: Tensor, people: Tensor) -> np.ndarray:
-    """(P,) share of each person's codes (N, D) whose nearest other is of somebody else; people (N,), in a row each."""
+def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
+    """(P,) share of each person's codes (N, D) whose nearest other is another person's; people (N,), each
+    consecutive."""
     apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
     wrong = (people[apart.argmin(1)] != people).float().numpy()
     return np.array([wrong[(people == person).numpy()].mean() for person in people.unique(sorted=True)])

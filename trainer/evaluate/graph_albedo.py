@@ -1,4 +1,4 @@
-"""Skin where no photo looks, by rules and by the network, beside the true skin of synthetic people."""
+"""Compare unseen skin, completed by rules and by the network, with the true skin of synthetic people."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from trainer.evaluate.trained import trained_or_none
 from trainer.stages.graph_albedo import UNSEEN
 
 SEED = 91
-"""Of people that no recipe trains or selects on."""
+"""Seed of people unused for training and selection in all recipes."""
 PHOTOS = 3
-"""Photos of each person; completed are the skins that the first alone shows, and all."""
+"""Photos per person; skins are completed from the first alone, and from all."""
 _PICTURE = 320
 """Pixels a side of the photos."""
 _TEXTURE = 512
@@ -29,10 +29,10 @@ _TEXTURE = 512
 
 
 def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
-    """Of ``people`` held-out synthetic people: ``albedo.rules.nK`` and ``albedo.network.nK``, mean absolute difference
-    of log albedo from the truth where none of K photos looks at the skin of face, ears and neck, and
-    ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is given
-    its truth: shape, cameras, light, mean colour; the truth is moved by the median difference where photos look."""
+    """Compare completions for ``people`` held-out synthetic people. ``albedo.rules.nK`` and ``albedo.network.nK``: mean
+    absolute difference of log albedo from the truth where none of K photos shows the skin of face, ears and neck;
+    ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
+    shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
     names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
     model = trained_or_none(load_graph_albedo, folder)
     if model is None:

@@ -1,8 +1,8 @@
-"""The graph face model's encoder on photographs, MICC's way, and whether its code tells people apart.
+"""Evaluate the graph face model's encoder on photographs, as MICC does, and its code for face verification.
 
-Gao et al. (CVPRW 2020), tables 1 and 2: the error of each frame of a clip and of the mean of a person's frames, as mean
-and standard deviation. Clips are of held-out synthetic people, or the photos of held-out scans. Beside it, on the same
-photos: the mean face, the learned complete basis's encoder, and a fit of the linear face model to the landmarks.
+Gao et al. (CVPRW 2020), tables 1 and 2: mean and standard deviation of the error of each frame of a clip, and of the
+mean of a person's frames. Clips are of held-out synthetic people, or the photos of held-out scans. Baselines on the
+same photos: the mean face, the learned complete basis's encoder, and a fit of the linear face model to the landmarks.
 """
 
 from __future__ import annotations
@@ -35,26 +35,28 @@ from trainer.evaluate.metrics.shape_distance import aligned_faces
 from trainer.evaluate.scans import measure
 
 SEED = 91
-"""Of people that no recipe trains or selects on."""
+"""Seed of people unused for training and selection in all recipes."""
 FRAMES = 5
-"""Photos of each person, each with its own expression, view and light."""
+"""Photos per person, each with its own expression, view and light."""
 _PICTURE = 320
 """Pixels a side of the photos."""
 
 Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
-"""Faces of one person in photos -> neutral cage (V, 3), metres."""
+"""Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A person's photos, and the mean distance in millimetres of a neutral cage (V, 3) from the truth."""
+    """A person's photos, and a function giving the mean distance of a neutral cage (V, 3) from the truth,
+    millimetres."""
 
     faces: tuple[PhotoFace, ...]
     error: Callable[[np.ndarray], float]
 
 
 def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, Estimator]:
-    """``mean``: the mean face whoever it is; ``linear``; and of the models that are trained ``graph`` and ``basis``."""
+    """Estimators by name: ``mean``, the constant mean face; ``linear``; and the trained ones of ``graph`` and
+    ``basis``."""
     template = load_template()
 
     def of_encoder(face: EncodedFace) -> np.ndarray:
@@ -72,8 +74,8 @@ def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, 
 
 
 def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip], name: str) -> dict[str, float]:
-    """``NAME.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``NAME.all.KIND...`` over people, by
-    all photos of each; ``.ratio`` of the mean to the mean face's. A fit that fails counts as the mean face."""
+    """``NAME.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``NAME.all.KIND...`` over people,
+    from all their photos; ``.ratio`` of the mean to the mean face's. A failed fit counts as the mean face."""
     rows: dict[str, list[float]] = {}
     for clip in clips:
         for kind, estimate in kinds.items():
@@ -95,8 +97,8 @@ def _or_mean(estimate: Estimator, faces: Sequence[PhotoFace]) -> np.ndarray:
 
 
 def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
-    """Of held-out synthetic people; those in whose photos no face is found are left out. The error is the mean distance
-    of the face's vertices after the similarity that brings each face nearest to the template's."""
+    """Clips of held-out synthetic people; those without a detected face are left out. The error is the mean distance of
+    the face's vertices after aligning each face to the template's by a similarity."""
     template = load_template()
     clips = []
     for neutral, paths in synthetic_photos(people, frames):
@@ -112,8 +114,8 @@ def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
 
 
 def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.ndarray, list[Path]]]:
-    """The neutral vertices (V, 3) and the photos of each of the first ``people`` held-out synthetic people. The files
-    are there until the next one is asked for."""
+    """Yield the neutral vertices (V, 3) and the photos of the first ``people`` held-out synthetic people. The files
+    exist until the next iteration."""
     source = head_people(_PICTURE, SEED, frames)
     for index in range(people):
         batch = source.batch(range(index, index + 1), torch.device("cpu"))
@@ -126,7 +128,7 @@ def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.nda
 
 
 def scan_clips(heads: int) -> list[Clip]:
-    """The photos of the first ``heads`` held-out scans; the error is the mean distance from scan to mesh."""
+    """Clips of the first ``heads`` held-out scans; the error is the mean distance from scan to mesh."""
     clips = []
     for name in HELD_OUT[:heads]:
         truth = scan_head(name).truth
@@ -139,7 +141,7 @@ def scan_clips(heads: int) -> list[Clip]:
 
 
 def found_faces(paths: Sequence[Path]) -> tuple[PhotoFace, ...]:
-    """The faces that the photo stage finds in one person's photos, none where it finds none."""
+    """Detect the faces in one person's photos with the photo stage; empty where it finds none."""
     try:
         return collect([PhotoSource.from_path(path) for path in paths]).faces
     except LikenessError as error:
@@ -149,9 +151,9 @@ def found_faces(paths: Sequence[Path]) -> tuple[PhotoFace, ...]:
 
 
 def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, float]:
-    """Equal error rates of telling whether two photos show one person, over ``people`` of ``folder`` (a folder each,
-    two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's codes less their mean,
-    ``pairs.eer.screening`` by what photo screening compares today, and ``pairs.people``."""
+    """Equal error rates of verifying whether two photos show one person, over ``people`` of ``folder`` (a folder each,
+    two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's centred codes,
+    ``pairs.eer.screening`` by the features of photo screening, and ``pairs.people``."""
     screening = GradientIdentity()
     codes: list[list[np.ndarray]] = [[], []]
     looks: list[list[np.ndarray]] = [[], []]

@@ -1,4 +1,4 @@
-"""Pictures of the graph face model, of synthetic people alone: what it reads off photos, what lies between people."""
+"""Sheets of the graph face model: its results on photos, and interpolations between synthetic people."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FAR = 2.0
 
 @torch.no_grad()
 def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, a row for each photo: the photo; what the codes make of it, in its pose and light; found
-    and true neutral face as clay, from the front and turned; the first person's face with this photo's expression."""
+    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; predicted and true
+    neutral face as clay, from the front and rotated; the first person's face with this photo's expression."""
     codes = net.encoder(batch.photos.images, batch.photos.marks)
     found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
     truth = batch.neutral[:, : len(net.mean)]
@@ -52,8 +52,8 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
 
 @torch.no_grad()
 def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, a row for each photo: the photo; what the codes make of it, in its pose and light; the
-    neutral face as clay, from the front and turned; the first person's face with this photo's expression."""
+    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; the neutral face as
+    clay, from the front and rotated; the first person's face with this photo's expression."""
     net = model.network
     _, pictures, codes = read_codes(faces, model)
     rest = net.neutral(codes.identity)
@@ -72,8 +72,8 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
 
 @torch.no_grad()
 def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB: from the first photo's identity to the last one's, and below it its expression with twice
-    the strength, to nothing, to that of the last photo."""
+    """(H, W, 3) uint8 sRGB: interpolation from the first photo's identity to the last one's; below it the first
+    identity with the first photo's expression at double strength, fading to none, then to the last photo's."""
     codes = net.encoder(batch.photos.images, batch.photos.marks)
     share = torch.linspace(0, 1, steps)[:, None]
     identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
@@ -85,7 +85,7 @@ def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.nd
 
 
 def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
-    """(N, 3, TILE, TILE) of shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3)."""
+    """Render shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3) to (N, 3, TILE, TILE)."""
     faces = torch.from_numpy(load_mesh_hierarchy().levels[0].faces)
     shading = shade(vertex_normals(shapes, faces), light).clamp(min=0)
     depth = (shapes @ pose.rotation().transpose(1, 2))[..., 2:] + _FAR
@@ -95,7 +95,7 @@ def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective)
 
 
 def clay(shapes: Tensor, pose: WeakPerspective) -> Tensor:
-    """(N, 3, TILE, TILE) of shapes (N, C, 3) without colours, lit from the upper left."""
+    """Render shapes (N, C, 3) as clay, lit from the upper left, to (N, 3, TILE, TILE)."""
     lamp = light_from_directions(torch.tensor([[-0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
     return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
 
@@ -107,13 +107,13 @@ def write_sheet(path: Path, picture: np.ndarray) -> None:
 
 
 def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspective:
-    """``count`` poses, turned by yaw (radians), in which a metre spans ``scale`` tiles."""
+    """``count`` poses, rotated by yaw (radians), in which a metre spans ``scale`` tiles."""
     angles = torch.zeros(count, 3)
     angles[:, 1] = yaw
     return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
 def in_columns(columns: list[Tensor]) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of columns (N, 3, TILE, TILE), N tiles one below the other."""
+    """Join columns (N, 3, TILE, TILE) of N tiles to one picture (H, W, 3) uint8 sRGB."""
     whole = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     return (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()

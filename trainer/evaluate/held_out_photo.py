@@ -1,4 +1,4 @@
-"""A photo that a texture was not made from, beside that texture, lit as the photo is, at the texels that it shows."""
+"""Compare a texture, under a held-out photo's light, with that photo at its visible texels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from backend.texture.unwrapping.unwrap import DARKEST, PhotoUnwrap, unwrap_photo
 from backend.texture.unwrapping.vertex_samples import PhotoSamples, shading
 
 SIZE = 1024
-"""Edge of the textures that are compared."""
+"""Side of the compared textures."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class HeldOutPhoto:
 
     Attributes
     ----------
-    made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
-        photos with three equal channels. covered : (P,) in [0, 1], how far those photos that the texture was made from
-        show it. unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
-    size : edge of the atlas; density : its texels per metre. monochrome : whether colours say nothing.
+    made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; for black-and-white
+        photos with three equal channels. covered : (P,) in [0, 1], coverage by the photos that the texture was made
+        from.
+        unwrap : the photo. bare : (P,) in [0, 1], weight of its visible plain skin.
+    size : side of the atlas. density : its texels per metre. monochrome : whether the photo has no colour.
     """
 
     made: np.ndarray
@@ -49,7 +50,7 @@ class HeldOutPhoto:
 
 @dataclass(frozen=True)
 class WithoutPhoto:
-    """One photo of a fit and its face; the fit with the others alone, and their faces."""
+    """One photo of a fit and its face; the fit with the other photos only, and their faces."""
 
     own: FittedPhoto
     face: PhotoFace
@@ -58,7 +59,7 @@ class WithoutPhoto:
 
 
 def without_photo(fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> WithoutPhoto:
-    """Take the photo ``name`` out of a fit to at least two. faces : at least those of ``fitted.photos``."""
+    """Remove the photo ``name`` from a fit to at least two. faces : at least those of ``fitted.photos``."""
     own = next(photo for photo in fitted.photos if photo.name == name)
     face = next(face for face in faces if face.name == name)
     others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
@@ -72,15 +73,15 @@ def held_out_photo(
     name: str,
     completion: GraphAlbedoModel | None = None,
 ) -> HeldOutPhoto:
-    """Make the texture from all photos but ``name``, light it as that one is, and look at both.
+    """Make the texture from all photos but ``name``, light it like that photo, and sample both.
 
-    The head's shape, and the photo's pose, expression and camera, are the fit's to all photos: what is measured is the
-    texture. The light is fitted to the photo's bare skin with the texture as its albedo.
+    The head's shape, and the photo's pose, expression and camera, are from the fit to all photos, because only the
+    texture is evaluated. The light is fitted to the photo's bare skin with the texture as its albedo.
 
     Parameters
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
-    completion : corrects the skin that no photo shows; None: rules alone.
+    completion : network that corrects unseen skin; None: only rules.
     """
     split = without_photo(fitted, faces, name)
     strands = fit_hair(template, split.others, split.other_faces).strands
@@ -91,7 +92,7 @@ def held_out_photo(
 def beside_photo(
     template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: AlbedoResult
 ) -> HeldOutPhoto:
-    """``texture``, of any size, lit as one photo is, beside it."""
+    """Compare ``texture``, of any size, under one photo's light with that photo."""
     size = len(texture.albedo)
     surface, atlas = head_surface(template), texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))

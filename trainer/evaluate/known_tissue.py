@@ -1,4 +1,4 @@
-"""How much a face model could gain that knew what is not linear in living people: soft tissue for two of its codes."""
+"""Upper bound for face models of living people: a model that knows the non-linear soft tissue exactly, in two codes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _AT_ONCE = 50
 
 @torch.no_grad()
 def known_tissue_figures(codes: int, seed: int, heads: int, prior: float, people: int = PEOPLE) -> dict[str, float]:
-    """``known_tissue.neutral`` : mean distance of the face's vertices, millimetres, of ``heads`` held-out living people
-    from the nearest face of a model with ``codes`` codes, of which two say exactly what lies on the bones and the
-    others are principal components of the bones; ``known_tissue.ratio`` to the linear model of all, with its 95 %
+    """``known_tissue.neutral``: mean distance of the face's vertices, millimetres, of ``heads`` held-out living people
+    from the nearest face of a model with ``codes`` codes. Two of them give the soft tissue exactly; the others are
+    principal components of the bones. ``known_tissue.ratio``: ratio to the linear model of whole faces, with its 95 %
     interval.
 
-    seed : of the held-out people. prior : as ``decoder_figures`` has it. people : of whom the components are made.
+    seed : of the held-out people. prior : as in ``decoder_figures``. people : number from which the components are
+    computed.
     """
     template = load_template()
     count = template.head.vertex_stop

@@ -1,4 +1,4 @@
-"""Photographs that a list in the repository names, and that lie in a folder somebody else fills."""
+"""Read photographs that are listed in the repository but stored in a folder outside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 
 
 def read_listed_photo(folder: Path, name: str) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB pixels of a listed photograph, upright.
+    """Read a listed photograph as (H, W, 3) uint8 sRGB pixels, upright.
 
     Raises ``LikenessError`` (``no_photo``) where it is missing or cannot be opened.
     """

@@ -1,4 +1,4 @@
-"""A picture of living people: what they do, and what weight and age would make of them."""
+"""Sheet of living people: their expressions, and the effects of weight and age."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _BUILDS = ((18.0, 28.0), (36.0, 28.0), (25.0, 20.0), (25.0, 82.0), (36.0, 82.0))
 """kg/m2 and years."""
 _YAW = math.radians(25)
 _SCALE = 3.8
-"""Tiles in a metre: chins and double chins are in the picture."""
+"""Tiles per metre, chosen so that chins and double chins are in the picture."""
 
 
 @torch.no_grad()
 def living_sheet(people: int, seed: int) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, a row for each person: neutral as they are, smiling, the jaw a little and far open; thin
-    and heavy at 28 years, young and old at one weight, heavy and old; on the same bones."""
+    """(H, W, 3) uint8 sRGB, a row per person: neutral, smiling, the jaw slightly and far open; then on the same bones
+    thin and heavy at 28 years, young and old at one weight, heavy and old."""
     template = load_template()
     faces = LivingFaces(PeopleSurface(template, torch.device("cpu")))
     modes = len(template.identity_modes)

@@ -1,4 +1,4 @@
-"""How well the shipped parsing net labels held-out synthetic people, and a sheet of photographs to be looked at."""
+"""Evaluate the shipped parsing net on held-out synthetic people, and make a sheet of photographs for inspection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.evaluate.parsing_press import press_figures
 from trainer.losses.segmentation import confusion_matrix, intersection_over_union
 
 HELD_OUT_SEED = 901
-"""People that no recipe trains or validates on."""
+"""Seed of people unused for training and validation in all recipes."""
 _BATCH = 8
 _TILE = 144
 _COLUMNS = 10
@@ -35,7 +35,7 @@ _COLUMNS = 10
 def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
     """``iou.<class>``, ``iou.mean`` and ``accuracy`` over the pixels of ``people`` synthetic people.
 
-    The net looks at them as it does in the product (``class_probabilities``), with the true landmarks.
+    The net is applied as in the product (``class_probabilities``), with the true landmarks.
     """
     source = PeopleConfig(size=parser.size, seed=HELD_OUT_SEED).build()
     count = len(CLASS_NAMES)
@@ -55,7 +55,7 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
 
 
 def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """(path, (S, S, 3) uint8 head crop, (S, S) uint8 labels as the product has them) of every photo with a face."""
+    """Yield (path, (S, S, 3) uint8 head crop, (S, S) uint8 labels of the product) for every photo with a face."""
     for path in paths:
         try:
             pixels = read_photo(PhotoSource.from_path(path)).pixels
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures of ``evaluate parsing``."""
+    """Compute the flat figures of ``evaluate parsing``."""
     figures = held_out_figures(FaceParser.load(), arguments.people) if arguments.people else {}
     if arguments.portraits:
         figures |= real_figures(arguments.portraits)

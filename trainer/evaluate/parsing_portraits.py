@@ -1,4 +1,4 @@
-"""How well the product labels real portraits whose labels somebody looked at and corrected, and nothing learns from."""
+"""Evaluate the product's labels on held-out real portraits with hand-corrected labels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from trainer.data.portraits.prepare import portrait_of
 from trainer.evaluate.listed_photos import read_listed_photo
 
 _NEAR = 2.0
-"""Pixels of 256 (the face is about 105 high) that a border may be off: nobody draws hair more exactly. Most borders of
-the corrected labels are those of the net that shipped on 2026-11-20; without this it would be measured on itself."""
+"""Tolerance of borders in pixels of 256 (the face is about 105 high), the accuracy of hair drawn by hand. Most borders
+of the corrected labels come from the net that shipped on 2026-11-20; without a tolerance it would be compared with
+itself."""
 
 
 def agreement(found: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
-    """(C, 3) int64 pixels of each class: hits, false and missed ones; found, truth (S, S) uint8 of ``FaceClass``.
+    """(C, 3) int64 pixels of each class: hits, false ones and missed ones; found, truth (S, S) uint8 of ``FaceClass``.
 
-    A pixel of ``found`` is a hit if ``truth`` has its class within ``near`` pixels, one of ``truth`` is missed if
-    ``found`` has not. Where ``truth`` is 255 nothing counts.
+    A pixel of ``found`` is a hit if ``truth`` has its class within ``near`` pixels. A pixel of ``truth`` is missed if
+    ``found`` does not have its class within ``near`` pixels. Pixels where ``truth`` is 255 are ignored.
     """
     known = truth != UNKNOWN
     counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)
@@ -38,9 +39,9 @@ def agreement(found: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.n
 def real_figures(portraits: Path) -> dict[str, float]:
     """``real.iou.<class>``, hits / (hits + false + missed), and their mean, over all held-out portraits' pixels.
 
-    Labels are the product's, settled. ``portraits`` is the folder of the photographs that ``hand_labels.npz`` names.
+    Labels are the product's final ones. ``portraits`` is the folder of the photographs that ``hand_labels.npz`` lists.
 
-    Raises ``LikenessError`` where a photograph is missing or is another one.
+    Raises ``LikenessError`` where a photograph is missing or is a different one.
     """
     settings = CacheSettings(SIDE, "head", 0.0, True, labels_by="label_face")
     counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How often the product errs about what people on press photos wear; all were looked at, nothing learns there."""
+"""Count the product's errors about glasses, beards and headwear on annotated press photos, which are not trained on."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from backend.photos.regions.polygons import above_brows
 from trainer.evaluate.listed_photos import read_listed_photo
 
 PRESS_PATH = Path(__file__).parent / "press_worn.csv"
-"""What two pairs of eyes saw on each of 840 photos of 140 people who are not on the sheet that parsing is judged by:
-path below the folder of all photographs, and 1 or 0, or 9 where they could not tell, for each of ``KINDS``."""
+"""Annotations by two observers of 840 photos of 140 people who are not on the parsing sheet: path below the folder of
+all photographs, and 1 or 0, or 9 for undecidable, for each of ``KINDS``."""
 KINDS = ("glasses", "moustache", "beard", "headwear")
 _CANNOT_TELL = 9
 _HEADWEAR = 0.1
-"""Of the face's skin: so much occluder above the brows is a hat or a band."""
+"""Area of occluder above the brows, relative to the face's skin, from which it counts as a hat or a band."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class PressPhoto:
 
     @property
     def person(self) -> str:
-        """The folder of their photos."""
+        """Name of the folder of the person's photos."""
         return Path(self.path).parent.name
 
 
 def read_press_photos(path: Path = PRESS_PATH) -> tuple[PressPhoto, ...]:
-    """All photos of the list, those of one person in a row."""
+    """Read all photos of the list, those of one person consecutive."""
 
     def seen(text: str) -> bool | None:
         return None if int(text) == _CANNOT_TELL else bool(int(text))
@@ -58,8 +58,8 @@ def read_press_photos(path: Path = PRESS_PATH) -> tuple[PressPhoto, ...]:
 def count_wrong(
     truths: Sequence[Mapping[str, bool | None]], found: Sequence[Mapping[str, bool | None]]
 ) -> dict[str, float]:
-    """``<kind>.worn`` and ``<kind>.bare``, photos of which it is known, ``<kind>.missed`` and ``<kind>.invented`` of
-    them; kinds that ``found`` does not say anything about do not count."""
+    """``<kind>.worn`` and ``<kind>.bare``, numbers of photos with known answer, and ``<kind>.missed`` and
+    ``<kind>.invented`` among them; kinds without a result in ``found`` do not count."""
     counts: Counter[str] = Counter()
     for truth, said in zip(truths, found, strict=True):
         for kind, worn in truth.items():
@@ -73,7 +73,7 @@ def count_wrong(
 
 def press_figures(photographs: Path) -> dict[str, float]:
     """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
-    other photos (headwear has none).
+    other photos (there is no vote on headwear).
 
     Raises ``LikenessError`` where a photo is missing.
     """
@@ -90,7 +90,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
 
 
 def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
-    """Log odds by kind, of those that a photo says anything about."""
+    """Log odds by kind, for the kinds with a score."""
     for kind in KINDS:
         score = getattr(worn, kind, np.nan)
         if not np.isnan(score):
@@ -98,7 +98,7 @@ def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
 
 
 def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | None:
-    """What the product sees of a photo's largest face, and whether something is on its head; None without a face."""
+    """The product's labels of a photo's largest face, and whether there is headwear; None without a face."""
     pixels = read_listed_photo(photographs, photo.path)
     landmarks = landmarks_of_largest(pixels)
     if landmarks is None:

@@ -1,4 +1,4 @@
-"""How far head poses are off, by axis and by how far the head is turned."""
+"""Head pose errors, by axis and by yaw."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ YAW_EDGES = (0.0, 20.0, 45.0, 90.0)
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """F poses.
+    """Errors of F poses.
 
     Attributes
     ----------
     off : (F, 3) degrees, rotation vector in the true head's axes from the true to the found rotation.
-    off_sight : (F, 3) the same relative to the lines of sight to the true and to the found place: what is left when
-        nobody minds that an unknown focal length leaves open in which direction the head is.
-    yaw : (F,) degrees by which the head is turned from the line of sight.
+    off_sight : (F, 3) the same relative to the lines of sight to the true and to the found position. This removes the
+        ambiguity of the head's direction with an unknown focal length.
+    yaw : (F,) degrees, rotation of the head away from the line of sight.
     """
 
     off: np.ndarray
@@ -32,7 +32,7 @@ class PoseErrors:
 
     @staticmethod
     def joined(parts: list[PoseErrors]) -> PoseErrors:
-        """All of them, one after the other."""
+        """Concatenate several."""
         return PoseErrors(
             *(np.concatenate([getattr(one, name) for one in parts]) for name in ("off", "off_sight", "yaw"))
         )
@@ -55,7 +55,7 @@ class PoseErrors:
 
 
 def pose_errors(true: np.ndarray, true_places: np.ndarray, found: np.ndarray, found_places: np.ndarray) -> PoseErrors:
-    """Of rotations camera_from_head (F, 3, 3) and places of the face's middle in the camera frame (F, 3)."""
+    """Compare rotations camera_from_head (F, 3, 3) and positions of the face's centre in the camera frame (F, 3)."""
     sights = [
         np.array([towards_point(place[:2] / place[2]) for place in places]) for places in (true_places, found_places)
     ]
@@ -68,10 +68,11 @@ def pose_errors(true: np.ndarray, true_places: np.ndarray, found: np.ndarray, fo
 
 
 def turn_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation that best takes points (V, 3) of the true neutral head onto those of the found (Umeyama 1991).
+    """(3, 3) rotation that best aligns points (V, 3) of the true neutral head with those of the found one (Umeyama
+    1991).
 
-    Two head frames of one person may be tilted against each other; a pose of the found frame times this is that of the
-    true one.
+    Two head frames of one person may be tilted against each other. A pose of the found frame times this rotation is a
+    pose of the true one.
     """
     a, b = true - true.mean(0), found - found.mean(0)
     u, _, vt = np.linalg.svd(b.T @ a)

@@ -1,4 +1,4 @@
-"""Leave one photo out, reconstruct from the others, and see whether the head explains the photo left out."""
+"""Leave-one-out reprojection: reconstruct a head without one photo and measure that photo's landmark error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.evaluate.metrics.reprojection import reproject_held_out
 
 
 def photo_centre(face: PhotoFace) -> tuple[float, float]:
-    """The middle of the whole photograph in pixels of the face's crop."""
+    """Centre of the whole photograph in pixels of the face's crop."""
     x, y = (
         face.crop_scale * (size / 2 - shift) for size, shift in zip(face.source_size, face.crop_offset, strict=True)
     )
@@ -29,8 +29,8 @@ def photo_centre(face: PhotoFace) -> tuple[float, float]:
 
 
 def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dict[str, tuple[float, float]]:
-    """Photo name -> landmark error in per cent of the eyes' distance: of the head made from the other photos, and of
-    the template's mean face; at most ``most`` photos are left out in turn, spread over the collection."""
+    """Photo name -> landmark error in per cent of the eyes' distance, of the head made from the other photos and of the
+    template's mean face. At most ``most`` photos, spread over the collection, are left out in turn."""
     faces = collection.faces
     chosen = left_out(len(faces), most)
     models, errors = open_models(), {}
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures: ``reprojection.percent`` and ``reprojection.template_percent``, and per person."""
+    """Compute the flat figures ``reprojection.percent`` and ``reprojection.template_percent``, and the same per
+    person."""
     figures: dict[str, float] = {}
     table = Table("person", "held-out landmarks, % of eye distance", "template", title="Held-out photos")
     pairs = []

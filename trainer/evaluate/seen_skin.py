@@ -1,4 +1,4 @@
-"""The skin of a synthetic person, as further photos show it: what a reconstructed head has as its texture."""
+"""Skin of a synthetic person from further photos, in place of a reconstructed head's texture."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from backend.photos.collection import FaceClass
 from trainer.data.people.source import PeopleConfig
 
 FIRST_PHOTO, PHOTOS = 2, 4
-"""Photos of the person that are looked at: none of those that are read."""
+"""The person's photos that are used here; the evaluated photos are not among them."""
 BLUR_PIXELS = 0.7
 LEAST_FACING, LEAST_SEEN = 0.3, 0.2
 SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 
 
 def seen_appearance(config: PeopleConfig, index: int) -> Appearance:
-    """Mean albedo of person ``index`` at the vertices of the face, of ``PHOTOS`` photos with true cameras."""
+    """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
     config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
     batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
     template = load_template()

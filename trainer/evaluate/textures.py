@@ -1,4 +1,4 @@
-"""Leave one photo out, make the texture from the others, and see whether it looks as the photo left out does."""
+"""Leave-one-out textures: make a texture without one photo and compare it with that photo."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from trainer.evaluate.metrics.texture_difference import (
 
 PLACES = ("forehead", "nose", "cheeks", "chin")
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-_LEAST_TEXELS = 150  # of which a figure is made
-_HIDDEN = 0.05  # of being shown by another photo: below, none shows it
-_SURE, _INSIDE = 0.3, 0.5  # weight from which a photo shows a texel; share from which it is in a place
+_LEAST_TEXELS = 150  # least number of texels for a figure
+_UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
+_VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
 
 
 @dataclass(frozen=True)
 class TextureFigures:
-    """One photo that was left out, or the mean over several.
+    """Figures of one left-out photo, or the mean over several.
 
     Attributes
     ----------
-    skin : mean size of the difference over bare plain skin, log units. unseen : the same of bare skin that no other
-        photo shows, without what all bare skin has in common; unknown where there is too little of it.
-    offsets : place or feature -> its median difference less that of all plain skin; only what the photo shows.
-    contrast, correlation : of the face's details, the texture's over the photo's.
+    skin : mean absolute difference over bare plain skin, log units. unseen : the same over bare skin that no other
+        photo shows, after subtracting the common offset of all bare skin; NaN where there is too little of it.
+    offsets : place or feature -> its median difference minus that of all plain skin; only visible ones.
+    contrast, correlation : of the face's details, texture relative to photo.
     """
 
     skin: ColourDifference
@@ -59,15 +59,15 @@ class TextureFigures:
 
 
 def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
-    """The figures of one photo; colours of a monochrome one are NaN. None where it shows no bare skin."""
+    """Figures of one photo; colours of a monochrome photo are NaN. None where it shows no bare skin."""
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
-    if (bare > _SURE).sum() < _LEAST_TEXELS:
+    if (bare > _VISIBLE_WEIGHT).sum() < _LEAST_TEXELS:
         return None
     names = (*PLACES, "face", "lips")
     stacked = np.stack([surface.regions[name] for name in names], 1)
-    inside = dict(zip(names, (atlas.sample(stacked) > _INSIDE).T, strict=True))
+    inside = dict(zip(names, (atlas.sample(stacked) > _REGION_WEIGHT).T, strict=True))
     weights = {name: bare * inside[name] for name in PLACES}
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
@@ -75,15 +75,15 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     offsets = {
         name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
         for name, weight in weights.items()
-        if (weight > _SURE).sum() >= _LEAST_TEXELS
+        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS
     }
     face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
     skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
-    hidden = bare * (held_out.covered < _HIDDEN)
+    hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
     common = np.array([everywhere.brightness, everywhere.red_green, everywhere.green_blue])
     unseen = ColourDifference(np.nan, np.nan, np.nan)
-    if (hidden > _SURE).sum() >= _LEAST_TEXELS:
+    if (hidden > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
         unseen = _known(mean_difference(held_out.made, held_out.photo, hidden, common), held_out)
     return TextureFigures(skin, offsets, contrast, correlation, unseen)
 
@@ -95,17 +95,17 @@ def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
 
 
 def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDifference:
-    """Without colours, NaN, where the photo has none."""
+    """Set the colours to NaN for a monochrome photo."""
     return replace(difference, red_green=np.nan, green_blue=np.nan) if held_out.monochrome else difference
 
 
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
 ) -> TextureFigures:
-    """The mean over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
-    completion : corrects the skin that no photo shows; None: rules alone.
+    """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+    completion : network that corrects unseen skin; None: only rules.
 
-    Raises ``LikenessError`` where fewer than two photos are usable, or none that is left out shows bare skin.
+    Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
     fitted = fit_with(collection, fit_options_for(quality), open_models())
@@ -123,7 +123,7 @@ def person_figures(
 
 
 def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
-    """The mean of several, of each figure over those that have it."""
+    """Mean of several; each figure over those that have it."""
     shown = {name for one in figures for name in one.offsets}
     return TextureFigures(
         skin=_mean([one.skin for one in figures]),
@@ -135,7 +135,7 @@ def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
 
 
 def _mean(differences: Sequence[ColourDifference]) -> ColourDifference:
-    """The mean of those that are known, NaN where none is."""
+    """Mean of the known ones, NaN where there is none."""
     values = np.array([(one.brightness, one.red_green, one.green_blue) for one in differences])
     known = ~np.isnan(values)
     means = np.where(known, values, 0.0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
@@ -143,7 +143,7 @@ def _mean(differences: Sequence[ColourDifference]) -> ColourDifference:
 
 
 def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
-    """Flat figures under ``prefix``; what is not known is left out."""
+    """Flat figures under ``prefix``, without NaN."""
     figures = {
         "skin.brightness": one.skin.brightness,
         "skin.red_green": one.skin.red_green,
@@ -167,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
+    """Compute the flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
     figures: dict[str, float] = {}
     people: list[TextureFigures] = []
     completion = GRAPH_ALBEDO.load() if arguments.completion else None

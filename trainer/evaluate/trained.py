@@ -1,4 +1,4 @@
-"""Models that may not be trained yet."""
+"""Load models that may not be trained yet."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Model = TypeVar("Model")
 
 
 def trained_or_none(load: Callable[[Path | None], Model], folder: Path | None) -> Model | None:
-    """``load(folder)``, None where there is no trained model.
+    """Return ``load(folder)``, or None where there is no trained model.
 
-    Raises ``LikenessError`` where ``folder`` was named and holds one that is damaged.
+    Raises ``LikenessError`` where ``folder`` was given and its model is damaged.
     """
     try:
         return load(folder)

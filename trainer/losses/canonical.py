@@ -1,4 +1,4 @@
-"""Losses against canonical truth, which synthetic people have."""
+"""Losses against canonical ground truth, which is known for synthetic people."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch.nn import functional
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 
-_GRID = 8
-"""Every so many pixels (of 64) a point is taken to compare views by."""
+_VIEW_STRIDE = 8
+"""Stride in pixels (of 64) of the points at which views are compared."""
 
 
 def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Masked mean of |d - truth| in hundredths of LAP's unit, about centimetres; (N, H, W) all."""
+    """Masked mean of |d - truth| in hundredths of LAP's unit, about centimetres; all are (N, H, W)."""
     return 100.0 * ((depth - truth).abs() * mask).sum() / mask.sum().clamp(min=1)
 
 
 def relative_depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """As ``depth_error``, each map's mean difference taken out: a shift along the axis is no shape."""
+    """``depth_error`` after removal of each map's mean difference: a shift along the axis does not change the shape."""
     wrong = torch.where(mask > 0, depth - truth, 0.0)
     middle = wrong.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
     return 100.0 * ((wrong - middle[:, None, None]).abs() * mask).sum() / mask.sum().clamp(min=1)
@@ -28,7 +28,7 @@ def relative_depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Masked mean of 1 - cos of the angle between the normals of two depth maps (N, H, W)."""
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
-    inner = -functional.max_pool2d(-mask[:, None].float(), 3, 1, 1)[:, 0]  # neighbours known, too
+    inner = -functional.max_pool2d(-mask[:, None].float(), 3, 1, 1)[:, 0]  # pixels whose neighbours are known, too
     cosine = (normals_from_depth(depth, camera) * normals_from_depth(truth, camera)).sum(-1)
     return ((1 - cosine) * inner).sum() / inner.sum().clamp(min=1)
 
@@ -39,7 +39,7 @@ def albedo_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def gradient_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """As ``albedo_error``, of differences between neighbours: edges must be where they are."""
+    """``albedo_error`` of differences between neighbouring pixels, which compares the edges."""
     across = (mask[:, :, 1:] * mask[:, :, :-1])[:, None]
     down = (mask[:, 1:] * mask[:, :-1])[:, None]
     wrong = albedo - truth
@@ -48,33 +48,37 @@ def gradient_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
-    """Mean distance, in hundredths of a unit, between where two views put points of canonical surfaces (N, H, W).
+    """Mean distance, in hundredths of a unit, between the positions of canonical surface points (N, H, W) in two views.
 
-    Points are compared by their place in the picture and their depth behind the mean of all: a common shift along the
-    axis, which is large in numbers and hardly seen, counts by the size that it gives to the face.
+    Points are compared by their position in the picture and their depth relative to the mean. A common shift along the
+    axis is large in numbers but hardly visible, so it counts only by the size that it gives to the face.
     """
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
-    step = max(1, depth.shape[-1] * _GRID // 64)
+    step = max(1, depth.shape[-1] * _VIEW_STRIDE // 64)
     points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
-    return 100.0 * (_seen(view.apply(points)) - _seen(truth.apply(points))).norm(dim=-1).mean()
+    return (
+        100.0
+        * (_picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))).norm(dim=-1).mean()
+    )
 
 
-def _seen(points: Tensor) -> Tensor:
-    """Camera points (N, P, 3) as place at depth 1 and depth relative to the mean."""
+def _picture_coordinates(points: Tensor) -> Tensor:
+    """Convert camera points (N, P, 3) to their position at depth 1 and their depth relative to the mean."""
     return torch.cat([points[..., :2] / points[..., 2:], points[..., 2:] - points[..., 2:].mean(1, keepdim=True)], -1)
 
 
 def mean_view(view: View) -> Tensor:
-    """How far the mean over photos of the turns to the side and up, and of the shifts, is from nothing.
+    """Deviation from zero of the mean, over photos, of the view directions and of the shifts.
 
-    Without labels the canonical frame may drift; its forward direction is held in the middle of all views.
+    Without labels the canonical frame may drift; this keeps its forward direction in the middle of all views.
     """
     forward = view.rotation[:, :2, 2].mean(0)
     return (forward**2).sum() + 100.0 * (view.translation[:, :2].mean(0) ** 2).sum()
 
 
 def push_pull(values: Tensor, known: Tensor) -> Tensor:
-    """Fill what is not ``known`` (N, 1, H, W) of maps (N, C, H, W) smoothly from what is; square powers of two."""
+    """Fill the unknown parts of maps (N, C, H, W) smoothly from the ``known`` ones (N, 1, H, W); square powers of
+    two."""
     known = known.float()
     if values.shape[-1] == 1:
         return values * known

@@ -1,7 +1,7 @@
-"""Losses of the learned face model (Mallikarjun et al., CVPR 2021, section 3.5), and terms against truth (ours).
+"""Losses of the learned face model (Mallikarjun et al., CVPR 2021, section 3.5), and our terms against ground truth.
 
-All are means, so that weights do not depend on batch, picture or mesh size; the paper sums. Lengths in pictures are in
-per cent of the picture's side, lengths on the face in millimetres.
+All are means, so that weights do not depend on batch, picture or mesh size; the paper uses sums. Lengths in pictures
+are in per cent of the picture's side, lengths on the face in millimetres.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ def graph_smoothness(nodes: Tensor, edges: Tensor) -> Tensor:
 
 
 def basis_smoothness(basis: Tensor, edges: Tensor) -> Tensor:
-    """The same of each vector (M, G, 3) of a basis, summed over the vectors: as if codes were drawn from a unit normal.
+    """``graph_smoothness`` of each vector (M, G, 3) of a basis, summed over the vectors, as for codes from a unit
+    normal.
 
-    Ours: codes of a batch say little about modes that nobody in it uses.
+    Ours, because the codes of a batch do not constrain modes that are unused in it.
     """
     return graph_smoothness(basis, edges) * len(basis)
 
@@ -58,14 +59,14 @@ def expression_of_neutral(expression: Tensor, neutral: Tensor) -> Tensor:
 
 
 def code_prior(codes: Tensor) -> Tensor:
-    """Mean square of codes (N, M), 1 where they are as large as a normal distribution's."""
+    """Mean square of codes (N, M), which is 1 for codes of a standard normal distribution."""
     return codes.square().mean()
 
 
 def shape_error(vertices: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean distance in millimetres of vertices (N, V, 3) from true ones, metres, head frame; weight (V,).
+    """Weighted mean distance in millimetres of vertices (N, V, 3) from the true ones, metres, head frame; weight (V,).
 
-    Smooth at zero within a tenth of a millimetre.
+    It is smooth at zero, within a tenth of a millimetre.
     """
     wrong = ((vertices - truth) * METRES_TO_MM).square().sum(-1)
     distance = (wrong + 0.01).sqrt() - 0.1
@@ -73,10 +74,10 @@ def shape_error(vertices: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 def pose_error(points: Tensor, truth: Tensor, size: int) -> Tensor:
-    """How far apart two cameras see the same points: mean of the distance in the picture, in per cent of its side.
+    """Mean distance between the projections of the same points by two cameras, in per cent of the picture's side.
 
-    And of the difference of depths relative to the points' mean, in the picture's scale, which tells turns apart. Both
-    are (N, P, 3): pixels, and depth in metres.
+    It includes the difference of depths relative to the points' mean, in the picture's scale, which separates
+    rotations. Both arguments are (N, P, 3): pixels, and depth in metres.
     """
     place = (points[..., :2] - truth[..., :2]) * (100.0 / size)
     extent = truth[..., :2].flatten(1).std(1) / truth[..., 2].flatten(1).std(1).clamp(min=1e-6)  # pixels per metre
@@ -87,5 +88,5 @@ def pose_error(points: Tensor, truth: Tensor, size: int) -> Tensor:
 
 
 def light_error(light: Tensor, truth: Tensor, normals: Tensor) -> Tensor:
-    """Mean absolute difference of the shading that two lights (N, 9, C) give unit normals (P, 3) of a face."""
+    """Mean absolute difference of the shading by two lights (N, 9, C) at a face's unit normals (P, 3)."""
     return torch.einsum("pk,nkc->npc", harmonics(normals), light - truth).abs().mean()

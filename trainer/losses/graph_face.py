@@ -1,7 +1,7 @@
-"""Losses of the graph face model: section 4.2 of Gao et al. (CVPRW 2020), by its equations.
+"""Losses of the graph face model: the equations of section 4.2 of Gao et al. (CVPRW 2020).
 
-Shapes (B, C, 3) in metres and differences in millimetres; places (B, L, 2) in sides of the picture and differences in
-per cent of it; colours (B, C, 3) in [0, 1].
+Shapes (B, C, 3) are in metres, their differences in millimetres; places (B, L, 2) in sides of the picture, their
+differences in per cent of it; colours (B, C, 3) in [0, 1].
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def centre_distance(identity: Tensor, centres: Tensor, person: Tensor) -> Tensor
 
 
 def photometric(found: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Tensor:
-    """Equation 5 at the mesh's vertices: squared difference of colours found and shown (B, C, 3) and of their
-    gradients along edges (E, 2), where a mask (B, C) in [0, 1] says that the photo shows the face.
+    """Equation 5 at the mesh's vertices: squared difference of rendered and photo colours (B, C, 3), and of their
+    gradients along edges (E, 2), weighted by a mask (B, C) in [0, 1] of the visible face.
 
-    The paper compares pixels; vertices lie as dense as pixels on faces of a hundred pixels, and need no rasterizer.
+    The paper compares pixels. On faces of a hundred pixels vertices are as dense as pixels and need no rasterizer.
     """
     colours = (mask * (found - shown).square().sum(-1)).sum() / mask.sum().clamp(min=1.0)
     start, stop = edges[:, 0], edges[:, 1]
@@ -41,8 +41,8 @@ def photometric(found: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Te
 
 
 def landmarks(found: Tensor, truth: Tensor) -> Tensor:
-    """Equation 6: squared distances of landmarks (B, L, 2), and of the way from each landmark to all others, in
-    per cent of the picture."""
+    """Equation 6: squared distances of landmarks (B, L, 2), and of the vectors from each landmark to all others, in per
+    cent of the picture."""
     apart = _PER_CENT * (found - truth)
     ways = apart[:, :, None] - apart[:, None]
     return apart.square().sum(-1).mean() + ways.square().sum(-1).mean()
@@ -54,15 +54,15 @@ def shape(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 def smoothness(found: Tensor, template: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
-    """Equation 9: how far each vertex lies from the mean of its neighbours, against the template's (C, 3), millimetres.
+    """Equation 9: each vertex's offset from the mean of its neighbours, relative to the template's (C, 3), millimetres.
 
-    laplacian : (B, C, 3) to each vertex less the mean of its neighbours.
+    laplacian : maps (B, C, 3) to each vertex minus the mean of its neighbours.
     """
     return _MM * (laplacian(found) - laplacian(template[None])).abs().sum(-1).mean()
 
 
 def plain_smoothness(found: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
-    """The conventional one, for the ablation: the distance itself, millimetres."""
+    """Conventional Laplacian smoothness, for the ablation: the offset itself, millimetres."""
     return _MM * laplacian(found).abs().sum(-1).mean()
 
 
@@ -74,11 +74,12 @@ def asymmetry(albedo: Tensor, mirror: Tensor) -> Tensor:
 def critic_divergence(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, factor: float = 2.0, power: float = 6.0
 ) -> Tensor:
-    """What the critic of equation 11 minimises (WGAN-div, Wu et al. 2018): its value on real shapes less that on fake
-    ones, plus factor times the mean power of its gradient's norm at places between them.
+    """Critic loss of equation 11 (WGAN-div, Wu et al. 2018): its value on real shapes minus that on fake ones, plus a
+    penalty of factor times the mean power of its gradient's norm between them.
 
-    critic : shapes (B, C, 3) to (B,), larger for what seems real; the sign is turned against the paper's so that both
-    minimise. factor, power : k and p of Wu et al.
+    critic : maps shapes (B, C, 3) to (B,), larger for shapes that look real. The sign is opposite to the paper's so
+    that
+        both networks minimise. factor, power : k and p of Wu et al.
     """
     share = torch.rand(len(real), 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
@@ -95,7 +96,7 @@ def texture_difference(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 def texture_gradient_difference(found: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """Equation 5's gradient difference (Mathieu et al. 2015) of maps (B, C, S, S): mean absolute difference of the
-    sizes of slopes, along rows and columns, between texels that both are ``inside`` (S, S)."""
+    absolute slopes along rows and columns, between texels that are both ``inside`` (S, S)."""
     total = found.new_zeros(())
     for axis in (-1, -2):
         own, true = (one.diff(dim=axis).abs() for one in (found, truth))

@@ -1,4 +1,4 @@
-"""Fixed features that tell faces apart, differentiable in the picture: what stands for the paper's FaceNet."""
+"""Fixed identity features, differentiable in the picture, in place of the paper's FaceNet."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trainer.pretrained import lite0_state
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityConfig:
-    """Which features are compared."""
+    """Choice of the compared features."""
 
     kind: Literal["lite0", "graph_face"] = "lite0"
-    """``lite0``: EfficientNet-Lite0 (ImageNet, Apache-2.0), its ends at 1/8 to 1/32, each as means over the picture's
-    ninths; ``graph_face``: the identity code of the project's own encoder in ``assets``."""
+    """``lite0``: EfficientNet-Lite0 (ImageNet, Apache-2.0), features at 1/8 to 1/32, averaged over the picture's 3 x 3
+    cells; ``graph_face``: the identity code of the project's own encoder in ``assets``."""
     weights: str = ""
     """A file with EfficientNet-Lite0's state dict; empty: that of its package."""
 
@@ -37,7 +37,7 @@ class Lite0Identity(nn.Module):
         self.trunk.fuse()
 
     def forward(self, pictures: Tensor, marks: Tensor) -> Tensor:
-        """(P, F) of pictures (P, 3, S, S), sRGB in [0, 1]; ``marks`` are not looked at."""
+        """(P, F) of pictures (P, 3, S, S), sRGB in [0, 1]; ``marks`` are ignored."""
         scales = self.trunk(normalised(pictures).contiguous(memory_format=torch.channels_last))[2:]
         parts = [functional.adaptive_avg_pool2d(one, 3).flatten(1).float() for one in scales]
         return torch.cat([functional.normalize(one, dim=1) for one in parts], 1)
@@ -59,12 +59,12 @@ class GraphIdentity(nn.Module):
 
 
 def identity_features(config: IdentityConfig, device: torch.device) -> nn.Module:
-    """The features, frozen, in eval mode.
+    """Build the features, frozen, in eval mode.
 
     Raises
     ------
-    Lite0MissingError, FileNotFoundError : EfficientNet-Lite0's weights are not here. LikenessError ("missing_part") :
-        the graph face model's are not.
+    Lite0MissingError, FileNotFoundError : EfficientNet-Lite0's weights are missing. LikenessError ("missing_part") :
+        the graph face model's are missing.
     """
     features = Lite0Identity(config.weights) if config.kind == "lite0" else GraphIdentity()
     features.requires_grad_(False)

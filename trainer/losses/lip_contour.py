@@ -1,8 +1,8 @@
 """The lips' contours in photos and on the mesh, and the loss between them: equation 7 of Mallikarjun et al. (2021).
 
-A photo's contours are border pixels of its parsed lips; upper and lower lip are told apart by the line between the
-landmarks of the inner lips. Distances are taken between the two sets of points themselves, which is what the paper's
-distance transforms hold at their pixels, without the rounding.
+A photo's contours are border pixels of its parsed lips. The line between the landmarks of the inner lips separates
+upper and lower lip. Distances are computed between the two point sets directly; the paper's distance transforms contain
+the same values, rounded to pixels.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from backend.photos.collection import FaceClass
 
 UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-"""MediaPipe's landmarks along the inner lips, from the person's right corner to the left one."""
+"""MediaPipe landmarks along the inner lips, from the person's right corner to the left one."""
 CONTOURS = ("upper_outer", "upper_inner", "lower_outer", "lower_inner")
-_DENSE = 4
-"""Points on the mesh's contour for each of its segments."""
+_POINTS_PER_SEGMENT = 4
+"""Points per segment of the mesh's contour."""
 
 
 @dataclass(frozen=True)
 class LipMasks:
-    """upper, lower : (N, S, S) bool pixels of each lip; opening : (N, S, S) bool what is seen between them."""
+    """upper, lower : (N, S, S) bool pixels of each lip; opening : (N, S, S) bool pixels visible between them."""
 
     upper: Tensor
     lower: Tensor
@@ -35,7 +35,7 @@ class LipMasks:
 def lip_masks(labels: Tensor, landmarks: Tensor) -> LipMasks:
     """Split the parsed lips (N, S, S) of ``FaceClass`` by landmarks (N, 478, 2) in pixels.
 
-    A pixel belongs to the upper lip when it lies above the line midway between the inner lips, carried on straight
+    A pixel belongs to the upper lip when it lies above the centre line of the inner lips, which is extended straight
     beyond the mouth's corners.
     """
     upper, lower = landmarks[:, list(UPPER_INNER)], landmarks[:, list(LOWER_INNER)]
@@ -53,7 +53,7 @@ def lip_masks(labels: Tensor, landmarks: Tensor) -> LipMasks:
 
     line_x, line_y = axes(line)
     pixel_x, pixel_y = axes(grid.expand(len(labels), -1, -1))
-    line_x = torch.cummax(line_x, 1).values  # a line that turns back is taken as it advances
+    line_x = torch.cummax(line_x, 1).values  # make a line that turns back monotonic
     right = torch.searchsorted(line_x.contiguous(), pixel_x.contiguous()).clamp(1, line_x.shape[1] - 1)
     x0, x1 = line_x.gather(1, right - 1), line_x.gather(1, right)
     y0, y1 = line_y.gather(1, right - 1), line_y.gather(1, right)
@@ -72,14 +72,14 @@ class PhotoContours:
 
 
 def photo_contours(masks: LipMasks, most: int = 256) -> PhotoContours:
-    """Pixels of each lip that touch what lies outside (outer), and the other lip or the opening (inner).
+    """Find the pixels of each lip that touch the outside (outer), and the other lip or the opening (inner).
 
-    At most ``most`` points each; of more every so many is left out.
+    At most ``most`` points each; longer contours are thinned evenly.
     """
     mouth = masks.upper | masks.lower | masks.opening
     found = []
     for lip, other in ((masks.upper, masks.lower), (masks.lower, masks.upper)):
-        found += [lip & _grown(~mouth), lip & _grown(masks.opening | other)]
+        found += [lip & _dilated(~mouth), lip & _dilated(masks.opening | other)]
     border = torch.stack(found, 1).flatten(2)  # (N, 4, S * S)
     number = border.sum(-1)
     length = min(most, max(1, int(number.max())))
@@ -96,8 +96,8 @@ def photo_contours(masks: LipMasks, most: int = 256) -> PhotoContours:
     return PhotoContours(points, known)
 
 
-def _grown(mask: Tensor) -> Tensor:
-    """(N, S, S) bool: a pixel of the mask is beside or above or below."""
+def _dilated(mask: Tensor) -> Tensor:
+    """(N, S, S) bool: dilation of the mask by one pixel in four directions."""
     padded = functional.pad(mask.float()[:, None], (1, 1, 1, 1))
     cross = torch.tensor([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]], device=mask.device)[None, None]
     return functional.conv2d(padded, cross)[:, 0] > 0.5
@@ -105,12 +105,12 @@ def _grown(mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LipGrid:
-    """Where the lips are on the mesh.
+    """The lips on the mesh.
 
     Attributes
     ----------
     upper, lower : (R, C) int64 vertices; columns from the mouth's right corner to the left one, rows from the mouth's
-        inside to the skin. upper_border, lower_border : (C,) float32 the row, with its fraction, where the lip ends.
+        inside to the skin. upper_border, lower_border : (C,) float32 the fractional row where the lip ends.
     """
 
     upper: Tensor
@@ -119,15 +119,15 @@ class LipGrid:
     lower_border: Tensor
 
     def to(self, device: torch.device) -> LipGrid:
-        """On a device."""
+        """Move to a device."""
         return LipGrid(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 def mesh_contours(pixels: Tensor, grid: LipGrid) -> tuple[Tensor, ...]:
     """The four contours of projected meshes (N, V, 2 or 3), each (N, P, 2) in pixels, in the order of ``CONTOURS``.
 
-    The outer ones are fixed on the mesh. The inner ones roll: in each column the point that hangs lowest of the upper
-    lip, and that stands highest of the lower one, seen from the camera.
+    The outer ones are fixed on the mesh. The inner ones roll: in each column they are the lowest point of the upper lip
+    and the highest point of the lower one, as seen from the camera.
     """
     contours = []
     corners = pixels[:, grid.upper[:, [0, -1]].flatten(), :2]
@@ -144,13 +144,16 @@ def mesh_contours(pixels: Tensor, grid: LipGrid) -> tuple[Tensor, ...]:
             beyond = torch.arange(rows.shape[0], device=rows.device)[:, None] > border
             lowest = hanging.masked_fill(beyond, -torch.inf).argmax(1)  # (N, C)
         inner = points.gather(1, lowest[:, None, :, None].expand(-1, 1, -1, 2))[:, 0]
-        contours += [_dense(outer), _dense(inner)]
+        contours += [_subdivided(outer), _subdivided(inner)]
     return tuple(contours)
 
 
-def _dense(line: Tensor) -> Tensor:
+def _subdivided(line: Tensor) -> Tensor:
     """(N, (C - 1) * 4 + 1, 2) points along lines (N, C, 2)."""
-    share = torch.arange(_DENSE, device=line.device, dtype=line.dtype)[None, None, :, None] / _DENSE
+    share = (
+        torch.arange(_POINTS_PER_SEGMENT, device=line.device, dtype=line.dtype)[None, None, :, None]
+        / _POINTS_PER_SEGMENT
+    )
     between = line[:, :-1, None] * (1 - share) + line[:, 1:, None] * share
     return torch.cat([between.flatten(1, 2), line[:, -1:]], 1)
 
@@ -159,8 +162,8 @@ def contour_error(mesh: tuple[Tensor, ...], photo: PhotoContours, size: int, thr
     """Equation 7, mean over the contours' points, in per cent of the picture's side (the second part squared).
 
     For each point of the mesh's contour its distance to the photo's, and for each pixel of the photo's contour the
-    squared distance to the nearest point of the mesh's; pairs farther apart than ``threshold`` per cent are ignored,
-    as the paper does with what labels have wrong. A contour that the photo does not show counts nothing.
+    squared distance to the nearest point of the mesh's. Pairs farther apart than ``threshold`` per cent are ignored as
+    label errors, as in the paper. A contour that is not visible in the photo counts zero.
     """
     scale = 100.0 / size
     total, count = photo.points.new_zeros(()), photo.points.new_zeros(())

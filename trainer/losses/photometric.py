@@ -1,4 +1,4 @@
-"""Losses between pictures that were rendered and photos, with confidence: Unsup3D's, and LAP's relaxed consistency."""
+"""Photometric losses between renders and photos, with confidence: Unsup3D's, and LAP's relaxed consistency."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def photometric(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor, r
     Parameters
     ----------
     rendered, photos : (N, 3, H, W) in [-1, 1]. sigma : (N, 1, H, W) above 0.
-    mask : (N, H, W) in [0, 1], the pixels that count. relax : (N, H, W) factors of the differences, 1 where the photos
-        of a person agree, lower (0.3) where they need not; the relaxed regions count by as much less.
+    mask : (N, H, W) in [0, 1], weight of the pixels. relax : (N, H, W) factors of the differences, 1 where a person's
+        photos should agree, lower (0.3) where they may differ; the relaxed regions also weigh less.
     """
     difference = (rendered - photos).abs()
     weight = mask[:, None]
@@ -33,7 +33,7 @@ def photometric(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor, r
 def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
     """Unsup3D's perceptual loss: masked mean of (f1 - f2)^2 / (2 sigma^2) + log sigma.
 
-    rendered, photos : (N, C, h, w) features. sigma : (N, 1, any, any) above 0 and mask : (N, H, W) are brought to h, w.
+    rendered, photos : (N, C, h, w) features. sigma : (N, 1, any, any) above 0 and mask : (N, H, W) are resized to h, w.
     """
     size = rendered.shape[-2:]
     if sigma.shape[-2:] != size:
@@ -44,19 +44,19 @@ def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tens
 
 
 def smoothness(maps: Tensor) -> Tensor:
-    """Mean size of second differences of maps (N, H, W), along rows and columns, times 1,000."""
+    """Mean absolute second difference of maps (N, H, W) along rows and columns, times 1,000."""
     across = maps[:, :, 2:] - 2 * maps[:, :, 1:-1] + maps[:, :, :-2]
     down = maps[:, 2:] - 2 * maps[:, 1:-1] + maps[:, :-2]
     return 1000.0 * (across.abs().mean() + down.abs().mean())
 
 
 def luminance(pictures: Tensor) -> Tensor:
-    """(N, 1, H, W) of pictures (N, 3, H, W): Rec. 601's weights on the channels as they are."""
+    """(N, 1, H, W) luminance of pictures (N, 3, H, W): Rec. 601 weights, without linearisation."""
     return (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def grey_where(pictures: Tensor, is_grey: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W), those with ``is_grey`` (N,) as their luminance in all channels."""
+    """Replace the pictures (N, 3, H, W) selected by ``is_grey`` (N,) by their luminance in all channels."""
     return torch.where(is_grey[:, None, None, None], luminance(pictures).expand_as(pictures), pictures)
 
 

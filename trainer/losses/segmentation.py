@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 IGNORE = 255
-"""Label of pixels that no loss and no metric looks at."""
+"""Label of pixels that all losses and metrics ignore."""
 
 
 def cross_entropy(
@@ -22,7 +22,7 @@ def cross_entropy(
     ----------
     logits : (N, C, H, W).
     labels : (N, H, W) integers, 0 to C - 1 or ``IGNORE``.
-    class_weights : (C,) or None for all alike.
+    class_weights : (C,), or None for equal weights.
     boundary_weight : factor for pixels at most one pixel from another class.
 
     Returns
@@ -31,7 +31,7 @@ def cross_entropy(
 
     Raises
     ------
-    ValueError : shapes do not fit.
+    ValueError : shapes do not match.
     """
     _check_shapes(logits, labels)
     valid = labels != IGNORE
@@ -77,8 +77,8 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     """Lovász extension of 1 - IoU, mean over the classes in ``labels``, over the whole batch.
 
-    Berman, Triki, Blaschko: The Lovász-Softmax loss (CVPR 2018), eq. 8-12: errors m(c) = |g(c) - p(c)| are sorted
-    falling and weighted by the growth of the Jaccard loss when they are taken in one after the other (algorithm 1).
+    Berman, Triki, Blaschko: The Lovász-Softmax loss (CVPR 2018), eq. 8-12: errors m(c) = |g(c) - p(c)| are sorted in
+    descending order and weighted by the increments of the Jaccard loss as they are added one by one (algorithm 1).
     Shapes and errors as for ``cross_entropy``.
     """
     _check_shapes(logits, labels)
@@ -92,7 +92,7 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def near_boundary(labels: Tensor) -> Tensor:
-    """(N, H, W) bool: the 3 x 3 neighbourhood has more than one label."""
+    """(N, H, W) bool: the 3 x 3 neighbourhood contains more than one label."""
     values = labels.float().unsqueeze(1)
     highest = functional.max_pool2d(values, 3, stride=1, padding=1)
     lowest = -functional.max_pool2d(-values, 3, stride=1, padding=1)
@@ -107,14 +107,14 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, class_count: int) -> Ten
 
 
 def intersection_over_union(confusion: Tensor) -> Tensor:
-    """(C,) IoU per class from a confusion matrix; NaN for classes that are neither there nor predicted."""
+    """(C,) IoU per class from a confusion matrix; NaN for classes that are neither present nor predicted."""
     hits = confusion.diagonal().double()
     union = confusion.sum(0).double() + confusion.sum(1).double() - hits
     return torch.where(union > 0, hits / union.clamp_min(1.0), torch.full_like(hits, float("nan")))
 
 
 def _jaccard_growth(sorted_truth: Tensor) -> Tensor:
-    """(P, C) growth of the Jaccard loss with each further pixel, for truth (P, C) sorted by falling error."""
+    """(P, C) increment of the Jaccard loss with each further pixel, for truth (P, C) sorted by descending error."""
     total = sorted_truth.sum(0, keepdim=True)
     intersection = total - sorted_truth.cumsum(0)
     union = total + (1.0 - sorted_truth).cumsum(0)
@@ -123,7 +123,7 @@ def _jaccard_growth(sorted_truth: Tensor) -> Tensor:
 
 
 def _masked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax and one-hot truth as (P, C) float rows of the pixels that count."""
+    """Softmax and one-hot truth as (P, C) float rows, zero for ignored pixels."""
     class_count = logits.shape[1]
     valid = (labels != IGNORE).reshape(-1)
     probability = logits.float().softmax(1).movedim(1, -1).reshape(-1, class_count)

@@ -1,4 +1,4 @@
-"""Random changes to pictures and their label maps, on the device that trains, out of torch's global generators."""
+"""Random augmentation of pictures and label maps on the training device, from torch's global generators."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from trainer.stages.press_scenes import PressConfig
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How far pictures are changed; zero everywhere leaves them as they are."""
+    """Strength of the augmentation; zero everywhere switches it off."""
 
     flip: float = 0.5
-    """How often left and right are exchanged; only where labels have no sides."""
+    """Probability of a horizontal flip; only for labels without sides."""
     rotate_degrees: float = 15.0
-    """Standard deviation of the turn in the plane."""
+    """Standard deviation of the rotation in the plane."""
     scale: float = 0.15
-    """Standard deviation of the logarithm of the size."""
+    """Standard deviation of the logarithm of the scale."""
     shift: float = 0.08
-    """Standard deviation of the move, in widths of the picture."""
+    """Standard deviation of the shift, in widths of the picture."""
     gain: float = 0.15
     """Standard deviation of the logarithm of each colour channel's factor."""
     gamma: float = 0.2
     """Standard deviation of the logarithm of the exponent."""
     grey: float = 0.05
-    """How often a picture loses its colour."""
+    """Probability that a picture becomes grey."""
     noise: float = 0.03
     """Largest standard deviation of pixel noise."""
     blur: float = 0.3
-    """How often a batch is brought down to a lower resolution (to a third at worst) and up again."""
+    """Probability that a batch is reduced to a lower resolution (at least a third) and enlarged again."""
     backdrop: float = 0.0
-    """How often another picture of the batch is put behind a head; see ``trainer.stages.backdrops``."""
+    """Probability that another picture of the batch is put behind a head; see ``trainer.stages.backdrops``."""
     press: PressConfig = field(default_factory=PressConfig)
-    """What press photos have and official portraits lack."""
+    """Augmentations towards press photos, for official portraits."""
 
 
 def move(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, H, W) and labels (N, H, W), moved alike; what comes in from outside repeats the edge.
+    """Transform pictures (N, 3, H, W) and labels (N, H, W) alike; beyond the border the edge is repeated.
 
-    Raises ``ValueError`` when the shapes do not fit.
+    Raises ``ValueError`` when the shapes do not match.
     """
     if images.dim() != 4 or labels.shape != (images.shape[0], *images.shape[2:]):
         raise ValueError(f"images must be (N, 3, H, W) and labels (N, H, W): {images.shape} and {labels.shape}")
@@ -59,7 +59,7 @@ def move(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor,
 
 
 def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
-    """(N, H, W, 2) sampling grid of random similarities, None when all are the identity."""
+    """(N, H, W, 2) sampling grid of random similarities; None when all are the identity."""
     if config.flip == config.rotate_degrees == config.scale == config.shift == 0:
         return None
     count, device = len(images), images.device
@@ -73,7 +73,7 @@ def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
 
 
 def change_light(images: Tensor, config: AugmentConfig) -> Tensor:
-    """White balance, exposure, contrast, colour, resolution and noise."""
+    """Vary white balance, exposure, contrast, colour, resolution and noise."""
     count, device = len(images), images.device
 
     def normal(*shape: int) -> Tensor:

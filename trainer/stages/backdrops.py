@@ -1,4 +1,4 @@
-"""Another picture behind a head: real portraits stand before plain walls, photographs to be parsed do not."""
+"""Replace the background of a head by another picture: portraits have plain walls, photographs to be parsed do not."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn import functional
 from backend.photos.collection import FaceClass
 from trainer.losses.photometric import luminance
 
-_ASIDE = (0.45, 0.8)  # of the width: another head shows beside the head of the picture, not behind it
-_NEAR = (0.8, 1.3)  # size of what stands beside: other people
-_FAR = (2.0, 4.0)  # and of what is so near that only its colours and edges are recognised
-_FEATHER = 3  # pixels over which one picture becomes the other
-_ONE_TINT = 0.06
-"""Standard deviation of the colour channels' ratios to the luminance, below which a picture has no colours."""
+_ASIDE = (0.45, 0.8)  # of the width: a second head appears beside the picture's head, not behind it
+_NEAR = (0.8, 1.3)  # scale of a backdrop beside the head: other people
+_FAR = (2.0, 4.0)  # scale of a backdrop so near that only its colours and edges are recognisable
+_FEATHER = 3  # pixels of blending between the pictures
+_MONOCHROME_SPREAD = 0.06
+"""Standard deviation of the colour channels' ratios to the luminance, below which a picture counts as monochrome."""
 
 
 def behind_heads(labels: Tensor) -> Tensor:
-    """(N, H, W) bool: background above the chin. Below it are clothes, which have the background's label.
+    """(N, H, W) bool: background above the chin. Below the chin are clothes, which have the background's label.
 
-    labels : (N, H, W) uint8 of ``FaceClass``, 255 where nobody knows: these pixels stay as they are.
+    labels : (N, H, W) uint8 of ``FaceClass``, 255 where unknown; unknown pixels are not selected.
     """
     face = (labels == FaceClass.SKIN) | (labels == FaceClass.LIPS)
     chin = face.any(2).flip(1).to(torch.uint8).argmax(1)  # rows from below, (N,); 0 without a face
@@ -34,7 +34,7 @@ def behind_heads(labels: Tensor) -> Tensor:
 def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Put the batch's next picture, moved aside or enlarged, behind the heads of a random ``share`` of the pictures.
 
-    Labels that leave out a part of the hair become true: what they do not name is no longer there.
+    This makes labels true that miss a part of the hair, because the unlabelled part is no longer visible.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Te
 
     Returns
     -------
-    pictures, and (N, H, W) bool: where they have changed.
+    pictures, and (N, H, W) bool, the changed pixels.
     """
     count, device = len(pictures), pictures.device
     chosen = torch.rand(count, device=device) < share
@@ -52,25 +52,26 @@ def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Te
     other = _moved_aside(pictures.roll(1, 0))
     other = toned_alike(other, pictures)
     soft = functional.avg_pool2d(changed[:, None].float(), _FEATHER, stride=1, padding=_FEATHER // 2)
-    soft = soft * changed[:, None]  # what is labelled something else keeps its pixels
+    soft = soft * changed[:, None]  # pixels of other labels stay unchanged
     return torch.lerp(pictures, other, soft), changed
 
 
 def monochrome(pictures: Tensor) -> Tensor:
-    """(N,) bool: black and white, or of one tint throughout, as old prints are; pictures (N, 3, H, W) in [0, 1]."""
+    """(N,) bool: black and white, or a single tint as in old prints; pictures (N, 3, H, W) in [0, 1]."""
     ratios = (pictures + 0.05) / (luminance(pictures) + 0.05)
-    return ratios.std((2, 3)).mean(1) < _ONE_TINT
+    return ratios.std((2, 3)).mean(1) < _MONOCHROME_SPREAD
 
 
 def toned_alike(pieces: Tensor, pictures: Tensor) -> Tensor:
-    """What goes into ``pictures`` (N, 3, H, W): pieces (N, 3, H, W), those for monochrome pictures in their tint."""
+    """Tone pieces (N, 3, H, W) for insertion into ``pictures`` (N, 3, H, W): monochrome pictures get pieces in their
+    tint."""
     own_tint = pictures.mean((2, 3), keepdim=True) / luminance(pictures).mean((2, 3), keepdim=True).clamp_min(0.02)
     toned = (luminance(pieces) * own_tint).clamp(0, 1)
     return torch.where(monochrome(pictures).view(-1, 1, 1, 1), toned, pieces)
 
 
 def _moved_aside(pictures: Tensor) -> Tensor:
-    """Pictures as backdrops: half of them moved to a side at about their size, half much enlarged; some mirrored."""
+    """Turn pictures into backdrops: half moved aside at about their size, half strongly enlarged; some mirrored."""
     count, device = len(pictures), pictures.device
 
     def between(low: float, high: float) -> Tensor:
@@ -79,7 +80,7 @@ def _moved_aside(pictures: Tensor) -> Tensor:
     near = torch.rand(count, device=device) < 0.5
     size = torch.where(near, between(*_NEAR), between(*_FAR))
     side = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
-    aside = 2.0 * side * between(*_ASIDE) / size  # in half widths, as grids count
+    aside = 2.0 * side * between(*_ASIDE) / size  # in half widths, as in sampling grids
     lift = between(-0.2, 0.2)
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     turn = between(-math.pi / 24, math.pi / 24)
@@ -89,7 +90,7 @@ def _moved_aside(pictures: Tensor) -> Tensor:
 
 
 def reflected(pictures: Tensor, rows: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) sampled at the affine ``rows`` (N, 2, 3) of their places in half widths; beyond their edges
-    they are mirrored."""
+    """Sample pictures (N, C, H, W) with affine ``rows`` (N, 2, 3) in half widths; beyond their edges they are
+    mirrored."""
     grid = functional.affine_grid(rows, list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -1,5 +1,5 @@
-"""Stage ``detail``: the network that makes wrinkles out of photos and expressions, from skin with known relief and from
-photos alone."""
+"""Stage ``detail``: the network that predicts wrinkles from photos and expressions, trained on skin with known relief
+and on photos alone."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ class DetailWeights:
     slope: float = 4.0
     """Difference from its slopes, millimetres a texel."""
     relative: float = 0.0
-    """Root mean square difference from the true displacement over its own, map by map."""
+    """Root mean square difference from the true displacement, relative to the true one's, per map."""
     shading: float = 0.0
-    """The paper's pixel-wise loss, in UV: shading by the relief against the photo. Like all that follow it needs no
-    truth; it engraves colours."""
+    """The paper's pixel-wise loss, in UV: the relief's shading against the photo. Like all terms below it needs no
+    ground
+    truth. It turns colours into relief."""
     pixels: float = 0.0
     """The paper's pixel-wise loss, in the picture."""
     identity: float = 0.0
-    """The paper's perceptual loss: one less the cosine of identity features of refined render and photo."""
+    """The paper's perceptual loss: one minus the cosine of identity features of refined render and photo."""
     adversary: float = 0.0
     """The paper's adversarial loss, the generator's part."""
     size: float = 0.0
-    """The paper's detail regularisation; decays to nothing over ``DetailStageConfig.size_ends``."""
+    """The paper's detail regularisation; decays to zero over ``DetailStageConfig.size_ends``."""
 
 
 @dataclass(frozen=True)
 class DetailCriticWeights:
-    """Of the discriminator's own term."""
+    """Weights of the discriminator's loss terms."""
 
     told_apart: float = 1.0
     """The paper's adversarial loss, the discriminator's part."""
@@ -61,14 +62,14 @@ class DetailStageConfig(StageConfig):
     weights: DetailWeights = field(default_factory=DetailWeights)
     """Weights of the loss terms."""
     size_ends: float = 0.5
-    """Fraction of the stage after which detail is no longer kept small."""
+    """Fraction of the stage after which the detail regularisation ends."""
 
     rest: float = 1.0
-    """How much the displacement at rest counts beside that with an expression, where truth is told."""
+    """Weight of the displacement at rest relative to that with an expression, for people with ground truth."""
     identity: IdentityConfig = field(default_factory=IdentityConfig)
-    """Whose features the term ``identity`` compares."""
+    """Features compared by the term ``identity``."""
     critic: CriticConfig | None = None
-    """The discriminator of the term ``adversary``; None: there is none."""
+    """The discriminator of the term ``adversary``, or None."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,8 +103,8 @@ class DetailStage(Stage):
         self._features = identity_features(config.identity, device) if config.weights.identity else None
 
     def step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
-        """The terms of ``DetailWeights``; means over what may be displaced, or over what photos show of it. Without
-        truth, or where a term has no weight, it is zero."""
+        """Compute the terms of ``DetailWeights``: means over displaceable skin, or over its visible part in photos.
+        Terms without ground truth or without weight are zero."""
         net, config, weights = self.modules["net"], self.config, self.config.weights
         people = len(batch.told)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
@@ -127,7 +128,7 @@ class DetailStage(Stage):
         return terms
 
     def _photo_terms(self, batch: DetailBatch, own: Tensor) -> dict[str, Tensor]:
-        """What the photos themselves say of the displacement (P, 1, N, N) with each one's expression."""
+        """Compute the terms of the photos for the displacement (P, 1, N, N) with each photo's expression."""
         weights, terms = self.config.weights, {}
         if weights.shading:
             terms["shading"] = losses.shading_error(own, batch.photos)
@@ -146,7 +147,7 @@ class DetailStage(Stage):
         return terms
 
     def turns(self) -> Sequence[Turn]:
-        """The network's, then the discriminator's where there is one."""
+        """The network's turn, then the discriminator's if there is one."""
         critic = self.config.critic
         if critic is None:
             return super().turns()
@@ -167,9 +168,9 @@ class DetailStage(Stage):
         return {"told_apart": losses.told_apart(real, critic(pictures.coarse, refined))}
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
-        """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (no photo's): ``correlation`` of found
-        and true slopes, ``error`` of heights over that of no displacement; ``neutral.unseen``: the latter with the
-        displacement found at rest."""
+        """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (in no photo): ``correlation`` of
+        predicted and true slopes, and ``error`` of heights relative to zero displacement. ``neutral.unseen``: the
+        relative error of the displacement predicted at rest, for the unseen expression."""
         sums: dict[str, list[float]] = {}
         net = self.modules["net"]
         for batch in batches:
@@ -192,7 +193,7 @@ class DetailStage(Stage):
         return {name: sum(values) / len(values) for name, values in sums.items()}
 
     def pictures(self, batch: DetailBatch) -> Mapping[str, Tensor]:
-        """``relief``: found over true, lit from above, at rest, with the photo's expression and with another."""
+        """``relief``: predicted above true, lit from above, at rest, with the photo's expression and with another."""
         net = self.modules["net"]
         people = len(batch.told)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
@@ -213,14 +214,14 @@ def _pictures(batch: DetailBatch) -> DetailPictures:
 
 
 def _refined(pictures: DetailPictures, own: Tensor, photos: Tensor) -> Tensor:
-    """(P, 3, S, S) the pictures' coarse renders with displacements (P, 1, N, N)."""
+    """(P, 3, S, S) the coarse renders refined by displacements (P, 1, N, N)."""
     pool = pooled_texels(own.shape[-1], pictures.coarse.shape[-1])
     change = losses.relief_light(own, photos)
     return losses.refined_pictures(pictures.coarse, change, pictures.places, pictures.mask, pool)
 
 
 def slope_correlation(found: Tensor, truth: Tensor, mask: Tensor) -> float:
-    """Correlation of slopes, both directions together, weighted by ``mask``; 0 where one of both is flat."""
+    """Correlation of slopes, both directions together, weighted by ``mask``; 0 where either is flat."""
     one = torch.cat([part.flatten() for part in losses.slopes(found)])
     two = torch.cat([part.flatten() for part in losses.slopes(truth)])
     weight = mask.flatten().repeat(2)
@@ -229,6 +230,6 @@ def slope_correlation(found: Tensor, truth: Tensor, mask: Tensor) -> float:
 
 
 def _lit(heights: Tensor) -> Tensor:
-    """(B, 1, N, N) in [0, 1]: relief under light from above."""
+    """(B, 1, N, N) in [0, 1]: relief shaded by light from above."""
     across, down = losses.slopes(heights)
     return (0.5 - 2.0 * (0.5 * across + down)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The discriminator of the detail network: patches of a picture, the coarse render beside it (Isola et al. 2017)."""
+"""Patch discriminator of the detail network, conditioned on the coarse render (Isola et al. 2017)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from trainer.data.detail import DetailPictures
 
 @dataclass(frozen=True, kw_only=True)
 class CriticConfig:
-    """Size of the discriminator, and how it moves."""
+    """Size and optimizer of the discriminator."""
 
     widths: tuple[int, ...] = (32, 64, 128)
-    """Channels; each layer halves the picture, the last convolutions leave it."""
+    """Channels; each layer halves the resolution, except the last convolution."""
     colours: bool = False
-    """Whether it sees colours. Relief changes none, so that a discriminator that sees them tells freckles, and nothing
-    that the generator could do."""
+    """Whether its input has colours. Relief does not change colours, so a discriminator with colours would detect
+    freckles,
+    which the generator cannot make."""
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(kind="adam", learning_rate=0.0002, betas=(0.5, 0.999))
     )
-    """How its weights move; the paper says nothing, these are Isola et al.'s."""
+    """Optimizer of its weights. The paper gives no settings; these are Isola et al.'s."""
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
@@ -32,7 +33,7 @@ class CriticConfig:
 
 
 class PatchCritic(nn.Module):
-    """Pairs of pictures to a number for each patch: near 1 for a photo, near 0 for a render."""
+    """Maps pairs of pictures to a number per patch: near 1 for a photo, near 0 for a render."""
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__()
@@ -52,11 +53,11 @@ class PatchCritic(nn.Module):
         if not self.colours:
             grey = coarse.new_tensor(LUMINANCE).view(1, 3, 1, 1)
             coarse, pictures = ((one * grey).sum(1, keepdim=True) for one in (coarse, pictures))
-        # most of a pair is the same in both: what differs is seen better as a difference
+        # pairs are nearly equal: their difference, scaled up, is easier to learn from than the pictures
         return self.layers(torch.cat([2.0 * coarse - 1.0, 8.0 * (pictures - coarse)], 1)).float()
 
 
 def shown_photos(pictures: DetailPictures) -> Tensor:
-    """(P, 3, S, S) the photos where the mask shows skin, the coarse renders elsewhere: where no relief may be there is
-    nothing to tell apart."""
+    """(P, 3, S, S) the photos where the mask is skin, the coarse renders elsewhere, so that pixels without relief give
+    the discriminator no cue."""
     return pictures.coarse + pictures.mask * (pictures.photos - pictures.coarse)

@@ -1,4 +1,4 @@
-"""A face's size in a picture, for batches of landmarks."""
+"""Size of faces in pictures, for batches of landmarks."""
 
 from __future__ import annotations
 

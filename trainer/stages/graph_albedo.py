@@ -1,4 +1,5 @@
-"""Stage ``graph_albedo``: the U-Net that corrects textures where no photo looks, on synthetic people's true skins."""
+"""Stage ``graph_albedo``: the U-Net that corrects unseen parts of textures, trained on synthetic people's true
+skins."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from trainer.data.graph.skins import SkinBatch
 from trainer.losses import graph_face as losses
 
 UNSEEN = 0.05
-"""Cover below which a texel counts as not seen by any photo."""
+"""Coverage below which a texel counts as unseen."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class GraphAlbedoWeights:
     """Weights of the loss terms."""
 
     unseen: float = 1.0
-    """Ours: difference of log albedo where no photo looks; the paper has no truth and compares the picture alone."""
+    """Ours: difference of log albedo at unseen texels. The paper has no ground truth and compares only the picture."""
     gradient: float = 0.5
     """Gradient difference of equation 5, in UV."""
 
@@ -38,11 +39,12 @@ class GraphAlbedoStageConfig(StageConfig):
     weights: GraphAlbedoWeights = field(default_factory=GraphAlbedoWeights)
     """Weights of the loss terms."""
     mirror: bool = True
-    """Half of the skins are mirrored, as in the paper."""
+    """Mirror half of the skins, as in the paper."""
     tone: float = 0.3
-    """Log units, deviation of a change of all colours alike, and a third of it of each channel's own."""
+    """Log units, standard deviation of a random change common to all channels; each channel's own has a third of it."""
     usual_rate: float = 10.0
-    """Learning rate of the mean skin, of the others': each of its texels learns alone."""
+    """Learning rate of the mean skin relative to the other weights, because each of its texels is trained
+    separately."""
 
     def build(self, device: torch.device) -> GraphAlbedoStage:
         """See ``StageConfig``."""
@@ -66,7 +68,7 @@ class GraphAlbedoStage(Stage):
         self.modules = nn.ModuleDict({"albedo": GraphAlbedoNet(config.network)}).to(device)
 
     def step(self, batch: SkinBatch, fraction: float) -> Mapping[str, Tensor]:
-        """The terms of ``GraphAlbedoWeights``."""
+        """Compute the terms of ``GraphAlbedoWeights``."""
         made, cover, truth = batch.made, batch.cover, batch.truth
         if self.config.mirror and torch.rand(()) < 0.5:
             made, cover, truth = (one.flip(-1) for one in (made, cover, truth))
@@ -79,7 +81,7 @@ class GraphAlbedoStage(Stage):
         }
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """The mean skin, and all others."""
+        """The mean skin, and all other weights."""
         usual, rate = self.modules["albedo"].usual, self.config.usual_rate
         others = tuple(p for p in self.modules.parameters() if p is not usual)
         return (
@@ -88,14 +90,14 @@ class GraphAlbedoStage(Stage):
         )
 
     def metrics(self, batches: Iterable[SkinBatch]) -> Mapping[str, float]:
-        """Mean difference of log albedo where no photo looks, over people: ``network``, and ``rules`` of the texture
-        that went in; ``ratio`` of the first to the second."""
+        """Mean difference of log albedo at unseen texels, over people: ``network``; ``rules``, of the input texture;
+        ``ratio`` of the first to the second."""
         apart = torch.cat([unseen_differences(self.modules["albedo"], batch) for batch in batches]).mean(0)
         return {"network": float(apart[0]), "rules": float(apart[1]), "ratio": float(apart[0] / apart[1])}
 
     def pictures(self, batch: SkinBatch) -> Mapping[str, Tensor]:
-        """``skins``: the texture that goes in, how far photos show it, what the network makes of it, and the truth,
-        sRGB by a power of 1/2.2."""
+        """``skins``: the input texture, its coverage by photos, the network's texture, and the true one, in sRGB by a
+        power of 1/2.2."""
         made, cover, truth = batch.made[:4], batch.cover[:4], batch.truth[:4]
         found = self.modules["albedo"](made, cover, batch.skin[None])
         colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, found, truth)]
@@ -109,8 +111,8 @@ class GraphAlbedoStage(Stage):
 
 
 def unseen_differences(network: GraphAlbedoNet, batch: SkinBatch) -> Tensor:
-    """(B, 2) mean absolute difference of log albedo from the truth where no photo looks: of the network's texture, and
-    of the one that went in."""
+    """(B, 2) mean absolute difference of log albedo from the true one at unseen texels: of the network's texture, and
+    of the input."""
     unseen = ((batch.cover < UNSEEN) & (batch.skin > 0.5)).float()  # (B, S, S)
     found = network(batch.made, batch.cover, batch.skin[None])
     total = unseen.sum((1, 2)).clamp(min=1.0)

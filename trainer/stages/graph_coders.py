@@ -1,4 +1,4 @@
-"""Who reads the codes off shapes while the graph face model's decoder is trained: convolutions, or a linear basis."""
+"""Encoders of shapes to codes for training the graph face model's decoder: convolutions, or a linear basis."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainer.contracts import SourceConfig
 from trainer.data.graph.linear import linear_faces
 
 _CODERS = (16, 16, 32, 64)
-"""Features of the convolutions that read a shape, fine to coarse."""
+"""Channels of the shape encoder's convolutions, fine to coarse."""
 
 
 class ShapeCoder(nn.Module):
-    """Shapes (B, C, 3) in units to codes (B, D): convolutions, and from each level to the next the vertices that it
+    """Encodes shapes (B, C, 3) in units to codes (B, D): convolutions, with pooling to the vertices that the next level
     keeps (COMA's encoder)."""
 
     def __init__(self, hierarchy: MeshHierarchy, code: int, order: int) -> None:
@@ -42,10 +42,10 @@ class ShapeCoder(nn.Module):
 
 
 class LinearCoder(nn.Module):
-    """The codes of shapes by principal components, which become the network's linear part; it does not learn."""
+    """Codes of shapes by principal components, which become the network's linear part; it is not trained."""
 
     def __init__(self, net: GraphFaceNet, people: int, shapes: SourceConfig) -> None:
-        """shapes : the source of whose first ``people`` the components are."""
+        """shapes : the source whose first ``people`` the components are computed from."""
         super().__init__()
         linear = linear_faces(net.config.identity, net.config.expression, people, shapes)
         count = net.mean.numel()
@@ -56,6 +56,6 @@ class LinearCoder(nn.Module):
             self.register_buffer(name, torch.linalg.pinv(own), persistent=False)
 
     def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (B, C, 3) in units, of the neutral face from the template's and of the moved one from the neutral:
-        codes (B, D) and (B, E)."""
+        """Encode offsets (B, C, 3) in units, of the neutral face from the template's and of the posed one from the
+        neutral, to codes (B, D) and (B, E)."""
         return neutral.flatten(1) @ self.who, moved.flatten(1) @ self.what

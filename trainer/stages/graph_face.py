@@ -1,4 +1,4 @@
-"""Stage ``graph_face``: the graph face model, from shapes alone or from photos of people whose faces are known."""
+"""Stage ``graph_face``: the graph face model, trained on shapes alone or on photos of people with known faces."""
 
 from __future__ import annotations
 
@@ -37,39 +37,41 @@ from trainer.pretrained import lite0_state
 from trainer.stages.graph_coders import LinearCoder, ShapeCoder
 from trainer.stages.graph_weights import CriticWeights, GraphFaceWeights
 
-_ELSEWHERE = 0.15
-"""Weight of vertices beside the face: no photo fit trusts them, but they must not come loose."""
+_OUTSIDE_WEIGHT = 0.15
+"""Weight of vertices outside the face. Photo fits do not use them, but they must stay attached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphFaceStageConfig(StageConfig):
-    """Trains ``backend.models.graph_face.network.GraphFaceNet``; from shapes alone it learns the shape decoder."""
+    """Trains ``backend.models.graph_face.network.GraphFaceNet``; shapes alone train the shape decoder."""
 
     network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
     """Size of the networks."""
     weights: GraphFaceWeights = field(default_factory=GraphFaceWeights)
     """Weights of the loss terms."""
     people: int = 0
-    """People of the source, for the identity classification; 0: none."""
+    """Number of the source's people for the identity classification; 0: none."""
     basis_people: int = 0
-    """People of whose shapes the linear part is made at the start; 0: none, it comes from the stage before. Shapes are
-    then read by it, and not by convolutions."""
+    """Number of people whose shapes initialise the linear part; 0: it comes from the previous stage. With it, shapes
+    are
+    encoded by the linear part instead of convolutions."""
     reference_people: int = 128
-    """People of the source on whom is measured how far the landmark net's points are off."""
+    """Number of the source's people for measuring the landmark net's errors."""
     basis_rate: float = 0.0
-    """Learning rate of the linear part, of the others'. A basis of principal components only gets worse by noisy steps:
-    at 1 what it does not explain of motions doubled in 400 of them."""
+    """Learning rate of the linear part relative to the other weights. Noisy steps only worsen a basis of principal
+    components: at 1 its residual of motions doubled in 400 steps."""
     adversary: OptimizerConfig | None = None
-    """How the critic moves; None: there is none."""
+    """Optimizer of the critic; None: no critic."""
     mirror: bool = True
-    """Half of the photos are mirrored, as in the paper."""
+    """Mirror half of the photos, as in the paper."""
     zoom: tuple[float, float] = (1.0, 1.0)
-    """Range of random factors, at most 1, by which what photos show is made smaller; the paper's is 0.8 to 1."""
+    """Range of random scale factors, at most 1, of the photos' content; the paper's is 0.8 to 1."""
     labelled: float = 1.0
-    """Share of the people whose shapes are told, spread evenly over their numbers: the others' photos stand where the
-    paper has photos without labels."""
+    """Share of the people with known shapes, spread evenly over their numbers. The other photos correspond to the
+    paper's
+    unlabelled ones."""
     mask: bool = True
-    """Whether the picture's term looks only where the photo shows the face; False: wherever vertices lie in it."""
+    """Limit the photometric term to the visible face; False: use all vertices inside the picture."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +108,7 @@ class GraphFaceStage(Stage):
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = LinearCoder(net, config.basis_people, config.source)
-        elif not network.linear and not config.people:  # who has a name has photos, too
+        elif not network.linear and not config.people:  # people with names have photos, too
             modules["who"] = ShapeCoder(hierarchy, network.identity, order)
             modules["what"] = ShapeCoder(hierarchy, network.expression, order)
         if config.people:
@@ -120,7 +122,7 @@ class GraphFaceStage(Stage):
         level = hierarchy.levels[0]
         face = template.regions["face"][:count]
         self.face = torch.from_numpy(face > 0.5).to(device)
-        self.weight = torch.from_numpy((_ELSEWHERE + (1 - _ELSEWHERE) * face).astype(np.float32)).to(device)
+        self.weight = torch.from_numpy((_OUTSIDE_WEIGHT + (1 - _OUTSIDE_WEIGHT) * face).astype(np.float32)).to(device)
         self.edges = torch.from_numpy(level.edges).to(device)
         self.triangles = torch.from_numpy(level.faces).to(device)
         self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)
@@ -134,7 +136,7 @@ class GraphFaceStage(Stage):
         self._linear_codes: tuple[Tensor, Tensor] | None = None
 
     def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
-        """The terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
+        """Compute the terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
         net, config, weights = self.modules["net"], self.config, self.config.weights
         batch = self._varied(batch) if batch.photos is not None else batch
         count = len(net.mean)
@@ -173,7 +175,7 @@ class GraphFaceStage(Stage):
         return terms
 
     def _posed(self, batch: GraphBatch, people: Tensor, others: Tensor) -> Tensor:
-        """(N, V, 3) what the faces number ``people`` (N,) of a batch make of the weights of ``others`` (N,)."""
+        """(N, V, 3) faces number ``people`` (N,) of a batch, posed with the weights of ``others`` (N,)."""
         neutral, weights = batch.neutral[people], batch.weights[others]
         if batch.habits is None:
             return self._carried.posed(neutral, weights)
@@ -182,14 +184,14 @@ class GraphFaceStage(Stage):
         return self._living.posed(neutral, weights, batch.habits.of(people))
 
     def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
-        """What codes should be."""
+        """Compute the terms that need a person's true shape."""
         net = self.modules["net"]
         neutral = batch.neutral[:, : len(net.mean)]
         photos = int((batch.person == batch.person[0]).sum())
         mean = persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
         terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
         if net.basis is not None:
-            if self._linear_codes is None:  # the basis comes with the weights, after this stage is made
+            if self._linear_codes is None:  # the basis is loaded with the weights, after the stage is built
                 own = net.basis.detach()
                 parts = own[: net.config.identity], own[net.config.identity :]
                 self._linear_codes = tuple(torch.linalg.pinv(part) for part in parts)
@@ -200,7 +202,7 @@ class GraphFaceStage(Stage):
         return terms
 
     def _seen(self, batch: GraphBatch) -> GraphCodes | None:
-        """What the encoder reads; None for shapes alone. The first time it is given what is known of landmarks."""
+        """Encode the photos; None for shapes alone. The first call sets the encoder's landmark reference."""
         if batch.photos is None:
             return None
         encoder = self.modules["net"].encoder
@@ -213,7 +215,7 @@ class GraphFaceStage(Stage):
         return encoder(batch.photos.images, batch.photos.marks)
 
     def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
-        """What the photos themselves say; of pose, colours and light that are known, people with labels alone."""
+        """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         seen = photos.seen.float()
         named = batch.person != UNKNOWN
@@ -241,7 +243,7 @@ class GraphFaceStage(Stage):
         return terms
 
     def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Of shapes: identity of the neutral face, expression of what it does; that of no expression is zero."""
+        """Encode shapes: identity of the neutral face, expression of its motion; no motion has the code zero."""
         neutral = batch.neutral[:, : len(self.modules["net"].mean)]
         moved = (batch.vertices - neutral) / UNIT
         if "linear" in self.modules:
@@ -253,8 +255,8 @@ class GraphFaceStage(Stage):
         return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
 
     def _varied(self, batch: GraphBatch) -> GraphBatch:
-        """The batch, or its mirror image: all of it, so that people keep one face each in a batch; photos made smaller
-        by a factor of their own."""
+        """Augment the batch: mirror all of it or nothing, so that people keep one face in a batch, and reduce each
+        photo by its own factor."""
         least, most = self.config.zoom
         if self.config.mirror and torch.rand(()) >= 0.5:
             batch = mirrored_batch(batch, self.mirror_all)
@@ -263,7 +265,7 @@ class GraphFaceStage(Stage):
         return smaller_batch(batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device))
 
     def turns(self) -> Sequence[Turn]:
-        """The networks', then the critic's where there is one."""
+        """The networks' turn, then the critic's if there is one."""
         own = super().turns()
         config = self.config
         if config.adversary is None:
@@ -273,7 +275,7 @@ class GraphFaceStage(Stage):
         return (*own, Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """The linear part, and all others that learn but the critic's."""
+        """The linear part, and all other trained weights except the critic's."""
         basis, rate = self.modules["net"].basis, self.config.basis_rate
         own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
         others = tuple(p for p in own if p is not basis and p.requires_grad)
@@ -304,14 +306,14 @@ class GraphFaceStage(Stage):
         return shapes - spread(self._neighbours, shapes)
 
     def _marks(self, places: Tensor) -> Tensor:
-        """(B, 68, 2) of places (B, C, 2) at the vertices."""
+        """(B, 68, 2) landmarks from places (B, C, 2) of the vertices."""
         return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def metrics(self, batches: Iterable[GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
-        expression, over that of the mean face (of the true neutral face for ``moved``'s motion); of photos also
-        ``person``: ``neutral`` by the mean code of a person's photos, ``albedo`` : over that of the mean colours,
-        ``identity`` : share of photos whose nearest other code is of the same person."""
+        expression, relative to the mean face (to no motion for ``moved``). With photos also ``person``: ``neutral``
+        from the mean code of a person's photos; ``albedo``: error relative to the mean colours; ``identity``: share of
+        photos whose nearest other code is the same person's."""
         net = self.modules["net"]
         sums: dict[str, list[float]] = {}
         codes_of, people_of = [], []
@@ -324,7 +326,7 @@ class GraphFaceStage(Stage):
             sums.setdefault("neutral", []).extend((face_distance(rest, truth, self.face) / none).tolist())
             moved = face_distance(batch.vertices, truth, self.face)
             wrong = face_distance(found - rest, batch.vertices - truth, self.face)
-            moving = moved > 0.0002  # of a still face there is no motion to find
+            moving = moved > 0.0002  # a still face has no motion to compare
             sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
             codes_of.append(identity)
             people_of.append(batch.person)
@@ -347,17 +349,17 @@ class GraphFaceStage(Stage):
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
 
     def export(self) -> ExportedModel:
-        """Encoder and decoders, without the trunk's weights, which its package has."""
+        """Export encoder and decoders, without the trunk's weights, which come from its package."""
         config, tensors = self.config.network, self.modules["net"].learnt()
         return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
-    """(B,) mean distance, metres, of those vertices of shapes (B, C, 3) that ``face`` (C,) bool has."""
+    """(B,) mean distance, metres, of the vertices of shapes (B, C, 3) selected by ``face`` (C,) bool."""
     return (first - second)[:, face].norm(dim=-1).mean(1)
 
 
 def same_person_share(codes: Tensor, people: Tensor) -> float:
-    """Share of codes (N, D) whose nearest other code is of the same one of people (N,)."""
+    """Share of codes (N, D) whose nearest other code belongs to the same person (N,)."""
     apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
     return float((people[apart.argmin(1)] == people).float().mean())

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GraphFaceWeights:
-    """Weights of the loss terms; those of paper 2 that have an equation there, and ours."""
+    """Weights of the loss terms: those with an equation in paper 2, and ours."""
 
     shape: float = 1.0
     """Equation 7, with the photo's expression and without, millimetres."""
     pair: float = 0.5
     """Equation 8: the identity of one photo with the expression of the next."""
     together: float = 1.0
-    """Ours: the neutral shape by the mean identity of a person's photos, millimetres; it teaches the confidence."""
+    """Ours: the neutral shape from the mean identity of a person's photos, millimetres; it trains the confidence."""
     codes: float = 0.3
-    """Ours: mean square of what codes are beside those of the true shape in the linear part, in standard deviations."""
+    """Ours: mean squared difference of the codes from the true shape's in the linear part, in standard deviations."""
     smooth: float = 0.1
-    """Equation 9, millimetres. At 2, motions cost twice as much error as at 0: people are no templates."""
+    """Equation 9, millimetres. At 2, the error of motions is twice as large as at 0, because it pulls towards the
+    template."""
     plain_smooth: float = 0.0
     """The conventional smoothness, for the ablation."""
     classification: float = 0.1
@@ -30,10 +31,11 @@ class GraphFaceWeights:
     landmarks: float = 0.0005
     """Equation 6. Its gradient at the start is then a quarter of the shape's; at 0.02 it was a hundred times that."""
     place: float = 0.02
-    """Ours: distance of all vertices of the face in the picture from where they are, per cent, with the true shape:
-    it teaches the pose."""
+    """Ours: distance in the picture of all vertices of the face from their true places, per cent, with the true shape;
+    it
+    trains the pose."""
     albedo: float = 2.0
-    """Ours: difference of colours from the true ones where the photo shows them; the paper has no labels for them."""
+    """Ours: difference of visible colours from the true ones; the paper has no labels for them."""
     symmetry: float = 0.5
     """Equation 10."""
     light: float = 0.2
@@ -46,7 +48,7 @@ class GraphFaceWeights:
 
 @dataclass(frozen=True)
 class CriticWeights:
-    """Of the critic's own term."""
+    """Weights of the critic's loss terms."""
 
     divergence: float = 1.0
     """Equation 11."""

@@ -1,5 +1,5 @@
-"""Depths and the camera's distance, which the landmark net learns to tell beside the places: they are not exported, but
-what tells them makes the places better."""
+"""Auxiliary outputs of the landmark net in training: depths and the camera's distance. They are not exported, but they
+improve the landmarks' places."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from backend.models.landmarks.network import LANDMARKS, SEEN, LandmarkGuess, LandmarkNetConfig
 
 _LOG_DISTANCE = 1.6
-"""Logarithm of a portrait's usual distance in sides of the window."""
+"""Logarithm of a portrait's usual camera distance in sides of the window."""
 
 
 @dataclass(frozen=True)
 class DepthGuess:
-    """What N pictures say of the third dimension, in sides of the picture at the middle of the points.
+    """Predicted depths of N pictures, in sides of the picture at the points' centroid.
 
     Attributes
     ----------
-    depths : (N, 478) along the line of sight, away from the camera, from the points' middle. deviation : (N, 478).
-    log_distance : (N,) logarithm of the middle's distance from the camera. distance_deviation : (N,).
+    depths : (N, 478) along the line of sight, away from the camera, from the points' centroid. deviation : (N, 478).
+    log_distance : (N,) logarithm of the centroid's distance from the camera. distance_deviation : (N,).
     """
 
     depths: Tensor
@@ -31,10 +31,10 @@ class DepthGuess:
 
 
 class DepthHeads(nn.Module):
-    """Reads ``DepthGuess`` off every ``LandmarkGuess`` of a picture."""
+    """Predicts a ``DepthGuess`` from every ``LandmarkGuess`` of a picture."""
 
     def __init__(self, config: LandmarkNetConfig, mean: Tensor) -> None:
-        """mean : (478,) depths of the points on average, in sides."""
+        """mean : (478,) mean depths of the points, in sides."""
         super().__init__()
         self.guess = nn.Linear(config.hidden, 2 * LANDMARKS)
         self.correct = nn.ModuleList(nn.Linear(SEEN, 2) for _ in range(config.rounds))
@@ -46,7 +46,7 @@ class DepthHeads(nn.Module):
                 layer.bias.zero_()
 
     def forward(self, guesses: list[LandmarkGuess]) -> list[DepthGuess]:
-        """One for each of the net's guesses."""
+        """Predict one for each of the net's guesses."""
         corrections, found = torch.zeros(()), []
         units, first = self.mean.new_tensor([0.02, 1.0]), self.mean.new_tensor([0.1, 1.0])
         for number, guess in enumerate(guesses):

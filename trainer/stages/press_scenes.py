@@ -1,5 +1,5 @@
-"""What press photos have and official portraits lack, made from a picture and its label map on the device that trains:
-dark rooms, a flash's shadow on the wall, hair of other tones, things worn on a forehead and held before a mouth."""
+"""Augmentations towards press photos, from a picture and its label map on the training device: dark rooms, a flash's
+shadow on the wall, other hair tones, headbands, microphones."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from trainer.losses.segmentation import IGNORE
 from trainer.stages.backdrops import behind_heads, monochrome, reflected, toned_alike
 
 _AS_DARK_AS_HAIR = 0.6
-"""Share of the dimmed pictures whose backdrop becomes about as bright as their hair: the hardest case."""
-_LEAST_HAIR = 40  # pixels below which a picture has no hair to speak of
+"""Share of the dimmed pictures whose backdrop becomes about as bright as the hair, which is the hardest case."""
+_LEAST_HAIR = 40  # pixels of hair below which a picture counts as hairless
 
 
 @dataclass(frozen=True, kw_only=True)
 class PressConfig:
-    """How often each is done to a picture; zero: never."""
+    """Probability of each augmentation; zero: never."""
 
     dim: float = 0.0
-    """The backdrop becomes dark, or as bright as the hair; half the time clothes too."""
+    """The backdrop becomes dark, or as bright as the hair; half the time also the clothes."""
     shadow: float = 0.0
-    """The head casts a shadow on what is behind it, as a flash beside the lens makes it."""
+    """The head casts a shadow on the backdrop, as from a flash beside the lens."""
     hair_tone: float = 0.0
     """Hair, and half the time facial hair, gets another brightness, from black to white, and another colour."""
     band: float = 0.0
-    """Something is worn around the forehead, narrow as a ribbon or high as a crown; hair above it stays hair."""
+    """A band around the forehead, narrow as a ribbon or high as a crown; hair above it stays hair."""
     microphone: float = 0.0
-    """A microphone, or another dark thing on a thin rod, stands before chin, neck or hair."""
+    """A microphone, or another dark thing on a thin rod, in front of chin, neck or hair."""
 
 
 def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Random changes to pictures and labels.
+    """Apply random augmentations to pictures and labels.
 
     Parameters
     ----------
-    pictures : (N, 3, H, W) in [0, 1], sRGB. labels : (N, H, W) uint8 of ``FaceClass``, 255 where nobody knows.
+    pictures : (N, 3, H, W) in [0, 1], sRGB. labels : (N, H, W) uint8 of ``FaceClass``, 255 where unknown.
 
     Returns
     -------
-    pictures, labels, and (N, H, W) bool: where the pictures have changed.
+    pictures, labels, and (N, H, W) bool, the changed pixels.
     """
     before = pictures
     if config.hair_tone:
@@ -61,10 +61,10 @@ def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tupl
 
 
 def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures whose backdrops are darker, or about as bright as the hair, where ``chosen`` (N,) bool."""
+    """Darken the backdrops, or make them about as bright as the hair, where ``chosen`` (N,) bool."""
     count = len(pictures)
     with_clothes = (_uniform(pictures, 0, 1) < 0.5)[:, None, None]
-    around = _nobody(labels)
+    around = _background(labels)
     where = torch.where(with_clothes, around, around & behind_heads(labels).any(2, keepdim=True))
     brightness = luminance(pictures)[:, 0]
     hair = labels == FaceClass.HAIR
@@ -72,26 +72,26 @@ def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     dark = torch.exp(_uniform(pictures, -3.2, -0.5))
     use_hair = (_uniform(pictures, 0, 1) < _AS_DARK_AS_HAIR) & (hair.flatten(1).sum(1) > _LEAST_HAIR)
     gain = torch.where(use_hair, as_hair.clamp(0.02, 1.5), dark)
-    strength = _softened(_grown(where)) * chosen.view(count, 1, 1, 1)
+    strength = _feathered(_dilated(where)) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, (pictures * gain.view(count, 1, 1, 1)).clamp(0, 1), strength)
 
 
 def cast_shadows(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures with a shadow of the head on the backdrop, aside and below, where ``chosen`` (N,) bool."""
+    """Add a shadow of the head to the backdrop, aside and below, where ``chosen`` (N,) bool."""
     count, side = len(pictures), pictures.shape[-1]
-    head = (~_nobody(labels)).float()[:, None]
+    head = (~_background(labels)).float()[:, None]
     aside = _uniform(pictures, 0.05, 0.24) * _sign(pictures)  # half widths
     down = _uniform(pictures, -0.02, 0.14)
     shape = reflected(head, _grid_rows(torch.ones_like(aside), -aside, -down))
     width = 2 * round(side * float(torch.rand(()) * 0.03 + 0.006)) + 1
-    shape = _averaged(shape, width)
+    shape = _box_filtered(shape, width)
     depth = _uniform(pictures, 0.35, 0.9) * chosen
-    strength = _softened(_grown(_nobody(labels))) * shape * depth.view(count, 1, 1, 1)
+    strength = _feathered(_dilated(_background(labels))) * shape * depth.view(count, 1, 1, 1)
     return pictures * (1 - strength)
 
 
 def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures whose hair is brighter or darker and of another colour, where ``chosen`` (N,) bool and there is hair."""
+    """Change the hair's brightness and colour where ``chosen`` (N,) bool and there is hair."""
     count = len(pictures)
     hair = labels == FaceClass.HAIR
     chosen = chosen & (hair.flatten(1).sum(1) > _LEAST_HAIR)
@@ -106,14 +106,14 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1) / mean[:, None]
     tint = torch.where(monochrome(pictures)[:, None], own, free)
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
-    strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
+    strength = _feathered(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
 
 
 def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures and labels with bands around foreheads, where ``chosen`` (N,) bool and there are brows, lips and hair.
+    """Add bands around foreheads to pictures and labels, where ``chosen`` (N,) bool and there are brows, lips and hair.
 
-    A band has the colours of a piece of another picture, or one colour of its own; it is an occluder.
+    A band's texture is a piece of another picture, or one colour; its label is occluder.
     """
     up, across, known = _face_frame(labels)
     chosen = chosen & known & ((labels == FaceClass.HAIR).flatten(1).sum(1) > _LEAST_HAIR)
@@ -124,16 +124,16 @@ def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tens
     head = (labels == FaceClass.SKIN) | (labels == FaceClass.HAIR) | (labels == FaceClass.OCCLUDER)
     band = head & (height > low.view(-1, 1, 1)) & (height < high.view(-1, 1, 1)) & (across.abs() < 1.3)
     band = band & chosen[:, None, None]
-    cloth = _stuff(pictures)
-    shade = 0.55 + 0.45 * (1 - (across / 1.1).square()).clamp(0, 1)  # round heads turn away from the light
-    strength = _softened(band)
+    cloth = _textures(pictures)
+    shade = 0.55 + 0.45 * (1 - (across / 1.1).square()).clamp(0, 1)  # a round head is darker at its sides
+    strength = _feathered(band)
     return torch.lerp(pictures, cloth * shade[:, None], strength), torch.where(band, FaceClass.OCCLUDER, labels)
 
 
 def put_microphones(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures and labels with a capsule on a rod before chin, neck or hair, where ``chosen`` (N,) bool.
+    """Add a capsule on a rod in front of chin, neck or hair to pictures and labels, where ``chosen`` (N,) bool.
 
-    What it hides of somebody is an occluder; beside them it is background, as it was.
+    In front of the person its label is occluder; beside the person the label stays background.
     """
     up, across, known = _face_frame(labels)
     middle_up, middle_across = _uniform(pictures, -2.4, -0.9), _normal(pictures, 0.7)
@@ -150,14 +150,14 @@ def put_microphones(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[T
     round_shade = 0.6 + 0.8 * (1 - (beside / radius).square()).clamp(0, 1)
     grain = 1 + 0.15 * torch.randn_like(up)
     grey = (tone.view(-1, 1, 1) * round_shade * grain).clamp(0, 1)[:, None]
-    strength = _softened(thing)
-    hides = thing & ~_nobody(labels)
+    strength = _feathered(thing)
+    hides = thing & ~_background(labels)
     return torch.lerp(pictures, grey.expand_as(pictures), strength), torch.where(hides, FaceClass.OCCLUDER, labels)
 
 
 def _face_frame(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each pixel's place in the face's own frame, (N, H, W) each: up from the brows and across, in distances from the
-    lips to the brows; and (N,) bool: whether both are there."""
+    """Coordinates of each pixel in the face's own frame, (N, H, W) each: up from the brows and across, in distances
+    from the lips to the brows; and (N,) bool: whether brows and lips are visible."""
     count, height, width = labels.shape
     y, x = torch.meshgrid(
         torch.arange(height, device=labels.device, dtype=torch.float32),
@@ -180,8 +180,8 @@ def _face_frame(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return up, across, known
 
 
-def _stuff(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W): pieces of other pictures of the batch, in their colours or in one of their own."""
+def _textures(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) pieces of other pictures of the batch, in their colours or in one random colour."""
     count = len(pictures)
     size = torch.exp(_uniform(pictures, -1.6, 0.7))
     pieces = reflected(
@@ -193,36 +193,36 @@ def _stuff(pictures: Tensor) -> Tensor:
     return toned_alike(pieces, pictures)
 
 
-def _nobody(labels: Tensor) -> Tensor:
-    """(N, H, W) bool: background, clothes, and what nobody knows: the border of hair, and what is outside the photo."""
+def _background(labels: Tensor) -> Tensor:
+    """(N, H, W) bool: background, clothes and unknown pixels (the border of hair, outside the photo)."""
     return (labels == FaceClass.BACKGROUND) | (labels == IGNORE)
 
 
-def _grown(where: Tensor) -> Tensor:
-    """(N, H, W) bool: one pixel wider, or borders of hair keep a halo of the old backdrop."""
+def _dilated(where: Tensor) -> Tensor:
+    """(N, H, W) bool, dilated by one pixel, so that borders of hair get no halo of the old backdrop."""
     return functional.max_pool2d(where[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
 
 
 def _grid_rows(size: Tensor, aside: Tensor, lift: Tensor) -> Tensor:
-    """(N, 2, 3) rows of an affine grid that only scales and moves, in half widths."""
+    """(N, 2, 3) rows of an affine grid that only scales and shifts, in half widths."""
     nothing = torch.zeros_like(size)
     return torch.stack((size, nothing, aside, nothing, size, lift), 1).view(-1, 2, 3)
 
 
-def _softened(where: Tensor) -> Tensor:
+def _feathered(where: Tensor) -> Tensor:
     """(N, 1, H, W) in [0, 1]: 1 inside ``where`` (N, H, W) bool, falling to 0 across its border."""
-    return _averaged(where[:, None].float(), 3)
+    return _box_filtered(where[:, None].float(), 3)
 
 
-def _averaged(values: Tensor, width: int) -> Tensor:
-    """(N, C, H, W), each the mean of a square of ``width`` (odd) pixels around it, as far as the picture goes."""
+def _box_filtered(values: Tensor, width: int) -> Tensor:
+    """(N, C, H, W) box filter: means of squares of ``width`` (odd) pixels, clipped at the picture's border."""
     half = width // 2  # rows, then columns: the same mean, and width / 2 times faster
     rows = functional.avg_pool2d(values, (width, 1), stride=1, padding=(half, 0), count_include_pad=False)
     return functional.avg_pool2d(rows, (1, width), stride=1, padding=(0, half), count_include_pad=False)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """(N,) mean of values (N, H, W) over ``where`` (N, H, W) bool; 0 where there is nothing."""
+    """(N,) mean of values (N, H, W) over ``where`` (N, H, W) bool; 0 where it is empty."""
     return (values * where).sum((1, 2)) / where.sum((1, 2)).clamp_min(1)
 
 

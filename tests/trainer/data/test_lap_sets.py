@@ -236,7 +236,7 @@ def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: Lap
 @pytest.mark.parametrize("way", range(4))
 def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
     image, label = people.images[0], people.labels[0]
-    worse, seen = poor._WAYS[way](image, label, np.random.default_rng(1))
+    worse, seen = poor._DEGRADATIONS[way](image, label, np.random.default_rng(1))
     edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
     name = ("cover", "cut", "blur", "darken")[way]
     if name == "cover":

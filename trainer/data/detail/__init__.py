@@ -1,4 +1,4 @@
-"""Skin with relief that has a cause, photographed in UV, with truth."""
+"""Synthetic skin with wrinkles that follow from strain, photographed in UV, with known relief."""
 
 from trainer.data.detail.batch import DetailBatch, DetailPictures
 from trainer.data.detail.source import DetailPeopleConfig

@@ -1,4 +1,4 @@
-"""What the detail stage is given: people, their photos in UV, and pictures of them."""
+"""Batches of the detail stage: people, their photos in UV, and pictures of them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 
 TARGETS = 3
-"""Expressions of each person whose displacement is asked: at rest, the first photo's, and one that no photo shows."""
+"""Expressions per person with a target displacement: at rest, the first photo's, and one that no photo shows."""
 
 
 @dataclass(frozen=True)
 class DetailPictures:
-    """The P photos as pictures of S pixels a side, for losses on pictures.
+    """The P photos as pictures of S x S pixels, for image losses.
 
     Attributes
     ----------
-    photos : (P, 3, S, S) sRGB in [0, 1]. coarse : (P, 3, S, S) the same without what the smooth face under the fit's
-        light and colours without detail leave unexplained. places : (P, S, S, 2) where each pixel lies in the window,
-        -1 to 1 (right, down), for ``torch.nn.functional.grid_sample``. mask : (P, 1, S, S) in [0, 1], how far a pixel
-        shows bare skin that may be displaced. marks : (P, 478, 3) landmarks of the fitted face, right and down in sides
-        of the picture, and their deviation.
+    photos : (P, 3, S, S) sRGB in [0, 1]. coarse : (P, 3, S, S) the same without the colour detail, which is the
+    residual
+        of the smooth face under the fitted light. places : (P, S, S, 2) position of each pixel in the window, -1 to 1
+        (right, down), for ``torch.nn.functional.grid_sample``. mask : (P, 1, S, S) in [0, 1], share of a pixel that is
+        bare skin and may be displaced. marks : (P, 478, 3) landmarks of the fitted face, right and down in sides of the
+        picture, and their standard deviation.
     """
 
     photos: Tensor
@@ -34,15 +35,16 @@ class DetailPictures:
 
 @dataclass(frozen=True)
 class DetailBatch:
-    """B people, P photos of them, T = 3 B targets (``TARGETS`` of each person in a row). N texels of the window, n of
-    expression maps.
+    """B people, P photos of them, T = 3 B targets (``TARGETS`` consecutive rows per person). The window has N x N
+    texels, expression maps n x n.
 
     Attributes
     ----------
-    photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) as a fit would have them. person : (P,) int64,
-        ascending from 0. wanted : (T, 9, n, n) expressions. displacement : (T, 1, N, N) truth, millimetres; zero of
-        people of whom it is not told. told : (B,) bool, whether it is. allowed : (1, 1, N, N) in [0, 1], where skin may
-        be displaced. pictures : None where nobody asked.
+    photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) with a fit's errors. person : (P,) int64, ascending
+        from 0. wanted : (T, 9, n, n) target expressions. displacement : (T, 1, N, N) ground truth, millimetres; zero
+        for
+        people without ground truth. told : (B,) bool, whether a person has ground truth. allowed : (1, 1, N, N) in
+        [0, 1], where skin may be displaced. pictures : None where the recipe asks for none.
     """
 
     photos: Tensor
@@ -56,7 +58,7 @@ class DetailBatch:
 
     @classmethod
     def joined(cls, batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
-        """All their people, in order, on ``device``; pictures only where all have them."""
+        """Concatenate batches on ``device``, in order; pictures are kept only where all batches have them."""
         values = {
             name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
             for name in ("photos", "expressions", "wanted", "displacement", "told")
@@ -75,6 +77,6 @@ class DetailBatch:
 
 
 def joined_pictures(parts: Sequence[DetailPictures], device: torch.device | None = None) -> DetailPictures:
-    """All of them, in order, on ``device`` or where they are."""
+    """Concatenate in order, on ``device`` (None: where they are)."""
     names = [one.name for one in fields(DetailPictures)]
     return DetailPictures(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})

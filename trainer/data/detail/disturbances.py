@@ -1,4 +1,4 @@
-"""What is no relief and may be taken for it: the same people's photos with and without each of these."""
+"""Image effects that may be mistaken for relief: the same people's photos with and without each of them."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ from trainer.data.detail.in_front import InFront, Rims, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
 from trainer.data.detail.uv_photo import ShotParameters
 
-_MARGIN = 0.003
-"""Metres around hair and glasses that the texture's weights leave out (``backend.texture.unwrapping.unwrap``: between
-1.5 and 8 mm)."""
-_SPOT = (0.8, 2.5)
-"""Millimetres, radius of flat moles; as large as the raised ones that the network was trained on."""
+_OCCLUDER_MARGIN = 0.003
+"""Metres around hair and glasses without weight in the texture (``backend.texture.unwrapping.unwrap``: between 1.5 and
+8 mm)."""
+_SPOT_RADIUS = (0.8, 2.5)
+"""Millimetres, radius of flat moles; the same range as the raised moles of the training data."""
 
 
-def _same(shot: ShotParameters) -> ShotParameters:
+def _unchanged(shot: ShotParameters) -> ShotParameters:
     return shot
 
 
-def _same_relief(relief: ReliefParameters) -> ReliefParameters:
+def _unchanged_relief(relief: ReliefParameters) -> ReliefParameters:
     return relief
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How a person's photos differ from those that would have been drawn.
+    """Changes to a person's photos relative to the photos drawn by default.
 
     Attributes
     ----------
-    skin : fields of ``SkinParameters`` -> their values. shot, relief : what becomes of each photo's and the skin's
-        parameters. spots : number of dark spots on flat skin. strands : of hair before the face. glasses : whether
-        rims of glasses lie before it. noticed : whether the photo's masks know of strands and rims.
+    skin : values for fields of ``SkinParameters``. shot, relief : functions that change the parameters of each photo
+    and
+        of the skin. spots : number of dark spots on flat skin. strands : number of hair strands in front of the face.
+        glasses : whether rims of glasses are in front of it. noticed : whether the photo's masks exclude strands and
+        rims.
     """
 
     skin: Mapping[str, float] = field(default_factory=dict)
-    shot: Callable[[ShotParameters], ShotParameters] = _same
-    relief: Callable[[ReliefParameters], ReliefParameters] = _same_relief
+    shot: Callable[[ShotParameters], ShotParameters] = _unchanged
+    relief: Callable[[ReliefParameters], ReliefParameters] = _unchanged_relief
     spots: int = 0
     strands: int = 0
     glasses: bool = False
     noticed: bool = False
 
     def dark_spots(self, cause: Cause, generator: np.random.Generator) -> np.ndarray:
-        """(N, N) float32 in [0, 1] of ``spots``."""
-        radius = tuple(value / cause.usual_texel for value in _SPOT)
+        """(N, N) float32 in [0, 1], mask of the ``spots``."""
+        radius = tuple(value / cause.usual_texel for value in _SPOT_RADIUS)
         return spots(generator, cause.window.allowed, self.spots, radius)
 
     def in_front(self, cause: Cause, generator: np.random.Generator) -> InFront | None:
-        """What stands before the face, None for nothing."""
+        """Return the occluders in front of the face, None for none."""
         if not self.strands and not self.glasses:
             return None
         size = cause.window.size
@@ -63,7 +65,7 @@ class Changes:
             image = np.maximum(image, rims(cause, Rims()))
         weight = np.ones_like(image)
         if self.noticed:
-            reach = round(_MARGIN * 1000.0 / cause.usual_texel)
+            reach = round(_OCCLUDER_MARGIN * 1000.0 / cause.usual_texel)
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
             weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
         return InFront(image, weight)
@@ -74,7 +76,7 @@ NOTHING = Changes()
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Two ways to take the same people's photos."""
+    """Two versions of the same people's photos."""
 
     without: Changes
     given: Changes
@@ -90,7 +92,8 @@ def _soft_light(shot: ShotParameters) -> ShotParameters:
 
 
 def _hard_light(shot: ShotParameters) -> ShotParameters:
-    """From the side, three times as strong as the rest; a fit that is off by a quarter."""
+    """Light the face from the side, three times as strongly as the rest, with a relative error of the fitted light of
+    0.25."""
     directions, colours = shot.light.directions.copy(), shot.light.colours.copy()
     side = np.sign(directions[0, 0]) or 1.0
     directions[0] = np.array([side * 0.94, 0.30, 0.15]) / np.linalg.norm([0.94, 0.30, 0.15])
@@ -104,7 +107,7 @@ def _hard_light(shot: ShotParameters) -> ShotParameters:
 
 
 def _cast_shadow(shot: ShotParameters) -> ShotParameters:
-    """All of the key lamp, with a hard edge."""
+    """Shadow the key lamp completely, with a hard edge."""
     softness = shot.light.softness.copy()
     softness[0] = 0.0
     return replace(shot, light=replace(shot.light, softness=softness), shadow=1.0)
@@ -145,5 +148,5 @@ DISTURBANCES: Mapping[str, Disturbance] = {
     "glasses_noticed": _on_plain(glasses=True, noticed=True),
 }
 """Freckles and blotches; make-up; dark spots on flat skin; stubble; the hard edge of a cast shadow; hard light from the
-side on skin without relief, by a fit that is off; JPEG at quality 40; noise of 0.03; twelve strands of hair before the
-face and rims of glasses, with masks that miss them and with masks that know them."""
+side on smooth skin, with an error of the fitted light; JPEG at quality 40; noise of 0.03; twelve hair strands in front
+of the face and rims of glasses, each with masks that miss them and with masks that exclude them (``_noticed``)."""

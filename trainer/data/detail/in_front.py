@@ -1,4 +1,4 @@
-"""Things before the face in photos of synthetic skin: strands of hair and rims of glasses."""
+"""Occluders in photos of synthetic skin: hair strands and rims of glasses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from trainer.data.detail.relief import Cause
 
 DARK = 0.93
-"""Share of the light that dark hair and dark frames of glasses swallow."""
-_STRAND = (0.3, 0.6)
-"""Millimetres: a strand is a few hairs, each 0.05 to 0.1 mm thick, which lie together."""
+"""Share of the light that dark hair and dark frames of glasses absorb."""
+_STRAND_WIDTH = (0.3, 0.6)
+"""Millimetres, width of a strand: a few hairs side by side, each 0.05 to 0.1 mm thick."""
 
 
 @dataclass(frozen=True)
 class InFront:
-    """Things before the face, of which the parsing may know.
+    """Occluders in front of the face, and how far the parsing detects them.
 
     Attributes
     ----------
-    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing takes a texel for skin.
-    dark : share of the light that they swallow; negative where they are brighter than the skin behind.
+    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing labels a texel as skin.
+    dark : share of the light that they absorb; negative where they are brighter than the skin behind them.
     """
 
     opacity: np.ndarray
@@ -36,8 +36,10 @@ class Rims:
 
     Attributes
     ----------
-    width : of the frame. half : half of a lens, across and down. shift : of the lenses, outwards and down, from the
-        middles of the lids. corner : 0 for ellipses, 1 for rectangles. lower : whether the frame goes around below.
+    width : of the frame. half : half the size of a lens, across and down. shift : offset of the lenses from the centres
+    of
+        the lids, outwards and down. corner : 0 for ellipses, 1 for rectangles. lower : whether the frame has a lower
+        rim.
     """
 
     width: float = 2.0
@@ -49,11 +51,11 @@ class Rims:
 
 @dataclass(frozen=True)
 class Things:
-    """What one person has before the face in all of the photos; strands lie elsewhere in each.
+    """Occluders that one person has in all photos; the strands' positions differ from photo to photo.
 
     Attributes
     ----------
-    strands : how many, at most. rims : None for no glasses. dark : see ``InFront``.
+    strands : greatest number. rims : None for no glasses. dark : see ``InFront``.
     """
 
     strands: int
@@ -62,7 +64,7 @@ class Things:
 
 
 def draw_things(g: np.random.Generator) -> Things:
-    """Strands, glasses or both; most are darker than skin, some brighter, as grey hair and metal are."""
+    """Draw strands, glasses or both. Most are darker than skin; some are brighter, like grey hair and metal."""
     kind = g.random()
     rims = Rims(
         width=float(np.exp(g.uniform(np.log(0.8), np.log(4.5)))),
@@ -76,20 +78,22 @@ def draw_things(g: np.random.Generator) -> Things:
 
 
 def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
-    """A photo's things, none of which the masks know."""
+    """Draw one photo's occluders; the masks miss all of them."""
     size = cause.window.size
     opacity = np.zeros((size, size), np.float32)
     if things.strands:
         opacity = strands(g, cause, int(g.integers(1, things.strands + 1)), hanging=bool(g.random() < 0.6))
     if things.rims is not None:
         frame = rims(cause, things.rims)
-        shade = cv2.GaussianBlur(_moved(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel)
+        shade = cv2.GaussianBlur(
+            _shifted(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel
+        )
         opacity = np.maximum.reduce([opacity, frame, np.float32(0.4 * g.random()) * shade])
     return InFront(opacity, np.ones_like(opacity), things.dark)
 
 
 def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = True) -> np.ndarray:
-    """(N, N) in [0, 1]: curved lines that hang down from the upper edge, or that begin and run anywhere."""
+    """(N, N) in [0, 1]: curved lines, hanging from the upper edge or with random start and direction."""
     size = cause.window.size
     image = np.zeros((size, size), np.float32)
     steps = np.linspace(0, 1, 60)
@@ -104,7 +108,7 @@ def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = Tr
             y = top + along * np.sin(angle) + aside * np.cos(angle)
         line = np.zeros_like(image)
         points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
-        width = g.uniform(*_STRAND) / cause.usual_texel
+        width = g.uniform(*_STRAND_WIDTH) / cause.usual_texel
         cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
         image = np.maximum(image, min(width, 1.0) * line)
     return image
@@ -118,10 +122,10 @@ def rims(cause: Cause, shape: Rims) -> np.ndarray:
     across, down = (value / cause.usual_texel for value in shape.half)
     turn = np.linspace(0, 2 * np.pi, 121)[: 121 if shape.lower else 61] + (0.0 if shape.lower else np.pi)
     power = 1.0 / (1.0 + 3.0 * shape.corner)  # a superellipse of exponent 2 to 8
-    ring = np.stack([_powered(np.cos(turn), power) * across, _powered(np.sin(turn), power) * down], 1)
+    ring = np.stack([_signed_power(np.cos(turn), power) * across, _signed_power(np.sin(turn), power) * down], 1)
     inner = []
     for side in ("lids_left", "lids_right"):
-        x, y = _middle(cause, side)
+        x, y = _centroid(cause, side)
         outwards = 1.0 if x > size / 2 else -1.0
         middle = np.array([x + outwards * shape.shift[0] / cause.usual_texel, y + shape.shift[1] / cause.usual_texel])
         points = ((middle + ring) * 16).round().astype(np.int32)
@@ -131,18 +135,18 @@ def rims(cause: Cause, shape: Rims) -> np.ndarray:
     return np.float32(min(thick, 1.0)) * image
 
 
-def _powered(values: np.ndarray, power: float) -> np.ndarray:
+def _signed_power(values: np.ndarray, power: float) -> np.ndarray:
     return np.sign(values) * np.abs(values) ** power
 
 
-def _moved(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
-    """The image moved by millimetres."""
+def _shifted(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
+    """Shift the image by millimetres."""
     by = np.array([[1, 0, right / cause.usual_texel], [0, 1, down / cause.usual_texel]], np.float32)
     return cv2.warpAffine(image, by, image.shape[::-1])
 
 
-def _middle(cause: Cause, region: str) -> tuple[int, int]:
-    """Column and row of a region's middle in the window."""
+def _centroid(cause: Cause, region: str) -> tuple[int, int]:
+    """Column and row of a region's centroid in the window."""
     surface = cause.window.surface
     mask = cause.window.image(surface.regions[region][:, None])[..., 0]
     row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]

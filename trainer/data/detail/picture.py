@@ -1,4 +1,4 @@
-"""Pictures of a face whose skin lies in the window: each pixel knows its texel, so that relief can be drawn into it."""
+"""Pictures of a face with the window position of each pixel, so that relief can be rendered into them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from backend.rendering.rasterize import face_ids
 from trainer.data.detail.batch import DetailPictures
 
 METRES = 0.175
-"""That the picture's side spans at the face: brows to chin and a little to spare, as in
+"""Width of the picture at the face: brows to chin with a small margin, as in
 ``backend.photos.faces.crop.face_square``."""
 _WINDOW_METRES = 0.30
-"""That the window's side spans on the mean face."""
-_DISTANCE = 1.0
-"""Metres from which synthetic people's pictures are taken."""
+"""Width of the window on the mean face."""
+_CAMERA_DISTANCE = 1.0
+"""Metres, camera distance of synthetic people's pictures."""
 MIDDLE = (0.0, 0.72, 0.09)
-"""Metres in the head frame: what stands in the middle of the picture."""
-_BEHIND = 0.2
-"""Linear light of what is behind a synthetic face."""
-_DEVIATION = 0.004
-"""Sides of the picture by which landmarks of a fitted face are off, about a third of an eye's height."""
+"""Point at the centre of the picture: metres, head frame."""
+_BACKGROUND_LIGHT = 0.2
+"""Linear light of the background behind a synthetic face."""
+_LANDMARK_DEVIATION = 0.004
+"""Standard deviation of a fitted face's landmarks in sides of the picture, about a third of an eye's height."""
 
 
 @dataclass(frozen=True)
 class PicturePlaces:
-    """Where a face's skin is in a picture of S pixels a side.
+    """Positions of a face's skin in a picture of S x S pixels.
 
     Attributes
     ----------
-    places : (S, S, 2) float32, see ``DetailPictures``; 2 (outside) where no skin of the window is. shown : (S, S) bool.
+    places : (S, S, 2) float32, see ``DetailPictures``; 2 (outside) at pixels without skin of the window. shown : (S, S)
+    bool.
     """
 
     places: np.ndarray
@@ -44,22 +45,23 @@ class PicturePlaces:
 
 
 def pooled_texels(texels: int, size: int) -> int:
-    """Texels, of a window with so many a side, that a pixel of a picture of ``size`` spans in each direction."""
+    """Texels of a window of ``texels`` x ``texels`` that a pixel of a picture of side ``size`` spans in each
+    direction."""
     return max(1, round(texels / _WINDOW_METRES * METRES / size))
 
 
 def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
-    """(V, 3) pixels and depth (metres) of positions (V, 3), in a picture taken from ``turn`` (3, 3): head from camera
-    axes (x right, y up, z to the camera)."""
+    """Project positions (V, 3) to (V, 3) pixels and depth (metres). ``turn`` (3, 3) is head from camera axes (x right,
+    y up, z to the camera)."""
     seen = (positions - np.array(MIDDLE)) @ turn
-    depth = _DISTANCE - seen[:, 2]
-    focal = size * _DISTANCE / METRES
+    depth = _CAMERA_DISTANCE - seen[:, 2]
+    focal = size * _CAMERA_DISTANCE / METRES
     x, y = 0.5 * size + focal * seen[:, 0] / depth, 0.5 * size - focal * seen[:, 1] / depth
     return np.stack([x, y, depth], 1)
 
 
 def picture_places(window: DetailWindow, pixels: np.ndarray, size: int) -> PicturePlaces:
-    """Which texel each pixel shows, by the projected vertices (V, 3) of the subdivided head: pixels and depth."""
+    """Find the texel of each pixel from the projected vertices (V, 3) of the subdivided head: pixels and depth."""
     surface = window.surface
     vertices = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
     corners = torch.from_numpy(surface.triangles.astype(np.int64))
@@ -83,12 +85,12 @@ def pictures_of(
     marks: np.ndarray,
     cut: np.ndarray | None = None,
 ) -> DetailPictures:
-    """The pictures of one photo.
+    """Make the pictures of one photo.
 
     Parameters
     ----------
-    marks : (478, 2) pixels of the fitted face's landmarks. cut : (S, S, 3) uint8 sRGB of the photograph itself; None:
-        what ``photo`` has at each pixel's texel.
+    marks : (478, 2) pixels of the fitted face's landmarks. cut : (S, S, 3) uint8 sRGB, the photograph's crop; None:
+        the colours that ``photo`` has at each pixel's texel.
     """
     size = len(where.places)
     detail = colour_detail(photo, texels_per_metre).astype(np.float32)
@@ -97,11 +99,11 @@ def pictures_of(
     seen = sampled(values, where, pooled_texels(window.size, size))
     mask = np.clip(seen[..., 6:], 0.0, 1.0) * where.shown[..., None]
     if cut is None:
-        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BEHIND))
+        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BACKGROUND_LIGHT))
     else:
         linear = linear_from_srgb(cut)
     coarse = linear * np.exp(-seen[..., 3:6] * mask)
-    places = np.column_stack([marks / size, np.full(len(marks), _DEVIATION)])
+    places = np.column_stack([marks / size, np.full(len(marks), _LANDMARK_DEVIATION)])
     return DetailPictures(
         photos=_channels_first(srgb_from_linear(linear)),
         coarse=_channels_first(srgb_from_linear(coarse)),
@@ -112,7 +114,7 @@ def pictures_of(
 
 
 def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
-    """(S, S, C) of values (N, N, C) at the pixels' places, means of ``pool`` texels."""
+    """Sample values (N, N, C) at the pixels' places to (S, S, C), each averaged over ``pool`` x ``pool`` texels."""
     if pool > 1:
         values = cv2.blur(values, (pool, pool))
     column, row = ((where.places[..., axis] + 1.0) * (0.5 * len(values)) - 0.5 for axis in (0, 1))

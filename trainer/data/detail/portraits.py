@@ -31,11 +31,11 @@ from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 
 @dataclass(frozen=True, kw_only=True)
 class DetailPortraitsConfig(SourceConfig):
-    """Portraits of a folder, one person each, that are as sharp as the product wants them for detail. Of none of them
-    the relief is known."""
+    """One portrait per person from a folder, those that are sharp enough for detail in the product. Their relief is
+    unknown."""
 
     folder: str
-    """JPEG files; those without a face, too small or too soft are passed over."""
+    """Folder of JPEG files. Files without a face and files too small or too soft are skipped."""
     size: int = 512
     """Texels a side of the window."""
     coarse: int = 128
@@ -45,14 +45,14 @@ class DetailPortraitsConfig(SourceConfig):
     least_pixels: float = LEAST_PIXELS
     """Pixels per metre on the face."""
     people: int = 0
-    """How many portraits are looked at, those with the most pixels first; 0: all. They come again in the same order."""
+    """Number of portraits examined, those with the most pixels first; 0: all. They repeat in the same order."""
 
     def __post_init__(self) -> None:
         if self.people < 0 or self.picture < 0 or self.least_pixels <= 0:
             raise ValueError("people and picture must be at least 0, least_pixels above 0")
 
     def build(self) -> Source:
-        """Make the source: all portraits are looked at, once a second and a half each; what is found is kept."""
+        """Make the source. All portraits are examined, about 1.5 s each, and the results are cached."""
         return DetailPortraits(self)
 
 
@@ -80,7 +80,7 @@ class DetailPortraits:
         return len(self._portraits)
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
-        """Portraits ``indices`` modulo their count."""
+        """Return portraits ``indices``, modulo their count."""
         return DetailBatch.joined([self._one(index % len(self._portraits)) for index in indices], device)
 
     def _one(self, number: int) -> DetailBatch:
@@ -102,7 +102,7 @@ class DetailPortraits:
         )
 
     def _kept(self, path: Path) -> Path | None:
-        """The file of what a portrait shows, made where it is not there yet; None where it shows too little."""
+        """Return the cached file of a portrait's observation, made if missing; None where the portrait is unusable."""
         kept = self._folder / f"{content_key(path)}.npz"
         if not kept.exists():
             config = self.config
@@ -113,7 +113,7 @@ class DetailPortraits:
 
 
 def _pixels(path: Path) -> int:
-    """How many pixels a picture has; none where it is no picture."""
+    """Number of pixels of a picture; 0 for a file that is not a picture."""
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     return 0 if picture is None else picture.size
 
@@ -121,8 +121,8 @@ def _pixels(path: Path) -> int:
 def observed_portrait(
     path: Path, size: int, coarse: int, picture: int, least_pixels: float
 ) -> dict[str, np.ndarray] | None:
-    """What one portrait shows, as float16 but for the places: ``observed`` (7, N, N), ``expression`` (9, n, n), and
-    with ``picture`` above 0 the arrays of ``DetailPictures``; None where no face is large and sharp enough."""
+    """Observe one portrait, as float16 except the places: ``observed`` (7, N, N), ``expression`` (9, n, n), and with
+    ``picture`` above 0 the arrays of ``DetailPictures``. None where no face is large and sharp enough."""
     try:
         faces = collect([PhotoSource.from_path(path)]).faces
         if not faces or faces[0].quality.sharpness < LEAST_SHARPNESS:

@@ -1,8 +1,8 @@
-"""Relief of synthetic people's skin: grooves across the direction in which expressions press it, folds, moles, pores.
+"""Relief of synthetic people's skin: wrinkles across the compression that expressions cause, folds, moles, pores.
 
-Wrinkles have a cause. For each group of expressions the skin of the mean face is pressed together in some direction at
-each place; lines of random noise, drawn out across this direction, are where a person's skin folds. How deep they are
-follows the strain of the expression at hand, and with age more of them stays.
+For each group of expressions the mean face's skin has a direction of compression at each place. Line-shaped noise
+across this direction (line integral convolution) gives the places of a person's wrinkles. Their depth follows the
+strain of the current expression, and with age a greater share of it remains at rest.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from backend.geometry.template import load_template
 from trainer.data.people.maps import MAP_NAMES, full_maps
 
 STRAIN_LENGTH = 0.004
-"""Metres over which strain is averaged: skin slides over what is below."""
+"""Metres over which strain is averaged, because skin slides over the tissue below."""
 _HALF_STRAIN = {"forehead": 0.08, "brows": 0.06, "nose": 0.08, "eyes": 0.07, "mouth": 0.16, "below": 0.6, "else": 0.2}
-"""Compression at which a wrinkle has half of its depth: thin skin folds first. ``eyes``: within ``_NEAR`` of the outer
-corners; ``mouth``: within ``_NEAR`` of its corners; ``below``: what faces down."""
-_NEAR = 0.030
+"""Compression at which a wrinkle has half of its depth; thin skin folds first. ``eyes``: within ``_CORNER_REACH`` of
+the outer corners; ``mouth``: within ``_CORNER_REACH`` of its corners; ``below``: downward-facing skin."""
+_CORNER_REACH = 0.030
 """Metres."""
-_PRESSED = 1.6
-"""Depth of a wrinkle in pressed skin over that of the deepest that stays at rest."""
-_HAIR_LINE = 0.006
-"""Metres, deviation of the blur by which lines fade out below the hair line: half of them a centimetre below it. The
-muscle that lifts the brows ends there, also on bald heads."""
+_COMPRESSED_DEPTH = 1.6
+"""Depth of a wrinkle in fully compressed skin, relative to the deepest wrinkle at rest."""
+_HAIRLINE_FADE = 0.006
+"""Metres, standard deviation of the blur that fades lines out below the hairline: to half their depth a centimetre
+below it. The muscle that lifts the brows ends there, also on bald heads."""
 _STEPS, _STEP = 8, 2.6 / 512
-"""How noise is drawn out along a line: steps to each side, sides of the window a step."""
+"""Line integral convolution: number of steps to each side, and a step's length in sides of the window."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class ReliefParameters:
 
     Attributes
     ----------
-    age : 0 (young) to 1 (old). depth : of the deepest wrinkles at rest. stays : share of it that stays.
+    age : 0 (young) to 1 (old). depth : of the deepest wrinkles at rest. stays : share of it that remains at rest.
     wavelength : (G,) distance of the lines of each group. sharpness : exponent of the grooves' profile.
-    fold, bag : depth of the fold from nose to mouth and of the bags, and of that how much comes with strain.
-    pores : deviation of what is always there and fine. moles : number of raised ones. seed : of all noise.
+    fold, bag : depth of the nasolabial fold (partly scaled by strain) and of the eye bags.
+    pores : standard deviation of the fine relief that is always there. moles : number of raised ones. seed : of all
+    noise.
     """
 
     age: float
@@ -61,7 +62,7 @@ class ReliefParameters:
 
 
 def draw_relief(generator: np.random.Generator, age: float) -> ReliefParameters:
-    """Skin of somebody ``age`` old, 0 to 1."""
+    """Draw skin for an ``age`` of 0 to 1."""
     g = generator
     worn = float(np.clip(age + g.normal(0, 0.15), 0, 1.2))
     return ReliefParameters(
@@ -84,16 +85,18 @@ _WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
 
 @dataclass(frozen=True)
 class Cause:
-    """What the groups of keys do to the mean face, at the texels of a window.
+    """Effect of the groups of keys on the mean face's skin, at the texels of a window.
 
     Attributes
     ----------
-    window : the window. half : (N, N) ``_HALF_STRAIN`` at each texel. texel : (N, N) millimetres a texel, at least a
-        tenth. paths : for each group of keys the places along the line through each texel, as fixed-point maps of
-        ``cv2.remap``. press : (G, N, N, 3) coefficients (xx, yy, xy) by which a strain's compression across the line is
-        found. most : (G, N, N) compression at the group's full strength.
-    painted : name -> (N, N) of ``trainer.data.people.maps``. below_hair : (N, N) in [0, 1], 0 from the hair line on,
-        which has no lines. blur : ``STRAIN_LENGTH`` in texels.
+    window : the window. half : (N, N) ``_HALF_STRAIN`` at each texel. texel : (N, N) size of a texel in millimetres, at
+        least 0.1. paths : for each group of keys the positions along the line through each texel, as fixed-point maps
+        of
+        ``cv2.remap``. press : (G, N, N, 3) coefficients (xx, yy, xy) that give a strain's compression across the line.
+        most : (G, N, N) compression at the group's full strength.
+    painted : name -> (N, N) of ``trainer.data.people.maps``. below_hair : (N, N) in [0, 1], 0 from the hairline
+    upwards,
+        where no lines are. blur : ``STRAIN_LENGTH`` in texels.
     """
 
     window: DetailWindow
@@ -108,16 +111,16 @@ class Cause:
 
     @property
     def usual_texel(self) -> float:
-        """Millimetres, the median where skin may be displaced."""
+        """Median size of a texel where skin may be displaced, millimetres."""
         return float(np.median(self.texel[self.window.allowed > 0.5]))
 
     @property
     def density(self) -> float:
-        """Texels per metre, of ``usual_texel``."""
+        """Texels per metre at ``usual_texel``."""
         return 1000.0 / self.usual_texel
 
     def smoothed(self, strain: np.ndarray) -> np.ndarray:
-        """A strain (N, N, 3) as skin follows it, over ``STRAIN_LENGTH``."""
+        """Average a strain (N, N, 3) over ``STRAIN_LENGTH``."""
         small = cv2.resize(strain, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), 0.25 * self.blur)
         return cv2.resize(small, strain.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -125,7 +128,7 @@ class Cause:
 
 @lru_cache(maxsize=2)
 def cause(size: int) -> Cause:
-    """See ``Cause``; made once."""
+    """Compute ``Cause`` for a window of ``size`` texels; cached."""
     template = load_template()
     window = detail_window(template, size)
     surface = window.surface
@@ -148,8 +151,8 @@ def cause(size: int) -> Cause:
         paths.append(_paths(np.stack([sine, cosine], -1).astype(np.float32)))
         press.append(coefficients)
         most.append(np.maximum((coefficients * strain).sum(-1), 0.0) * window.allowed)
-    painted = _painted(size)
-    near_hair = cv2.GaussianBlur(painted["scalp"], (0, 0), sigma * _HAIR_LINE / STRAIN_LENGTH)
+    painted = _window_maps(size)
+    near_hair = cv2.GaussianBlur(painted["scalp"], (0, 0), sigma * _HAIRLINE_FADE / STRAIN_LENGTH)
     return Cause(
         window,
         _half_strain(window, rest_positions, rest.normals, template.landmarks478.positions(template.vertices)),
@@ -170,8 +173,8 @@ def _half_strain(window: DetailWindow, positions: np.ndarray, normals: np.ndarra
     near_eyes = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (33, 263)], axis=0)
     near_mouth = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (61, 291)], axis=0)
     masks = {name: regions[name] for name in ("forehead", "brows", "nose")}
-    masks["eyes"] = smoothstep(1.3 * _NEAR, 0.7 * _NEAR, near_eyes)
-    masks["mouth"] = smoothstep(1.3 * _NEAR, 0.7 * _NEAR, near_mouth)
+    masks["eyes"] = smoothstep(1.3 * _CORNER_REACH, 0.7 * _CORNER_REACH, near_eyes)
+    masks["mouth"] = smoothstep(1.3 * _CORNER_REACH, 0.7 * _CORNER_REACH, near_mouth)
     masks["below"] = smoothstep(-0.2, -0.6, normals[:, 1])
     for name, mask in masks.items():
         folds += np.clip(mask, 0.0, 1.0) * (1.0 / _HALF_STRAIN[name] - folds)
@@ -179,8 +182,8 @@ def _half_strain(window: DetailWindow, positions: np.ndarray, normals: np.ndarra
     return cv2.GaussianBlur(half.astype(np.float32), (0, 0), window.size / 85.0)
 
 
-def _painted(size: int) -> dict[str, np.ndarray]:
-    """The maps of painted lines, beards and colours, cut to the window."""
+def _window_maps(size: int) -> dict[str, np.ndarray]:
+    """Maps of painted lines, beards and colours, cropped to the window."""
     maps = full_maps().numpy()
     resolution = maps.shape[-1]
     place = (np.arange(size) + 0.5) / size * SIDE
@@ -191,7 +194,7 @@ def _painted(size: int) -> dict[str, np.ndarray]:
 
 
 class Relief:
-    """One person's skin in a window; ``displacement`` poses it."""
+    """One person's skin in a window."""
 
     def __init__(self, parameters: ReliefParameters, size: int) -> None:
         self.parameters, self._cause = parameters, cause(size)
@@ -206,11 +209,11 @@ class Relief:
         )
         strength = np.exp(0.35 * _noise(g, size, 60.0 / usual, len(self._grooves)))
         self._strength = parameters.depth * strength * known.below_hair
-        still = _folded(known.most, known.half)
+        still = _hill_curve(known.most, known.half)
         self._still = parameters.stays * still * self._strength
         bend_x, bend_y = 3.0 / usual * _noise(g, size, 25.0 / usual, 2)
-        fold = _bent(known.painted["nasolabial"], bend_x, bend_y)
-        bag = _bent(known.painted["eye_bag"], bend_x, bend_y)
+        fold = _warped(known.painted["nasolabial"], bend_x, bend_y)
+        bag = _warped(known.painted["eye_bag"], bend_x, bend_y)
         self._fold = (parameters.fold * (0.4 + 0.6 * parameters.age) * fold, parameters.fold * fold)
         fine = _noise(g, size, 1.6 / usual, 1)[0] + 0.7 * _noise(g, size, 4.0 / usual, 1)[0]
         always = parameters.pores * fine * (1 + 0.8 * known.painted["nose"])
@@ -219,12 +222,12 @@ class Relief:
         self._always = always + 0.35 * self.moles
 
     def displacement(self, strain: np.ndarray) -> np.ndarray:
-        """(N, N) float32 millimetres, outwards, with the strain (N, N, 3) of an expression."""
+        """(N, N) float32 millimetres, outwards, for the strain (N, N, 3) of an expression."""
         known = self._cause
         pressed = np.maximum(np.einsum("gyxk,yxk->gyx", known.press, strain), 0.0)
-        depth = np.maximum(self._still, _PRESSED * self._strength * _folded(pressed, known.half))
+        depth = np.maximum(self._still, _COMPRESSED_DEPTH * self._strength * _hill_curve(pressed, known.half))
         height = self._always - (depth * self._grooves).sum(0)
-        squeezed = _folded(pressed[_SMILE], known.half)
+        squeezed = _hill_curve(pressed[_SMILE], known.half)
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
 
@@ -232,13 +235,13 @@ class Relief:
 _SMILE = list(KEY_GROUPS).index("smile")
 
 
-def _folded(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Share of its full depth that skin folds to, pressed together by so much: nothing at first, then all at once."""
+def _hill_curve(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Share of the full depth at a compression: a Hill curve, flat at first, then steep."""
     return pressed**2 / (pressed**2 + half**2)
 
 
 def _noise(g: np.random.Generator, size: int, wavelength: float, count: int) -> np.ndarray:
-    """(count, N, N) float32 of deviation 1, with features of ``wavelength`` texels and larger."""
+    """(count, N, N) float32 noise of standard deviation 1, with features of ``wavelength`` texels and larger."""
     sigma = max(wavelength / 5.0, 0.3)
     step = int(np.clip(sigma / 2.0, 1, 16))
     small = -(-size // step)
@@ -251,7 +254,7 @@ def _noise(g: np.random.Generator, size: int, wavelength: float, count: int) -> 
 
 
 def _paths(line: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Where steps along ``line`` (N, N, 2) lead from each texel, to both sides: maps for ``cv2.remap``."""
+    """Positions after steps along ``line`` (N, N, 2) from each texel, to both sides: maps for ``cv2.remap``."""
     size = line.shape[0]
     column, row = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     stepped = line * np.float32(_STEP * size)
@@ -286,8 +289,8 @@ def _grooves(
     return np.clip((total - 0.35) / 1.9, 0.0, 1.0) ** np.float32(sharpness)
 
 
-def _bent(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The image with its texels moved by (x, y)."""
+def _warped(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Warp the image by the offsets (x, y) in texels."""
     size = image.shape[0]
     column, row = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     return cv2.remap(image, column + x.astype(np.float32), row + y.astype(np.float32), cv2.INTER_LINEAR)

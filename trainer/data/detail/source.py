@@ -24,12 +24,12 @@ from trainer.data.people.expression import draw_expression
 from trainer.data.people.look import draw_look
 from trainer.data.people.skin import SkinParameters, draw_skin
 
-_IDENTITY = 0.95
-_CHANGED = 1 << 40
-"""Added to the seed for what ``Changes`` draw, so that all else is drawn as without."""
-_BEFORE = 1 << 41
-"""Added to the seed for what is before faces, likewise."""
-_LINES = ("folds", "lines", "crows", "bags", "frown")
+_IDENTITY_SPREAD = 0.95
+_CHANGES_SEED = 1 << 40
+"""Added to the seed of what ``Changes`` draw, so that all other draws stay the same."""
+_OCCLUDERS_SEED = 1 << 41
+"""Added to the seed of occluders, for the same reason."""
+_PAINTED_LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,17 @@ class DetailPeopleConfig(SourceConfig):
     coarse: int = 128
     """Texels a side of expression maps."""
     photos: int = 3
-    """Most photos of a person; there are one to so many."""
+    """Greatest number of photos per person; each has one to this many."""
     seed: int = 0
-    """Other seeds are other people."""
+    """Another seed gives other people."""
     colours: str = "all"
     """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
 
     in_front: float = 0.0
-    """Share of the people who have strands of hair or glasses before the face, of which the masks do not know."""
+    """Share of the people with hair strands or glasses in front of the face that the masks miss."""
     told: float = 1.0
-    """Share of the people whose relief is told, spread evenly over their numbers: of the others it is all zero, as if
-    nobody knew it."""
+    """Share of the people with known relief, spread evenly over their numbers. The relief of the others is set to
+    zero."""
     picture: int = 0
     """Side of the pictures in pixels, for losses on pictures; 0: none."""
 
@@ -68,12 +68,12 @@ class DetailPeopleConfig(SourceConfig):
 
 @dataclass(frozen=True)
 class DrawnPerson:
-    """A person before any photo. C vertices of the head's cage.
+    """A person before any photo. The head's cage has C vertices.
 
     Attributes
     ----------
-    skin, relief : what the skin looks like. neutral : (C, 3) float32, head frame, metres. keys : (K, C, 3) offsets.
-    cause : of the window's size N.
+    skin, relief : the skin's appearance. neutral : (C, 3) float32, head frame, metres. keys : (K, C, 3) offsets.
+    cause : for the window's size N.
     """
 
     skin: SkinParameters
@@ -83,16 +83,16 @@ class DrawnPerson:
     cause: Cause
 
     def posed(self, weights: np.ndarray) -> np.ndarray:
-        """(C, 3) by weights (K,)."""
+        """(C, 3) cage for weights (K,)."""
         return self.neutral + np.einsum("k,kvc->vc", weights, self.keys)
 
     def displacement(self, weights: np.ndarray) -> np.ndarray:
-        """(N, N) float32 millimetres, the true relief with weights (K,)."""
+        """(N, N) float32 millimetres, the true relief for weights (K,)."""
         strain = vertex_strain(self._rest, self.frames(weights))
         return self.relief.displacement(self.cause.smoothed(self.cause.window.image(strain)))
 
     def frames(self, weights: np.ndarray) -> SurfaceFrames:
-        """Of the subdivided head, posed."""
+        """Surface frames of the subdivided head, posed."""
         surface = self.cause.window.surface
         return surface_frames(surface, surface.lifted(self.posed(weights).astype(np.float64)))
 
@@ -111,19 +111,19 @@ class DetailPeople:
         self._coarse = detail_window(self._template, config.coarse)
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         return DetailBatch.joined([self.person(index) for index in indices], device)
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
-        """One person, number 0, photographed with ``changes``."""
+        """Return one person (number 0 of the batch), photographed with ``changes``."""
         config, known = self.config, self._cause
         drawn, g = self._drawn(index, changes)
         skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
-        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGED, index]))
+        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGES_SEED, index]))
         surface = known.window.surface
         maps = ExpressionMaps(self._coarse, drawn.neutral)
         albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
-        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _BEFORE, index]))
+        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _OCCLUDERS_SEED, index]))
         things = draw_things(of_things) if of_things.random() < config.in_front else None
         bare = bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
@@ -164,15 +164,15 @@ class DetailPeople:
         )
 
     def drawn(self, index: int) -> DrawnPerson:
-        """Who is photographed as number ``index``."""
+        """Return person ``index`` as in its photos."""
         return self._drawn(index, NOTHING)[0]
 
     def _drawn(self, index: int, changes: Changes) -> tuple[DrawnPerson, np.random.Generator]:
-        """The person, and what draws the photos."""
+        """Return the person and the generator that draws the photos."""
         config, template = self.config, self._template
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
         look = draw_look(g)
-        skin = replace(draw_skin(g, look), **dict.fromkeys(_LINES, 0.0))
+        skin = replace(draw_skin(g, look), **dict.fromkeys(_PAINTED_LINES, 0.0))
         relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
         if config.colours == "plain":
             skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
@@ -182,7 +182,7 @@ class DetailPeople:
             relief = replace(relief, moles=0)
         count = template.head.vertex_stop
         modes = template.identity_modes[:, :count]
-        coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
+        coefficients = _IDENTITY_SPREAD * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
         neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
         gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
         person_relief = Relief(changes.relief(relief), config.size)
@@ -190,7 +190,7 @@ class DetailPeople:
         return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
 
     def _marks(self, cage: np.ndarray) -> np.ndarray:
-        """(478, 3) landmarks of a head's cage (C, 3); the eyes stay where they are at rest."""
+        """(478, 3) landmarks of a head's cage (C, 3); the eyes stay in their rest position."""
         vertices = self._template.vertices.astype(np.float64)
         vertices[: len(cage)] = cage
         return self._template.landmarks478.positions(vertices)

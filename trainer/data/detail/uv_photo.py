@@ -1,4 +1,4 @@
-"""A photograph of skin with relief, taken in UV: shaded, blurred, compressed, then looked at as the product does."""
+"""Simulate a photograph of skin with relief in UV: shading, blur and compression, then the product's observation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from trainer.data.people.light import LightParameters, draw_light
 from trainer.data.people.maps import MAP_NAMES, full_tiles, sample_tiles
 from trainer.data.people.skin import Columns, SkinParameters, paint_skin
 
-_CAVITY = 0.5
-"""Log units by which a millimetre below its surroundings is darker: less of the sky is seen from there."""
+_CAVITY_DARKENING = 0.5
+"""Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
+occlusion)."""
 _CAVITY_LENGTH = 0.002
-"""Metres of these surroundings."""
+"""Metres, extent of these surroundings."""
 _REFLECTANCE = 0.034
 _TILE_SIZE = 0.11
 """Metres that a tile of noise covers."""
@@ -35,9 +36,9 @@ class ShotParameters:
     ----------
     towards : (3,) unit, from the face to the camera, head frame. turn : (3, 3) head from camera axes (x right, y up,
         z to the camera). light : lamps and sky, camera axes. exposure : factor on linear light.
-    pixels_per_metre : of the photo. noise : deviation in sRGB units. quality : of JPEG, 0 for none.
-    shadow : 0 for none, else how much of the key lamp a shadow takes. slip : metres by which the fit is off.
-    covered : number of things before the face. light_error : relative error of the light's coefficients.
+    pixels_per_metre : of the photo. noise : standard deviation in sRGB units. quality : of JPEG, 0 for none.
+    shadow : share of the key lamp that a cast shadow removes, 0 for none. slip : misregistration of the fit in metres.
+    covered : number of occluders, which the masks exclude. light_error : relative error of the light's coefficients.
     seed : of all noise.
     """
 
@@ -56,7 +57,7 @@ class ShotParameters:
 
 
 def draw_shot(g: np.random.Generator) -> ShotParameters:
-    """A photo as people take them: often small, soft and compressed."""
+    """Draw an ordinary photo: often small, soft and compressed."""
     yaw, pitch = np.radians(np.clip(g.normal(0, [24.0, 9.0]), [-60, -25], [60, 25]))
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -77,7 +78,8 @@ def draw_shot(g: np.random.Generator) -> ShotParameters:
 
 
 def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
-    """(N, N, 3) linear albedo of a person's skin, lines left out: they are relief here. moles : (N, N) in [0, 1]."""
+    """(N, N, 3) linear albedo of a person's skin without painted lines, which are relief here. moles : (N, N) in [0,
+    1]."""
     size = cause.window.size
     maps = torch.from_numpy(np.stack([cause.painted[name] for name in MAP_NAMES]).reshape(len(MAP_NAMES), -1))
     row, column = np.mgrid[:size, :size].astype(np.float32)
@@ -97,7 +99,7 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
 
 
 def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
-    """(N, N) float32 in [0, 1], where a person's skin is bare of brows and beard, which the product masks in photos."""
+    """(N, N) float32 in [0, 1], skin without brows and beard, which the product masks in photos."""
     window, painted = cause.window, cause.painted
     brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
     beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
@@ -113,12 +115,12 @@ def take_photo(
     shot: ShotParameters,
     in_front: InFront | None = None,
 ) -> PhotoInWindow:
-    """The photo as a fit would lay it into the window.
+    """Render the photo and unwrap it into the window as a fit would.
 
     Parameters
     ----------
     frames : of the posed, smooth face. height : (N, N) millimetres. albedo : (N, N, 3) linear.
-    gloss : strength of highlights. in_front : what is before the face besides ``ShotParameters.covered``.
+    gloss : strength of highlights. in_front : occluders besides ``ShotParameters.covered``.
     """
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
@@ -130,7 +132,7 @@ def take_photo(
     light, total = _light_in_head(shot)
     lit = _shaded(bumped, normals, light, shot, g, size)
     surroundings = cv2.GaussianBlur(height, (0, 0), _CAVITY_LENGTH * density)
-    lit = lit * np.exp(_CAVITY * np.clip(height - surroundings, -2.0, 0.3))[..., None]
+    lit = lit * np.exp(_CAVITY_DARKENING * np.clip(height - surroundings, -2.0, 0.3))[..., None]
     linear = albedo * lit + _highlight(bumped, light, shot, gloss)
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
@@ -138,7 +140,7 @@ def take_photo(
         linear = linear * (1.0 - in_front.dark * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
-    weight = smoothstep(0.15, 0.5, cosine) * _uncovered(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
+    weight = smoothstep(0.15, 0.5, cosine) * _visibility(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
     mouth = smoothstep(0.2, 0.6, cause.painted["mouth"])
     brightest = picture.max(-1)
     weight = weight * (1.0 - mouth) * (1.0 - 0.9 * smoothstep(0.88, 0.99, brightest))
@@ -164,7 +166,7 @@ class _HeadLight:
 
 
 def _light_in_head(shot: ShotParameters) -> tuple[_HeadLight, np.ndarray]:
-    """The shot's light in the head frame, and all of it in three bands (9, 3)."""
+    """The shot's light in the head frame, and its sum in three SH bands (9, 3)."""
     directions = shot.light.directions.astype(np.float64) @ shot.turn.T
     ambient = sh.rotate(shot.light.ambient.astype(np.float64), shot.turn)
     colours = shot.light.colours.astype(np.float64)
@@ -182,8 +184,9 @@ def _shaded(
     g: np.random.Generator,
     size: int,
 ) -> np.ndarray:
-    """(N, N, 3) light on the bumped normals. Lamps end softly where the smooth face turns from them; skin blurs red."""
-    mixed = 0.75 * bumped + 0.25 * smooth  # light creeps through skin: red sees less of a slope
+    """(N, N, 3) irradiance for the bumped normals. Lamps fade at the smooth face's terminator; red is blurred by
+    subsurface scattering."""
+    mixed = 0.75 * bumped + 0.25 * smooth  # subsurface scattering: red sees flatter slopes
     result = np.maximum(sh.shade(bumped.astype(np.float32), light.ambient.astype(np.float32)), 0.0)
     for number, (direction, colour, soft) in enumerate(
         zip(light.directions, light.colours, light.softness, strict=True)
@@ -203,7 +206,7 @@ def _shaded(
 
 
 def _highlight(bumped: np.ndarray, light: _HeadLight, shot: ShotParameters, gloss: float) -> np.ndarray:
-    """(N, N, 3) Blinn's highlight of the key lamp."""
+    """(N, N, 3) Blinn-Phong highlight of the key lamp."""
     half = light.directions[0] + shot.towards
     half /= max(float(np.linalg.norm(half)), 1e-6)
     power = 18.0
@@ -213,7 +216,7 @@ def _highlight(bumped: np.ndarray, light: _HeadLight, shot: ShotParameters, glos
 
 
 def _developed(linear: np.ndarray, shot: ShotParameters, density: float, g: np.random.Generator) -> np.ndarray:
-    """(N, N, 3) linear light of the picture after camera and file: its pixels, noise and JPEG."""
+    """(N, N, 3) linear light of the picture after camera and file: resolution, noise and JPEG."""
     size = linear.shape[0]
     side = int(np.clip(round(size * shot.pixels_per_metre / density), 48, size))
     small = cv2.resize(linear.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
@@ -234,8 +237,8 @@ def _developed(linear: np.ndarray, shot: ShotParameters, density: float, g: np.r
     return np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
 
 
-def _uncovered(g: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """(N, N) 0 where something is before the face."""
+def _visibility(g: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """(N, N) mask, 0 at occluders."""
     image = np.ones((size, size), np.float32)
     for _ in range(count):
         middle = tuple(int(v) for v in g.integers(0, size, 2))

@@ -1,4 +1,4 @@
-"""What people wear on their heads, of more kinds than ``people`` have: turbans, helmets, crowns, caps, hats."""
+"""Headgear of more kinds than ``people`` wear: turbans, helmets, crowns, caps, hats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METALS = ((0.80, 0.62, 0.25), (0.72, 0.72, 0.72), (0.45, 0.45, 0.47), (0.62, 0.
 
 
 def draw_headgear(generator: np.random.Generator, look: PersonLook, hull: HeadHull, chance: float) -> HatParameters:
-    """Headgear, or none."""
+    """Draw headgear, or none."""
     plain = draw_hat(generator, look, hull, chance=1.0)
     kind = str(generator.choice(list(_SHARES), p=list(_SHARES.values())))
     if generator.random() >= chance:
@@ -33,7 +33,7 @@ def draw_headgear(generator: np.random.Generator, look: PersonLook, hull: HeadHu
 def _rim(
     generator: np.random.Generator, hull: HeadHull, front: tuple[float, float], nape: tuple[float, float]
 ) -> np.ndarray:
-    """(AZIMUTHS,) s of a rim: beyond the hairline in front by a length from ``front``, down to ``nape`` behind."""
+    """(AZIMUTHS,) s of a rim: above the hairline in front by a length from ``front``, down to ``nape`` at the back."""
     a = azimuths()
     cos, wide = np.cos(a), np.abs(a)
     middle = hull.line(np.zeros(1), hull.hairline)[0] + generator.uniform(*front)
@@ -46,7 +46,7 @@ def _rim(
 def _base(
     generator: np.random.Generator, plain: HatParameters, kind: str, rim: np.ndarray, height: np.ndarray
 ) -> HatParameters:
-    """Headgear without brim and band, of plain cloth."""
+    """Headgear of plain cloth without brim and band."""
     colour = cloth_colour(generator)
     return replace(
         plain,
@@ -104,7 +104,7 @@ def _turban(generator: np.random.Generator, hull: HeadHull, plain: HatParameters
 
 
 def _helmet(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -> HatParameters:
-    """Hard, shiny, often with ribs or vents of another colour, and a short peak."""
+    """A hard, shiny helmet, often with ribs or vents of another colour, and a short peak."""
     t, a = _down(), azimuths()
     rim = _rim(generator, hull, (-0.022, 0.02), (0.12, 0.19))
     height = 0.018 + generator.uniform(0.008, 0.04) * (1 - t**2) + 0 * a
@@ -126,7 +126,7 @@ def _helmet(generator: np.random.Generator, hull: HeadHull, plain: HatParameters
 
 
 def _cap(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -> HatParameters:
-    """With a visor in front, behind or aside; front panels often of another colour."""
+    """A cap with a visor in front, behind or aside; its front panels often have another colour."""
     t, a = _down(), azimuths()
     rim = _rim(generator, hull, (-0.015, 0.022), (0.13, 0.17))
     height = 0.008 + generator.uniform(0.01, 0.04) * np.clip(1 - t**2, 0, 1) * (0.6 + 0.5 * np.cos(a))
@@ -145,7 +145,7 @@ def _cap(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -
 
 
 def _crown(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -> HatParameters:
-    """A ring with points that stand up: crown, tiara, wreath."""
+    """A ring with upright points: crown, tiara, wreath."""
     a = azimuths()
     rim = _rim(generator, hull, (-0.05, 0.0), (0.09, 0.13))
     start = rim - generator.uniform(0.008, 0.02)
@@ -169,7 +169,7 @@ def _crown(generator: np.random.Generator, hull: HeadHull, plain: HatParameters)
 
 
 def _hat(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -> HatParameters:
-    """With a brim all round and a crown that may be high."""
+    """A hat with a brim all round and a crown that may be high."""
     t, a = _down(), azimuths()
     rim = _rim(generator, hull, (-0.02, 0.02), (0.12, 0.16))
     height = 0.009 + generator.uniform(0.02, 0.09) * (1 - t ** generator.uniform(3, 8)) + 0 * a
@@ -195,7 +195,7 @@ def _fez(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -
 
 
 def _peaked(generator: np.random.Generator, hull: HeadHull, plain: HatParameters) -> HatParameters:
-    """A soldier's, sailor's or driver's: a broad flat top, a band, a dark shiny peak."""
+    """A soldier's, sailor's or driver's cap: a broad flat top, a band, a dark shiny peak."""
     t, a = _down(), azimuths()
     rim = _rim(generator, hull, (-0.012, 0.018), (0.12, 0.15))
     height = 0.009 + generator.uniform(0.02, 0.05) * np.sin(np.pi * np.clip(t * 0.8, 0, 1)) + 0 * a

@@ -1,8 +1,8 @@
-"""Synthetic people with much on their heads, for parsing: ``kind = "dressed_people"`` in recipes.
+"""Synthetic people with many hats, beards and glasses, for parsing: ``kind = "dressed_people"`` in recipes.
 
-Hats, beards and glasses are as rare among ``people`` as in the street; a net that should tell them from hair and skin
-learns from more of them. Faces, poses, light and backgrounds are those of ``people`` with the same number and seed;
-what is worn comes from generators of its own, so that ``people`` stay as they are.
+Among ``people``, hats, beards and glasses are as rare as in everyday life. A net needs more of them to distinguish them
+from hair and skin. Faces, poses, light and backgrounds are those of ``people`` with the same number and seed. What is
+worn comes from random generators of its own, so that ``people`` stay unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trainer.data.people.look import PersonLook
 from trainer.data.people.scene import Person, Shot
 from trainer.data.people.source import People, PeopleConfig
 
-_LOOK, _WORN, _BESIDE = 16, 17, 18  # purposes of random numbers; ``casting`` has those below
+_LOOK, _WORN, _BESIDE = 16, 17, 18  # purposes of random numbers; ``casting`` uses the numbers below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,13 @@ class DressedPeopleConfig(PeopleConfig):
     """Synthetic people, many of them with hat, beard, glasses, white hair, a hand, or somebody beside them."""
 
     hats: float = 0.4
-    """Share that wears something on the head."""
+    """Share of the people with headgear."""
     beards: float = 0.6
-    """Share of the masculine that have a moustache or a beard, half of them short ones."""
+    """Share of masculine people with a moustache or a beard; half of these are short."""
     glasses: float = 0.45
-    """Share that wears glasses."""
+    """Share of the people with glasses."""
     company: float = 0.15
-    """Share with another head behind or beside; 0 unless pictures come in batches of at least 2."""
+    """Share of the people with another head behind or beside them; 0 unless pictures come in batches of at least 2."""
 
     def build(self) -> DressedPeople:
         """Make the source."""
@@ -60,7 +60,7 @@ class DressedPeople(People):
         self.casting = _DressedCasting(config, self.attachments)
 
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
-        """People number ``indices``; who is beside somebody has the number next to theirs."""
+        """Return people number ``indices``; the head beside somebody is that of the neighbouring number."""
         if self.config.photos > 1 or self.config.company == 0:
             return super().batch(indices, device)
         first, last = indices.start - indices.start % 2, indices.stop + indices.stop % 2
@@ -86,11 +86,11 @@ class _DressedCasting(Casting):
         self._hull, self._rim, self._beard = head_hull(template), neck_rim(template), beard_roots(template)
 
     def numbers(self, index: int, purpose: int, photo: int = 0) -> np.random.Generator:
-        """Random numbers for one purpose."""
+        """Return the random generator for one purpose."""
         return self._generator(index, purpose, photo)
 
     def person(self, index: int) -> Person:
-        """Person number ``index`` of ``people``, with another beard and now and then white hair."""
+        """Return person ``index`` of ``people`` with another beard, and sometimes white hair."""
         person = super().person(index)
         g = self.numbers(index, _LOOK)
         look = _bearded(g, person.look, self._config.beards)
@@ -109,7 +109,7 @@ class _DressedCasting(Casting):
         return replace(person, look=look, skin=skin)
 
     def photos(self, index: int, count: int) -> list[Shot]:
-        """``count`` photos of person ``index``, dressed anew."""
+        """Return ``count`` photos of person ``index`` with new headgear, clothes and glasses."""
         return [
             replace(
                 shot,
@@ -143,7 +143,7 @@ class _DressedCasting(Casting):
 
 
 def _bearded(g: np.random.Generator, look: PersonLook, share: float) -> PersonLook:
-    """A look with another beard: of hair as long as others', or of short hair through which skin shows."""
+    """Change a look's beard: full length, or short hair through which skin is visible."""
     kind, colour, mix, density = g.random(), g.random(), g.uniform(0.0, 0.45), g.uniform(0.45, 1.0)
     parts, shade, length = g.random(3), g.uniform(0.6, 1.25), g.beta(2, 1.2)
     if look.femininity > 0.5 or g.random() >= share:
@@ -167,18 +167,18 @@ def _bearded(g: np.random.Generator, look: PersonLook, share: float) -> PersonLo
         chin=chin * size,
         jaw=jaw * size,
         beard_hair=_colour(hair),
-        stubble=0.0 if colour < 0.42 else 0.3 * look.stubble,  # what shows is labelled
+        stubble=0.0 if colour < 0.42 else 0.3 * look.stubble,  # visible hair must be labelled
     )
 
 
 def _coarser(g: np.random.Generator, film: FilmParameters) -> FilmParameters:
-    """Film of photos in which the head is small: many of those that people have were enlarged."""
+    """Reduce the film's resolution: in many ordinary photos the head was small and has been enlarged."""
     share = g.uniform(0.3, 0.9)
     return replace(film, coarse=share if g.random() < 0.4 else film.coarse)
 
 
 def _with_company(g: np.random.Generator, batch: PeopleBatch, row: int, other: int) -> Tensor:
-    """(3, S, S) picture ``row`` of a batch with the head and shoulders of ``other`` behind; labels stay as they are."""
+    """Composite the head and shoulders of ``other`` behind picture ``row`` (3, S, S); the labels stay unchanged."""
     image, labels = batch.images[row], batch.labels[row]
     size = labels.shape[-1]
     side = 1 if g.random() < 0.5 else -1
@@ -187,7 +187,7 @@ def _with_company(g: np.random.Generator, batch: PeopleBatch, row: int, other: i
     rows, columns = steps - down, steps - across
     inside = (rows >= 0)[:, None] & ((columns >= 0) & (columns < size))[None]
     place = rows.clamp(0, size - 1)[:, None], columns.clamp(0, size - 1)[None]
-    below_top = (batch.labels[other] != int(FaceClass.BACKGROUND)).cummax(0).values  # the head and all under it
+    below_top = (batch.labels[other] != int(FaceClass.BACKGROUND)).cummax(0).values  # the head and everything below it
     behind = below_top[place] & inside & (labels == int(FaceClass.BACKGROUND))
     return torch.where(behind[None], batch.images[other][:, place[0], place[1]], image)
 

@@ -1,4 +1,4 @@
-"""Photos and clips of people for the learned face model, synthetic ones with truth."""
+"""Photos and clips of people for the learned face model; the synthetic ones have ground truth."""
 
 from trainer.data.face_model.batch import FaceBatch, FaceTruth, join_faces
 from trainer.data.face_model.source import FaceMixConfig, FacePeopleConfig, FacePortraitsConfig

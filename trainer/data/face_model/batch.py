@@ -1,4 +1,4 @@
-"""What the stage of the learned face model learns from."""
+"""Batches for training the learned face model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FaceTruth:
-    """What is known of n photos of synthetic people. Head frame, metres; C vertices of the head's cage.
+    """Ground truth of n photos of synthetic people. Head frame, metres; C vertices of the head's cage.
 
     Attributes
     ----------
     neutral, vertices : (n, C, 3) surface points at the cage's vertices (after one Catmull-Clark step), without and
         with the photo's expression.
     intrinsics : (n, 3, 3) and camera_from_head : (n, 4, 4) of the photo's crop, pixels.
-    light : (n, 9, 3) as ``PeopleBatch`` has it. albedo : (n, 3, S, S) sRGB in [0, 1] of what the photo shows.
+    light : (n, 9, 3) as in ``PeopleBatch``. albedo : (n, 3, S, S) sRGB in [0, 1] at the photo's pixels.
     """
 
     neutral: Tensor
@@ -30,17 +30,17 @@ class FaceTruth:
 
 @dataclass(frozen=True)
 class FaceBatch:
-    """N photos or frames of G sets; those of a set, that is of one person, are in a row.
+    """N photos or frames in G sets. A set is one person; its photos are consecutive.
 
     Attributes
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
-    labels : (N, S, S) uint8 of ``FaceClass``, 255 where nobody knows.
-    landmarks : (N, 468, 2) pixels. landmark_weight : (N, 468), 0 for those that are not to be believed.
-    slides : (N,) bool; the landmarks of the face's outline lie where the outline is, not at fixed places of the face.
-    is_grey : (N,) bool; their colours say nothing. neutral : (N,) bool, the face measures as neutral.
+    labels : (N, S, S) uint8 of ``FaceClass``, 255 where unknown.
+    landmarks : (N, 468, 2) pixels. landmark_weight : (N, 468), 0 for unreliable ones.
+    slides : (N,) bool; the landmarks of the face's outline follow the silhouette, not fixed places of the face.
+    is_grey : (N,) bool; the photo has no colour. neutral : (N,) bool, the face is measured as neutral.
     set_of : (N,) int64, ascending from 0.
-    truth : of the first photos, None when there is none at all.
+    truth : of the first photos; None when no photo has ground truth.
     """
 
     images: Tensor
@@ -55,7 +55,7 @@ class FaceBatch:
 
 
 def join_faces(batches: list[FaceBatch]) -> FaceBatch:
-    """One batch after the other. Raises ``ValueError`` when one without truth stands before one with truth."""
+    """Concatenate batches. Raises ``ValueError`` when one without ground truth precedes one with it."""
     known = [batch.truth is not None for batch in batches]
     if sorted(known, reverse=True) != known:
         raise ValueError("batches with truth come first")

@@ -23,31 +23,31 @@ from trainer.data.portraits import PortraitsConfig
 from trainer.data.turns import Turns
 
 NEUTRAL_MM = 0.5
-"""Root mean square move of the face's skin up to which a face counts as neutral."""
+"""Largest root mean square motion of the face's skin, in millimetres, of a face that counts as neutral."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FacePeopleConfig(SourceConfig):
-    """Photos or clips of synthetic people, with truth; an index is a person."""
+    """Photos or clips of synthetic people with ground truth; an index is a person."""
 
     size: int = 128
     """Side of the pictures in pixels."""
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     photos: int = 4
     """Photos or frames of each person: N_f of the paper."""
     clips: bool = False
-    """Frames of one take, the same light and camera, instead of photos from different days."""
+    """Frames of one take with the same light and camera, instead of photos from different days."""
     span: int = 36
     """Frames, at twelve a second, over which the frames of a clip are spread."""
     neutral: bool = False
-    """Everybody has a calm face: for the identity stage and for disentanglement."""
+    """All faces are neutral: for the identity stage and for disentanglement."""
     film: bool = True
-    """Whether pictures go through a camera."""
+    """Simulate a camera on the pictures."""
     keep: int = 0
-    """People that are kept on disk and come again; 0: new people without end, for machines that make them fast."""
+    """Number of people stored on disk, which repeat; 0: an endless sequence of new people, for fast machines."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
 
     def __post_init__(self) -> None:
         if self.keep < 0 or self.photos < 1 or self.span < self.photos:
@@ -62,7 +62,7 @@ class FacePeopleConfig(SourceConfig):
 
 
 class Actors(People):
-    """People who keep calm, or who are filmed for longer, as the configuration wants it."""
+    """People with neutral faces, or filmed for longer, according to the configuration."""
 
     def __init__(self, config: FacePeopleConfig) -> None:
         super().__init__(
@@ -94,7 +94,7 @@ class Actors(People):
 
 
 class FacePeople:
-    """See ``FacePeopleConfig``; without a store. ``actors`` may be others of the same sizes."""
+    """See ``FacePeopleConfig``; without a store. ``actors`` may replace the people by others of the same sizes."""
 
     def __init__(self, config: FacePeopleConfig, actors: Actors | None = None) -> None:
         self.config = config
@@ -107,13 +107,13 @@ class FacePeople:
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._surfaces:
             self._surfaces[device] = PeopleSurface(load_template(), device)
         surface = self._surfaces[device]
         people = self._people.batch(indices, device)
-        # one neutral face for all photos of a person: their copies differ by rounding
+        # use one neutral face for all photos of a person, because their copies differ by rounding
         neutral = surface.drawn(people.neutral[:: self.config.photos])[:, : self._head]
         neutral = neutral.repeat_interleave(self.config.photos, 0)
         vertices = surface.drawn(people.vertices)[:, : self._head]
@@ -144,7 +144,7 @@ class FacePeople:
 
 
 def landmark_weights() -> np.ndarray:
-    """(468,) float32 weights of squared residuals by how well the detector places a landmark; 0 for invalid ones."""
+    """(468,) float32 weights of squared residuals, by the detector's accuracy for each landmark; 0 for invalid ones."""
     marks = load_template().landmarks478
     deviation = marks.deviation[:LANDMARKS]
     usual = np.median(deviation[marks.valid[:LANDMARKS]])
@@ -154,12 +154,12 @@ def landmark_weights() -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class FacePortraitsConfig(SourceConfig):
-    """Real portraits, prepared with ``framing = "face"``; without truth."""
+    """Real portraits prepared with ``framing = "face"``; without ground truth."""
 
     portraits: PortraitsConfig
-    """Which ones; ``photos`` is the size of the sets."""
+    """The collection of portraits; ``photos`` is the size of the sets."""
     size: int = 0
-    """Side in pixels that the prepared crops are reduced to, a divisor of theirs; 0: as they were prepared."""
+    """Side in pixels to which the prepared crops are reduced, a divisor of theirs; 0: as prepared."""
 
     def build(self) -> FacePortraits:
         """Open the collection; see ``PortraitsConfig.build``."""
@@ -167,7 +167,7 @@ class FacePortraitsConfig(SourceConfig):
 
 
 class FacePortraits:
-    """See ``FacePortraitsConfig``. Nobody measured whether they are neutral, so none counts as that."""
+    """See ``FacePortraitsConfig``. None counts as neutral, because their expression was not measured."""
 
     def __init__(self, config: FacePortraitsConfig) -> None:
         self._photos, self._size = config.portraits.photos, config.size
@@ -175,7 +175,7 @@ class FacePortraits:
         self._weight = torch.from_numpy(landmark_weights())
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         found = self._source.batch(indices, device)
         prepared = found.images.shape[-1]
         size = self._size or prepared
@@ -200,12 +200,13 @@ class FacePortraits:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceMixConfig(SourceConfig):
-    """Sets of several sources in turn: the paper's neutral images and clips, 1 to 3. Those with truth come first."""
+    """Sets from several sources in turn, like the paper's neutral images and clips in a ratio of 1 to 3. Those with
+    ground truth come first."""
 
     sources: tuple[SourceConfig, ...]
-    """Where the sets come from; a source without truth stands after those with truth."""
+    """The sources; those without ground truth come last."""
     shares: tuple[int, ...]
-    """How many sets of each follow each other before the next source's turn."""
+    """Number of consecutive sets of each source before the next source's turn."""
 
     def __post_init__(self) -> None:
         if not self.sources or len(self.shares) != len(self.sources) or min(self.shares) < 1:
@@ -217,14 +218,14 @@ class FaceMixConfig(SourceConfig):
 
 
 class FaceMix:
-    """See ``FaceMixConfig``: every index has its source, so that a sample is the same in whatever company."""
+    """See ``FaceMixConfig``. An index determines its source, so that a sample does not depend on its batch."""
 
     def __init__(self, config: FaceMixConfig) -> None:
         self._sources = [source.build() for source in config.sources]
         self._turns = Turns(config.shares)
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """Sets number ``indices``."""
+        """Return sets number ``indices``."""
         parts = []
         for number, source in enumerate(self._sources):
             own = self._turns.own(indices, number)

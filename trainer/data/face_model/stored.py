@@ -1,4 +1,4 @@
-"""Sets of synthetic people for the learned face model that are made once and read many times."""
+"""Disk store for sets of synthetic people for the learned face model: made once, read many times."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from trainer.data.kept_rows import mapped, missing_runs
 
 _MADE_AT_ONCE = 8
 _LANDMARK_STEP = 1 / 64
-"""Pixels; landmarks are kept as 16-bit steps."""
+"""Pixels; landmarks are stored as 16-bit multiples of it."""
 _OFFSET_STEP = 1e-5
-"""Metres; shapes are kept as 16-bit steps from the mean face, up to 33 cm."""
+"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
 
 
 class FaceSource(Protocol):
-    """What is stored: sets of equal size, all with truth."""
+    """Source of sets of equal size, all with ground truth."""
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
         """See ``trainer.contracts.Source``."""
@@ -31,9 +31,9 @@ class FaceSource(Protocol):
 
 
 class StoredFaces:
-    """The first ``count`` people of a source, on disk; then they come again in the same order.
+    """The first ``count`` people of a source, stored on disk; they repeat in the same order.
 
-    Found again by the configuration ``key`` and by the code that makes people.
+    The store is identified by the configuration ``key`` and by the code that makes people.
     """
 
     def __init__(self, source: FaceSource, key: SourceConfig, count: int, folder: str = "") -> None:
@@ -47,7 +47,7 @@ class StoredFaces:
         self._arrays: dict[str, np.ndarray] | None = None
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """People ``indices`` modulo the count."""
+        """Return people ``indices``, modulo the count."""
         rows = np.array([index % self._count for index in indices])
         if self._arrays is None or not self._arrays["made"][rows].all():
             self._make(rows, device)
@@ -82,14 +82,14 @@ class StoredFaces:
         )
 
     def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
+        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
         if self._arrays is None:
             self._open(self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device))
         for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
             self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
 
     def _open(self, one: FaceBatch) -> None:
-        """Map the files into memory, by a first set; they are made, sparse, when they are not there."""
+        """Map the files into memory, with shapes from a first set; missing files are made, sparse."""
         self._folder.mkdir(parents=True, exist_ok=True)
         photos, size = len(one.images), one.images.shape[-1]
         vertices = one.truth.vertices.shape[1]

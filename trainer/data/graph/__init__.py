@@ -1,4 +1,4 @@
-"""What the graph face model learns from."""
+"""Training data of the graph face model."""
 
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
 from trainer.data.graph.living import LivingShapesConfig

@@ -1,4 +1,4 @@
-"""Photos of people with the faces that made them."""
+"""Photos of people with the ground truth of their faces."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from trainer.data.living.habits import Habits
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
-"""Signs of the basis functions of ``spherical_harmonics`` with x turned around."""
+"""Signs of the basis functions of ``spherical_harmonics`` under mirroring in x."""
 
 
 UNKNOWN = -1
-"""Number of whoever has no name and no labels."""
+"""Person number of portraits without a name and labels."""
 
 
 @dataclass(frozen=True)
 class GraphPhotos:
-    """What N photos show, S x S pixels; C vertices of the head, seen where nothing is before them.
+    """Content of N photos of S x S pixels. The head has C vertices; a vertex is visible where nothing occludes it.
 
     Attributes
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
-    places : (N, C, 2) where the head's surface is in the picture, its sides are 1, x right, y down from the top left.
-    albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: bare skin, brows or lips of the face; albedo
-        holds only there.
-    light : (N, 9, 3) as ``PeopleBatch`` has it. marks : (N, 478, 3) what the landmark net sees in the pictures, x, y
-        and standard deviation in sides.
+    places : (N, C, 2) position of the head's surface in the picture, in sides, x right, y down from the top left.
+    albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: visible bare skin, brows or lips of the face; albedo
+        is valid only there.
+    light : (N, 9, 3) as in ``PeopleBatch``. marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard
+        deviation in sides.
     """
 
     images: Tensor
@@ -46,12 +46,12 @@ class GraphPhotos:
 
 @dataclass(frozen=True)
 class GraphBatch:
-    """N faces of people; those of one person in a row. Head frame, metres.
+    """N faces of people, those of one person consecutive. Head frame, metres.
 
     Attributes
     ----------
-    person : (N,) int64 number of the person, ``UNKNOWN`` of portraits: of these only ``images``, ``marks``, ``places``
-        and ``seen`` are known, and the shapes are a fit's. neutral : (N, V, 3) the template's cage without expression.
+    person : (N,) int64 number of the person, ``UNKNOWN`` for portraits: of these only ``images``, ``marks``, ``places``
+        and ``seen`` are known, and the shapes are fitted. neutral : (N, V, 3) the template's cage without expression.
     weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
     habits : of living people; None for people who all move alike.
     """
@@ -65,8 +65,8 @@ class GraphBatch:
 
     @classmethod
     def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
-        """All their faces, in order, on ``device``. Raises ``ValueError`` where some have photos, or habits, and some
-        have none."""
+        """Concatenate batches on ``device``, in order. Raises ``ValueError`` where only some have photos, or only some
+        have habits."""
         photos = [batch.photos for batch in batches if batch.photos is not None]
         if photos and len(photos) != len(batches):
             raise ValueError("shapes alone and photos do not go into one batch")
@@ -90,8 +90,8 @@ def _joined_tensors(parts: Sequence[object], names: Sequence[str], device: torch
 
 
 def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
-    """What a mirror shows. ``mirror`` (V,) int64, the vertex across the median plane. People keep their numbers: in the
-    classification a face and its mirror image share one name. Raises ``ValueError`` for shapes without photos."""
+    """Mirror a batch. ``mirror`` (V,) int64 is the vertex across the median plane. People keep their numbers, so in the
+    classification a face and its mirror image are one class. Raises ``ValueError`` for shapes without photos."""
     photos = batch.photos
     if photos is None:
         raise ValueError("shapes alone need no mirror: their source draws both sides alike")
@@ -115,8 +115,8 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
 
 
 def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
-    """Photos of which all is smaller by factors (N,) in (0, 1], around the pictures' middle; borders are repeated.
-    Raises ``ValueError`` for shapes without photos."""
+    """Scale the content of photos by factors (N,) in (0, 1] around the pictures' centres; borders are repeated. Raises
+    ``ValueError`` for shapes without photos."""
     photos = batch.photos
     if photos is None:
         raise ValueError("shapes alone have no pictures to make smaller")
@@ -132,12 +132,12 @@ def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
 
 
 def known_part(batch: GraphBatch) -> GraphBatch:
-    """The photos of people with labels alone."""
+    """Keep only photos of people with labels."""
     return part_of(batch, batch.person != UNKNOWN)
 
 
 def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
-    """The faces that ``chosen`` (N,) bool has."""
+    """Keep the faces selected by ``chosen`` (N,) bool."""
     photos = batch.photos
     kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
     habits = None if batch.habits is None else batch.habits.of(chosen)
@@ -147,7 +147,7 @@ def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
 
 
 def labelled_people(person: Tensor, share: float) -> Tensor:
-    """(N,) bool, which photos of people (N,) have labels: a share of those with a name, evenly spread
-    over their numbers."""
+    """(N,) bool, which photos of people (N,) have labels: a share of those with a name, evenly spread over their
+    numbers."""
     numbers = person.double()
     return (person != UNKNOWN) & (((numbers + 1) * share).floor() > (numbers * share).floor())

@@ -1,4 +1,4 @@
-"""The linear face model of the same people: what the graph face model is measured against, and may start from."""
+"""The linear face model of the same people: the graph face model's baseline and optional initialisation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainer.contracts import SourceConfig
 from trainer.data.graph.source import GraphShapesConfig
 
 SEED = 71
-"""Of the people of whom it is made: those of the recipes."""
+"""Seed of the people that it is computed from, as in the recipes."""
 PEOPLE = 2000
 _AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class LinearFaces:
-    """Principal components with as many codes as the graph model: of neutral faces, and of what expressions do.
+    """Principal components of neutral faces and of expressions, with as many codes as the graph model.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class LinearFaces:
     expression: np.ndarray
 
     def nearest(self, target: np.ndarray, weight: np.ndarray, prior: float, neutral: bool) -> np.ndarray:
-        """(C, 3) the model's shape nearest to a target (C, 3), by the same cost as ``codes_of_shape`` has."""
+        """(C, 3) the model's shape nearest to a target (C, 3), with the same cost as ``codes_of_shape``."""
         modes = self.identity if neutral else np.concatenate([self.identity, self.expression])
         scale = np.sqrt(weight / weight.sum())[:, None]
         design = (scale * modes).reshape(len(modes), -1)
@@ -43,8 +43,8 @@ class LinearFaces:
 def linear_faces(
     identity: int, expression: int, people: int = PEOPLE, shapes: SourceConfig | None = None
 ) -> LinearFaces:
-    """Components of the first people of a source of shapes, two expressions each: of those whom the graph model learns
-    from (``GraphShapesConfig``, seed ``SEED``) where none is given."""
+    """Compute components from the first people of a source of shapes, two expressions each. The default source is the
+    graph model's training data (``GraphShapesConfig``, seed ``SEED``)."""
     source = (shapes or GraphShapesConfig(seed=SEED)).build()
     count = load_template().head.vertex_stop
     neutral, moved = [], []

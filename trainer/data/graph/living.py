@@ -1,4 +1,4 @@
-"""Shapes of living people: ``kind = "living_shapes"`` in recipes."""
+"""Shapes of living people, who have habits of motion: ``kind = "living_shapes"`` in recipes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trainer.data.people.surface import PeopleSurface
 
 @dataclass(frozen=True, kw_only=True)
 class LivingShapesConfig(SourceConfig):
-    """Shapes of living people, without end: neutral faces and what they do; an index is a person."""
+    """An endless sequence of shapes of living people: neutral faces and their expressions; an index is a person."""
 
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     expressions: int = 2
-    """Expressions of each person."""
+    """Number of expressions per person."""
 
     def build(self) -> LivingShapes:
         """Make the source."""
@@ -39,7 +39,7 @@ class LivingShapes:
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._faces:
             self._faces[device] = LivingFaces(PeopleSurface(self._template, device))
@@ -63,7 +63,7 @@ class LivingShapes:
 
 
 def living_people(seed: int, indices: range) -> list[LivingPerson]:
-    """People number ``indices`` of the source with that seed."""
+    """Return people number ``indices`` of the source with this seed."""
     modes = len(load_template().identity_modes)
     return [draw_living_person(_generator(seed, index), modes) for index in indices]
 

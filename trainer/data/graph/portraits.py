@@ -28,20 +28,20 @@ from trainer.data.graph.batch import UNKNOWN, GraphBatch, GraphPhotos
 from trainer.data.graph.source import SKIN
 
 _FACING = 0.3
-"""Cosine between normal and line of sight from which a vertex shows its colour."""
+"""Cosine between normal and line of sight above which a vertex's colour is visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphPortraitsConfig(SourceConfig):
-    """Portraits of a folder, one person each, in which a fit of the linear face model to the landmarks says where the
-    head is. Nothing else is known of them: ``person`` is ``UNKNOWN``."""
+    """Portraits from a folder, one per person. A fit of the linear face model to the landmarks gives the head's
+    position. Nothing else is known of them: ``person`` is ``UNKNOWN``."""
 
     folder: str
-    """JPEG files; those in which no face is found are passed over."""
+    """Folder of JPEG files; files without a detected face are skipped."""
     size: int = 112
     """Side of the pictures in pixels."""
     people: int = 300
-    """How many of them, evenly spread over the folder's names; they come again in the same order."""
+    """Number of portraits, evenly spread over the folder's names; they repeat in the same order."""
 
     def __post_init__(self) -> None:
         if self.people < 1:
@@ -67,7 +67,7 @@ class GraphPortraits:
         self._folder = cache_folder() / "graph_portraits" / content_key(config.size, *code)
 
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """Portraits ``indices`` modulo their count."""
+        """Return portraits ``indices``, modulo their count."""
         template = load_template()
         rows = [self._one(index % len(self._order)) for index in indices]
 
@@ -91,7 +91,7 @@ class GraphPortraits:
         )
 
     def _one(self, number: int) -> dict[str, np.ndarray]:
-        """The portrait, or the next one in which a face is found; what a fit says of it is kept."""
+        """Return the portrait, or the next one with a detected face; its fit is cached."""
         for path in self._order[number]:
             kept = self._folder / f"{content_key(path)}.npz"
             if not kept.exists():
@@ -125,7 +125,7 @@ def fitted_portrait(path: Path, size: int) -> dict[str, np.ndarray] | None:
 
 
 def head_in_window(fitted: FittedFace, face: PhotoFace, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 2) float32 where the head's vertices are in a window, in its sides, and (C,) bool which of them show bare
+    """Positions (C, 2) float32 of the head's vertices in a window, in its sides, and (C,) bool which of them show bare
     skin, brows or lips of the face."""
     template, photo = load_template(), fitted.photos[0]
     head = template.head

@@ -1,4 +1,4 @@
-"""Skins as the texture stage completes them, beside the true ones: ``kind = "completed_skins"`` in recipes."""
+"""Skins completed by the texture stage, paired with the true ones: ``kind = "completed_skins"`` in recipes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from trainer.data.people.source import People
 from trainer.data.people.surface import PeopleSurface
 
 SEEN = 0.9
-"""Cover from which photos show a texel well."""
+"""Coverage above which a texel counts as well visible in the photos."""
 _CPU = torch.device("cpu")
 _STEP = 1 / 512
-"""Log units; logs are kept as 16-bit steps."""
+"""Log units; logs are stored as 16-bit multiples of it."""
 _GREY = 12
-"""Levels of 255 by which the channels of a colourless picture differ at most."""
+"""Greatest difference between the channels of a grey picture, in levels of 255."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class SkinBatch:
 
     Attributes
     ----------
-    made : (B, 3, S, S) log linear albedo of the product's texture. cover : (B, S, S) in [0, 1], how far photos show it.
-    truth : (B, 3, S, S) the true one, moved by the median difference where photos show it well: nobody can know how
-        bright the light was. skin : (S, S) in [0, 1], where there is bare skin of face, ears and neck.
+    made : (B, 3, S, S) log linear albedo of the product's texture. cover : (B, S, S) in [0, 1], coverage by photos.
+    truth : (B, 3, S, S) ground truth, shifted by the median difference where the photos' coverage is good, because the
+        brightness of the light is unknown. skin : (S, S) in [0, 1], bare skin of face, ears and neck.
     """
 
     made: Tensor
@@ -58,7 +58,7 @@ class SkinBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletedSkinsConfig(SourceConfig):
-    """Skins that are made once and kept. Every second person is known from one photo, the others from ``photos``."""
+    """Skins that are made once and stored. Every second person has one photo, the others have ``photos``."""
 
     size: int = 128
     """Texels a side of the UV map."""
@@ -67,13 +67,13 @@ class CompletedSkinsConfig(SourceConfig):
     picture: int = 320
     """Pixels a side of the photos."""
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     photos: int = 3
-    """Photos of each second person."""
+    """Number of photos of every second person."""
     people: int = 600
-    """How many people there are; they come again in the same order."""
+    """Number of people; they repeat in the same order."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
 
     def __post_init__(self) -> None:
         if self.people < 1 or self.photos < 1:
@@ -107,7 +107,7 @@ class CompletedSkins:
         self._skin = torch.from_numpy(bare_skin(size))
 
     def batch(self, indices: range, device: torch.device) -> SkinBatch:
-        """People ``indices`` modulo their count."""
+        """Return people ``indices``, modulo their count."""
         rows = np.array([index % self.config.people for index in indices])
         for part in missing_runs(self._arrays["ready"], rows, 1):
             for row in part:
@@ -119,7 +119,7 @@ class CompletedSkins:
         return SkinBatch(read("made") * _STEP, read("cover") / 255, read("truth") * _STEP, self._skin.to(device))
 
     def _make(self, row: int) -> None:
-        """Draw a person and make the texture; the row is marked when all of it is in its files."""
+        """Draw a person and make the texture; the row is marked once all its files are written."""
         config = self.config
         photos = 1 if row % 2 else config.photos
         made, cover, truth = completed_skin(self._people, row, photos, config.texture, config.size)
@@ -130,7 +130,7 @@ class CompletedSkins:
 
 
 def head_people(picture: int, seed: int, photos: int) -> People:
-    """Synthetic people whose whole heads are in their pictures."""
+    """Make synthetic people whose whole heads are in the pictures."""
     return People(PeopleConfig(size=picture, seed=seed, photos=photos, framing="head", depth=True, carried=True))
 
 
@@ -148,14 +148,14 @@ def completed_skin(
 
 
 def known_texture(batch: PeopleBatch, photos: int, colour: np.ndarray, texture: int) -> AlbedoResult:
-    """The product's texture of the one person of ``batch`` from the first ``photos`` pictures, by a fit without error.
-    colour (3,) linear, the mean of the true skin."""
+    """Build the product's texture of the one person of ``batch`` from the first ``photos`` pictures, with an exact fit.
+    colour (3,) linear is the mean of the true skin."""
     return build_albedo(load_template(), *known_fit(batch, photos, colour), texture)
 
 
 def moved_truth(truth: np.ndarray, made: np.ndarray, cover: np.ndarray, atlas: SurfaceAtlas) -> np.ndarray:
-    """(S, S, 3) float32 log albedo of a true one (P, 3) linear, moved by the median difference of ``made`` (S, S, 3)
-    from it where ``cover`` (S, S) says that photos show it well."""
+    """(S, S, 3) float32 log albedo of a true one (P, 3) linear, shifted by its median difference to ``made`` (S, S, 3)
+    where ``cover`` (S, S) is good."""
     logs = np.log(np.maximum(truth, DARKEST))
     known = atlas.gather(cover) > SEEN
     if known.any():
@@ -164,7 +164,7 @@ def moved_truth(truth: np.ndarray, made: np.ndarray, cover: np.ndarray, atlas: S
 
 
 def true_albedo(people: People, index: int, size: int) -> np.ndarray:
-    """(P, 3) linear albedo at the texels of the head's large chart of person ``index``, as the renderer paints it."""
+    """(P, 3) linear albedo that the renderer paints at the texels of the head's large chart, for person ``index``."""
     skin = Columns([people.shots(index)[0].person.skin], _CPU)
     texel = texture_space(load_template(), size).skin.texel
     row, column = torch.from_numpy(texel // size), torch.from_numpy(texel % size)
@@ -178,8 +178,8 @@ def _renderer() -> Renderer:
 
 
 def known_fit(batch: PeopleBatch, photos: int, colour: np.ndarray) -> tuple[FittedFace, list[PhotoFace]]:
-    """The first ``photos`` pictures of the one person of ``batch`` as a fit without error would have them; colour (3,)
-    linear, of all vertices."""
+    """Convert the first ``photos`` pictures of the one person of ``batch`` to an exact fit; colour (3,) is linear and
+    the same for all vertices."""
     template = load_template()
     faces, fits = [], []
     for number in range(photos):

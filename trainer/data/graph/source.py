@@ -30,22 +30,22 @@ from trainer.data.people.surface import PeopleSurface
 
 SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS)
 _DEPTH_SLACK = 0.006
-"""Metres that a vertex may lie behind what the picture shows and still count as seen: cage and surface differ."""
+"""Metres that a vertex may lie behind the depth map and still count as visible, because cage and surface differ."""
 _MADE_AT_ONCE = 8
 _STEP = 1e-5
-"""Metres; shapes are kept as 16-bit steps from the mean face, up to 33 cm."""
+"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
 _PLACE_STEP = 1 / 8192
-"""Sides of the picture; places are kept as 16-bit steps, up to four sides away."""
+"""Sides of the picture; places are stored as 16-bit multiples of it, up to four sides away."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphShapesConfig(SourceConfig):
-    """Shapes alone, without end: people and what their faces do; an index is a person."""
+    """An endless sequence of people's shapes with expressions, without photos; an index is a person."""
 
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     expressions: int = 2
-    """Expressions of each person."""
+    """Number of expressions per person."""
 
     def build(self) -> Source:
         """Make the source."""
@@ -62,7 +62,7 @@ class GraphShapes:
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._tools:
             shapes = IdentityShapes(PeopleSurface(self._template, device))
@@ -87,18 +87,18 @@ class GraphShapes:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphPeopleConfig(SourceConfig):
-    """Photos of synthetic people that are made once and come again, so that they can be told apart by name."""
+    """Photos of synthetic people that are made once and repeat, so that a net can learn to classify them by name."""
 
     size: int = 112
     """Side of the pictures in pixels."""
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     photos: int = 3
-    """Photos of each person."""
+    """Number of photos per person."""
     people: int = 1500
-    """How many people there are; they come again in the same order."""
+    """Number of people; they repeat in the same order."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
 
     def __post_init__(self) -> None:
         if self.people < 1 or self.photos < 1:
@@ -136,7 +136,7 @@ class GraphPeople:
         self._arrays = self._open()
 
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """People ``indices`` modulo their count."""
+        """Return people ``indices``, modulo their count."""
         config, arrays = self.config, self._arrays
         rows = np.array([index % config.people for index in indices])
         for part in missing_runs(arrays["made"], rows, _MADE_AT_ONCE):
@@ -182,7 +182,7 @@ class GraphPeople:
 
     @torch.no_grad()
     def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Draw people ``rows``, neighbours; a row is marked when all of it is in its files."""
+        """Draw people ``rows``, which are adjacent; a row is marked once all its files are written."""
         device = torch.device(device)
         if device not in self._surfaces:
             self._surfaces[device] = PeopleSurface(self._template, device)

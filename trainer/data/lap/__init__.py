@@ -1,4 +1,4 @@
-"""Photo sets as LAP's stage wants them: synthetic people with canonical depth and albedo, real portraits, mixtures."""
+"""Photo sets for LAP's stage: synthetic people with canonical depth and albedo, real portraits, mixtures."""
 
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 from trainer.data.lap.source import LapMixConfig, LapPeopleConfig, LapPortraitsConfig

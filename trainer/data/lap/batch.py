@@ -1,4 +1,4 @@
-"""What LAP's stage learns from."""
+"""Batches for training LAP's stage."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ FACE_CLASSES = (
     FaceClass.MOUTH_INTERIOR,
     FaceClass.FACIAL_HAIR,
 )
-"""What the canonical surface explains in a photo."""
+"""Classes that the canonical surface represents in a photo."""
 CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
-"""What differs most between photos of one person: the paper's mouth, eyes and brow."""
+"""Classes that differ most between photos of one person: the paper's mouth, eyes and brow."""
 
 
 @dataclass(frozen=True)
 class CanonicalTruth:
-    """What is known of synthetic people, in LAP's units: n photos of g sets, canonical and view pictures of S x S.
+    """Ground truth of synthetic people in LAP's units: n photos of g sets, canonical and view pictures of S x S.
 
     Canonical frame: that of ``CanonicalCamera``, x right, y down, z forward; one unit is about a metre.
 
     Attributes
     ----------
     depth : (g, S, S) canonical depth of the neutral face, 0 where there is none. albedo : (g, 3, S, S) sRGB in [0, 1],
-        mean over the photos; albedo_seen : (g, S, S) bool, where any photo shows it.
+        mean over the photos. albedo_seen : (g, S, S) bool, visible in at least one photo.
     personal_depth : (n, S, S) canonical depth with the photo's expression.
-    rotation : (n, 3, 3), translation : (n, 3) of the ``View`` that comes closest to the photo's camera.
+    rotation : (n, 3, 3), translation : (n, 3) of the ``View`` closest to the photo's camera.
     view_depth : (n, S, S) depth of the face in the photo, in the view's frame; 0 where there is none.
     """
 
@@ -49,17 +49,17 @@ class CanonicalTruth:
 
 @dataclass(frozen=True)
 class LapBatch:
-    """N photos of G sets; photos of a set, that is of one person, are in a row.
+    """N photos in G sets. A set is one person; its photos are consecutive.
 
     Attributes
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
-    labels : (N, S, S) uint8 of ``FaceClass``, 255 where nobody knows.
-    is_grey : (N,) bool; their colours say nothing.
+    labels : (N, S, S) uint8 of ``FaceClass``, 255 where unknown.
+    is_grey : (N,) bool; the photo has no colour.
     set_of : (N,) int64, ascending from 0.
-    truth : of the first sets, None when there is none at all.
-    marks : (N, 478, 3) what the landmark net sees in the pictures, x, y and standard deviation in sides of the picture;
-        None where nobody has asked it.
+    truth : of the first sets; None when no set has ground truth.
+    marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard deviation in sides of the picture;
+        None where the net was not run.
     """
 
     images: Tensor
@@ -71,8 +71,8 @@ class LapBatch:
 
 
 def join_lap(batches: list[LapBatch]) -> LapBatch:
-    """One batch after the other, with marks if all have them. Raises ``ValueError`` when one without truth is before
-    one with truth."""
+    """Concatenate batches, with marks if all have them. Raises ``ValueError`` when one without ground truth precedes
+    one with it."""
     known = [batch.truth is not None for batch in batches]
     if sorted(known, reverse=True) != known:
         raise ValueError("batches with truth come first")

@@ -1,4 +1,4 @@
-"""How people and their expressions move the landmarks of LAP's canonical face."""
+"""Landmark motion on LAP's canonical face, due to identity and expression."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from trainer.data.people.surface import PeopleSurface
 from trainer.stages.lap_sets import filled_depth, principal_maps
 
 PEOPLE = 3000
-"""Faces and expressions from which mean and directions are taken; drawing them needs no pictures."""
+"""Number of faces and expressions for the mean and the directions; they need no pictures."""
 _SEED = 31
-"""Other people than those in photo sets."""
+"""Seed of other people than those in photo sets."""
 
 
 _DEPTHS_AT_ONCE = 64
@@ -28,11 +28,11 @@ _DEPTHS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class DepthShapes:
-    """How people differ in depth, and how landmarks move with that.
+    """Variation of people's depth and the landmark motion that goes with it.
 
-    mean : (1, S, S) and basis : (K, 1, S, S) of depth maps, one standard deviation each, as ``LinearDecoder`` wants
-    them. landmarks : how the same directions move the points; as nuisances expressions, and where people's points
-    differ beside that.
+    mean : (1, S, S) and basis : (K, 1, S, S) of depth maps, one standard deviation each, in ``LinearDecoder``'s form.
+    landmarks : motion of the points in the same directions, with expressions and the residual variation of people's
+    points as nuisances.
     """
 
     mean: Tensor
@@ -42,8 +42,8 @@ class DepthShapes:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Faces without pictures. neutral : (P, V, 3) cages. marks, moods : (P, L, 3) canonical points, and how an
-    expression moves them."""
+    """Faces without pictures. neutral : (P, V, 3) cages. marks : (P, L, 3) canonical points. moods : (P, L, 3) their
+    motion due to an expression."""
 
     neutral: Tensor
     marks: Tensor
@@ -52,11 +52,12 @@ class _Drawn:
 
 @torch.no_grad()
 def landmark_shapes(size: int, components: int, device: torch.device) -> LandmarkShapes:
-    """Mean, principal directions of people's neutral faces and of expressions, of pictures of ``size`` pixels."""
+    """Compute the mean and the principal directions of neutral faces and of expressions, for pictures of ``size``
+    pixels."""
     drawn = _drawn(size, TruthMaker(torch.device("cpu")))
     mean = drawn.marks.mean(0)
     directions = _directions(drawn.marks - mean, components)
-    moods = _directions(drawn.moods, EXPRESSIONS)  # their mean is no rest: it is a direction like the others
+    moods = _directions(drawn.moods, EXPRESSIONS)  # not centred: their mean is not the rest position
     return LandmarkShapes(mean.to(device), directions.to(device), moods.to(device))
 
 
@@ -64,8 +65,8 @@ def landmark_shapes(size: int, components: int, device: torch.device) -> Landmar
 def depth_shapes(
     size: int, components: int, beside: int, raw: Callable[[Tensor], Tensor], device: torch.device
 ) -> DepthShapes:
-    """The first ``components`` directions of canonical depth, turned into what the decoder adds up by ``raw``, with the
-    landmarks that go with them, and ``beside`` directions of what landmarks show beside that."""
+    """Compute the first ``components`` directions of canonical depth, converted by ``raw`` to the decoder's summands,
+    with their landmark motion, and ``beside`` directions of the landmarks' residual."""
     maker = TruthMaker(torch.device("cpu"))
     drawn = _drawn(size, maker)
     maps = torch.cat([maker.neutral_depth(part, size) for part in drawn.neutral.split(_DEPTHS_AT_ONCE)])
@@ -97,6 +98,6 @@ def _drawn(size: int, maker: TruthMaker) -> _Drawn:
 
 
 def _directions(offsets: Tensor, count: int) -> Tensor:
-    """(count, L, 3) principal directions of offsets (P, L, 3) from nothing, one root mean square each."""
+    """(count, L, 3) principal directions of offsets (P, L, 3) about zero, with one root mean square each."""
     _, lengths, rows = torch.linalg.svd(offsets.flatten(1), full_matrices=False)
     return (lengths[:count, None] / len(offsets) ** 0.5 * rows[:count]).view(count, *offsets.shape[1:])

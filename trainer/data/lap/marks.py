@@ -1,4 +1,4 @@
-"""What the landmark net sees in the pictures of a source of sets, asked once and kept."""
+"""Landmarks of the landmark net for a source's pictures, computed once and stored."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from trainer.data.people.view import FACE_CROP
 
 
 def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor, quick: bool = False) -> Tensor:
-    """(N, 478, 3) places and standard deviations in sides, of pictures (N, 3, S, S) in [0, 1] that are cut as
-    ``face_square`` cuts them; the net's first window follows from that. quick : two looks instead of ten."""
+    """Positions and standard deviations (N, 478, 3) of landmarks, in sides, in pictures (N, 3, S, S) in [0, 1] that are
+    cut like ``face_square``; the net's first window follows from that. quick : two passes instead of ten."""
     side = pictures.shape[-1]
     window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
     found = []
@@ -34,7 +34,8 @@ def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor, quick: bool = Fals
 
 
 class MarkedSets:
-    """A source of sets whose batches have ``marks``; with ``count`` above 0 those of the first people are kept on disk.
+    """A source of sets whose batches have ``marks``. With ``count`` above 0 those of the first people are stored on
+    disk.
 
     Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
     """

@@ -1,5 +1,5 @@
-"""Photos of sets made poor: covered, dark, blurred, or ending in the middle of the face, so that one photo is not
-enough and sets have something to aggregate."""
+"""Degrade photos of sets: occluded, dark, blurred, or cut off within the face. Then one photo is not enough and
+aggregating a set is worthwhile."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from trainer.contracts import Source
 from trainer.data.lap.batch import LapBatch
 
 UNKNOWN = 255
-"""Label of what nobody can tell."""
-_SECOND = 0.3
-"""How often a poor photo is poor in two ways."""
-_COVERED = (0.3, 0.55)
-"""Sides of what covers a face, in sides of the picture."""
+"""Label of unknown pixels."""
+_TWO_DEGRADATIONS = 0.3
+"""Probability that a degraded photo has two degradations."""
+_OCCLUDER_SIZE = (0.3, 0.55)
+"""Size of an occluder, in sides of the picture."""
 _EXPOSURE = (0.06, 0.25)
 """Factor on the light of dark photos."""
 _NOISE = (0.01, 0.04)
-"""Deviation of their noise, of full scale."""
+"""Standard deviation of their noise, relative to full scale."""
 _BLUR = (0.015, 0.05)
-"""Deviation of the blur, in sides of the picture."""
-_CUT = (0.3, 0.5)
-"""How much of the picture lies outside the photo."""
+"""Standard deviation of the blur, in sides of the picture."""
+_CUT_SHARE = (0.3, 0.5)
+"""Share of the picture that lies outside the photo."""
 
 
 class PoorSets:
-    """A source of sets, a share ``poor`` of whose photos are made poor; which and how follows from seed and index.
+    """A source of sets with a share ``poor`` of degraded photos; seed and index determine which and how.
 
-    A covered face's labels say ``OCCLUDER``, beyond the photo's end ``UNKNOWN``; truth stays what it is.
+    Occluded pixels get the label ``OCCLUDER``, pixels beyond the photo's end ``UNKNOWN``. The ground truth stays
+    unchanged.
     """
 
     def __init__(self, source: Source, poor: float, seed: int) -> None:
@@ -54,18 +55,18 @@ class PoorSets:
 
 
 def made_poor(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A picture (3, S, S) in [0, 1] and its labels (S, S), poor in one way or two."""
-    ways = generator.permutation(len(_WAYS))[: 2 if generator.random() < _SECOND else 1]
-    for way in sorted(ways):  # what covers a face is blurred and dark with it
-        image, label = _WAYS[way](image, label, generator)
+    """Degrade a picture (3, S, S) in [0, 1] and its labels (S, S) in one way or two."""
+    ways = generator.permutation(len(_DEGRADATIONS))[: 2 if generator.random() < _TWO_DEGRADATIONS else 1]
+    for way in sorted(ways):  # an occluder is blurred and darkened with the face
+        image, label = _DEGRADATIONS[way](image, label, generator)
     return image.clamp(0, 1), label
 
 
-def _cover(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """An ellipse of one colour with grain, somewhere over the face."""
+def _occlude(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Paint an occluder over the face: an ellipse of one colour with grain."""
     side = image.shape[-1]
     middle, angle = generator.uniform(0.2, 0.8, 2), generator.uniform(0, np.pi)
-    extent = generator.uniform(*_COVERED, 2) / 2 * (1.0, 1.5)
+    extent = generator.uniform(*_OCCLUDER_SIZE, 2) / 2 * (1.0, 1.5)
     y, x = ((np.mgrid[:side, :side] + 0.5) / side - middle[:, None, None]).astype(np.float64)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     inside = torch.from_numpy((u / extent[0]) ** 2 + (v / extent[1]) ** 2 < 1).to(image.device)
@@ -74,10 +75,10 @@ def _cover(image: Tensor, label: Tensor, generator: np.random.Generator) -> tupl
     return torch.where(inside, coloured, image), torch.where(inside, int(FaceClass.OCCLUDER), label)
 
 
-def _cut(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """The photo ends within the face; what lies beyond repeats its edge, as crops are padded."""
+def _cut_off(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """End the photo within the face; beyond it the edge is repeated, as in padded crops."""
     side, turns = image.shape[-1], int(generator.integers(4))
-    first = round(side * (1 - generator.uniform(*_CUT)))
+    first = round(side * (1 - generator.uniform(*_CUT_SHARE)))
     image, label = image.rot90(turns, (-2, -1)).clone(), label.rot90(turns).clone()
     image[:, :, first:] = image[:, :, first - 1 : first]
     label[:, first:] = UNKNOWN
@@ -96,10 +97,10 @@ def _blur(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple
 
 
 def _darken(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Too little light, in linear light, and the noise that goes with it."""
+    """Reduce the linear light and add the noise that goes with it."""
     gain, noise = generator.uniform(*_EXPOSURE), generator.uniform(*_NOISE)
     grain = torch.from_numpy(generator.normal(0, noise, tuple(image.shape))).to(image)
     return image * gain ** (1 / 2.2) + grain, label
 
 
-_WAYS = (_cover, _cut, _blur, _darken)
+_DEGRADATIONS = (_occlude, _cut_off, _blur, _darken)

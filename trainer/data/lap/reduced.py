@@ -1,4 +1,4 @@
-"""Sets drawn at a higher resolution, made smaller: the landmark net has seen the larger pictures."""
+"""Reduce sets that were drawn at a higher resolution for the landmark net."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.data.lap.batch import CanonicalTruth, LapBatch
 
 
 class ReducedSets:
-    """A source of sets whose pictures are a whole number of times as large as wanted.
+    """A source of sets, reduced from pictures that are an integer number of times as large.
 
     Raises ``ValueError`` where they are not.
     """
@@ -28,10 +28,11 @@ class ReducedSets:
 
 
 def reduced(batch: LapBatch, size: int) -> LapBatch:
-    """Pictures and maps of ``size`` pixels; pixels are means, labels those of one pixel, depth where all of it is.
+    """Reduce pictures and maps to ``size`` pixels. Pixels are means, labels those of one pixel; depth is kept where all
+    of it is known.
 
-    The canonical camera's opening is that of the outermost pixel centres, so that its unit, in sides of the picture,
-    depends a little on the number of pixels; depths and shifts follow.
+    The canonical camera's field of view spans the outermost pixel centres. Its unit, in sides of the picture, therefore
+    depends slightly on the number of pixels; depths and translations are converted.
     """
     large = batch.images.shape[-1]
     factor = large // size

@@ -19,28 +19,28 @@ from trainer.data.portraits import PortraitsConfig
 
 @dataclass(frozen=True, kw_only=True)
 class LapPeopleConfig(SourceConfig):
-    """Sets of photos of synthetic people, with canonical truth; an index is a person."""
+    """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
 
     size: int = 64
-    """Side of the pictures in pixels, and of the canonical ones."""
+    """Side of the pictures and of the canonical maps in pixels."""
     seed: int = 0
-    """Other seeds give other people."""
+    """Another seed gives other people."""
     photos: int = 6
-    """Photos of each person: the paper's largest set."""
+    """Number of photos per person; the default is the paper's largest set."""
     keep: int = 0
-    """People that are kept on disk and come again; 0: new people without end, for machines that make them fast."""
+    """Number of people stored on disk, which repeat; 0: an endless sequence of new people, for fast machines."""
     folder: str = ""
-    """Where they are kept; empty: in the user's cache folder."""
+    """Folder of the store; empty: in the user's cache folder."""
     film: bool = True
-    """Whether pictures go through a camera."""
+    """Simulate a camera on the pictures."""
     marks: bool = False
-    """Whether the landmark net looks at the pictures."""
+    """Run the landmark net on the pictures."""
     quick_marks: bool = False
-    """Two looks of the landmark net instead of ten: a fifth of the time, a little less exact."""
+    """Two passes of the landmark net instead of ten: a fifth of the time, slightly less accurate."""
     drawn: int = 0
-    """Side at which pictures are drawn, made poor and seen by the landmark net before they are reduced; 0: ``size``."""
+    """Side at which pictures are drawn, degraded and given to the landmark net before they are reduced; 0: ``size``."""
     poor: float = 0.0
-    """Share of the photos that are covered, dark, blurred, or end within the face."""
+    """Share of the photos that are occluded, dark, blurred, or cut off within the face."""
 
     def __post_init__(self) -> None:
         if self.keep < 0:
@@ -89,7 +89,7 @@ class LapPeople:
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._makers:
             self._makers[device] = TruthMaker(device)
@@ -106,12 +106,12 @@ class LapPeople:
 
 @dataclass(frozen=True, kw_only=True)
 class LapPortraitsConfig(SourceConfig):
-    """Real portraits, prepared with ``framing = "face"``; without truth."""
+    """Real portraits prepared with ``framing = "face"``; without ground truth."""
 
     portraits: PortraitsConfig
-    """Which ones; ``photos`` is the size of the sets."""
+    """The collection of portraits; ``photos`` is the size of the sets."""
     marks: bool = False
-    """Whether the landmark net looks at the pictures, every time anew."""
+    """Run the landmark net on the pictures, anew for every batch."""
 
     def build(self) -> Source:
         """Open the collection; see ``PortraitsConfig.build``."""
@@ -127,7 +127,7 @@ class LapPortraits:
         self._source = config.portraits.build()
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         found = self._source.batch(indices, device)
         sets = torch.arange(len(found.images), device=device) // self._photos
         return LapBatch(found.images, found.labels, found.is_grey, sets, None)
@@ -135,14 +135,14 @@ class LapPortraits:
 
 @dataclass(frozen=True, kw_only=True)
 class LapMixConfig(SourceConfig):
-    """Sets of both kinds in each batch, those with truth first."""
+    """Sets of both kinds in each batch, those with ground truth first."""
 
     people: SourceConfig = field(default_factory=LapPeopleConfig)
-    """Sets with truth."""
+    """Sets with ground truth."""
     real: SourceConfig
-    """Sets without."""
+    """Sets without ground truth."""
     real_share: float = 0.5
-    """Of the sets of a batch, those without truth."""
+    """Share of a batch's sets without ground truth."""
 
     def __post_init__(self) -> None:
         if not 0 < self.real_share < 1:
@@ -154,14 +154,14 @@ class LapMixConfig(SourceConfig):
 
 
 class LapMix:
-    """See ``LapMixConfig``: every index has its kind, so that a sample is the same in whatever company."""
+    """See ``LapMixConfig``. An index determines its kind, so that a sample does not depend on its batch."""
 
     def __init__(self, config: LapMixConfig) -> None:
         self._share = config.real_share
         self._people, self._real = config.people.build(), config.real.build()
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """Sets number ``indices``."""
+        """Return sets number ``indices``."""
         first, last = self._real_before(indices.start), self._real_before(indices.stop)
         people = range(indices.start - first, indices.stop - last)
         parts = []

@@ -1,4 +1,4 @@
-"""Sets of synthetic people that are made once and read many times, in the precision of a file."""
+"""Disk store for sets of synthetic people: made once, read many times, with quantised values."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from trainer.data.kept_rows import mapped, missing_runs
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 
 _LOWEST, _STEP = 0.5, 1.0 / 65534
-"""Depths are kept as 16-bit steps over [0.5, 1.5]; 0 means none."""
+"""Depths are stored as 16-bit multiples of the step over [0.5, 1.5]; 0 means none."""
 MARK_STEP = 1 / 16384
-"""Sides of the picture; the landmark net's points are kept as 16-bit steps."""
+"""Sides of the picture; landmarks of the landmark net are stored as 16-bit multiples of it."""
 _MADE_AT_ONCE = 16
 
 
 def code_of_sets() -> list[Path]:
-    """The files that decide what is in stored sets: with others they are made anew."""
+    """Return the source files that determine the content of stored sets; a change of them makes a new store."""
     here = Path(__file__).resolve().parent
     own = (here / f"{name}.py" for name in ("truth", "stored", "poor", "reduced"))
     return [*own, *sorted((here.parent / "people").rglob("*.py"))]
 
 
 class SetSource(Protocol):
-    """What is stored: sets of equal size, all with truth."""
+    """Source of sets of equal size, all with ground truth."""
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         """See ``trainer.contracts.Source``."""
@@ -38,7 +38,8 @@ class SetSource(Protocol):
 
 
 class StoredSets:
-    """The first ``count`` people of a source, on disk, marks too where it gives them; then they come again in order."""
+    """The first ``count`` people of a source, stored on disk with marks if it has them; they repeat in the same
+    order."""
 
     def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
         self._source, self._count = source, count
@@ -47,7 +48,7 @@ class StoredSets:
         self._arrays: dict[str, np.ndarray] | None = None
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """People ``indices`` modulo the count."""
+        """Return people ``indices``, modulo the count."""
         rows = np.array([index % self._count for index in indices])
         if self._arrays is None or not self._arrays["made"][rows].all():
             self._make(rows, device)
@@ -77,7 +78,7 @@ class StoredSets:
         )
 
     def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
+        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
         if self._arrays is None:
             first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
             self._open(len(first.images), first.images.shape[-1], first.marks is not None)
@@ -85,7 +86,7 @@ class StoredSets:
             self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
 
     def _open(self, photos: int, size: int, marked: bool) -> None:
-        """Map the files into memory; they are made, sparse, when they are not there."""
+        """Map the files into memory; missing files are made, sparse."""
         self._folder.mkdir(parents=True, exist_ok=True)
         sq, n = (size, size), self._count
         shapes = {

@@ -1,8 +1,8 @@
-"""Synthetic people in LAP's canonical frame: depth, albedo and views out of the labels that the renderer gives.
+"""Synthetic people in LAP's canonical frame: depth, albedo and views computed from the renderer's labels.
 
-A person's canonical face is the neutral one, seen from the front; size and place are such that its landmarks fill
-the square of ``face_square``, and the mean of the landmarks has depth 1. Photos are perspective, LAP's views are turns
-and shifts before one narrow camera: a photo's view is the one whose landmarks come closest.
+A person's canonical face is the neutral face in front view. It is scaled and centred so that its landmarks fill the
+square of ``face_square`` and their mean has depth 1. Photos are perspective, but LAP's views are rotations and
+translations in front of one narrow camera: a photo's view is the one with the smallest landmark error.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ from trainer.data.people.surface import PeopleSurface
 from trainer.data.people.view import FACE_CROP
 
 NEAREST, FARTHEST = 0.9, 1.1
-"""LAP's canonical depth; what lies behind is set to the farthest."""
+"""LAP's range of canonical depth; the background is set to the farthest."""
 _ALBEDO_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 _FACING = (1.0, -1.0, -1.0)
-"""Head axes to those of a camera that the head faces."""
+"""Signs that convert head axes to those of a camera in front of the face."""
 
 
 @dataclass(frozen=True)
 class CanonicalFrames:
-    """Head frame to canonical: scale * facing * (p - origin) + pivot. scale : (N,); origin : (N, 3)."""
+    """Transform from the head frame to the canonical one: scale * facing * (p - origin) + pivot. scale : (N,). origin :
+    (N, 3)."""
 
     scale: Tensor
     origin: Tensor
 
     def apply(self, points: Tensor) -> Tensor:
-        """Head-frame points (N, P, 3) in metres to canonical ones (N, P, 3)."""
+        """Transform head-frame points (N, P, 3) in metres to canonical ones (N, P, 3)."""
         turned = (points - self.origin[:, None]) * points.new_tensor(_FACING)
         return turned * self.scale[:, None, None] + points.new_tensor(LAP_PIVOT)
 
 
 class TruthMaker:
-    """Makes ``CanonicalTruth`` on one device."""
+    """Compute ``CanonicalTruth`` on one device."""
 
     def __init__(self, device: torch.device, backend: str = "auto") -> None:
         template = load_template()
@@ -58,7 +59,7 @@ class TruthMaker:
         self._backend = backend
 
     def frames(self, neutral: Tensor, size: int) -> CanonicalFrames:
-        """The canonical frames of neutral cages (N, V, 3)."""
+        """Return the canonical frames of neutral cages (N, V, 3)."""
         marks = self._marks(neutral)
         low, high = marks.amin(1), marks.amax(1)
         side = FACE_CROP * (high - low)[:, :2].mean(1)
@@ -66,7 +67,7 @@ class TruthMaker:
         return CanonicalFrames(size / CanonicalCamera((size, size)).focal / side, origin)
 
     def __call__(self, people: PeopleBatch) -> CanonicalTruth:
-        """The truth of a batch with depth and albedo; raises ``ValueError`` without them."""
+        """Compute the ground truth of a batch with depth and albedo; raises ``ValueError`` without them."""
         if people.depth is None or people.albedo is None:
             raise ValueError("canonical truth needs people with depth and albedo")
         size = people.images.shape[-1]
@@ -88,11 +89,11 @@ class TruthMaker:
         return self.canonical_depth(points, CanonicalCamera((size, size)))
 
     def _marks(self, cage: Tensor) -> Tensor:
-        """(N, 468, 3) landmarks on cages, smoothed as they are drawn."""
+        """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
         return (self._surface.drawn(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
 
     def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
-        """(N, S, S) depth of the head in the canonical camera, 0 where it is not."""
+        """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""
         pixels = camera.project(points)
         found = fragments(
             face_ids(pixels, self._surface.faces, camera.size, backend=self._backend), self._surface.faces
@@ -101,8 +102,8 @@ class TruthMaker:
         return found.scatter(values.clamp(NEAREST, FARTHEST))[..., 0]
 
     def _views(self, people: PeopleBatch, frames: CanonicalFrames, camera: CanonicalCamera) -> View:
-        """The views that come closest to the photos' cameras: their turn, corrected for the place beside the axis;
-        then the shift, by least squares over the landmarks."""
+        """Find the views closest to the photos' cameras. Their rotation is the camera's, corrected for the head's
+        offset from the optical axis. Their translation is a least-squares fit to the landmarks."""
         rotation, translation = people.camera_from_head[:, :3, :3], people.camera_from_head[:, :3, 3]
         middle = (rotation @ frames.origin[..., None])[..., 0] + translation
         turn = _towards_axis(functional.normalize(middle, dim=1)) @ rotation
@@ -139,7 +140,7 @@ def _towards_axis(direction: Tensor) -> Tensor:
 
 
 def _view_depth(people: PeopleBatch, frames: CanonicalFrames, view: View) -> Tensor:
-    """(N, S, S) what each pixel of a photo shows, as depth in the view's frame; 0 where the head is not."""
+    """(N, S, S) depth of each photo pixel's surface point in the view's frame; 0 outside the head."""
     n, size, _ = people.depth.shape
     steps = torch.arange(size, device=people.depth.device) + 0.5
     grid = torch.stack([*torch.meshgrid(steps, steps, indexing="xy"), torch.ones(size, size, device=steps.device)], -1)
@@ -154,12 +155,12 @@ def _view_depth(people: PeopleBatch, frames: CanonicalFrames, view: View) -> Ten
 def _canonical_albedo(
     people: PeopleBatch, personal: Tensor, view: View, view_depth: Tensor, camera: CanonicalCamera
 ) -> tuple[Tensor, Tensor]:
-    """(G, 3, S, S) sRGB, mean of what the photos show, and (G, S, S) bool where that is known."""
+    """(G, 3, S, S) sRGB, mean over the photos, and (G, S, S) bool where at least one photo shows it."""
     skin = class_mask(people.labels, _ALBEDO_CLASSES) & people.inside & (view_depth > 0)
     surface = ViewedSurface(view_depth, view_depth > 0, view_depth.new_zeros(0))
     values = torch.cat([srgb_from_linear(people.albedo) * skin[:, None], skin[:, None].float()], 1)
     back, seen = unwarp_to_canonical(values, torch.where(personal > 0, personal, FARTHEST), surface, view, camera)
-    pure = back[:, 3] > 0.99  # all four samples are skin: nothing else is mixed in
+    pure = back[:, 3] > 0.99  # all four samples are skin, without any other class
     weight = (seen & pure & (personal > 0)).float()
     total = people.grouped(back[:, :3] * weight[:, None]).sum(1)
     count = people.grouped(weight).sum(1)

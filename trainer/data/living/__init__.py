@@ -1,4 +1,4 @@
-"""Synthetic faces that are not linear: soft tissue on bone, lips that collide and stick, uneven expressions."""
+"""Synthetic faces that are not linear: soft tissue on bone, colliding and sticking lips, asymmetric expressions."""
 
 from trainer.data.living.faces import LivingFaces, LivingPerson, draw_living_person
 from trainer.data.living.habits import Habits

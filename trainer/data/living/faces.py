@@ -1,4 +1,4 @@
-"""Living people: bone, soft tissue and habits, and the faces that they make."""
+"""Living people: faces made from bone, soft tissue and habits of expression."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trainer.data.people.identity import IdentityParameters, IdentityShapes, dra
 from trainer.data.people.surface import PeopleSurface
 
 _USUAL_BMI, _BMI_SPREAD = 25.5, 0.19
-"""kg/m2, and the standard deviation of its logarithm: adults of the world."""
+"""kg/m2, and the standard deviation of its logarithm, for adults worldwide."""
 _BMI_LIMITS = (16.5, 43.0)
 _YOUNGEST, _OLDEST = 18.0, 88.0
-_HALF = 0.012
-"""Metres from the median plane at which a key of both sides has three quarters of a side's factor."""
+_MEDIAN_BLEND = 0.012
+"""Metres from the median plane at which a key of both sides has three quarters of a side's extra factor (tanh)."""
 
 
 @dataclass(frozen=True)
 class LivingPerson:
-    """``bone``: what is drawn of everybody. ``bmi`` kg/m2, ``age`` years. ``habits`` of what the face does."""
+    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``habits`` of expression."""
 
     bone: IdentityParameters
     bmi: float
@@ -34,7 +34,7 @@ class LivingPerson:
 
 
 def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPerson:
-    """One adult; people gain weight up to some sixty years."""
+    """Draw one adult; people gain weight up to some sixty years."""
     bone = draw_identity(generator, modes)
     age = float(_YOUNGEST + (_OLDEST - _YOUNGEST) * generator.beta(1.3, 1.7))
     gained = 0.06 * np.clip((age - 40) / 20, -1, 1)
@@ -43,7 +43,7 @@ def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPers
 
 
 class LivingFaces:
-    """Faces of living people, for one surface. V vertices of the template, the first C the head's."""
+    """Faces of living people on one surface. The template has V vertices, the first C are the head's."""
 
     def __init__(self, surface: PeopleSurface) -> None:
         template, device = surface.template, surface.device
@@ -54,7 +54,7 @@ class LivingFaces:
         self._lips = LipContact(template, device)
         count = template.head.vertex_stop
         self._keys = torch.from_numpy(template.expressions[:, :count]).to(device)
-        self._left = torch.tanh(torch.from_numpy(template.vertices[:count, 0]) / _HALF)[:, None].to(device)
+        self._left = torch.tanh(torch.from_numpy(template.vertices[:count, 0]) / _MEDIAN_BLEND)[:, None].to(device)
 
     def bones(self, people: list[LivingPerson]) -> Tensor:
         """(N, V, 3) cages without soft tissue, metres."""
@@ -67,14 +67,14 @@ class LivingFaces:
         return self._lips.parted(self._tissue.laid(self.bones(people), bmi, age))
 
     def habits(self, people: list[LivingPerson]) -> Habits:
-        """Those of these people."""
+        """Return these people's habits."""
         return stacked([one.habits for one in people], self._device)
 
     def posed(self, neutral: Tensor, weights: Tensor, habits: Habits) -> Tensor:
-        """(N, V, 3) what neutral faces (N, V, 3) make of weights (N, 52), each in its own way.
+        """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own habits.
 
-        What a key of both sides has more on one is added as the mean head makes it: of a sixth of the key, carrying
-        would change a tenth.
+        For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of
+        the key, and carrying it over to the person's face would change it by only a tenth.
         """
         moved = self._carried.posed(neutral, uneven(weights, habits))
         both = weights * habits.left * (SIDED.to(weights.device) == 0)

@@ -1,4 +1,4 @@
-"""What a person's face does in its own way: one side first, the jaw to one side, lips that stick."""
+"""Personal habits of expression: asymmetry, jaw drift to one side, lips that stick."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from torch import Tensor
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
-_GENERAL, _OWN = 0.10, 0.11
-"""Standard deviations: how much stronger a person's left side is, and by how much single movements differ from that.
-Together some 15 %, which observers of posed smiles find usual."""
-_MOST = 0.4
+_SIDE_SPREAD, _KEY_SPREAD = 0.10, 0.11
+"""Standard deviations of the asymmetry: the left side's general extra strength, and single movements' deviation from
+it.
+Together about 15 %, which observers of posed smiles report as usual."""
+_MOST_ASYMMETRY = 0.4
 _DRIFT = 0.05
-"""Standard deviation of the weight of ``jawLeft`` (of ``jawRight`` where negative) that a whole ``jawOpen`` brings."""
+"""Standard deviation of the weight of ``jawLeft`` (of ``jawRight`` where negative) that a full ``jawOpen`` adds."""
 _STICK = (0.0012, 0.0035)
-"""Metres, range of the gaps that lips hold closed at the corners."""
+"""Metres, range of the gaps at the corners that sticking lips keep closed."""
 
 
 @dataclass(frozen=True)
 class Habits:
-    """Of N people.
+    """Habits of N people.
 
     Attributes
     ----------
-    left : (N, 52) how much stronger a key is on the left, of its weight; a pair of keys has one number.
-    drift : (N,) weight of ``jawLeft`` in a whole ``jawOpen``. stick : (N,) metres.
+    left : (N, 52) extra strength of a key on the left, relative to its weight; a pair of keys shares one number.
+    drift : (N,) weight of ``jawLeft`` at a full ``jawOpen``. stick : (N,) metres.
     """
 
     left: Tensor
@@ -35,13 +36,13 @@ class Habits:
     stick: Tensor
 
     def of(self, chosen: Tensor) -> Habits:
-        """Those of the people that ``chosen`` has, numbers or (N,) bool."""
+        """Select people by ``chosen``, numbers or (N,) bool."""
         return Habits(self.left[chosen], self.drift[chosen], self.stick[chosen])
 
 
 @dataclass(frozen=True)
 class HabitParameters:
-    """``Habits`` of one person, as numpy has them."""
+    """``Habits`` of one person, in numpy."""
 
     left: np.ndarray
     drift: float
@@ -49,31 +50,31 @@ class HabitParameters:
 
 
 def draw_habits(generator: np.random.Generator) -> HabitParameters:
-    """One person's."""
-    general = generator.normal(0, _GENERAL)
-    own = generator.normal(0, _OWN, len(ARKIT_NAMES))
+    """Draw one person's habits."""
+    general = generator.normal(0, _SIDE_SPREAD)
+    own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
     for name, number in ARKIT_INDEX.items():
         own[number] = own[min(number, ARKIT_INDEX[mirrored_name(name)])]
-    left = np.clip(general + own, -_MOST, _MOST).astype(np.float32)
-    left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_STEADY)]] = 0
+    left = np.clip(general + own, -_MOST_ASYMMETRY, _MOST_ASYMMETRY).astype(np.float32)
+    left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_SYMMETRIC_KEYS)]] = 0
     return HabitParameters(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
 
 
 def stacked(people: list[HabitParameters], device: torch.device) -> Habits:
-    """``Habits`` of these people."""
+    """Stack people's habits to one ``Habits``."""
     left = torch.from_numpy(np.stack([one.left for one in people])).to(device)
     drift, stick = (torch.tensor([getattr(one, name) for one in people], device=device) for name in ("drift", "stick"))
     return Habits(left, drift, stick)
 
 
-_STEADY = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
-"""Eyes move together, and what moves the jaw or all of the mouth has no halves."""
+_SYMMETRIC_KEYS = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
+"""Prefixes of keys without asymmetry: eyes move together, and motions of the jaw or the whole mouth have no sides."""
 SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) * 1.0 for name in ARKIT_NAMES])
-"""(52,) 1 of keys of the left side, -1 of the right, 0 of those of both."""
+"""(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""
 
 
 def uneven(weights: Tensor, habits: Habits) -> Tensor:
-    """(N, 52) weights of people who were asked for weights (N, 52): pairs by side, the jaw's drift, and lips that close
+    """(N, 52) weights with habits from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
     over an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * habits.left)
     close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]

@@ -1,8 +1,8 @@
-"""Lips that touch: they do not go through each other, and their corners stay together while the jaw opens a little.
+"""Lip contact: lips do not intersect, and their corners stay together while the jaw opens a little.
 
-At each of nine stations between the corners of the mouth the gap between the inner edges of the lips is what is
-moved: closed below the gap at rest it is squeezed and never gone, and above it the lips stick until the gap is wider
-than the moisture there holds; at the corners this is most. Skin around an edge follows it.
+The gap between the lips' inner edges is corrected at nine stations between the corners of the mouth. A gap smaller
+than at rest is compressed but never becomes zero. A larger gap is held closed until it is wider than the moisture can
+bridge; this is strongest at the corners. The skin around an edge follows it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LOWER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 CORNERS = (78, 308)
 _LEAST_GAP = 0.0003
 """Metres between the inner edges of closed lips."""
-_SOFT = 0.0008
-"""Metres over which lips that are pressed together give way."""
-_FALL = 0.007
-"""Metres of skin, standard deviation, that follows an edge of the lips."""
+_YIELD_LENGTH = 0.0008
+"""Metres over which lips yield when pressed together."""
+_FOLLOW_RADIUS = 0.007
+"""Metres, standard deviation of the skin region that follows an edge of the lips."""
 
 
-_ROUNDS = 5
-"""Stations share skin, so that one round leaves a part of the gap; five leave less than a hundredth."""
+_ITERATIONS = 5
+"""Iterations: stations share skin, so one round leaves part of the gap error; five leave less than a hundredth."""
 
 
 class LipContact:
@@ -47,28 +47,28 @@ class LipContact:
         self._follow = torch.from_numpy(_following(template)).to(device)
 
     def gaps(self, faces: Tensor) -> Tensor:
-        """(N, 9) metres by which the upper lip's inner edge is above the lower's, of faces (N, V, 3)."""
+        """(N, 9) metres from the lower lip's inner edge up to the upper lip's, of faces (N, V, 3)."""
         edges = (faces[:, self._vertices, 1] * self._weights).sum(-1)
         return edges[:, : len(UPPER)] - edges[:, len(UPPER) :]
 
     def parted(self, neutral: Tensor) -> Tensor:
-        """Neutral faces (N, V, 3) whose lips touch and do not go through each other."""
+        """Correct neutral faces (N, V, 3) so that the lips touch without intersecting."""
         gap = self.gaps(neutral)
-        wanted = _LEAST_GAP + torch.nn.functional.softplus((gap - _LEAST_GAP) / _SOFT) * _SOFT
-        for _ in range(_ROUNDS):
+        wanted = _LEAST_GAP + torch.nn.functional.softplus((gap - _LEAST_GAP) / _YIELD_LENGTH) * _YIELD_LENGTH
+        for _ in range(_ITERATIONS):
             neutral = self._moved(neutral, wanted)
         return neutral
 
     def touching(self, moved: Tensor, neutral: Tensor, stick: Tensor) -> Tensor:
-        """Faces (N, V, 3) that ``neutral`` ones became by an expression, with lips that collide and stick. stick (N,)
-        metres of gap that a person's lips hold closed at the corners."""
+        """Correct faces (N, V, 3), posed from ``neutral`` ones, so that lips collide and stick. stick : (N,) metres of
+        gap that a person's lips keep closed at the corners."""
         wanted = self._held(self.gaps(moved), self.gaps(neutral).clamp(min=_LEAST_GAP), stick)
-        for _ in range(_ROUNDS):
+        for _ in range(_ITERATIONS):
             moved = self._moved(moved, wanted)
         return moved
 
     def _held(self, gap: Tensor, rest: Tensor, stick: Tensor) -> Tensor:
-        """(N, 9) gaps of gaps (N, 9) without contact, and of those at rest."""
+        """(N, 9) gaps with contact, from gaps (N, 9) without contact and gaps at rest."""
         opened = gap - rest
         squeezed = rest * torch.exp((opened / rest).clamp(-20, 0))
         holds = stick[:, None] * self._outward.square()
@@ -77,7 +77,8 @@ class LipContact:
         return torch.where(opened < 0, squeezed.clamp(min=0.2 * _LEAST_GAP), rest + freed)
 
     def _moved(self, faces: Tensor, wanted: Tensor) -> Tensor:
-        """Faces (N, V, 3) whose gaps are about ``wanted`` (N, 9): each lip goes half of the way."""
+        """Move the lips of faces (N, V, 3) so that the gaps are about ``wanted`` (N, 9); each lip moves half of the
+        way."""
         lift = 0.5 * (wanted - self.gaps(faces)) @ self._follow  # (N, C)
         faces = faces.clone()
         faces[:, : self._count, 1] += lift
@@ -85,9 +86,9 @@ class LipContact:
 
 
 def _following(template: Template) -> np.ndarray:
-    """(9, C) float32, how far each vertex goes along with the upper edge's station, less than nothing with the lower's.
+    """(9, C) float32 weight of each vertex at each station: positive on the upper lip, negative on the lower.
 
-    Which lip a vertex belongs to is told with the mouth open.
+    A vertex is assigned to a lip with the mouth open.
     """
     count = template.head.vertex_stop
     vertices = template.vertices[:count].astype(np.float64)
@@ -98,7 +99,7 @@ def _following(template: Template) -> np.ndarray:
     edge = [np.linalg.norm(opened[:count, None] - wide[None, list(lip)], axis=2) for lip in (UPPER, LOWER)]  # (C, 9)
     above = edge[0].min(1) < edge[1].min(1)
     distance = np.where(above, edge[0].min(1), edge[1].min(1))
-    fall = np.exp(-(distance**2) / (2 * _FALL**2))
+    fall = np.exp(-(distance**2) / (2 * _FOLLOW_RADIUS**2))
     across = np.concatenate([[places[CORNERS[0], 0]], places[list(UPPER), 0], [places[CORNERS[1], 0]]])
     hats = np.stack([np.interp(vertices[:, 0], across, row) for row in np.eye(len(across))[1:-1]])
     return (hats * fall * np.where(above, 1, -1)).astype(np.float32)

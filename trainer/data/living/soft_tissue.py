@@ -1,10 +1,10 @@
-"""Fat, muscle and skin on a face's bones: weight fills them along the normals, age empties and lowers them.
+"""Fat, muscle and skin on a face's bones: weight fills them along the normals, age thins and lowers them.
 
-A face of the synthetic people's linear modes and bumps is taken for bone under the thin skin of a young person
-with a body mass index of ``THIN``. On it lie pads of soft tissue, left and right alike. Each is as thick as its own
-curve of the weight says (cheeks fill first, the double chin last), thicker where the face is hollow. With age pads
-become thinner and sink, the heavier the further, and all skin below the cheek bone sags; ligaments hold it at the
-chin's sides. Skin close to bone (bridge of the nose, brow ridge, orbits), eyes and teeth stay where they are.
+A face of the synthetic people's linear modes and bumps is taken as bone under the thin skin of a young person with a
+body mass index of ``THIN``. Pads of soft tissue lie on it, equal on left and right. Each pad's thickness is its own
+function of the weight (cheeks fill first, the double chin last) and greater where the face is hollow. With age pads
+become thinner and sink, more so on heavier faces, and all skin below the cheekbone sags; ligaments hold it beside
+the chin. Skin close to bone (bridge of the nose, brow ridge, orbits), eyes and teeth do not move.
 """
 
 from __future__ import annotations
@@ -22,31 +22,33 @@ from backend.geometry.topology import triangles_from_quads
 from trainer.data.living.surroundings import Surroundings
 
 THIN = 19.0
-"""kg/m2: the weight of a face that is all bone here."""
-_HEAVIER = 10.0
+"""kg/m2, body mass index of a face without soft tissue in this model."""
+_FULLNESS_UNIT = 10.0
 """kg/m2 in one unit of fullness."""
-_LEAST = -0.25
-"""Fullness below which there is nothing left to lose (16.5 kg/m2)."""
+_LEAST_FULLNESS = -0.25
+"""Lower limit of fullness, at which no soft tissue is left to lose (16.5 kg/m2)."""
 _SAG_BEGINS, _SAG_WIDTH = 52.0, 9.0
-"""Years: half of the sag has come at the first, a fifth to four fifths within 1.4 of the second to both sides."""
+"""Years, centre and width of a logistic curve: half of the sag is reached at the centre, a fifth and four fifths at 1.4
+widths before and after it."""
 _THINNING = 0.35
-"""Share of the upper pads' thickness that is lost with age."""
+"""Share of the upper pads' thickness lost with age."""
 _SAG = 0.0045
-"""Metres by which the skin of the lower cheek of an old face of medium weight hangs lower."""
-_HOLLOW = 0.008
-"""Metres of hollowness by which pads are thicker by a factor of e; limited to ``_ROOM``."""
-_ROOM = (0.65, 1.5)
+"""Metres that the skin of the lower cheek sags in an old face of medium weight."""
+_HOLLOWNESS_SCALE = 0.008
+"""Metres of hollowness that increase a pad's thickness by a factor of e, within the limits ``_THICKNESS_LIMITS``."""
+_THICKNESS_LIMITS = (0.65, 1.5)
 _NORMAL_REACH = 0.008
-"""Metres over which normals and hollowness are averaged: fat is smoother than skin."""
+"""Metres over which normals and hollowness are averaged, because fat is smoother than skin."""
 
 
 @dataclass(frozen=True)
 class _Pad:
-    """``mark``: of MediaPipe's landmarks, on the left or in the middle; ``offset``: from there, millimetres to the
-    left, up and forward; ``radius``: standard deviation, millimetres; ``thickness``: millimetres at one unit of
-    fullness (29 kg/m2), of the order of the differences in tables of facial soft tissue depth. ``late``: fullness from
-    which it grows, or None: it grows at once and is full at the end. ``sinks``: millimetres in an old face of medium
-    weight. ``thins``: whether age takes of it."""
+    """``mark``: a MediaPipe landmark, on the left or in the middle. ``offset``: from there, millimetres to the left, up
+    and forward. ``radius``: standard deviation, millimetres. ``thickness``: millimetres at one unit of fullness (29
+    kg/m2), of the order of the differences in tables of facial soft tissue depth. ``late``: fullness above which it
+    grows; None: it grows at once and saturates. ``sinks``: millimetres in an old face of medium weight. ``thins``:
+    whether it gets thinner
+    with age."""
 
     mark: int
     offset: tuple[float, float, float]
@@ -69,14 +71,14 @@ _PADS: Mapping[str, _Pad] = {
     "throat": _Pad(152, (0, -20, -58), 24, 5.0, 0.2, 3, False),
     "neck_side": _Pad(397, (2, -26, -26), 22, 3.6, 0.2, 3, False),
 }
-_EARLY = 0.7
-"""Fullness at which an early pad has 63 % of what it can have."""
-_SOFT = 0.25
-"""Fullness over which a late pad begins."""
-_CROWDED = 0.3
-"""How much less of a late pad grows the more there is: twice the fullness is 1.6 times the pad."""
+_EARLY_FULLNESS = 0.7
+"""Fullness at which an early pad has 63 % of its final thickness."""
+_LATE_ONSET = 0.25
+"""Fullness over which a late pad's growth sets in."""
+_LATE_SATURATION = 0.3
+"""Saturation of a late pad's growth: twice the fullness is 1.6 times the pad."""
 _OLD_FACES: Mapping[str, tuple[int, tuple[float, float, float], float, tuple[float, float, float]]] = {
-    # what age moves beside fat: a landmark, an offset and a radius as above, and millimetres to the left, up and
+    # changes with age beside fat: a landmark, an offset and a radius as above, and millimetres to the left, up and
     # forward in an old face
     "nose_tip": (4, (0, 0, 0), 8, (0, -2.5, 0.3)),
     "upper_lip": (0, (0, 0, 0), 9, (0, -0.8, -1.6)),
@@ -89,7 +91,7 @@ _OLD_FACES: Mapping[str, tuple[int, tuple[float, float, float], float, tuple[flo
 
 
 class SoftTissue:
-    """Pads on the bones of N people, on one device. V vertices of the template, the first C the head's."""
+    """Pads on the bones of N people, on one device. The template has V vertices, the first C are the head's."""
 
     def __init__(self, template: Template, device: torch.device) -> None:
         count = template.head.vertex_stop
@@ -99,15 +101,15 @@ class SoftTissue:
         self._triangles = torch.from_numpy(triangles).to(device)
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
         self._around = Surroundings(self._mean, _NORMAL_REACH)
-        self._free = torch.from_numpy(_freedom(template)[:count].astype(np.float32)).to(device)
+        self._free = torch.from_numpy(_mobility(template)[:count].astype(np.float32)).to(device)
         marks = template.landmarks478.positions(template.vertices.astype(np.float64))
-        lowest = marks[454, 1] - 0.012  # from the lower edge of the cheek bone down
+        lowest = marks[454, 1] - 0.012  # from the lower edge of the cheekbone down
         height = (lowest - template.vertices[:count, 1]) / 0.03
         below = np.clip(height, 0, 1) * np.clip((template.vertices[:count, 1] - marks[152, 1] + 0.05) / 0.05, 0, 1)
         for mark in (32, 262, 152):  # mandibular ligaments and chin hold the skin
             apart = np.linalg.norm(template.vertices[:count] - marks[mark], axis=1)
             below = below * (1 - np.exp(-(apart**2) / (2 * 0.009**2)))
-        for mark in (1, 164):  # nose and upper lip hang on the skull
+        for mark in (1, 164):  # nose and upper lip are attached to the skull
             apart = np.linalg.norm(template.vertices[:count] - marks[mark], axis=1)
             below = below * (1 - 0.9 * np.exp(-(apart**2) / (2 * 0.016**2)))
         self._below = torch.from_numpy(below.astype(np.float32)).to(device)
@@ -119,14 +121,17 @@ class SoftTissue:
                 owners.append(number)
         self._places = torch.tensor(np.array(places), dtype=torch.float32, device=device)  # (P, 3)
         self._owners = torch.tensor(owners, device=device)
-        self._aged = torch.from_numpy(_aged(template, marks)[:count].astype(np.float32)).to(device)
+        self._aged = torch.from_numpy(_ageing_offsets(template, marks)[:count].astype(np.float32)).to(device)
 
     def laid(self, bone: Tensor, bmi: Tensor, age: Tensor) -> Tensor:
-        """(N, V, 3) heads with the soft tissue of people with body mass indices (N,) kg/m2 and ages (N,) years on
-        bone (N, V, 3), metres. Eyes, teeth, tongue and lashes stay."""
+        """Add soft tissue to heads.
+
+        bone : (N, V, 3) metres. bmi : (N,) kg/m2. age : (N,) years. Returns (N, V, 3); eyes, teeth, tongue and lashes
+        do not move.
+        """
         head = bone[:, : self._count]
         old = torch.sigmoid((age - _SAG_BEGINS) / _SAG_WIDTH)
-        full = ((bmi - THIN) / _HEAVIER).clamp(min=_LEAST)
+        full = ((bmi - THIN) / _FULLNESS_UNIT).clamp(min=_LEAST_FULLNESS)
         normals = self._around.averaged(vertex_normals(head, self._triangles))
         normals = normals / normals.norm(dim=-1, keepdim=True).clamp(min=1e-6)
         thick = self.thickness(full, old) * self._room(head, normals)
@@ -137,15 +142,15 @@ class SoftTissue:
         return torch.cat([head + moved, bone[:, self._count :]], 1)
 
     def thickness(self, full: Tensor, old: Tensor) -> Tensor:
-        """(N, C) metres of soft tissue, of fullness (N,) and sag (N,) in [0, 1]."""
+        """(N, C) metres of soft tissue for fullness (N,) and sag (N,) in [0, 1]."""
         total = full.new_zeros(len(full), self._count)
         for number, pad in enumerate(_PADS.values()):
             if pad.late is None:
-                grown = (1 - torch.exp(-full / _EARLY)) / (1 - np.exp(-1 / _EARLY))
+                grown = (1 - torch.exp(-full / _EARLY_FULLNESS)) / (1 - np.exp(-1 / _EARLY_FULLNESS))
             else:
-                soft = torch.nn.functional.softplus((full - pad.late) / _SOFT) * _SOFT
+                soft = torch.nn.functional.softplus((full - pad.late) / _LATE_ONSET) * _LATE_ONSET
                 grown = soft / (1 - pad.late)
-                grown = grown * (1 + _CROWDED) / (1 + _CROWDED * grown)
+                grown = grown * (1 + _LATE_SATURATION) / (1 + _LATE_SATURATION * grown)
             kept = 1 - _THINNING * old if pad.thins else 1 + 0.25 * old
             sunk = pad.sinks / 1000 * old * (0.6 + 0.4 * full.clamp(min=0))
             for place in self._places[self._owners == number]:
@@ -157,14 +162,14 @@ class SoftTissue:
         return total * self._free
 
     def _room(self, head: Tensor, normals: Tensor) -> Tensor:
-        """(N, C) factor: more than one where the bones of heads (N, C, 3) lie further in than the mean face's."""
+        """(N, C) factor, above one where the bones of heads (N, C, 3) lie further in than the mean face's."""
         out = self._around.averaged(((head - self._mean) * normals).sum(-1, keepdim=True))[..., 0]
         out = out - out.mean(1, keepdim=True)
-        return torch.exp(-out / _HOLLOW).clamp(*_ROOM)
+        return torch.exp(-out / _HOLLOWNESS_SCALE).clamp(*_THICKNESS_LIMITS)
 
 
-def _freedom(template: Template) -> np.ndarray:
-    """(V,) in [0, 1], how far skin is free of the bone below it."""
+def _mobility(template: Template) -> np.ndarray:
+    """(V,) in [0, 1], mobility of the skin over the bone."""
     vertices = template.vertices.astype(np.float64)
     marks = template.landmarks478.positions(vertices)
     held = np.zeros(len(vertices))
@@ -189,8 +194,8 @@ def _freedom(template: Template) -> np.ndarray:
     return np.clip(1 - held, 0, 1)
 
 
-def _aged(template: Template, marks: np.ndarray) -> np.ndarray:
-    """(V, 3) metres that age moves in an old face beside soft tissue."""
+def _ageing_offsets(template: Template, marks: np.ndarray) -> np.ndarray:
+    """(V, 3) metres of motion with age in an old face, apart from soft tissue."""
     vertices = template.vertices.astype(np.float64)
     total = np.zeros_like(vertices)
     for mark, offset, radius, way in _OLD_FACES.values():
@@ -200,5 +205,5 @@ def _aged(template: Template, marks: np.ndarray) -> np.ndarray:
             apart = ((vertices - place * flip) ** 2).sum(1)
             total += np.exp(-apart / (2 * (radius / 1000) ** 2))[:, None] * np.array(way) * flip / 1000
     lobes = template.regions["ears"] * np.clip((marks[454, 1] - 0.012 - vertices[:, 1]) / 0.02, 0, 1)
-    total[:, 1] -= 0.004 * lobes  # metres: lobes grow longer
+    total[:, 1] -= 0.004 * lobes  # metres: ear lobes lengthen
     return total * (1 - np.maximum(template.regions["mouth_interior"], template.regions["eye_sockets"]))[:, None]

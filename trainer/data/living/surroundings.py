@@ -1,4 +1,4 @@
-"""Averages over the skin around each vertex."""
+"""Gaussian averages over the skin around each vertex."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.geometry.sparse_product import spread
 
 
 class Surroundings:
-    """Means over what lies around each of C places (C, 3), metres, by a Gaussian of a standard deviation in metres."""
+    """Gaussian means around each of C places (C, 3) in metres; ``reach`` is the standard deviation in metres."""
 
     def __init__(self, places: Tensor, reach: float) -> None:
         count = len(places)
@@ -21,5 +21,5 @@ class Surroundings:
         self._matrix = matrix.coalesce()
 
     def averaged(self, values: Tensor) -> Tensor:
-        """(N, C, K) means of (N, C, K)."""
+        """Average values (N, C, K) to (N, C, K)."""
         return spread(self._matrix, values)

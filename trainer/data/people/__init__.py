@@ -1,4 +1,4 @@
-"""Synthetic people: endless, labelled, drawn on whatever device trains."""
+"""Synthetic people: an endless, labelled data source, rendered on the training device."""
 
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import People, PeopleConfig

@@ -1,4 +1,4 @@
-"""What is behind people: paper, walls, rooms, shelves, curtains, leaves, sky, lights out of focus, other people."""
+"""Backgrounds: paper, walls, rooms, shelves, curtains, leaves, sky, lights out of focus, other people."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ class BackgroundParameters:
 
     Attributes
     ----------
-    colours : (2, 3) linear, from one end of a gradient to the other; gradient : (2,) its direction, 1 over the picture.
-    spot : (4,) x, y, radius, strength of a pool of light. octaves : (5,) strength of noise; noise_colour : (3,) that it
-        is mixed with. noise : the lattices, (1, side, side) each. shapes : (SHAPES, 9) x, y, half width, half height,
+    colours : (2, 3) linear, of the ends of a gradient; gradient : (2,) its direction, 1 over the picture.
+    spot : (4,) x, y, radius, strength of a pool of light. octaves : (5,) strength of noise; noise_colour : (3,) colour
+        that it blends in. noise : the lattices, (1, side, side) each. shapes : (SHAPES, 9) x, y, half width, half
+        height,
         angle, softness, opacity, kind (0 box, 1 ellipse), order; shape_colours : (SHAPES, 3).
-    stripes : (5,) frequency, angle, strength, sharpness, phase. picture : (4,) chance number, x, y, zoom for a real
+    stripes : (5,) frequency, angle, strength, sharpness, phase. picture : (4,) random number, x, y, zoom for a real
         picture, when there are any.
     """
 
@@ -60,7 +61,7 @@ class BackgroundParameters:
 
 
 def draw_background(generator: np.random.Generator) -> BackgroundParameters:
-    """Kind and numbers of one background."""
+    """Draw kind and parameters of one background."""
     kind = str(generator.choice(KINDS, p=np.array(_CHANCES) / sum(_CHANCES)))
     light = generator.uniform(0.004, 0.08) if generator.random() < 0.22 else generator.uniform(0.05, 0.9)
     first = _colour(generator, 0.5) * light
@@ -139,7 +140,7 @@ def background_pictures(
 ) -> Tensor:
     """(N, 3, size, size) linear light, about 0-1.5.
 
-    ``pictures`` : (M, 3, h, w) linear light; these are behind a ``share`` of the people instead, cut out at random.
+    ``pictures`` : (M, 3, h, w) linear light; random crops of them replace a ``share`` of the backgrounds.
     """
     p = stack(parameters, device)
     work = max(48, min(size, (size + 1) // 2))
@@ -163,7 +164,7 @@ def background_pictures(
 
 
 def _colour(generator: np.random.Generator, most: float) -> np.ndarray:
-    """(3,) a colour of brightness about 1, its saturation up to ``most`` and mostly low."""
+    """(3,) a colour of brightness about 1, with saturation up to ``most``, usually low."""
     hue, deep = generator.random(), most * generator.random() ** 1.7
     wheel = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return 1 - deep + deep * wheel
@@ -226,7 +227,7 @@ def _letters(generator: np.random.Generator, soft: float, base: np.ndarray) -> t
 
 
 def _strangers(generator: np.random.Generator, soft: float) -> tuple[np.ndarray, np.ndarray]:
-    """Heads and shoulders, out of focus, so that colours of skin and hair alone mean nothing."""
+    """Draw heads and shoulders out of focus, so that colours of skin and hair alone do not identify the person."""
     shapes, colours = _boxes(generator, 10, soft, (0.05, 0.4), np.array([0.3, 0.3, 0.3]))
     for person in range(3):
         k = 10 + 4 * person

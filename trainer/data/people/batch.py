@@ -1,4 +1,4 @@
-"""What the source of people gives."""
+"""Batches of the source of people."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PeopleBatch:
-    """Pictures of people with labels. N = people times pictures of each, all of a person in a row; see ``grouped``.
+    """Pictures of people with labels. N is people times pictures per person, one person's consecutive; see ``grouped``.
 
     Images: x right, y down, pixel centres at i + 0.5. Head frame: metres, x to the person's left, y up, z out of the
     face. V vertices of the template, K of its identity modes.
 
     Attributes
     ----------
-    images : (N, 3, S, S) float32 in [0, 1], sRGB. labels : (N, S, S) uint8 of ``FaceClass``. Where the photo ends
-        inside the crop both repeat its edge.
-    photos : pictures of each person. person : (N,) int64 the person's number. inside : (N, S, S) bool, where the
-        photo is.
+    images : (N, 3, S, S) float32 in [0, 1], sRGB. labels : (N, S, S) uint8 of ``FaceClass``. Beyond the end of the
+    photo
+        both repeat its edge.
+    photos : pictures of each person. person : (N,) int64 the person's number. inside : (N, S, S) bool, within the
+        photo.
     intrinsics : (N, 3, 3) K in pixels. camera_from_head : (N, 4, 4).
-    light : (N, 9, 3) coefficients of the shading in the head frame, as ``backend.rendering.spherical_harmonics`` has
-        lights: all light in bands 0-2, without shadows and highlights, exposed as the picture before the camera's
-        tone curve.
-    identity : (N, K) coefficients of the identity modes; the shapes have more than these modes express. expression :
+    light : (N, 9, 3) coefficients of the shading in the head frame, in the form of
+        ``backend.rendering.spherical_harmonics``: all light in bands 0-2, without shadows and highlights, with the
+        picture's exposure before the camera's tone curve.
+    identity : (N, K) coefficients of the identity modes; the shapes contain more than these modes. expression :
         (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included. gaze : (N, 2, 2) radians to the person's
         left and up, of the left and the right eye.
     vertices : (N, V, 3) the template's vertices in this picture. neutral : (N, V, 3) without expression.
     landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
-    depth : (N, S, S) distance along the camera's axis of head, eyes and teeth in metres, whatever is before them; 0
-        where they are not. normals : (N, 3, S, S) of the same surface, head frame, zero where it is not. albedo :
-        (N, 3, S, S) linear, of everything that is seen but the background. None where the configuration did not ask.
+    depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
+    elsewhere.
+        normals : (N, 3, S, S) of the same surface, head frame, zero elsewhere. albedo : (N, 3, S, S) linear, of
+        everything visible except the background. Each is None where the configuration did not ask for it.
     """
 
     images: Tensor
@@ -55,12 +57,12 @@ class PeopleBatch:
     albedo: Tensor | None
 
     def grouped(self, values: Tensor) -> Tensor:
-        """(N, ...) of this batch as (people, photos, ...)."""
+        """Reshape values (N, ...) of this batch to (people, photos, ...)."""
         return values.view(-1, self.photos, *values.shape[1:])
 
 
 def join_batches(batches: list[PeopleBatch]) -> PeopleBatch:
-    """One batch after the other."""
+    """Concatenate batches."""
     if len(batches) == 1:
         return batches[0]
     values = {}

@@ -1,4 +1,4 @@
-"""Who is in which picture: parameters of people, of several photos of one person, and of short clips."""
+"""Draw the parameters of people, of several photos of one person, and of short clips."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ FRAMES_PER_SECOND = 12.0
 
 
 class Casting:
-    """Draws people and pictures by number; the same numbers give the same, whatever else is drawn."""
+    """Draw people and pictures by number. A number's result does not depend on other draws."""
 
     def __init__(self, seed: int, modes: int, attachments: Attachments) -> None:
         self._seed, self._modes, self._attachments = seed, modes, attachments
 
     def _generator(self, index: int, purpose: int, photo: int = 0) -> np.random.Generator:
-        """Random numbers for one purpose."""
+        """Return the random generator for one purpose."""
         return np.random.Generator(np.random.Philox(key=[self._seed, index], counter=[0, 0, photo, purpose]))
 
     def person(self, index: int) -> Person:
-        """Person number ``index``."""
+        """Draw person number ``index``."""
         g = self._generator(index, _PERSON)
         look = draw_look(g)
         return Person(
@@ -43,7 +43,7 @@ class Casting:
         )
 
     def photos(self, index: int, count: int) -> list[Shot]:
-        """``count`` photos of person ``index``, each with its own light, expression, view, clothes and camera."""
+        """Draw ``count`` photos of person ``index``, each with its own light, expression, view, clothes and camera."""
         person = self.person(index)
         shots: list[Shot] = []
         for photo in range(count):
@@ -63,7 +63,7 @@ class Casting:
         return shots
 
     def clip(self, index: int, count: int) -> list[Shot]:
-        """``count`` successive frames of person ``index``: the first photo, moving."""
+        """Draw ``count`` successive frames of person ``index``: the first photo, in motion."""
         first = self.photos(index, 1)[0]
         g = self._generator(index, _CLIP)
         moods = [first.expression, draw_expression(g), draw_expression(g)]
@@ -90,7 +90,7 @@ class Casting:
 
 
 def _between(moods: list[ExpressionParameters], place: float) -> ExpressionParameters:
-    """Back and forth through the moods, slowing down at each; they all look where the first looks."""
+    """Blend back and forth through the moods, slowing down at each; the gaze is always the first mood's."""
     length = len(moods) - 1
     place = abs((place + length) % (2 * length) - length)  # 0 to length and back
     start = min(int(place), length - 1)
@@ -101,7 +101,7 @@ def _between(moods: list[ExpressionParameters], place: float) -> ExpressionParam
 
 
 class _Sway:
-    """A head that moves a little: three slow waves."""
+    """Slight head motion made of three slow waves."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._size = generator.normal(0, 1, 3) * np.radians([9.0, 5.0, 3.0])
@@ -109,6 +109,6 @@ class _Sway:
         self._start = generator.uniform(0, 2 * np.pi, 3)
 
     def moved(self, view: ViewParameters, seconds: float) -> ViewParameters:
-        """``view`` after so many seconds; at 0 it is as it was."""
+        """Return ``view`` after ``seconds``; at 0 it is unchanged."""
         yaw, pitch, roll = self._size * (np.sin(self._rate * seconds + self._start) - np.sin(self._start))
         return replace(view, yaw=view.yaw + yaw, pitch=view.pitch + pitch, roll=view.roll + roll)

@@ -1,4 +1,4 @@
-"""Pictures and label maps made smaller by at most two."""
+"""Reduce pictures and label maps by a factor of at most two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.photos.collection import FaceClass
 
 
 def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(S,) first and last of the one or two samples that each pixel covers most of."""
+    """(S,) first and last index of the one or two samples that overlap each pixel most."""
     if not small <= large <= 2 * small:
         raise ValueError(f"{large} samples cannot be averaged to {small} pixels")
     steps = torch.arange(small, device=device)
@@ -19,7 +19,7 @@ def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor
 
 
 def smaller(images: Tensor, size: int) -> Tensor:
-    """Pictures (N, S', S', C) averaged down to (N, size, size, C); S' is between size and twice that."""
+    """Average pictures (N, S', S', C) down to (N, size, size, C); S' is between size and twice that."""
     if images.shape[1] == size:
         return images
     first, last = _pairs(images.shape[1], size, images.device)
@@ -28,10 +28,10 @@ def smaller(images: Tensor, size: int) -> Tensor:
 
 
 def smaller_labels(labels: Tensor, size: int) -> Tensor:
-    """(N, size, size) uint8 the class of most of the four samples in each pixel, of labels (N, S', S') uint8.
+    """Reduce labels (N, S', S') uint8 to (N, size, size): the most frequent class of the four samples in each pixel.
 
-    Of two pairs the one that holds the upper left sample; of four classes that sample's. One sample of glasses is
-    enough for GLASSES: a wire frame is thinner than a pixel, while it is plain to see in the picture.
+    Of two equal pairs the one with the upper left sample wins; of four different classes, that sample's. One sample of
+    glasses is enough for GLASSES, because a wire frame is thinner than a pixel but clearly visible in the picture.
     """
     if labels.shape[-1] == size:
         return labels

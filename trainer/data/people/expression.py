@@ -1,4 +1,4 @@
-"""What faces do: the 52 weights in the combinations in which people use them, lids and gaze."""
+"""Facial expressions: the 52 weights in realistic combinations, lids and gaze."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.rig.arkit import ARKIT_NAMES
 
 _INDEX = {name: number for number, name in enumerate(ARKIT_NAMES)}
 _MOODS: Mapping[str, tuple[float, Mapping[str, float]]] = {
-    # how often; weights at full strength, without Left and Right where both sides move
+    # probability; weights at full strength, without Left and Right where both sides move
     "calm": (0.20, {}),
     "faint_smile": (0.14, {"mouthSmile": 0.45, "mouthDimple": 0.2, "mouthPress": 0.2, "cheekSquint": 0.2}),
     "smile": (0.20, {"mouthSmile": 0.8, "mouthUpperUp": 0.28, "cheekSquint": 0.6, "eyeSquint": 0.3, "jawOpen": 0.06,
@@ -37,12 +37,12 @@ _MOODS: Mapping[str, tuple[float, Mapping[str, float]]] = {
 MOOD_NAMES = tuple(_MOODS)
 _SPARSE = tuple(n for n in range(len(ARKIT_NAMES)) if not ARKIT_NAMES[n].startswith(("eyeLook", "eyeBlink", "tongue")))
 LOOK_LIMIT = np.radians(28.0)
-"""Angle of the eye at which the lids' eyeLook keys reach 1."""
+"""Rotation of the eye at which the lids' eyeLook keys reach 1."""
 
 
 @dataclass(frozen=True)
 class ExpressionParameters:
-    """What one face does in one picture.
+    """Expression of one face in one picture.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class ExpressionParameters:
 
 
 def draw_expression(generator: np.random.Generator, mood: str | None = None) -> ExpressionParameters:
-    """A mood at a random strength, a little of another, sparse extras, lids and gaze."""
+    """Draw a mood of random strength, a little of another, sparse extras, lids and gaze."""
     names = list(_MOODS)
     chances = np.array([_MOODS[name][0] for name in names])
     chosen = mood or names[generator.choice(len(names), p=chances / chances.sum())]
@@ -95,7 +95,7 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
 
 
 def _add(weights: np.ndarray, key: str, value: float, lopsided: float) -> None:
-    """Add to a key, or to both sides of it."""
+    """Add to a key, or to its left and right keys."""
     if key in _INDEX:
         weights[_INDEX[key]] += value
         return
@@ -104,7 +104,7 @@ def _add(weights: np.ndarray, key: str, value: float, lopsided: float) -> None:
 
 
 def lid_weights(gaze: np.ndarray) -> np.ndarray:
-    """(52,) eyeLook weights of gaze (2, 2): radians to the person's left and up, of the left and the right eye."""
+    """(52,) eyeLook weights for gaze (2, 2): radians to the person's left and up, of the left and the right eye."""
     weights = np.zeros(len(ARKIT_NAMES), np.float32)
     for side, (left, up), outwards in (("Left", gaze[0], 1.0), ("Right", gaze[1], -1.0)):
         for name, angle in (("Out", left * outwards), ("In", -left * outwards), ("Up", up), ("Down", -up)):
@@ -115,8 +115,8 @@ def lid_weights(gaze: np.ndarray) -> np.ndarray:
 def gaze_angles(expression: ExpressionParameters, eyes: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """(2, 2) radians to the person's left and up, of the left and the right eye.
 
-    eyes : (2, 3) centres of the eyeballs, camera : (3,) its place, both in the head frame, metres. People turn their
-    eyes at most some 30 degrees; what lies beyond is looked at from the corner of the eye.
+    eyes : (2, 3) centres of the eyeballs, camera : (3,) its position, both in the head frame, metres. People turn
+    their eyes at most about 30 degrees; angles saturate at 30 sideways and 16 up and down (tanh).
     """
     target = camera - eyes if expression.at_camera else np.tile([0.0, 0.0, 1.0], (2, 1))
     left = np.arctan2(target[:, 0], np.maximum(target[:, 2], 0.05))
@@ -127,7 +127,7 @@ def gaze_angles(expression: ExpressionParameters, eyes: np.ndarray, camera: np.n
 
 
 def blend_expressions(a: ExpressionParameters, b: ExpressionParameters, share: float) -> ExpressionParameters:
-    """Between two expressions, for clips."""
+    """Interpolate between two expressions, for clips."""
     return ExpressionParameters(
         ((1 - share) * a.weights + share * b.weights).astype(np.float32),
         a.at_camera,

@@ -18,7 +18,7 @@ LOWER_TOOTH_EDGES = (0.0, 0.0054, 0.0112, 0.0178, 0.0246, 0.031)
 
 @dataclass(frozen=True)
 class PartsParameters:
-    """Looks of eyes and teeth. Colours linear.
+    """Appearance of eyes and teeth. Colours linear.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class PartsParameters:
 
 
 def draw_parts(generator: np.random.Generator, look: PersonLook) -> PartsParameters:
-    """What belongs to a person of these looks."""
+    """Draw eyes and teeth for a person of this look."""
     g = generator
     yellow = np.clip(g.normal(0.10 + 0.003 * (look.age - 20), 0.10), 0, 0.6)
     white = g.uniform(0.36, 0.54)
@@ -63,7 +63,8 @@ def lid_height(azimuth: Tensor, lids: Tensor, image: Tensor) -> Tensor:
 
 
 def paint_eye(offset: Tensor, radius: float, tiles: Tensor, columns: Columns, image: Tensor) -> Painted:
-    """Eyeball pixels. offset (P, 3) from the eye's centre, in its own axes (it looks along z); radius of the eyeball.
+    """Paint eyeball pixels. offset (P, 3) from the eye's centre, in the eye's axes (it looks along z); radius of the
+    eyeball.
 
     tiles (T, P) at ``iris_place``.
     """
@@ -86,13 +87,13 @@ def paint_eye(offset: Tensor, radius: float, tiles: Tensor, columns: Columns, im
 
 
 def iris_place(offset: Tensor) -> Tensor:
-    """(P, 2) where in the noise tiles a point of the eye (P, 3) lies: around and outwards."""
+    """(P, 2) coordinates in the noise tiles of a point of the eye (P, 3): around and outwards."""
     around = torch.atan2(offset[:, 1], offset[:, 0]) / (2 * np.pi)
     return torch.stack([around * 0.8, torch.hypot(offset[:, 0], offset[:, 1]) * 8], -1)
 
 
 def paint_mouth(rest: Tensor, tooth: Tensor, lower: Tensor, columns: Columns, image: Tensor) -> Painted:
-    """Teeth and tongue. rest (P, 3) on the mean face; tooth, lower (P,) bool."""
+    """Paint teeth and tongue. rest (P, 3) on the mean face; tooth, lower (P,) bool."""
     x = rest[:, 0].abs()
     gap = torch.zeros_like(x)
     for upper_edge, lower_edge in zip(TOOTH_EDGES, LOWER_TOOTH_EDGES, strict=True):

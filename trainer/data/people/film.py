@@ -1,4 +1,4 @@
-"""From rendered light to something like a photograph: lens, exposure, noise, tone curve, black and white, JPEG."""
+"""Convert rendered light to a photograph: lens, exposure, noise, tone curve, black and white, JPEG."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _CHROMA_TABLE = np.array(
 
 @dataclass(frozen=True)
 class FilmParameters:
-    """What happens to one picture.
+    """Camera and processing of one picture.
 
     Attributes
     ----------
-    target : mean brightness that exposure aims at (linear); automatic : how far it gets there, 0-1. white : (3,)
+    target : mean brightness that exposure aims at (linear); automatic : strength of the correction, 0-1. white : (3,)
         factors.
-    kernel : (KERNEL, KERNEL) blur of lens and movement, sums to 1. coarse : 1, or the share of its size that the
-        picture once had. vignette : loss of light in the corners. flare : veiling light.
+    kernel : (KERNEL, KERNEL) blur of lens and movement, sums to 1. coarse : 1, or the relative size that the picture
+        was reduced to and enlarged from. vignette : loss of light in the corners. flare : veiling light.
     noise : standard deviations of read and shot noise, and the share that is grain of 2 pixels (3,); noise_seed.
     contrast, gamma, saturation : of the tone curve. black, white_point : levels. grey : 1 for black and white; tint :
         (3,) colour of a black-and-white print.
@@ -70,7 +70,7 @@ class FilmParameters:
 
 
 def draw_film(generator: np.random.Generator) -> FilmParameters:
-    """The camera, its settings, and what happened to the picture afterwards."""
+    """Draw the camera, its settings, and the picture's later processing."""
     grey = generator.random() < 0.26
     old = grey and generator.random() < 0.6
     warm = generator.normal(0, 0.07)
@@ -102,7 +102,7 @@ def draw_film(generator: np.random.Generator) -> FilmParameters:
 
 
 def _kernel(generator: np.random.Generator, old: bool) -> np.ndarray:
-    """(KERNEL, KERNEL) Gaussian of lens and focus, smeared along a line now and then."""
+    """(KERNEL, KERNEL) Gaussian blur of lens and focus, sometimes with motion blur along a line."""
     axis = np.arange(KERNEL) - KERNEL // 2
     y, x = axis[:, None].astype(float), axis[None].astype(float)
     sigma = generator.uniform(0.25, 0.65) + (generator.uniform(0, 0.9) if generator.random() < 0.18 or old else 0)
@@ -116,7 +116,7 @@ def _kernel(generator: np.random.Generator, old: bool) -> np.ndarray:
 
 
 def develop(linear: Tensor, parameters: Sequence[FilmParameters]) -> Tensor:
-    """sRGB pictures (N, 3, H, W) in [0, 1], rounded to 1/255, of linear light (N, 3, H, W).
+    """Develop linear light (N, 3, H, W) to sRGB pictures (N, 3, H, W) in [0, 1], rounded to 1/255.
 
     The same parameters give the same picture on any device to about 1/255.
     """
@@ -152,7 +152,7 @@ def _blurred(linear: Tensor, kernel: Tensor, coarse: Tensor) -> Tensor:
     wide = kernel[:, KERNEL // 2, KERNEL // 2] < 0.9
     out = linear
     if bool(wide.any()):
-        # one group per picture and channel; kernels are 5 wide where that is enough
+        # one group per picture and channel; kernels are cropped to 5 x 5 where that is enough
         reach = KERNEL // 2
         border = kernel.sum((1, 2)) - kernel[:, 2:-2, 2:-2].sum((1, 2))
         out = linear.clone()
@@ -190,7 +190,7 @@ def _grain(p: FilmParameters, light: Tensor) -> Tensor:
 
 
 def _gaussian(number: Tensor) -> Tensor:
-    """Nearly normal numbers from int32 numbers: the sum of four bytes of a hash (products wrap around)."""
+    """Nearly normal random numbers from int32 numbers: the sum of four bytes of a hash (products wrap around)."""
     h = number * -1640531535 + 2135587861
     h = (h ^ ((h >> 15) & 0x1FFFF)) * 739982445
     h = (h ^ ((h >> 12) & 0xFFFFF)) * 695872825
@@ -209,7 +209,7 @@ def _cosines() -> np.ndarray:
 
 
 def _jpeg(encoded: Tensor, p: FilmParameters) -> Tensor:
-    """What JPEG leaves of pictures: 8 x 8 cosine transforms, quantised as ``quality`` says (ITU T.81, JFIF scaling)."""
+    """Simulate JPEG compression: 8 x 8 cosine transforms, quantised by ``quality`` (ITU T.81, JFIF scaling)."""
     index = (p.quality < 99).nonzero()[:, 0]
     if len(index) == 0:
         return encoded

@@ -1,4 +1,4 @@
-"""Labels that are geometry: landmarks and whether they are seen, depth and normals of the bare head."""
+"""Geometric labels: landmarks with their visibility, depth and normals of the bare head."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from trainer.data.people.scene import Posed
 from trainer.data.people.shading import unit
 from trainer.data.people.surface import PeopleSurface
 
-_HIDDEN = 0.006
-"""Metres behind the picture's depth from which on a landmark is hidden."""
+_HIDDEN_DEPTH = 0.006
+"""Metres behind the depth map beyond which a landmark is hidden."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """places : (N, L, 2) pixels. visible : (N, L) bool: inside the picture and nothing before it."""
+    """places : (N, L, 2) pixels. visible : (N, L) bool: inside the picture and unoccluded."""
 
     places: Tensor
     visible: Tensor
@@ -36,7 +36,8 @@ class LandmarkLabels:
         self._weights = torch.from_numpy(embedding.barycentrics).to(device)[..., None]
 
     def __call__(self, posed: Posed, depth: Tensor, size: int) -> Landmarks:
-        """depth (N, H, W) of everything opaque in the picture, inf where nothing is, at any resolution."""
+        """Project the landmarks. depth (N, H, W) is that of everything opaque in the picture, inf on the background, at
+        any resolution."""
         points = posed.cameras.project((posed.drawn[:, self._vertices] * self._weights).sum(2))  # (N, L, 3)
         n, height, width = depth.shape
         column = (points[..., 0] * width / size).floor()
@@ -44,13 +45,13 @@ class LandmarkLabels:
         within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
         before = depth.view(n, -1).gather(1, place)
-        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN))
+        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
 
 
 def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) -> tuple[Tensor, Tensor]:
     """Depth (N, S, S) in metres and normals (N, 3, S, S) in the head frame of head, eyes, teeth and tongue.
 
-    Zero where they are not; exact at pixel centres.
+    Zero elsewhere; exact at pixel centres.
     """
     pixels = posed.cameras.project(posed.drawn)
     found = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)

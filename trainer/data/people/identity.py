@@ -1,4 +1,4 @@
-"""Who it is: coefficients of the template's modes with heavy tails, and what lies outside the modes' span."""
+"""Identity: coefficients of the template's modes with heavy tails, and shape outside the modes' span."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, PeopleSurface
 
 BUMPS = 20
 BANK = 256
-"""Smooth bumps, and as many mirror images, that people share."""
+"""Number of smooth bumps shared by all people; there are as many mirror images."""
 _SPREAD = 0.95
 _LIMIT = 2.8
 _AMPLITUDE = 0.0013
@@ -21,7 +21,7 @@ _ASYMMETRY = 0.45
 
 @dataclass(frozen=True)
 class IdentityParameters:
-    """What makes a face that of one person.
+    """Parameters of one person's shape.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class IdentityParameters:
 
 
 def draw_identity(generator: np.random.Generator, modes: int) -> IdentityParameters:
-    """One person: tails as heavy as those of Student's t instead of a normal distribution, and 20 smooth bumps."""
+    """Draw one person: coefficients with the heavy tails of Student's t distribution, and 20 smooth bumps."""
     tails = np.sqrt(9 / generator.chisquare(9)) * np.sqrt(7 / 9)
     own = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
     coefficients = _SPREAD * tails * own * generator.standard_normal(modes)
@@ -69,7 +69,7 @@ class IdentityShapes:
 def _bump_bank(surface: PeopleSurface) -> np.ndarray:
     """(2 * BANK, V) float32 Gaussian bumps times their sizes in metres, weak around eyes and mouth.
 
-    The weakening depends on the place alone, so that what lies behind the skin moves with it; eyeballs stay.
+    The weakening depends only on position, so that what lies behind the skin moves with it; eyeballs do not move.
     """
     template = surface.template
     vertices = template.vertices.astype(np.float64)

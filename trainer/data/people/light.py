@@ -1,4 +1,4 @@
-"""Light as in photographs: an environment of three bands, and one or two lamps with edges."""
+"""Light of ordinary photographs: an environment of three SH bands, and a key, a fill and a rim lamp."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from backend.rendering.spherical_harmonics import light_from_directions
 
 @dataclass(frozen=True)
 class LightParameters:
-    """The light of one picture, in the camera's axes turned upright: x right in the picture, y up, z to the camera.
+    """The light of one picture, in upright camera axes: x right in the picture, y up, z to the camera.
 
     Attributes
     ----------
     directions : (L, 3) unit vectors towards the lamps; the first is the key light. colours : (L, 3) linear.
     softness : (L,) 0 for the sun, 1 for a large window. ambient : (9, 3) coefficients of the shading by everything
-        else, as ``backend.rendering.spherical_harmonics`` has lights.
+        else, in the form of ``backend.rendering.spherical_harmonics``.
     """
 
     directions: np.ndarray
@@ -27,7 +27,7 @@ class LightParameters:
 
 
 def draw_light(g: np.random.Generator) -> LightParameters:
-    """Overcast sky, sun, window, room, flash, studio."""
+    """Draw the light: overcast sky, sun, window, room, flash or studio."""
     kind = g.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
     sky_share = (0.80, 0.30, 0.24, 0.42, 0.18, 0.22)[kind]
     sky_share *= float(np.exp(g.normal(0, 0.2)))
@@ -41,7 +41,7 @@ def draw_light(g: np.random.Generator) -> LightParameters:
     fill_colour = _tint(g.normal(-0.2 * warm, 0.4)) * g.exponential(0.10)
     rim = _direction(np.radians(g.choice([-1, 1]) * g.uniform(110, 165)), np.radians(g.uniform(5, 60)))
     rim_colour = _tint(g.normal(0, 0.6)) * g.exponential(0.25) * float(g.random() < 0.4)
-    # the environment: brighter above than below, some colour from the ground
+    # the environment: brighter from above than from below, with some colour from the ground
     blobs = 8
     directions = g.standard_normal((blobs, 3))
     directions[:, 1] = directions[:, 1] * 0.7 + 0.45
@@ -59,7 +59,7 @@ def draw_light(g: np.random.Generator) -> LightParameters:
 
 
 def _direction(azimuth: float, elevation: float) -> np.ndarray:
-    """(3,) from the camera's side; azimuth to the right, elevation up."""
+    """(3,) direction, at zero towards the camera; azimuth to the right, elevation up."""
     return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
 
 

@@ -1,4 +1,4 @@
-"""How a synthetic person looks: numbers that age, sex and ancestry have in common, drawn once per person."""
+"""Appearance of a synthetic person: correlated numbers for age, sex and ancestry, drawn once per person."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 Colour = tuple[float, float, float]
 
 MELANIN_ABSORPTION = np.array([1.75, 2.35, 2.9])
-"""Optical density of linear red, green and blue at melanin 1 (the darkest skin) over melanin 0."""
+"""Optical density in linear red, green and blue from melanin 0 to melanin 1 (the darkest skin)."""
 PALE_SKIN = np.array([0.66, 0.44, 0.345])
 """Linear albedo of skin with melanin 0."""
 BLOOD_ABSORPTION = np.array([0.18, 0.95, 0.80])
-"""Optical density of linear red, green and blue at one unit of haemoglobin."""
+"""Optical density in linear red, green and blue of one unit of haemoglobin."""
 
 _IRIS_COLOURS = np.array(
     [
@@ -41,7 +41,7 @@ _GREY_HAIR = np.array([0.36, 0.35, 0.34])
 
 @dataclass(frozen=True)
 class PersonLook:
-    """A person's looks that several parts of the picture share. Colours are linear albedo.
+    """Traits shared by several parts of a person's picture. Colours are linear albedo.
 
     Attributes
     ----------
@@ -49,9 +49,8 @@ class PersonLook:
     melanin : 0 (palest skin) to 1 (darkest). redness : haemoglobin, about -0.2 to 0.5.
     skin : mean colour of the skin. hair : colour of the scalp's hair, grey included; brow_hair, beard_hair : of brows
         and beard. greyness : share of grey hair, 0-1. iris : colour of the iris.
-    beard : 0 for a shaven face, up to 1 for a full beard (always 0 with lashes and brows only). stubble : length of
-        the day's growth, 0-1. moustache, chin, jaw : density of painted hair on the upper lip, the chin, and jaw and
-        cheeks, 0-1.
+    beard : 0 for a shaven face, up to 1 for a full beard. stubble : length of the day's growth, 0-1.
+        moustache, chin, jaw : density of painted hair on the upper lip, the chin, and jaw and cheeks, 0-1.
     baldness : 0 for a full head of hair, 1 for none on top. make_up : strength, 0-1.
     """
 
@@ -75,19 +74,19 @@ class PersonLook:
 
 
 def skin_albedo(melanin: float | np.ndarray, redness: float | np.ndarray) -> np.ndarray:
-    """(..., 3) linear albedo by Beer's law: pale skin behind melanin and blood."""
+    """(..., 3) linear albedo by Beer's law: absorption of melanin and blood over pale skin."""
     density = np.asarray(melanin)[..., None] * MELANIN_ABSORPTION + np.asarray(redness)[..., None] * BLOOD_ABSORPTION
     return PALE_SKIN * np.exp(-density)
 
 
 def draw_look(generator: np.random.Generator) -> PersonLook:
-    """One person of the world's range."""
+    """Draw one person from the world's range."""
     age = float(np.clip(16 + 64 * generator.beta(1.3, 1.9), 16, 90))
     old = np.clip((age - 35) / 45, 0, 1)
     femininity = float(np.clip(generator.beta(0.35, 0.35), 0, 1))
     melanin = float(np.clip(generator.beta(0.9, 1.5) * 1.02, 0, 1))
     redness = float(np.clip(generator.normal(0.10, 0.10), -0.1, 0.45)) * (1 - 0.7 * melanin)
-    # dark hair and eyes with dark skin; pale people have any colour
+    # dark hair and eyes go with dark skin; pale people have any colour
     pale = np.clip(1.0 - melanin / 0.35, 0, 1)
     hair = _pick(generator, _HAIR_COLOURS, np.array([1.2 - 0.9 * pale, 0.4 + 0.4 * pale, 0.8 * pale, 0.6 * pale,
                                                      0.55 * pale, 0.16 * pale]))  # fmt: skip
@@ -103,7 +102,7 @@ def draw_look(generator: np.random.Generator) -> PersonLook:
     style = generator.random(3)
     beard = float(generator.beta(2, 1.2)) if bearded else 0.0
     moustache = beard * float(style[0] < 0.85)
-    chin = beard * float(style[1] < 0.62 or style[0] >= 0.85)  # about a third wear a moustache alone
+    chin = beard * float(style[1] < 0.62 or style[0] >= 0.85)  # about a third have only a moustache
     jaw = beard * float(style[2] < 0.62) * float(chin > 0)
     stubble = float(generator.random() ** 1.5) if femininity < 0.45 else 0.0
     baldness = float(np.clip(generator.normal(0.9 * old - 0.15, 0.35), 0, 1)) if femininity < 0.5 else 0.0
@@ -130,7 +129,7 @@ def draw_look(generator: np.random.Generator) -> PersonLook:
 
 
 def _pick(generator: np.random.Generator, colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A mixture of two neighbouring colours, near the first."""
+    """Blend two neighbouring colours, mostly the first."""
     first = generator.choice(len(colours), p=weights / weights.sum())
     second = min(max(first + generator.choice([-1, 1]), 0), len(colours) - 1)
     return _mix(colours[first], colours[second], 0.45 * generator.random()) * generator.uniform(0.75, 1.3)

@@ -1,4 +1,4 @@
-"""Static maps in the template's UV space: where lips, brows, beards, lines and blushes are; and tiles of noise."""
+"""Static maps in the template's UV space of lips, brows, beards, lines and blushes; and tiles of noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ MAP_NAMES = (
     "lips", "mouth", "ears", "neck", "brow_along", "brow_across", "lash", "lid", "moustache", "chin", "jaw", "scalp",
     "redness", "nasolabial", "forehead_lines", "crows_feet", "eye_bag", "frown_lines", "cheeks", "nose", "relief",
 )  # fmt: skip
-"""``relief`` is how light from above falls on the grooves of age: dark where they begin, bright where they end."""
+"""``relief`` is the shading of age lines under light from above: dark at their upper edge, bright at their lower
+one."""
 FULL_RESOLUTION = 512
 TILE = 512
 TILE_NAMES = ("low", "mid", "fine", "strands", "spots")
@@ -43,7 +44,7 @@ def _spline(points: np.ndarray, count: int) -> np.ndarray:
 
 
 def _to_curve(points: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance (P,), place (P,) 0-1 along it (beyond at the ends) and offset (P, 3) of points from a curve (L, 3)."""
+    """Distance (P,), position (P,) 0-1 along (beyond at the ends) and offset (P, 3) of points from a curve (L, 3)."""
     squared = ((points[:, None] - curve) ** 2).sum(-1)
     best = squared.argmin(1)
     step = np.gradient(curve, axis=0)
@@ -54,7 +55,7 @@ def _to_curve(points: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _line(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
-    """(P,) 1 on the curve, fading over ``width`` metres and towards its ends."""
+    """(P,) 1 on the curve, fading out over ``width`` metres and towards its ends."""
     value = np.zeros(len(points))
     near = np.flatnonzero(
         (np.abs(points - (curve.max(0) + curve.min(0)) / 2) < (curve.max(0) - curve.min(0)) / 2 + 2 * width).all(1)
@@ -69,7 +70,7 @@ def _line(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
 def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.ndarray) -> dict[str, np.ndarray]:
     """Values (P,) of every map at points (P, 3) of the mean head; regions (P,) each; marks (478, 3)."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    both = np.stack([x, y, z], 1)  # everything is symmetric: the person's left side
+    both = np.stack([x, y, z], 1)  # everything is symmetric: use the person's left side
     maps = {"lips": regions["lips"], "mouth": regions["mouth_interior"], "ears": regions["ears"]}
     maps["neck"] = np.maximum(regions["neck"], smoothstep(0.612, 0.604, y) * smoothstep(0.115, 0.10, z))
     maps["nose"] = regions["nose"]
@@ -88,7 +89,7 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     over = np.zeros(len(points))
     over[near] = np.exp(-((_to_curve(both[near], upper)[0] / 0.008) ** 2))
     maps["lid"] = over * smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
-    # where beards grow
+    # beards
     bare = 1 - np.maximum(regions["lips"], regions["mouth_interior"])
     nose_base, lip_top, lip_bottom = marks[2, 1], marks[0, 1], marks[17, 1]
     corner = marks[291]
@@ -157,7 +158,7 @@ def _lash(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def full_maps() -> Tensor:
-    """(M, 512, 512) float32 of ``MAP_NAMES``; row 0 is v = 1. Made once per process, on the CPU."""
+    """(M, 512, 512) float32 of ``MAP_NAMES``; row 0 is v = 1. Computed once per process, on the CPU."""
     template: Template = load_template()
     surface = PeopleSurface(template, torch.device("cpu"))
     keep = surface.face_kind == HEAD
@@ -185,7 +186,7 @@ def full_maps() -> Tensor:
 
 
 def _fill_gutter(images: Tensor, covered: Tensor, passes: int = 10) -> Tensor:
-    """Grow charts outwards by the mean of their neighbours."""
+    """Extend charts outwards by the mean of their neighbours."""
     known, values = covered.clone(), images * covered
     for _ in range(passes):
         count = functional.avg_pool2d(known[None], 3, 1, 1)[0]
@@ -196,13 +197,13 @@ def _fill_gutter(images: Tensor, covered: Tensor, passes: int = 10) -> Tensor:
 
 
 def maps_at(resolution: int, device: torch.device) -> Tensor:
-    """(1, M, R, R) the maps averaged down to ``resolution`` (a power of two at most 512)."""
+    """(1, M, R, R) the maps, averaged down to ``resolution`` (a power of two, at most 512)."""
     return functional.interpolate(full_maps()[None], (resolution, resolution), mode="area").to(device)
 
 
 @lru_cache(maxsize=1)
 def full_tiles() -> Tensor:
-    """(T, 512, 512) float32 periodic noise of ``TILE_NAMES``, deviation 1 except ``spots`` (0-1)."""
+    """(T, 512, 512) float32 periodic noise of ``TILE_NAMES``, standard deviation 1 except ``spots`` (0-1)."""
     generator = np.random.Generator(np.random.Philox(key=20261120))
     fy, fx = np.meshgrid(np.fft.fftfreq(TILE) * TILE, np.fft.rfftfreq(TILE) * TILE, indexing="ij")
     radius = np.hypot(fx, fy)
@@ -224,19 +225,19 @@ def full_tiles() -> Tensor:
 
 
 def tiles_at(resolution: int, device: torch.device) -> Tensor:
-    """(1, T, R + 1, R + 1) the noise at ``resolution``, its first row and column repeated for periodic lookups."""
+    """(1, T, R + 1, R + 1) the noise at ``resolution``, with its first row and column repeated for periodic lookups."""
     tiles = functional.interpolate(full_tiles()[None], (resolution, resolution), mode="area")
     tiles = torch.cat([tiles, tiles[..., :1]], -1)
     return torch.cat([tiles, tiles[..., :1, :]], -2).to(device)
 
 
 def sample_maps(maps: Tensor, uv: Tensor) -> Tensor:
-    """(M, P) bilinear values of maps (1, M, R, R) at uv (P, 2), v up."""
+    """Sample maps (1, M, R, R) bilinearly at uv (P, 2), v up, to (M, P)."""
     grid = torch.stack([uv[:, 0] * 2 - 1, 1 - uv[:, 1] * 2], -1)[None, :, None]
     return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, :, 0]
 
 
 def sample_tiles(tiles: Tensor, place: Tensor) -> Tensor:
-    """(T, P) bilinear values of periodic tiles (1, T, R + 1, R + 1) at place (P, 2), period 1."""
+    """Sample periodic tiles (1, T, R + 1, R + 1) bilinearly at place (P, 2), period 1, to (T, P)."""
     grid = (place.remainder(1.0) * 2 - 1)[None, :, None]
     return functional.grid_sample(tiles, grid, mode="bilinear", padding_mode="border", align_corners=True)[0, :, :, 0]

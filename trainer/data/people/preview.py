@@ -74,7 +74,7 @@ def depth_picture(depth: Tensor) -> Tensor:
 
 
 def landmark_picture(pictures: np.ndarray, places: Tensor, visible: Tensor) -> np.ndarray:
-    """Pictures (N, H, W, 3) uint8 with landmarks (N, L, 2): green where they are seen, red where hidden."""
+    """Draw landmarks (N, L, 2) into pictures (N, H, W, 3) uint8: green where visible, red where hidden."""
     marked = pictures.copy()
     height, width = marked.shape[1:3]
     for picture, points, seen in zip(marked, places.cpu().numpy(), visible.cpu().numpy(), strict=True):
@@ -85,7 +85,7 @@ def landmark_picture(pictures: np.ndarray, places: Tensor, visible: Tensor) -> n
 
 
 def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """One picture of pictures (N, H, W, 3), row by row; what is left of the last row is black."""
+    """Tile pictures (N, H, W, 3) row by row to one picture; the rest of the last row is black."""
     missing = -len(pictures) % columns
     filled = np.concatenate([pictures, np.zeros((missing, *pictures.shape[1:]), pictures.dtype)])
     count, height, width, channels = filled.shape
@@ -94,7 +94,7 @@ def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _rows(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:
-    """Rows of the one and rows of the other in turn."""
+    """Alternate rows of the first and of the second."""
     pairs = [part for k in range(0, len(first), columns) for part in (first[k : k + columns], second[k : k + columns])]
     return np.concatenate(pairs)
 

@@ -1,4 +1,4 @@
-"""From posed people to pictures in linear light and label maps."""
+"""Render posed people to pictures in linear light and label maps."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, 
 from trainer.data.people.veil import lay_veil
 
 WORN = TONGUE + 1
-"""Kind of the faces that belong to attachments."""
+"""Kind of the attachments' faces."""
 _WORN_OPENNESS = 0.75
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a batch looks like.
+    """Rendered pictures of a batch.
 
     Attributes
     ----------
     linear : (N, 3, S, S) linear light before exposure. labels : (N, S, S) uint8 of ``FaceClass``.
-    albedo : (N, 3, S, S) linear, zero on the background, None where nobody asked. skin_level : (N,) mean luminance of
+    albedo : (N, 3, S, S) linear, zero on the background; None unless asked for. skin_level : (N,) mean luminance of
         the visible skin.
-    depth : (N, S', S') metres of everything opaque, inf on the background, at the resolution that was rendered.
+    depth : (N, S', S') metres of everything opaque, inf on the background, at the rendered resolution.
     """
 
     linear: Tensor
@@ -49,8 +49,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Mesh:
-    """Head and attachments as one mesh: points (N, X, 3), faces (F, 3), face_kind (F,), and what shading needs per
-    vertex: normals (N, X, 3), light (N, X, 4): everything but the key lamp, and the share of that which arrives."""
+    """Head and attachments as one mesh: points (N, X, 3), faces (F, 3), face_kind (F,), and per vertex normals (N, X,
+    3)
+    and light (N, X, 4): all light except the key lamp's, and the key lamp's visibility."""
 
     points: Tensor
     faces: Tensor
@@ -60,7 +61,7 @@ class _Mesh:
 
 
 class Renderer:
-    """Draws people of one surface at one size."""
+    """Render people of one surface at one size."""
 
     def __init__(self, surface: PeopleSurface, size: int, supersampling: float, backend: str = "auto") -> None:
         self.surface, self.size, self.backend = surface, size, backend
@@ -75,7 +76,7 @@ class Renderer:
         self._eye_radius = float((eyes[0] - self._eye_rest[0]).norm(dim=-1).mean())
 
     def _openness(self) -> Tensor:
-        """(V,) how much of the sky each vertex sees; parts inside the head by how deep they lie."""
+        """(V,) ambient visibility of each vertex; for parts inside the head it depends on their depth."""
         surface = self.surface
         value = openness(surface.rest, surface.faces)
         kind, z = surface.kind, surface.rest[:, 2]
@@ -96,7 +97,7 @@ class Renderer:
         background: Tensor,
         albedo: bool = False,
     ) -> Picture:
-        """Everything opaque in one pass, then what is half transparent; background (N, 3, S, S) linear."""
+        """Render everything opaque in one pass, then the veil; background (N, 3, S, S) linear."""
         mesh = self._mesh(posed, light, worn)
         camera = posed.cameras.places()
         scale = self.inner / self.size
@@ -163,7 +164,7 @@ class Renderer:
         sight: Tensor,
         key: KeyLight,
     ) -> tuple[Painted, Tensor]:
-        """Paint every covered pixel by the kind of its face; and (P,) the highlight of fibres, for the key lamp."""
+        """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp."""
         kind = face_kind.index_select(0, found.face)
         count = len(kind)
         albedo = weights.new_zeros(count, 3)
@@ -195,11 +196,11 @@ class Renderer:
         return Painted(albedo, labels, gloss, rough), fibre
 
     def paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
-        """The skin of the people of ``image`` (P,), rows of ``skin``, at places (P, 2) of UV map ``Head``."""
+        """Paint the skin of the people of ``image`` (P,), rows of ``skin``, at positions (P, 2) of UV map ``Head``."""
         maps = sample_maps(self._maps, uv)
         place = skin.at("noise", image)
         tiles = sample_tiles(self._tiles, uv * 2.0 + place[:, :2])
-        # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs
+        # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs down
         along, across = maps[4], maps[5]
         brow = torch.stack([across * 0.48 - 0.30 * along, along * 0.30 + 0.18 * across], -1)
         near = ((along > -0.2) & (along < 1.2) & (across.abs() < 1.2))[:, None]
@@ -208,7 +209,7 @@ class Renderer:
         return paint_skin(maps, tiles, hair, skin, image)
 
     def _paint_eye(self, rest: Tensor, eye: int, posed: Posed, parts: Columns, image: Tensor, out: Tensor) -> Painted:
-        """An eyeball with the lids' shadow on it, and the dark between lid and ball; out (P, 3) are its normals."""
+        """Paint an eyeball with the lids' shadow and the dark gap between lid and ball; out (P, 3) are its normals."""
         offset = rest - self._eye_rest[eye]
         paint = paint_eye(offset, self._eye_radius, sample_tiles(self._tiles, iris_place(offset)), parts, image)
         azimuth = torch.atan2(out[:, 0], out[:, 2])
@@ -232,7 +233,7 @@ class Renderer:
         tangent = values[:, 7:10]
         of_fibre = (tangent * tangent).sum(-1) > 0.25
         fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], key.direction, sight, rough)[:, 0]
-        # light that has been inside a hair takes on its colour
+        # light transmitted through hair takes on its colour
         tint = 0.25 + 0.75 * (albedo.mean(-1) / 0.25).clamp(max=1)
         gloss = torch.where(of_fibre, torch.zeros_like(specular), specular * 6)
         return Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
@@ -244,7 +245,7 @@ def _subset(found: Fragments, chosen: Tensor) -> Fragments:
 
 
 def _skin_level(color: Tensor, labels: Tensor, image: Tensor, count: int) -> Tensor:
-    """(N,) mean luminance of the pixels of skin; 0 where there are none."""
+    """(N,) mean luminance of skin pixels; 0 where there are none."""
     mask = (labels == int(FaceClass.SKIN)).float()
     luminance = color @ color.new_tensor([0.2126, 0.7152, 0.0722])
     total = torch.zeros(count, device=color.device).index_add_(0, image, luminance * mask)

@@ -1,4 +1,4 @@
-"""One batch of people, posed and dressed, before it is drawn: everything that rasterizing and shading need."""
+"""A batch of posed and dressed people: the input of rasterization and shading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.data.people.view import Cameras, ViewParameters, camera_rotation, e
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in all pictures of somebody."""
+    """Parameters that stay the same in all pictures of a person."""
 
     identity: IdentityParameters
     look: PersonLook
@@ -36,7 +36,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Shot:
-    """What belongs to one picture."""
+    """Parameters of one picture."""
 
     person: Person
     expression: ExpressionParameters
@@ -55,7 +55,8 @@ class Posed:
     ----------
     cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``.
     eyes : (N, 2, 3) centres of the eyeballs.
-    lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid seen from the
+    lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid as seen from
+    the
         eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
     coefficients : (N, K). cameras : of the pictures.
     """
@@ -72,8 +73,8 @@ class Posed:
 
 
 class Stage:
-    """Puts people before cameras, on one device. ``carried`` : see ``CarriedExpressions``; else keys are added as they
-    are."""
+    """Pose people in front of cameras, on one device. ``carried`` : see ``CarriedExpressions``; otherwise keys are
+    added unchanged."""
 
     def __init__(self, surface: PeopleSurface, carried: bool = False) -> None:
         self.surface = surface
@@ -87,11 +88,12 @@ class Stage:
         ]
 
     def landmarks478(self, vertices: Tensor) -> Tensor:
-        """(N, 478, 3) MediaPipe's landmarks on template vertices (N, >= V, 3)."""
+        """(N, 478, 3) MediaPipe landmarks on template vertices (N, >= V, 3)."""
         return (vertices[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def pose(self, shots: list[Shot], size: int, framing: str) -> Posed:
-        """Shape, expression, gaze and camera of every picture of ``size`` pixels, framed as ``frame`` has it."""
+        """Compute shape, expression, gaze and camera of every picture of ``size`` pixels; ``framing`` as in
+        ``frame``."""
         surface, device = self.surface, self.surface.device
         neutral = self.shapes.neutral([shot.person.identity for shot in shots])
         eyes = eye_centres(surface, neutral)
@@ -152,8 +154,8 @@ class HeadLight:
 
     Attributes
     ----------
-    directions : (N, L, 3). colours : (N, L, 3). softness : (N, L). ambient : (N, 9, 3). total : (N, 9, 3) all of it in
-        three bands, without shadows.
+    directions : (N, L, 3). colours : (N, L, 3). softness : (N, L). ambient : (N, 9, 3). total : (N, 9, 3) all light in
+        three SH bands, without shadows.
     """
 
     directions: Tensor
@@ -164,7 +166,7 @@ class HeadLight:
 
 
 def light_in_head(shots: list[Shot], device: torch.device) -> HeadLight:
-    """Turn every picture's light with its camera."""
+    """Rotate every picture's light from its camera to the head frame."""
     directions, ambients, totals = [], [], []
     for shot in shots:
         rotation = camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0])

@@ -1,4 +1,4 @@
-"""Light on surfaces: bands of an environment, lamps with soft terminators, highlights."""
+"""Shading of surfaces: environment in SH bands, lamps with soft terminators, highlights."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from trainer.data.people.scene import HeadLight
 from trainer.data.people.skin import Painted
 
 WRAP = (0.19, 0.10, 0.06)
-"""How far red, green and blue light creep past the terminator of skin."""
+"""Wrap of the diffuse term past the terminator of skin for red, green and blue (subsurface scattering)."""
 REFLECTANCE = 0.034
-"""Of skin, seen straight on."""
+"""Specular reflectance of skin at normal incidence."""
 
 
 @dataclass(frozen=True)
 class KeyLight:
-    """The first lamp at each pixel: direction (P, 3) towards it, colour (P, 3)."""
+    """The key lamp at each pixel: direction (P, 3) towards it, colour (P, 3)."""
 
     direction: Tensor
     colour: Tensor
 
     def at(self, chosen: Tensor) -> KeyLight:
-        """Of some of the pixels."""
+        """Select some of the pixels."""
         return KeyLight(self.direction.index_select(0, chosen), self.colour.index_select(0, chosen))
 
 
 def key_light(light: HeadLight, image: Tensor) -> KeyLight:
-    """The key lamp at pixels of images (P,)."""
+    """Look up the key lamp at pixels of images (P,)."""
     return KeyLight(light.directions[:, 0].index_select(0, image), light.colours[:, 0].index_select(0, image))
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., 3) divided by their length."""
+    """Normalise vectors (..., 3) to unit length."""
     x, y, z = vectors.unbind(-1)
     return vectors * (x * x + y * y + z * z).clamp(min=1e-20).rsqrt()[..., None]
 
 
 def even_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
-    """(N, V, 3) light of everything but the key lamp at unit normals (N, V, 3), of which ``opened`` (N, V) arrives."""
+    """(N, V, 3) light of everything except the key lamp at unit normals (N, V, 3), scaled by the openness (N, V)."""
     even = shade(normals, light.ambient).clamp(min=0)
     wrap = normals.new_tensor(WRAP)
     for lamp in range(1, light.directions.shape[1]):
@@ -54,8 +54,8 @@ def shade_surface(
 ) -> Tensor:
     """(P, 3) light towards the camera.
 
-    normal, sight (P, 3) unit; even (P, 3) light of all but the key lamp; visible (P,) share of the key lamp. The
-    highlight is Blinn's, normalised, with Schlick's Fresnel term for the environment.
+    normal, sight (P, 3) unit; even (P, 3) light of everything except the key lamp; visible (P,) visibility of the key
+    lamp. The highlight is normalised Blinn-Phong, with Schlick's Fresnel term for the environment.
     """
     cosine = (normal * key.direction).sum(-1)
     wrap = normal.new_tensor(WRAP)

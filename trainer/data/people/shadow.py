@@ -1,4 +1,4 @@
-"""What keeps light off: shadow maps of distant lamps, and how open the mean face is to the sky."""
+"""Shadow maps of distant lamps, and ambient occlusion of the mean face."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 
 REACH = 0.17
-"""Half side of the square that a shadow map covers, metres."""
+"""Metres, half side of the square that a shadow map covers."""
 BIAS = 0.0035
 """Metres by which a vertex may lie behind the shadow map and still be lit."""
-_AWAY = 2.0
+_LAMP_DISTANCE = 2.0
 _TAPS = ((0.2, 0.5), (1.1, -0.5), (-0.8, 1.1), (-1.2, -0.5), (0.3, -1.5), (1.4, 1.2))
-"""Places in the shadow map that are averaged."""
+"""Sample offsets in the shadow map, which are averaged."""
 
 
 def lamp_axes(directions: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def lamp_axes(directions: Tensor) -> Tensor:
 def lamp_visibility(
     vertices: Tensor, faces: Tensor, directions: Tensor, softness: Tensor, resolution: int, backend: str = "auto"
 ) -> Tensor:
-    """(N, V) share of a distant lamp that vertices (N, V, 3) see past the triangles faces (F, 3).
+    """(N, V) visibility in [0, 1] of a distant lamp from vertices (N, V, 3), with triangles faces (F, 3) as occluders.
 
     directions : (N, 3) unit, towards the lamp. softness : (N,) 0 for the sun, 1 for a large window.
     """
@@ -40,7 +40,7 @@ def lamp_visibility(
     centre = vertices.new_tensor([0.0, 0.70, 0.04])
     turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
     place = (turned[..., :2] / REACH + 1) * (resolution / 2)
-    seen = torch.cat([place, _AWAY - turned[..., 2:]], -1)
+    seen = torch.cat([place, _LAMP_DISTANCE - turned[..., 2:]], -1)
     found = fragments(face_ids(seen, faces, (resolution, resolution), backend=backend), faces)
     depth = found.scatter(fragment_values(seen[..., 2:], found, fragment_barycentrics(seen, found)), 9.0)
     depth = depth.view(n, resolution * resolution)
@@ -57,7 +57,7 @@ def lamp_visibility(
 
 
 def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: int = 112) -> Tensor:
-    """(V,) share of the light of an even sky that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
+    """(V,) share of a uniform sky's light that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
     sphere = torch.from_numpy(spread_directions(directions).astype(np.float32))
     sphere = sphere.to(vertices.device)
     normals = vertex_normals(vertices, faces)

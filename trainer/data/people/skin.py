@@ -1,4 +1,4 @@
-"""Skin, lips, brows, beards, make-up and lines, painted per pixel out of static maps and a few numbers a person."""
+"""Paint skin, lips, brows, beards, make-up and lines per pixel from static maps and a few numbers per person."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ LASHES = (0.016, 0.011, 0.009)
 
 @dataclass(frozen=True)
 class SkinParameters:
-    """What is painted on one person's skin. Lengths in metres, colours linear.
+    """Parameters of one person's painted skin. Lengths in metres, colours linear.
 
     Attributes
     ----------
     melanin, redness : mean of the skin. blotch : unevenness. flush : blood in cheeks, nose and ears. freckles : 0-1.
     brow_colour, brow_density, brow_width, brow_start, brow_end, brow_arch, brow_lift, brow_taper : ``start`` and
-        ``end`` along the brow (0 at the nose, 1 at the temple), ``arch`` raises its middle, ``lift`` all of it.
+        ``end`` along the brow (0 at the nose, 1 at the temple); ``arch`` raises its middle, ``lift`` the whole brow.
     beard_colour, stubble, moustache, chin, jaw : densities 0-1. buzz : density of short hair painted on the scalp.
     lip_blood, lip_melanin : of bare lips. lipstick : strength, lipstick_colour. blush, eye_shadow, eye_shadow_colour,
         liner : make-up.
     folds, lines, crows, bags, frown : depth of nasolabial folds, forehead lines, crow's feet, bags, frown lines, 0-1.
-    shine : strength of the highlight. noise : (6,) places in the noise tiles.
+    shine : strength of the highlight. noise : (6,) offsets in the noise tiles.
     """
 
     melanin: float
@@ -71,7 +71,7 @@ class SkinParameters:
 
 
 def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameters:
-    """What belongs to a person of these looks."""
+    """Draw skin for a person of this look."""
     g = generator
     old = float(np.clip((look.age - 28) / 45, 0, 1.2))
     wear = lambda strength: float(strength * old * g.uniform(0.3, 1.2) + g.exponential(0.06))  # noqa: E731
@@ -124,7 +124,7 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
 
 
 class Columns:
-    """Parameters of a batch, handed out per pixel."""
+    """Parameters of a batch, with lookup per pixel."""
 
     def __init__(self, items: list, device: torch.device) -> None:
         self._values: dict[str, Tensor] = {}
@@ -133,17 +133,17 @@ class Columns:
             self._values[field.name] = torch.from_numpy(values).to(device)
 
     def batch(self, name: str) -> Tensor:
-        """(N,) or (N, C)."""
+        """Values (N,) or (N, C) of the batch."""
         return self._values[name]
 
     def at(self, name: str, image: Tensor) -> Tensor:
-        """(P,) or (P, C) for pixels of images (P,)."""
+        """Values (P,) or (P, C) at pixels of images (P,)."""
         return self._values[name].index_select(0, image)
 
 
 @dataclass(frozen=True)
 class Painted:
-    """Pixels with their paint.
+    """Painted pixels.
 
     Attributes
     ----------
@@ -158,16 +158,16 @@ class Painted:
 
 
 def smoothstep(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
-    """0 below ``low``, 1 above ``high`` (or the reverse when low > high), smooth between."""
+    """0 below ``low``, 1 above ``high`` (or the reverse when low > high), smooth in between."""
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 
 def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, image: Tensor) -> Painted:
-    """The head's skin with all that is painted on it.
+    """Paint the head's skin with brows, beard, make-up and lines.
 
-    maps (M, P) of ``MAP_NAMES``; tiles (T, P) of ``TILE_NAMES``; hair (T, P): the same at a place that follows the
-    growth of hair; image (P,).
+    maps (M, P) of ``MAP_NAMES``; tiles (T, P) of ``TILE_NAMES``; hair (T, P): the same tiles, sampled along the hair's
+    direction of growth; image (P,).
     """
     at = dict(zip(MAP_NAMES, maps, strict=True))
     noise = dict(zip(TILE_NAMES, tiles, strict=True))

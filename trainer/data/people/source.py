@@ -25,32 +25,33 @@ from trainer.data.people.threads import single_threaded_pool
 from trainer.data.people.view import photo_border
 
 _PIXELS_AT_ONCE = {"cpu": 8 * 192**2, "cuda": 64 * 384**2}
-"""Rendered pixels in flight: few enough for a CPU's caches, enough to fill a GPU."""
+"""Pixels rendered at a time: few enough for a CPU's caches, enough to fill a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleConfig(SourceConfig):
-    """Endless synthetic people, rendered on the device that asks for them."""
+    """An endless sequence of synthetic people, rendered on the device of the batch."""
 
     size: int = 128
     """Side of the pictures in pixels."""
     seed: int = 0
     """Other seeds give other people."""
     photos: int = 1
-    """Pictures of each person; a batch of n people has n * photos pictures, those of a person in a row."""
+    """Pictures per person; a batch of n people has n * photos pictures, one person's consecutive."""
     clips: bool = False
     """The pictures of a person are successive frames of one take, instead of photos from different days."""
     framing: Literal["head", "face", "roomy"] = "head"
-    """``head``: the crop that the parsing net sees; ``face``: that of LAP's nets; ``roomy``: the face and as much
-    around it as the landmark net's windows may be moved and turned by."""
+    """``head``: the parsing net's crop; ``face``: the crop of LAP's nets; ``roomy``: the face with enough margin to
+    move
+    and rotate the landmark net's windows."""
     depth: bool = False
-    """Whether depth and normals of the bare head are wanted."""
+    """Whether to make depth and normals of the bare head."""
     albedo: bool = False
-    """Whether the albedo is wanted."""
+    """Whether to make the albedo."""
     film: bool = True
-    """Whether pictures go through a camera: blur, exposure, noise, tone curve, JPEG. Without it they are clean."""
+    """Simulate a camera: blur, exposure, noise, tone curve, JPEG. Without it pictures are clean."""
     carried: bool = False
-    """Whether expressions are carried to each face, jaws turn and lids slide (``CarriedExpressions``)."""
+    """Transfer expressions to each face, with jaws that rotate and lids that slide (``CarriedExpressions``)."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
     supersampling: float = 0.0
@@ -69,7 +70,7 @@ class PeopleConfig(SourceConfig):
 
 @dataclass(frozen=True)
 class _Tools:
-    """What is made once per device."""
+    """Objects made once per device."""
 
     stage: Stage
     renderer: Renderer
@@ -87,13 +88,13 @@ class People:
         self._tools: dict[torch.device, _Tools] = {}
 
     def shots(self, index: int) -> list[Shot]:
-        """The parameters of all pictures of person ``index``."""
+        """Draw the parameters of all pictures of person ``index``."""
         if self.config.clips:
             return self.casting.clip(index, self.config.photos)
         return self.casting.photos(index, self.config.photos)
 
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
-        """People number ``indices``."""
+        """Return people number ``indices``."""
         device = torch.device(device)
         inner = self._supersampling * self.config.size
         pictures = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
@@ -170,5 +171,5 @@ class People:
 
 
 def _exposure(skin_level: Tensor) -> Tensor:
-    """(N,) factor that exposes for the face, two thirds of the way, from the skin's mean luminance (N,)."""
+    """(N,) exposure factors for the face, two thirds of the full correction, from the skin's mean luminance (N,)."""
     return torch.where(skin_level > 0, (0.26 / skin_level.clamp(min=0.004)) ** 0.65, torch.ones_like(skin_level))

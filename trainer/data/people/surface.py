@@ -1,4 +1,4 @@
-"""The template as the renderer of people wants it: tensors on a device, smoothed, UV seams cut open."""
+"""The template prepared for rendering people: tensors on a device, smoothed, cut open at UV seams."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
 
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
-"""The template's parts that are drawn; lashes are painted."""
+"""The template's rendered parts; lashes are painted."""
 HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
 """Kinds of vertices in ``PeopleSurface.kind``."""
 
 
 def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of the (V, V) matrix that moves cage vertices to where one Catmull-Clark step has them.
+    """Rows, columns and values of the (V, V) matrix that moves cage vertices as one Catmull-Clark step does.
 
-    As ``backend.geometry.subdivision``, whose matrices need scipy, without the new vertices.
+    Like ``backend.geometry.subdivision`` (whose matrices need scipy), but without the new vertices.
     """
     quads = np.asarray(quads, np.int64)
     sides = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2), axis=1)
@@ -55,18 +55,18 @@ def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 class PeopleSurface:
-    """The triangles that are drawn, for one device.
+    """The rendered triangles, on one device.
 
-    V template vertices; X vertices after the UV seams are cut open.
+    The template has V vertices; cut open at the UV seams there are X.
 
     Attributes
     ----------
-    template : where all comes from. mean (V, 3), modes (K, V, 3), expressions (52, V, 3): the template's, on the
-        device; the eyeballs do not move by expressions, they are turned.
+    template : the template. mean (V, 3), modes (K, V, 3), expressions (52, V, 3): its arrays on the device; expressions
+        do not move the eyeballs, which are rotated instead.
     faces : (F, 3) of the mesh before cutting; used for normals. cut_faces : (F, 3) into X.
     source : (X,) vertex among V. uv : (X, 2) in [0, 1], v up.
-    kind : (V,) part of each vertex, ``HEAD`` to ``TONGUE``, -1 for those that are not drawn. face_kind : (F,).
-    rest : (V, 3) the mean face as it is drawn, metres.
+    kind : (V,) part of each vertex, ``HEAD`` to ``TONGUE``, -1 for those that are not rendered. face_kind : (F,).
+    rest : (V, 3) the mean face after smoothing, metres.
     """
 
     def __init__(self, template: Template, device: torch.device) -> None:
@@ -109,5 +109,5 @@ class PeopleSurface:
         self.rest = self.drawn(self.mean[None])[0]
 
     def drawn(self, cage: Tensor) -> Tensor:
-        """(N, V, 3) vertices where one Catmull-Clark step has those of cages (N, V, 3)."""
+        """Smooth cages (N, V, 3): their vertices (N, V, 3) after one Catmull-Clark step."""
         return spread(self._smoothing, cage)

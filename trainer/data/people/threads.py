@@ -1,4 +1,4 @@
-"""Threads that each use one core."""
+"""A pool of threads that each use one core."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 
 @cache
 def single_threaded_pool(workers: int) -> ThreadPoolExecutor:
-    """Threads in which torch does not spread an operation over further threads.
+    """Return a pool of threads in which torch does not split an operation over further threads.
 
-    People are made by thousands of small operations, which one core does fastest: so many batches at once, each on
-    one core, instead of one on all. The number of threads of the caller stays what it is.
+    Making people takes thousands of small operations, which are fastest on one core. So several batches run at once on
+    one core each, instead of one batch on all cores. The caller's number of threads stays unchanged.
     """
     before = torch.get_num_threads()
     started = Barrier(workers + 1)
@@ -26,7 +26,7 @@ def single_threaded_pool(workers: int) -> ThreadPoolExecutor:
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="people", initializer=alone)
     for _ in range(workers):
-        pool.submit(int)  # a pool starts its threads when there is work for them
+        pool.submit(int)  # a pool starts a thread only for a submitted task
     started.wait()
     torch.set_num_threads(before)
     return pool

@@ -1,4 +1,4 @@
-"""What is half transparent, over a finished picture."""
+"""Blend the half-transparent layer over a rendered picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.data.people.view import Cameras
 
 def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
              scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Pictures (N, H, W, 3) and labels (N, H, W) with ``layer`` over them where it is nearer than depth (N, H, W).
+    """Blend ``layer`` over pictures (N, H, W, 3) and labels (N, H, W) where it is nearer than depth (N, H, W).
 
     ``scale`` : pixels of these pictures per pixel of the cameras.
     """

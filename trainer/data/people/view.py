@@ -1,4 +1,4 @@
-"""Where the camera stands, and the crop around the head."""
+"""Camera positions, and the crop around the head."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ CROP_PER_FACE = 2.4
 RAISED = 0.04
 BEHIND = 0.25
 FACE_CROP = 1.1
-"""As ``backend.photos.faces.crop`` cuts heads (``crop_head``) and faces (``face_square``): tests hold them equal."""
+"""Same as ``backend.photos.faces.crop``'s crops of heads (``crop_head``) and faces (``face_square``); tests check
+it."""
 ROOMY_CROP = 1.8
-"""The larger extent of a face, and room around it to turn and move a smaller window in."""
+"""Crop side relative to the face's larger extent, with margin for rotating and moving a smaller window."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,12 @@ class ViewParameters:
     Attributes
     ----------
     yaw, pitch, roll : radians; to the person's left, up, clockwise in the picture.
-    distance : metres from the camera to between the eyes. aside : (2,) tangents of the angles, right and down, at which
-        the head is seen off the optical axis.
+    distance : metres from the camera to between the eyes. aside : (2,) tangents of the head's angles off the optical
+    axis,
+        right and down.
     zoom : factor on the crop's side. shift : (2,) of the crop, in its sides.
-    edges : (4,) how far the photo reaches beyond the head's crop to the left, top, right, bottom, in the crop's sides;
-        less than 0 where the photo ends inside it.
+    edges : (4,) extent of the photo beyond the head's crop to the left, top, right, bottom, in the crop's sides;
+        negative where the photo ends inside it.
     """
 
     yaw: float
@@ -42,7 +44,7 @@ class ViewParameters:
 
 
 def draw_view(generator: np.random.Generator) -> ViewParameters:
-    """As people are photographed: mostly from the front, at arm's length or across a room."""
+    """Draw a typical photograph's view: mostly frontal, at arm's length or across a room."""
     kind = generator.random()
     if kind < 0.55:
         yaw, pitch = generator.normal(0, 9), generator.normal(-1, 6)
@@ -55,7 +57,7 @@ def draw_view(generator: np.random.Generator) -> ViewParameters:
     low, high = (0.3, 0.65) if selfie else (0.8, 4.0)
     distance = float(np.exp(generator.uniform(np.log(low), np.log(high))))
     yaw, pitch, roll = np.radians([np.clip(yaw, -88, 88), np.clip(pitch, -40, 40), np.clip(roll, -50, 50)])
-    # how far photos reach: many go on, but portraits are often cut close around the head
+    # extent of the photo: often larger than the crop, but portraits are often cut close around the head
     ends = (0.6, 0.6, 0.6, 0.35) if generator.random() < 0.35 else (0.04, 0.12, 0.04, 0.10)
     edges = np.where(generator.random(4) < ends, -generator.uniform(0.01, 0.2, 4), 1.0)
     return ViewParameters(
@@ -81,7 +83,7 @@ def turn(axis: int, angle: float) -> np.ndarray:
 
 
 def head_rotation(yaw: float, pitch: float) -> np.ndarray:
-    """(3, 3) turn of the head in its own frame: to the person's left, up."""
+    """(3, 3) rotation of the head in its own frame: to the person's left, up."""
     return turn(1, yaw) @ turn(0, -pitch)
 
 
@@ -104,16 +106,16 @@ class Cameras:
     camera_from_head: Tensor
 
     def places(self) -> Tensor:
-        """(N, 3) where the cameras are, in the head frame."""
+        """(N, 3) camera positions in the head frame."""
         rotation, translation = self.camera_from_head[:, :3, :3], self.camera_from_head[:, :3, 3:]
         return -(rotation.transpose(1, 2) @ translation)[..., 0]
 
     def in_camera(self, points: Tensor) -> Tensor:
-        """(N, P, 3) head-frame points in the camera's frame."""
+        """Transform head-frame points to the camera's frame (N, P, 3)."""
         return points @ self.camera_from_head[:, :3, :3].transpose(1, 2) + self.camera_from_head[:, None, :3, 3]
 
     def project(self, points: Tensor) -> Tensor:
-        """(N, P, 3): x and y in pixels, depth in metres, of head-frame points (N, P, 3)."""
+        """Project head-frame points (N, P, 3) to (N, P, 3): x and y in pixels, depth in metres."""
         seen = self.in_camera(points)
         depth = seen[..., 2:]
         flat = seen[..., :2] / depth
@@ -122,7 +124,7 @@ class Cameras:
 
 
 def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
-    """(N, 4, 4) camera_from_head that put the middle between the eyes (N, 3) where each view wants it."""
+    """(N, 4, 4) camera_from_head that place the midpoint between the eyes (N, 3) according to each view."""
     matrices = np.tile(np.eye(4), (len(views), 1, 1))
     for matrix, view, middle in zip(matrices, views, eyes, strict=True):
         matrix[:3, :3] = camera_rotation(view)
@@ -164,7 +166,7 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
 
 @dataclass(frozen=True)
 class PhotoBorder:
-    """Where the photos of a batch end: first and last columns and rows, all (N,) int64, of crops of ``size`` pixels."""
+    """Ends of a batch's photos: first and last columns and rows, all (N,) int64, in crops of ``size`` pixels."""
 
     size: int
     left: Tensor
@@ -173,14 +175,14 @@ class PhotoBorder:
     bottom: Tensor
 
     def inside(self) -> Tensor:
-        """(N, S, S) bool."""
+        """(N, S, S) bool mask of the photo."""
         steps = torch.arange(self.size, device=self.left.device)
         columns = (steps >= self.left[:, None]) & (steps <= self.right[:, None])
         rows = (steps >= self.top[:, None]) & (steps <= self.bottom[:, None])
         return rows[:, :, None] & columns[:, None]
 
     def repeat(self, images: Tensor) -> Tensor:
-        """Pictures (N, C, S, S) or labels (N, S, S) with the photo's last row or column repeated beyond its end."""
+        """Repeat the photo's last row or column beyond its end, in pictures (N, C, S, S) or labels (N, S, S)."""
         steps = torch.arange(self.size, device=images.device)
         columns = torch.minimum(torch.maximum(steps, self.left[:, None]), self.right[:, None])  # (N, S)
         rows = torch.minimum(torch.maximum(steps, self.top[:, None]), self.bottom[:, None])
@@ -191,7 +193,7 @@ class PhotoBorder:
 
 
 def photo_border(views: list[ViewParameters], size: int, framing: str, device: torch.device) -> PhotoBorder:
-    """Where the photos end in crops of ``size`` pixels; ``framing`` as for ``frame``."""
+    """Find the photos' ends in crops of ``size`` pixels; ``framing`` as for ``frame``."""
     edges = np.stack([view.edges for view in views]).astype(np.float64) * size
     if framing != "head":  # those crops lie well inside the head's
         share = {"face": FACE_CROP, "roomy": ROOMY_CROP}[framing] / CROP_PER_FACE

@@ -1,4 +1,4 @@
-"""The files in which a prepared collection lies: plain arrays that are mapped into memory, and a JSON index."""
+"""Files of a prepared collection: memory-mapped arrays and a JSON index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LANDMARK_COUNT = 478
 
 
 class Verdict(IntEnum):
-    """What became of a file; the reasons are for people to read."""
+    """Result of preparing a file; the reasons are for people to read."""
 
     UNSEEN = 0
     KEPT = 1
@@ -40,7 +40,7 @@ REASONS: dict[Verdict, str] = {
 
 @dataclass(frozen=True)
 class PortraitFile:
-    """A picture's path below the collection's folder (with ``/``), and whose it is."""
+    """A picture's path below the collection's folder (with ``/``), and the number of its person."""
 
     path: str
     person: int
@@ -48,15 +48,15 @@ class PortraitFile:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """What a cache's content depends on, besides the files.
+    """Settings that determine a cache's content, besides the files.
 
     Attributes
     ----------
     size : side of the square crops in pixels.
-    framing : ``face`` (the crop of LAP's paper) or ``head`` (what the parsing net sees).
+    framing : ``face`` (the crop of LAP's paper) or ``head`` (the parsing net's crop).
     smallest_face : height of the smallest face that is kept, in pixels of the photo.
     drawings : keep drawings too.
-    labels_by : what made the label maps.
+    labels_by : the net that made the label maps.
     """
 
     size: int
@@ -72,14 +72,14 @@ class PortraitCache:
 
     Attributes
     ----------
-    settings, files : see there. root : the collection's folder, as it was named.
+    settings, files : see their classes. root : the collection's folder, as it was given.
     crops : (P, S, S, 3) uint8 sRGB, edge-padded. labels : (P, S, S) uint8 of ``FaceClass``, 255 outside the photo.
     landmarks : (P, 478, 2) float32 in the crop's pixels.
     yaw : (P,) float32 degrees, positive when the person turns to the picture's right.
     face_px : (P,) float32 height of the face in the photo's own pixels.
-    hue_spread : (P,) float32, see ``drawings.hue_spread``. drawing : (P,) float32, chance that it is a drawing.
-    fingerprint : (P, 64) int8, finds repeated pictures.
-    verdicts : (P,) uint8 of ``Verdict``; written last, so that a row with a verdict is whole.
+    hue_spread : (P,) float32, see ``drawings.hue_spread``. drawing : (P,) float32, probability of a drawing.
+    fingerprint : (P, 64) int8, for finding repeated pictures.
+    verdicts : (P,) uint8 of ``Verdict``; written last, so that a row with a verdict is complete.
     """
 
     settings: CacheSettings
@@ -96,7 +96,7 @@ class PortraitCache:
     verdicts: np.ndarray
 
     def flush(self) -> None:
-        """Write everything to disk, verdicts after what they vouch for."""
+        """Write everything to disk, the verdicts last, so that they only mark complete rows."""
         for name in _shapes(self.settings.size, 0):
             if name != "verdicts":
                 getattr(self, name).flush()
@@ -119,7 +119,7 @@ def _shapes(size: int, count: int) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def create_cache(folder: Path, settings: CacheSettings, files: tuple[PortraitFile, ...], root: str) -> PortraitCache:
-    """A new, empty cache in ``folder``; the index is written last, so that half a cache is none.
+    """Make a new, empty cache in ``folder``; the index is written last, so that an incomplete cache is not opened.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The square around the face, cut out of head crops on the device that trains."""
+"""Crop the square around the face from head crops, on the training device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MESH_COUNT = 468  # without the irises
 
 
 def close_up(images: Tensor, labels: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures (N, 3, S, S), labels (N, S, S) and landmarks (N, 478, 2) of the face's square, S x S pixels again.
+    """Crop pictures (N, 3, S, S), labels (N, S, S) and landmarks (N, 478, 2) to the face's square, again S x S pixels.
 
-    Outside of the picture its edge is repeated, and labels there are 255.
+    Outside the picture its edge is repeated, and labels there are 255.
     """
     size = images.shape[-1]
     low, high = landmarks[:, :_MESH_COUNT].amin(1), landmarks[:, :_MESH_COUNT].amax(1)

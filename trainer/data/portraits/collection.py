@@ -1,4 +1,4 @@
-"""Prepared portraits as a source of training data; needs torch and numpy alone."""
+"""Prepared portraits as a source of training data; needs only torch and numpy."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from trainer.data.portraits.close_up import close_up
 from trainer.data.portraits.hand_labels import read_hand_labels
 
 COLOUR_FROM = 6.0
-"""``hue_spread`` above which a picture has colours of its own; a toned black-and-white print has one hue."""
+"""``hue_spread`` above which a picture is in colour; a toned black-and-white print has only one hue."""
 
 
 @dataclass(frozen=True)
 class PortraitBatch:
-    """Real portraits; with ``photos`` K in the configuration, N = people x K, photos of one person in a row.
+    """Real portraits. With ``photos`` K in the configuration, N = people x K, the photos of one person consecutive.
 
     Attributes
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB.
-    labels : (N, S, S) uint8 of ``FaceClass`` as the parsing net sees them, 255 outside the photo.
+    labels : (N, S, S) uint8 of ``FaceClass`` from the parsing net, 255 outside the photo.
     landmarks : (N, 478, 2) float32 in pixels of the picture.
     person : (N,) int64.
-    is_grey : (N,) bool; their colours say nothing, losses on them use luminance.
+    is_grey : (N,) bool; without colour, so losses use luminance.
     """
 
     images: Tensor
@@ -41,28 +41,28 @@ class PortraitBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class PortraitsConfig(SourceConfig):
-    """Real portraits that ``python -m trainer portraits`` prepared."""
+    """Real portraits prepared by ``python -m trainer portraits``."""
 
     folder: str
-    """Where the prepared collection lies."""
+    """Folder of the prepared collection."""
     part: Literal["all", "training", "held_out"] = "all"
     """``held_out`` is every tenth person, ``training`` the others."""
     photos: int = 1
-    """Photos per person; who has fewer is left out."""
+    """Photos per person; people with fewer are left out."""
     colour: Literal["any", "colour", "grey"] = "any"
-    """Which pictures."""
+    """Filter by colour."""
     smallest_face: float = 0.0
     """Height of the smallest face, in pixels of the photo itself."""
     largest_yaw: float = 90.0
-    """Degrees to either side."""
+    """Largest yaw to either side, degrees."""
     mirror: bool = False
-    """Mirror every other picture, all photos of a person alike; landmarks are not given names again: left is right."""
+    """Mirror pictures at random, all photos of a person alike. Landmarks are not renamed: left becomes right."""
     by_hand: bool = False
-    """Only portraits whose labels somebody corrected (``hand_labels.npz``), without those that are held out."""
+    """Only portraits with hand-corrected labels (``hand_labels.npz``), without the held-out ones."""
     close_up: bool = False
     """Cut the face's square (``backend.photos.faces.crop.face_square``) out of a collection of head crops."""
     seed: int = 0
-    """Order of the people, and which of their photos."""
+    """Seed of the people's order and of the choice of their photos."""
 
     def __post_init__(self) -> None:
         if self.photos < 1:
@@ -73,13 +73,13 @@ class PortraitsConfig(SourceConfig):
 
         Raises
         ------
-        FileNotFoundError : it is not prepared. ValueError : nothing in it is as the configuration wants it.
+        FileNotFoundError : it is not prepared. ValueError : nothing in it matches the configuration.
         """
         return Portraits(self, open_cache(Path(self.folder)))
 
 
 class Portraits:
-    """See ``PortraitsConfig``; an index is a person, who comes once before anybody comes again."""
+    """See ``PortraitsConfig``. An index is a person; all come once before any repeats."""
 
     def __init__(self, config: PortraitsConfig, cache: PortraitCache) -> None:
         self.config = config
@@ -102,11 +102,11 @@ class Portraits:
             raise ValueError(f"{config.folder} holds no portraits as they are asked for")
 
     def __len__(self) -> int:
-        """People that fit."""
+        """Number of people that match the configuration."""
         return len(self.people)
 
     def batch(self, indices: range, device: torch.device) -> PortraitBatch:
-        """People number ``indices``; from ``len(self)`` on they come again in another order, with other photos."""
+        """Return people number ``indices``; from ``len(self)`` on they repeat in another order, with other photos."""
         rows, who, mirrored = [], [], []
         for index in indices:
             turn, place = divmod(index, len(self.people))

@@ -1,4 +1,4 @@
-"""Photographs against drawings, and colour against black and white."""
+"""Distinguish photographs from drawings, and colour from black and white."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ORIENTATIONS = 8
 
 
 def hue_spread(face: np.ndarray) -> float:
-    """How much the colours of (S, S, 3) uint8 pixels differ in other ways than brightness, in 8-bit levels.
+    """Variation of the colours of (S, S, 3) uint8 pixels that is independent of brightness, in 8-bit levels.
 
     The smaller singular value of the chroma's (Cb, Cr) covariance, as a standard deviation: 0 for black and white, and
     for a print toned in one hue, whose chroma lies on a line.
@@ -31,9 +31,10 @@ def hue_spread(face: np.ndarray) -> float:
 
 
 def drawing_features(face: np.ndarray) -> np.ndarray:
-    """(F,) float64 of a face square (S, S, 3) uint8: how its fine structure is spread over scales and directions.
+    """(F,) float64 features of a face square (S, S, 3) uint8: its fine structure's distribution over scales and
+    directions.
 
-    Engravings are lines of one spacing and few directions also where skin is; paintings lack the noise and the
+    Engravings consist of lines of one spacing and few directions, also on skin. Paintings lack the noise and the
     specular points of photographs.
     """
     grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -65,7 +66,7 @@ def drawing_features(face: np.ndarray) -> np.ndarray:
 
 
 def drawing_chance(face: np.ndarray) -> float:
-    """Chance, 0 to 1, that a face square (S, S, 3) uint8 shows a drawing, an engraving or a painting.
+    """Probability, 0 to 1, that a face square (S, S, 3) uint8 shows a drawing, an engraving or a painting.
 
     A logistic regression on ``drawing_features``, fitted to portraits that were sorted by eye
     (``python -m trainer.data.portraits.fit_drawings``).

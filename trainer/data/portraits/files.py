@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, and of whom."""
+"""List the pictures of a folder and the person of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic"
 
 
 def list_portraits(folder: Path) -> tuple[PortraitFile, ...]:
-    """Pictures of ``folder`` in a fixed order: one that lies in it is a person of its own, a sub-folder is one person.
+    """List the pictures of ``folder`` in a fixed order. A picture directly in it is one person; so is each sub-folder.
 
     Raises
     ------

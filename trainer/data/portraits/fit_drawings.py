@@ -1,7 +1,7 @@
-"""Fit the classifier that tells drawings from photographs, to portraits that were sorted by eye.
+"""Fit the classifier of drawings and photographs to portraits that were sorted by eye.
 
 ``python -m trainer.data.portraits.fit_drawings FOLDER`` reads ``drawing_labels.csv`` and its pictures in FOLDER,
-prints the accuracy on portraits that were left out in turn, and writes ``drawing_classifier.npz``.
+prints the accuracy by cross-validation, and writes ``drawing_classifier.npz``.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def main() -> None:
 
 
 def held_out_accuracy(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Shares of drawings and photographs that are told right by classifiers that did not see them; a picture and its
-    mirror image, neighbours in ``x`` (P, F), stay together."""
+    """Cross-validated shares of correctly classified drawings and photographs. A picture and its mirror image,
+    neighbours in ``x`` (P, F), stay in the same fold."""
     fold = np.arange(len(y)) // 2 % _FOLDS
     right = np.zeros(len(y), dtype=bool)
     for index in range(_FOLDS):

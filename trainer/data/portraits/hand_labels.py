@@ -1,7 +1,7 @@
-"""Label maps of real portraits that somebody looked at and corrected: what the parsing net learns and is measured on.
+"""Hand-corrected label maps of real portraits, for training and evaluating the parsing net.
 
-``hand_labels.npz`` holds them, without the photographs: maps of 256 px head crops, the name of the file that each
-belongs to, where the face lies in its crop, and which portraits are held out, to be measured on and never learnt from.
+``hand_labels.npz`` holds them without the photographs: maps of 256 px head crops, the file name of each, the face's
+position in its crop, and which portraits are held out (for evaluation only, never for training).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 HAND_LABELS_PATH = Path(__file__).parent / "hand_labels.npz"
 SIDE = 256
 UNKNOWN = 255
-_STORED_UNKNOWN = 15  # few different bytes pack better
+_STORED_UNKNOWN = 15  # few different byte values compress better
 _MESH_COUNT = 468  # landmarks without the irises
 _SAME_PLACE = 2.0
-"""Pixels of 256 by which a face may lie elsewhere in a crop than in the one that was looked at: landmarks differ by a
-tenth of that between machines, another crop or another photograph by far more."""
+"""Pixels of 256, largest difference of the face's position in a crop from the labelled one. Landmarks differ by a tenth
+of that between machines, but by far more in another crop or another photograph."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class HandLabels:
 
     Attributes
     ----------
-    labels : (256, 256) uint8 of ``FaceClass``, 255 outside the photo and where nobody can tell.
+    labels : (256, 256) uint8 of ``FaceClass``, 255 outside the photo and where it cannot be decided.
     frame : (4,) float32 left, top, right, bottom of the landmarks in that crop, in its pixels.
-    held_out : the portrait is measured on; nothing learns from it.
+    held_out : the portrait is for evaluation only.
     """
 
     labels: np.ndarray
@@ -39,7 +39,7 @@ class HandLabels:
     held_out: bool
 
     def on(self, landmarks: np.ndarray, size: int) -> np.ndarray | None:
-        """(size, size) labels for a head crop with landmarks (478, 2 or 3); None where it is another crop."""
+        """Labels (size, size) for a head crop with landmarks (478, 2 or 3); None where it is a different crop."""
         moved = landmark_frame(landmarks) * (SIDE / size) - self.frame
         if np.abs(moved).max() > _SAME_PLACE:
             return None
@@ -54,7 +54,7 @@ def landmark_frame(landmarks: np.ndarray) -> np.ndarray:
 
 
 def read_hand_labels(path: Path = HAND_LABELS_PATH) -> dict[str, HandLabels]:
-    """File name -> labels.
+    """Read the labels by file name.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_hand_labels(path: Path = HAND_LABELS_PATH) -> dict[str, HandLabels]:
 
 
 def write_hand_labels(path: Path, portraits: Mapping[str, HandLabels]) -> None:
-    """What ``read_hand_labels`` reads; the maps are packed by LZMA, a sixth smaller than as NumPy packs them."""
+    """Write the file for ``read_hand_labels``; LZMA packs the maps to five sixths of NumPy's size."""
     files = sorted(portraits)
     maps = np.stack([portraits[file].labels for file in files])
     maps = np.where(maps == UNKNOWN, _STORED_UNKNOWN, maps).astype(np.uint8)

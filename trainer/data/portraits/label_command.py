@@ -1,9 +1,9 @@
-"""Pictures of portraits with their labels, to be looked at, and corrections written down, kept as labels.
+"""Draw portraits with their labels for inspection, and turn written corrections into labels.
 
-``python -m trainer label-portraits CACHE --sheets DIR`` draws the head crops of a prepared collection, those first of
-which the parsing net is least sure, with the outlines of their labels and ticks for places. Who looks writes down what
-is wrong (``label_edits.py``) in a file; ``--edits FILE`` draws the corrected labels, ``--keep`` adds them to
-``hand_labels.npz``, ``--held-out`` as portraits that nothing learns from.
+``python -m trainer label-portraits CACHE --sheets DIR`` draws the head crops of a prepared collection, those with the
+parsing net's least certain labels first, with label outlines and coordinate ticks. The person who inspects them writes
+corrections (``label_edits.py``) to a file. ``--edits FILE`` draws the corrected labels, ``--keep`` adds them to
+``hand_labels.npz``, ``--held-out`` as portraits that are never used for training.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _TILE = 448
 _COLUMNS, _PER_SHEET = 3, 6
 _TICK = 32
 _UNSURE = (0.2, 0.8)
-_DOUBTED = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER)
+_LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER)
 _WHITE, _CYAN = (255, 255, 255), (0, 255, 255)
 
 
 def doubt(parser: FaceParser, picture: np.ndarray) -> float:
-    """How unsure the net is of a crop (256, 256, 3) uint8: the share of pixels with a probability of a large class from
-    0.2 to 0.8, and of those that it calls another name in the mirror."""
+    """Uncertainty of the net about a crop (256, 256, 3) uint8: the share of pixels where a large class has a
+    probability from 0.2 to 0.8, plus the share whose class differs in the mirror image."""
     seen = parser.probabilities(picture)
     mirrored = parser.probabilities(np.ascontiguousarray(picture[:, ::-1]))[:, :, ::-1]
-    mean = (seen + mirrored)[list(_DOUBTED)] / 2
+    mean = (seen + mirrored)[list(_LARGE_CLASSES)] / 2
     unsure = ((mean > _UNSURE[0]) & (mean < _UNSURE[1])).any(axis=0)
     return float(unsure.mean() + (seen.argmax(0) != mirrored.argmax(0)).mean())
 
 
 def tile(picture: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
-    """(448, 448, 3) uint8: a crop, the outlines of its labels in their colours, unknown ones pale, and ticks."""
+    """Draw (448, 448, 3) uint8: a crop with coloured outlines of its labels, unknown pixels pale, and ticks."""
     scale = _TILE / SIDE
     drawn = cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC)
     large = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
@@ -68,7 +68,7 @@ def tile(picture: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
 
 
 def draw_sheets(tiles: list[np.ndarray], folder: Path) -> int:
-    """PNGs of six ``tiles`` each; returns how many."""
+    """Write PNGs of six ``tiles`` each; returns their number."""
     folder.mkdir(parents=True, exist_ok=True)
     blank = np.zeros((_TILE, _TILE, 3), np.uint8)
     starts = range(0, len(tiles), _PER_SHEET)
@@ -81,9 +81,9 @@ def draw_sheets(tiles: list[np.ndarray], folder: Path) -> int:
 
 
 def corrected(cache: PortraitCache, edits: dict[str, tuple[Edit, ...]], held_out: bool) -> dict[str, HandLabels]:
-    """Labels of the portraits that ``edits`` names, from those in the cache of 256 px head crops.
+    """Correct the labels of the portraits named in ``edits``, starting from those in the cache of 256 px head crops.
 
-    Raises ``ValueError`` for portraits that it does not hold, and for photographs of the sheet.
+    Raises ``ValueError`` for portraits that are not in the cache, and for photographs of the evaluation sheet.
     """
     row_of = {cache.files[row].path: int(row) for row in np.flatnonzero(cache.verdicts == Verdict.KEPT)}
     on_sheet = {photo.split("/")[-1] for photo in sheet_photographs()}
@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _most_doubtful(cache: PortraitCache, parser: FaceParser, count: int) -> dict[str, HandLabels]:
-    """The labels in the cache of the portraits that nobody has corrected and the net is least sure of."""
+    """Cached labels of the portraits that are not corrected yet and least certain for the net."""
     done = read_hand_labels().keys() if HAND_LABELS_PATH.is_file() else ()
     rows = [row for row in np.flatnonzero(cache.verdicts == Verdict.KEPT) if cache.files[row].path not in done]
     doubts = [doubt(parser, np.ascontiguousarray(cache.crops[row])) for row in rows]

@@ -1,15 +1,15 @@
-"""Corrections of label maps as somebody writes them down who looks at a picture with ticks along its sides.
+"""Written corrections of label maps, made by a person who looks at a picture with ticks along its sides.
 
-A line is a file name and corrections with ``/`` between them, applied in their order:
+A line is a file name and corrections separated by ``/``, applied in their order:
 
 ``014626.jpg background+skin>hair 70,118 58,145 60,165 / glasses=@2 124,116,15,13 163,116,15,13 / neck>unknown``
 
-``A+B>C`` turns what is A or B within the polygon into C, everywhere if there is none; ``any`` is all but brows, eyes,
-glasses, lips and mouth. ``A=`` makes the polygon all that there is of A: A elsewhere becomes skin within the landmarks'
-outline of the face and background without. Several polygons have ``|`` between them. Their borders are moved by up to
-four pixels onto edges of the picture, and where there are none the labels near them become unknown; with ``!`` before
-the correction they are taken as they are. ``~W`` draws lines of W pixels instead of polygons, ``@W`` ellipses (x, y,
-and half their width and height). ``ok``: right as it is. Places are in pixels of a crop of 256.
+``A+B>C`` turns A and B within the polygon into C, or everywhere without a polygon; ``any`` is every class except brows,
+eyes, glasses, lips and mouth. ``A=`` makes the polygon the whole of A: A elsewhere becomes skin within the landmarks'
+outline of the face and background outside it. Several polygons are separated by ``|``. Their borders snap to edges of
+the picture within four pixels; where there is no edge, labels near the border become unknown. ``!`` before the
+correction switches this off. ``~W`` draws lines of W pixels instead of polygons, ``@W`` ellipses (x, y, and half their
+width and height). ``ok``: no correction. Coordinates are pixels of a crop of 256.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ _OUTLINES = {
     FaceClass.LIPS: (LIPS_OUTER,),
 }
 _OPERATION = re.compile(r"^(!?)([a-z_+]+)([>=])([a-z_]*)(?:([~@])([\d.]+))?$")
-_FINER = 4  # polygons are drawn in pixels of a quarter's width
+_SUPERSAMPLING = 4  # polygons are drawn at four times the resolution
 _ON_POLYGON, _ON_LINE = 0.5, 0.35
-"""Share of a pixel that must be covered; labels of synthetic people keep a wire that one of four samples hits."""
+"""Share of a pixel that must be covered. It is lower for lines: synthetic labels keep a wire that one of four samples
+hits."""
 _SNAP_RADIUS, _SNAP_NOISE, _SNAP_REACH = 8, 4e-4, 4.0
-"""Pixels and variance of colours of the guided filter, and pixels by which a border may move: polygons that were drawn
-by eye on halftone prints were off by three to five."""
-_DOUBTFUL = (0.35, 0.65)
-"""Of the guided filter: between these the picture does not say on which side of a border a pixel is."""
+"""Radius in pixels and regularisation (variance of colours) of the guided filter, and pixels by which a border may
+move: polygons drawn by eye on halftone prints were off by three to five."""
+_UNCERTAIN = (0.35, 0.65)
+"""Range of the guided filter's output in which the picture does not determine a pixel's side of the border."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Edit:
     Attributes
     ----------
     sources : codes of the classes that are changed; None: ``any``. target : their new code.
-    whole : the shapes are all that there is of ``target``. shape : ``""``, ``"~"`` or ``"@"``; width : of its lines.
-    places : one row of numbers for each point, of each polygon. snapped : borders follow the picture's edges.
+    whole : ``target`` is limited to the shapes. shape : ``""``, ``"~"`` or ``"@"``; width : of its lines.
+    places : one row of numbers per point, one array per polygon. snapped : borders snap to the picture's edges.
     """
 
     sources: tuple[int, ...] | None
@@ -64,7 +65,7 @@ class Edit:
 
 
 def read_edits(path: Path) -> dict[str, tuple[Edit, ...]]:
-    """File name -> corrections; lines of the same file follow each other. Raises ``ValueError`` for other lines."""
+    """Read corrections by file name; lines of the same file are concatenated. Raises ``ValueError`` for other lines."""
     result: dict[str, tuple[Edit, ...]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         name, _, text = line.partition("#")[0].strip().partition(" ")
@@ -77,7 +78,7 @@ def read_edits(path: Path) -> dict[str, tuple[Edit, ...]]:
 
 
 def parse_edits(text: str) -> tuple[Edit, ...]:
-    """The corrections of a line, without the file name."""
+    """Parse the corrections of a line without the file name."""
     return tuple(_parse(part.split()) for part in text.split("/") if part.split() not in ([], ["ok"]))
 
 
@@ -102,9 +103,9 @@ def _parse(words: list[str]) -> Edit:
 
 
 def apply_edits(labels: np.ndarray, picture: np.ndarray, landmarks: np.ndarray, edits: tuple[Edit, ...]) -> np.ndarray:
-    """Corrected labels (256, 256) uint8 of a crop (256, 256, 3) uint8 with landmarks (478, 2 or 3).
+    """Apply corrections to labels (256, 256) uint8 of a crop (256, 256, 3) uint8 with landmarks (478, 2 or 3).
 
-    Skin within the landmarks' outlines of brows, eyes and lips becomes these; the product does the same.
+    Skin within the landmarks' outlines of brows, eyes and lips becomes these classes, as in the product.
     """
     result = labels.copy()
     known = labels != UNKNOWN
@@ -123,7 +124,7 @@ def apply_edits(labels: np.ndarray, picture: np.ndarray, landmarks: np.ndarray, 
 
 
 def _applied(edit: Edit, labels: np.ndarray, oval: np.ndarray, inside: bool) -> np.ndarray:
-    """Labels (256, 256) as they become within the places of ``edit``, or without."""
+    """Labels (256, 256) after ``edit``, as if all pixels were inside its shapes, or outside."""
     result = labels.copy()
     if not inside:
         if edit.whole:
@@ -137,14 +138,14 @@ def _applied(edit: Edit, labels: np.ndarray, oval: np.ndarray, inside: bool) -> 
 
 
 def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(256, 256) bool: what the places of ``edit`` hold; where that is in doubt."""
+    """(256, 256) bool masks: inside the shapes of ``edit``; uncertain border."""
     nowhere = np.zeros((SIDE, SIDE), dtype=bool)
     if not edit.places:
         return ~nowhere, nowhere
-    canvas = np.zeros((SIDE * _FINER, SIDE * _FINER), np.uint8)
-    thickness = max(1, int(edit.width * _FINER))
+    canvas = np.zeros((SIDE * _SUPERSAMPLING, SIDE * _SUPERSAMPLING), np.uint8)
+    thickness = max(1, int(edit.width * _SUPERSAMPLING))
     for points in edit.places:
-        fine = (points * _FINER).astype(np.int32)
+        fine = (points * _SUPERSAMPLING).astype(np.int32)
         if edit.shape == "@":
             for x, y, half_width, half_height in fine.tolist():
                 cv2.ellipse(canvas, (x, y), (half_width, half_height), 0, 0, 360, 255, thickness)
@@ -158,9 +159,10 @@ def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _snapped(mask: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``mask`` (H, W) bool with its border on the edges of ``picture`` (H, W, 3) uint8; where the border may be."""
+    """Snap the border of ``mask`` (H, W) bool to the edges of ``picture`` (H, W, 3) uint8; also return uncertain
+    pixels."""
     colours = picture.astype(np.float32) / 255
     soft = cv2.ximgproc.guidedFilter(colours, mask.astype(np.float32), _SNAP_RADIUS, _SNAP_NOISE)
     depth = [cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3) for part in (mask, ~mask)]
     near = np.where(mask, *depth) <= _SNAP_REACH
-    return np.where(near, soft > 0.5, mask), near & (soft > _DOUBTFUL[0]) & (soft < _DOUBTFUL[1])
+    return np.where(near, soft > 0.5, mask), near & (soft > _UNCERTAIN[0]) & (soft < _UNCERTAIN[1])

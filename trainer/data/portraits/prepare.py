@@ -1,4 +1,4 @@
-"""Prepare portraits for training: find the faces, crop, label, sort out drawings; go on where it stopped.
+"""Prepare portraits for training: detect faces, crop, label, filter out drawings; resumable.
 
 ``python -m trainer portraits FOLDER --out DIR``.
 """
@@ -37,13 +37,13 @@ from trainer.data.portraits.files import list_portraits
 
 _DRAWING_SIDE = 64
 _FLUSH_EVERY = 64
-_REPEATED = 0.99
+_REPEATED_CORRELATION = 0.99
 _UNKNOWN = 255
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """What a cache keeps of one picture; see ``PortraitCache``."""
+    """Cached data of one picture; see ``PortraitCache``."""
 
     crop: np.ndarray
     labels: np.ndarray
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare; returns the exit code."""
+    """Prepare the portraits; returns the exit code."""
     settings = CacheSettings(
         arguments.size, arguments.framing, arguments.smallest_face, arguments.drawings, labels_by="label_face"
     )
@@ -84,10 +84,10 @@ def run(arguments: argparse.Namespace) -> int:
 def prepare(
     folder: Path, out: Path, settings: CacheSettings, progress: Callable[[int, int, float], None] | None = None
 ) -> PortraitCache:
-    """Prepare the portraits of ``folder`` in ``out``; what is there already is kept, so a stopped run goes on.
+    """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
 
-    ``progress`` is told how many files are done, of how many, and the seconds left. ``left_out.csv`` beside the
-    arrays names every file that is not used, and why.
+    ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
+    beside the arrays lists every file that is not used, with the reason.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def prepare(
     for count, index in enumerate(todo, start=1):
         pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
         if count % _FLUSH_EVERY == 0 or count == len(todo):
-            _vouch(cache, pending)
+            _write_verdicts(cache, pending)
             pending = {}
         if progress is not None:
             progress(
@@ -119,7 +119,7 @@ def prepare(
 
 
 def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
-    """Fill row ``index``; the verdict is not written yet."""
+    """Fill row ``index``; its verdict is written later."""
     try:
         pixels = read_photo(PhotoSource.from_path(path)).pixels
     except PhotoUnreadableError:
@@ -143,7 +143,7 @@ def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
 
 
 def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
-    """The largest face of (H, W, 3) uint8 pixels as a cache keeps it; None when there is none."""
+    """Prepare the largest face of (H, W, 3) uint8 pixels for a cache; None when there is none."""
     landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
         return None
@@ -172,7 +172,7 @@ def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
 def _cut_labels(
     labels: np.ndarray, scale: float, offset: np.ndarray, corner: np.ndarray, factor: float, size: int
 ) -> np.ndarray:
-    """(size, size) labels at the pixels of another crop, from those of a head crop, nearest; outside it unknown."""
+    """Resample a head crop's labels to another crop (size, size), nearest neighbour; 255 outside the head crop."""
     middle = (np.arange(size) + 0.5) / factor
     x = np.floor((middle + corner[0] - offset[0]) * scale).astype(int)
     y = np.floor((middle + corner[1] - offset[1]) * scale).astype(int)
@@ -183,19 +183,19 @@ def _cut_labels(
 
 
 def _fingerprint(face: np.ndarray) -> np.ndarray:
-    """(64,) int8: the face's grey levels without their mean, of length about 120."""
+    """(64,) int8 fingerprint: the face's grey levels at 8 x 8 without their mean, scaled to a largest value of 120."""
     grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (8, 8), interpolation=cv2.INTER_AREA)
     centred = grey.astype(np.float64).ravel() - grey.mean()
     return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
 
 
 def _mark_repeated(cache: PortraitCache) -> None:
-    """The same picture in two files of different people or of one: all but the first are left out."""
+    """Leave out all but the first of several files with the same picture, of the same person or not."""
     rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
     vectors = cache.fingerprint[rows].astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
     for start in range(0, len(rows), 1024):
-        close = vectors[start : start + 1024] @ vectors.T > _REPEATED
+        close = vectors[start : start + 1024] @ vectors.T > _REPEATED_CORRELATION
         for row, column in np.argwhere(close):
             first, second = rows[start + row], rows[column]
             if first < second and _same_picture(cache.crops[first], cache.crops[second]):
@@ -203,7 +203,7 @@ def _mark_repeated(cache: PortraitCache) -> None:
 
 
 def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
-    """Correlation of the fine structure of two crops; see ``backend.photos.screening.candidate``."""
+    """Compare the fine structure of two crops by correlation; see ``backend.photos.screening.candidate``."""
     details = []
     for crop in (first, second):
         grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
@@ -212,8 +212,8 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
     return float(details[0] @ details[1]) > SCREENING.same_picture
 
 
-def _vouch(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
-    """Everything to disk, then the verdicts: a row with a verdict is whole, whenever the machine stops."""
+def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+    """Write everything to disk, then the verdicts, so that a row with a verdict is complete even after a crash."""
     cache.flush()
     for index, verdict in verdicts.items():
         cache.verdicts[index] = verdict

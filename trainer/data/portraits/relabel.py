@@ -1,10 +1,10 @@
-"""Label maps of real portraits that a parsing net can learn from: its teacher's, corrected by what people saw.
+"""Label maps of real portraits for training a parsing net: a teacher's labels, corrected by traits that people noted.
 
 ``python -m trainer relabel-portraits CACHE``: self-training (Lee 2013; Xie et al. 2020) with weak labels. The teacher
-is the parsing net at hand. Where ``traits.csv`` says that somebody wears no glasses, no beard or no hat, the class is
-ruled out; where it says that they do, as little certainty is enough as it takes to find one in its place. Pixels that
-stay doubtful become unknown (255). Portraits that were corrected by hand (``hand_labels.npz``) keep those labels, and
-those of them that are held out have none to learn from.
+is the current parsing net. Where ``traits.csv`` says that somebody wears no glasses, no beard or no hat, the class is
+ruled out. Where it says that they do, the class's odds are raised just enough that it is found. Pixels that remain
+uncertain become unknown (255). Portraits that were corrected by hand (``hand_labels.npz``) keep those labels; the
+held-out ones among them become unknown.
 """
 
 from __future__ import annotations
@@ -47,29 +47,30 @@ TRAITS_PATH = Path(__file__).parent / "traits.csv"
 NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
-_SURE = 0.55
+_LEAST_PROBABILITY = 0.55
 _OFF_RIMS = 0.4
-_ON_RIMS = (1.0, 2.0, 4.0, 8.0)
-"""Factors on the odds of glasses that somebody saw: no more than it takes, or teachers of teachers draw goggles."""
-_MORE = (3.0, 6.0, 12.0, 24.0)
-"""Factors on the odds of a beard or a hat that somebody saw, least first."""
-_THERE = 0.55
-"""Mean probability over the place of a beard or a hat from which it counts as found."""
+_RIM_ODDS_FACTORS = (1.0, 2.0, 4.0, 8.0)
+"""Factors on the odds of glasses that a person saw, least first. They are small because broad frames of one teacher get
+broader with the next."""
+_ODDS_FACTORS = (3.0, 6.0, 12.0, 24.0)
+"""Factors on the odds of a beard or a hat that a person saw, least first."""
+_FOUND_PROBABILITY = 0.55
+"""Mean probability in its region above which a beard or a hat counts as found."""
 _LEAST_GLASSES = 0.01  # of the face window's area
 _AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
 _REPEATED = (1, 0.15)
-"""Grey levels by which neighbouring lines of a crop differ at most, and on average, where one repeats the other: some
-crops were cut with rounding errors. Dark backdrops differ by more, but on 2 % of pictures' sides."""
+"""Grey levels, largest and mean difference of neighbouring lines of a crop that are repetitions. The differences come
+from rounding errors in some crops. Dark backdrops differ by more, except on 2 % of the pictures' sides."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What somebody saw on a portrait; None where they could not tell.
+    """Traits that a person saw on a portrait; None where they could not tell.
 
     Attributes
     ----------
-    facial_hair : ``NO``, ``MOUSTACHE`` (alone), ``BEARD`` (chin or cheeks, with a moustache or without), ``WHISKERS``
-        (at the sides alone); a day's stubble is none. glasses, headwear : worn or not.
+    facial_hair : ``NO``, ``MOUSTACHE`` (alone), ``BEARD`` (chin or cheeks, with or without a moustache), ``WHISKERS``
+        (only at the sides); stubble does not count. glasses, headwear : worn or not.
     """
 
     facial_hair: int | None
@@ -77,11 +78,11 @@ class Traits:
     headwear: bool | None
 
 
-_NOBODY_LOOKED = Traits(None, None, None)
+_UNKNOWN_TRAITS = Traits(None, None, None)
 
 
 def read_traits(path: Path = TRAITS_PATH) -> dict[str, Traits]:
-    """File name -> traits, from a CSV with the columns file, facial_hair, glasses, headwear; 9: cannot tell."""
+    """Read traits by file name from a CSV with the columns file, facial_hair, glasses, headwear; 9: cannot tell."""
 
     def number(text: str) -> int | None:
         return None if int(text) == _CANNOT_TELL else int(text)
@@ -97,7 +98,7 @@ def read_traits(path: Path = TRAITS_PATH) -> dict[str, Traits]:
 
 
 def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
-    """(C, S, S) class probabilities made to agree with ``traits``; landmarks (478, 2 or 3) in their pixels."""
+    """Make (C, S, S) class probabilities consistent with ``traits``; landmarks (478, 2 or 3) in their pixels."""
     side = probabilities.shape[1]
     odds = probabilities.astype(np.float32).copy()
     if traits.glasses is False:
@@ -105,13 +106,13 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
         where = near_eyes(landmarks, side, _AROUND_EYES) if rims is None else rims.band
-        likelier = _factor(odds, FaceClass.GLASSES, where, _ON_RIMS)
+        likelier = _factor(odds, FaceClass.GLASSES, where, _RIM_ODDS_FACTORS)
         odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
     above = above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
     elif traits.headwear:
-        odds[FaceClass.SKIN][above] = 0.0  # there is the hat, or hair under it
+        odds[FaceClass.SKIN][above] = 0.0  # the hat, or hair under it, is there
         odds[FaceClass.OCCLUDER] *= np.where(above, _factor(odds, FaceClass.OCCLUDER, above & _person(odds)), 1.0)
     hair = odds[FaceClass.FACIAL_HAIR]
     if traits.facial_hair == NO:
@@ -128,16 +129,19 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
 
 
 def _person(odds: np.ndarray) -> np.ndarray:
-    """(S, S) bool: more likely somebody than background."""
+    """(S, S) bool: a person is more likely than background."""
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
 
 
-def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _MORE) -> float:
-    """The least of ``factors`` on a class's odds that makes it likely over ``where`` (S, S) bool; else the most."""
+def _factor(
+    odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _ODDS_FACTORS
+) -> float:
+    """Return the least of ``factors`` on a class's odds that makes it likely over ``where`` (S, S) bool, else the
+    largest."""
     if not where.any():
         return factors[0]
     own = odds[face_class][where]
-    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _THERE)
+    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _FOUND_PROBABILITY)
 
 
 def teach(
@@ -147,9 +151,9 @@ def teach(
     traits: Traits,
     second: FaceParser | None = None,
 ) -> np.ndarray:
-    """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 3).
+    """Label a head crop (S, S, 3) uint8 with landmarks (478, 3): (S, S) uint8 of ``FaceClass``, 255 where unknown.
 
-    Several ``teachers`` are asked for the mean of their probabilities; ``second`` gives its opinion on large things.
+    The probabilities of several ``teachers`` are averaged; ``second`` gives a second opinion on large things.
     """
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
     asked = np.mean([class_probabilities(teacher, pixels, landmarks) for teacher in teachers], axis=0)
@@ -157,12 +161,12 @@ def teach(
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
     settled = settle(own, person_probability(pixels), pixels, landmarks)
-    labels, unsure = settled.labels, (own.max(axis=0) < _SURE) & ~settled.pale
+    labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
     result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
-    if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
+    if rims is not None:  # teachers' frames are too broad, more so with every generation
         result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
-    if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
+    if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # worn, but not located
         result[near_eyes(landmarks, side, _AROUND_EYES) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
     return result.astype(np.uint8)
 
@@ -175,12 +179,12 @@ def relabel(
     unlisted: bool = False,
     second: FaceParser | None = None,
 ) -> int:
-    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers', see
-    ``teach``.
+    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'
+    (``teach``).
 
-    Who is held out or on the sheet that parsing is judged by becomes unknown throughout, and so does who is in neither
-    list, unless ``unlisted`` has the teachers label them by themselves; and whose landmarks no pose explains. Returns
-    how many portraits have labels now. Raises ``ValueError`` for other framings.
+    Three kinds of portraits become unknown throughout: held-out ones and those on the evaluation sheet; those in
+    neither list, unless ``unlisted`` is set and the teachers label them on their own; those whose landmarks fit no head
+    pose. Returns the number of portraits that have labels. Raises ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
@@ -188,7 +192,7 @@ def relabel(
     judged = {Path(photo).name for photo in sheet_photographs()}
     for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
-        seen, corrected = traits.get(name, _NOBODY_LOOKED if unlisted else None), (by_hand or {}).get(name)
+        seen, corrected = traits.get(name, _UNKNOWN_TRAITS if unlisted else None), (by_hand or {}).get(name)
         if Path(name).name in judged or (corrected is not None and corrected.held_out):
             cache.labels[row] = UNKNOWN
             continue
@@ -204,10 +208,10 @@ def relabel(
 def _taught(
     teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
-    """``teach`` of a row of a cache, unknown outside the photo; None where no pose explains its landmarks."""
+    """Run ``teach`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head pose."""
     pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
     try:
-        solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache knows no depths
+        solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache has no depths
     except ValueError:
         return None
     known = cache.labels[row] != UNKNOWN
@@ -217,19 +221,19 @@ def _taught(
 
 
 def _rectangle(known: np.ndarray) -> np.ndarray:
-    """(S, S) bool: the rectangle that is not wholly unknown."""
+    """(S, S) bool: the rectangle of rows and columns that are not wholly unknown."""
     return known.any(axis=1)[:, None] & known.any(axis=0)[None]
 
 
 def photo_part(pixels: np.ndarray) -> np.ndarray:
-    """(S, S) bool: where a crop (S, S, 3) uint8 shows its photo and does not repeat the photo's edge; a crop whose
-    lines are all the same is a photo throughout."""
+    """(S, S) bool: the photo in a crop (S, S, 3) uint8 without the repeated edge around it. A crop of identical lines
+    counts as photo throughout."""
     rows, columns = (_no_repeats(lines) for lines in (pixels, pixels.transpose(1, 0, 2)))
     return rows[:, None] & columns[None]
 
 
 def _no_repeats(lines: np.ndarray) -> np.ndarray:
-    """(S,) bool: false for lines (S, S, 3) before the first, and after the last, that differs from its neighbour."""
+    """(S,) bool: false for lines (S, S, 3) before the first and after the last one that differs from its neighbour."""
     differences = np.abs(np.diff(lines.astype(np.int16), axis=0))
     most, mean = _REPEATED
     changes = np.flatnonzero((differences.max((1, 2)) > most) | (differences.mean((1, 2)) > mean))
@@ -253,7 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Relabel; returns the exit code."""
+    """Relabel the portraits; returns the exit code."""
     try:
         cache = open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]

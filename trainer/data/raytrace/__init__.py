@@ -1,1 +1,1 @@
-"""A small CPU ray tracer for evaluation photographs, independent of ``backend.rendering`` on purpose."""
+"""A small CPU ray tracer for evaluation photographs, deliberately independent of ``backend.rendering``."""

@@ -34,7 +34,8 @@ class Bvh:
 
 
 def build_bvh(vertices: np.ndarray, faces: np.ndarray) -> Bvh:
-    """Hierarchy over the triangles ``faces`` (F, 3) of ``vertices`` (V, 3); median split along the longest axis."""
+    """Build the hierarchy over triangles ``faces`` (F, 3) of ``vertices`` (V, 3); median split along the longest
+    axis."""
     if len(faces) == 0:
         raise ValueError("a BVH needs at least one triangle")
     triangles = np.ascontiguousarray(vertices[faces], dtype=np.float32)  # (F, 3, 3)
@@ -77,7 +78,7 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
     capacity = 2 * len(order) + 1
     bounds = np.empty((capacity, 6), np.float32)
     links = np.zeros((capacity, 2), np.int32)
-    # (start, stop, parent whose second-child link is to be set, -1 for none)
+    # (start, stop, parent node for the second-child link, -1 for none)
     stack = np.empty((STACK_SIZE, 3), np.int32)
     stack[0, 0], stack[0, 1], stack[0, 2] = 0, len(order), -1
     depth = 1
@@ -117,7 +118,7 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit):  # pragma: no cover - compiled
-    """Distance at which the ray enters the node's box, or FAR when it misses it before ``limit``."""
+    """Distance at which the ray enters the node's box; FAR when it misses the box or enters beyond ``limit``."""
     a = (bounds[node, 0] - ox) * ix
     b = (bounds[node, 3] - ox) * ix
     near, far = min(a, b), max(a, b)
@@ -213,7 +214,7 @@ def _closest(bounds, links, corners, origins, directions, limit):  # pragma: no 
 
 
 def closest_hits(bvh: Bvh, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First triangle along each ray.
+    """Find the first triangle along each ray.
 
     Parameters
     ----------
@@ -310,7 +311,7 @@ def _nearest(bounds, links, corners, points):  # pragma: no cover - compiled
 
 
 def closest_points(bvh: Bvh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Closest surface point of each of ``points`` (P, 3).
+    """Find the closest surface point of each of ``points`` (P, 3).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""From traced light to something like a photograph: light spread under the skin, exposure, noise, blur, JPEG."""
+"""Convert traced light to a photograph: subsurface scattering, exposure, noise, blur, JPEG."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from scipy.ndimage import gaussian_filter
 from backend.rendering.color import srgb_from_linear
 
 SCATTER_METRES = np.array([0.0016, 0.0008, 0.0005])
-"""Standard deviation of the spread of red, green and blue light under skin."""
+"""Standard deviation of the subsurface scattering of red, green and blue light in skin."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """What a camera does to the light.
+    """Camera settings.
 
     Attributes
     ----------
     exposure : factor on linear light. white_balance : (3,) factor per channel.
-    noise : standard deviation of read noise in linear units at exposure 1; shot noise grows with the signal beside it.
+    noise : standard deviation of read noise in linear units at exposure 1; shot noise, which grows with the signal,
+        is added.
     blur : Gaussian blur in pixels. jpeg_quality : 1-95. contrast : strength 0-1 of an S-shaped tone curve.
     """
 
@@ -61,7 +62,7 @@ def _spread_rows(image, depth, mask, sigma, out):  # pragma: no cover - compiled
 def scatter(
     irradiance: np.ndarray, depth: np.ndarray, coverage: np.ndarray, translucency: np.ndarray, focal_px: float
 ) -> np.ndarray:
-    """Spread light (H, W, 3) under the surface, per channel; also takes the sampling noise away.
+    """Apply subsurface scattering to light (H, W, 3), per channel; this also removes the sampling noise.
 
     ``irradiance``, ``depth`` and ``translucency`` are means over the covered part of each pixel.
     """
@@ -78,7 +79,7 @@ def scatter(
 
 
 def develop(linear: np.ndarray, film: Film, generator: np.random.Generator) -> np.ndarray:
-    """Linear light (H, W, 3) to an (H, W, 3) uint8 sRGB picture: exposure, soft highlights, noise, blur."""
+    """Develop linear light (H, W, 3) to an (H, W, 3) uint8 sRGB picture: exposure, soft highlights, noise, blur."""
     light = linear * film.exposure * np.asarray(film.white_balance)
     if film.blur > 0:
         light = gaussian_filter(light, (film.blur, film.blur, 0))
@@ -94,7 +95,7 @@ def develop(linear: np.ndarray, film: Film, generator: np.random.Generator) -> n
 
 
 def jpeg_bytes(picture: np.ndarray, quality: int) -> bytes:
-    """An (H, W, 3) uint8 picture as a JPEG file without EXIF."""
+    """Encode an (H, W, 3) uint8 picture as JPEG without EXIF."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 85 else 2)
     return buffer.getvalue()

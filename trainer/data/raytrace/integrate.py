@@ -1,4 +1,4 @@
-"""The compiled inner loop: light that arrives at what each pixel sees."""
+"""The ray tracer's compiled inner loop: light arriving at each pixel's surface points."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from trainer.data.raytrace.bvh import FAR, trace
 
 BOUNCE = 0.5
-"""Share of a blocked ambient ray's light that the blocking surface sends on, times its albedo."""
+"""Share of the ambient light that a blocking surface reflects, times its albedo."""
 
 
 @numba.njit(cache=True)
 def _hash01(a, b, c, seed):  # pragma: no cover - compiled
-    """A number in [0, 1) from four integers (a finaliser in the manner of MurmurHash3)."""
+    """Hash four integers to a number in [0, 1) (a finaliser like MurmurHash3's)."""
     h = np.uint32(a) * np.uint32(0x9E3779B1) ^ np.uint32(b) * np.uint32(0x85EBCA77)
     h ^= np.uint32(c) * np.uint32(0xC2B2AE3D) ^ np.uint32(seed) * np.uint32(0x27D4EB2F)
     h ^= h >> np.uint32(15)
@@ -40,7 +40,7 @@ def _environment(x, y, z, gradient, directions, sharpness, colours, out):  # pra
 
 @numba.njit(cache=True, fastmath=True)
 def _frame(nx, ny, nz, tangents):  # pragma: no cover - compiled
-    """Two unit vectors square to a unit normal (Duff et al. 2017)."""
+    """Two unit vectors orthogonal to a unit normal (Duff et al. 2017)."""
     sign = np.float32(1.0) if nz >= 0 else np.float32(-1.0)
     a = np.float32(-1.0) / (sign + nz)
     b = nx * ny * a
@@ -68,7 +68,7 @@ def _row(
     light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
     samples, ambient_rays, seed,
 ):  # fmt: skip  # pragma: no cover - compiled
-    """``integrate`` for one row, added to its first six results."""
+    """Run ``integrate`` for one row; adds to its first six results."""
     one = np.float32(1.0)
     scale = one / np.float32(samples)
     ox, oy, oz = np.float32(centre[0]), np.float32(centre[1]), np.float32(centre[2])
@@ -101,7 +101,7 @@ def _row(
             length = math.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-12)
             view = -one / np.float32(math.sqrt(dx * dx + dy * dy + dz * dz))
             vx, vy, vz = dx * view, dy * view, dz * view
-            # geometric normal on the side of the viewer
+            # geometric normal on the viewer's side
             gx = corners[hit, 1, 1] * corners[hit, 2, 2] - corners[hit, 1, 2] * corners[hit, 2, 1]
             gy = corners[hit, 1, 2] * corners[hit, 2, 0] - corners[hit, 1, 0] * corners[hit, 2, 2]
             gz = corners[hit, 1, 0] * corners[hit, 2, 1] - corners[hit, 1, 1] * corners[hit, 2, 0]
@@ -171,7 +171,7 @@ def _row(
                 _environment(tx, ty, tz, gradient, directions, sharpness, colours, sky)
                 for c in range(3):
                     diffuse[row, column, c] += scale / ambient_rays * sky[c]
-            # one GGX-distributed half vector for the mirrored surroundings
+            # one GGX-distributed half vector for the reflection of the surroundings
             r1 = (s + offset) / samples
             r2 = _hash01(column, row, s, seed + 8)
             cosine_h = math.sqrt((one - r1) / (one + (alpha * alpha - one) * r1))
@@ -191,7 +191,7 @@ def _row(
                         a2 = alpha * alpha
                         shadow_v = 2 * n_v / (n_v + math.sqrt(a2 + (1 - a2) * n_v * n_v))
                         shadow_l = 2 * n_l / (n_l + math.sqrt(a2 + (1 - a2) * n_l * n_l))
-                        # rough surfaces mirror less at grazing angles than Schlick's formula says
+                        # rough surfaces reflect less at grazing angles than by Schlick's formula
                         fresnel = f0 + (one - f0) * (one - alpha) ** 2 * (one - v_h) ** 5
                         gain = fresnel * shadow_v * shadow_l * v_h / (n_v * max(cosine_h, np.float32(0.05)))
                         gain = min(gain, one)
@@ -208,7 +208,8 @@ def _rows(
     light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
     samples, ambient_rays, seed,
 ):  # fmt: skip  # pragma: no cover - compiled
-    """All rows, shared out to threads; nothing else is compiled for them, which takes numba several times as long."""
+    """Run all rows in parallel threads. Only this loop is compiled as parallel; compiling more takes numba several
+    times as long."""
     for row in numba.prange(len(coverage)):
         _row(
             np.int64(row), diffuse, specular, colour, coverage, depth, translucency,
@@ -225,7 +226,7 @@ def integrate(
     light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours,
     samples, ambient_rays, seed,
 ):  # fmt: skip
-    """Mean over ``samples`` jittered rays of every pixel.
+    """Average ``samples`` jittered rays in every pixel.
 
     Returns (H, W, 3) diffuse irradiance (white = 1), specular radiance and albedo, each already weighted by coverage;
     (H, W) coverage, mean depth along the optical axis, and translucency.

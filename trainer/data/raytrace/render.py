@@ -1,4 +1,4 @@
-"""One call from surface, camera and light to linear light and depth."""
+"""Render a surface with camera and light to linear light and depth in one call."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.data.raytrace.scene import Lighting, Surface
 
 @dataclass(frozen=True)
 class TracedView:
-    """What a camera sees.
+    """A rendered view.
 
     Attributes
     ----------
     linear : (H, W, 3) float32 linear light in front of black. coverage : (H, W) 0-1. depth : (H, W) metres along the
-        optical axis, 0 where nothing is.
+        optical axis, 0 on the background.
     """
 
     linear: np.ndarray
@@ -28,7 +28,7 @@ class TracedView:
     depth: np.ndarray
 
     def over(self, background: np.ndarray) -> np.ndarray:
-        """The view in front of a linear-light background (H, W, 3)."""
+        """Composite the view over a linear-light background (H, W, 3)."""
         return self.linear + (1 - self.coverage[..., None]) * background
 
 
@@ -41,14 +41,14 @@ def trace_view(
     seed: int = 0,
     bvh: Bvh | None = None,
 ) -> TracedView:
-    """Trace ``surface`` as ``camera`` sees it.
+    """Trace ``surface`` as seen by ``camera``.
 
     Parameters
     ----------
     surface : in the camera's head frame, metres. lighting : in the same frame.
-    samples : primary rays a pixel. ambient_rays : rays into the surroundings per primary ray.
+    samples : primary rays per pixel. ambient_rays : rays into the surroundings per primary ray.
     seed : of the sampling noise; the same seed gives the same picture.
-    bvh : of ``surface``, to share between pictures; built here when None.
+    bvh : of ``surface``, for sharing between pictures; built here when None.
     """
     bvh = build_bvh(surface.vertices, surface.faces) if bvh is None else bvh
     width, height = camera.size
@@ -102,11 +102,11 @@ def look_at(
     target: np.ndarray,
     principal: tuple[float, float] | None = None,
 ) -> Camera:
-    """A camera that looks at ``target`` (3,) of the head frame from ``distance`` metres.
+    """Build a camera that looks at ``target`` (3,) in the head frame from ``distance`` metres.
 
-    Positive yaw shows the head turned to its own left (the camera stands on the person's right), positive pitch shows
-    it looking up (the camera stands low), positive roll turns the picture clockwise. ``principal`` is where the target
-    comes to lie, in pixels; the middle when None.
+    Positive yaw shows the head turned to its own left (the camera is on the person's right), positive pitch shows it
+    looking up (the camera is low), positive roll rotates the picture clockwise. ``principal`` is the target's position
+    in pixels; the picture's centre when None.
     """
     yaw, pitch, roll = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
     turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])

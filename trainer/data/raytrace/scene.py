@@ -1,4 +1,4 @@
-"""What the ray tracer draws: a surface with its material, and the light that falls on it."""
+"""The ray tracer's scene: a surface with its material, and its lighting."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from backend.geometry.normals import vertex_normals
 
 @dataclass(frozen=True)
 class Surface:
-    """A triangle mesh with per-vertex material. All in one frame, metres.
+    """A triangle mesh with per-vertex material. Everything in one frame, metres.
 
     Attributes
     ----------
     vertices : (V, 3) positions; faces : (F, 3) int, counter-clockwise from outside.
-    normals : (V, 3) shading normals, unit length (they may carry pores that the positions do not have).
+    normals : (V, 3) shading normals, unit length (they may contain pores that the positions lack).
     albedo : (V, 3) linear light, 0-1.
     specular : (V,) reflectance at normal incidence (skin 0.028, wet eye 0.03 with low roughness, hair 0.05).
     roughness : (V,) GGX alpha, 0-1.
-    translucency : (V,) how far light spreads under the surface, as a factor on skin's (0 = opaque).
+    translucency : (V,) extent of subsurface scattering relative to skin's (0 = opaque).
     """
 
     vertices: np.ndarray
@@ -32,7 +32,7 @@ class Surface:
     translucency: np.ndarray
 
     def moved(self, vertices: np.ndarray) -> Surface:
-        """The same material on other positions, with plain smooth normals."""
+        """The same material at other positions, with smooth vertex normals."""
         return Surface(
             vertices,
             self.faces,
@@ -50,8 +50,8 @@ class AreaLight:
 
     Attributes
     ----------
-    position : (3,) metres. radius : metres. irradiance : (3,) RGB that it gives at the origin of the frame to a
-        surface that faces it (a white surface shows this value).
+    position : (3,) metres. radius : metres. irradiance : (3,) RGB at the origin of the frame, on a surface facing the
+        light (a white surface gets this value).
     """
 
     position: np.ndarray
@@ -65,8 +65,8 @@ class Environment:
 
     Attributes
     ----------
-    ground, sky : (3,) RGB radiance from straight below and straight above (a linear blend by height between).
-    directions : (L, 3) unit vectors of the windows; sharpness : (L,); colours : (L, 3) radiance at their middle.
+    ground, sky : (3,) RGB radiance from straight below and straight above, linearly blended by height in between.
+    directions : (L, 3) unit vectors of the windows; sharpness : (L,); colours : (L, 3) radiance at their centre.
     """
 
     ground: np.ndarray
@@ -78,14 +78,14 @@ class Environment:
 
 @dataclass(frozen=True)
 class Lighting:
-    """All the light of a picture."""
+    """All lights of a picture."""
 
     lights: tuple[AreaLight, ...]
     environment: Environment
 
 
 def joined(surfaces: tuple[Surface, ...]) -> Surface:
-    """One surface out of several."""
+    """Join several surfaces to one."""
     starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     return Surface(
         np.concatenate([s.vertices for s in surfaces]),

@@ -1,1 +1,1 @@
-"""Measures of how close a reconstruction is: depth, shape, landmarks, pictures, identity."""
+"""Reconstruction metrics: depth, shape, landmarks, pictures, identity."""

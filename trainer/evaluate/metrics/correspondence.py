@@ -1,4 +1,4 @@
-"""Errors between points that are known to correspond."""
+"""Errors between corresponding points."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class VertexError:
 def per_vertex_error(
     predicted: np.ndarray, true: np.ndarray, align: bool = True, chosen: np.ndarray | None = None
 ) -> VertexError:
-    """Distances of corresponding points (V, 3), metres, after the least-squares similarity of ``predicted`` onto
-    ``true`` when ``align`` says so. ``chosen`` (V,) bool or ids restricts both alignment and measure."""
+    """Distances of corresponding points (V, 3), metres, with ``align`` after the least-squares similarity of
+    ``predicted`` onto ``true``. ``chosen`` (V,) bool or ids restricts both alignment and measure."""
     if chosen is not None:
         predicted, true = predicted[chosen], true[chosen]
     if align:
@@ -32,8 +32,8 @@ def per_vertex_error(
 
 
 def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> float:
-    """Normalised mean error: mean distance of landmarks (L, 2) or (L, 3) over ``reference`` (the eyes' outer corners'
-    distance, as a rule), in per cent."""
+    """Normalised mean error: mean distance of landmarks (L, 2) or (L, 3) relative to ``reference`` (usually the
+    distance of the outer eye corners), in per cent."""
     if reference <= 0:
         raise ValueError("the reference length must be positive")
     return float(np.linalg.norm(predicted - true, axis=1).mean() / reference * 100)

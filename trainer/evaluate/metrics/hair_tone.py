@@ -1,4 +1,4 @@
-"""Whether drawn hair is as bright as a photo's, and whether its locks stand out from each other as much."""
+"""Compare brightness, colour and contrast of rendered hair with a photo's."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _SIDE = 224
-"""Pixels of the photo's longer side: some two millimetres on a head, parts of a lock."""
-_LEAST = 100
-"""Pixels that must show hair in both pictures."""
+"""Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""
+_LEAST_PIXELS = 100
+"""Least number of pixels that show hair in both pictures."""
 _DARKEST = 0.002
-"""Linear light of a photo's noise."""
+"""Linear light at the level of a photo's noise, lower bound before logarithms."""
 
 
 @dataclass(frozen=True)
 class HairTone:
-    """``brightness`` : natural logarithm of the drawn hair's median luminance over the photo's. ``contrast`` : standard
-    deviation of log luminance over the hair, the drawn one's over the photo's. ``redder``, ``bluer`` : natural
-    logarithms of red over green and of blue over green, the drawn hair's median less the photo's. NaN where too little
-    is seen.
+    """``brightness`` : natural logarithm of the ratio of median luminances, rendered hair to photo. ``contrast`` :
+    ratio of
+    the standard deviations of log luminance over the hair, rendered to photo. ``redder``, ``bluer`` : difference of the
+    medians of log red over green and of log blue over green, rendered minus photo. NaN where too little hair is
+    visible.
     """
 
     brightness: float
@@ -41,7 +42,7 @@ UNKNOWN_TONE = HairTone(np.nan, np.nan, np.nan, np.nan)
 
 
 def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, template: Template) -> HairTone:
-    """Compare the hair drawn in a photo's camera and light with the photo, where both show hair."""
+    """Compare hair, rendered in a photo's camera and light, with the photo where both show hair."""
     camera = photo.camera.scaled(_SIDE / max(face.labels.shape))
     size = camera.size
     small = cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
@@ -49,7 +50,7 @@ def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, templat
     hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
     drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
     both = hair & (drawn.alpha > 0.9)
-    if both.sum() < _LEAST:
+    if both.sum() < _LEAST_PIXELS:
         return UNKNOWN_TONE
     photo_light, drawn_light = linear_from_srgb(small[both]), drawn.color[both] / drawn.alpha[both, None]  # (N, 3)
     seen, made = (np.log(np.maximum(light @ np.array(LUMINANCE), _DARKEST)) for light in (photo_light, drawn_light))

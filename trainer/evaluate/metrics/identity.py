@@ -1,4 +1,4 @@
-"""Whose face is it? Distances between face embeddings (dlib's 128-D network, evaluation only)."""
+"""Identity distance between face embeddings (dlib's 128-D network, for evaluation only)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Box = tuple[int, int, int, int]
 
 
 def face_embedding(picture: np.ndarray) -> np.ndarray | None:
-    """(128,) embedding of the largest face of an (H, W, 3) uint8 sRGB picture, None when no face is found."""
+    """(128,) embedding of the largest face of an (H, W, 3) uint8 sRGB picture; None when no face is found."""
     recogniser = _recogniser()
     picture = np.ascontiguousarray(picture)
     boxes = recogniser.face_locations(picture) or recogniser.face_locations(picture, number_of_times_to_upsample=2)
@@ -47,7 +47,7 @@ def embedding_in(picture: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _mediapipe_box(picture: np.ndarray) -> Box | None:
-    """``dlib_box`` of what MediaPipe finds."""
+    """``dlib_box`` of MediaPipe's detection."""
     from trainer.data.surface_landmarks import detect_landmarks
 
     marks = detect_landmarks(picture)
@@ -55,7 +55,7 @@ def _mediapipe_box(picture: np.ndarray) -> Box | None:
 
 
 def dlib_box(marks: np.ndarray) -> Box:
-    """The way dlib frames faces (brows to chin, square), from MediaPipe's landmarks (468 or more, 2 or 3) in pixels."""
+    """dlib's framing of a face (brows to chin, square) from MediaPipe landmarks (468 or more, 2 or 3) in pixels."""
     top, bottom = marks[[70, 300, 105, 334], 1].min(), marks[152, 1]
     x, y, half = marks[:468, 0].mean(), (top + bottom) / 2, 0.52 * (bottom - top)
     return int(y - half), int(x + half), int(y + half), int(x - half)

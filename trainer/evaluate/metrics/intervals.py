@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2000
-"""Bootstrap resamples: the ends of a 95 % interval are then good to about a twentieth of its width."""
+"""Bootstrap resamples, enough to determine the ends of a 95 % interval to about a twentieth of its width."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Interval:
     high: float
 
     def figures(self, name: str) -> dict[str, float]:
-        """``name``, ``name.low`` and ``name.high``."""
+        """Return ``name``, ``name.low`` and ``name.high``."""
         return {name: self.value, f"{name}.low": self.low, f"{name}.high": self.high}
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of (N,) values, one a person, and its interval; people without the figure (NaN) are left out."""
+    """Mean of (N,) values, one per person, with its interval; people without a value (NaN) are left out."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     if not len(known):
@@ -34,7 +34,7 @@ def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Interval:
-    """Ratio of two means over the same people, (N,) each, and its interval; people without a figure are left out."""
+    """Ratio of two means over the same people, (N,) each, with its interval; people without a value are left out."""
     pair = np.asarray([above, below], np.float64)
     pair = pair[:, np.isfinite(pair).all(0)]
     if not pair.shape[1]:
@@ -45,5 +45,5 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Inter
 
 
 def draws(size: int, seed: int) -> np.ndarray:
-    """(RESAMPLES, N) numbers of people, drawn with replacement."""
+    """(RESAMPLES, N) indices of people, drawn with replacement."""
     return np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))

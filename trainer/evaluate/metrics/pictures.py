@@ -15,8 +15,8 @@ def photometric_error(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray)
 
 
 def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
-    """Mean structural similarity of the luminance of two uint8 sRGB pictures (H, W, 3) over a ``mask`` (H, W) bool
-    (Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03).
+    """Mean structural similarity (SSIM) of the luminance of two uint8 sRGB pictures (H, W, 3) over a ``mask`` (H, W)
+    bool (Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03).
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Does a reconstruction explain a photograph that it has not seen? Landmarks of a held-out photo, projected.
+"""Reprojection error of a held-out photo's landmarks for a reconstruction.
 
-Only what belongs to that photo alone is solved for: the camera and the expression. The neutral shape stays.
+Only the photo's camera and expression are fitted; the neutral shape stays fixed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from trainer.evaluate.metrics.correspondence import landmark_nme
 
 OUTER_CORNERS = (33, 263)
 EXPRESSION_PULL = 0.3
-"""Residual, in per cent of the eyes' distance, of one expression weight at 1: keeps keys that explain nothing at 0."""
+"""Residual, in per cent of the eyes' distance, of an expression weight of 1; it keeps unnecessary keys at 0."""
 DISTANCE_PULL = 1.0
-"""The same for the camera's distance being a factor e away from ``TYPICAL_DISTANCE``."""
+"""The same for a camera distance that is a factor e away from ``TYPICAL_DISTANCE``."""
 TYPICAL_DISTANCE = 1.2
 
 
 @dataclass(frozen=True)
 class HeldOutFit:
-    """Mean landmark error in per cent of the eyes' outer corners' distance, and the expression (52,)."""
+    """Mean landmark error in per cent of the outer eye corners' distance, and the expression (52,)."""
 
     error_percent: float
     expression: np.ndarray
@@ -34,13 +34,13 @@ class HeldOutFit:
 def reproject_held_out(
     neutral: np.ndarray, landmarks: np.ndarray, centre: tuple[float, float], template: Template | None = None
 ) -> HeldOutFit:
-    """Fit camera and expression of one photo to a given neutral shape and measure what is left.
+    """Fit camera and expression of one photo to a given neutral shape, and return the remaining error.
 
     Parameters
     ----------
     neutral : (V, 3) cage in the template's order, metres.
-    landmarks : (478, 3) MediaPipe landmarks, x and y in pixels, z on the same scale (used for the starting pose only).
-    centre : the principal point in pixels (the middle of the whole photograph).
+    landmarks : (478, 3) MediaPipe landmarks, x and y in pixels, z on the same scale (used only for the initial pose).
+    centre : the principal point in pixels (the centre of the whole photograph).
     """
     template = template or load_template()
     marks = template.landmarks478
@@ -53,7 +53,7 @@ def reproject_held_out(
     focal = pixels_per_metre * TYPICAL_DISTANCE
     middle = base.mean(0)
     turn = Rotation.from_matrix(rotation)
-    # rotation on top of ``turn``, sideways shift, logarithms of distance and of focal length per distance, expression
+    # rotation after ``turn``, sideways shift, logarithms of distance and of focal length per distance, expression
     shift = (target.mean(0) - centre) / pixels_per_metre
     start = np.concatenate([np.zeros(3), shift, [0.0, 0.0], np.full(len(keys), 0.02)])
 

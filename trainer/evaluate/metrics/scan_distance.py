@@ -1,4 +1,4 @@
-"""Distance from a true scan to a reconstructed mesh, in the manner of the NoW benchmark (Sanyal et al. 2019)."""
+"""Distance from a true scan to a reconstructed mesh, as in the NoW benchmark (Sanyal et al. 2019)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ CROP_FACTOR = 0.7
 
 @dataclass(frozen=True)
 class ScanDistance:
-    """Distances (N,) in millimetres of the cropped scan's vertices, the alignment (mesh to scan frame) behind them,
-    and the chosen scan vertices (N,) ids."""
+    """Distances (N,) in millimetres from the cropped scan's vertices, the alignment (mesh to scan frame) that was used,
+    and
+    the ids (N,) of the chosen scan vertices."""
 
     millimetres: np.ndarray
     alignment: Similarity
@@ -40,7 +41,7 @@ class ScanDistance:
 
 
 def crop_radius(seven: np.ndarray, bridge: np.ndarray) -> float:
-    """Radius around the nose tip inside which scan points count: 0.7 times the sum of the outer eye corners' distance
+    """Radius around the nose tip within which scan points count: 0.7 times the sum of the outer eye corners' distance
     and the nose's length (bridge between the eyes to the nose's base).
 
     ``seven`` (7, 3): outer and inner corner of the right eye, inner and outer corner of the left, base of the nose,
@@ -58,7 +59,8 @@ def scan_to_mesh(
     faces: np.ndarray,
     seven: np.ndarray,
 ) -> ScanDistance:
-    """Align a mesh to a scan (seven points, then closest points; rotation, translation and scale) and measure.
+    """Align a mesh to a scan (seven points, then closest points; rotation, translation and scale) and measure the
+    distance.
 
     Parameters
     ----------
@@ -80,13 +82,13 @@ def refine_alignment(
 ) -> Similarity:
     """Similarity of the mesh that minimises the squared point-to-triangle distance of ``points`` (N, 3).
 
-    Each pass pairs every point with its closest point on the mesh and takes one Gauss-Newton step of the residuals
-    along the line between them (where they coincide, along the triangle's normal), with scale as a seventh unknown.
+    Each iteration pairs every point with its closest point on the mesh and takes one Gauss-Newton step of the residuals
+    along the line between them (along the triangle's normal where they coincide), with scale as a seventh unknown.
     """
     scale, rotation, translation = start.scale, start.rotation.copy(), start.translation.copy()
     middle = points.mean(0)
     best, best_error = start, np.inf
-    # the hierarchy lives in the mesh's own frame; points are brought there, which only scales all distances
+    # the hierarchy is in the mesh's own frame; points are transformed there, which only scales all distances
     bvh = build_bvh(vertices, faces)
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -106,7 +108,7 @@ def refine_alignment(
         length = np.linalg.norm(away, axis=1, keepdims=True)
         direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), normals[hit] @ rotation.T)
         offset = placed - middle
-        # placed moves by w x offset + t + s offset; its component along ``direction`` should make up for ``away``
+        # placed moves by w x offset + t + s offset; its component along ``direction`` should cancel ``away``
         rows = np.concatenate(
             [np.cross(offset, direction), direction, (offset * direction).sum(1, keepdims=True)], axis=1
         )

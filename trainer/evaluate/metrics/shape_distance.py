@@ -1,4 +1,4 @@
-"""How far two neutral faces of one topology are apart, whatever their place, turn and size."""
+"""Distances between neutral faces of one topology, independent of position, rotation and size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from backend.geometry.topology import triangles_from_quads
 from trainer.template.registration import vertex_areas
 
 NOISE_MM = 0.7
-"""Standard deviation, in millimetres a coordinate, of what a face has besides the template's modes: they miss ICT's
-faces by 1.17 mm a vertex where correspondence is known, which is 0.7 mm along each axis."""
+"""Millimetres per coordinate, standard deviation of a face's residual from the template's modes. They miss ICT's faces
+by 1.17 mm per vertex with known correspondence, which is 0.7 mm along each axis."""
 _FACE, _MOUTH = 0.5, 0.3
-"""Share of the region from which a vertex belongs to the face; below which it is not inside the mouth."""
+"""Region weights: above the first a vertex belongs to the face; below the second it is outside the mouth's interior."""
 
 
 def face_weights(template: Template) -> np.ndarray:
-    """(V,) share of each vertex of the template in the face's area, without the mouth's inside; sums to 1."""
+    """(V,) share of each template vertex in the face's area, without the mouth's interior; sums to 1."""
     head = template.head
     triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop]).astype(np.int64)
     areas = vertex_areas(template.vertices.astype(np.float64), triangles)
@@ -30,8 +30,8 @@ def face_weights(template: Template) -> np.ndarray:
 
 
 def aligned_faces(template: Template, neutrals: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, F, 3) millimetres from the template's face to each neutral (V, 3), at the F vertices of the face, after the
-    similarity that brings it nearest to the template's face."""
+    """(N, F, 3) millimetres from the template's face to each neutral (V, 3), at the face's F vertices, after aligning
+    it to the template's face by a similarity."""
     weights = face_weights(template)
     chosen = weights > 0
     mean, share = template.vertices[chosen].astype(np.float64), weights[chosen]
@@ -52,9 +52,9 @@ def plain_distances(template: Template, first: np.ndarray, second: np.ndarray) -
 def whitened_distances(template: Template, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(N, M) distances of ``aligned_faces`` in standard deviations of people.
 
-    Each face is read as the likeliest identity coefficients under the population's mean and covariance, with
-    independent noise of ``NOISE_MM`` at every vertex; coefficients are compared by the covariance's inverse
-    (Mahalanobis). Directions in which people differ little then count as much as those in which they differ most.
+    Each face is converted to its most probable identity coefficients under the population's mean and covariance, with
+    independent noise of ``NOISE_MM`` at every vertex. Coefficients are compared by the Mahalanobis distance, so that
+    directions with little variation among people count as much as those with most.
     """
     chosen = face_weights(template) > 0
     modes = 1000 * template.identity_modes[:, : len(chosen)][:, chosen].astype(np.float64)
@@ -64,14 +64,14 @@ def whitened_distances(template: Template, first: np.ndarray, second: np.ndarray
     known = populations()
     covariance = np.eye(len(modes)) if known is None else known[1]
     root = np.linalg.cholesky(covariance)
-    white = root.T @ flat  # (K, 3 F): modes of unit variance that do not depend on each other
+    white = root.T @ flat  # (K, 3 F): independent modes of unit variance
     system = white @ white.T + NOISE_MM**2 * np.eye(len(white))
     codes = [np.linalg.solve(system, white @ faces.reshape(len(faces), -1).T).T for faces in (first, second)]
     return _euclidean(*codes)
 
 
 def _similarity_directions(points: np.ndarray) -> np.ndarray:
-    """(3 F, 7) orthonormal: what moves, turns and scales ``points`` (F, 3)."""
+    """(3 F, 7) orthonormal directions of translation, rotation and scaling of ``points`` (F, 3)."""
     moved = points - points.mean(0)
     directions = [np.tile(axis, (len(points), 1)) for axis in np.eye(3)]
     directions += [np.cross(axis, moved) for axis in np.eye(3)] + [moved]

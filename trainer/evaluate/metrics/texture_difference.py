@@ -1,6 +1,6 @@
-"""How a lit texture differs from a photograph that it was not made from, texel by texel.
+"""Difference between a lit texture and a held-out photograph, per texel.
 
-``made`` and ``photo`` are natural logarithms of linear light; differences are made minus photo: positive where the
+``made`` and ``photo`` are natural logarithms of linear light. Differences are made minus photo: positive where the
 texture is brighter.
 """
 
@@ -16,9 +16,10 @@ from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.uv_filters import masked_lowpass
 
 FINEST, COARSEST = 0.0025, 0.009
-"""Metres: the band of details in which lids, lips, brows and folds are; finer is the photo's noise, coarser light."""
-_CLEAR = 0.3  # weight from which a texel counts among details
-_NEIGHBOURS = 0.05  # and from which it has a say in its neighbours' means
+"""Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
+light."""
+_DETAIL_WEIGHT = 0.3  # weight above which a texel is used for details
+_LOWPASS_WEIGHT = 0.05  # weight above which it contributes to its neighbours' means
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ def median_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -
 def mean_difference(
     made: np.ndarray, photo: np.ndarray, weight: np.ndarray, common: np.ndarray | None = None
 ) -> ColourDifference:
-    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` less ``common`` (3,), in the order of
-    ``ColourDifference``; None: less its own median."""
+    """Weighted mean absolute difference of (P, 3) ``made`` and ``photo`` after subtracting ``common`` (3,), in the
+    order of ``ColourDifference``; None: its own median."""
     difference, weight = _differences(made, photo, weight)
     difference = np.abs(difference - (weighted_median(difference, weight) if common is None else common))
     return ColourDifference(*np.average(difference, axis=0, weights=weight).tolist())
 
 
 def _differences(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3) differences of ``log_ratios`` where there is weight, and the weights (N,)."""
+    """(N, 3) differences of ``log_ratios`` at texels with weight, and the weights (N,)."""
     used = weight > 0
     return log_ratios(made[used]) - log_ratios(photo[used]), weight[used]
 
@@ -61,19 +62,19 @@ def _differences(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> tup
 def detail_likeness(
     made: np.ndarray, photo: np.ndarray, weight: np.ndarray, atlas: SurfaceAtlas, texels_per_metre: float
 ) -> tuple[float, float]:
-    """Contrast of the texture's details over the photo's, and the correlation of both.
+    """Contrast of the texture's details relative to the photo's, and their correlation.
 
-    Details are what log luminance has between ``FINEST`` and ``COARSEST``.
+    Details are the frequency band of log luminance between ``FINEST`` and ``COARSEST``.
 
     Parameters
     ----------
-    made, photo : (P, 3); weight : (P,) in [0, 1], what the photo shows of the face.
+    made, photo : (P, 3); weight : (P,) in [0, 1], visibility of the face in the photo.
     """
     brightness = np.stack([log_ratios(made)[:, 0], log_ratios(photo)[:, 0]], 1)
-    clear = np.where(weight > _NEIGHBOURS, weight, 0.0).astype(np.float32)
+    clear = np.where(weight > _LOWPASS_WEIGHT, weight, 0.0).astype(np.float32)
     image, weights = atlas.image(brightness.astype(np.float32)), atlas.image(clear)
     fine, coarse = (masked_lowpass(image, weights, length * texels_per_metre)[0] for length in (FINEST, COARSEST))
-    used = weights > _CLEAR
+    used = weights > _DETAIL_WEIGHT
     details = (fine - coarse)[used].astype(np.float64)  # (N, 2)
     covariance = np.cov(details.T, aweights=weights[used])
     (own, both), (_, others) = covariance

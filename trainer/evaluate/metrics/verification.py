@@ -1,4 +1,4 @@
-"""How well a distance tells who somebody is: area under the ROC curve and rank-1, with intervals over people."""
+"""Face verification by a distance: area under the ROC curve and rank-1 rate, with intervals over people."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from trainer.evaluate.metrics.intervals import Interval, draws, mean_interval
 
 
 def area_under_curve(distances: np.ndarray) -> float:
-    """Chance that a pair of one person's shapes is nearer than a pair of two people's; a tie counts a half.
+    """Probability that a pair of one person's shapes is nearer than a pair of two people's; a tie counts as a half.
 
-    distances : (N, N), row: the probe of person i, column: the gallery's shape of person j.
+    distances : (N, N), row i: the probe of person i, column j: the gallery's shape of person j.
     """
     return float(areas_of_resamples(distances, np.ones((1, len(distances))))[0])
 
 
 def areas_of_resamples(distances: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(R,) ``area_under_curve`` with person j taken counts[r, j] times, NaN where only one person is left. Two
-    copies of a person are the same person, never two."""
+    """(R,) ``area_under_curve`` with person j taken counts[r, j] times, NaN where only one person is left. Copies of a
+    person count as the same person."""
     first, second = np.nonzero(~np.eye(len(distances), dtype=bool))
     order = np.argsort(distances[first, second])
     first, second = first[order], second[order]
@@ -32,27 +32,27 @@ def areas_of_resamples(distances: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def first_ranks(distances: np.ndarray) -> np.ndarray:
-    """(N,) 1 where the nearest of the gallery is the probe's own person, 0 where not; a tie of k counts 1/k."""
+    """(N,) 1 where the nearest in the gallery is the probe's own person, else 0; a tie of k counts as 1/k."""
     nearest = distances == distances.min(1, keepdims=True)
     return np.diag(nearest) / nearest.sum(1)
 
 
 def area_interval(distances: np.ndarray, seed: int = 0) -> Interval:
-    """``area_under_curve`` and its interval over people, who are drawn as probe and gallery together."""
+    """``area_under_curve`` with its interval over people, each resampled as probe and gallery together."""
     values = _areas(distances, seed)
     return Interval(area_under_curve(distances), *np.nanquantile(values, [0.025, 0.975]).tolist())
 
 
 def area_gain(distances: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
-    """By how much the area of ``distances`` is larger than that of ``others`` (N, N), of the same people: the interval
-    is that of the difference, person by person."""
+    """Gain of the area of ``distances`` over that of ``others`` (N, N), of the same people; the interval is of the
+    paired difference."""
     gains = _areas(distances, seed) - _areas(others, seed)
     value = area_under_curve(distances) - area_under_curve(others)
     return Interval(value, *np.nanquantile(gains, [0.025, 0.975]).tolist())
 
 
 def rank_interval(distances: np.ndarray, seed: int = 0) -> Interval:
-    """Rank-1 and its interval over the people who are looked for; the gallery stays as it is."""
+    """Rank-1 rate with its interval over the probes; the gallery stays fixed."""
     ranks = first_ranks(distances)
     return mean_interval(ranks, seed)
 

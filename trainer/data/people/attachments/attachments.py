@@ -1,4 +1,4 @@
-"""Everything on and around a head, drawn once per person and built for a whole batch at once."""
+"""Hair, hats, glasses, clothes and other attachments of a head: drawn per person, meshed for a whole batch."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from trainer.data.people.attachments.things import draw_thing, thing_layer
 from trainer.data.people.look import PersonLook
 
 EYE_CORNERS = ((42, 45), (36, 39))
-"""Of the 68 landmarks: outer and inner corners of the person's left and right eye."""
+"""Indices into the 68 landmarks: outer and inner corners of the person's left and right eye."""
 NOSE_BRIDGE = 27
 EAR_FRONT = (16, 0)
 
 
 class Attachments:
-    """Hair, hats, glasses, long beards, hands and things before the face, and clothes for heads of the template.
+    """Hair, hats, glasses, long beards, hands, objects in front of the face, and clothes for heads of the template.
 
-    ``detail`` 0.5 to 1: share of the hair's full number of locks; 0.5 will do for pictures of 64 px.
+    ``detail`` 0.5 to 1: share of the full number of hair locks; 0.5 is enough for pictures of 64 px.
     """
 
     def __init__(self, template: Template, *, detail: float = 1.0) -> None:
@@ -45,10 +45,10 @@ class Attachments:
     def draw(
         self, generator: np.random.Generator, look: PersonLook, like: AttachmentParameters | None = None
     ) -> AttachmentParameters:
-        """What one person wears in one picture.
+        """Draw the attachments of one person in one picture.
 
-        ``like``: what was drawn for another picture of the same person; colour, length and style of the hair, the
-        beard and usually the glasses stay, single locks, hats, clothes and hands are drawn anew.
+        ``like``: the attachments of another picture of the same person. Colour, length and style of the hair, the beard
+        and usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
         """
         hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
         hat = draw_hat(generator, look, self._hull)
@@ -70,7 +70,7 @@ class Attachments:
         )
 
     def mesh(self, parameters: Sequence[AttachmentParameters], head_vertices: Tensor) -> AttachmentMesh:
-        """Triangles for a batch, on the device of ``head_vertices``.
+        """Build the triangles of a batch, on the device of ``head_vertices``.
 
         ``head_vertices`` : (N, V, 3) posed and expressed vertices of the whole template (all parts), or at least the
         head's, in the head frame, metres.

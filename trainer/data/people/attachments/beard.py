@@ -1,4 +1,4 @@
-"""Beards with length: locks that grow from chin, jaw and upper lip. Stubble and density are painted on the skin."""
+"""Long beards: locks that grow from chin, jaw and upper lip. Stubble and density are painted on the skin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BeardParameters:
     Attributes
     ----------
     triangle : (L,) row of ``BeardRoots.triangles``; weights : (L, 3). length : (L,), 0 where there is none.
-    lift : (L,) how far it stands off the skin, 0-1; side : (L,) sideways swing; width : (L,); tone : (L,).
+    lift : (L,) angle off the skin, 0-1; side : (L,) sideways swing; width : (L,); tone : (L,).
     colour : (3,) linear.
     """
 
@@ -43,15 +43,15 @@ class BeardParameters:
 
 @dataclass(frozen=True)
 class BeardRoots:
-    """Where beards grow: triangles (T, 3) of head vertices, and (3, T) the running sum of the chance of each to carry a
-    lock of moustache, chin and jaw."""
+    """Places where beards grow: triangles (T, 3) of head vertices, and (3, T) cumulative probabilities of a lock's
+    triangle for moustache, chin and jaw."""
 
     triangles: np.ndarray
     cumulative: np.ndarray
 
 
 def beard_roots(template: Template) -> BeardRoots:
-    """The skin of upper lip, chin and jaw."""
+    """Find the skin of upper lip, chin and jaw."""
     head = template.vertices[: template.head.vertex_stop].astype(np.float64)
     quads = template.quads[: template.head.face_stop]
     triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]]).astype(np.int64)
@@ -77,7 +77,7 @@ def beard_roots(template: Template) -> BeardRoots:
 def draw_beard(
     generator: np.random.Generator, look: PersonLook, roots: BeardRoots, like: BeardParameters | None = None
 ) -> BeardParameters:
-    """One person's beard; all lengths 0 where the look has none."""
+    """Draw one person's beard; all lengths are 0 where the look has none."""
     if like is not None:
         factor = generator.uniform(0.85, 1.15)
         return BeardParameters(**{**like.__dict__, "length": like.length * factor,
@@ -109,7 +109,7 @@ def draw_beard(
 
 
 def beard_layer(beard: BeardParameters, roots: BeardRoots, head: Tensor, scale: Tensor) -> SurfaceLayer:
-    """Locks of the beards of a batch on heads (N, V, 3)."""
+    """Build the beard locks of a batch on heads (N, V, 3)."""
     device, n = head.device, len(head)
     triangles = torch.from_numpy(roots.triangles).to(device)[beard.triangle.long()]  # (N, L, 3)
     corners = head.gather(1, triangles.view(n, -1, 1).expand(-1, -1, 3)).view(n, LOCKS, 3, 3)

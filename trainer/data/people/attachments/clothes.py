@@ -1,4 +1,4 @@
-"""Neck, shoulders and chest below the head, and what is worn there: two layers of cloth, a collar or scarf, a tie."""
+"""Neck, shoulders and chest below the head with their clothes: two layers of cloth, a collar or scarf, a tie."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClothesParameters:
     Attributes
     ----------
     skin : (3,) linear. breadth, slope : of the shoulders relative to the mean. yaw : of the body under the head.
-    inner, outer : (43,) row of the body (``BODY_ROWS``) where each layer of cloth begins, above 10: none.
+    inner, outer : (43,) row of the body (``BODY_ROWS``) where each layer of cloth begins; above 10: none.
     inner_colour, outer_colour, collar_colour : (3,). collar : height, lean outwards, fold and thickness (metres, 0:
         none) (4,). collar_open : azimuth of the collar's gap in front. tie : width, 0: none; tie_colour : (3,).
     inner_detail, outer_detail : (3,) pattern: kind, strength, scale.
@@ -56,8 +56,8 @@ class ClothesParameters:
 
 @dataclass(frozen=True)
 class NeckRim:
-    """The head's lower rim: vertices (42,) int64 in the order of their azimuth, these azimuths on the mean head, and
-    the mean z of the rim there (twice counting the first)."""
+    """The head's lower rim: vertices (42,) int64 ordered by azimuth, their azimuths on the mean head, and the rim's
+    mean z (with the first vertex counted twice)."""
 
     vertices: np.ndarray
     azimuth: np.ndarray
@@ -65,7 +65,7 @@ class NeckRim:
 
 
 def neck_rim(template: Template) -> NeckRim:
-    """The open edge of the head below the neck."""
+    """Find the open edge of the head below the neck."""
     quads = template.quads[: template.head.face_stop]
     rim = np.unique(boundary_edges(quads))
     rim = rim[template.vertices[rim, 1] < 0.66]
@@ -78,7 +78,7 @@ def neck_rim(template: Template) -> NeckRim:
 def draw_clothes(
     generator: np.random.Generator, look: PersonLook, rim: NeckRim, wrapped: np.ndarray | None = None
 ) -> ClothesParameters:
-    """Clothes of one picture; ``wrapped``: (3,) colour of a headscarf or hood that goes around the neck."""
+    """Draw the clothes of one picture; ``wrapped``: (3,) colour of a headscarf or hood that goes around the neck."""
     f = look.femininity
     weights = np.array([2.0, 0.8 + f, 1.6, 3.4 - 2.4 * f, 0.5, 1.0, 0.2 + 0.9 * f, 0.6, 0.35, 0.15 + 0.15 * f])
     kind = "scarf" if wrapped is not None else str(generator.choice(KINDS, p=weights / weights.sum()))
@@ -144,7 +144,7 @@ def _pattern(generator: np.random.Generator) -> np.ndarray:
 
 
 def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale: Tensor) -> SurfaceLayer:
-    """Body, cloth, collar and tie hanging from the rims of heads (N, V, 3)."""
+    """Build body, cloth, collar and tie, hanging from the rims of heads (N, V, 3)."""
     device = head.device
     ring = head[:, torch.from_numpy(rim.vertices).to(device)]
     ring = torch.cat([ring, ring[:, :1]], 1)  # (N, C, 3)
@@ -156,7 +156,7 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
     shade = (0.72 + 0.28 * (v * 5).clamp(max=1))[:, None, None]
     row = torch.arange(rows, device=device)[:, None]
     covered = (row - torch.minimum(clothes.inner, clothes.outer)[:, None] - 0.3).clamp(0, 1)
-    under = body - normals * (0.014 * covered)[..., None]  # what cloth hides must not show through it
+    under = body - normals * (0.014 * covered)[..., None]  # cloth-covered body, moved in so that it does not poke out
     parts = [layer_of(under, normals, grid_faces(rows, columns, device), int(FaceClass.NECK),
                       clothes.skin[:, None, None] * shade, specular=0.15, roughness=0.45)]  # fmt: skip
     parts.append(_cloth(body, normals, clothes.inner, 0.003, clothes.inner_colour, clothes.inner_detail, a))
@@ -167,7 +167,7 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
 
 
 def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor, forward: float) -> Tensor:
-    """(N, R, C, 3) rings from the rim down; ``forward`` : z from the rim's middle to the body's axis."""
+    """(N, R, C, 3) rings from the rim down; ``forward`` : z from the rim's centre to the body's axis."""
     table = torch.from_numpy(BODY_ROWS).float().to(ring.device)
     middle = ring.mean(1)
     half, front, back, height = (table[:, k] for k in range(4))
@@ -183,7 +183,7 @@ def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor, fo
     z = depth * cos.sign() * cos.abs() ** exponent
     z = z.expand_as(x)
     x, z = x * yaw.cos()[..., None] + z * yaw.sin()[..., None], z * yaw.cos()[..., None] - x * yaw.sin()[..., None]
-    # the first rings keep the rim's slant: it lies higher behind
+    # the first rings keep the rim's slant, because the rim is higher at the back
     slant = (ring[..., 1] - middle[:, None, 1])[:, None] * (1 - (k / 4).clamp(max=1))[:, None]
     y = middle[:, 1].view(-1, 1, 1) + (drop * scale[:, None])[..., None] - 0.012 + slant
     rows = torch.stack([x * scale[:, None, None] + middle[:, 0].view(-1, 1, 1), y,
@@ -192,7 +192,7 @@ def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor, fo
 
 
 def _at_rows(grid: Tensor, row: Tensor) -> Tensor:
-    """(N, K, C, 3) of a grid (N, R, C, 3) at fractional rows (N, K, C)."""
+    """Sample a grid (N, R, C, 3) at fractional rows (N, K, C) to (N, K, C, 3)."""
     row = row.clamp(0, grid.shape[1] - 1.001)
     low = row.floor().long()
     t = (row - low)[..., None]
@@ -221,14 +221,14 @@ def _cloth(
 
 
 def _collar(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -> SurfaceLayer:
-    """Stands up from the neck and folds over."""
+    """Build a collar that stands up from the neck and folds over."""
     tall, lean, fold, thick = (clothes.collar[:, k, None, None] for k in range(4))
     base = _at_rows(body, torch.minimum(clothes.inner, clothes.inner * 0 + 1.5)[:, None].clamp(max=9))
     out = unit(base - base.mean(2, keepdim=True)) * base.new_tensor([1.0, 0.0, 1.0])
     t = torch.linspace(0, 1, COLLAR_ROWS, device=body.device)[:, None]
     up = torch.where(t < 0.5, 2 * t, 1 - (2 * t - 1) * fold)  # (N, K, 1)
     away = thick * (0.6 + 1.5 * t) + tall * lean * up + tall * fold * 0.35 * (t > 0.5) * (2 * t - 1)
-    # a collar is open in front: there its points fall apart
+    # a collar is open in front, where its points fall apart
     gap = (1 - a.abs()[None, None] / clothes.collar_open[:, None, None].clamp(min=1e-3)).clamp(0, 1)
     up = up * (1 - gap)
     vertices = base + out * (away * (1 - 0.6 * gap))[..., None]

@@ -25,9 +25,9 @@ class GlassesParameters:
 
     Attributes
     ----------
-    worn : 0 or 1. width, height : of a lens. power : 2 for an ellipse, more for a box. sweep : how far the outer upper
-        corner rises (cat's eye); narrow : how much narrower the lens is at the bottom; drop : how far it sags outwards
-        (aviators). distance : from eye to lens. low : of the lens' middle under the eye's. wrap : bend around the face
+    worn : 0 or 1. width, height : of a lens. power : 2 for an ellipse, more for a box. sweep : rise of the outer upper
+        corner (cat's eye); narrow : how much narrower the lens is at the bottom; drop : outward sag (aviators).
+        distance : from eye to lens. low : of the lens' centre below the eye's. wrap : bend around the face
         (1/m); tilt : radians. spread : of the lenses beyond the eyes.
     rim, rim_below : thickness of the frame above and below; depth : front to back. bridge : its height along the lens,
         -1 to 1, bridge_thickness. temple : height of the temples at the hinge, hinge : where they start, -1 to 1.
@@ -65,7 +65,7 @@ class GlassesParameters:
 def draw_glasses(
     generator: np.random.Generator, look: PersonLook, like: GlassesParameters | None = None
 ) -> GlassesParameters:
-    """Glasses of one person; with ``like`` usually the same ones again."""
+    """Draw the glasses of one person; with ``like`` usually the same ones again."""
     worn = generator.random() < 0.26 + 0.2 * np.clip((look.age - 35) / 40, 0, 1)
     if like is not None and generator.random() < 0.75:
         return GlassesParameters(
@@ -152,15 +152,15 @@ def glasses_layers(
 ) -> tuple[SurfaceLayer, SurfaceLayer]:
     """Frames (opaque) and lenses (veil).
 
-    ``eyes`` (N, 2, 3) middles of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
-    them; ``ears`` (N, 2, 3) where temples rest; ``scale`` (N,) size of the head.
+    ``eyes`` (N, 2, 3) centres of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
+    them; ``ears`` (N, 2, 3) where the temples rest; ``scale`` (N,) size of the head.
     """
     n, device = len(eyes), eyes.device
     g, sc = glasses, scale * glasses.worn
     angle = torch.linspace(0, 2 * torch.pi, OUTLINE + 1, device=device)
 
     def outline(grow: Tensor) -> Tensor:
-        """(N, OUTLINE + 1, 2) in the lens' plane, x outwards; grown by metres (N, OUTLINE + 1)."""
+        """(N, OUTLINE + 1, 2) outline in the lens' plane, x outwards, enlarged by metres (N, OUTLINE + 1)."""
         c, s = angle.cos(), angle.sin()
         exponent = 2 / g.power[:, None]
         x = c.sign() * c.abs().clamp(min=1e-4) ** exponent
@@ -173,7 +173,7 @@ def glasses_layers(
         return flat + unit(flat) * grow[..., None]
 
     def place(flat: Tensor, forward: Tensor, side: int) -> Tensor:
-        """(N, ..., 3) of points (N, ..., 2) of the lens' plane, ``forward`` metres before it."""
+        """Place points (N, ..., 2) of the lens' plane in 3D (N, ..., 3), ``forward`` metres in front of it."""
         sign = 1.0 if side == 0 else -1.0
         shape = (n,) + (1,) * (flat.ndim - 2)
         middle = eyes.mean(1)
@@ -197,7 +197,7 @@ def glasses_layers(
         vertices = torch.stack(ring, 1)  # (N, 5, OUTLINE + 1, 3)
         normals = grid_normals(vertices) * (-1.0 if side == 1 else 1.0)
         opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(5, OUTLINE + 1, device)))
-        # lens: rings from the middle to the frame
+        # lens: rings from the centre to the frame
         share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]
         flat = inner[:, None] * share  # (N, LENS_ROWS, OUTLINE + 1, 2)
         glass = place(flat, 0.0008 * (1 - share[..., 0] ** 2), side)
@@ -213,7 +213,7 @@ def glasses_layers(
         mirror = g.glare[:, 0, None, None] * torch.exp(-(offset**4)) + g.glare[:, 4, None, None] * 0.3 * (
             up - 0.4
         ).clamp(min=0)
-        # rimless lenses show their edge
+        # the edge of rimless lenses is visible
         edge = (share[..., 0] > 0.99) * (g.rim < 0.001)[:, None, None]
         alpha = torch.maximum(alpha, 0.35 * edge)
         lenses.append(layer_of(glass, normal, grid_faces(LENS_ROWS, OUTLINE + 1, device), int(FaceClass.GLASSES),

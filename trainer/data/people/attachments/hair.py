@@ -1,4 +1,4 @@
-"""Triangles of hair for a batch: locks, the scalp's cover beneath them, bun or tail, and thin loose strands."""
+"""Hair meshes of a batch: locks, the scalp's cover beneath them, bun or tail, and thin loose strands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUNDLE_ROWS, BUNDLE_COLUMNS = 12, 14
 
 @dataclass(frozen=True)
 class HatPressure:
-    """Where a hat lies on the hair: below (N, AZIMUTHS) of s its rim, hair is pressed to ``height`` (N,)."""
+    """Pressure of a hat on the hair: inside its rim, given as s (N, AZIMUTHS), hair is pressed to ``height`` (N,)."""
 
     rim: Tensor
     height: Tensor
@@ -33,7 +33,7 @@ class HatPressure:
 def hair_layers(
     hair: HairParameters, hull: HeadHull, surface: HullSurface, pressure: HatPressure
 ) -> tuple[tuple[SurfaceLayer, ...], SurfaceLayer]:
-    """The opaque layers (locks, cover, bundle) and the veil (loose strands)."""
+    """Build the opaque layers (locks, cover, bundle) and the veil (loose strands)."""
     locks = _lock_layer(hair, hair.locks, hull, surface, pressure, None)
     wisps = _lock_layer(hair, hair.wisps, hull, surface, pressure, hair.wisp_alpha)
     return (locks, _cover(hair, surface, pressure), _bundle(hair, surface)), wisps
@@ -65,7 +65,7 @@ def _lock_layer(
     colour = colour + (hair.root_colour[:, None, None] - colour) * root
     share = (locks.second[..., None] * (0.5 + 0.5 * t))[..., None]
     colour = colour + (hair.second_colour[:, None, None] - colour) * share
-    # deep between the locks little light arrives
+    # ambient occlusion: it is darker deep between the locks
     depth = height / (0.4 * height.amax((1, 2), keepdim=True) + 0.004)
     shade = 0.42 + 0.58 * depth.clamp(0, 1)
     behind = ((s - 0.2) / 0.08).clamp(0, 1) * ((azimuth.abs() - 1.7) / 0.5).clamp(0, 1)
@@ -94,7 +94,7 @@ def _lock_layer(
 
 
 def _cover(hair: HairParameters, surface: HullSurface, pressure: HatPressure) -> SurfaceLayer:
-    """The scalp's cover: close above the skin where hair grows, under it elsewhere."""
+    """Build the scalp's cover: just above the skin where hair grows, below it elsewhere."""
     device = hair.cap_edge.device
     rows = torch.linspace(0, 1, CAP_ROWS, device=device)
     rows = torch.cat([rows, rows.new_tensor([1.025])])
@@ -120,7 +120,7 @@ def _cover(hair: HairParameters, surface: HullSurface, pressure: HatPressure) ->
 
 
 def _bundle(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
-    """A bun, or a tail that leaves the head where the hair is tied and falls down."""
+    """Build a bun, or a tail that starts where the hair is tied and hangs down."""
     present, azimuth, s, radius, length, squash, lobes, tail = hair.bundle.unbind(1)
     device = azimuth.device
     anchor, out = surface.sample(azimuth[:, None], s[:, None])

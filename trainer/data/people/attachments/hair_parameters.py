@@ -1,4 +1,4 @@
-"""What describes a head of hair. Lengths in metres, arrays of one person or (N, ...) tensors of a batch."""
+"""Parameters of a head of hair. Lengths in metres; arrays of one person or (N, ...) tensors of a batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ class HairParameters:
 
     Attributes
     ----------
-    style : index of ``hair_styles.STYLES``; character : (32,) the numbers behind the style, kept for other pictures of
-        the person. flow, locks, wisps : the hair and its thin loose strands.
+    style : index of ``hair_styles.STYLES``; character : (32,) the random numbers behind the style, reused in other
+    pictures
+        of the person. flow, locks, wisps : the hair and its thin loose strands.
     cap_height : (CAP_ROWS, AZIMUTHS) height of the scalp's cover above the hull, below zero where there is no hair.
     cap_edge : (AZIMUTHS,) s of the hairline. ear_room : see ``hull.hull_surface``. cap_mix : 1 where the cover is hair,
-        down to 0.4 where skin shows between the hairs; colour, second_colour, root_colour : (3,) linear.
-    root_length : metres over which the root's colour reaches. shine : strength of the highlight.
+        down to 0.4 where skin is visible between the hairs; colour, second_colour, root_colour : (3,) linear.
+    root_length : metres over which the root's colour fades. shine : strength of the highlight.
     bundle : (8,) bun or tail: present, azimuth, s, radius, length, squash, lobes, drop.
     """
 

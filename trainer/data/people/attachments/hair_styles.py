@@ -1,4 +1,4 @@
-"""Hairstyles, and drawing one person's hair."""
+"""Draw one person's hair from the hairstyles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COILED = {"afro short", "afro", "locs", "curls", "long curls"}
 def draw_hair(
     generator: np.random.Generator, look: PersonLook, hull: HeadHull, locks: int, like: HairParameters | None = None
 ) -> HairParameters:
-    """One person's hair for one picture; with ``like`` the same person's hair of another picture."""
+    """Draw one person's hair for one picture; with ``like`` the same person's hair of another picture."""
     if like is None:
         index = _pick_style(generator, look)
         character = generator.random(CHARACTER)
@@ -131,7 +131,7 @@ def draw_hair(
 
 
 def without_locks(hair: HairParameters) -> HairParameters:
-    """The same hair out of sight but for the scalp's cover."""
+    """Hide the hair except the scalp's cover."""
     locks, wisps = (replace(each, length=np.zeros_like(each.length)) for each in (hair.locks, hair.wisps))
     return replace(hair, locks=locks, wisps=wisps, bundle=hair.bundle * 0.0)
 
@@ -148,7 +148,7 @@ def _pick_style(generator: np.random.Generator, look: PersonLook) -> int:
 
 
 def _tie(place: float) -> np.ndarray:
-    """(3,) x, z in the plane and s of where hair is tied: nape, back of the head, crown, or a side."""
+    """(3,) x, z in the plane and s of the place where hair is tied: nape, back of the head, crown, or a side."""
     s = 0.04 + 0.17 * place if place > 0.12 else 0.02
     angle = np.pi - (0.5 if 0.45 < place < 0.55 else 0.0)
     return np.array([s * np.sin(angle), s * np.cos(angle), s])
@@ -166,7 +166,7 @@ def _bundle(tie: np.ndarray, present: float, kind: float, numbers: np.ndarray) -
 def _roots(
     generator: np.random.Generator, count: int, hull: HeadHull, edge: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Azimuth and s (count,) of roots, evenly over the scalp (additive recurrence, shifted at random)."""
+    """Azimuth and s (count,) of roots, evenly over the scalp (additive recurrence with a random shift)."""
     number = np.arange(count)[:, None]
     u, v = ((number * [0.7548776662466927, 0.5698402909980532] + generator.random(2)) % 1).T
     a = (u - 0.5) * 2 * np.pi
@@ -175,7 +175,7 @@ def _roots(
 
 
 def _hairline(generator: np.random.Generator, look: PersonLook, hull: HeadHull, character: np.ndarray):
-    """s of the hairline (AZIMUTHS,), and a function (azimuth, s) -> share of bald skin 0-1."""
+    """Hairline's s (AZIMUTHS,), and a function (azimuth, s) -> share of bald skin 0-1."""
     b, a = look.baldness, np.abs(azimuths())
     forehead = 0.012 * (character[0] - 0.45) + 0.020 * b
     temples = (0.004 + 0.012 * character[1]) * (1 - 0.7 * look.femininity) + 0.035 * np.clip(b * 1.3, 0, 1)
@@ -211,7 +211,7 @@ class _HairColours:
 def _colours(
     generator: np.random.Generator, look: PersonLook, character: np.ndarray, like: HairParameters | None
 ) -> _HairColours:
-    """Colours of the hair, its highlights or grey hairs, and its roots. ``character`` (4,) decides what was dyed."""
+    """Choose colours of the hair, its highlights or grey hairs, and its roots. ``character`` (4,) decides about dye."""
     base = np.array(look.hair)
     if like is not None:
         first, second, root = like.colour, like.second_colour, like.root_colour
@@ -229,7 +229,7 @@ def _colours(
 
 
 def _wisps(generator: np.random.Generator, locks: Locks, style: Style, haired: bool) -> Locks:
-    """Thin loose strands: copies of locks that go their own way, some out of the front over forehead and temples."""
+    """Make thin loose strands: copies of locks with their own direction, some in front over forehead and temples."""
     order = np.argsort(np.where(np.abs(locks.azimuth) < 1.2, -locks.s, 0.0) + 0.05 * generator.random(len(locks.s)))
     pick = np.concatenate([order[: WISPS // 2], generator.integers(0, len(order), WISPS - WISPS // 2)])
     n, chosen = WISPS, {name: np.asarray(value)[pick] for name, value in locks.__dict__.items()}

@@ -20,23 +20,23 @@ FINGER_POINTS = 8
 BASES = np.array(
     [(0.032, 0.032, 0.0), (0.030, 0.088, 0.0), (0.010, 0.092, 0.0), (-0.011, 0.088, 0.0), (-0.030, 0.080, 0.0)]
 )
-"""Roots of thumb, index, middle, ring and little finger; the wrist is the origin, fingers point along y, the palm looks
-along -z, the thumb is on the side of +x (a person's right hand whose palm faces them)."""
+"""Roots of thumb, index, middle, ring and little finger. The wrist is the origin, fingers point along y, the palm faces
+-z, the thumb is on the side of +x (a person's right hand with the palm towards them)."""
 LENGTHS = np.array([0.062, 0.074, 0.082, 0.076, 0.060])
 RADII = np.array([0.0105, 0.0088, 0.0090, 0.0085, 0.0074])
 SEGMENT_SHARES = np.array([0.48, 0.29, 0.23])
 POSES = ("cheek", "chin", "fist at chin", "forehead", "mouth", "beside", "eye")
 _ANCHORS = {"cheek": 3, "chin": 7, "fist at chin": 8, "forehead": 19, "mouth": 51, "beside": 1, "eye": 41}
-"""Of the 68 landmarks, on the person's right side."""
+"""Indices into the 68 landmarks, on the person's right side."""
 
 
 @dataclass(frozen=True)
 class HandParameters:
-    """A hand before the face.
+    """A hand in front of the face.
 
     Attributes
     ----------
-    present : 0 or 1. anchor : (68,) weights of the landmarks that the hand is at. shift : (3,) metres from there.
+    present : 0 or 1. anchor : (68,) weights of the landmarks at the hand's place. shift : (3,) metres from there.
     turn : (3,) of the hand: in the picture plane, tilt, and about its own axis, radians. mirrored : 1 for a left hand.
     reach : share of the hand's length, from the wrist, that lies at the anchor. curl : (5, 3) bend of the joints;
     spread : (5,) sideways angle of the fingers. size : relative. skin, sleeve : (3,) linear; sleeved : where it begins.
@@ -57,7 +57,7 @@ class HandParameters:
 
 
 def draw_hand(generator: np.random.Generator, look: PersonLook, chance: float = 0.08) -> HandParameters:
-    """A hand of the person (or now and then of somebody else), or none."""
+    """Draw a hand, or none. Its skin varies a little, because it may be somebody else's."""
     pose = str(generator.choice(POSES, p=[0.26, 0.18, 0.12, 0.14, 0.12, 0.12, 0.06]))
     left = generator.random() < 0.5
     anchor = np.zeros(68)
@@ -88,12 +88,12 @@ def draw_hand(generator: np.random.Generator, look: PersonLook, chance: float = 
 
 
 def _mirrored_landmark(index: int) -> int:
-    """The landmark of the 68 on the other side, for those that ``_ANCHORS`` uses."""
+    """Return the landmark of the 68 on the other side, for those in ``_ANCHORS``."""
     return {3: 13, 7: 9, 8: 8, 19: 24, 51: 51, 1: 15, 41: 46}[index]
 
 
 def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> SurfaceLayer:
-    """Hands of a batch at landmarks (N, 68, 3)."""
+    """Build the hands of a batch at landmarks (N, 68, 3)."""
     n, device = len(landmarks), landmarks.device
     fingers, radius = _fingers(hand, device)  # (N, 5, P, 3), (N, 5, P)
     vertices, normals = tube(fingers.flatten(0, 1), radius.flatten(0, 1), SIDES)
@@ -164,7 +164,7 @@ def _palm(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _placement(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation (N, 3, 3) and place of the wrist (N, 3)."""
+    """Rotation (N, 3, 3) and position of the wrist (N, 3)."""
     anchor = (landmarks * hand.anchor[..., None]).sum(1)
     middle = landmarks.mean(1) - landmarks.new_tensor([0.0, 0.0, 0.085])
     outwards = unit((anchor - middle) * anchor.new_tensor([1.0, 0.5, 1.0]))

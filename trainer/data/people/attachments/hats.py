@@ -1,4 +1,4 @@
-"""What is worn on the head: knitted caps, caps with a visor, hats with a brim, scarves, turbans, bands, helmets."""
+"""Headgear: knitted caps, caps with a visor, hats with a brim, scarves, turbans, bands, helmets."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ class HatParameters:
 
     Attributes
     ----------
-    kind : index of ``KINDS``. rim : (AZIMUTHS,) s where it ends, -1 without hat; start : (AZIMUTHS,) s where it
-        begins (0, or a band's upper edge). height : (SHELL_ROWS, AZIMUTHS) above the hull. press : height to which hair
-        is pressed beneath it. brim : (AZIMUTHS,) length outwards; brim_drop, brim_bend : down per metre of it, and for
-        a visor how far its sides sink. colour, band_colour : (3,); band : rows at the rim with the band's colour.
+    kind : index of ``KINDS``. rim : (AZIMUTHS,) s of its lower end, -1 without hat; start : (AZIMUTHS,) s of its upper
+        end (0, or a band's upper edge). height : (SHELL_ROWS, AZIMUTHS) above the hull. press : height to which it
+        presses
+        the hair. brim : (AZIMUTHS,) length outwards; brim_drop, brim_bend : drop per metre of it, and for a visor how
+        far
+        its sides sink. colour, band_colour : (3,); band : number of rows at the rim in the band's colour.
     detail : (3,) kind, strength and scale of the cloth's pattern. shine : specular.
     """
 
@@ -49,7 +51,7 @@ class HatParameters:
 
 
 def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, chance: float = 0.13) -> HatParameters:
-    """A hat, or none."""
+    """Draw a hat, or none."""
     a = azimuths()
     kind = "none"
     if generator.random() < chance:
@@ -142,7 +144,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
 
 
 def cloth_colour(generator: np.random.Generator) -> np.ndarray:
-    """(3,) linear colour of cloth: often black, white, grey, blue; any other now and then."""
+    """Draw a (3,) linear colour of cloth: often black, white, grey or blue, sometimes any other."""
     dice = generator.random()
     if dice < 0.28:
         return np.full(3, generator.uniform(0.008, 0.06)) * generator.uniform(0.85, 1.15, 3)
@@ -158,7 +160,7 @@ def cloth_colour(generator: np.random.Generator) -> np.ndarray:
 
 
 def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
-    """Shell and brim of the hats of a batch (collapsed where there is none)."""
+    """Build shell and brim of the hats of a batch (collapsed where there is none)."""
     device, n = hat.rim.device, len(hat.rim)
     a = torch.from_numpy(azimuths()).float().to(device)
 

@@ -1,19 +1,19 @@
-"""What hair, glasses, hats, hands and clothes hand to the renderer: two triangle layers around the head.
+"""Triangle layers around the head: the renderer's input from hair, glasses, hats, hands and clothes.
 
-How to draw them (all tensors of a batch share one triangle list, so that one rasterization does everything):
+How to draw them (all tensors of a batch share one triangle list, so one rasterization is enough):
 
-1. Put ``opaque`` behind the head's own vertices and faces and rasterize both together. Faces that a person does not
-   have are collapsed to points: they have no area and no rasterizer draws them.
-2. Rasterize ``veil`` alone (lenses, loose strands, the soft rim of hair). Where its depth is smaller than that of the
-   opaque picture, blend: colour = alpha * veil + (1 - alpha) * opaque. The veil's label replaces the one behind it
-   where ``alpha >= VEIL_LABEL_ALPHA``; clear lenses therefore show the label of what is behind them.
+1. Append ``opaque`` to the head's own vertices and faces and rasterize both together. Faces that a person does not
+   have are collapsed to points; they have no area, so rasterizers skip them.
+2. Rasterize ``veil`` alone (lenses, loose strands, the soft rim of hair). Where it is nearer than the opaque picture,
+   blend: colour = alpha * veil + (1 - alpha) * opaque. The veil's label replaces the one behind it where
+   ``alpha >= VEIL_LABEL_ALPHA``; clear lenses therefore have the label of what is behind them.
 3. Albedo at a pixel is the interpolated ``albedo`` times ``surface_tone(interpolated detail)``.
-4. ``specular`` is the strength of a highlight: with ``tangent`` zero, an ordinary one about the reflected direction;
-   otherwise that of a bundle of fibres (Kajiya & Kay 1989) along ``tangent``, see ``fibre_highlight``. ``mirror`` (veil
-   only) is light that is added whatever the albedo: a lens reflecting a window or the sky.
+4. ``specular`` is the strength of a highlight. With ``tangent`` zero it is an ordinary one about the reflected
+   direction, otherwise that of a bundle of fibres (Kajiya & Kay 1989) along ``tangent``, see ``fibre_highlight``.
+   ``mirror`` (veil only) is light added independently of the albedo: a lens reflecting a window or the sky.
 
-Shading may use ``normals`` as they are (they are not the triangles' normals: locks of hair are rounded); faces are
-visible from both sides and the renderer must not turn normals of hair towards the camera.
+Shade with ``normals`` as they are. They differ from the triangles' normals, because locks of hair are shaded as round.
+Faces are visible from both sides, and the renderer must not flip normals of hair towards the camera.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 VEIL_LABEL_ALPHA = 0.45
-"""From this opacity on a pixel belongs to the veil and not to what is behind it."""
+"""Opacity above which a pixel gets the veil's label instead of the one behind it."""
 
 PLAIN, STRANDS, KNIT, STRIPES, CHECKS, WEAVE = range(6)
 """Kinds of ``SurfaceLayer.detail``: nothing, hair, knitwear, stripes, checks, fine cloth."""
@@ -32,7 +32,7 @@ PLAIN, STRANDS, KNIT, STRIPES, CHECKS, WEAVE = range(6)
 
 @dataclass(frozen=True)
 class SurfaceLayer:
-    """Triangles with all that shading needs. Head frame (metres, x to the person's left, y up, z out of the face).
+    """Triangles with their shading attributes. Head frame (metres, x to the person's left, y up, z out of the face).
 
     Attributes
     ----------
@@ -58,14 +58,14 @@ class SurfaceLayer:
 
 @dataclass(frozen=True)
 class AttachmentMesh:
-    """Everything that is on and around the heads of a batch."""
+    """All attachments of the heads of a batch."""
 
     opaque: SurfaceLayer
     veil: SurfaceLayer
 
 
 def join_layers(layers: tuple[SurfaceLayer, ...], *, opaque: bool = False) -> SurfaceLayer:
-    """One layer out of several of the same batch; ``opaque``: their alpha is 1 and their mirror 0."""
+    """Join several layers of one batch; ``opaque``: set their alpha to 1 and their mirror to 0."""
     starts = [0]
     for layer in layers:
         starts.append(starts[-1] + layer.vertices.shape[1])

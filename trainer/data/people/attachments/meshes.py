@@ -19,8 +19,8 @@ def grid_faces(rows: int, columns: int, device: torch.device | str) -> Tensor:
 
 
 def grid_normals(vertices: Tensor, *, closed: bool = False) -> Tensor:
-    """Unit normals of grids (N, rows, columns, 3): down the rows x along the columns; ``closed``: the last column is
-    the first again."""
+    """Unit normals of grids (N, rows, columns, 3): down the rows x along the columns; ``closed``: the last column
+    repeats the first."""
     rows = torch.cat([vertices[:, 1:2] - vertices[:, :1], vertices[:, 2:] - vertices[:, :-2],
                       vertices[:, -1:] - vertices[:, -2:-1]], 1)  # fmt: skip
     if closed:
@@ -46,7 +46,7 @@ def layer_of(
     mirror: Tensor | None = None,
     detail: Tensor | None = None,
 ) -> SurfaceLayer:
-    """A layer from arrays (N, ..., 3 or 4) whose middle axes are flattened; one label (or (N,) uint8) for all faces."""
+    """Make a layer from arrays (N, ..., 3 or 4), flattening middle axes; one label (or (N,) uint8) for all faces."""
     n = len(vertices)
     points = vertices.reshape(n, -1, 3)
     ones = torch.ones_like(points[..., 0])

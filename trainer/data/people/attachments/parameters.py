@@ -1,4 +1,4 @@
-"""The random numbers behind one person's hair, hat, glasses, beard, clothes and what is in front of the face."""
+"""Parameters of one person's hair, hat, glasses, beard, clothes and occluders in front of the face."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trainer.data.people.attachments.things import ThingParameters
 
 @dataclass(frozen=True)
 class AttachmentParameters:
-    """One person in one picture (after ``stack`` a batch); see the modules of the parts.
+    """Parameters of one person in one picture (after ``stack`` of a batch); see the modules of the parts.
 
-    ``hair_colour`` (3,) is the linear albedo of the hair as it is drawn (dyed or highlighted hair differs from
-    ``PersonLook.hair``).
+    ``hair_colour`` (3,) is the linear albedo of the hair as rendered; dyed or highlighted hair differs from
+    ``PersonLook.hair``.
     """
 
     hair_colour: Numbers

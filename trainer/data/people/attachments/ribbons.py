@@ -1,4 +1,4 @@
-"""Ribbons along locks of hair: they taper, and are shaded as rounded bundles."""
+"""Tapered ribbons along locks of hair, shaded as rounded bundles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backend.hair.hull import HullSurface
 from backend.hair.locks import Locks
 
 ROUND = 0.55
-"""How far normals turn away at the edges of a lock: it is shaded as a rounded bundle, not as a flat ribbon."""
+"""Tilt of the normals at the edges of a lock, which shades it as a rounded bundle instead of a flat ribbon."""
 
 
 def ribbons(

@@ -1,7 +1,7 @@
-"""From numbers of single persons to tensors of a batch.
+"""Stack parameters of single persons to tensors of a batch.
 
-All random numbers are drawn in numpy, per person, so that the same index is the same person on any device. ``stack``
-puts those of a batch into tensors: the same dataclasses, with a leading axis N.
+All random numbers are drawn in numpy, per person, so that an index gives the same person on any device. ``stack``
+converts those of a batch to tensors: the same dataclasses, with a leading axis N.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def stack(items: Sequence[T], device: torch.device | str) -> T:
-    """The parameters of a batch as one object of tensors (N, ...), float32."""
+    """Stack the parameters of a batch to one object of float32 tensors (N, ...)."""
     first = items[0]
     if is_dataclass(first):
         values = {f.name: stack([getattr(item, f.name) for item in items], device) for f in fields(first)}

@@ -1,4 +1,5 @@
-"""Things before the face: microphones, cups, telephones, sheets of paper, sticks, anything; and face masks."""
+"""Occluders in front of the face: microphones, cups, telephones, sheets of paper, sticks, random lumps; and face
+masks."""
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ KINDS = ("microphone", "cup", "telephone", "paper", "stick", "lump")
 
 @dataclass(frozen=True)
 class ThingParameters:
-    """A thing of two superellipsoids, and a face mask.
+    """An object of two superellipsoids, and a face mask.
 
     Attributes
     ----------
-    present : 0 or 1. anchor : (68,) weights of landmarks. shift : (2, 3) metres from there to the parts' middles.
-    turn : (3,) Euler angles. half : (2, 3) half sizes; square : (2, 2) exponents, 1 round, towards 0 boxy.
+    present : 0 or 1. anchor : (68,) weights of landmarks. shift : (2, 3) metres from there to the parts' centres.
+    turn : (3,) Euler angles. half : (2, 3) half sizes; square : (2, 2) exponents, 1 is round, near 0 boxy.
     colour : (2, 3); shine.
     mask : 0 or 1; mask_top, mask_bottom : s in front where it begins and ends; mask_wide : its azimuth;
     mask_colour : (3,); mask_detail : (3,) pattern.
@@ -54,7 +55,7 @@ class ThingParameters:
 def draw_thing(
     generator: np.random.Generator, hull: HeadHull, chance: float = 0.06, masked: float = 0.03
 ) -> ThingParameters:
-    """Something before the face, or nothing."""
+    """Draw an object in front of the face, or none."""
     kind = str(generator.choice(KINDS, p=[0.26, 0.18, 0.12, 0.12, 0.12, 0.20]))
     anchor, shift, half, square = np.zeros(68), np.zeros((2, 3)), np.full((2, 3), 1e-4), np.ones((2, 2))
     turn, shine = generator.normal(0, 0.25, 3), generator.uniform(0, 0.5)
@@ -122,7 +123,7 @@ def draw_thing(
 
 
 def thing_layer(thing: ThingParameters, landmarks: Tensor, surface: HullSurface) -> SurfaceLayer:
-    """Things and masks of a batch; landmarks (N, 68, 3)."""
+    """Build the objects and masks of a batch; landmarks (N, 68, 3)."""
     n, device = len(landmarks), landmarks.device
     anchor = (landmarks * thing.anchor[..., None]).sum(1)
     rotation = rotation_from_euler(thing.turn)
