@@ -77,7 +77,7 @@ def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
 
 
 def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
-    """Held-out synthetic people at tile size, without simulated film and camera faults."""
+    """Held-out synthetic people at tile size, without the simulated camera."""
     config = FacePeopleConfig(size=TILE, seed=seed, photos=photos, film=False)
     return config.build().batch(range(count), torch.device("cpu"))
 
