@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bake and say what was written."""
+    """Bake the files and print a summary."""
     from trainer.template.bake import bake
     from trainer.template.bust import write_bust
     from trainer.template.hierarchy import write_mesh_hierarchy
