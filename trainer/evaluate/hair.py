@@ -199,7 +199,7 @@ def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
 
 
 def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOutHair]:
-    """Leave at most ``most`` photos of a person out in turn, spread over those that the fit uses.
+    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses.
 
     Raises ``LikenessError`` if fewer than two photos are usable.
     """

@@ -57,7 +57,7 @@ def explain(offsets: np.ndarray, modes: np.ndarray, weights: np.ndarray, noise: 
 
 
 def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions) -> np.ndarray:
-    """Mirror-symmetric modes (K, V, 3) with the covariance of the scans' modes (N, V, 3), one deviation each."""
+    """Mirror-symmetric modes (K, V, 3), of one standard deviation each, with the covariance of scan modes (N, V, 3)."""
     # principal_modes divides by the number of samples: N modes of unit variance are sqrt(N) times N samples
     return principal_modes(offsets * np.sqrt(len(offsets)), weights, mirror, options.scan_modes)[0]
 
