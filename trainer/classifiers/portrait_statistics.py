@@ -1,7 +1,8 @@
-"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
+"""Statistics of portraits for the photo stage: mean landmarks, the identity descriptor, the classifier of glasses.
 
-``python -m trainer portrait-statistics FOLDER`` reads one portrait per person (the public-domain set)
-and writes ``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
+``python -m trainer portrait-statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
+``mean_landmarks.npz`` (with ``--landmarks``), ``identity_projection.npz`` and ``glasses_classifier.npz`` into
+``assets``.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and write; returns the exit code."""
+    """Compute the statistics and write them; returns the exit code."""
     for room in ("photos", "parsing"):
         (arguments.out / room).mkdir(parents=True, exist_ok=True)
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -80,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean (800,) and projection (800, 128) by linear discriminant analysis (Fisher 1936, Rao 1948).
 
-    With one portrait per person, the spread within a person comes from portraits mirrored, relit, blurred and with
-    moved landmarks. The projected vectors have unit variance over people.
+    There is one portrait per person, so the within-person covariance comes from portraits that are mirrored, relit,
+    blurred, and have perturbed landmarks. The projected vectors have unit variance over people.
     """
     rng = np.random.default_rng(1)
     rows = []
@@ -112,7 +113,7 @@ def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.n
 def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``glasses_labels.csv``.
 
-    Each portrait is used plain and mirrored; the rarer class weighs more, by the square root of its rarity.
+    Each portrait is used plain and mirrored. Glasses weigh (portraits without / with glasses) ** 0.5.
     """
     features, labels = [], []
     with GLASSES_LABELS.open(newline="") as file:
@@ -128,7 +129,7 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
-    """Write what ``load_classifier`` reads."""
+    """Write the file that ``load_classifier`` reads."""
     np.savez_compressed(
         path,
         mean=mean.astype(np.float16),
@@ -138,9 +139,9 @@ def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: fl
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean landmarks (478, 3) as ``backend.photos.faces.landmarks.MeanLandmarks`` has them, and the mirror map (478,).
+    """Mean landmarks (478, 3) in the frame of ``backend.photos.faces.landmarks.MeanLandmarks``, and mirror map (478,).
 
-    The mirror map assigns each landmark the one that is found at its place in the mirrored picture.
+    The mirror map gives, for each landmark, the one at the same place in the mirrored picture.
     """
     pairs = []
     for path in paths:
@@ -201,7 +202,7 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Pixels and landmarks of the largest face, if it is large enough."""
+    """Pixels and landmarks of a portrait's largest face; None if unreadable, without a face, or too small."""
     pixels = _read(path)
     landmarks = None if pixels is None else landmarks_of_largest(pixels)
     if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
@@ -210,13 +211,13 @@ def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def mirrored_portrait(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both of the mirror image."""
+    """Mirror a picture and its landmarks."""
     turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
     return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
 
 
 def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The portrait under another light, blurred, noisy, its landmarks moved as small turns and errors move them."""
+    """Augment a portrait: another light, blur, noise, and landmarks perturbed by small turns and detection errors."""
     size = float(np.ptp(landmarks[:MESH_COUNT, 1]))
     centre = landmarks[:MESH_COUNT, :2].mean(axis=0)
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]

@@ -1,5 +1,5 @@
-"""The learned face model: what its bases can express, what its encoder makes of held-out people in one pass, and what
-that is worth to the fit."""
+"""Evaluate the learned face model: how well its bases express held-out faces, how well its encoder reconstructs
+held-out people in one pass, and how much the encoder helps the fit."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ _SHEET_ROWS = 10
 
 
 class SameFaces(Actors):
-    """Every person makes the same faces, in the same order."""
+    """People who all make the same expressions in the same order."""
 
     def shots(self, index: int) -> list[Shot]:
-        """See ``Actors``; the expressions are those of the first photos of other people."""
+        """See ``Actors``; expression n is taken from the first photo of another person n, for everybody alike."""
         shots = super().shots(index)
         like = [self.casting.photos(10_000_000 + number, 1)[0].expression for number in range(len(shots))]
         return [replace(shot, expression=expression) for shot, expression in zip(shots, like, strict=True)]
@@ -78,10 +78,11 @@ class SameFaces(Actors):
 
 @torch.no_grad()
 def separation(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
-    """How far, in mm over the face, codes of single photos are apart; photos of people who make the same faces.
+    """Mean distances in mm over the face between faces encoded from single photos, people making the same expressions.
 
-    ``identity``: neutral faces of one person's photos (same) and of different people (other). ``expression``: what the
-    same expression moves on different people (same), and different expressions on one person (other).
+    ``identity``: between neutral faces from photos of one person (same) and of different people (other).
+    ``expression``: between the expression's offsets for the same expression on different people (same), and for
+    different expressions on one person (other).
     """
     alone = torch.arange(len(batch.images))
     face = network.face(encode_again(network, replace(batch, set_of=alone)))
@@ -105,7 +106,10 @@ def separation(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
 
 
 def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
-    """Held-out people, four photos each, then neutral ones; kept on disk."""
+    """Batches of held-out people: first four photos each, then half as many people with one neutral photo each.
+
+    Pictures are cached in ``folder``.
+    """
     for neutral, photos, count in ((False, 4, people), (True, 1, max(people // 2, 1))):
         config = FacePeopleConfig(
             size=size, seed=HELD_OUT_SEED, photos=photos, neutral=neutral, keep=count, folder=folder
@@ -116,7 +120,7 @@ def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
 
 
 def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
-    """One pass of the encoder over held-out people; see ``face_figures`` and ``separation``."""
+    """Figures of one encoder pass over held-out people; see ``face_figures`` and ``separation``."""
     size = network.config.size
     found = face_figures(network, FaceMarks(), held_out(size, people, folder))
     figures = {f"encoder.{name}": value for name, value in found.items()}
@@ -128,7 +132,7 @@ def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> 
 
 
 def portrait_batch(folder: Path, count: int, seed: int, size: int) -> FaceBatch:
-    """Held-out real portraits of a prepared collection, ``size`` pixels a side; faces are cut out of head crops."""
+    """Load held-out real portraits of a prepared collection, ``size`` pixels a side; head crops are cut to the face."""
     heads = open_cache(folder).settings.framing == "head"
     config = PortraitsConfig(folder=str(folder), part="held_out", close_up=heads, seed=seed)
     return FacePortraitsConfig(portraits=config, size=size).build().batch(range(count), torch.device("cpu"))
@@ -159,7 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
-    """Flat figures of ``evaluate basis``; "not trained" without a model, "left out: why" where something is missing."""
+    """Flat figures of ``evaluate basis``: "not trained" without a model, "left out: why" where an input is missing."""
     network = trained_or_none(load_learned_basis, arguments.model)
     identities = None if network is None else identities_of(network, _named_folders(arguments.identity))
     figures = head_figures(identities and identities.named, arguments.people, scans=not arguments.no_scans)
@@ -189,7 +193,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
 
 
 def _named_folders(words: Sequence[str]) -> dict[str, Path]:
-    """``NAME=FOLDER`` as the command line has them. Raises ``LikenessError`` for other words."""
+    """Parse the command line's ``NAME=FOLDER`` arguments. Raises ``LikenessError`` for any other form."""
     pairs = [word.partition("=") for word in words]
     if any(not name or not folder for name, _, folder in pairs):
         raise LikenessError("usage", "--identity wants NAME=FOLDER.", "For example --identity zero=runs/zero/model.")
@@ -199,7 +203,7 @@ def _named_folders(words: Sequence[str]) -> dict[str, Path]:
 def portrait_figures(
     network: LearnedBasisNet, identities: Identities, arguments: argparse.Namespace
 ) -> dict[str, float | str]:
-    """Colours on held-out real portraits, what each identity basis explains of them, and a sheet of them."""
+    """Photometric errors on held-out real portraits and fit errors of each identity basis; writes the sheet."""
     if not arguments.portraits:
         return dict.fromkeys((*_COLOURS, *_FITTED_CODES), "left out: no portraits were given")
     batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
@@ -211,7 +215,7 @@ def portrait_figures(
 
 
 def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str]:
-    """``verification.*`` on pairs of the collection that is for research only, where it is here."""
+    """``verification.*`` on photo pairs of the research-only collection, or why they were left out."""
     folder = shared_folder() / "photos" / "research_only" / "lfw"
     if not people or not folder.is_dir():
         why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"

@@ -1,4 +1,4 @@
-"""What the learned bases have beyond what they began as: cosines of their directions."""
+"""How far training moved the learned bases from their start: cosines and angles between their directions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _RIDGE = 1e-12
 
 @torch.no_grad()
 def angle_figures(bases: FaceBases, identities: Identities) -> dict[str, float]:
-    """``angles.identity.*`` to the principal components of synthetic people, ``angles.expression.*`` to those of the
-    template's own expressions: ``least_cosine`` and ``mean_cosine`` of directions with those of the same number,
-    ``alike``, how many of them have a cosine above 0.99 with any, ``inside``, how many with the span of all, ``of`` how
-    many, ``span``, the share of their squared length in it, and ``between``, the mean of the principal angles between
-    the two spans in degrees. Lengths are those of how far the face's surface moves. ``basis.NAME.between`` and
-    ``basis.NAME.span`` : the same two of every identity basis that is compared.
+    """Compare the identity basis with the principal components of synthetic people (``angles.identity.*``), and the
+    expression basis with the directions of the template's own expressions (``angles.expression.*``).
+
+    ``least_cosine``, ``mean_cosine`` : of directions with the same index. ``alike`` : number of directions with a
+    cosine above 0.99 to any start direction. ``inside`` : number with such a cosine to the span of all of them.
+    ``of`` : number of directions. ``span`` : share of the squared length that lies in that span. ``between`` : mean
+    principal angle between the two spans, degrees. The metric is the motion of the face's surface.
+    ``basis.NAME.between`` and ``basis.NAME.span`` : the same two figures for every identity basis compared.
     """
     metric = torch.from_numpy(surface_metric(bases.config.nodes)).double()
     components = identities.named[COMPONENTS]
@@ -37,7 +39,7 @@ def angle_figures(bases: FaceBases, identities: Identities) -> dict[str, float]:
 
 
 def compared(learned: Tensor, start: Tensor, metric: Tensor) -> dict[str, float]:
-    """The figures of directions (K, G, 3) and (M, G, 3), those of length zero left out, in a metric (3 G, 3 G)."""
+    """Figures of directions (K, G, 3) against (M, G, 3) in a metric (3 G, 3 G); zero directions are left out."""
     own, other = (_whole(directions) for directions in (learned, start))
     cosines = _unit(own, metric) @ metric @ _unit(other, metric).T  # (K, M)
     same = cosines.diagonal().abs()
@@ -56,7 +58,7 @@ def compared(learned: Tensor, start: Tensor, metric: Tensor) -> dict[str, float]
 
 
 def _principal_angles(first: Tensor, second: Tensor, metric: Tensor) -> Tensor:
-    """(min(K, M),) degrees between the spans of directions (K, 3 G) and (M, 3 G)."""
+    """(min(K, M),) principal angles in degrees between the spans of directions (K, 3 G) and (M, 3 G)."""
     root = torch.linalg.cholesky(metric + _RIDGE * metric.diagonal().mean() * torch.eye(len(metric)).double())
     frames = [torch.linalg.qr((directions @ root).T)[0] for directions in (first, second)]
     return torch.rad2deg(torch.linalg.svdvals(frames[0].T @ frames[1]).clamp(max=1).acos())

@@ -1,4 +1,4 @@
-"""What identity bases explain of photos: the codes of each fitted to every photo, all else the same."""
+"""Compare identity bases by fitting the codes of each to every photo, with everything else the same."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from trainer.stages.learned_basis_render import FaceMarks, lip_grid
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
 RECIPE = "learned_basis_cpu"
-"""Whose last stage says what landmarks, lips, colours and codes weigh."""
+"""Its last stage gives the loss weights of landmarks, lips, colours and the code prior."""
 MEASURES = ("photometric", "landmark", "lip_iou.upper", "lip_iou.lower")
 STEPS = 40
-"""Of Adam."""
+"""Adam iterations."""
 _RATE = 0.4
-"""Deviations in a step, at first; it falls to nothing. Colours of eleven portraits by the components: 0.0500; at 0.2
-0.0510, at 0.1 0.0526, and after twice the steps 0.0505."""
+"""Initial learning rate in standard deviations; it falls linearly to zero. Photometric error of the components on
+eleven portraits: 0.0500; 0.0510 at a rate of 0.2, 0.0526 at 0.1, and 0.0505 after twice the steps."""
 _TURN, _SHIFT, _SCALE = 0.05, 0.01, 0.02
-"""A deviation of the pose beside the encoder's: radians, sides of the photo, logarithm. What it errs on held-out
-people (4.3 degrees, 1.3 % of the side)."""
+"""One unit of the pose correction: radians, sides of the photo, logarithm of the scale. About the encoder's error on
+held-out people (4.3 degrees, 1.3 % of the side)."""
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class _Photos:
-    """Photos with what no basis changes: codes of the encoder, skin, the lips' contours."""
+    """Photos with what is the same for every basis: the encoder's codes and the recipe's weights."""
 
     batch: FaceBatch
     code: FaceCode
     recipe: LearnedBasisStageConfig
 
     def moved(self, identity: Tensor, change: Tensor) -> FaceCode:
-        """The codes with identities (N, K) and poses changed by (N, 6) deviations."""
+        """The codes with identities (N, K) and poses changed by (N, 6) units of the pose correction."""
         pose = self.code.pose
         pose = FacePose(
             angles=pose.angles + _TURN * change[:, :3],
@@ -61,8 +61,9 @@ class _Photos:
 
 
 def fitted_code(network: LearnedBasisNet, photos: _Photos, steps: int) -> FaceCode:
-    """Identity codes and poses that explain each photo best, from the mean face in the encoder's pose; expression and
-    reflectance are the encoder's, and the light is solved at every step."""
+    """Fit identity codes and poses to each photo, starting from the mean face in the encoder's pose.
+
+    Expression and reflectance stay the encoder's; the light is solved at every step."""
     batch, recipe = photos.batch, photos.recipe
     weights, size, pictures = recipe.weights, batch.images.shape[-1], batch.images * 2 - 1
     skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
@@ -98,8 +99,9 @@ def fitted_code(network: LearnedBasisNet, photos: _Photos, steps: int) -> FaceCo
 def photo_errors(
     network: LearnedBasisNet, identities: Mapping[str, Tensor], batch: FaceBatch, steps: int = STEPS
 ) -> dict[str, dict[str, Tensor]]:
-    """``MEASURES`` of every colour photo, (N,), by name of the identity basis (K, G, 3), and ``mean_face``: with no
-    identity at all, its pose fitted alike."""
+    """``MEASURES`` (N,) of the colour photos by name of the identity basis (K, G, 3).
+
+    ``mean_face`` is the baseline: a zero identity whose pose is fitted the same way."""
     batch = chosen_photos(batch, ~batch.is_grey)
     count = len(batch.images)
     batch = replace(batch, set_of=torch.arange(count))
@@ -132,8 +134,8 @@ def _codes(code: FaceCode, chosen: Tensor) -> FaceCode:
 
 
 def fitted_figures(errors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
-    """``basis.NAME.MEASURE`` with its 95 % interval over portraits, and of all but the components ``.of_components``,
-    what it is of theirs, with its own."""
+    """``basis.NAME.MEASURE`` with its 95 % interval over portraits, and ``.of_components``: its ratio to the figure of
+    the components, with an interval too."""
     figures: dict[str, float] = {}
     for name, own in errors.items():
         for measure in MEASURES:

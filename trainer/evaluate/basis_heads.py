@@ -1,5 +1,4 @@
-"""What identity bases can express: the nearest face of the prior and of the bases that are compared to heads outside of
-all of them."""
+"""How well identity bases express unseen heads: distance to the nearest face in the span of each basis."""
 
 from __future__ import annotations
 
@@ -24,11 +23,11 @@ HELD_OUT_SEED = 903
 _RIDGE = 1e-3
 _OUTSIDE = ("heads", "ict")
 _ICT_PEOPLE = 6
-"""As many as there are simulated faces."""
+"""The same number as simulated faces."""
 
 
 def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:
-    """(P, K) coefficients of modes (K, V, 3) that bring them nearest to heads (P, V, 3), with weights (V,)."""
+    """(P, K) least-squares coefficients of modes (K, V, 3) for heads (P, V, 3), with weights (V,) and a small ridge."""
     weight = np.sqrt(importance)[None, :, None]
     basis = (modes * weight).reshape(len(modes), -1)
     system = basis @ basis.T
@@ -37,8 +36,9 @@ def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) 
 
 
 def closest_mm(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:
-    """(P,) median distance in millimetres of heads (P, V, 3), offsets from the mean, to the nearest in the span of
-    modes (K, V, 3); weights (V,) say where it matters and what is measured (above 0.5)."""
+    """(P,) median distance in millimetres from heads (P, V, 3) to the nearest head in the span of modes (K, V, 3).
+
+    Heads are offsets from the mean. importance : (V,) weights of the fit; vertices above 0.5 are measured."""
     codes = nearest_codes(modes, heads, importance)
     apart = np.linalg.norm(heads - np.tensordot(codes, modes, 1), axis=-1)[:, importance > 0.5]
     return np.median(apart, axis=1) * METRES_TO_MM
@@ -48,7 +48,7 @@ def closest_mm(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> 
 def people_heads(count: int) -> np.ndarray:
     """(count, V_head, 3) float64 neutral faces of held-out people as offsets from the mean, metres.
 
-    They have bumps and asymmetries that the prior does not know.
+    They have bumps and asymmetries that the prior cannot express.
     """
     template = load_template()
     shapes = IdentityShapes(PeopleSurface(template, torch.device("cpu")))
@@ -59,11 +59,12 @@ def people_heads(count: int) -> np.ndarray:
 
 
 def head_figures(identities: Mapping[str, Tensor] | None, people: int, scans: bool) -> dict[str, float | str]:
-    """``heads.median_mm.NAME`` on simulated faces outside the prior, ``ict.median_mm.NAME`` on random people of
-    ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic people; NAME is ``prior``, with all vertices, and that
-    of each of ``identities`` (K, G, 3), node offsets in millimetres, where a model is trained.
+    """Median distances to the nearest face of each basis: ``heads.median_mm.NAME`` on simulated faces outside the
+    prior, ``ict.median_mm.NAME`` on random people of ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic
+    people. NAME is ``prior`` (modes at all vertices) or the name of one of ``identities`` (K, G, 3), node offsets in
+    millimetres, if a model is trained.
 
-    All with the same number of coefficients: the learned identity's, or as many as the paper has.
+    All bases use the same number of coefficients: the learned identity's, or the paper's without a model.
     """
     template = load_template()
     head = template.head.vertex_stop
@@ -91,13 +92,12 @@ def head_figures(identities: Mapping[str, Tensor] | None, people: int, scans: bo
 
 
 def _of_cage(nodes: Tensor) -> np.ndarray:
-    """(K, V_head, 3) metres of node offsets (K, G, 3) in millimetres."""
+    """(K, V_head, 3) vertex offsets in metres from node offsets (K, G, 3) in millimetres."""
     return deformation_graph(nodes.shape[1]).offsets(nodes.double().numpy()) * MILLIMETRE
 
 
 def outside_heads() -> dict[str, list | str]:
-    """``heads``: the simulated faces that nothing is made from; ``ict``: random people of ICT-FaceKit; or why they are
-    not here."""
+    """``heads``: simulated faces that no model uses; ``ict``: random people of ICT-FaceKit; or why they are missing."""
     if not (shared_folder() / "faces3d").is_dir():
         return dict.fromkeys(_OUTSIDE, "left out: the scans are not here")
     from trainer.template.measure import facekit_targets, simulated_targets

@@ -1,4 +1,4 @@
-"""The identity bases that are compared: what a model has, what it could have begun with, and those of other models."""
+"""The identity bases compared: a model's own, its possible starts, and those of other models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.models.learned_basis.network import FaceBases, LearnedBasisNet, loa
 from trainer.stages.learned_basis_start import begin_from_people, begin_from_prior
 
 PEOPLE = 1000
-"""Synthetic people whose principal components identity is compared with: those of ``start = "people"``."""
+"""Synthetic people behind the principal components that identity is compared with, as for ``start = "people"``."""
 LEARNED, COMPONENTS, ON_GRAPH = "learned", "components", "prior_on_graph"
 
 
@@ -25,10 +25,10 @@ class Identities:
 
     Attributes
     ----------
-    named : (K, G, 3) offsets of the nodes in millimetres, a deviation each, by name: ``learned``, the model's own;
-        ``components`` of synthetic people; ``prior_on_graph``, the first K directions of the template's modes; and
-        other models'.
-    begun : bases with the components, and the template's own expressions.
+    named : (K, G, 3) node offsets in millimetres per standard deviation, by name: ``learned``, the model's own;
+        ``components``, principal components of synthetic people; ``prior_on_graph``, the first K directions of the
+        template's modes; and those of other models.
+    begun : bases at the start of training: the components as identity, the template's own expressions.
     """
 
     named: Mapping[str, Tensor]
@@ -37,11 +37,12 @@ class Identities:
 
 @torch.no_grad()
 def identities_of(network: LearnedBasisNet, others: Mapping[str, Path], people: int = PEOPLE) -> Identities:
-    """The bases of a model and of exported models ``others`` (folders by name); components are those of ``people``.
+    """Collect the bases of a model, of exported models ``others`` (folders by name), and the components of ``people``
+    synthetic people.
 
     Raises
     ------
-    LikenessError : another model is not there, has other sizes, or a name that is taken.
+    LikenessError : another model is missing, has other sizes, or its name is taken.
     """
     begun = copy.deepcopy(network.bases)
     begin_from_prior(begun)

@@ -1,5 +1,5 @@
-"""The learned expressions as corrections of the 52 keys: what they would change, whether the rig's rules still hold,
-and whether people's expressions are explained better."""
+"""Evaluate the learned expressions as corrections of the 52 shape keys: how much they change, whether the rig's rules
+still hold, and whether they explain people's expressions better."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from trainer.stages.learned_basis_start import begin_from_prior
 LARGEST_LID_GAP_MM = 0.3
 LARGEST_LIP_GAP_MM = 0.3
 LARGEST_LEAK = 0.05
-"""Of a key's own largest move, on the other side of the face."""
+"""Largest allowed motion on the opposite side of the face, as a share of the key's largest motion."""
 _LEAK_MARGIN_MM = 10.0
 WHOLE_FACE_SIDES = ("mouthLeft", "mouthRight", "jawLeft", "jawRight")
-"""Keys that have a side and move both."""
+"""Keys that are named for one side but move both."""
 _STRIDE = 4
 
 
 @dataclass(frozen=True)
 class CorrectedKeys:
-    """keys : (52, V, 3) metres, the template's where a correction breaks a rule. moved_mm : (52,) mean over the face of
-    each correction before that. refused : names whose corrections were left off."""
+    """keys : (52, V, 3) metres; the template's where a correction breaks a rule. moved_mm : (52,) mean size over the
+    face of every correction, rejected ones included. refused : names of keys whose corrections were rejected."""
 
     keys: np.ndarray
     moved_mm: np.ndarray
@@ -41,10 +41,10 @@ class CorrectedKeys:
 
 
 def corrections(bases: FaceBases) -> np.ndarray:
-    """(52, V_head, 3) metres by which training has moved what the basis expresses of each key.
+    """(52, V_head, 3) metres: how far training moved the part of each key that the basis expresses.
 
-    The expression basis begins as directions of the keys (``begin_from_prior``), S at the nodes; a key is S c + rest.
-    With the learned basis M it becomes M c + rest: codes keep their meaning, what cannot be expressed is kept.
+    The expression basis begins as directions S of the keys at the nodes (``begin_from_prior``); a key is S c + rest.
+    With the learned basis M it becomes M c + rest: the codes c and the residual stay the same.
     """
     begun = FaceBases(bases.config, bases.surface)
     begin_from_prior(begun)
@@ -60,8 +60,8 @@ def corrections(bases: FaceBases) -> np.ndarray:
 
 
 def rule_breakers(template: Template, keys: np.ndarray) -> list[str]:
-    """Names of keys (52, V, 3) on the template's face with which lids do not close (gap over 0.3 mm), lips do not meet
-    at ``jawOpen`` + ``mouthClose``, or the opposite side moves by more than 5 %."""
+    """Names of keys (52, V, 3) that break a rule on the template's face: lids stay open (gap over 0.3 mm), lips do not
+    meet at ``jawOpen`` + ``mouthClose``, or the opposite side moves by more than 5 %."""
     neutral, broken = template.vertices, []
     for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
         if lid_gap_mm(template, neutral + keys[ARKIT_INDEX[name]], eye) > LARGEST_LID_GAP_MM:
@@ -80,8 +80,9 @@ def rule_breakers(template: Template, keys: np.ndarray) -> list[str]:
 
 
 def corrected_keys(bases: FaceBases) -> CorrectedKeys:
-    """The template's keys with the learned corrections where the rig's rules hold, as the product would make them: the
-    corrected ones go through ``personalise_keys``, and a key that then breaks a rule goes back to the template's."""
+    """Apply the learned corrections to the template's keys where the rig's rules hold, as the product would.
+
+    The corrected keys pass through ``personalise_keys``; a key that then breaks a rule is reset to the template's."""
     template = load_template()
     head = template.head.vertex_stop
     change = corrections(bases)
@@ -97,7 +98,7 @@ def corrected_keys(bases: FaceBases) -> CorrectedKeys:
 
 
 def explained_mm(keys: np.ndarray, batches: Iterable[FaceBatch]) -> float:
-    """Mean distance in mm over the face of people's true expressions to the nearest sums of keys, weights in [0, 1]."""
+    """Mean distance in mm over the face from true expressions to the nearest sum of keys with weights in [0, 1]."""
     template = load_template()
     head = template.head.vertex_stop
     chosen = np.flatnonzero(template.regions["face"][:head] > 0.5)[::_STRIDE]

@@ -1,7 +1,7 @@
-"""Does the encoder's identity tell people apart? Pairs of photos of the same and of different people.
+"""Face verification with the encoder's identity codes, on pairs of photos of the same and of different people.
 
-Here the identity codes themselves are compared, which needs no other network and leaves reflectance out; renders, as in
-the paper, are compared by ``basis_renders``.
+The codes themselves are compared: this needs no other network and leaves reflectance out. ``basis_renders`` compares
+renders, as the paper does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FoundFace:
 
 
 def pairs_of_photos(folder: Path, people: int, seed: int = 0) -> list[tuple[Path, Path]]:
-    """The first two photos of ``people`` of those in ``folder`` who have two: a folder each, chosen by ``seed``."""
+    """First two photos of ``people`` random people (``seed``) with at least two; ``folder`` has a folder per person."""
     found = [sorted(person.glob("*.jpg"))[:2] for person in sorted(folder.iterdir()) if person.is_dir()]
     found = [photos for photos in found if len(photos) == 2]
     chosen = np.random.default_rng(seed).permutation(len(found))[:people]
@@ -39,7 +39,7 @@ def pairs_of_photos(folder: Path, people: int, seed: int = 0) -> list[tuple[Path
 
 
 def read_face(path: Path) -> FoundFace | None:
-    """The face in a photo, None where none is found."""
+    """Read a photo and detect its face; None if the file cannot be read or shows no face."""
     picture = cv2.imread(str(path))
     if picture is None:
         return None
@@ -60,8 +60,8 @@ def identity_codes(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> np.n
 
 
 def similarities(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines between codes (P, m) of P people's first and second photos, less the mean code: (P,) of the same person,
-    and (P (P - 1),) of one person's first photo with another's second."""
+    """Cosines between codes (P, m) of P people's first and second photos, with the mean code subtracted: (P,) of the
+    same person, and (P (P - 1),) of one person's first photo and another's second."""
     middle = np.concatenate([first, second]).mean(0)
     return cosines_of_pairs(first - middle, second - middle)
 
@@ -75,9 +75,9 @@ def cosines_of_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray,
 
 
 def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
-    """Share of errors at the threshold where as many same pairs are refused as other pairs are taken for same ones.
+    """Equal error rate: the error at the threshold where the false rejection and false acceptance rates are equal.
 
-    same, other : (S,), (O,) similarities. Between thresholds the two rates are averaged where they are nearest.
+    same, other : (S,), (O,) similarities. If no threshold gives equality, the two nearest rates are averaged.
     """
     thresholds = np.unique(np.concatenate([same, other, [np.inf]]))
     refused = np.searchsorted(np.sort(same), thresholds, side="left") / len(same)
@@ -87,14 +87,14 @@ def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
 
 
 def found_pairs(folder: Path, people: int) -> list[tuple[FoundFace, FoundFace]]:
-    """The pairs of ``pairs_of_photos`` both of whose photos show a face."""
+    """The pairs of ``pairs_of_photos`` with a face in both photos."""
     found = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
     return [(one, two) for one, two in found if one is not None and two is not None]
 
 
 def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
-    """``verification.eer`` and ``.emd`` (earth mover's distance between the cosines of same and of other pairs, larger
-    is better), and of how many people."""
+    """``verification.eer``, ``.emd`` (earth mover's distance between the cosines of same and of other pairs; larger is
+    better) and ``.people``, the number of people."""
     codes = identity_codes(network, [face for pair in pairs for face in pair])
     same, other = similarities(codes[0::2], codes[1::2])
     return {

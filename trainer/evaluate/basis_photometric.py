@@ -1,4 +1,4 @@
-"""How well colours of photos are explained: by the learned model, and by the prior, which has no reflectance."""
+"""Photometric errors on photos: of the learned model, and of the prior, which has no reflectance basis."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LEAST_REFLECTANCE = 0.003
 
 
 def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """(N, 9, 3) lights that bring the faces nearest to photos: weighted least squares in linear light.
+    """Solve for the lights (N, 9, 3) that fit the faces to photos: weighted least squares in linear light.
 
-    Colours of equation 4 are linear in the light. Weights are the slopes of sRGB at the photo's colours, so that errors
-    count as they are measured. pixels : (N, V, 3) projected vertices. images : (N, 3, S, S) sRGB. mask : (N, S, S).
+    Equation 4's colours are linear in the light. The weights are the slopes of sRGB at the photo's colours, so that
+    errors count as in sRGB. pixels : (N, V, 3) projected vertices. images : (N, 3, S, S) sRGB. mask : (N, S, S).
     """
     size = images.shape[-1]
     directions = harmonics(vertex_normals(face.vertices, bases.faces))  # (N, V, 9)
@@ -52,7 +52,7 @@ def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Te
 
 
 def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
-    """(N,) mean absolute difference of render and photo over skin, lips, brows, beard, 0 to 1; NaN for grey photos."""
+    """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
     rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
     mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
     difference = (rendered.image - batch.images).abs().mean(1) * mask
@@ -61,9 +61,9 @@ def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: T
 
 @torch.no_grad()
 def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
-    """The prior's face nearest to a modelled one: as many of its identity modes, its 52 keys, and the mean reflectance.
+    """The prior's face nearest to a modelled one, with as many identity modes as the model has and the 52 keys.
 
-    The prior has no reflectance; it is given the learned model's mean, that of people who look like nobody.
+    The prior has no reflectance basis, so it gets the learned model's mean reflectance.
     """
     template = load_template()
     head = template.head.vertex_stop
@@ -94,11 +94,11 @@ def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
 
 @torch.no_grad()
 def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
-    """Mean absolute differences on held-out photos, one pass of the encoder, nothing fitted but lights.
+    """Mean absolute errors on held-out photos after one encoder pass; only lights are fitted.
 
-    ``photometric.learned`` : with the model's own light, that of its pass. ``.learned_predicted_light`` : the encoder's
-    alone. ``.learned_best_light`` and ``.prior`` (``prior_face``) : the light that fits best. ``.prior_solved_light`` :
-    the prior's face with the step by which a model with solved lights has its own.
+    ``photometric.learned`` : with the light of the model's own pass. ``.learned_predicted_light`` : with the light that
+    the encoder predicts. ``.learned_best_light`` and ``.prior`` (``prior_face``) : with the best-fitting light.
+    ``.prior_solved_light`` : the prior's face with the model's own step that solves for the light.
     """
     bases, size = network.bases, batch.images.shape[-1]
     predicted = predicted_again(network, batch)

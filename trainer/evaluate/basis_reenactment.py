@@ -1,5 +1,5 @@
-"""Self-reenactment: who somebody is from some frames of a clip, what they do from other frames, and how well that
-explains those."""
+"""Self-reenactment: identity and reflectance come from the first half of a clip, expression from the second half; the
+error is measured on the second half."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _BATCH = 4
 
 @dataclass(frozen=True)
 class HeldFrames:
-    """The second half of every clip's frames: codes whose identity and reflectance come from the first half, and codes
-    that see the frame itself, alone; ``batch`` of those frames."""
+    """The second half of every clip's frames (``batch``) with two kinds of codes. ``carried`` takes identity and
+    reflectance from the first half; ``own`` encodes every frame alone."""
 
     carried: FaceCode
     own: FaceCode
@@ -33,7 +33,7 @@ class HeldFrames:
 
 
 def chosen_photos(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
-    """The photos ``chosen`` (N,) bool of every set, without truth; every set keeps at least one."""
+    """Select the photos ``chosen`` (N,) bool, without truth; every set must keep at least one."""
     names = ("images", "labels", "landmarks", "landmark_weight", "slides", "is_grey", "neutral", "set_of")
     return FaceBatch(**{name: getattr(batch, name)[chosen] for name in names}, truth=None)
 
@@ -65,7 +65,7 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
 
 @torch.no_grad()
 def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, batch: FaceBatch) -> dict[str, Tensor]:
-    """(N,) landmark error in per cent of the side, colour error and lip overlap of codes against their photos."""
+    """(N,) landmark error in per cent of the side, photometric error and lip IoU of codes against their photos."""
     size, bases = batch.images.shape[-1], network.bases
     face, cameras = network.face(code), code.pose.cameras(size)
     pixels = cameras.project(face.vertices)
@@ -80,8 +80,8 @@ def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, bat
 
 
 def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:
-    """``reenactment.*`` on frames of held-out synthetic people, identity and reflectance from earlier ones of the clip;
-    ``reenactment.own.*`` where every frame gives its own."""
+    """``reenactment.*`` on frames of held-out synthetic people, with identity and reflectance from earlier frames of
+    the clip; ``reenactment.own.*`` with those of every frame itself."""
     config = FacePeopleConfig(
         size=network.config.size,
         seed=HELD_OUT_SEED + 2,

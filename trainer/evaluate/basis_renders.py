@@ -1,8 +1,8 @@
-"""Do renders of the encoder's identities tell people apart? The paper's measure (section 4.2).
+"""Face verification on renders of the encoder's identities: the paper's measure (section 4.2).
 
-The identity of a photo's reconstruction is rendered in the photo's pose and light, and renders are compared in the
-features of a face-recognition network: how far apart are the cosines of the same and of different people? The paper has
-VGG-Face; here it is dlib's network, so the photos themselves, compared in the same way, say what could be reached.
+The identity of a photo's reconstruction is rendered in the photo's pose and light. A face-recognition network embeds
+the renders; the measure is the distance between the cosines of the same and of different people. The paper uses
+VGG-Face, we use dlib's network. The photos themselves, compared in the same way, give the upper bound.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from trainer.evaluate.metrics.identity import dlib_box, embedding_in
 from trainer.stages.learned_basis_render import FaceMarks
 
 RENDER_SIDE = 150
-"""Pixels: what dlib's network sees of a face."""
+"""Pixels: the input size of dlib's network."""
 _BACKGROUND = 0.5
 _BATCH = 16
 
 
 @torch.no_grad()
 def identity_renders(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> Iterator[FoundFace]:
-    """Each photo's neutral face, with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
+    """Render each photo's neutral face with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
     marks = FaceMarks()
     for start in range(0, len(faces), _BATCH):
         given = encoder_input(faces[start : start + _BATCH], network.config.size)
@@ -44,8 +44,9 @@ def identity_renders(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> It
 
 
 def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
-    """``verification.renders.emd`` and ``.eer`` of renders of pairs of photos of one person each, and
-    ``verification.photos.*`` of the photos.
+    """``verification.renders.emd`` and ``.eer`` of the pairs' renders, and ``verification.photos.*`` of their photos.
+
+    pairs : two photos of one person each.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pictures of the learned face model, of synthetic people alone: modes, expressions on others, personalisation."""
+"""Sheets of the learned face model, with synthetic people only: modes, expression transfer, personalisation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plain_code(network: LearnedBasisNet, count: int) -> FaceCode:
 
 @torch.no_grad()
 def tiles(network: LearnedBasisNet, code: FaceCode, clay: bool) -> Tensor:
-    """(N, TILE, TILE, 3) sRGB in [0, 1] of codes, as clay or with their reflectance."""
+    """Render codes as (N, TILE, TILE, 3) sRGB in [0, 1], in clay or with their reflectance."""
     face = network.face(code)
     if clay:
         face = in_clay(face)
@@ -54,12 +54,12 @@ def tiles(network: LearnedBasisNet, code: FaceCode, clay: bool) -> Tensor:
 
 
 def in_clay(face: ModelledFace) -> ModelledFace:
-    """The same surface without its colours."""
+    """The same surface with a uniform grey reflectance."""
     return replace(face, reflectance=torch.full_like(face.reflectance, _CLAY))
 
 
 def sheet(rows: list[Tensor]) -> np.ndarray:
-    """(H, W, 3) uint8 of rows of tiles (N, S, S, 3) in [0, 1]."""
+    """Assemble rows of tiles (N, S, S, 3) in [0, 1] into a picture (H, W, 3) uint8."""
     whole = torch.cat([torch.cat(list(row), 1) for row in rows])
     return (whole.clamp(0, 1) * 255).round().byte().numpy()
 
@@ -77,7 +77,7 @@ def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
 
 
 def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
-    """Held-out synthetic people at the size of a tile, in clear pictures."""
+    """Held-out synthetic people at tile size, without the simulated camera."""
     config = FacePeopleConfig(size=TILE, seed=seed, photos=photos, film=False)
     return config.build().batch(range(count), torch.device("cpu"))
 
@@ -130,7 +130,7 @@ def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -
 
 @torch.no_grad()
 def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFace], number: int) -> np.ndarray:
-    """Photo ``number``, and what the bases make of it before and after: colours, then clay."""
+    """Photo ``number`` and its reconstruction with the bases before and after personalisation: colours, then clay."""
     shown = torch.from_numpy(faces[number].pixels).float()[None] / 255
     rows = [torch.cat([shown, torch.full_like(shown, _BACKGROUND)], 2)]
     for one in (model, tuned):
@@ -143,7 +143,7 @@ def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFa
 
 
 def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
-    """Write ``basis_*.png`` into ``folder``; returns what the personalisation of a synthetic person gained."""
+    """Write ``basis_*.png`` into ``folder``; return the errors before and after personalising a synthetic person."""
     folder.mkdir(parents=True, exist_ok=True)
     network = model.network
     pictures = {f"modes_{name}": modes_sheet(network, name) for name in ("identity", "expression", "reflectance")}

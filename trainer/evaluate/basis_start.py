@@ -1,5 +1,5 @@
-"""What the learned face model is worth to the fit: scan-to-mesh and landmark errors and time, started by its encoder
-and cold; and the errors of fits that move in its identity basis."""
+"""How much the learned face model helps the fit: scan-to-mesh error, landmark error and time with the encoder's start
+and with a cold start; and errors of fits in its identity basis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COUNTS = (1, 6)
 
 @dataclass(frozen=True)
 class TimedFit:
-    """A fit, and the processor seconds that it and the networks before it took."""
+    """A fit, and the processor seconds of the fit and the networks before it."""
 
     fitted: FittedFace
     seconds: float
@@ -38,7 +38,7 @@ class TimedFit:
 def timed_fit(
     collection: PhotoCollection, model: BasisModel | None, options: FitOptions, template: Template | None = None
 ) -> TimedFit:
-    """Fit as ``backend.pipeline`` does, from the encoder's face with a ``model``, cold without one."""
+    """Fit as ``backend.pipeline`` does: from the encoder's face with a ``model``, from a cold start without one."""
     models = open_models({LEARNED_BASIS.name})
     if model is not None:
         models = models.changed(LEARNED_BASIS, model)
@@ -51,9 +51,9 @@ def start_figures(
     model: BasisModel, console: Console, names: Sequence[str] = HELD_OUT, options: FitOptions | None = None
 ) -> dict[str, float]:
     """``scan.median_mm``, ``fit_seconds`` and ``fit_landmark_percent``, each ``.cold`` and ``.encoder``: means over the
-    held-out heads from six photos; ``.one`` after them: from one. Seconds are the processor's, which other work on the
-    machine hardly changes. ``fit.median_mm`` of each of ``BASIS_NAMES``: of fits that the encoder starts and that move
-    in this basis."""
+    held-out heads. Fits use six photos, or one photo with the suffix ``.one``. Seconds are processor time, because
+    other work on the machine hardly changes it. ``fit.median_mm.BASIS`` for each of ``BASIS_NAMES``: fits in this
+    basis with the encoder's start."""
     options = fit_options_for("standard") if options is None else options
     templates = {basis: in_basis(load_template(), model.network.bases, basis) for basis in BASIS_NAMES}
     rows: dict[str, list[float]] = {}
@@ -62,7 +62,7 @@ def start_figures(
         for count in _COUNTS:
             collection = collect([PhotoSource.from_path(path) for path in scan_photos(name)[:count]])
             number = "" if count > 1 else ".one"
-            if not rows:  # what is done once per process counts for neither
+            if not rows:  # warm up, so that one-time costs of the process count for neither
                 timed_fit(collection, model, options)
             cold = timed_fit(collection, None, options)
             fits = {basis: timed_fit(collection, model, options, own) for basis, own in templates.items()}

@@ -1,7 +1,7 @@
-"""Foreign ground: photographs that nothing here has drawn, and people that no basis contains.
+"""Evaluation out of domain: photographs not made by our renderer, of people outside every basis.
 
-Real people without truth: the neutral face from some of a person's photos is compared with the one from the others.
-With ``--cycles``: heads with truth that another renderer has drawn.
+Real people have no truth: the neutral face from some of a person's photos is compared with the one from the others.
+``--cycles`` : heads with truth, rendered by Cycles.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distanc
 from trainer.evaluate.metrics.verification import area_gain, area_interval, rank_interval
 
 QUESTIONS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
-"""Question -> the photos of the probe and of the gallery."""
+"""Question -> photo sets (``SETS``) of the probe and of the gallery."""
 SETS = ("first", "second", "both", "rest")
 DISTANCES = {"plain": plain_distances, "whitened": whitened_distances}
 LEAST_PEOPLE = 3
@@ -36,13 +36,13 @@ LEAST_PEOPLE = 3
 
 @dataclass(frozen=True)
 class PersonShapes:
-    """Set of photos (``SETS``) -> variant -> neutral vertices (V, 3)."""
+    """One person's neutral faces. neutrals : set of photos (``SETS``) -> variant -> vertices (V, 3)."""
 
     neutrals: Mapping[str, Mapping[str, np.ndarray]]
 
 
 def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | None:
-    """All fits of a person, None where a set of photos shows no usable face."""
+    """Fit all sets of a person's photos with all variants; None if a set shows no usable face."""
     photos = {"first": (sets.first,), "second": (sets.second,), "both": sets.both, "rest": sets.rest}
     found = {}
     for name in SETS:
@@ -56,9 +56,10 @@ def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | No
 def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dict[str, float]:
     """Flat figures ``real.VARIANT.QUESTION.FIGURE``, each with ``.low`` and ``.high`` (95 % over people).
 
-    ``auc``, ``rank1``, ``within_mm`` and ``between_mm`` (one person's two shapes, two people's), ``from_mean_mm`` (of
-    the probes) by plain distance; ``whitened.auc``, ``whitened.rank1``. For variants but ``full``, ``auc_worth`` and
-    ``whitened.auc_worth``: what ``full`` has more. Raises ``LikenessError`` for fewer than ``LEAST_PEOPLE`` people.
+    By plain distance: ``auc``, ``rank1``, ``within_mm`` (two shapes of one person), ``between_mm`` (shapes of two
+    people), ``from_mean_mm`` (probe to the mean face). By whitened distance: ``whitened.auc``, ``whitened.rank1``. For
+    variants other than ``full``: ``auc_worth`` and ``whitened.auc_worth``, by which ``full`` is better. Raises
+    ``LikenessError`` for fewer than ``LEAST_PEOPLE`` people.
     """
     if len(people) < LEAST_PEOPLE:
         raise LikenessError("no_photo", f"There are {len(people)} people.", f"Telling them apart needs {LEAST_PEOPLE}.")
@@ -90,7 +91,7 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
 
 
 def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
-    """A row per variant and question; intervals are in the figures."""
+    """The figures without their intervals as a table, a row per variant and question."""
     title = f"Who is it, by shape alone: {figures['real.people']:.0f} people"
     table = Table(
         Column("fit", no_wrap=True),
@@ -126,7 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures of ``evaluate foreign``; finished fits are kept, so that a run that was stopped goes on."""
+    """Flat figures of ``evaluate foreign``; finished fits are cached, so a stopped run resumes."""
     folder = arguments.people or shared_folder() / "photos" / "research_only" / "lfw"
     variants = [name for name in VARIANTS if name in arguments.variants.split(",")]
     unknown = set(arguments.variants.split(",")) - set(VARIANTS)

@@ -1,7 +1,7 @@
-"""How sure LAP claims to be in the fit, and how far off it is, on heads that nothing here has drawn.
+"""Calibration of LAP in the fit: its errors over its claimed standard deviations, on heads of another renderer.
 
-The fit takes LAP's canonical surface as a Gaussian belief about the identity. In the directions in which that belief
-says more than the prior does, its distance from the truth is divided by the deviation that it claims.
+The fit uses LAP's canonical surface as a Gaussian belief about the identity. Errors are measured in the directions in
+which this belief has at least as much information as the prior.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from trainer.template.measure import STEADY
 from trainer.template.scans import TriangleMesh
 
 LEAST_SAID = 1.0
-"""Information in a direction, as a multiple of the prior's, from which the surface is said to know it."""
+"""Least information in a direction, as a multiple of the prior's, for the direction to be measured."""
 
 
 def claimed_deviations(
     belief: IdentityBelief, prior: IdentityBelief, truth: np.ndarray, least: float = LEAST_SAID
 ) -> np.ndarray:
-    """(D,) errors of a belief in its own claimed deviations, at the true identity (K,).
+    """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
 
-    The directions are those that diagonalise both the belief's information and the prior's; of them the D in which the
-    belief's is at least ``least`` times the prior's. Calibrated errors have a mean square of 1.
+    The directions diagonalise both the belief's information and the prior's. The D directions are those in which the
+    belief's information is at least ``least`` times the prior's. Calibrated errors have a mean square of 1.
     """
     said, directions = eigh(belief.information, prior.information)
     missed = directions.T @ (belief.information @ truth - belief.pull)
@@ -49,7 +49,7 @@ def claimed_deviations(
 
 
 def true_identity(folder: Path, template: Template) -> np.ndarray | None:
-    """(K,) identity of the most probable head whose face is that of a drawn head's truth, None where its file holds no
+    """(K,) identity of the most probable head with the true face of a rendered head; None if its file has no
     triangles."""
     with np.load(folder / "truth.npz") as data:
         if not len(data.get("triangles", ())):
@@ -59,20 +59,20 @@ def true_identity(folder: Path, template: Template) -> np.ndarray | None:
 
 
 def _identity_of(cage: np.ndarray, template: Template) -> np.ndarray:
-    """(K,) coefficients of the modes nearest to cage vertices (V, 3)."""
+    """(K,) least-squares coefficients of the identity modes for cage vertices (V, 3)."""
     modes = template.identity_modes.reshape(len(template.identity_modes), -1).astype(np.float64)
     return np.linalg.lstsq(modes.T, (cage.astype(np.float64) - template.vertices).ravel(), rcond=None)[0]
 
 
 def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
-    """Flat figures ``coverage.lap.…`` of what LAP says of each head's first photo, as the fit asks it: around the face
-    that the fit finds without LAP.
+    """Flat figures ``coverage.lap.…`` of LAP on each head's first photo, linearised as in the fit, around the face that
+    the fit finds without LAP.
 
-    ``deviation`` : root mean square of the errors in claimed deviations, 1 where they are what is claimed; with
-    ``.low`` and ``.high`` over heads. ``within`` : share of errors within 1.96 deviations, 0.95 where they are.
-    ``directions`` : mean number of directions. ``heads`` : those with a known identity.
+    ``deviation`` : root mean square of the errors in claimed deviations, 1 if calibrated; with ``.low`` and ``.high``
+    over heads. ``within`` : share of errors within 1.96 deviations, 0.95 if calibrated. ``directions`` : mean number of
+    directions. ``heads`` : number of heads with a known identity.
 
-    Raises ``LikenessError`` where LAP does not take part or no head can be measured.
+    Raises ``LikenessError`` if LAP is missing or no head can be measured.
     """
     template, options, models = load_template(), fit_options_for("standard"), open_models()
     stage, lap = options.canonical, models.of(LAP, LapModel)

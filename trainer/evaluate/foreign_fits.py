@@ -1,4 +1,4 @@
-"""Neutral heads fitted to foreign photographs, with learned parts switched off in turn, kept outside the repository."""
+"""Fit neutral heads to out-of-domain photographs, with learned parts switched off in turn; fits are cached on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainer.evaluate.estimate import fit_with
 
 @dataclass(frozen=True)
 class Variant:
-    """Which learned parts a fit has; ``quality`` as in ``fit_options_for``."""
+    """The learned parts that a fit uses; ``quality`` as in ``fit_options_for``."""
 
     quality: str = "standard"
     lap: bool = True
@@ -40,13 +40,13 @@ VARIANTS: Mapping[str, Variant] = {
     "without.landmark_net": Variant(landmark_net=False),
     "landmarks_only": Variant("fast", lap=False, encoder=False, landmark_net=False),
 }
-"""``full`` is what the product does; ``landmarks_only`` is the floor: the detector's landmarks and the prior. LAP's
-networks want the landmark net's points, so that they are off without it, as in the product."""
+"""``full`` is the product's fit. ``landmarks_only`` is the baseline: the detector's landmarks and the prior. LAP's
+networks need the landmark net's points, so they are off without it, as in the product."""
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Of all that a fit is made by: the backend's files and the weights."""
+    """Hash of everything that a fit depends on: the backend's files and the weights."""
     package = Path(backend.__file__).parent
     files = (path for folder in (package, package.parent / "assets") for path in sorted(folder.rglob("*")))
     chosen = [path for path in files if path.suffix in (".py", ".npz", ".json", ".safetensors")]
@@ -54,8 +54,9 @@ def code_version() -> str:
 
 
 def fitted_neutrals(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Name of each wanted variant -> neutral vertices (V, 3) float32, metres, from these photos; None where no photo
-    shows a usable face. Photos are read at most once, and only if a variant is not in the cache."""
+    """Fit photos: name of each wanted variant -> neutral vertices (V, 3) float32, metres.
+
+    Returns None if no photo shows a usable face. Photos are read at most once, and only if a variant is not cached."""
     folder = cache_folder() / "foreign_fits" / code_version()
     key = content_key(*photos)
     paths = {name: folder / f"{key}_{content_key(VARIANTS[name])}.npz" for name in wanted}

@@ -1,4 +1,4 @@
-"""Real people with several photos and no truth: who is measured on, and which photos are compared."""
+"""Choose real people with several photos and no truth, and the sets of their photos that are compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAST_PHOTOS = 4
 
 @dataclass(frozen=True)
 class PhotoSets:
-    """Disjoint photos of a person: ``first`` and ``second`` are one each, ``rest`` all others."""
+    """Disjoint photos of a person: one ``first``, one ``second``, and others as ``rest``."""
 
     first: Path
     second: Path
@@ -22,20 +22,21 @@ class PhotoSets:
 
     @property
     def both(self) -> tuple[Path, Path]:
-        """The first two."""
+        """The first and the second photo."""
         return self.first, self.second
 
 
 def people_of(folder: Path, half: str, most: int) -> dict[str, tuple[Path, ...]]:
-    """At most ``most`` people of one half who have ``LEAST_PHOTOS`` photos, with all their photos, in the order of
-    their names' hashes: more people are the same and others."""
+    """At most ``most`` people of one half with at least ``LEAST_PHOTOS`` photos, and all their photos.
+
+    They are ordered by the hashes of their names, so a larger ``most`` only adds people."""
     everybody = {name: photos for name, photos in people_folders(folder).items() if len(photos) >= LEAST_PHOTOS}
     names = sorted((name for name in everybody if half_of(name) == half), key=name_hash)
     return {name: everybody[name] for name in names[:most]}
 
 
 def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
-    """The person's photos, shuffled by a hash of their names, of which ``rest`` gets at most ``most_rest``.
+    """Split a person's photos, shuffled by a hash of their names; ``rest`` gets at most ``most_rest``.
 
     Raises ``ValueError`` for fewer than ``LEAST_PHOTOS``.
     """

@@ -1,4 +1,4 @@
-"""Heads of other people drawn by another renderer (``benchmarks/cycles_photos.py``): photos in, millimetres out."""
+"""Shape errors in millimetres on heads of other people, rendered by Cycles (``benchmarks/cycles_photos.py``)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distanc
 from trainer.evaluate.scans import measure
 
 SKINS = "skins"
-"""Folder in a head's folder: its first photo with other skins."""
+"""Subfolder of a head's folder with its first photo rendered with other skins."""
 WORSE = 1.1
 """A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 
 
 def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
-    """Name -> photos of the heads of one half. Raises ``LikenessError`` where there are none."""
+    """Name -> photos of the rendered heads of one half. Raises ``LikenessError`` if there are none."""
     folders = [
         path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(person_of(path.parent.name)) == half
     ]
@@ -37,17 +37,17 @@ def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
 
 
 def drawn_truth(folder: Path) -> ScanTruth:
-    """The true shape of a head that was drawn into ``folder``."""
+    """Load the true shape of the head rendered into ``folder``."""
     with np.load(folder / "truth.npz") as data:
         return truth_from_marks(folder.name, data["scan"], data["marks"], np.full((2, 3), np.nan))
 
 
 def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
-    """Flat figures: ``drawn.head.NAME.…`` and, over people, ``drawn.VARIANT.nN.median_mm``, ``.ratio`` (median over the
-    mean face's, per head), both with ``.low`` and ``.high``, and ``.worse``: heads above ``WORSE``.
+    """Flat figures ``drawn.head.NAME.…``, and over people ``drawn.VARIANT.nN.median_mm`` and ``.ratio`` (to the mean
+    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above ``WORSE``.
 
-    nN : the fit to the first photo (``n1``) and to all, where there are more. A head in whose photos no face is found
-    counts as the mean face, and in ``drawn.VARIANT.nN.faceless``. Of a person drawn in several looks the mean counts.
+    nN : the fit to the first photo (``n1``) and to all photos. A head without a detected face counts as the mean face,
+    and in ``drawn.VARIANT.nN.faceless``. A person rendered in several looks counts with their mean.
     """
     figures: dict[str, float] = {
         "drawn.heads": float(len(heads)),
@@ -79,17 +79,19 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
 
 
 def _of_people(values: Sequence[tuple[str, float]]) -> np.ndarray:
-    """(P,) each person's mean of pairs of person and value."""
+    """(P,) mean value of each person, from pairs of person and value."""
     people = dict.fromkeys(person for person, _ in values)
     return np.array([np.mean([value for other, value in values if other == person]) for person in people])
 
 
 def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
-    """Flat figures ``skins.VARIANT.FIGURE`` of heads drawn with several skins in one photo; ``.low`` and ``.high``.
+    """Flat figures ``skins.VARIANT.FIGURE`` of heads whose first photo was rendered with several skins; each with
+    ``.low`` and ``.high``.
 
-    Distances as ``plain_distances`` has them. ``moved_mm`` : between fits to two skins of one head, mean over pairs.
-    ``between_mm`` : between fits to two heads. ``share`` : the first over the second, 0 where skin says nothing. Heads
-    with a photo in which no face is found are left out, and counted in ``skins.faceless``. Empty for fewer than two.
+    Distances are those of ``plain_distances``. ``moved_mm`` : between fits to two skins of one head, mean over pairs.
+    ``between_mm`` : between fits to two heads. ``share`` : ``moved_mm`` over the mean ``between_mm``; 0 if the skin has
+    no influence. Heads with a photo without a detected face are left out and counted in ``skins.faceless``. Empty for
+    fewer than two heads.
     """
     template = load_template()
     skins = {name: sorted((photos[0].parent / SKINS).glob("*.jpg")) for name, photos in heads.items()}
@@ -114,12 +116,12 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
 
 
 def _apart(distances: np.ndarray) -> float:
-    """Mean of a symmetric matrix (N, N) beside its diagonal."""
+    """Mean of a symmetric matrix (N, N) without its diagonal."""
     return float(distances[~np.eye(len(distances), dtype=bool)].mean())
 
 
 def render_table(figures: Mapping[str, float]) -> Table:
-    """A row per fit."""
+    """The figures as a table, a row per fit."""
     heads, people = figures["drawn.heads"], figures["drawn.people"]
     title = f"Other people, another renderer: {heads:.0f} heads of {people:.0f} people"
     table = Table("fit", "median mm", "over the mean face's", "worse heads", title=title)

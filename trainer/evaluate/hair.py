@@ -1,4 +1,5 @@
-"""Leave one photo out, fit the hair to the others, and see whether its outline is that of the photo left out."""
+"""Evaluate hair on held-out photos: fit the hair to a person's other photos and compare its silhouette with the
+held-out photo's hair."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.strands_inside import strands_inside
 
 CAP_STYLE = "crew"
-"""Whose middle is the cap that everybody gets, to compare with."""
+"""The baseline hair is the midpoint of this style's parameter ranges, the same for everybody."""
 _CAP_LOCKS = 600
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
@@ -43,21 +44,22 @@ FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
 
 @dataclass(frozen=True)
 class HairFigures:
-    """One photo that was left out, or the mean over several; NaN where there is nothing to measure.
+    """Figures of one held-out photo, or means over several; NaN where there is nothing to measure.
 
     Attributes
     ----------
-    overlap : intersection over union of the fitted hair's outline and the photo's hair, where the photo is known. Hair
-        that was not found draws nothing.
-    cap_overlap : the same of ``CAP_STYLE``'s middle on this head.
-    gain : ``overlap`` less ``cap_overlap``.
+    overlap : intersection over union of the fitted hair's silhouette and the photo's hair, without pixels that are
+        occluded or outside the photo. Hair that was not found has an empty silhouette.
+    cap_overlap : the same for the baseline hair, ``CAP_STYLE`` on this head.
+    gain : ``overlap`` minus ``cap_overlap``.
     seen_overlap : mean overlap with the photos that the hair was fitted to.
-    missed : share of the photo's hair that is not drawn. beside : share of what is drawn where the photo has none.
-    face_hidden : share of the photo's facial skin before which hair is drawn.
-    found : 1 where hair was found, else 0.
+    missed : share of the photo's hair outside the silhouette. beside : share of the silhouette without hair in the
+        photo.
+    face_hidden : share of the photo's facial skin that the silhouette covers.
+    found : 1 if hair was found, else 0.
     in_skull, in_ear, in_eyes : shares of ``StrandsInside``.
-    brightness, contrast, redder, bluer : ``HairTone`` in the photo left out.
-    seconds : that the fit took.
+    brightness, contrast, redder, bluer : ``HairTone`` in the held-out photo.
+    seconds : duration of the fit.
     """
 
     overlap: float
@@ -80,8 +82,8 @@ class HairFigures:
 
 @dataclass(frozen=True)
 class HeldOutHair:
-    """``figures`` of one photo, its ``view`` and, in its pixels, ``drawn`` (H, W) uint8: the outline of the hair fitted
-    to the other photos. ``style`` : the fitted style's name, or why there is no hair."""
+    """``figures`` and ``view`` of one held-out photo. ``drawn`` : (H, W) uint8 silhouette, in the photo's pixels, of
+    the hair fitted to the other photos. ``style`` : the fitted style's name, or why there is no hair."""
 
     figures: HairFigures
     view: HairView
@@ -96,13 +98,13 @@ def held_out_hair(
     name: str,
     fit: FitHair = fit_hair,
 ) -> HeldOutHair:
-    """Fit the hair to all photos but ``name`` and look at that one.
+    """Fit the hair to all photos but ``name`` and measure it on that photo.
 
-    The head's shape, and the photo's camera, are the fit's to all photos: what is measured is the hair.
+    The head's shape and the photo's camera come from the fit to all photos, so that only the hair is measured.
 
     Parameters
     ----------
-    faces : at least those of ``fitted.photos``. name : one of at least two.
+    faces : at least those of ``fitted.photos``. name : one of at least two photos.
     """
     split = without_photo(fitted, faces, name)
     own, face = split.own, split.face
@@ -145,7 +147,7 @@ def held_out_hair(
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 outline of the hair that everybody gets, on a head of ``neutral`` (V, 3)."""
+    """(H, W) uint8 silhouette of the baseline hair (``CAP_STYLE``) on a head of ``neutral`` (V, 3)."""
     family = style_family()
     index = [style.name for style in family.styles].index(CAP_STYLE)
     point = 0.5 * (family.low[index] + family.high[index])
@@ -161,7 +163,7 @@ def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:
 
 
 def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
-    """Intersection over union of what is drawn (H, W) and the view's hair where it is known; NaN with neither."""
+    """Intersection over union of a silhouette (H, W) and the view's hair where known; NaN if both are empty."""
     seen, known = view.hair * view.known, drawn * view.known
     both = float((drawn * seen).sum())
     either = float(known.sum() + seen.sum()) - both
@@ -169,25 +171,25 @@ def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> float:
-    """Mean of ``part`` weighted by ``whole``; NaN where that is less than a pixel."""
+    """Mean of ``part`` weighted by ``whole``; NaN if the weights sum to at most a pixel."""
     total = float(whole.sum())
     return float((part * whole).sum()) / total if total > 1.0 else np.nan
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Mean of those that are known, NaN where none is."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = np.array(values)[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan
 
 
 def mean_figures(figures: Sequence[HairFigures]) -> HairFigures:
-    """The mean of several, of each figure over those that have it."""
+    """Mean of each figure over those where it is known."""
     names = [field.name for field in fields(HairFigures)]
     return HairFigures(**{name: _mean([getattr(one, name) for one in figures]) for name in names})
 
 
 def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
-    """``hair.FIGURE``, ``.low`` and ``.high`` over people, ``person.NAME.FIGURE``; what is not known is left out."""
+    """``hair.FIGURE`` with ``.low`` and ``.high`` over people, and ``person.NAME.FIGURE``; NaN is left out."""
     figures: dict[str, float] = {}
     for field in fields(HairFigures):
         values = {name: getattr(person, field.name) for name, person in people.items()}
@@ -197,9 +199,9 @@ def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
 
 
 def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOutHair]:
-    """At most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses.
 
-    Raises ``LikenessError`` where fewer than two photos are usable.
+    Raises ``LikenessError`` if fewer than two photos are usable.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
     fitted = fit_with(collection, fit_options_for(quality), open_models())

@@ -1,4 +1,5 @@
-"""LAP on held-out synthetic people: depth and normal errors by number of photos, baselines and ablations, a sheet."""
+"""Evaluate LAP on held-out synthetic people: depth and normal errors by number of photos, baselines, ablations, and a
+sheet of portraits."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from trainer.stages.lap_sheet import contact_sheet
 HELD_OUT_SEED = 902
 """People that no recipe trains or validates on."""
 TRAINING_SEED = 1
-"""Those that recipes train on."""
+"""People that recipes train on."""
 PHOTOS = 6
 _BATCH = 4
 _SHEET_ROWS = 10
@@ -37,10 +38,10 @@ _SHEET_ROWS = 10
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which pictures a model is measured on. people : how many. folder : where they are kept, empty for the user's
-    cache. drawn : side at which they are drawn and seen by the landmark net, 0 for that of the model's maps. poor :
-    share of photos that are covered, dark, blurred or end within the face. marks : the landmark net looks at them,
-    whether or not a model is told."""
+    """The pictures a model is measured on. people : number of people. folder : cache folder, empty for the user's.
+    drawn : side in pixels at which pictures are rendered and given to the landmark net; 0 for the side of the model's
+    maps. poor : share of photos that are occluded, dark, blurred or cropped within the face. marks : run the landmark
+    net even if the model does not use its points."""
 
     people: int
     folder: str = ""
@@ -50,7 +51,7 @@ class HeldOut:
 
 
 def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
-    """Batches of held-out people, six photos each; kept on disk, since several models are measured on them."""
+    """Batches of held-out people, six photos each, cached on disk because several models are measured on them."""
     size, people = network.config.size, pictures.people
     source = LapPeopleConfig(
         size=size,
@@ -68,8 +69,8 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
 
 @torch.no_grad()
 def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
-    """Facing the camera, of people all of whose photos are poor: ``poor.side.canonical.nK``, that of the mean face,
-    ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
+    """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
+    ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
     poor = replace(pictures, poor=1.0, marks=False)
     mean = mean_face(held_out(network, poor))
     errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
@@ -83,12 +84,14 @@ def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
 
 @torch.no_grad()
 def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None = None) -> dict[str, float]:
-    """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
-    ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
-    floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``; what the canonical face's error is of that of
-    the mean of the photos' own codes, ``ratio.mean_of_codes.n4``, and of those of ``linear`` maps of the landmark net's
-    points, ``ratio.linear.nK``; ``linear.ratio.mean_face.nK``, what these are of the mean face's, and
-    ``both.ratio.linear.nK``, what the mean of their depth and the networks' has of theirs."""
+    """Flat figures of a model, K being the number of photos given.
+
+    ``side.nK`` (times 100), ``mad.nK`` : errors of the personalised depth of a fixed photo. ``shared.side.nK`` : of the
+    canonical face in the same view. ``side.canonical.nK`` : of the canonical face, facing the camera; also of the mean
+    face and the floor. Ratios of errors, with intervals: ``ratio.n4_n1``, ``ratio.canonical.n4_n1``;
+    ``ratio.mean_of_codes.n4`` (canonical face over the mean of the photos' own codes); ``ratio.linear.nK`` (canonical
+    face over ``linear`` maps of the landmark net's points); ``linear.ratio.mean_face.nK`` (linear maps over the mean
+    face); ``both.ratio.linear.nK`` (mean of the linear and the networks' depth over the linear maps)."""
     mean = mean_face(held_out(network, pictures))
     errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
     figures = {}
@@ -122,7 +125,7 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
 
 
 def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | None:
-    """Linear maps learned from the people that recipes train on, drawn and looked at as the held-out ones are."""
+    """Linear maps learned from training people, whose pictures are made in the same way as the held-out ones."""
     if not people:
         return None
     size = network.config.size
@@ -141,7 +144,7 @@ def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | Non
 
 @torch.no_grad()
 def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.ndarray:
-    """(H, W, 3) uint8 sheet of held-out portraits; a row each, ``LapStage.pictures`` names the columns."""
+    """(H, W, 3) uint8 sheet of held-out portraits, one row each; ``LapStage.pictures`` names the columns."""
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
     source = LapPortraitsConfig(portraits=config, marks=network.landmarks is not None).build()
     parts = []
@@ -181,7 +184,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
-    """Flat figures of ``evaluate lap``; "not trained" for models that are not there."""
+    """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
     figures: dict[str, float | str] = {}
     pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
     network = trained_or_none(load_lap, arguments.model)

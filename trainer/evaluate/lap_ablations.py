@@ -1,4 +1,7 @@
-"""LAP against itself without each of its parts, all trained equally long: ``python -m trainer ablations``."""
+"""Ablations of LAP: the whole method against variants without one part, all trained equally long.
+
+``python -m trainer ablations`` trains them.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,24 @@ from trainer.recipe import WHOLE
 from trainer.stages.lap_metrics import depth_errors, mean_face
 
 MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
-"""Facing the camera with one photo and with four; the personalised face of one photo in the view predicted for it."""
+"""The canonical face, facing the camera, from one photo and from four; the personalised face of one photo in its
+predicted view."""
 
 
 @torch.no_grad()
 def ablation_figures(
     models: Mapping[str, Sequence[Path]], people: Callable[[LapNet], Iterable[LapBatch]]
 ) -> dict[str, float]:
-    """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one a seed) and of ``MEASURES``: the
-    mean over ``people`` and seeds; ``.seeds``, the deviation of the seeds' means, where there are several; and
-    ``.of_whole`` with its interval over people, what it is of that of the whole method, by the seeds that both have;
-    facing the camera ``.of_mean_face`` with its interval, what it is of the mean of the true faces' error.
+    """``ablation.NAME.MEASURE`` for each of ``models`` (name -> folders, one per seed) and of ``MEASURES``: the mean
+    over ``people`` and seeds.
+
+    ``.seeds`` : standard deviation of the seeds' means, if there are several. ``.of_whole`` : ratio to the whole method
+    over the seeds that both have, with its interval over people. ``.of_mean_face`` (facing the camera only) : ratio to
+    the error of the mean of the true faces, with its interval.
 
     Raises
     ------
-    LikenessError : there is no model of the whole method to compare with.
+    LikenessError : the model of the whole method is missing.
     """
     if WHOLE not in models:
         advice = "Train it with python -m trainer ablations."
@@ -55,7 +61,7 @@ def ablation_figures(
 
 
 def _errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
-    """(MEASURES + 1, people) errors of one model, in the end those of the mean face facing the camera."""
+    """(MEASURES + 1, people) errors of one model; the last row is the mean face's, facing the camera."""
     network = load_lap(folder)
     errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
     return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])

@@ -1,5 +1,5 @@
-"""What LAP's fused face is measured beside: the plain mean of its photos' own codes, and a linear map of the points
-that the landmark net sees in the same photos."""
+"""Baselines for LAP's fused face: the plain mean of the photos' own codes, and a linear map of the landmark net's
+points in the same photos."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from trainer.stages.lap_metrics import canonical_errors, first_photos
 from trainer.stages.lap_sets import filled_depth
 
 COUNTS = (1, 4)
-"""Photos that are given; a linear map is made for each of the two."""
+"""Numbers of photos given; each has a linear map of its own."""
 _BATCH = 16
 _MEASURED = 64
-"""People on whom it is measured how far points lie beside what faces explain; a median over them and their photos."""
+"""People whose points give the residual around the face shapes: a median over them and their photos."""
 
 
 @torch.no_grad()
 def mean_code_errors(network: LapNet, batches: Iterable[LapBatch], photos: int) -> Tensor:
-    """(P,) side error (times 100), facing the camera, of the mean of the codes that each of the first ``photos`` photos
-    has alone."""
+    """(P,) SIDE (times 100), facing the camera, of the mean of the codes of the first ``photos`` photos, each encoded
+    alone."""
     found = []
     for batch in batches:
         rows = first_photos(batch.set_of, photos)
@@ -42,16 +42,16 @@ def mean_code_errors(network: LapNet, batches: Iterable[LapBatch], photos: int) 
 
 @dataclass(frozen=True)
 class LinearMaps:
-    """Canonical depth by least squares from the likeliest shape of a set's points.
+    """Linear regression of canonical depth on the most probable shape of a set's points.
 
-    points : solves shapes (G, K). weights : (1 + K, S * S) for each number of photos.
+    points : solves for shapes (G, K). weights : (1 + K, S * S) for each number of photos.
     """
 
     points: LandmarkFace
     weights: dict[int, Tensor]
 
     def depth(self, marks: Tensor, photos: int) -> Tensor:
-        """(G, S, S) of points (G * photos, 478, 3), those of a set in a row."""
+        """(G, S, S) depth from points (G * photos, 478, 3), grouped by set."""
         flat = _shapes(self.points, marks, photos) @ self.weights[photos]
         side = round(flat.shape[1] ** 0.5)
         return flat.view(-1, side, side)
@@ -61,7 +61,7 @@ class LinearMaps:
 def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     """Maps for ``COUNTS`` photos, learned from the first ``people`` of a source with truth and points.
 
-    size : side of the canonical maps. Raises ``ValueError`` where sets are smaller or without points.
+    size : side of the canonical maps. Raises ``ValueError`` for sets without truth or points.
     """
     starts = range(0, people, _BATCH)
     batches = [source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu")) for start in starts]
@@ -80,8 +80,8 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
 
 @dataclass(frozen=True)
 class LinearErrors:
-    """(P,) side errors (times 100), facing the camera, by number of photos. linear : of the maps alone. both : of the
-    mean of their depth and the networks', which is better than either where pictures say what points do not."""
+    """(P,) SIDE (times 100), facing the camera, by number of photos. linear : of the maps alone. both : of the mean of
+    their depth and the networks', which is better than either if the pictures add information to the points."""
 
     linear: dict[int, Tensor]
     both: dict[int, Tensor]
@@ -89,7 +89,7 @@ class LinearErrors:
 
 @torch.no_grad()
 def linear_errors(maps: LinearMaps, network: LapNet, batches: Iterable[LapBatch]) -> LinearErrors:
-    """Errors on sets with truth and points."""
+    """Measure the maps, alone and averaged with the networks, on sets with truth and points."""
     alone: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
     both: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
     for batch in batches:
@@ -104,6 +104,6 @@ def linear_errors(maps: LinearMaps, network: LapNet, batches: Iterable[LapBatch]
 
 
 def _shapes(points: LandmarkFace, marks: Tensor, photos: int) -> Tensor:
-    """(G, 1 + K) ones and shapes of points (G * photos, 478, 3)."""
+    """(G, 1 + K) regressors from points (G * photos, 478, 3): a one, then the shape."""
     shape = points.faces(marks, torch.arange(len(marks)) // photos).shape
     return torch.cat([torch.ones_like(shape[:, :1]), shape], 1)

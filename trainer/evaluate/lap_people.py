@@ -1,7 +1,7 @@
-"""LAP on people of whom there are several photos: a photo that was held back, re-rendered from the others.
+"""Evaluate LAP on real people with several photos: re-render each held-out photo from the person's other photos.
 
 The canonical face comes from the other photos, light and view from the photo itself. SSIM compares render and photo
-where there is a face; identity distances are those of face embeddings, with photos in LAP's resolution beside them.
+over the face. Identity is compared by face-embedding distances; photos at LAP's resolution give the reference.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from trainer.evaluate.metrics.identity import face_embedding
 from trainer.evaluate.metrics.pictures import ssim
 
 _SHOWN = 300
-"""Side in pixels at which pictures are given to the recogniser, with a grey frame of a third around them."""
+"""Side in pixels of the pictures for the face-recognition network; a grey border of a third of it surrounds them."""
 
 
 @dataclass(frozen=True)
 class HeldBack:
-    """A photo and its render, (S, S, 3) uint8 both, and where the render shows the face, (S, S) bool."""
+    """A held-out photo and its render, (S, S, 3) uint8 both, and a mask (S, S) bool of the face in both renders."""
 
     photo: np.ndarray
     render: np.ndarray
     mask: np.ndarray
     mean_render: np.ndarray
-    """The same with the mean of all people's canonical faces."""
+    """The render with the mean of all people's canonical faces instead."""
 
 
 @torch.no_grad()
 def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dict[str, list[HeldBack]]:
-    """Every photo of every person who has more than one, re-rendered from this person's other photos."""
+    """Re-render every photo of every person with at least two from this person's other photos."""
     network.eval()
     size, found = network.config.size, {}
     pictures = {
@@ -62,7 +62,7 @@ def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dic
         if len(given) < 2:
             continue
         codes = everybody[name]
-        scene = network.scene(given, codes)  # of the photo alone: the face comes from the others
+        scene = network.scene(given, codes)  # light and view of the photo alone; the face comes from the others
         other = ~torch.eye(len(given), dtype=torch.bool)
         rows = other.nonzero()[:, 1]
         set_of = other.nonzero()[:, 0]
@@ -78,16 +78,17 @@ def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dic
 
 
 def _mean_face(network: LapNet, codes: Sequence[Codes]) -> CanonicalMaps:
-    """The mean of the canonical faces (1, ...) of all photos."""
+    """(1, ...) mean of the canonical faces of all photos."""
     faces = [network.aggregate(one, torch.arange(len(one.depth))) for one in codes]
     depth, albedo = torch.cat([face.depth for face in faces]), torch.cat([face.albedo for face in faces])
     return CanonicalMaps(depth.mean(0, keepdim=True), albedo.mean(0, keepdim=True))
 
 
 def people_figures(found: Mapping[str, Sequence[HeldBack]]) -> dict[str, float]:
-    """``people.ssim`` and, of the mean face, ``people.ssim.mean_face``; ``people.identity``: distance of renders to the
-    person's photos, ``.others`` to other people's, ``.mean_face``, ``.photo``: of other photos of the person in LAP's
-    resolution; ``.found``: share of renders in which the recogniser finds a face."""
+    """``people.ssim`` of the renders, ``people.ssim.mean_face`` of renders of the mean face. ``people.identity`` :
+    embedding distance of renders to the person's photos; ``.others`` : to other people's photos; ``.mean_face`` : of
+    renders of the mean face; ``.photo`` : of the person's photos among themselves at LAP's resolution; ``.found`` :
+    share of renders in which the recogniser finds a face."""
     similar, plain = [], []
     own: dict[str, list[np.ndarray | None]] = {}
     renders: dict[str, list[np.ndarray | None]] = {}
@@ -115,7 +116,7 @@ def people_figures(found: Mapping[str, Sequence[HeldBack]]) -> dict[str, float]:
 
 
 def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
-    """The faces of everybody in a folder with a folder per person, from ``most`` photos of each at most."""
+    """Collect the faces of all people in a folder with one folder per person, from at most ``most`` photos each."""
     people = {}
     for name, paths in people_folders(folder).items():
         try:
@@ -128,7 +129,10 @@ def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
 def _mean_distance(
     first: Mapping[str, Sequence[np.ndarray | None]], second: Mapping[str, Sequence[np.ndarray | None]], same: bool
 ) -> float:
-    """Mean distance between embeddings of one person (or of two), never of the same photo."""
+    """Mean distance between embeddings of the same person, or of different people.
+
+    A set compared with itself skips pairs of the same photo.
+    """
     values = [
         float(np.linalg.norm(a - b))
         for one, left in first.items()
@@ -142,7 +146,7 @@ def _mean_distance(
 
 
 def _framed(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture large enough for the recogniser, grey where there is no face."""
+    """Enlarge a picture for the recogniser, grey outside the face and in a border."""
     shown = np.where(mask[..., None], picture, 128).astype(np.uint8)
     large = cv2.resize(shown, (_SHOWN, _SHOWN), interpolation=cv2.INTER_CUBIC)
     edge = _SHOWN // 3

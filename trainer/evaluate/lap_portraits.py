@@ -1,4 +1,4 @@
-"""LAP on real portraits: its depth in each photo's view against the landmark fit's, its view against the fit's pose."""
+"""Evaluate LAP on real portraits against the landmark fit: depth in the photo's view, and view against pose."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from trainer.data.lap.marks import marks_of
 from trainer.data.portraits import PortraitsConfig
 
 _LEAST_COSINE = 0.2
-"""Landmarks on surfaces that turn further away from the camera do not count."""
+"""Least cosine between the surface normal and the direction to the camera; other landmarks are left out."""
 _FEWEST = 40
-"""With fewer landmarks in LAP's picture there is no correlation."""
+"""Fewest landmarks in LAP's picture for a correlation."""
 _BATCH = 20
 
 
 @dataclass(frozen=True)
 class LandmarkDepth:
-    """What the landmark fit says about a photo.
+    """Depth and pose of a photo by the landmark fit.
 
     pixels : (L, 2) of the landmarks that face the camera. depth : (L,) metres from the camera.
-    forward : (3,) where the nose points, in the camera's frame (x right, y down, z forward), unit length.
+    forward : (3,) unit direction of the nose in the camera's frame (x right, y down, z forward).
     """
 
     pixels: np.ndarray
@@ -43,8 +43,8 @@ class LandmarkDepth:
 
 @dataclass(frozen=True)
 class PortraitErrors:
-    """Of P portraits, nan where there is no figure: correlation (P,) of depths; yaw, pitch (P,) degrees, LAP's minus
-    the fit's, positive to the picture's right and down; fit_yaw, fit_pitch (P,) the fit's own."""
+    """Errors of P portraits, nan where unknown. correlation : (P,) of depths. yaw, pitch : (P,) degrees, LAP's minus
+    the fit's, positive to the picture's right and down. fit_yaw, fit_pitch : (P,) degrees, the fit's own."""
 
     correlation: np.ndarray
     yaw: np.ndarray
@@ -85,7 +85,7 @@ def fitted_depth(template: Template, model: LandmarkModel, landmarks: np.ndarray
 
 
 def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """Pictures (N, C, H, W) at ``size``."""
+    """Resize pictures (N, C, H, W) to ``size`` pixels a side."""
     return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
 
 
@@ -96,8 +96,9 @@ def degrees(forward: np.ndarray) -> tuple[float, float]:
 
 
 def depth_correlation(depth: np.ndarray, shown: np.ndarray, marks: LandmarkDepth, size: int) -> float:
-    """Correlation of a depth map (S, S) with the fit's depths at its landmarks (given for a picture of ``size``), over
-    those inside ``shown`` (S, S) bool; nan when there are too few."""
+    """Correlation of a depth map (S, S) with the fit's depths at the landmarks inside ``shown`` (S, S) bool.
+
+    marks : in pixels of a picture of ``size``. Returns nan for too few landmarks."""
     grid = torch.from_numpy(marks.pixels * 2 / size - 1).float().view(1, 1, -1, 2)
     maps = torch.from_numpy(np.stack([np.where(shown, depth, 0.0), shown])).float()[None]
     value, share = functional.grid_sample(maps, grid, align_corners=False)[0, :, 0].numpy()
@@ -109,7 +110,8 @@ def depth_correlation(depth: np.ndarray, shown: np.ndarray, marks: LandmarkDepth
 
 @torch.no_grad()
 def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> PortraitErrors:
-    """Of ``count`` random held-out portraits of a prepared collection with ``framing = "face"``, one photo each."""
+    """Errors on ``count`` random held-out portraits of a prepared collection with ``framing = "face"``; every photo is
+    a set of its own."""
     source = PortraitsConfig(folder=str(folder), part="held_out", seed=seed).build()
     template = load_template()
     model, size = landmark_model(template), network.config.size
@@ -138,8 +140,8 @@ def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> Por
 
 
 def portrait_figures(errors: PortraitErrors) -> dict[str, float]:
-    """``portraits.correlation`` (median), ``.correlation.least``, ``.negative`` (how many), ``.yaw`` and ``.pitch``:
-    correlation with the fit's; their ``.degrees``: median difference; ``.lean``: signed mean."""
+    """``portraits.correlation`` (median of depth), ``.correlation.least``, ``.negative`` (number). ``.yaw``,
+    ``.pitch`` : correlation with the fit's; ``.degrees`` : median absolute difference; ``.lean`` : signed mean."""
     known = np.isfinite(errors.correlation)
     figures = {
         "portraits.count": float(len(known)),

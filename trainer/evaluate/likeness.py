@@ -1,4 +1,4 @@
-"""Does the neutral head look like the person? Face-embedding distance of renders to the photographs."""
+"""Likeness of the neutral head to the person: face-embedding distance of renders to the photographs."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from trainer.evaluate.metrics.identity import face_embedding, identity_distance
 
 VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
 LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))
-"""Name in the figures, light of ``photographs.lighting``, degrees it is turned: the second is one no photo has."""
+"""Name in the figures, light of ``photographs.lighting``, its turn in degrees. No photo has the second light."""
 SIZE = 448
 DISTANCE = 1.5
 VIEW_METRES = 0.29
 PARTS = {"relief": "detail", "hair": "hair_strands"}
-"""Name in the figures of what a head can be drawn without, and its field of ``FaceAsset``."""
+"""Parts that a head can be rendered without: name in the figures -> field of ``FaceAsset``."""
 
 
 @dataclass(frozen=True)
 class PersonLikeness:
-    """Mean embedding distance of one person's renders to the photos by (light, view), NaN where no face was found, and
-    the mean distance of the photos among themselves. ``without`` : of each part that was asked for (``PARTS``) the
-    distances of the same head without it."""
+    """Embedding distances of one person. ``distances`` : mean of the renders to the photos by (light, view), NaN where
+    no face was found. ``photos`` : mean of the photos among themselves. ``without`` : for each requested part
+    (``PARTS``), the distances of the same head without it."""
 
     distances: dict[tuple[str, str], float]
     photos: float
@@ -54,7 +54,7 @@ class PersonLikeness:
 
 
 def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
-    """(``SIZE``, ``SIZE``, 3) uint8 pictures of the neutral head by (light, view), in front of grey."""
+    """Render the neutral head before grey: (``SIZE``, ``SIZE``, 3) uint8 by (light, view)."""
     cage = np.concatenate([part.vertices for part in asset.parts]).astype(np.float64)
     middle = face_middle(load_template().landmarks478.positions(cage))
     pictures, bvh = {}, None
@@ -76,7 +76,7 @@ def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
 
 
 def _with_relief(asset: FaceAsset, light: np.ndarray) -> FaceAsset:
-    """The asset with its relief drawn into the albedo as a light (9, 3) shows it: the tracer knows no bumps."""
+    """Bake the relief's shading under a light (9, 3) into the albedo, because the ray tracer has no bump mapping."""
     if asset.detail is None:
         return asset
     shading = relief_shading(asset.detail, load_template(), asset.parts[0].vertices, light, len(asset.albedo))
@@ -85,12 +85,12 @@ def _with_relief(asset: FaceAsset, light: np.ndarray) -> FaceAsset:
 
 
 def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
-    """(9, 3) SH coefficients of lamps and sky around a face at ``middle`` (3,), for the hair, which is not traced."""
+    """(9, 3) SH coefficients of lamps and sky at a face at ``middle`` (3,), for the hair, which is not ray traced."""
     ways = np.array([lamp.position - middle for lamp in lamps.lights]).reshape(-1, 3)
     distances = np.linalg.norm(ways, axis=1, keepdims=True)
     colours = np.array([lamp.irradiance * (lamp.position**2).sum() for lamp in lamps.lights]).reshape(-1, 3)
     around = 0.5 * (lamps.environment.ground + lamps.environment.sky)
-    up = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])  # what the sky has more than the ground
+    up = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])  # directions of the difference between sky and ground
     half = 0.5 * (lamps.environment.sky - lamps.environment.ground)
     directions = np.concatenate([ways / np.maximum(distances, 1e-9), up])
     return light_from_directions(directions, np.concatenate([colours / distances**2, [half, -half]]), around)
@@ -99,8 +99,9 @@ def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
 def person_likeness(
     photos: Sequence[Path], options: ReconstructOptions, without: Sequence[str] = ()
 ) -> tuple[PersonLikeness, np.ndarray]:
-    """Reconstruct one person and compare, and the same head ``without`` each of some ``PARTS``, too; also gives the
-    renders side by side, a row per light."""
+    """Reconstruct one person and compare the renders with the photos, also ``without`` each of some ``PARTS``.
+
+    Returns the distances, and the renders side by side, a row per light."""
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
     found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
@@ -119,7 +120,7 @@ def person_likeness(
 def _distances(
     pictures: Mapping[tuple[str, str], np.ndarray], gallery: Sequence[np.ndarray]
 ) -> dict[tuple[str, str], float]:
-    """Of each picture to the gallery's embeddings (128,), NaN where it shows no face."""
+    """Mean distance of each picture to the gallery's embeddings (128,); NaN if no face is found in it."""
     missing = np.full(128, np.nan)
     found = {key: face_embedding(picture) for key, picture in pictures.items()}
     return {
@@ -128,7 +129,7 @@ def _distances(
 
 
 def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Name -> photos of every sub-folder that holds photos; ``folder`` itself when it holds photos directly."""
+    """Name -> photos of ``folder`` and its sub-folders, as far as they hold photos directly."""
     found = {}
     for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         photos = tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
@@ -140,11 +141,11 @@ def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
-    """``likeness.front`` and ``likeness.side`` (mean over people and over both lights, and per light with ``.flat`` or
-    ``.novel`` behind), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1.
+    """``likeness.front`` and ``likeness.side`` (means over people and both lights; per light with the suffix ``.flat``
+    or ``.novel``), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1.
 
-    Where all were drawn without one of ``PARTS``, too, ``likeness.front.PART_costs`` and ``likeness.side.PART_costs``:
-    by how much the distances are greater with it, and the same per person.
+    If all heads were also rendered without one of ``PARTS``: ``likeness.front.PART_costs`` and
+    ``likeness.side.PART_costs``, the increase of the distances with the part, and the same per person.
     """
     figures = _of_views(people)
     means = [key for key in figures if key.rpartition(".")[2] in ("front", "side", "flat", "novel")]
@@ -174,7 +175,7 @@ def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
 
 
 def likeness_table(people: dict[str, PersonLikeness], figures: dict[str, float]) -> Table:
-    """A row per person and the mean."""
+    """The distances as a table: a row per person, then the mean."""
     columns = [(light, view) for light, _, _ in LIGHTS for view, _ in VIEWS]
     table = Table("person", *(f"{light} {view}" for light, view in columns), "photos", title="Embedding distance")
     for name, person in people.items():

@@ -1,4 +1,4 @@
-"""Held-out scans: photographs in, millimetres out."""
+"""Shape errors in millimetres of heads fitted to photographs of held-out scans."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ SMILING_PEOPLE = (1, 2)
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """How much to evaluate: the first ``heads`` held-out heads, fits from these numbers of photos, the distance and
-    smile experiments or not; with LAP's canonical face or without, started by the learned model's encoder or cold, with
-    the landmark net's points or without; in linear modes or in the graph face model's decoder."""
+    """What to evaluate: the first ``heads`` held-out heads, the numbers of photos per fit, and whether to run the
+    distance and smile experiments. How to fit: with LAP's canonical face (``lap``), from the learned model's encoder or
+    a cold start (``learned_basis``), with the landmark net's points (``landmark_net``), and with identity in linear
+    modes or in the graph face model's decoder (``face_model``)."""
 
     heads: int = len(HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
@@ -45,7 +46,7 @@ class ScanOptions:
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
-    """NoW-style distance of a held-out scan from an estimate."""
+    """NoW-style distance from a held-out scan to an estimate."""
     return scan_to_mesh(
         truth.scan_vertices,
         truth.seven,
@@ -58,15 +59,15 @@ def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
 
 
 def template_tragi(cage: np.ndarray) -> np.ndarray:
-    """(2, 3) the tragi on cage vertices: the template's vertices nearest to ICT's tragi when laid onto ICT's face."""
+    """(2, 3) tragi of cage vertices: those nearest to ICT's tragi when the template is registered to ICT's face."""
     tragi = load_ict().neutral[list(tragus_ids())]
     laid = fine_ict().template
     return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
 
 
 def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
-    """Depth from the nose's tip to the ears, estimate over truth: with the estimate scaled to the scan (similarity of
-    the face), and at its own scale. Depth is along the scan's z axis after alignment; both ears' mean."""
+    """Ratio of the depth from nose tip to ears, estimate over truth: with the estimate scaled to the scan (similarity
+    of the face), and at its own scale. Depth is along the scan's z axis after alignment, to the mean of both ears."""
     alignment = measure(truth, estimate).alignment
     points = np.concatenate([estimate.nose_tip[None], template_tragi(estimate.cage)])
     placed = alignment.apply(points)
@@ -77,16 +78,16 @@ def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class NeutralErrors:
-    """Of one person's estimated neutral face: mean per-vertex error at known correspondence, and the median
-    scan-to-mesh distance. The first has a floor, how well the template's vertices can be placed on other topology: the
-    prior's unregularised best fit is 0.85 mm off."""
+    """Errors in mm of one person's estimated neutral face: the mean per-vertex error at known correspondence, and the
+    median scan-to-mesh distance. The per-vertex error has a floor from registering the template to other topology: the
+    prior's unregularised best fit has 0.85 mm."""
 
     per_vertex: float
     median: float
 
 
 def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
-    """Errors in mm of the neutral face of random person ``seed``: from smiling and from neutral photos."""
+    """Errors in mm of the neutral face of random person ``seed``, first from smiling, then from neutral photos."""
     template = load_template()
     face = np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > 0.5)
     true = true_template_positions(seed)
@@ -100,7 +101,7 @@ def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
 
 
 def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
-    """Flat figures, see the module's command; a failed fit counts as the template's mean face and is told."""
+    """Flat figures of ``evaluate scans``; a failed fit is reported and counts as the template's mean face."""
     names = HELD_OUT[: options.heads]
     figures: dict[str, float] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""People for learning expressions: as often as in life what people mostly do, and as often what they hardly ever do."""
+"""Synthetic people for training the expression reader: half with everyday expressions, half with rare ones."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from trainer.data.people.source import People, PeopleConfig
 
 WIDE_SHARE = 0.5
 ANY_MOOD_SHARE = 0.5
-"""Of wide expressions, those whose mood is as often a rare one (fear, sulking, disgust) as a smile."""
+"""Share of wide expressions with a mood drawn uniformly, so that fear, sulking or disgust are as frequent as a
+smile."""
 TURNED_SHARE, TURNED_DEGREES = 0.12, (35.0, 80.0)
-"""Of all pictures, those from the side beside what ``draw_view`` has of them: they are the hardest to read."""
+"""Share of pictures turned to the side, in addition to ``draw_view``'s, and their yaw; they are the hardest to read."""
 HARD_TURNED_SHARE, HARD_DEGREES = 0.65, (40.0, 84.0)
-"""Of hard pictures, those from the side: there the reader was left with a few hundred pictures, of which a tenth shows
-shut eyes."""
+"""Share of hard pictures from the side, and their yaw. Without them the reader has only a few hundred pictures from the
+side, a tenth of them with shut eyes."""
 HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
-"""Of hard pictures, those with a face mask, and those with a hat or hood."""
+"""Shares of hard pictures with a face mask, and with a hat or hood."""
 HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
-"""Of hard pictures, those with shut eyes, and those with lids anywhere."""
+"""Shares of hard pictures with shut eyes, and with lids at random."""
 _KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
 
 
 def draw_wide(generator: np.random.Generator) -> ExpressionParameters:
-    """A mood and a few keys of any strength, lids anywhere, now and then a wide open mouth or a tongue."""
+    """Draw a mood and a few keys of random strength, sometimes with random lids, an open mouth or a tongue."""
     rare = generator.random() < ANY_MOOD_SHARE
     base = draw_expression(generator, MOOD_NAMES[generator.integers(len(MOOD_NAMES))] if rare else None)
     weights = base.weights * generator.uniform(0.0, 1.2)
@@ -55,7 +56,7 @@ def draw_wide(generator: np.random.Generator) -> ExpressionParameters:
 
 
 class WidePeople(People):
-    """``People`` of whose pictures ``WIDE_SHARE`` show ``draw_wide``; a person is bare-headed or not, as it comes."""
+    """``People`` with ``draw_wide`` expressions in a share ``WIDE_SHARE`` of the pictures, and more side views."""
 
     def shots(self, index: int) -> list[Shot]:
         """The parameters of all pictures of person ``index``."""
@@ -72,8 +73,8 @@ class WidePeople(People):
 
 
 class HardPeople(WidePeople):
-    """Whom the detector and the reader find hardest: from the side, in masks and hoods, and with shut eyes often enough
-    to learn what these look like there."""
+    """The hardest people for the detector and the reader: from the side, in masks and hoods, and often with shut
+    eyes, so that the reader learns how these look there."""
 
     def __init__(self, config: PeopleConfig) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Learns to read expressions and head poses off synthetic people, and writes assets/expressions."""
+"""Train the reader of expressions and head poses on synthetic people, and write it to assets/expressions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw, learn, say how people held out were read; exit code 0."""
+    """Render people, train the reader, print its errors on held-out people; returns exit code 0."""
     from dataclasses import replace
 
     import torch

@@ -15,19 +15,20 @@ from backend.models.landmarks.network import net_points
 from trainer.expressions.observe import Observed
 
 OTHER_HEAD = 0.35
-"""Deviation, in those of the identity modes, of a neutral head that was itself only estimated."""
+"""Error of an estimated neutral head, in standard deviations of the identity modes."""
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """N rows; every picture gives four: as it is and mirrored, with the true neutral head and with an estimated one.
+    """N rows of training data. Every picture gives four: plain and mirrored, each with the true neutral head and with
+    an estimated one.
 
     Attributes
     ----------
     person : (N,). plain : (N, P). long : by ``BASES``, (N, R, D) (R = 2 eyes, else 1).
     weights : (N, 52). turn : (N, 3) radians, rotation vector in the head's axes that takes ``FrontalisedFace.rotation``
         to the true rotation relative to the line of sight.
-    plainly : (N,) bool, rows as the product sees them: not mirrored, true head.
+    plainly : (N,) bool, rows as in the product: not mirrored, with the true neutral head.
     """
 
     person: np.ndarray
@@ -39,7 +40,7 @@ class FeatureTable:
 
 
 def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
-    """All rows of the observed pictures; a picture whose landmarks no pose explains is left out."""
+    """Compute the rows of all observed pictures; a picture whose landmarks fit no pose is left out."""
     template = load_template()
     embedding = net_points()
     mean = embedding.positions(template.vertices).astype(np.float64)

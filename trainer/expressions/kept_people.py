@@ -1,5 +1,5 @@
-"""More people for the reader: of those whose pictures the landmark net was trained with, whose faces do what is rare,
-and some of those that do not. Their pictures are in the cache already; what their faces do is drawn again by number."""
+"""More training people for the expression reader, from the landmark net's training set: those with rare expressions,
+and some without. Their pictures are in the cache already; their expressions are drawn again from their numbers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from trainer.data.people.scene import Shot, Stage
 from trainer.data.people.surface import PeopleSurface
 
 KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
-"""Those of trainer/recipes/landmarks_cpu.toml."""
+"""The people of trainer/recipes/landmarks_cpu.toml."""
 USUAL = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
-"""Beginnings of the names of keys that every second picture moves."""
+"""Prefixes of the common keys: every second picture moves them."""
 STRONG = 0.25
-"""Weights above which a key counts: below, next to nothing shows."""
+"""Weight above which a key counts; smaller ones hardly show."""
 JITTER, SIZE_JITTER = 0.03, 0.05
-"""Deviations of a window's middle in its sides, and of its side and its turn in e-folds and radians: a window in which
-the landmark net starts in the product is no better."""
+"""Standard deviations of a window's middle in its sides, and of its side (logarithm) and rotation (radians). The
+landmark net's first window in the product is no better."""
 
 
 class _Bare:
-    """Nothing is worn: hats, hair and glasses take most of the time, and have random numbers of their own."""
+    """Draws nothing worn. Hats, hair and glasses take most of the time, and have random numbers of their own."""
 
     def draw(self, *_: object) -> None:
-        """Nothing."""
+        """Return None."""
 
 
 @cache
@@ -45,26 +45,26 @@ def _casting() -> Casting:
 
 
 def kept_shot(number: int) -> Shot:
-    """Person, face and view of kept picture ``number``; without what is worn."""
+    """Person, expression and view of kept picture ``number``, without worn things."""
     return _casting().photos(number, 1)[0]
 
 
 def rarity(weights: np.ndarray) -> np.ndarray:
-    """(N,) by how much weights (N, 52) exceed ``STRONG``, over all keys but the usual ones."""
+    """(N,) sum over all keys but the usual ones of how far weights (N, 52) exceed ``STRONG``."""
     rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(USUAL)]
     return np.clip(weights[:, rare] - STRONG, 0.0, None).sum(1)
 
 
 def chosen(weights: np.ndarray, rare: int, calm: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of at most ``rare`` pictures whose faces, weights (N, 52), do most of what is rare, the rarest first; and
-    of the first ``calm`` of those that do nothing of it."""
+    """Choose pictures by their weights (N, 52): numbers of the at most ``rare`` rarest, rarest first, and of the first
+    ``calm`` without rare expressions."""
     off = rarity(weights)
     order = np.argsort(-off, kind="stable")
     return order[: min(rare, int((off > 0.0).sum()))], np.flatnonzero(off == 0.0)[:calm]
 
 
 class KeptPeople:
-    """See the module."""
+    """The cached pictures of these people; see the module."""
 
     def __init__(self) -> None:
         self._pictures: LandmarkPeople = KEPT.build()
@@ -72,8 +72,8 @@ class KeptPeople:
         self._landmarker = SurfaceLandmarker.load()
 
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a window that
-        is nearly right; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
+        """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a slightly
+        perturbed window; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
         posed = self._stage.pose([kept_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing)
         count = len(load_template().vertices)
         for row, number in enumerate(numbers):

@@ -1,4 +1,4 @@
-"""Learns the expression reader from a table of features."""
+"""Train the expression reader on a table of features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from trainer.expressions.observe import HARD_NUMBERS, KEPT_NUMBERS
 
 COMPONENTS = {"surface": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30, "impression": 150}
 FLOOR = 0.05
-"""Share of the largest component's deviation by which small ones are held back from being blown up."""
+"""Added to every component's standard deviation before whitening, as a share of the largest one, so that small
+components are not amplified too much."""
 BLINKS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])
 
 
@@ -31,14 +32,14 @@ class LearningOptions:
     dropout: float = 0.3
     noise: float = 0.1
     squared: float = 0.5
-    """Share of squared errors in the cost of weights, beside absolute ones: the first keeps movements large, the second
-    keeps faces still."""
+    """Share of squared errors in the loss on weights; the rest is absolute errors. Squared errors keep movements large,
+    absolute ones keep faces still."""
     members: int = 2
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """See ``FaceReader``."""
+    """Whitening PCA of the reader's inputs; see ``FaceReader``."""
 
     means: dict[str, np.ndarray]
     bases: dict[str, np.ndarray]
@@ -55,7 +56,7 @@ class Reduction:
 
 
 def fit_reduction(table: FeatureTable) -> Reduction:
-    """Principal components of the long vectors, scaled to about one."""
+    """PCA of the long vectors, with components scaled to a standard deviation of about one."""
     means, bases = {}, {}
     for name in BASES:
         values = table.long[name].reshape(-1, table.long[name].shape[-1]).astype(np.float64)
@@ -69,7 +70,7 @@ def fit_reduction(table: FeatureTable) -> Reduction:
 
 
 def train_layers(inputs: np.ndarray, table: FeatureTable, options: LearningOptions) -> tuple:
-    """``FaceReader.layers`` of an ensemble, for inputs (N, I)."""
+    """Train an ensemble on inputs (N, I); returns ``FaceReader.layers``."""
     members = [_train_one(inputs, table, options, seed) for seed in range(options.members)]
     count = len(members[0])
     return tuple(
@@ -103,8 +104,8 @@ def _train_one(inputs: np.ndarray, table: FeatureTable, options: LearningOptions
 
 
 def weight_cost(found: torch.Tensor, true: torch.Tensor, squared: float) -> torch.Tensor:
-    """Mean cost of weights (N, 52); what lies beyond 0 or 1 is as good as the bound. Lids count by squares alone: half
-    a blink is no blink."""
+    """Mean loss of weights (N, 52). Values beyond 0 or 1 count almost like the bound. Lids have squared errors only and
+    three times the weight, because half a blink is not a blink."""
     error = found - true
     beyond = ((found < 0) & (true <= 0)) | ((found > 1) & (true >= 1))
     error = torch.where(beyond, 0.02 * error, error)
@@ -122,15 +123,15 @@ def select(table: FeatureTable, rows: np.ndarray) -> FeatureTable:
 
 
 def held_out_rows(table: FeatureTable, folds: int = 5) -> np.ndarray:
-    """(N,) bool of every ``folds``-th person's rows; the landmark net's people, whom it knows, are not asked."""
+    """(N,) bool: rows of every ``folds``-th person, without the people that the landmark net was trained on."""
     people = np.unique(table.person)
     return np.isin(table.person, people[people < KEPT_NUMBERS][::folds])
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Errors on people held out, N pictures: weights found and true (N, 52), and the turn that is left, (N, 3) radians
-    in the head's axes, after (and before) the correction."""
+    """Predictions on N pictures of held-out people. found, true : (N, 52) weights. left, before : (N, 3) remaining
+    rotation error after and before the correction, radians in the head's axes."""
 
     found: np.ndarray
     true: np.ndarray
@@ -139,8 +140,9 @@ class HeldOut:
 
 
 def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> tuple[HeldOut, HeldOut]:
-    """Train without every ``folds``-th person and look at these: the ordinary ones, whose errors the product expects
-    of everybody, and the hard ones."""
+    """Train without every ``folds``-th person and predict these people.
+
+    Returns the ordinary people, whose errors give the reader's covariance, and the hard people."""
     held = held_out_rows(table, folds)
     kept, others = select(table, ~held), select(table, held & table.plainly)
     reduction = fit_reduction(kept)
@@ -155,7 +157,7 @@ def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> t
 
 
 def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOptions) -> FaceReader:
-    """The reader from all people, and the errors that it had on ordinary people held out."""
+    """Train the reader on all people; its covariances are the errors on ordinary held-out people."""
     reduction = fit_reduction(table)
     layers = train_layers(reduction.inputs(table), table, options)
     error = held_out.found - held_out.true

@@ -1,5 +1,5 @@
-"""What the product finds on synthetic people, beside what is true: the data that lids, brows and lips are learned
-from."""
+"""Training data of the expression reader: the product's landmarks on synthetic people, with the truth. Lids, brows and
+lips are learned from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.expressions.pictures import frame_camera
 SEED, HARD_SEED = 31000, 31500
 HARD_NUMBERS, KEPT_NUMBERS = 1_000_000, 2_000_000
 NUMBERS = {"hard_": HARD_NUMBERS, "rare_": KEPT_NUMBERS, "calm_": KEPT_NUMBERS, "": 0}
-"""What is added to people's numbers, by the prefix of their files: hard people, and the landmark net's people."""
+"""Offsets of people's numbers by the prefix of their files: hard people, and the landmark net's people."""
 SIZES = (224, 160)
 """Sides of the heads' crops in pixels."""
 PICTURES_OF_EACH = 2
@@ -35,15 +35,15 @@ PEOPLE_AT_ONCE = 20
 
 @dataclass(frozen=True)
 class Observed:
-    """N pictures.
+    """Landmarks and truth of N pictures.
 
     Attributes
     ----------
-    person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame; of the landmark net's people
-        ``surface``, without depth. side : (N,) its side.
+    person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame; for the landmark net's
+        people they are ``surface`` with zero depth. side : (N,) side of the frame in pixels.
     camera_from_head : (N, 4, 4). weights : (N, 52).
     neutral : (N, 5376, 3) float16 offsets of the person's neutral vertices from the template's, millimetres.
-    surface : (N, 478, 2) float32 what the landmark net sees, pixels of the whole frame.
+    surface : (N, 478, 2) float32 the landmark net's points, pixels of the whole frame.
     window : (N, 144, 144, 3) uint8 of the upright face, ``landmark_window(found, WINDOW_PER_FACE)``.
     """
 
@@ -58,7 +58,7 @@ class Observed:
 
 
 def observe(batch: PeopleBatch, size: int) -> Observed:
-    """Landmarks of every picture of a batch; those in which no face is seen are left out."""
+    """Detect landmarks in every picture of a batch; pictures without a sure face are left out."""
     rows = []
     mean = load_template().vertices
     for number, (image, own) in enumerate(zip(batch.images, batch.intrinsics.numpy().astype(np.float64), strict=True)):
@@ -78,8 +78,8 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
 
 
 def observe_kept(people: KeptPeople, numbers: np.ndarray) -> Observed:
-    """Kept pictures, as the landmark net alone sees them: the detector takes most of the time, and what it finds is not
-    read."""
+    """Kept pictures with the landmark net's points alone. The detector would take most of the time, and the reader does
+    not use its landmarks."""
     rows = []
     mean, side = load_template().vertices, KEPT.people.size
     seen = zip(numbers, people.rows(numbers), strict=True)
@@ -101,8 +101,10 @@ def _observed(rows: list[tuple]) -> Observed:
 
 
 def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> None:
-    """Draw and detect people into ``folder``, a file for every ``PEOPLE_AT_ONCE``; files that are there stay. ``hard``
-    ones have seeds of their own. No file is begun after ``end``, seconds of ``time.monotonic``."""
+    """Render people and detect their landmarks, into one file in ``folder`` per ``PEOPLE_AT_ONCE`` people.
+
+    Existing files are kept. ``hard`` people have a seed of their own. No file is begun after ``end``, seconds of
+    ``time.monotonic``."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(WidePeople, SEED, "", people), (HardPeople, HARD_SEED, "hard_", hard)]
     for kind, seed, prefix, numbers in wanted:
@@ -119,7 +121,7 @@ def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> 
 
 
 def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
-    """The same of the landmark net's people, as many as ``kept_people.chosen`` chooses of all."""
+    """The same for the landmark net's people that ``kept_people.chosen`` selects."""
     if not rare and not calm:
         return
     numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)
@@ -137,7 +139,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
 
 
 def _kept_weights(path: Path) -> np.ndarray:
-    """(N, 52) what the faces of all the landmark net's people do, drawn once and kept in a file."""
+    """(N, 52) expression weights of all the landmark net's people, drawn once and cached in a file."""
     if not path.exists():
         save_arrays(path, weights=np.array([kept_shot(number).expression.weights for number in range(KEPT.count)]))
     with np.load(path) as data:
@@ -145,7 +147,7 @@ def _kept_weights(path: Path) -> np.ndarray:
 
 
 def read_observed(folder: Path) -> Observed:
-    """All files of ``folder`` as one."""
+    """Read and concatenate all files of ``folder``."""
     parts = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:

@@ -1,4 +1,4 @@
-"""Stage ``lap``: learning to aggregate and personalize, from photo sets with or without truth."""
+"""Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LapStageConfig(StageConfig):
     network: LapConfig = field(default_factory=LapConfig)
     """Sizes of the networks."""
     phase: Literal["aggregate", "refine", "together"] = "aggregate"
-    """The paper's three steps: all but the refining networks; these alone; all."""
+    """The paper's three steps: train all but the refining networks; train these alone; train all."""
     weights: LapWeights = field(default_factory=LapWeights)
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
@@ -52,25 +52,25 @@ class LapStageConfig(StageConfig):
     augment: LapAugmentConfig = field(default_factory=LapAugmentConfig)
     """Random changes to the training photos."""
     multi_image: bool = True
-    """False: every photo is a set of its own, which is Unsup3D."""
+    """False: every photo is a set of its own, as in Unsup3D."""
     set_sizes: tuple[int, int] = (1, 6)
     """Smallest and largest set; sizes are random."""
     relaxed: float = 0.3
-    """Equation 5: factor of differences at mouth, eyes and brows while aggregating; 1: no relaxing."""
+    """Equation 5: factor on differences at mouth, eyes and brows in phase ``aggregate``; 1: not relaxed."""
     smallest_face: float = 0.25
-    """Photos whose parsed face covers less of the crop are left out of the pictures' terms."""
+    """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
     basis_people: int = 512
     """People whose maps give the linear decoders' first basis."""
     basis_rate: float = 0.02
     """Factor on the learning rate of means and bases."""
     views: Literal["network", "landmarks"] = "network"
-    """Whose views the pictures' terms take: the networks', or at first those that the landmark net's points solve."""
+    """Views for the picture terms: the networks', or at first those solved from the landmark net's points."""
     views_held: float = 1.0
-    """Fraction of the stage in which the landmarks' views are held; the networks' learn by ``held_view`` alone then."""
+    """Fraction of the stage that uses the landmarks' views; there the networks' views learn from ``held_view`` only."""
     depth_frozen: float = 0.0
-    """Fraction of the stage in which depth and view do not learn."""
+    """Fraction of the stage in which depth and view are frozen."""
     depth_rate: float = 1.0
-    """Factor on their learning rate afterwards."""
+    """Factor on the learning rate of depth and view afterwards."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
 
@@ -118,7 +118,7 @@ class LapStage(Stage):
         self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Terms named as in ``LapWeights``, those whose weight is not 0 and for which the batch has what is needed."""
+        """Loss terms named as in ``LapWeights``: those with a weight other than 0 and the needed data in the batch."""
         self._need_basis()
         config, weights = self.config, self.config.weights
         with torch.autocast(self.device.type, enabled=False):
@@ -164,7 +164,7 @@ class LapStage(Stage):
         return terms
 
     def _shape_only(self) -> bool:
-        """Whether nothing but canonical depth and views learns, so that the other networks need not run."""
+        """Whether only canonical depth and views learn, so that the other networks need not run."""
         wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
         return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view", "posterior"}
 
@@ -179,7 +179,7 @@ class LapStage(Stage):
             return terms | self._view_truth(batch.truth, view)
 
     def _view_truth(self, truth: CanonicalTruth, view: View) -> dict[str, Tensor]:
-        """The term of the views of labelled photos, which come first."""
+        """Term for the views of labelled photos, which come first in the batch."""
         if not self.config.weights.view:
             return {}
         count = len(truth.rotation)
@@ -188,7 +188,7 @@ class LapStage(Stage):
         return {"view": canonical.view_error(found, wanted, filled_depth(truth.personal_depth))}
 
     def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
-        """Sets of one, two and all photos of each person, whose pictures are looked at once."""
+        """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
         network, truth = self.network, batch.truth
         codes = network.encode_depth(pictures, batch.marks)
         with torch.autocast(self.device.type, enabled=False):
@@ -206,7 +206,7 @@ class LapStage(Stage):
         return terms
 
     def _surprise(self, truth: CanonicalTruth, found: Posterior, owner: Tensor) -> dict[str, Tensor]:
-        """The term of the true depth coefficients of labelled sets, ``owner`` (G,) being the person of each set."""
+        """Negative log-likelihood of the true depth coefficients of labelled sets; ``owner`` (G,) : person per set."""
         if not self.config.weights.posterior:
             return {}
         decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < FARTHEST_KNOWN)
@@ -222,7 +222,7 @@ class LapStage(Stage):
         return single_photos(set_of)
 
     def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalMaps, scene: Scene) -> dict[str, Tensor]:
-        """Rendered pictures of the faces and their mirror images against the photos."""
+        """Terms that compare renders of the faces, and of their mirror images, with the photos."""
         config, weights = self.config, self.config.weights
         mirrored = weights.flip or weights.flip_perceptual
         half = torch.is_autocast_enabled(self.device.type)
@@ -260,18 +260,18 @@ class LapStage(Stage):
                 if getattr(weights, names[0]):
                     terms[names[0]] = photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
-                    kept = torch.where(seen[:, None], image, photos)  # what is not the face's must not disturb features
+                    kept = torch.where(seen[:, None], image, photos)  # outside the face, features must be equal
                     found = self._seen_features(kept, half)
                     terms[names[1]] = feature_distance(found, wanted, feature_sigma[:, side : side + 1], mask)
         return terms
 
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
-        """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in half precision where training is."""
+        """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in bfloat16 if ``half``."""
         with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
             return self._features(pictures).float()
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
-        """Terms of the shared faces of labelled sets."""
+        """Terms for the canonical faces of labelled sets against truth."""
         weights = self.config.weights
         labelled = (subsets.owner < len(truth.depth)).nonzero()[:, 0]
         owner = subsets.owner[labelled]
@@ -292,7 +292,7 @@ class LapStage(Stage):
         return terms
 
     def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
-        """Terms of view and light of labelled photos."""
+        """Terms for view and light of labelled photos against truth."""
         truth = batch.truth
         terms = self._view_truth(truth, scene.view)
         if self.config.weights.light:
@@ -313,7 +313,7 @@ class LapStage(Stage):
         return terms
 
     def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:
-        """Terms of the personalised faces of labelled photos."""
+        """Terms for the personalised faces of labelled photos against truth."""
         weights, true = self.config.weights, truth.personal_depth
         depth = face.depth[: len(true)]
         mask = ((true > 0) & (true < FARTHEST_KNOWN)).float()
@@ -326,7 +326,7 @@ class LapStage(Stage):
         return terms
 
     def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:
-        """Those of the photos' own codes are held small, what the decoded faces have alike at nothing."""
+        """Regularise depth coefficients: those of each photo's code stay small, their mean over faces stays at zero."""
         coefficients, weights = self.network.depth_decoder.coefficients, self.config.weights
         terms = {"coefficients": coefficients(codes.depth.float()).pow(2).mean()} if weights.coefficients else {}
         if self._alike is not None:
@@ -334,13 +334,13 @@ class LapStage(Stage):
         return terms
 
     def _need_basis(self) -> None:
-        """What the networks know of faces before they learn, from the people of the source."""
+        """Initialise bases and landmark shapes from the people of the source, once."""
         if not self._has_basis:
             self._has_basis = True
             give_first_knowledge(self.network, self.config.source, self.config.basis_people, self.device)
 
     def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
-        """The landmarks' views of the photos."""
+        """Views of the photos solved from the landmark net's points."""
         if self._marked_views is None:
             config = self.config
             given = config.network.size, config.source, config.basis_people
@@ -353,15 +353,15 @@ class LapStage(Stage):
             return depth_figures(self.network, batches, self.config.phase != "aggregate")
 
     def pictures(self, batch: LapBatch) -> Mapping[str, Tensor]:
-        """``faces``: a row for each of up to six people. Photo, its reconstruction; shared surface, albedo, relit;
-        turned by 40 degrees to either side; the surface changed for the photo; the true one, where it is known."""
+        """``faces``: a row for each of up to six people. Columns: photo, reconstruction, canonical surface, albedo,
+        relit, turned by -40 and 40 degrees, personalised surface, true surface if known."""
         pictures = batch.images * 2 - 1
         with torch.autocast(self.device.type, enabled=False):
             return {"faces": contact_sheet(self.network, batch, pictures)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Refining networks; means and bases; depth and view; confidence; the rest. The phase decides who learns, but
-        confidence does wherever pictures count."""
+        """Groups: refining networks; means and bases; depth and view; confidence; the rest. The phase decides which
+        groups learn; confidence learns in every phase."""
         config, network = self.config, self.network
         refining = config.phase == "refine"
         names = ("refine", "basis", "depth", "confidence", "rest")

@@ -1,4 +1,4 @@
-"""Random changes to photo sets that keep their truth true: mirror images, turns in the plane, size, place, exposure."""
+"""Augmentation of photo sets together with their truth: mirroring, in-plane rotation, zoom, shift, exposure, gamma."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from trainer.data.lap.batch import CanonicalTruth, LapBatch
 
 @dataclass(frozen=True, kw_only=True)
 class LapAugmentConfig:
-    """How far photos are changed; the defaults leave them as they are, as the paper does."""
+    """Strengths of the augmentation; the defaults switch it off, as in the paper."""
 
     mirror: float = 0.0
-    """How often a person is exchanged for the mirror image, all photos and truth alike."""
+    """Probability of mirroring a person: all photos and the truth."""
     rotate_degrees: float = 0.0
-    """Standard deviation of the turn in the plane."""
+    """Standard deviation of the in-plane rotation."""
     zoom: float = 0.0
-    """Standard deviation of the logarithm of the size."""
+    """Standard deviation of the logarithm of the scale."""
     shift: float = 0.0
-    """Standard deviation of the move, in sides of the picture."""
+    """Standard deviation of the translation, in sides of the picture."""
     exposure: float = 0.0
-    """Standard deviation of the logarithm of a factor on all channels; half as much on each channel."""
+    """Standard deviation of the logarithm of a gain on all channels; each channel gets a gain of half of it too."""
     gamma: float = 0.0
-    """Standard deviation of the logarithm of the exponent."""
+    """Standard deviation of the logarithm of the gamma exponent."""
 
 
 def augment_sets(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
-    """The batch, changed; draws from torch's global generators."""
+    """Augment a batch; draws from torch's global generators."""
     device, sets = batch.images.device, int(batch.set_of[-1]) + 1
     if config.mirror:
         batch = _mirrored(batch, torch.rand(sets, device=device) < config.mirror)
@@ -50,7 +50,7 @@ def augment_sets(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
 
 
 def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
-    """The batch with the sets ``chosen`` (G,) bool mirrored."""
+    """Mirror the sets ``chosen`` (G,) bool of a batch."""
     photos = chosen[batch.set_of]
     truth = batch.truth
     if truth is not None:
@@ -84,7 +84,8 @@ def _flip_where(chosen: Tensor, maps: Tensor) -> Tensor:
 
 
 def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
-    """Turned, zoomed, shifted photos. A turn is exact; size is taken for nearness, which a narrow camera forgives."""
+    """Rotate, zoom and shift photos. Rotation is exact; zoom is modelled as a nearer camera, which a narrow field of
+    view permits."""
     count, device, side = len(batch.images), batch.images.device, batch.images.shape[-1]
     angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
     zoom = torch.exp(torch.randn(count, device=device) * config.zoom)
@@ -100,7 +101,7 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
 
     marks = batch.marks
     if marks is not None:
-        forth = torch.linalg.inv(back)  # turn and size of what is seen
+        forth = torch.linalg.inv(back)  # rotation and zoom of the picture's contents
         places = (marks[..., :2] - 0.5) @ forth.transpose(1, 2) + 0.5 + shift[:, None]
         marks = torch.cat([places, marks[..., 2:] * zoom[:, None, None]], 2)
     images = sample(batch.images, "bilinear", "border")

@@ -1,5 +1,5 @@
-"""What LAP's networks know before they learn, what faces may have alike, and the views that the landmark net's points
-solve."""
+"""Initialisation of LAP's networks from synthetic people, the loss on mean coefficients, and views solved from the
+landmark net's points."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trainer.data.lap.landmark_shapes import depth_shapes, landmark_shapes
 from trainer.stages.lap_sets import bases_missing, first_people, give_bases
 
 VIEW_SHAPES = 48
-"""Ways in which faces may differ while a view is solved; as many as networks are told of that see landmarks."""
+"""Shape components that are solved with a view; as many as networks with landmarks get as input."""
 
 _NEWEST = 0.02
-"""Share of a batch in the mean over the last ones: fifty batches of a few people, so that chance hardly counts."""
+"""Rate of the running mean: about fifty batches of a few people, so that it has little noise."""
 
 
 def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
-    """Give the linear decoders their first basis, and the landmarks' shapes what is known of faces, from the first
-    ``people`` of a source with truth, unless weights brought them."""
+    """Initialise the linear decoders' bases and the landmarks' shapes from the first ``people`` of a source with truth,
+    unless loaded weights already have them."""
     marked, config = network.landmarks, network.config
     bases = config.decoder == "linear" and bool(bases_missing(network))
     shapes = marked is not None and not marked.people.any()
@@ -45,15 +45,17 @@ def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, dev
 
 
 class AlikeCoefficients(nn.Module):
-    """Twice the product of coefficients' mean over a batch and over the last batches: what all faces have alike is
-    pulled back to nothing, what one face has is not. Its value is no loss, its gradient that of a squared mean."""
+    """Pull the mean of coefficients to zero without pulling at single faces.
+
+    The term is twice the product of the batch mean and the running mean over the last batches. Its gradient is that of
+    the squared mean; its value is not a loss."""
 
     def __init__(self, components: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(components))
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """coefficients : (N, K); returns a number."""
+        """coefficients : (N, K); returns a scalar."""
         own = coefficients.float().mean(0)
         if self.training:
             with torch.no_grad():
@@ -62,15 +64,15 @@ class AlikeCoefficients(nn.Module):
 
 
 class MarkedViews:
-    """Views by the landmark net's points alone, which no network changes and no loss pulls at.
+    """Solve views from the landmark net's points alone, independent of the trained networks and the losses.
 
-    The same source gives the same views, so that a training that is resumed need not keep them.
+    The same source gives the same views, so a resumed training need not store them.
     """
 
     def __init__(self, size: int, source: SourceConfig, people: int, device: torch.device) -> None:
-        """size : side of the pictures in pixels. people : of the source, on whose points it is measured how far these
-        lie beside what faces explain. Raises ``ValueError`` where the source's pictures have no points."""
-        with torch.random.fork_rng([]):  # what networks and photos draw afterwards must not depend on this
+        """size : side of the pictures in pixels. people : people of the source whose points give the residual around
+        the face shapes. Raises ``ValueError`` if the source's pictures have no points."""
+        with torch.random.fork_rng([]):  # later random draws of networks and photos must not depend on this
             self._face = LandmarkFace(size, VIEW_SHAPES, 0).to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             marks = [own.marks for own in first_people(source.build(), people, device)]
@@ -79,6 +81,6 @@ class MarkedViews:
             self._face.set_reference(landmark_shapes(size, VIEW_SHAPES, device), torch.cat(marks))
 
     def __call__(self, marks: Tensor, set_of: Tensor) -> View:
-        """The view of each photo with points (N, 478, 3) in sides, ``set_of`` (N,) naming from 0 on who shares a shape;
-        without gradients."""
+        """Views of photos with points (N, 478, 3) in sides, without gradients. ``set_of`` : (N,) set of each photo,
+        from 0; the photos of a set share a shape."""
         return self._face.faces(marks, set_of).view

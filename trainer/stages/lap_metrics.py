@@ -1,6 +1,6 @@
-"""Depth and normal errors of LAP's networks on sets with truth, on the device that trains.
+"""Depth and normal errors of LAP's networks on sets with truth, computed on the training device.
 
-``trainer.evaluate.metrics.depth`` defines the measures; these are the same for batches, with torch alone.
+``trainer.evaluate.metrics.depth`` defines the measures; these are batched versions in torch.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, 
 
 
 def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
-    """Errors of canonical depths (N, S, S) where truth is known: identity alone, without views."""
+    """Errors of canonical depths (N, S, S) where truth is known; they do not depend on views."""
     mask = eroded((true > 0) & (true < FARTHEST_KNOWN))
     camera = CanonicalCamera(tuple(true.shape[-2:]))
     normals = (normals_from_depth(maps, camera) for maps in (depth, filled_depth(true)))
@@ -81,10 +81,12 @@ def first_photos(set_of: Tensor, count: int) -> Tensor:
 
 
 def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor | None = None) -> dict[str, Errors]:
-    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``canonical.``: of
-    the canonical face itself, facing the camera; ``mean_face``, ``mean_face_true_view``, ``mean_face_no_view``: mean
-    (S, S), the mean of the batch's true faces if there is none, in the view that was predicted, in the true one, from
-    the front; ``floor``: truth itself in its own view."""
+    """Errors in the view of each person's first photo, by name.
+
+    ``nK`` : the face from K photos, the first one included. ``canonical.nK`` : the canonical face, facing the camera.
+    ``personal.nK`` : the personalised face, if ``personal``. ``mean_face``, ``mean_face_true_view``,
+    ``mean_face_no_view`` : ``mean`` (S, S), by default the mean of the batch's true faces, in the predicted view, in
+    the true view, and from the front. ``floor`` : the truth in its own view."""
     pictures = batch.images * 2 - 1
     codes = network.encode(pictures, batch.marks)
     targets = first_photos(batch.set_of, 1)
@@ -128,7 +130,7 @@ def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
 
 
 def mean_face(batches: Iterable[LapBatch]) -> Tensor:
-    """(S, S) the mean of the true faces of sets with truth."""
+    """(S, S) mean of the true canonical depths of sets with truth."""
     faces = [filled_depth(batch.truth.depth) for batch in batches]
     return torch.cat(faces).mean(0)
 
@@ -157,8 +159,10 @@ def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) 
 
 
 def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, subsets: int = 4) -> dict[str, float]:
-    """How much a person's canonical depth depends on the photos: ``spread.subsets`` is the deviation over random
-    subsets of ``size`` photos, ``spread.people`` that over people (both times 100, mean over pixels)."""
+    """How much a person's canonical depth depends on the choice of photos, compared with the spread over people.
+
+    ``spread.subsets`` : standard deviation over random subsets of ``size`` photos. ``spread.people`` : over people.
+    Both times 100, mean over pixels."""
     within, faces = [], []
     generator = torch.Generator().manual_seed(0)
     for batch in batches:

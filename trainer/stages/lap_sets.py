@@ -1,4 +1,4 @@
-"""Photo sets of random size, and the first basis of the linear decoders."""
+"""Photo sets of random size, and initialisation of the linear decoders' bases by PCA."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from trainer.data.lap.batch import CanonicalTruth, LapBatch
 from trainer.losses.canonical import push_pull
 
 FARTHEST_KNOWN = 1.095
-"""Canonical depth from here on is where truth was cut off at the range's end."""
+"""Largest canonical depth with usable truth; beyond it the truth was clipped at the end of the range."""
 
 _BESIDE = 0.06
-"""Deviation of raw depth from what a linear basis can show, about two millimetres, and as much again since neighbouring
-pixels deviate alike."""
+"""Standard deviation of raw depth around the linear basis: a residual of about two millimetres, doubled because the
+residuals of neighbouring pixels are correlated."""
 _PEOPLE = 32
-"""Of which photos are made at a time."""
+"""People per batch of the source."""
 _MOST_EXACT = 2000
-"""Maps of which principal directions are found exactly; of more only the wanted ones are looked for."""
+"""Largest number of maps for an exact PCA; above it, a randomised SVD finds only the wanted directions."""
 _MORE_DIRECTIONS = 24
-"""Directions looked for beside those wanted, so that these are right."""
+"""Oversampling of the randomised SVD: extra directions that make the wanted ones accurate."""
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """Sets cut into smaller ones. set_of : (N,) the subset of each photo. owner : (G,) the set that a subset is of."""
+    """Sets split into subsets. set_of : (N,) subset of each photo. owner : (G,) original set of each subset."""
 
     set_of: Tensor
     owner: Tensor
 
 
 def random_subsets(set_of: Tensor, smallest: int, largest: int) -> Subsets:
-    """Cut every set into random subsets of a random size in [smallest, largest] each; the last may be smaller.
+    """Split every set into random subsets of a size drawn from [smallest, largest]; the last subset may be smaller.
 
-    So all photos are used, and a set of any size comes up; draws from torch's global CPU generator.
+    All photos are used, and all sizes occur. Draws from torch's global CPU generator.
     """
     sizes = torch.bincount(set_of).tolist()
     new, owner, next_set, start = torch.empty(len(set_of), dtype=torch.int64), [], 0, 0
@@ -55,14 +55,14 @@ def random_subsets(set_of: Tensor, smallest: int, largest: int) -> Subsets:
 
 
 def single_photos(set_of: Tensor) -> Subsets:
-    """Every photo a set of its own: no consistency between photos, as in Unsup3D."""
+    """Make every photo a set of its own: no consistency between photos, as in Unsup3D."""
     return Subsets(torch.arange(len(set_of), device=set_of.device), set_of)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Photos in sets that may share photos. rows : (M,) photos. set_of : (M,) the set of each, ascending from 0.
-    owner : (G,) the person. whole : (P,) which set has all photos of each person."""
+    """Overlapping sets of photos. rows : (M,) photos. set_of : (M,) set of each, ascending from 0. owner : (G,) person
+    of each set. whole : (P,) the set with all photos of each person."""
 
     rows: Tensor
     set_of: Tensor
@@ -71,7 +71,7 @@ class Groups:
 
 
 def nested_groups(set_of: Tensor) -> Groups:
-    """Of every person's photos, in random order: the first alone, the last alone, the first two, and all of them."""
+    """Four sets of every person's shuffled photos: the first alone, the last alone, the first two, and all."""
     counts = torch.bincount(set_of)
     starts = (torch.cumsum(counts, 0) - counts).tolist()
     rows, sets, owner, whole = [], [], [], []
@@ -87,8 +87,8 @@ def nested_groups(set_of: Tensor) -> Groups:
 
 
 def true_coefficients(raw: Tensor, known: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
-    """(G, K) coefficients of raw depth maps (G, S, S) where they are ``known`` (G, S, S), by the mean (1, B, B) and the
-    basis (K, 1, B, B) of a linear decoder: the likeliest ones, which stay near nothing where little is known."""
+    """(G, K) maximum a posteriori coefficients of raw depth maps (G, S, S) where ``known`` (G, S, S), with a linear
+    decoder's mean (1, B, B) and basis (K, 1, B, B). The unit prior keeps them near zero where little is known."""
     step = max(1, raw.shape[-1] // 32)
     size = raw.shape[-1], raw.shape[-1]
     both = torch.cat([mean[None], basis])
@@ -102,12 +102,12 @@ def true_coefficients(raw: Tensor, known: Tensor, mean: Tensor, basis: Tensor) -
 
 
 def filled_depth(truth: Tensor) -> Tensor:
-    """Canonical depth (N, S, S) with the surface continued smoothly where there is no head."""
+    """Inpaint canonical depth (N, S, S) smoothly where there is no head."""
     return push_pull(truth[:, None], (truth > 0)[:, None])[:, 0]
 
 
 def filled_albedo(albedo: Tensor, seen: Tensor) -> Tensor:
-    """Albedo (N, 3, S, S), mirrored where only the other side was seen, else continued smoothly."""
+    """Inpaint albedo (N, 3, S, S) outside ``seen`` (N, S, S): from the mirrored side if seen, else smoothly."""
     mirrored = seen.flip(-1) & ~seen
     albedo = torch.where(mirrored[:, None], albedo.flip(-1), albedo)
     return push_pull(albedo, (seen | mirrored)[:, None])
@@ -115,7 +115,8 @@ def filled_albedo(albedo: Tensor, seen: Tensor) -> Tensor:
 
 @torch.no_grad()
 def principal_maps(maps: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Mean (C, S, S) of maps (P, C, S, S) and their mirror images, and components (M, C, S, S), one deviation each."""
+    """PCA of maps (P, C, S, S) and their mirror images: mean (C, S, S) and components (M, C, S, S), each scaled to one
+    standard deviation."""
     both = torch.cat([maps, maps.flip(-1)]).flatten(1).double()
     mean = both.mean(0)
     centred = both - mean
@@ -134,8 +135,9 @@ def principal_maps(maps: Tensor, components: int) -> tuple[Tensor, Tensor]:
 
 
 def bases_missing(network: LapNet) -> list[str]:
-    """Which linear decoders, ``depth`` and ``albedo``, have no basis that is made of people's maps; that of depth comes
-    with the landmarks' shapes where the fusion is ``posterior``."""
+    """Names of the linear decoders, of ``depth`` and ``albedo``, without a basis from people's maps.
+
+    With ``posterior`` fusion the depth basis comes with the landmarks' shapes and is not listed."""
     decoders = {"depth": network.depth_decoder, "albedo": network.albedo_decoder}
     if network.config.posterior:
         del decoders["depth"]
@@ -143,7 +145,7 @@ def bases_missing(network: LapNet) -> list[str]:
 
 
 def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
-    """PCA of what synthetic people look like, as the first mean and basis of the linear decoders that have none."""
+    """Initialise the linear decoders without a basis by PCA of synthetic people's maps."""
     config, missing = network.config, bases_missing(network)
     if "depth" in missing:
         depth = torch.cat([network.raw_depth(filled_depth(truth.depth)) for truth in truths])[:, None]
@@ -155,7 +157,7 @@ def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
 
 
 def first_people(source: Source, count: int, device: torch.device) -> list[LapBatch]:
-    """The first ``count`` people of a source, some at a time; raises ``ValueError`` where they have no truth."""
+    """Batches of the first ``count`` people of a source; raises ``ValueError`` if they have no truth."""
     batches = []
     for start in range(0, count, _PEOPLE):
         batches.append(source.batch(range(start, min(start + _PEOPLE, count)), device))

@@ -1,4 +1,4 @@
-"""LAP's faces side by side, to be looked at."""
+"""Contact sheet of LAP's faces for inspection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage ``learned_basis``: a complete face model and its encoder, learned from photos and clips of people.
+"""Stage ``learned_basis``: train a complete face model and its encoder on photos and clips of people.
 
 Mallikarjun et al., "Learning Complete 3D Morphable Face Models from Images and Videos" (CVPR 2021): pose pretraining,
 identity pretraining on neutral faces, combined training (section 4). Terms against the truth of synthetic people are
@@ -42,7 +42,7 @@ from trainer.stages.learned_basis_start import (
 
 _START_BATCH = 16
 _LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
-"""Sets, and random changes to each, whose landmarks give the encoder's components."""
+"""Sets, and random augmentations of each, whose landmarks give the encoder's landmark components."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +53,21 @@ class FaceModelWeights:
     """
 
     landmark: float = 1.0
-    """Equation 6: landmarks in the photo, per cent of its side, squared."""
+    """Equation 6: squared landmark error in the photo, in per cent of its side."""
     mean_landmark: float = 1.0
-    """The same of the mean face: bases must not learn the head's pose."""
+    """The same for the mean face, so that the bases do not learn the head's pose."""
     lips: float = 1.0
     """Equation 7: contours of both lips."""
     photometric: float = 20.0
-    """Equation 8: colours."""
+    """Equation 8: colour differences of render and photo."""
     perceptual: float = 0.5
-    """Equation 9: features."""
+    """Equation 9: feature differences of render and photo."""
     smooth: float = 0.1
     """Equation 10: differences between neighbouring nodes, mm squared."""
     disentangle: float = 0.1
     """Equation 11: expression codes of neutral faces."""
     basis_smooth: float = 0.0
-    """Equation 10 of the bases themselves (ours)."""
+    """Equation 10 on the bases themselves (ours)."""
     identity_prior: float = 0.01
     """Squared identity codes."""
     reflectance_prior: float = 0.01
@@ -77,11 +77,11 @@ class FaceModelWeights:
     shape: float = 0.0
     """Neutral face against truth, mm."""
     expression: float = 0.0
-    """What the expression moves against truth, mm."""
+    """Expression offsets against truth, mm."""
     pose: float = 0.0
-    """Where the predicted camera sees the true face, per cent."""
+    """True face projected by the predicted camera against the true one, per cent."""
     light: float = 0.0
-    """Shading of the mean face's skin by the predicted and by the true light."""
+    """Shading of the mean face's skin by the predicted against the true light."""
     albedo: float = 0.0
     """Rendered reflectance against the true one, where the photo shows skin."""
 
@@ -93,8 +93,8 @@ class LearnedBasisStageConfig(StageConfig):
     network: LearnedBasisConfig = field(default_factory=LearnedBasisConfig)
     """Sizes of the model."""
     phase: Literal["pose", "identity", "together", "appearance"] = "together"
-    """The paper's three: pose alone on the mean face; identity, expressions held at zero; all. And ours: light and
-    reflectance alone, of an encoder that is trained already."""
+    """The paper's three phases: pose alone on the mean face; identity with expressions fixed at zero; all. And ours:
+    light and reflectance alone, of an encoder that is already trained."""
     weights: FaceModelWeights = field(default_factory=FaceModelWeights)
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
@@ -102,23 +102,23 @@ class LearnedBasisStageConfig(StageConfig):
     augment: FaceAugmentConfig = field(default_factory=FaceAugmentConfig)
     """Random changes to the training photos."""
     start: Literal["zero", "prior", "people"] = "zero"
-    """Bases begin at zero (the paper), with the template's modes and expressions, or with the identities of
+    """Initialisation of the bases: zero (the paper), the template's modes and expressions, or the identities of
     ``start_shapes`` synthetic people and the template's expressions."""
     start_shapes: int = 1000
     """People whose neutral shapes give the first identity basis, with ``people``."""
     refit_identity: bool = False
-    """A model that is trained already gets the identity basis of ``start``, its encoder along with it; with ``zero``
-    none at all, and its encoder stays."""
+    """Replace a trained model's identity basis by that of ``start`` and adapt its encoder; with ``zero`` the basis is
+    zero and the encoder stays as it is."""
     start_people: int = 512
-    """People whose reflectance gives the mean, and unless bases begin at zero the first basis; 0: one skin tone."""
+    """People whose reflectance gives the mean and, unless ``start`` is zero, the first basis; 0: one skin tone."""
     lip_threshold: float = 6.0
-    """Contours farther apart than so many per cent of the picture's side are not believed."""
+    """Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
     geometry_rate: float = 1.0
     """Factor on the learning rate of identity and expression bases, which are in millimetres."""
     reflectance_rate: float = 0.1
-    """Factor on that of the reflectance basis and the mean reflectance."""
+    """Factor on the learning rate of the reflectance basis and the mean reflectance."""
     exported_light: Literal["as_trained", "solved"] = "as_trained"
-    """``network.light`` of the exported model: a light that was learned may be where a solved one begins."""
+    """``network.light`` of the exported model. With ``solved``, a learned light becomes the start of the solved one."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
 
@@ -149,19 +149,19 @@ class LearnedBasisStage(Stage):
         self.device = device
         self.network = LearnedBasisNet(config.network).to(device)
         self.modules = nn.ModuleDict({"net": self.network})
-        self.network.register_buffer("begun", torch.zeros((), device=device))  # 1: bases began; 2: anew
+        self.network.register_buffer("begun", torch.zeros((), device=device))  # 1: initialised; 2: identity refitted
         self._marks = FaceMarks().to(device)
         self._errors = DetectorErrors().to(device)
         self._lips = lip_grid().to(device)
         self._features = build_features(config.perceptual, device) if config.weights.perceptual else None
-        if config.phase == "appearance":  # no gradients through the tower, which is most of the time
+        if config.phase == "appearance":  # gradients through the encoder's trunk would take most of the time
             for group in self.parameter_groups():
                 for parameter in group.parameters:
                     parameter.requires_grad_(group.rate(0.0) > 0)
 
     def step(self, batch: FaceBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Terms named as in ``FaceModelWeights``, those whose weight is not 0 and for which the batch has what is
-        needed."""
+        """Loss terms named as in ``FaceModelWeights``: those with a weight other than 0 and the needed data in the
+        batch."""
         self._begin()
         config = self.config
         with torch.autocast(self.device.type, enabled=False):
@@ -181,7 +181,7 @@ class LearnedBasisStage(Stage):
         return terms
 
     def _pose_terms(self, batch: FaceBatch, cameras: PerspectiveCameras) -> dict[str, Tensor]:
-        """Landmarks of the mean face, and cameras against true ones."""
+        """Terms for the landmarks of the mean face, and for cameras against true ones."""
         weights, size, terms = self.config.weights, batch.images.shape[-1], {}
         if weights.mean_landmark:
             mean = self.network.bases.mean.expand(len(batch.images), -1, -1)
@@ -200,7 +200,7 @@ class LearnedBasisStage(Stage):
     def _data_terms(
         self, batch: FaceBatch, code: FaceCode, face: ModelledFace, cameras: PerspectiveCameras
     ) -> dict[str, Tensor]:
-        """Equations 6 to 9, and the albedo where it is known."""
+        """Terms of equations 6 to 9, and of the albedo where it is known."""
         config, weights, size = self.config, self.config.weights, batch.images.shape[-1]
         terms: dict[str, Tensor] = {}
         pixels = cameras.project(face.vertices)
@@ -226,7 +226,7 @@ class LearnedBasisStage(Stage):
         if weights.photometric:
             terms["photometric"] = losses.picture_error(image, photos, mask.float())
         if self._features is not None:
-            kept = torch.where(mask[:, None], image, photos)  # what is not the face's must not disturb features
+            kept = torch.where(mask[:, None], image, photos)  # outside the face, features must be equal
             with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
                 found, true = self._features(kept * 2 - 1), self._features(photos * 2 - 1)
             terms["perceptual"] = losses.feature_angle([found.float()], [true.float()])
@@ -270,7 +270,7 @@ class LearnedBasisStage(Stage):
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Give the bases and the landmarks' components their beginning, unless weights brought one."""
+        """Initialise the bases and the landmark components, unless loaded weights already have them."""
         config = self.config
         reader = self.network.encoder.landmarks
         if reader is not None and not reader.basis.any():
@@ -288,7 +288,7 @@ class LearnedBasisStage(Stage):
                 with _exact(self.device):
                     refit_identity(self.network, config.start_shapes if config.start == "people" else 0)
             self.network.begun.fill_(2)
-        if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # an exported model has bases and no mark
+        if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # exported models have bases but no ``begun``
             return
         with _exact(self.device):  # bfloat16 would round people's shapes
             if config.start == "prior":
@@ -315,9 +315,9 @@ class LearnedBasisStage(Stage):
             return {"faces": contact_sheet(self.network, batch, self.config.rasterizer)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; its reflectance; its light; the
-        rest of it. The phase decides; a light that solved ones are held to is left alone once it is trained, since next
-        to nothing would show what it becomes."""
+        """Groups: identity basis, expression basis, reflectance; the encoder's trunk with the pose, its reflectance
+        head, its light head, its other heads. The phase decides which learn. With solved lights the predicted light is
+        frozen in phase ``appearance``, because there the losses hardly constrain it."""
         kinds = ("geometry", "expression", "reflectance", "pose", "appearance", "light", "rest")
         config, named = self.config, {name: [] for name in kinds}
         for name, parameter in self.network.named_parameters():
@@ -351,7 +351,7 @@ class LearnedBasisStage(Stage):
         return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, summary, self.LIMITS)
 
     def _identity_origin(self) -> str:
-        """What the identity basis is where it was given anew and learned nothing since; else nothing."""
+        """A sentence on the identity basis if it was refitted and not trained since; else an empty string."""
         config = self.config
         learns = any(group.name == "geometry" and group.rate(1.0) > 0 for group in self.parameter_groups())
         if learns or self.network.begun.item() < 2:
@@ -370,7 +370,7 @@ def _constant(rate: float) -> Callable[[float], float]:
 
 @contextmanager
 def _exact(device: torch.device) -> Iterator[None]:
-    """Whole float32 products, no bfloat16 and no TF32: heads lie 0.7 m from the origin, and tenths of mm matter."""
+    """Compute in full float32, without bfloat16 or TF32: heads are 0.7 m from the origin, and tenths of mm matter."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

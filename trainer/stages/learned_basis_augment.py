@@ -1,4 +1,4 @@
-"""Random changes to photos of faces that keep their truth true: mirrors, turns in the plane, size, place, exposure."""
+"""Augmentation of photos of faces together with their truth: mirroring, in-plane rotation, zoom, shift, exposure."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from trainer.data.landmark_mirror import landmark_mirror
 
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
-"""Signs of spherical harmonics seen in a mirror: x, xy and xz change theirs."""
+"""Signs of spherical harmonics under mirroring: those of x, xy and xz flip."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceAugmentConfig:
-    """How far photos are changed; the defaults leave them as they are, as the paper does."""
+    """Strengths of the augmentation; the defaults switch it off, as in the paper."""
 
     rotate_degrees: float = 0.0
-    """Standard deviation of the turn in the plane."""
+    """Standard deviation of the in-plane rotation."""
     zoom: float = 0.0
-    """Standard deviation of the logarithm of the size."""
+    """Standard deviation of the logarithm of the scale."""
     shift: float = 0.0
-    """Standard deviation of the move, in sides of the picture."""
+    """Standard deviation of the translation, in sides of the picture."""
     mirror: float = 0.0
-    """Share of the sets, that is of the people, who are seen as in a mirror."""
+    """Probability of mirroring a set, which is one person."""
     exposure: float = 0.0
-    """Standard deviation of the logarithm of a factor on all channels of the encoded picture; half as much on each."""
+    """Standard deviation of the logarithm of a gain on all channels of the sRGB picture; half as much on each channel
+    in addition."""
 
 
 def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
-    """The batch, changed; draws from torch's global generators. True light does not follow a changed exposure."""
+    """Augment a batch; draws from torch's global generators. The true light is not adapted to a changed exposure."""
     if config.mirror:
         sets = torch.rand(int(batch.set_of[-1]) + 1, device=batch.images.device) < config.mirror
         batch = mirrored_faces(batch, sets[batch.set_of])
@@ -53,7 +54,7 @@ def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
 
 
 def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
-    """The photos ``which`` (N,) bool as in a mirror, with all that is known of them: the left eye is then the right."""
+    """Mirror the photos ``which`` (N,) bool with their landmarks, labels and truth; left and right landmarks swap."""
     size = batch.images.shape[-1]
     names = torch.from_numpy(landmark_mirror()[:LANDMARKS]).to(which.device)
     flipped = batch.landmarks[:, names]
@@ -89,7 +90,7 @@ def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
 
 
 def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
-    """Each photo turned, sized and moved by A (in its pixels): pictures, labels, landmarks, and K' = A K."""
+    """Rotate, zoom and shift each photo by an affine map A in its pixels: pictures, labels, landmarks, and K' = A K."""
     count, size, device = len(batch.images), batch.images.shape[-1], batch.images.device
     angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
     factor = torch.exp(torch.randn(count, device=device) * config.zoom)
@@ -127,7 +128,7 @@ def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
 
 
 def _labels(labels: Tensor, grid: Tensor) -> Tensor:
-    """Labels (N, S, S) at the nearest places of a grid (N, S, S, 2); unknown outside the picture."""
+    """Sample labels (N, S, S) at a grid (N, S, S, 2), nearest neighbour; unknown outside the picture."""
     values = labels[:, None].float() - _UNKNOWN
     found = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return (found[:, 0] + _UNKNOWN).round().to(labels.dtype)

@@ -1,4 +1,4 @@
-"""What the encoder of the learned face model is given: pictures, and landmarks that err as the detector's do."""
+"""Input of the learned face model's encoder: pictures, and landmarks with simulated errors of the detector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.stages.face_scales import face_scales
 
 
 class DetectorErrors(nn.Module):
-    """Draws errors of the landmark detector, as ``backend.fitting.detector_model`` has measured them."""
+    """Draw errors of the landmark detector from the measured model in ``backend.fitting.detector_model``."""
 
     def __init__(self, model: DetectorModel | None = None) -> None:
         super().__init__()
@@ -32,8 +32,8 @@ class DetectorErrors(nn.Module):
             self.register_buffer(name, torch.from_numpy(value.astype(np.float32)), persistent=False)
 
     def detected(self, batch: FaceBatch, generator: torch.Generator | None = None) -> Tensor:
-        """(N, LANDMARKS, 2) landmarks in sides of the picture: those of synthetic people, which are true, with errors;
-        those of real photos, which were detected, as they are."""
+        """(N, LANDMARKS, 2) landmarks in sides of the picture. The true landmarks of synthetic people get errors; the
+        detected landmarks of real photos stay as they are."""
         landmarks, side = batch.landmarks, batch.images.shape[-1]
         if batch.truth is not None:
             count = len(batch.truth.vertices)
@@ -64,7 +64,7 @@ def _views(truth: FaceTruth) -> tuple[Tensor, Tensor]:
 def encode(
     network: LearnedBasisNet, batch: FaceBatch, errors: DetectorErrors, generator: torch.Generator | None
 ) -> FaceCode:
-    """Codes of all photos of a batch; ``generator`` (CPU) draws the detector's errors, the global one without."""
+    """Codes of all photos of a batch. ``generator`` (CPU) draws the detector's errors; None: torch's global one."""
     return network.lit(_predicted(network, batch, errors, generator), batch.images * 2 - 1)
 
 
@@ -76,11 +76,11 @@ def _predicted(
 
 
 def encode_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
-    """``encode`` with errors that are the same at every call, for figures and pictures."""
+    """``encode`` with the same errors at every call, for figures and pictures."""
     return network.lit(predicted_again(network, batch), batch.images * 2 - 1)
 
 
 def predicted_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
-    """``encode_again`` with the light that the encoder predicts, whatever the configuration says."""
+    """``encode_again`` with the light that the encoder predicts, even if the configuration solves for it."""
     errors = DetectorErrors().to(batch.images.device)
     return _predicted(network, batch, errors, torch.Generator().manual_seed(len(batch.images)))

@@ -1,4 +1,4 @@
-"""Figures and pictures of the learned face model on held-out photos, one pass of the encoder, no fitting."""
+"""Figures and pictures of the learned face model on held-out photos: one encoder pass, no fitting."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from trainer.stages.learned_basis_render import FaceMarks, lip_pictures
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
 _SMALLEST_LIP = 6
-"""Pixels; of less no overlap is measured."""
+"""Pixels; IoU is not measured for smaller lips."""
 
 
 @torch.no_grad()
 def face_figures(
     network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[FaceBatch], rasterizer: str = "auto"
 ) -> dict[str, float]:
-    """Means over photos, or people, NaN figures left out.
+    """Means over photos, without NaN figures.
 
-    ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` of the mean mesh in the same poses), ``turn``
+    ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
     (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
-    ``.mean_face`` and ``.none`` for the mean face and no expression), ``shape`` (``neutral`` after the similarity that
-    brings it nearest to the truth: a photo does not show how large a head is, nor where its frame begins),
-    ``neutral.moved`` (mm that the expression basis moves faces that are neutral: the paper's AE), ``photometric``
-    (mean absolute, 0 to 1), ``lip_iou.upper`` and ``.lower``.
+    baselines ``.mean_face`` and ``.none``, which has no expression), ``shape`` (``neutral`` after similarity alignment
+    to the truth, because a photo shows neither a head's size nor the origin of its frame), ``neutral.moved`` (mm of
+    expression offsets on neutral faces: the paper's AE), ``photometric`` (mean absolute error, 0 to 1),
+    ``lip_iou.upper`` and ``.lower``.
     """
     total: dict[str, float] = {}
     count: dict[str, int] = {}
@@ -86,7 +86,7 @@ def photo_figures(
 
 
 def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch, rasterizer: str) -> dict[str, Tensor]:
-    """(N,) overlap of each lip, rendered and parsed; NaN where the photo shows next to nothing of it."""
+    """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
     masks = lip_masks(batch.labels, batch.landmarks)
     seen = lip_pictures(network.bases, pixels, batch.images.shape[-1], rasterizer)
     figures = {}
@@ -97,7 +97,7 @@ def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch, rast
 
 
 def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
-    """Millimetres over the face's skin against truth, head frame, not aligned."""
+    """Mean errors in mm over the face's skin against truth, in the head frame; only ``shape`` is aligned."""
     truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
 
     def apart(found: Tensor, wanted: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Ten
 
 
 def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
-    """Points (n, V, 3) after the similarity that brings those ``chosen`` (V,) nearest to the wanted (Umeyama 1991)."""
+    """Align points (n, V, 3) by the similarity that fits those ``chosen`` (V,) best to ``wanted`` (Umeyama 1991)."""
     a, b = points[:, chosen], wanted[:, chosen]
     middle, goal = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
     u, strengths, vh = torch.linalg.svd((b - goal).transpose(1, 2) @ (a - middle))
@@ -129,7 +129,7 @@ def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
 
 @torch.no_grad()
 def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rasterizer: str = "auto", rows: int = 6) -> Tensor:
-    """(3, H, W) in [0, 1], a row a photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
+    """(3, H, W) in [0, 1], one row per photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
     size, bases = batch.images.shape[-1], network.bases
     code = encode_again(network, batch)
     face = network.face(code)

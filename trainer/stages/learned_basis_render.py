@@ -1,4 +1,4 @@
-"""The modelled face in photos: landmarks, the outline that slides, the lips' grid, and where lips are seen."""
+"""Landmarks of the modelled face with a sliding outline, the grid of its lips, and masks of visible lips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FACING = 0.05
 
 
 class FaceMarks(nn.Module):
-    """Landmarks and outline rows of the template, on the surface's cage vertices."""
+    """Landmarks and outline rows of the template on the surface's cage vertices."""
 
     def __init__(self, template: Template | None = None) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class FaceMarks(nn.Module):
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
 
     def points(self, vertices: Tensor) -> Tensor:
-        """(N, 468, 3) landmarks on vertices (N, V, 3) whose first are the cage's."""
+        """(N, 468, 3) landmarks on vertices (N, V, 3), of which the first are the cage's."""
         return (vertices[:, self.vertices] * self.weights[..., None]).sum(2)
 
     def slid(self, vertices: Tensor, normals: Tensor, cameras: PerspectiveCameras, slides: Tensor) -> Tensor:
-        """As ``points``; where ``slides`` (N,) the outline's lie where the face turns away from the camera.
+        """As ``points``, but where ``slides`` (N,) the outline landmarks slide to the silhouette.
 
-        On each landmark's row, which runs outwards over the cheek: the last vertex before the first that does not face
-        the camera, and none beyond the landmark's own place. normals : (N, V, 3).
+        Each landmark has a row of vertices that runs outwards over the cheek. It slides to the last vertex before the
+        first that faces away from the camera, and never beyond its own place. normals : (N, V, 3).
         """
         marks = self.points(vertices)
         with torch.no_grad():
@@ -66,7 +66,7 @@ class FaceMarks(nn.Module):
             facing = facing / (centre[:, :, None] - on_row).norm(dim=-1)
             open_so_far = ((facing > _FACING) & ~self.beyond).cumprod(-1)  # (N, O, C)
             last = (open_so_far.sum(-1) - 1).clamp(min=0)
-            stops = ((facing <= _FACING) & ~self.beyond).any(-1)  # (N, O) turned away before its own place
+            stops = ((facing <= _FACING) & ~self.beyond).any(-1)  # (N, O) faces away before the landmark's own place
             vertex = self.row.expand(len(marks), -1, -1).gather(2, last[..., None])[..., 0]
         moved = vertices.gather(1, vertex[..., None].expand(-1, -1, 3))
         chosen = (stops & slides[:, None])[..., None]
@@ -75,7 +75,7 @@ class FaceMarks(nn.Module):
 
 
 def lip_grid(template: Template | None = None) -> LipGrid:
-    """The lips on the cage: columns from corner to corner, and where each column leaves the lip."""
+    """Grid of the lips on the cage: columns from corner to corner, and the row at which each column leaves the lip."""
     template = load_template() if template is None else template
     mouth = face_loops(template).mouth
     region = template.regions["lips"]
@@ -88,14 +88,14 @@ def lip_grid(template: Template | None = None) -> LipGrid:
             last = int(np.flatnonzero(values > 0.5).max(initial=mouth.contact))
             after = values[min(last + 1, len(values) - 1)]
             border[column] = last + np.clip((values[last] - 0.5) / max(values[last] - after, 1e-3), 0, 1)
-        first = int(np.flatnonzero((inside > 0.5).any(1)).min())  # what lies farther inside is the mouth's pocket
+        first = int(np.flatnonzero((inside > 0.5).any(1)).min())  # rows farther inside belong to the mouth's pocket
         grids.append(torch.from_numpy(rows[first:].astype(np.int64)))
         borders.append(torch.from_numpy(np.minimum(border, len(rows) - 1) - first))
     return LipGrid(*grids, *borders)
 
 
 def lip_pictures(bases: FaceBases, pixels: Tensor, size: int, rasterizer: str = "auto") -> tuple[Tensor, Tensor]:
-    """(N, S, S) bool each: where the upper and the lower lip are seen."""
+    """Masks (N, S, S) bool of the visible upper and lower lip."""
     surface = bases.surface
     regions = torch.stack([surface.lip_upper, surface.lip_lower], -1).to(pixels)[None]
     found = fragments(face_ids(pixels, bases.faces, (size, size), backend=rasterizer, cull_backfaces=True), bases.faces)

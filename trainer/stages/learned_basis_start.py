@@ -1,5 +1,5 @@
-"""Where the learned face model may begin instead of zero: the template's modes on the graph, reflectance of people; and
-a new identity basis for a model that is trained already."""
+"""Initialise the learned face model from the template's modes or from synthetic people's shapes and reflectance, and
+refit the identity basis of a trained model."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
 
 REFLECTANCE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-"""What the reflectance of the skin is seen on."""
+"""Classes whose colours count as skin reflectance."""
 _EYE_REFLECTANCE = 0.45
 _FACING = 0.35
 _DRAWS = 2000
 _RIDGE = 1e-6
 _SHAPE_SEED = 11
 ALONG_SHARE = 0.02
-"""What sliding along the skin counts, squared, beside moving it: it hardly changes the surface. Four simulated faces
-that no figure is taken from, fitted as by ``basis_heads``: 0.1559 mm; with people's bumps at half size 0.1569, then by
-area instead of vertices with shares of 0.1 and 0.3 0.1628 and 0.1661. The prior's first 80 modes: 0.1596."""
+"""Weight of squared motion along the skin, relative to motion along its normal: sliding hardly changes the surface.
+Errors of four simulated faces that no reported figure uses, fitted as in ``basis_heads``: 0.1559 mm; 0.1569 with
+people's bumps at half size; then, weighted by area instead of by vertex, 0.1628 and 0.1661 with shares of 0.1 and 0.3.
+The prior's first 80 modes: 0.1596."""
 
 
 def principal(vectors: np.ndarray, metric: np.ndarray, count: int) -> np.ndarray:
-    """(count, G, 3) principal directions of sums of vectors (K, G, 3) with independent unit coefficients.
+    """(count, G, 3) principal directions of sums of vectors (K, G, 3) with independent unit-variance coefficients.
 
-    Lengths are those of ``metric``: U^T U (G, G), or (3 G, 3 G) where directions count differently. Coefficients of the
-    result are independent and of unit variance, too; rows beyond the rank are zero.
+    ``metric`` defines lengths: U^T U (G, G), or (3 G, 3 G) if it depends on the direction. The coefficients of the
+    result are independent with unit variance too; rows beyond the rank are zero.
     """
     flat = vectors.reshape(len(vectors), -1).astype(np.float64)
     if metric.shape[0] == flat.shape[1]:
@@ -60,8 +61,8 @@ def principal(vectors: np.ndarray, metric: np.ndarray, count: int) -> np.ndarray
 
 @lru_cache(maxsize=2)
 def surface_metric(nodes: int) -> np.ndarray:
-    """(3 G, 3 G) float64: how far node offsets move the face's surface, squared, mean over its vertices, of which there
-    are most where detail is. Offsets along the skin count ``ALONG_SHARE``."""
+    """(3 G, 3 G) float64 metric of node offsets: the mean squared motion of the surface's vertices, weighted towards
+    the face. Vertices are densest where detail is. Motion along the skin counts ``ALONG_SHARE``."""
     template, graph = load_template(), deformation_graph(nodes)
     head = template.head.vertex_stop
     normals = vertex_normals(template.vertices[:head].astype(np.float64), triangles_from_quads(_head_quads()))
@@ -74,7 +75,7 @@ def surface_metric(nodes: int) -> np.ndarray:
 
 
 def usual_expressions(seed: int = 0) -> np.ndarray:
-    """(52, 52) lower triangular L: weights L z with independent unit z are spread as those of synthetic people."""
+    """(52, 52) lower triangular L: weights L z with independent unit z have synthetic people's second moments."""
     generator = np.random.default_rng(seed)
     weights = np.stack([draw_expression(generator).weights for _ in range(_DRAWS)]).astype(np.float64)
     return np.linalg.cholesky(weights.T @ weights / _DRAWS + 1e-4 * np.eye(weights.shape[1]))
@@ -82,7 +83,7 @@ def usual_expressions(seed: int = 0) -> np.ndarray:
 
 @torch.no_grad()
 def begin_from_prior(bases: FaceBases) -> None:
-    """Give identity and expression the principal directions of the template's modes and of its 52 expressions."""
+    """Initialise both bases with the principal directions of the template's modes and of its 52 expressions."""
     template = load_template()
     head = template.head.vertex_stop
     _begin_modes(bases)
@@ -91,10 +92,10 @@ def begin_from_prior(bases: FaceBases) -> None:
 
 @torch.no_grad()
 def begin_from_people(bases: FaceBases, count: int) -> None:
-    """As ``begin_from_prior``, but identities of ``count`` synthetic people, who have more than the template's modes:
-    the directions in which their faces' surfaces differ most (``surface_metric``).
+    """As ``begin_from_prior``, but identity gets the principal directions of ``count`` synthetic people in
+    ``surface_metric``. Their shapes have more than the template's modes.
 
-    People and their mirror images count alike. The seed is none that the evaluation draws its people from.
+    People and their mirror images count equally. The evaluation draws its people with other seeds.
     """
     begin_from_prior(bases)
     _begin_identity(bases, count)
@@ -102,9 +103,9 @@ def begin_from_people(bases: FaceBases, count: int) -> None:
 
 @torch.no_grad()
 def refit_identity(network: LearnedBasisNet, count: int) -> None:
-    """Give a trained model the identity basis of ``begin_from_people``, or with a ``count`` of 0 that of
-    ``begin_from_prior``, without training it anew: the encoder's last layer is turned so that its faces stay as near as
-    the new basis can come to them, vertex by vertex."""
+    """Give a trained model the identity basis of ``begin_from_people``, or that of ``begin_from_prior`` if ``count`` is
+    0, without retraining. The encoder's last layer is transformed by least squares over the vertices, so that its faces
+    stay as close as the new basis permits."""
     bases, head = network.bases, network.encoder.identity
     graph = deformation_graph(bases.config.nodes)
     before = bases.identity().cpu().double().flatten(1).numpy()
@@ -127,8 +128,8 @@ def _begin_modes(bases: FaceBases) -> None:
 
 
 def _begin_identity(bases: FaceBases, count: int) -> None:
-    """The identity basis of synthetic people; see ``begin_from_people``. What they have beyond the modes, which are
-    known, is taken from ``count`` of them."""
+    """Set the identity basis of synthetic people; see ``begin_from_people``. The modes are known analytically; what
+    shapes have beyond the modes is sampled from ``count`` people."""
     template = load_template()
     generator = np.random.default_rng(_SHAPE_SEED)
     drawn = [draw_identity(generator, len(template.identity_modes)) for _ in range(count)]
@@ -145,26 +146,26 @@ def _begin_identity(bases: FaceBases, count: int) -> None:
 def _begin(
     bases: FaceBases, parameter: torch.nn.Parameter, offsets: np.ndarray, metric: np.ndarray | None = None
 ) -> None:
-    """Principal directions of sums of cage offsets (K, V, 3) in metres with independent unit coefficients."""
+    """Set a basis to the principal directions of cage offsets (K, V, 3), metres, with independent unit coefficients."""
     nodes = deformation_graph(bases.config.nodes).fitted(offsets, _importance()) / MILLIMETRE
     metric = bases.surface.metric().numpy() if metric is None else metric
     parameter.copy_(torch.from_numpy(principal(nodes, metric, len(parameter))))
 
 
 def _importance() -> np.ndarray:
-    """(V_head,) how much a vertex counts when fields are laid onto the graph."""
+    """(V_head,) weights of vertices when vertex offsets are fitted on the graph."""
     template = load_template()
     return 0.05 + template.regions["face"][: template.head.vertex_stop].astype(np.float64)
 
 
 def _vertex_metric(graph: DeformationGraph) -> np.ndarray:
-    """(G, G) float64 U^T diag(importance) U of the cage: squared moves of vertices, in whatever direction."""
+    """(G, G) float64 U^T diag(importance) U of the cage: weighted squared motion of vertices in any direction."""
     reach = graph.weights.astype(np.float64)
     return reach.T @ (_importance()[:, None] * reach)
 
 
 def seen_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
-    """Linear reflectance (G, C, 3) at the cage's vertices, mean over the photos of each person, and known (G, C).
+    """Linear reflectance (G, C, 3) at the cage's vertices, averaged over the photos of each person, and known (G, C).
 
     Raises ``ValueError`` for a batch without truth.
     """
@@ -192,10 +193,10 @@ def seen_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def begin_reflectance(bases: FaceBases, batches: list[FaceBatch], with_basis: bool) -> None:
-    """Set the mean reflectance, and with ``with_basis`` the basis too, from people with truth.
+    """Set the mean reflectance, and the basis if ``with_basis``, from people with truth.
 
-    What no photo of a person shows comes from the other side of the face, and where that is not seen either from the
-    mean of all. The basis holds the principal components, one deviation each.
+    Vertices that no photo of a person shows are filled from the mirrored side, else from the mean over people. The
+    basis holds the principal components, each scaled to one standard deviation.
     """
     template = load_template()
     mirror = torch.from_numpy(template.mirror[: template.head.vertex_stop].astype(np.int64))
@@ -225,7 +226,7 @@ def begin_reflectance(bases: FaceBases, batches: list[FaceBatch], with_basis: bo
 
 
 def _components(samples: Tensor, count: int) -> Tensor:
-    """(count or fewer, C, 3) principal components of samples (P, C, 3) about zero, of one deviation."""
+    """(count or fewer, C, 3) principal components of samples (P, C, 3) about zero, each of one standard deviation."""
     flat = samples.flatten(1)
     values, turns = torch.linalg.eigh((flat @ flat.T).double() / len(flat))
     kept = values.argsort(descending=True)[: min(count, len(flat) // 2)]
@@ -239,6 +240,6 @@ def _head_quads() -> np.ndarray:
 
 
 def _projected(truth: FaceTruth) -> Tensor:
-    """(n, C, 3) where the true surface is in the photos."""
+    """(n, C, 3) projections of the true surface into the photos."""
     pose = truth.camera_from_head
     return project(truth.vertices @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3], truth.intrinsics)

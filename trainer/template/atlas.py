@@ -1,4 +1,4 @@
-"""The UV map ``Head``: MakeHuman's charts turned upright, the face enlarged, every other part in a strip below it."""
+"""Make the UV map ``Head``: MakeHuman's head chart upright with an enlarged face, all other charts in a strip below."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MARGIN = 0.004
 """Empty border around every chart, in units of the square (8 pixels at 2048)."""
 
 FACE_HALF_WIDTH = 0.147
-"""Half the width of the part of MakeHuman's head chart that keeps its shape (ear to ear), in atlas units."""
+"""Half the width, in atlas units, of the part of MakeHuman's head chart that keeps its proportions (ear to ear)."""
 
 FACE_HEIGHT = 0.225
 """Height of that part, from below the chin to the hairline, in atlas units."""
 
 FACE_SHARE = 0.80
-"""Share of the square's width that this part gets; the rest of the head is squeezed into what is left."""
+"""Share of the square's width for this part; the rest of the head is compressed into the remainder."""
 
 STRIP_HEIGHT = 0.17
 """Height of the strip for the other charts."""
@@ -50,13 +50,13 @@ class UVMap:
 
 
 def makehuman_map(base: BaseMesh, selection: Selection) -> UVMap:
-    """The template's share of MakeHuman's original atlas."""
+    """The template's part of MakeHuman's original atlas."""
     used, quads = np.unique(base.uv_quads[selection.hm08_face], return_inverse=True)
     return UVMap(base.uv[used], quads.reshape(-1, 4))
 
 
 def split_quads(uv_map: UVMap, start: int, stop: int) -> UVMap:
-    """The map with its quads ``start:stop`` (whole charts) split in four each, in place of their parents."""
+    """Split the quads ``start:stop`` (whole charts) of a map in four each, which replace their parents."""
     used, own = np.unique(uv_map.quads[start:stop], return_inverse=True)
     matrix, finer = linear_split(own.reshape(-1, 4), len(used))
     added = (matrix @ uv_map.uv[used])[len(used) :]
@@ -74,10 +74,10 @@ def chart_labels(quads: np.ndarray, count: int) -> np.ndarray:
 
 
 def _squeezed(distance: np.ndarray, kept: float, slope: float, reach: float, room: float) -> np.ndarray:
-    """Monotone map of distances in [0, reach] onto [0, room]: times ``slope`` up to ``kept``, ever more squeezed
-    beyond it, without a kink."""
+    """Monotone map of distances in [0, reach] onto [0, room]: linear with ``slope`` up to ``kept``, increasingly
+    compressed beyond, with a continuous derivative."""
     left, beyond = room - slope * kept, np.clip((distance - kept) / (reach - kept), 0.0, 1.0)
-    share = 0.5 * left  # that much is squeezed evenly, or the outermost quads would vanish
+    share = 0.5 * left  # this part is compressed evenly, or the outermost quads would vanish
     power = (slope * (reach - kept) - share) / (left - share)
     curve = (left - share) * (1.0 - (1.0 - beyond) ** power) + share * beyond
     return np.where(distance < kept, slope * distance, slope * kept + curve)
@@ -86,7 +86,7 @@ def _squeezed(distance: np.ndarray, kept: float, slope: float, reach: float, roo
 def _head_chart(uv: np.ndarray) -> np.ndarray:
     """MakeHuman's head chart upright (v up, the person's left at larger u) in [0, 1] x [STRIP_HEIGHT, 1].
 
-    The face keeps its proportions; the back and the top of the head are squeezed.
+    The face keeps its proportions; the back and the top of the head are compressed.
     """
     low, high = uv.min(0), uv.max(0)
     slope = 0.5 * FACE_SHARE / FACE_HALF_WIDTH
@@ -120,7 +120,7 @@ def _surface_area(points: np.ndarray, quads: np.ndarray) -> float:
 
 
 def pack_shelves(sizes: Sequence[tuple[float, float]], width: float) -> tuple[list[tuple[float, float]], float]:
-    """Lower-left corners of boxes on shelves, tallest first, and the height that they take."""
+    """Pack boxes on shelves, tallest first; returns their lower-left corners and the total height."""
     corners: list[tuple[float, float]] = [(0.0, 0.0)] * len(sizes)
     x = y = shelf = 0.0
     for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i][1], -sizes[i][0])):

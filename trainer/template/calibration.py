@@ -1,8 +1,8 @@
-"""Where the detector's 478 landmarks sit on the template: rendered people of the prior, detected, and fitted.
+"""Calibrate the positions of the detector's 478 landmarks on the template, with rendered people of the prior.
 
-The detector's landmarks have their own meaning and their own biases. Random people with MakeHuman's skins and brows are
-rendered in random poses and lights, the photo stage's own detector runs on them, and each landmark gets the point of
-the template (fixed for all people) whose projections lie nearest to the detections, robustly.
+The detector's landmarks have their own definition and their own biases. Random people with MakeHuman's skins and brows
+are rendered in random poses and lights, and the photo stage's detector runs on them. Each landmark gets the point of
+the template, the same for all people, with the smallest robust reprojection error.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ OUTLINE = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
-"""The face's outline, which slides over the head when it turns: calibrated on frontal pictures only."""
+"""The face's outline. It slides over the head when the head turns, so it is calibrated on frontal pictures only."""
 
 IN_FRONT = np.array([0.0, 0.0, 0.03])
-"""Metres from the middle of the head's vertices to where the camera looks."""
+"""Offset in metres from the mean of the head's vertices to the camera's target."""
 
 IRISES = tuple(range(468, 478))
 
@@ -51,7 +51,7 @@ class Observation:
     vertices : (V, 3) float32 posed cage, head frame.
     camera : the picture's camera.
     yaw : degrees, positive when the person looks to their own left.
-    landmarks : (478, 2) found, pixels.
+    landmarks : (478, 2) detected, pixels.
     scale : pixels between the eyes' outer corners, as if seen from the front.
     """
 
@@ -63,7 +63,7 @@ class Observation:
 
 
 def random_camera(rng: np.random.Generator, target: np.ndarray, yaw: float, pitch: float) -> Camera:
-    """A camera that looks at ``target`` (3,) so that the head turns by yaw and pitch (degrees) to it."""
+    """A random camera that looks at ``target`` (3,) and sees the head turned by yaw and pitch (degrees)."""
     distance = float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
     y, p = np.radians([-yaw, -pitch])
     away = np.array([np.sin(y) * np.cos(p), np.sin(p), np.cos(y) * np.cos(p)])
@@ -83,7 +83,7 @@ def random_camera(rng: np.random.Generator, target: np.ndarray, yaw: float, pitc
 
 
 def random_expression(rng: np.random.Generator) -> np.ndarray:
-    """(52,) mild expressions: half of the people are neutral, the others smile, talk, frown or narrow their eyes."""
+    """(52,) random mild expression: half of the people are neutral, the others smile, talk, frown or squint."""
     weights = np.zeros(52)
     if rng.random() < 0.5:
         return weights
@@ -116,7 +116,7 @@ def observe(
     template: Template, dresser: Dresser, count: int, seed: int, yaws: tuple[float, float] = (-62.0, 62.0),
     say: Callable[[str], None] = print,
 ) -> list[Observation]:  # fmt: skip
-    """Render and detect ``count`` random people; those without a found face are left out."""
+    """Render ``count`` random people and detect their landmarks; people without a detected face are left out."""
     fine = subdivide(template, 2)
     faces = np.concatenate([fine.quads[:, [0, 1, 2]], fine.quads[:, [0, 2, 3]]])
     uv_faces = np.concatenate([fine.uv_head_quads[:, [0, 1, 2]], fine.uv_head_quads[:, [0, 2, 3]]])
@@ -171,11 +171,11 @@ def _develop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The result.
+    """Calibrated landmarks.
 
     Attributes
     ----------
-    vertices : (478, 3); barycentrics : (478, 3).
+    vertices : (478, 3) corners of each landmark's triangle; barycentrics : (478, 3).
     deviation : (478,) robust standard deviation of the reprojection, per cent of ``Observation.scale``, frontal.
     """
 
@@ -185,7 +185,7 @@ class Calibration:
 
 
 def calibrate(template: Template, observations: list[Observation], iterations: int = 12) -> Calibration:
-    """Move every landmark over the mean face until its projections fit the detections best (Gauss-Newton, robust)."""
+    """Minimise every landmark's robust reprojection error by moving it over the mean face (Gauss-Newton)."""
     mean = template.vertices.astype(np.float64)
     surfaces = _surfaces(template)
     vertices, barycentrics = _nearest_vertices(observations, surfaces)
@@ -219,7 +219,7 @@ def calibrate(template: Template, observations: list[Observation], iterations: i
 def _onto_surfaces(
     points: np.ndarray, mean: np.ndarray, surfaces: tuple[Surface, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The triangles (478, 3) and barycentrics (478, 3) of what is nearest to landmarks at ``points`` (478, 3)."""
+    """Triangles (478, 3) and barycentrics (478, 3) of the surface points nearest to landmarks ``points`` (478, 3)."""
     vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.zeros((478, 3))
     for surface in surfaces:
         found, weights, _ = closest_points(points[surface.landmarks], mean, surface.triangles)
@@ -228,7 +228,8 @@ def _onto_surfaces(
 
 
 def _nearest_vertices(observations: list[Observation], surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A start for every landmark: the vertex whose projections into the most frontal pictures are nearest by median."""
+    """Initial vertex of every landmark: the one with the smallest median reprojection error in the 40 most frontal
+    pictures."""
     frontal = sorted(observations, key=lambda o: abs(o.yaw))[:40]
     vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.tile([1.0, 0.0, 0.0], (478, 1))
     for surface in surfaces:
@@ -255,7 +256,7 @@ def _nearest_vertices(observations: list[Observation], surfaces: tuple[Surface, 
 
 @dataclass(frozen=True)
 class Surface:
-    """Triangles (T, 3) on which ``landmarks`` (L,) lie; ``within``: they are part of another surface."""
+    """Triangles (T, 3) on which ``landmarks`` (L,) lie; ``within``: the triangles are part of another surface."""
 
     landmarks: np.ndarray
     triangles: np.ndarray
@@ -265,8 +266,8 @@ class Surface:
 def _surfaces(template: Template) -> tuple[Surface, ...]:
     """The visible skin, the lower lip's part of it, and both eyeballs.
 
-    On shut mouths, which most are, the lower lip's edge is where the upper lip's is: nearness alone would put it on the
-    upper lip, which the jaw does not move.
+    Most mouths are shut, where both lips' edges coincide. Distance alone would put the lower lip's edge on the upper
+    lip, which the jaw does not move.
     """
     head = template.head
     triangles = triangulate(template.quads[: head.face_stop])
@@ -284,7 +285,7 @@ def _surfaces(template: Template) -> tuple[Surface, ...]:
 
 
 def _trust(yaw: float, facing: np.ndarray) -> np.ndarray:
-    """(478,) weights: how squarely the surface is seen; the outline counts from the front only."""
+    """(478,) weights by the surface's angle to the view; the outline counts in frontal views only."""
     weight = np.clip((facing - 0.15) / 0.5, 0, 1)
     outline = np.array(OUTLINE)
     weight[outline] = np.clip(facing[outline] + 0.3, 0.05, 1) * np.clip(1.5 - abs(yaw) / 10, 0, 1)
@@ -294,8 +295,8 @@ def _trust(yaw: float, facing: np.ndarray) -> np.ndarray:
 def _residual(
     observation: Observation, normals: np.ndarray, vertices: np.ndarray, barycentrics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Detected minus projected (478, 2) pixels, derivatives (478, 2, 2) of the projection by the second and third
-    barycentric, and cosines (478,) of the view to the surface normal."""
+    """Residuals (478, 2) pixels, detected minus projected; derivatives (478, 2, 2) of the projection by the second and
+    third barycentric; cosines (478,) between view and surface normal."""
     camera = observation.camera
     corners = observation.vertices.astype(np.float64)[vertices]
     points = (corners * barycentrics[..., None]).sum(1)

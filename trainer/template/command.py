@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bake and say what was written."""
+    """Bake the files and print a summary."""
     from trainer.template.bake import bake
     from trainer.template.bust import write_bust
     from trainer.template.hierarchy import write_mesh_hierarchy
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(people: int, seed: int) -> None:
-    """Write ``assets/landmarks478.json`` anew, with the committed template's shapes."""
+    """Calibrate the landmarks on the committed template's shapes and write ``assets/landmarks478.json``."""
     from backend.geometry.template import load_template
     from backend.photos.faces.landmarks import mean_landmarks
     from trainer.template.calibration import calibrate, observe, symmetric_calibration, write_calibration
@@ -64,7 +64,8 @@ def _calibrate(people: int, seed: int) -> None:
 
 
 def _measure_detector(people: int, seed: int) -> None:
-    """Write ``assets/landmark_detector.safetensors`` anew, for the committed template and its landmarks."""
+    """Measure the detector for the committed template and its landmarks, and write
+    ``assets/landmark_detector.safetensors``."""
     import numpy as np
 
     from backend.fitting.detector_model import save_detector_model

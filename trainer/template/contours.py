@@ -1,4 +1,4 @@
-"""Rows of vertices along which the face's outline slides when the head turns."""
+"""Bake the rows of vertices along which the face's outline slides when the head turns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainer.template.atlas import UVMap
 ROWS_PER_SIDE = 14
 ROW_LENGTH = 22
 LONGEST_STEP = 0.018
-"""Metres between neighbours in a row: a longer step would be one over the ear."""
+"""Largest distance in metres between neighbours in a row; a longer step would jump over the ear."""
 
 
 def bake_contour_rows(

@@ -1,4 +1,4 @@
-"""How the landmark detector errs: ``backend.fitting.detector_model.DetectorModel`` from rendered people."""
+"""Measure the landmark detector's errors on rendered people as a ``backend.fitting.detector_model.DetectorModel``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ErrorTable:
 
     Attributes
     ----------
-    errors : (P, 478, 2) found minus true, per cent of ``face_scale``, the common shift of a picture taken out.
-    features : (P, 8) ``view_features``. people : (P,) whose pictures belong together (for cross-validation).
+    errors : (P, 478, 2) detected minus true, per cent of ``face_scale``, without the common shift of a picture.
+    features : (P, 8) ``view_features``. people : (P,) person of each picture, for cross-validation.
     """
 
     errors: np.ndarray
@@ -69,29 +69,29 @@ def fit_bias(table: ErrorTable) -> np.ndarray:
 
 
 def fit_detector_model(table: ErrorTable, mode_count: int = MODE_COUNT) -> DetectorModel:
-    """Bias, the leading correlated errors, and what is left per landmark."""
+    """Fit the bias, the leading correlated errors, and the remaining deviation per landmark."""
     bias = fit_bias(table)
     left = np.clip(table.errors - np.tensordot(table.features, bias, 1), -LARGEST_PERCENT, LARGEST_PERCENT)
     modes, deviation = correlated_errors(left, mode_count)
-    # what the detector shows of a person is known but not undone: it differs between photographs and renderings
+    # the share that the detector shows of a person is not corrected: it differs between photographs and renders
     return DetectorModel(bias, modes, np.maximum(deviation, SMALLEST_DEVIATION), np.ones(len(deviation)))
 
 
 def correlated_errors(errors: np.ndarray, mode_count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The leading correlated errors (mode_count, L, 2) of one standard deviation each in errors (P, L, 2), and the
-    deviation (L,) per axis of what they leave."""
+    """Principal components (mode_count, L, 2) of errors (P, L, 2), each of one standard deviation, and the standard
+    deviation (L,) per axis of the residuals."""
     flat = errors.reshape(len(errors), -1)
     _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
     modes = directions[:mode_count] * strengths[:mode_count, None] / np.sqrt(len(flat))
     rest = flat - flat @ directions[:mode_count].T @ directions[:mode_count]
-    # What the modes take from the pictures they were found in is more than they take from new ones.
+    # The modes explain more of the pictures they were fitted to than of new ones.
     freedom = 1.0 - 2.0 * mode_count / len(flat)
     deviation = np.sqrt((rest.reshape(errors.shape) ** 2).mean((0, 2)) / max(freedom, 0.2))
     return modes.reshape(mode_count, *errors.shape[1:]), deviation
 
 
 def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, float]:
-    """Median error in per cent before and after the bias, the bias always found on other people."""
+    """Median error in per cent before and after subtracting the bias, which is always fitted on other people."""
     after = np.empty_like(table.errors)
     groups = np.unique(table.people)
     for fold in range(folds):
@@ -102,7 +102,7 @@ def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, f
 
 
 def joined(first: ErrorTable, second: ErrorTable) -> ErrorTable:
-    """Both tables, one after the other; their people must not share numbers."""
+    """Concatenate two tables; their people must not share numbers."""
     return ErrorTable(
         np.concatenate([first.errors, second.errors]),
         np.concatenate([first.features, second.features]),

@@ -1,6 +1,6 @@
-"""Textures for people made of the template: MakeHuman's skins and brows on the UV map ``Head``, painted eyes and lids.
+"""Textures for random people: MakeHuman's skins and brows on the UV map ``Head``, with painted eyes and lids.
 
-For calibration only: what it makes is looked at by the landmark detector and thrown away.
+For calibration only: the pictures are input of the landmark detector and are not kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IRIS_COLOURS = ((0.05, 0.025, 0.012), (0.10, 0.055, 0.02), (0.12, 0.10, 0.05), (
 
 
 SAMPLES = 36
-"""Samples along a side of a brow's quad when it is laid into the texture."""
+"""Samples along a side of a brow's quad when it is transferred into the texture."""
 
 
 def makehuman_folder() -> Path:
@@ -41,7 +41,7 @@ def makehuman_folder() -> Path:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A MakeHuman part bound to the base mesh: positions (P, 3) on it in metres, quads (F, 4), uv (T, 2), uv_quads."""
+    """A MakeHuman part bound to the base mesh: points (P, 3) in metres, quads (F, 4), uv (T, 2), uv_quads (F, 4)."""
 
     points: np.ndarray
     quads: np.ndarray
@@ -50,7 +50,7 @@ class Proxy:
 
 
 def read_proxy(folder: Path) -> Proxy:
-    """The ``.obj`` and ``.mhclo`` of a part, placed on the base mesh."""
+    """Read the ``.obj`` and ``.mhclo`` of a part and place it on the base mesh."""
     base = read_base_mesh().vertices
     uv, quads, uv_quads = [], [], []
     for line in next(folder.glob("*.obj")).read_text().splitlines():
@@ -82,7 +82,7 @@ def read_proxy(folder: Path) -> Proxy:
 
 @dataclass(frozen=True)
 class Look:
-    """How a person is dressed: indices of a skin and a brow style (-1 none), hair darkness and colours."""
+    """A person's appearance: indices of a skin and a brow style (-1: none), hair darkness and colours."""
 
     skin: int
     brow: int
@@ -117,7 +117,7 @@ class Dresser:
         return covered, places, original
 
     def _field(self, values: np.ndarray) -> np.ndarray:
-        """(R, R) a per-vertex field (V,) in the texture."""
+        """(R, R) interpolation of a per-vertex field (V,) in the texture."""
         found = self._texels
         return (values[_split(self.template.quads)[np.maximum(found.face_ids, 0)]] * found.barycentrics).sum(2)
 
@@ -127,7 +127,7 @@ class Dresser:
 
     @cached_property
     def _lid_edge(self) -> np.ndarray:
-        """(R, R) 1 on the lids' edges where lashes grow."""
+        """(R, R) density of lashes on the lids' edges, up to 1."""
         edge = np.zeros(len(self.template.vertices), np.float32)
         for eye in face_loops(self.template).eyes:
             edge[eye.rows[eye.margin : eye.margin + 2][:, eye.upper]] = 1.0
@@ -135,7 +135,7 @@ class Dresser:
         return self._field(edge)
 
     def _brow_overlay(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Colour (R, R, 3) linear and alpha (R, R) of a brow style, laid into the skin."""
+        """Colour (R, R, 3) linear and alpha (R, R) of a brow style, transferred to the skin's texture."""
         if index in self._overlays:
             return self._overlays[index]
         folder, t, base = self.brows[index], self.template, read_base_mesh()
@@ -172,7 +172,7 @@ class Dresser:
         return overlay
 
     def texture(self, look: Look) -> np.ndarray:
-        """(R, R, 3) float32 linear albedo of everything."""
+        """(R, R, 3) float32 linear albedo of all parts."""
         covered, places, original = self._raster
         picture = np.asarray(Image.open(self.skins[look.skin]).convert("RGB")).astype(np.float32) / 255
         height, width = picture.shape[:2]
@@ -199,7 +199,7 @@ class Dresser:
 
     @cached_property
     def _eye_texels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Per eyeball (R, R) bool."""
+        """Texels of each eyeball, (R, R) bool."""
         quad = self._texels.face_ids % len(self.template.uv_head_quads)
         parts = [self.template.parts[name] for name in ("eye_left", "eye_right")]
         inside = [(self._texels.face_ids >= 0) & (quad >= p.face_start) & (quad < p.face_stop) for p in parts]

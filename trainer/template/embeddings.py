@@ -1,4 +1,4 @@
-"""Landmark embeddings: the 68 of the committed table and the 478 that were calibrated against the detector."""
+"""Read the landmark embeddings: the 68 of the committed table, and the 478 calibrated against the detector."""
 
 from __future__ import annotations
 

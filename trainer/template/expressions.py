@@ -1,4 +1,4 @@
-"""The 52 ARKit keys on the mean head: MakeHuman's CC0 face units, brought to size, mended and made exact."""
+"""Make the 52 ARKit keys of the mean head from MakeHuman's CC0 face units and ICT-FaceKit's expressions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ GAINS = {
 """Factors that bring MakeHuman's face units to the size of ICT-FaceKit's."""
 
 GAZE_DEGREES = {"eyeLookUp": 25.0, "eyeLookDown": 28.0, "eyeLookIn": 28.0, "eyeLookOut": 28.0}
-"""Turn of the eyeball at weight 1."""
+"""Rotation of the eyeball at weight 1."""
 
 BLINK_SHARES = (0.88, 0.12)
-"""Shares of the eye's opening that the upper lid comes down and the lower lid goes up when the eye shuts."""
+"""Shares of the eye's opening by which the upper lid moves down and the lower lid up when the eye shuts."""
 LOOK_DOWN_SHARES = (0.55, -0.14)
-"""The same for lids that follow the gaze down."""
+"""The same when lids follow the gaze down."""
 
 WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 """Keys that are named after a direction, not after a half of the face."""
@@ -45,19 +45,19 @@ FROM_MAKEHUMAN = (
     "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "jawForward", "jawLeft", "jawRight", "jawOpen",
     "mouthClose",
 )  # fmt: skip
-"""Keys that stay MakeHuman's; the others take ICT-FaceKit's motion, which is the better one (scans of real faces); but
-``tongueOut`` is made anew."""
+"""Keys from MakeHuman. The others use ICT-FaceKit's motion, which is better (scans of real faces), except
+``tongueOut``, which is computed."""
 
 LIPS_TOGETHER = (
     "jawForward", "jawLeft", "jawRight", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthFrownLeft",
     "mouthDimpleLeft", "mouthStretchLeft", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthPressLeft",
     "cheekPuff", "cheekSquintLeft",
 )  # fmt: skip
-"""Keys that leave the mouth shut (a left one with its right one)."""
+"""Keys that keep the mouth shut (a left one together with its right one)."""
 
 
 def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> np.ndarray:
-    """The 52 keys of the mean head.
+    """Make the 52 keys of the mean head.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
 
     Returns
     -------
-    (52, V, 3) float32 offsets at weight 1, metres. Left and right keys are mirror images, one-sided keys leave the
-    other side alone, eyeballs and lower teeth move rigidly, ``tongueOut`` is made by ``tongue_out_key``, ``eyeBlink*``
-    shuts the eye on the eyeball, lips meet at ``jawOpen`` + ``mouthClose``, lashes ride on the lids.
+    (52, V, 3) float32 offsets at weight 1, metres. Left and right keys are mirror images. One-sided keys do not move
+    the other side. Eyeballs and lower teeth move rigidly. ``tongueOut`` comes from ``tongue_out_key``. ``eyeBlink*``
+    shuts the lids on the eyeball, lips meet at ``jawOpen`` + ``mouthClose``, lashes follow the lids.
     """
     raw = template.expressions.astype(np.float64)
     keys = makehuman_keys(template)
@@ -103,7 +103,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
 
 
 def makehuman_keys(template: Template) -> np.ndarray:
-    """(52, V, 3) MakeHuman's face units with ``GAINS``; ``jawOpen`` on its arc."""
+    """(52, V, 3) MakeHuman's face units with ``GAINS``; ``jawOpen`` is scaled along its arc."""
     raw = template.expressions.astype(np.float64)
     keys = raw * np.array([GAINS.get(name, 1.0) for name in ARKIT_NAMES])[:, None, None]
     keys[ARKIT_INDEX["jawOpen"]] = _open_jaw(template, raw[ARKIT_INDEX["jawOpen"]], GAINS["jawOpen"])
@@ -111,7 +111,7 @@ def makehuman_keys(template: Template) -> np.ndarray:
 
 
 def _keep_lips_together(template: Template, keys: np.ndarray, name: str) -> None:
-    """Close what gap the key opens between the lips (a left and a right key share what their sum needs)."""
+    """Close the gap that the key opens between the lips; a left and a right key share the correction of their sum."""
     index, partner = ARKIT_INDEX[name], ARKIT_INDEX[mirrored_name(name)]
     if index == partner or name in WHOLE_FACE_SIDES:
         keys[index] = meet_lips(template, template.vertices, 0.0 * keys[index], keys[index])
@@ -130,9 +130,9 @@ def symmetrise(template: Template, keys: np.ndarray) -> np.ndarray:
 
 
 def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
-    """One-sided keys cut at the median plane: left + right stays what it was, each keeps its own half.
+    """Split one-sided keys at the median plane: each keeps its own half of left + right, whose sum does not change.
 
-    Within the band ``_BLEND`` the halves fade into each other.
+    The halves blend within the band ``_BLEND``.
     """
     keys = keys.copy()
     across = template.vertices[:, 0].astype(np.float64)
@@ -148,10 +148,10 @@ def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
 
 
 def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
-    """MakeHuman's face units (``doll.expressions``, made for ``doll.vertices``) on another face of the same topology.
+    """Transfer MakeHuman's face units (``doll.expressions`` on ``doll.vertices``) to another face of the same topology.
 
-    ``target`` (V, 3) is that face in about the same orientation. The head's go by deformation transfer, the other
-    parts' are scaled. Returns (52, V, 3) float32 metres.
+    ``target`` (V, 3) is that face in about the same orientation. The head uses deformation transfer; the offsets of the
+    other parts are scaled. Returns (52, V, 3) float32 metres.
     """
     head = doll.head
     quads = doll.quads[head.face_start : head.face_stop]
@@ -176,7 +176,8 @@ def _about_x(angle: float) -> np.ndarray:
 
 
 def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
-    """``jawOpen`` with ``gain`` times the angle: each vertex keeps its share of the jaw's turn, the rest is scaled."""
+    """``jawOpen`` with ``gain`` times the angle: each vertex keeps its share of the jaw's rotation; the residual is
+    scaled."""
     neutral = template.vertices.astype(np.float64)
     teeth = part_slice(template.parts["teeth_lower"])
     _, rotation, translation = nearest_similarity(neutral[teeth], neutral[teeth] + raw[teeth], with_scale=False)
@@ -189,7 +190,7 @@ def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
 
 
 def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
-    """Lower teeth and tongue rigid in the jaw's keys; upper teeth, and all of them in the other keys, still."""
+    """Move lower teeth and tongue rigidly in the jaw's keys; upper teeth, and all of them in other keys, stay still."""
     neutral = template.vertices.astype(np.float64)
     moved = rest_jaw_parts(template, keys)
     for index, rotation, translation in jaw_turns(template, raw):

@@ -1,4 +1,4 @@
-"""Round eyeballs: MakeHuman's 72-vertex helper eye, once subdivided, shaped so that its smooth surface is a sphere."""
+"""Round eyeballs: MakeHuman's 72-vertex helper eye, subdivided once and shaped to have a spherical smooth surface."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CLEARANCE = 0.0001
 
 
 def spherical_cage(directions: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """(V, 3) cage near the unit sphere whose twice subdivided surface has radius 1, as round as the cage allows.
+    """(V, 3) cage whose twice subdivided surface is as close to the unit sphere as possible.
 
     Parameters
     ----------
-    directions : (V, 3) from the middle of the ball to each vertex, any length; quads : (F, 4).
+    directions : (V, 3) from the ball's centre to each vertex, any length; quads : (F, 4).
     """
     step, finer = catmull_clark(quads, len(directions))
     fine = (catmull_clark(finer, step.shape[0])[0] @ step).tocsr()
@@ -26,21 +26,21 @@ def spherical_cage(directions: np.ndarray, quads: np.ndarray) -> np.ndarray:
     for _ in range(20):
         surface = fine @ cage
         on_sphere = surface / np.linalg.norm(surface, axis=1, keepdims=True)
-        # the smallest change of the cage that brings the surface onto the sphere
+        # smallest change of the cage that moves the surface onto the sphere
         cage = cage + spsolve(system, fine.T @ (on_sphere - surface))
     return cage
 
 
 def seat(behind: np.ndarray, edge: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre (3,) and radius of an eyeball on which the lids rest.
+    """Fit the centre (3,) and radius of an eyeball on which the lids rest.
 
-    Only the depth of the centre is sought: the pupil stays where it is between the lids.
+    Only the centre's depth is solved, so that the pupil stays at its place between the lids.
 
     Parameters
     ----------
     behind : (N, 3) points just behind the lids' edges, which lie on the ball.
-    edge : (M, 3) points of the edges, which stay outside it.
-    guess : (3,) about where the centre is; its depth counts a little, because the curve is almost flat.
+    edge : (M, 3) points of the edges, which stay outside the ball.
+    guess : (3,) approximate centre; its depth is a weak prior, because the error is almost flat in the depth.
     """
     centre = guess.astype(np.float64)
     anchor = 0.2 * np.sqrt(len(behind))

@@ -1,4 +1,4 @@
-"""Lines that ICT-FaceKit and the template share: edges of lids and lips, as pulls for the registration."""
+"""Corresponding lines of ICT-FaceKit and the template, the edges of lids and lips, as pulls for the registration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.template.registration import Pull
 from trainer.template.scans import FaceKit
 
 _VERMILION_ROW = 5
-"""Row of the template's mouth grid, counted from the contact, on the border of the red of the lips."""
+"""Row of the template's mouth grid, counted from the contact, on the vermilion border."""
 _LID_WEIGHT, _LIP_WEIGHT = 4e-4, 4e-4
 
 
@@ -51,7 +51,8 @@ def curve_pulls(template: Template, kit: FaceKit, aligned: np.ndarray) -> tuple[
 
 
 def lip_sides(kit: FaceKit) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex ids of ICT-FaceKit's upper and lower lip, from behind the contact to past the red, without the corners."""
+    """Vertex ids of ICT-FaceKit's upper and lower lip, from behind the contact to past the vermilion border, without
+    the corners."""
     walk = QuadWalk(kit.quads[(kit.quads < kit.SOCKETS.stop).all(1)])
     right, middle, left = (int(kit.landmarks[i]) for i in (60, 62, 64))
     loop = next(found for other in walk.neighbours(middle) if right in (found := _loop(walk, middle, other)))
@@ -71,7 +72,7 @@ def _loop(walk: QuadWalk, first: int, second: int) -> list[int]:
 
 
 def _pull(template: Template, vertices: np.ndarray, line: np.ndarray, count: int, weight: float) -> Pull:
-    """Vertices pulled to the same shares of arc length on ``line`` (N, 3)."""
+    """Pull that puts vertices at the same shares of arc length on ``line`` (N, 3)."""
     shares = _arc_shares(template.vertices[vertices].astype(np.float64))
     place = _arc_shares(line)
     targets = np.stack([np.interp(shares, place, line[:, axis]) for axis in range(3)], axis=1)
@@ -86,7 +87,7 @@ def _arc_shares(line: np.ndarray) -> np.ndarray:
 
 
 def _path(walk: QuadWalk, vertices: np.ndarray, through: list[int]) -> list[int]:
-    """The shortest way along edges through the given vertices (Dijkstra, leg by leg)."""
+    """Shortest path along edges through the given vertices (Dijkstra, leg by leg)."""
     way = [through[0]]
     for start, goal in pairwise(through):
         best, before, queue = {start: 0.0}, {}, [(0.0, start)]

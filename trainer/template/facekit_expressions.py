@@ -1,8 +1,8 @@
-"""ICT-FaceKit's expressions (MIT) on the template's topology.
+"""Transfer ICT-FaceKit's expressions (MIT) to the template's topology.
 
-The template's head is registered onto ICT-FaceKit's neutral (landmarks, lines of lids and lips, closest points); each
-of its vertices then takes the offsets of the spot it lies on. What has no counterpart (pockets of mouth, nose and eyes,
-the back of the head) goes over into MakeHuman's key of that name. Deformation transfer carries the result from
+The template's head is registered onto ICT-FaceKit's neutral (landmarks, lines of lids and lips, closest points). Each
+of its vertices takes the offsets of its closest point there. Vertices without a counterpart (pockets of mouth, nose and
+eyes, the back of the head) blend into MakeHuman's key of the same name. Deformation transfer carries the result from
 ICT-FaceKit's face to the template's.
 """
 
@@ -27,24 +27,24 @@ from trainer.template.scans import FaceKit, TriangleMesh, facekit_surface, trian
 
 _LANDMARK_WEIGHT = 2e-4
 _LANDMARKS = tuple(range(27, 68))
-"""Nose, eyes and mouth; brows and contour are left to the surface."""
+"""Nose, eyes and mouth; brows and contour are fitted by the surface alone."""
 _FADE = 0.015
-"""Metres over which the keys go over into MakeHuman's outside the trusted skin."""
+"""Metres over which the keys blend into MakeHuman's outside the trusted skin."""
 _REACH = 0.003
 """Metres: template vertices further than this from ICT-FaceKit's skin take no offsets from it."""
 
 
 @dataclass(frozen=True)
 class RegisteredKit:
-    """The template's head lying on ICT-FaceKit's neutral.
+    """The template's head, registered onto ICT-FaceKit's neutral.
 
     Attributes
     ----------
     head : (H, 3) float64 metres, template frame.
     aligned : (26719, 3) ICT-FaceKit's neutral in the same frame; turn : (3, 3) the linear part (scale and rotation) of
         that alignment.
-    triangles : (H, 3) ICT-FaceKit vertices under each head vertex; barycentrics : (H, 3).
-    valid : (H,) bool, where that spot can be trusted.
+    triangles : (H, 3) ICT-FaceKit vertices of each head vertex's closest point; barycentrics : (H, 3).
+    valid : (H,) bool, where that correspondence can be trusted.
     """
 
     head: np.ndarray
@@ -93,7 +93,7 @@ def _spots(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The closest points on the scan: vertex ids (H, 3), barycentrics (H, 3), distances (H,).
 
-    The template's upper lip never lies on the scan's lower lip, nor the other way round.
+    The template's upper lip is never matched to the scan's lower lip, nor the other way round.
     """
     under, barycentrics, distance = closest_points(registered, scan.vertices, scan.triangles)
     corners = scan.triangles[under]
@@ -110,9 +110,9 @@ def _spots(
 def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarray:
     """ICT-FaceKit's expressions on the template's head: (52, H, 3) float32 offsets in metres.
 
-    ``own`` (52, V, 3) are MakeHuman's keys, into which they go over where ICT-FaceKit has no counterpart;
-    ``tongueOut``, which it lacks, is MakeHuman's too, and nothing uses it. Its halves of ``browInnerUp`` and
-    ``cheekPuff`` are joined.
+    ``own`` (52, V, 3) are MakeHuman's keys, used where ICT-FaceKit has no counterpart. ICT-FaceKit lacks ``tongueOut``:
+    it is MakeHuman's here, and not used. ICT-FaceKit's left and right halves of ``browInnerUp`` and ``cheekPuff`` are
+    added up.
     """
     found = register_facekit(template, kit)
     by_name = load_ict().expressions
@@ -139,7 +139,7 @@ def _facekit_names(name: str, names: list[str]) -> list[str]:
 
 
 def _outside(template: Template) -> np.ndarray:
-    """(H,) 1 on skin that can be seen, 0 in the pockets behind lids and lips and on the scalp's far side."""
+    """(H,) weights: 1 on visible facial skin, less on scalp and ears, 0 in the pockets behind lids and lips."""
     head = template.head.vertex_stop
     weights = np.ones(head)
     weights[template.regions["mouth_interior"][:head] > 0.5] = 0.0
@@ -159,7 +159,7 @@ def _outside(template: Template) -> np.ndarray:
 
 
 def _fade_out(template: Template, found: RegisteredKit, difference: np.ndarray) -> np.ndarray:
-    """Offsets (K, H, 3), kept where trusted, elsewhere continued smoothly and dying away over ``_FADE`` metres.
+    """Offsets (K, H, 3), kept where trusted, elsewhere continued smoothly and fading out over ``_FADE`` metres.
 
     Solves (L + M / fade^2) d = 0 on the untrusted vertices, with the cotangent Laplacian L and lumped areas M.
     """

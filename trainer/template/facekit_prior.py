@@ -1,4 +1,4 @@
-"""ICT-FaceKit's mean and identity modes (statistics of real scans, MIT) carried onto the template's head."""
+"""Transfer ICT-FaceKit's mean and identity modes (statistics of real scans, MIT) to the template's head."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from trainer.template.registration import (
 from trainer.template.scans import FaceKit, facekit_surface
 
 FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
-"""iBUG landmarks that mean the same place on both: no jaw line, no mouth corners (ours sit 1-2 mm outside)."""
+"""iBUG landmarks at the same place on both heads: without jaw line and mouth corners (ours are 1-2 mm outside)."""
 
 
 POCKET_STIFFNESS = 0.02
-"""Metres over which what has no match on the scan keeps the offset of its surroundings."""
+"""Length in metres over which vertices without a match on the scan keep the offset of their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class HeadTopology:
         return sp.csr_matrix((values, (rows, columns)), shape=(len(chosen), len(self.mirror)))
 
     def skin_weights(self, **weights: float) -> np.ndarray:
-        """(H,) weighted sum of regions, at most 1, and 0 in sockets and mouth."""
+        """(H,) weighted sum of regions, at most 1; 0 in sockets and mouth."""
         total = sum(factor * self.regions[name] for name, factor in weights.items())
         inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
         return np.clip(total, 0, 1) * inside
 
 
 def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> ModelFit:
-    """MakeHuman's modes (K, H, 3) around ``mean`` (H, 3) fitted to ICT-FaceKit's neutral: the start of registration."""
+    """Fit MakeHuman's modes (K, H, 3) around ``mean`` (H, 3) to ICT-FaceKit's neutral; starts the registration."""
     weights = head.matrix @ head.skin_weights(face=1.0, scalp=0.4)
     return fit_model(
         mean, modes, head.matrix, head.fine_triangles, weights, facekit_surface(kit),
@@ -79,16 +79,16 @@ def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit:
 
 
 def register_to_facekit(head: HeadTopology, template: Template, start: np.ndarray, kit: FaceKit) -> np.ndarray:
-    """(H, 3) the cage whose level-1 surface lies on ICT-FaceKit's neutral, in its frame, mirror-symmetric.
+    """(H, 3) mirror-symmetric cage whose level-1 surface lies on ICT-FaceKit's neutral, in its frame.
 
-    ``template`` gives the topology for the lines of lids and lips; ``start`` (H, 3) is the cage to begin with.
+    ``template`` gives the topology of the lines of lids and lips; ``start`` (H, 3) is the initial cage.
     """
     start = symmetric_part(start, head.mirror)
     whole = template.vertices.astype(np.float64)
     whole[: len(start)] = start
     chosen = list(FIT_LANDMARKS)
     marks = Pull(head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5))
-    # the lines hold for the smooth surface: level 1 keeps the cage's vertices first
+    # the lines constrain the smooth surface; level 1 has the cage's vertices first
     smooth = head.matrix[: len(start)]
     lines = curve_pulls(replace(template, vertices=whole), kit, kit.neutral)
     pulls = [marks, *(Pull(p.rows @ smooth, p.targets, 0.1 * p.weights, lasting=True) for p in lines)]
@@ -101,7 +101,7 @@ def register_to_facekit(head: HeadTopology, template: Template, start: np.ndarra
 
 @dataclass(frozen=True)
 class Carrier:
-    """Carries fields on ICT-FaceKit's vertices (offsets) onto the registered cage, smoothly where it has no match.
+    """Transfers offsets on ICT-FaceKit's vertices to the registered cage, smoothly where it has no match.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Carrier:
         areas = np.maximum(vertex_areas(self.cage, self.head.triangles), 1e-8)
         plate = sp.diags(scale**2) @ laplacian
         system = plate.T @ sp.diags(1.0 / areas) @ plate + matrix.T @ sp.diags(self.confidence) @ matrix
-        # pockets without a match (nostrils, mouth, sockets) go along with their rim instead of swinging on
+        # pockets without a match (nostrils, mouth, sockets) follow their rim instead of extrapolating its slope
         share = (matrix.T @ self.confidence) / (matrix.T @ vertex_areas(matrix @ self.cage, self.head.fine_triangles))
         pocket = np.sqrt(np.clip(1.0 - 2.0 * share, 0.0, 1.0))
         springs = sp.diags(pocket) @ (sp.diags(laplacian.diagonal()) - laplacian) @ sp.diags(pocket)
@@ -138,7 +138,7 @@ class Carrier:
 
 
 def make_carrier(head: HeadTopology, cage: np.ndarray, kit: FaceKit) -> Carrier:
-    """The correspondence between the registered ``cage`` (H, 3), in FaceKit's frame, and FaceKit's neutral."""
+    """Find correspondences between the registered ``cage`` (H, 3), in FaceKit's frame, and FaceKit's neutral."""
     scan = facekit_surface(kit)
     points = head.matrix @ cage
     triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)

@@ -1,4 +1,4 @@
-"""The mesh hierarchy of the head: quadric edge collapse that keeps mirror images together, barycentric unpooling."""
+"""The head's mesh hierarchy: mirror-symmetric quadric edge collapse, and barycentric unpooling."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LEVELS = 4
 RATIO = 4
 """Paper 2 and COMA: each level has a quarter of the vertices of the one before it."""
 _BORDER = 10.0
-"""Weight of the planes that stand on borders (Garland & Heckbert 1997 ask for a large one): outlines stay."""
+"""Weight of the perpendicular planes at borders; large, to preserve the borders (Garland & Heckbert 1997)."""
 
 
 def mesh_hierarchy(template: Template) -> MeshHierarchy:
-    """Levels of the template's head, finest first; each is its own mirror image and has as many borders as the head."""
+    """Levels of the template's head, finest first; each is mirror-symmetric with as many borders as the head."""
     count = template.head.vertex_stop
     mirror = template.mirror[:count].astype(np.int64)
     opened = template.vertices[:count] + template.expressions[ARKIT_NAMES.index("jawOpen"), :count]
-    points = symmetric_part(opened.astype(np.float64), mirror)  # closed lips would pass for neighbours
+    points = symmetric_part(opened.astype(np.float64), mirror)  # jaw open: closed lips would count as neighbours
     faces = symmetric_triangles(template.quads[: template.head.face_stop].astype(np.int64), mirror)
     nothing = np.zeros(0, np.int64)
     levels = [MeshLevel(np.arange(count), faces, unique_edges(faces), nothing, nothing, np.zeros(0, np.float32))]
@@ -43,16 +43,16 @@ def mesh_hierarchy(template: Template) -> MeshHierarchy:
 
 
 def write_mesh_hierarchy(template: Template, path: Path = HIERARCHY_PATH) -> MeshHierarchy:
-    """Make it and write it to ``path``."""
+    """Make the hierarchy and write it to ``path``."""
     made = mesh_hierarchy(template)
     write_arrays(path, made.arrays())
     return made
 
 
 def symmetric_triangles(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(T, 3) triangles of quads (F, 4), of which each has its mirror image among them.
+    """Split quads (F, 4) into mirror-symmetric triangles (T, 3).
 
-    Raises ``ValueError`` for a quad that is its own mirror image and cannot be cut so.
+    Raises ``ValueError`` for a quad that is its own mirror image and cannot be split symmetrically.
     """
     number = {tuple(sorted(quad)): k for k, quad in enumerate(quads.tolist())}
     found: list[tuple[int, int, int]] = []
@@ -72,10 +72,10 @@ def symmetric_triangles(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 
 def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keep about ``target`` of the points (N, 3) of a triangle mesh (T, 3) that ``mirror`` (N,) maps onto itself.
+    """Simplify a triangle mesh (T, 3) that ``mirror`` (N,) maps onto itself to about ``target`` of its points (N, 3).
 
-    The cheapest half-edge collapse by the quadric error goes first, together with its mirror image; none that would
-    make the surface branch, fold over or lose a border.
+    The half-edge collapse with the smallest quadric error comes first, together with its mirror image. Collapses that
+    would make the surface non-manifold, folded, or lose a border are rejected.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: 
 
 
 class _Mesh:
-    """A triangle mesh whose edges collapse."""
+    """A triangle mesh with half-edge collapses."""
 
     def __init__(self, points: np.ndarray, faces: np.ndarray) -> None:
         self.points = points
@@ -132,7 +132,7 @@ class _Mesh:
         return {vertex for face in self.around[u] for vertex in self.faces[face]} - {u}
 
     def cost(self, u: int, v: int) -> float:
-        """The quadric error of moving u to v, square metres; very small where edges are short and flat."""
+        """Quadric error of moving u to v, square metres, plus a small term that prefers short edges."""
         place = np.append(self.points[v], 1.0)
         length = float(np.square(self.points[u] - self.points[v]).sum())
         return float(place @ (self.quadrics[u] + self.quadrics[v]) @ place) + 1e-6 * length
@@ -141,11 +141,11 @@ class _Mesh:
         return self.around[u] & self.around[v]
 
     def border_edges(self, u: int) -> int:
-        """How many of u's edges have one side only."""
+        """Number of border edges at u."""
         return sum(len(self.shared(u, v)) == 1 for v in self.neighbours(u))
 
     def allowed(self, u: int, v: int) -> bool:
-        """Whether the surface stays one without branches, folds and lost borders when u goes to v."""
+        """Whether the surface stays manifold, without folds and with all borders, when u moves to v."""
         if not (self.alive[u] and self.alive[v]):
             return False
         sides, border = self.shared(u, v), self.border_edges(u)
@@ -179,7 +179,7 @@ class _Mesh:
         self.count -= 1
 
     def undo(self) -> None:
-        """Take the last collapse back."""
+        """Undo the last collapse."""
         u, v, before, quadric = self._last
         for face, corners in before.items():
             for w in self.faces.get(face, ()):
@@ -197,7 +197,7 @@ def _normal(corners: np.ndarray) -> np.ndarray:
 
 
 def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(N, 4, 4) error quadrics of Garland & Heckbert (SIGGRAPH 1997), with planes upright on borders."""
+    """(N, 4, 4) error quadrics of Garland & Heckbert (SIGGRAPH 1997), with perpendicular planes at borders."""
     quadrics = np.zeros((len(points), 4, 4))
     normals = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
     area = np.linalg.norm(normals, axis=1)
@@ -218,7 +218,7 @@ def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _plane(normals: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(N, 4, 4) squared distance from planes through places (N, 3)."""
+    """(N, 4, 4) quadrics of the squared distance from planes through places (N, 3)."""
     plane = np.concatenate([normals, -(normals * places).sum(1, keepdims=True)], 1)
     return plane[:, :, None] * plane[:, None]
 
@@ -226,7 +226,7 @@ def _plane(normals: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _unpooling(
     points: np.ndarray, kept: np.ndarray, coarse: np.ndarray, mirror: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of the matrix (N, M) from the kept points to all, its own mirror image."""
+    """Rows, columns and values of the mirror-symmetric matrix (N, M) from the kept points to all points."""
     triangle, weights, _ = closest_points(points, points[kept], coarse)
     rows = np.repeat(np.arange(len(points)), 3)
     matrix = coo_matrix((weights.ravel(), (rows, coarse[triangle].ravel())), (len(points), len(kept))).tocsr()

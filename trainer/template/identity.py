@@ -1,4 +1,4 @@
-"""Alignment of faces and the principal components of a population, mirror-symmetric by construction."""
+"""Rigid alignment of faces, and mirror-symmetric principal components of a population."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backend.geometry.symmetry import mirrored
 
 
 def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iterations: int = 1) -> np.ndarray:
-    """Faces (N, V, 3) moved rigidly (no scale) onto ``target`` (V, 3) with vertex weights (V,), by Kabsch's method.
+    """Align faces (N, V, 3) rigidly (no scale) to ``target`` (V, 3) with vertex weights (V,), by Kabsch's method.
 
     With ``iterations`` > 1 the target becomes the mean of the aligned faces after each round (the first target fixes
     the frame).
@@ -34,7 +34,7 @@ def principal_modes(
     Returns modes (count, V, 3), one standard deviation each, sorted by variance, and (count,) their parity: +1 for
     modes that are their own mirror image, -1 for those that are the negative of it. A population and its mirror image
     have the same statistics, so the covariance splits into these two blocks.
-    ``weights`` (V,) say how much a vertex counts for the order of the modes.
+    ``weights`` (V,) weigh the vertices' variances.
     """
     reflected = mirrored(offsets, mirror)
     modes, parities, variances = [], [], []

@@ -1,6 +1,6 @@
-"""Small pictures of the 52 keys for the add-on's panel: ``python -m trainer.template.key_pictures``.
+"""Draw the small pictures of the 52 keys for the add-on's panel: ``python -m trainer.template.key_pictures``.
 
-The sheet has a picture of every key that is not the mirror image of another; the add-on mirrors the others.
+The sheet has left and central keys only; the add-on mirrors the pictures of the left ones for the right ones.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from trainer.template.portrait_camera import portrait_camera
 
 SHEET = Path(__file__).resolve().parents[2] / "blender_addon" / "ui" / "key_pictures.png"
 SIDE, COLUMNS = 64, 8
-"""Pixels of a picture's sides, what Blender draws at three times an icon's size; and pictures in a row."""
+"""Side of a picture in pixels, which Blender shows at three times an icon's size; and pictures per row."""
 BACKGROUND = (61, 61, 61)
-"""sRGB of Blender's panels in its own theme."""
+"""sRGB of panels in Blender's default theme."""
 _LEAST_SPAN, _ROOM = 0.07, 1.25
-"""Metres across a picture at least, so that one sees which part it is; and in parts of what moves."""
+"""Smallest width of a picture in metres, so that the part of the face is recognisable; and width over that of the
+moving part."""
 _MOVES = 0.5
-"""A vertex moves that goes by more than this part of the way of the one that goes farthest."""
+"""Vertices count as moving if they move by more than this share of the largest motion."""
 _WITH = {"mouthClose": "jawOpen"}
-"""Keys that are made for another one: `mouthClose` shuts the lips of an open jaw."""
+"""Keys that are shown together with another one: `mouthClose` shuts the lips of an open jaw."""
 _TURNED = {"jawForward": 70.0, "tongueOut": 35.0, "cheekPuff": 35.0, "mouthPucker": 35.0, "mouthFunnel": 35.0}
-"""Degrees to the person's left from which a key is seen that comes towards somebody in front."""
+"""Degrees to the person's left of the camera for keys that move towards the front."""
 
 
 def pictured() -> tuple[str, ...]:
-    """Names of the sheet's pictures, row by row: all keys but those whose other side is there."""
+    """Names of the sheet's pictures, row by row: all keys except right ones with a left partner."""
     return tuple(sorted(n for n in ARKIT_NAMES if not (n.endswith("Right") and n[:-5] + "Left" in ARKIT_NAMES)))
 
 
 def draw_key(head: PaintedHead, template: Template, name: str, weight: float = 1.0) -> np.ndarray:
-    """(SIDE, SIDE, 3) uint8 sRGB: a key at ``weight``, framed on what it moves."""
+    """(SIDE, SIDE, 3) uint8 sRGB picture of a key at ``weight``, framed on the part that moves."""
     picture = head.seen(template.vertices + weight * _offsets(template, name), _camera(template, name))
     return picture.over(BACKGROUND)
 
 
 def draw_pictures(template: Template) -> Image.Image:
-    """The sheet of ``pictured``, with a palette, whose PNG has no filters: the add-on reads it without a library."""
+    """Draw the sheet of ``pictured`` with a palette: its PNG has no filters, so that the add-on needs no library."""
     head, names = PaintedHead.of(template), pictured()
     sheet = np.zeros((-(-len(names) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
     for index, name in enumerate(names):
@@ -60,7 +61,7 @@ def _camera(template: Template, name: str) -> Camera:
     rest, offsets = template.vertices, _offsets(template, name)
     way = np.linalg.norm(offsets, axis=1)
     moved = way > _MOVES * way.max()
-    if name.startswith("mouth"):  # both of its corners are seen, so that one sees which of them moves
+    if name.startswith("mouth"):  # show the whole mouth, so that the moving corner is recognisable
         moved |= template.regions["lips"] > _MOVES
     there = np.concatenate([rest[moved], (rest + offsets)[moved]])
     low, high = there.min(0), there.max(0)

@@ -24,7 +24,7 @@ COLORS = {
     "head": (0.50, 0.31, 0.23), "eye_left": (0.75, 0.75, 0.75), "eye_right": (0.75, 0.75, 0.75),
     "teeth_upper": (0.75, 0.70, 0.58), "teeth_lower": (0.75, 0.70, 0.58), "tongue": (0.45, 0.13, 0.14),
 }  # fmt: skip
-"""Linear albedo of the parts; lashes are left out (they are cards that need their texture)."""
+"""Linear albedo of the parts, without lashes, which are cards that need their texture."""
 IRIS, PUPIL, LIP = (0.10, 0.16, 0.20), (0.01, 0.01, 0.01), (0.42, 0.17, 0.15)
 PUPIL_RADIUS = 0.0021
 
@@ -57,7 +57,7 @@ def combination_weights(combination: Mapping[str, float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PaintedHead:
-    """The template's parts in plain colours, without lashes, to be drawn in many poses.
+    """The template's parts in plain colours, without lashes, for rendering in many poses.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class PaintedHead:
         return cls(fine, faces, _colors(template, fine))
 
     def seen(self, cage: np.ndarray, camera: Camera) -> Rendering:
-        """A picture of ``cage``, (V, 3) vertices of all parts in metres."""
+        """Render ``cage``, (V, 3) vertices of all parts in metres."""
         vertices = self.fine.positions(np.asarray(cage, dtype=np.float64))
         return render_linear(vertices, self.faces, camera, colors=self.colors, light=STUDIO_LIGHT)
 
@@ -84,12 +84,12 @@ class PaintedHead:
 def draw_sheet(
     template: Template, posed: Mapping[str, np.ndarray], size: int, columns: int, yaws: tuple[float, ...] = (0.0, 0.6)
 ) -> Image.Image:
-    """A labelled sheet of heads.
+    """Render a labelled sheet of heads.
 
     Parameters
     ----------
-    posed : label -> (V, 3) cage vertices of all parts. size : pixels of one picture. columns : heads per row.
-    yaws : radians to the person's left from which each is seen.
+    posed : label -> (V, 3) cage vertices of all parts. size : side of one picture in pixels. columns : heads per row.
+    yaws : camera angles of the views, radians to the person's left.
     """
     head = PaintedHead.of(template)
     rows = -(-len(posed) // columns)
@@ -106,13 +106,13 @@ def draw_sheet(
 
 
 def draw_keys(template: Template, size: int = 150) -> Image.Image:
-    """All 52 keys at weight 1, front and three-quarter view."""
+    """Sheet of all 52 keys at weight 1, front and three-quarter view."""
     posed = {name: template.vertices + template.expressions[index] for index, name in enumerate(ARKIT_NAMES)}
     return draw_sheet(template, posed, size, columns=6)
 
 
 def draw_combinations(template: Template, size: int = 220) -> Image.Image:
-    """``COMBINATIONS``, front and three-quarter view."""
+    """Sheet of ``COMBINATIONS``, front and three-quarter view."""
     posed = {
         label: template.vertices + np.tensordot(combination_weights(combination), template.expressions, 1)
         for label, combination in COMBINATIONS

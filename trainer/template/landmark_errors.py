@@ -1,4 +1,4 @@
-"""Measure how the landmark net errs on people it has not seen: ``python -m trainer landmark-errors``."""
+"""Measure the landmark net's errors on unseen people: ``python -m trainer landmark-errors``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SHARE_RIDGE = 0.5
 
 @dataclass(frozen=True)
 class SurfaceErrors:
-    """P pictures; per cent of ``face_scale``, in the head's upright picture axes.
+    """Errors in P pictures, in per cent of ``face_scale``, in the head's upright picture axes.
 
     Attributes
     ----------
-    errors : (P, 478, 2) found minus true. claimed : (P, 478) deviations that the net claimed.
+    errors : (P, 478, 2) predicted minus true. claimed : (P, 478) standard deviations that the net predicts.
     detector : (P, 478, 2) errors of the detector's landmarks.
-    person : (P, 478, 2) by how much the true landmarks differ from the mean face's with this expression, seen alike.
+    person : (P, 478, 2) true landmarks minus those of the mean face with the same expression and camera.
     """
 
     errors: np.ndarray
@@ -47,7 +47,7 @@ class SurfaceErrors:
 def surface_errors(
     landmarker: SurfaceLandmarker, points: LandmarkEmbedding, count: int, seed: int = SEED
 ) -> SurfaceErrors:
-    """Errors on ``count`` synthetic people, the window found as the photo stage finds it; points : those of the net."""
+    """Errors on ``count`` synthetic people, with windows found as in the photo stage; points : the net's embedding."""
     people = PeopleConfig(size=SIZE, framing="roomy", seed=seed).build()
     rows = []
     for first in range(0, count, PEOPLE_AT_ONCE):
@@ -63,7 +63,7 @@ def surface_errors(
 def _errors(
     landmarker: SurfaceLandmarker, points: LandmarkEmbedding, batch: PeopleBatch, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """A row of ``SurfaceErrors``; None where the detector sees no face."""
+    """A row of ``SurfaceErrors``; None if the detector finds no face."""
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
     intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
     camera = Camera(intrinsics, pose, pixels.shape[1::-1])
@@ -90,11 +90,10 @@ def _mean_face_landmarks(points: LandmarkEmbedding, batch: PeopleBatch, number: 
 
 
 def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """(478,) how much of a person's deviation ``person`` (P, 478, 2) landmarks with ``errors`` (P, 478, 2) show.
+    """(478,) share of a person's deviation ``person`` (P, 478, 2) that landmarks with ``errors`` (P, 478, 2) show.
 
-    Size, place and turn are left out, a pose explains them; ``where`` (478, 2) are the mean face's landmarks.
-
-    Least squares per landmark, drawn towards that of all landmarks together by ``SHARE_RIDGE`` of their spread.
+    Scale, translation and rotation are removed, because a pose explains them; ``where`` (478, 2) are the mean face's
+    landmarks. Least squares per landmark, with a ridge (``SHARE_RIDGE`` of the mean square) towards the common share.
     """
     errors, person = (without_similarity(one, where) for one in (errors, person))
     products, squares = (errors * person).sum((0, 2)), (person**2).sum((0, 2))
@@ -104,7 +103,7 @@ def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np
 
 
 def without_similarity(fields: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Displacements (P, L, 2) at places (L, 2) without what moving, sizing and turning all of them explains."""
+    """Displacements (P, L, 2) at places (L, 2) without their least-squares translation, scaling and rotation."""
     x, y = (where - where.mean(0)).T
     one, none = np.ones_like(x), np.zeros_like(x)
     basis = np.stack(
@@ -116,8 +115,9 @@ def without_similarity(fields: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> DetectorModel:
-    """Correlated errors, and what is left of the claimed deviations when they are known; no bias by view: the net has
-    learned from such people that it has none."""
+    """Fit correlated errors, and factors on the claimed deviations for the uncorrelated rest.
+
+    There is no bias by view, because the net was trained on such people."""
     partners = mean_landmarks().mirror
     errors = np.clip(measured.errors, -LARGEST_PERCENT, LARGEST_PERCENT)
     both = np.concatenate([errors, errors[:, partners] * [-1.0, 1.0]])
@@ -136,7 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, say and write."""
+    """Measure the errors, write the model and print the figures."""
     landmarker = SurfaceLandmarker.load(arguments.model)
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
     save_detector_model(fit_surface_model(measured), arguments.out)

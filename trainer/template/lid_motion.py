@@ -1,4 +1,4 @@
-"""Lids that turn about the eyeball: blinking, and following the gaze down."""
+"""Lid motion as a rotation about the eyeball: for blinking, and for following the gaze down."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from backend.rig.face_loops import EyeLoops, face_loops
 from backend.rig.measure import eye_angles, eye_sphere, from_eye_angles, lid_openings
 
 _FULL_ROWS = 2
-"""Rows beyond the lid's margin that turn as far as the margin."""
+"""Rows beyond the lid's margin that rotate as far as the margin."""
 _UPPER_REACH, _LOWER_REACH = 9.0, 7.0
-"""Rows beyond the margin at which a lid's turn has faded out."""
+"""Rows beyond the margin at which a lid's rotation has faded out."""
 _POCKET_SHARE = 0.6
-"""Share of the turn of the rows behind the lid."""
+"""Share of the rotation for the rows behind the lid."""
 
 
 def turn_lids(template: Template, eye: int, upper_share: float, lower_share: float) -> np.ndarray:
-    """Offsets (V, 3) in metres that turn the lids of eye 0 (left) or 1 (right) about the eyeball's centre.
+    """Offsets (V, 3) in metres that rotate the lids of eye 0 (left) or 1 (right) about the eyeball's centre.
 
-    The upper lid's edge comes down by ``upper_share`` of the opening, the lower lid's goes up by ``lower_share``
-    (negative: down), each at its own azimuth, so that shares that sum to 1 shut the eye along a smooth curve.
+    The upper lid's edge moves down by ``upper_share`` of the opening at its azimuth, the lower lid's edge moves up by
+    ``lower_share`` (negative: down). Shares that sum to 1 shut the eye along a smooth curve.
     """
     neutral = template.vertices.astype(np.float64)
     loops = face_loops(template).eyes[eye]
@@ -29,7 +29,7 @@ def turn_lids(template: Template, eye: int, upper_share: float, lower_share: flo
     azimuths, openings = lid_openings(template, neutral, eye)
     order = np.argsort(azimuths)
     places, heights = azimuths[order], openings[order] * 1e-3 / radius
-    # the opening goes on to nothing at the corners themselves
+    # the opening is zero at the corners
     corners = eye_angles(neutral[loops.rows[loops.margin + 1, [loops.inner, loops.outer]]], centre)[0]
     places = np.concatenate([[corners.min()], places, [corners.max()]])
     heights = np.concatenate([[0.0], heights, [0.0]])

@@ -1,4 +1,4 @@
-"""Closed lips stay closed from person to person."""
+"""Keep closed lips closed under identity offsets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from backend.rig.face_loops import MouthLoops
 from backend.rig.lip_contact import lips_apart, places_across, share_between_lips
 
 OVERLAP = 0.0006
-"""Metres by which the lips of the mean face are pressed into each other; of these, 0.44 mm are left in the template at
-least, 0.48 in the median."""
+"""Overlap in metres of the mean face's lips. In the template at least 0.44 mm of it are left, 0.48 mm in the median."""
 
 _CONTACT_ROWS = (-1, 0)
-"""Loops, counted from where the lips begin to touch as seen from outside, along which they lie on each other."""
+"""Loops along which the lips touch, counted from the outermost contact."""
 
 
 def keep_lips_closed(offsets: np.ndarray, points: np.ndarray, mouth: MouthLoops) -> np.ndarray:
-    """Head offsets (N, H, 3) with which the lips of ``points`` (H, 3), closed, neither part nor cross.
+    """Correct head offsets (N, H, 3) so that the closed lips of ``points`` (H, 3) neither part nor cross.
 
-    At each place along the mouth the height and the depth that the offsets put between the lips' contact lines are
-    shared by both lips; the correction is whole inside the mouth and fades out on the lips' skin. Linear.
+    At each place along the mouth, both lips share the height and depth that the offsets put between their contact
+    lines. The correction is complete inside the mouth and fades out on the lips' skin. It is linear in the offsets.
     """
     offsets = offsets.copy()
     across = places_across(points, mouth)

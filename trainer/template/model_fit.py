@@ -1,4 +1,4 @@
-"""Fits the identity modes to a scan: similarity and coefficients by Gauss-Newton on closest points."""
+"""Fit the identity modes to a scan: similarity and coefficients by Gauss-Newton on closest points."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def fit_model(
     Parameters
     ----------
     mean : (V, 3); modes : (K, V, 3), one standard deviation each.
-    matrix : (P, V) from the cage to the points that shall lie on the scan; triangles : (T, 3) of them.
-    weights : (P,) trust in each point.
+    matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
+    weights : (P,) confidence of each point.
     landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
     prior : weight of the coefficients' unit-variance prior.
     noise, landmark_noise : standard deviations in metres of a patch of one square centimetre and of a landmark.

@@ -1,4 +1,4 @@
-"""Reads Wavefront OBJ files."""
+"""Read Wavefront OBJ files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ObjMesh:
-    """All faces have the same number of corners K.
+    """A mesh whose faces all have the same number of corners K.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class ObjMesh:
 
 
 def read_obj(path: Path, corners: int = 3) -> ObjMesh:
-    """Read a mesh of triangles, or of faces with so many ``corners``."""
+    """Read a mesh of triangles, or of faces with ``corners`` corners."""
     vertices, uv, faces, uv_faces, groups = [], [], [], [], []
     group = ""
     for line in path.read_text().splitlines():

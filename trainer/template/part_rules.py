@@ -1,4 +1,4 @@
-"""How eyes, teeth, tongue and lashes follow the head from person to person: linear in the head's offsets."""
+"""Rules by which eyes, teeth, tongue and lashes follow the head's identity offsets; all are linear in them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from backend.geometry.template import PartRange
 from trainer.template.closest_point import closest_points
 
 EYE_SIZE_STIFFNESS = 1.0
-"""Ridge on the eyeballs' size, against the sum over the lid rim of squared radial distances (0: the size is free)."""
+"""Ridge on the eyeballs' size, relative to the sum of squared radial distances over the lid rim (0: free size)."""
 
 
 @dataclass(frozen=True)
 class PartRules:
-    """Everything needed to carry the parts along.
+    """Data that ``carry_parts`` needs.
 
     Attributes
     ----------
@@ -42,14 +42,14 @@ def make_rules(
     mouth_weights: np.ndarray,
     lid_triangles: np.ndarray,
 ) -> PartRules:
-    """Bind the lashes to the nearest of ``lid_triangles`` (T, 3) and keep the rest."""
+    """Make the rules, binding the lashes to the nearest of ``lid_triangles`` (T, 3)."""
     lashes = points[parts["lashes"].vertex_start : parts["lashes"].vertex_stop]
     triangle, weights, _ = closest_points(lashes, points, lid_triangles)
     return PartRules(points, parts, rims, mouth_weights, lid_triangles[triangle], weights)
 
 
 def _similar_motion(points: np.ndarray, weights: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(N, 7) translation, rotation vector and relative growth about the weighted centre that best explain offsets
+    """(N, 7) least-squares translation, rotation vector and relative growth about the weighted centre for offsets
     (N, P, 3) at ``points`` (P, 3)."""
     arm = points - weights @ points / weights.sum()
     rows = _motion_rows(arm)  # (P, 3, 7)
@@ -71,7 +71,7 @@ def _motion_rows(arm: np.ndarray) -> np.ndarray:
 
 
 def _eye_motion(rules: PartRules, eye: int, offsets: np.ndarray) -> np.ndarray:
-    """(N, P, 3) offsets of an eyeball that keeps touching the lid rim: translation and a little growth."""
+    """(N, P, 3) offsets of an eyeball that follows the lid rim: translation and a little growth."""
     part = rules.parts[("eye_left", "eye_right")[eye]]
     ball = rules.points[part.vertex_start : part.vertex_stop]
     centre, rim = 0.5 * (ball.min(0) + ball.max(0)), rules.points[rules.rims[eye]]
@@ -80,7 +80,7 @@ def _eye_motion(rules: PartRules, eye: int, offsets: np.ndarray) -> np.ndarray:
     outwards = (rim - centre) / np.linalg.norm(rim - centre, axis=1, keepdims=True)
     rows = np.concatenate([outwards, np.full((len(rim), 1), radius)], axis=1)  # radial motion by tx ty tz growth
     radial = np.einsum("ri,nri->nr", outwards, moved)
-    # sideways, the ball goes with the rim's mean: radial motion alone hardly sees it
+    # pull the translation towards the rim's mean motion: radial distances hardly constrain it sideways
     sideways = np.zeros((3, 4))
     sideways[:, :3] = np.eye(3) * 0.3 * np.sqrt(len(rim))
     ridge = np.array([[0.0, 0.0, 0.0, np.sqrt(EYE_SIZE_STIFFNESS) * radius]])

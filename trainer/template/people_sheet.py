@@ -31,7 +31,7 @@ IRISES = ((0.06, 0.03, 0.015), (0.11, 0.06, 0.02), (0.10, 0.16, 0.24), (0.12, 0.
 
 
 def random_identity(template: Template, generator: np.random.Generator) -> np.ndarray:
-    """(K,) a draw of the prior."""
+    """(K,) random coefficients from the prior."""
     return generator.normal(size=len(template.identity_modes)).astype(np.float32)
 
 
@@ -69,7 +69,7 @@ def person_colors(
 
 
 def draw_people(template: Template, seed: int = 16) -> Image.Image:
-    """Sixteen random people, each from the front and at three quarters."""
+    """Sheet of sixteen random people, each in front and three-quarter view."""
     level, generator = subdivide(template, 2), np.random.default_rng(seed)
     lashes = level.parts["lashes"]
     quads = np.delete(level.quads, np.arange(lashes.face_start, lashes.face_stop), axis=0)

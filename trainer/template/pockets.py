@@ -1,4 +1,4 @@
-"""The inside of the mouth: it stays behind the skin on the mean face and goes along with the flesh around it."""
+"""The inside of the mouth (pocket): keep it behind the skin of the mean face, and move it with the skin around it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from trainer.template.closest_point import closest_points
 from trainer.template.registration import vertex_areas
 
 THICKNESS = 0.006
-"""Metres of flesh between the mouth's inside and the skin, away from the lips' edge."""
+"""Distance in metres between the mouth's inside and the skin, away from the lips' edge."""
 
 EDGE_ROWS = 5
-"""Quads from the seam behind the lips over which the thickness grows and the flesh takes over."""
+"""Quads from the seam behind the lips over which the thickness and the skin's influence grow."""
 
 LIP_ROWS = 4
 """Rows of the lips' skin from the seam that do not push the pocket."""
 
 FLESH_RADIUS = 0.010
-"""Metres around a point of the mouth's inside from which the skin moves it."""
+"""Radius in metres of the skin around a point of the mouth's inside that moves it."""
 
 
 def _hops(quads: np.ndarray, sources: np.ndarray, count: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def _hops(quads: np.ndarray, sources: np.ndarray, count: int) -> np.ndarray:
 
 
 def _away_from_seam(quads: np.ndarray, inside: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices only used by ``inside`` quads, and for each 0 at the seam to 1 from ``EDGE_ROWS`` on."""
+    """Vertices used by ``inside`` quads only, and a weight for each: 0 at the seam, 1 from ``EDGE_ROWS`` on."""
     outer = np.unique(quads[~inside])
     pocket = np.setdiff1d(np.unique(quads[inside]), outer)
     return pocket, smoothstep(0.0, EDGE_ROWS, _hops(quads, outer, count)[pocket])
@@ -42,7 +42,7 @@ def keep_pocket_behind_skin(points: np.ndarray, quads: np.ndarray, inside: np.nd
     """``points`` (H, 3) with the pocket of the quads ``inside`` (F,) bool at least ``THICKNESS`` behind the skin."""
     points = points.copy()
     pocket, away = _away_from_seam(quads, inside, len(points))
-    # not the lips' edges: one lip's pocket would be pushed behind the other lip's skin
+    # without the lips' edges: one lip's pocket would be pushed behind the other lip's skin
     outer = quads[~inside]
     outer = outer[(_hops(quads, np.unique(quads[inside]), len(points))[outer] >= LIP_ROWS).all(1)]
     skin = np.concatenate([outer[:, [0, 1, 2]], outer[:, [0, 2, 3]]])
@@ -56,7 +56,7 @@ def keep_pocket_behind_skin(points: np.ndarray, quads: np.ndarray, inside: np.nd
         height = ((points[pocket] - (points[corners] * weights[..., None]).sum(1)) * normal).sum(1)
         push = np.maximum(height + THICKNESS * away, 0.0)
         step = -0.5 * push[:, None] * normal
-        for _ in range(3):  # neighbours give way together
+        for _ in range(3):  # spread the push to neighbours
             step = np.where(push[:, None] > 0, step, 0.7 * (neighbours @ step))
         points[pocket] += step
     return points
@@ -70,8 +70,10 @@ def _neighbour_means(quads: np.ndarray, count: int) -> sp.csr_matrix:
 
 
 def flesh_matrix(points: np.ndarray, quads: np.ndarray, inside: np.ndarray) -> sp.csr_matrix:
-    """(H, H) rows that sum to 1: the pocket's vertices become means of the skin around them (more and more, away from
-    the seam), all other rows are unit rows. For offsets from person to person."""
+    """(H, H) matrix for identity offsets that moves the pocket with the skin around it.
+
+    Rows sum to 1. A pocket vertex gets a mean of the skin around it, with a weight that grows away from the seam; all
+    other rows are unit rows."""
     count = len(points)
     pocket, away = _away_from_seam(quads, inside, count)
     skin = np.unique(quads[~inside])

@@ -1,8 +1,8 @@
 """Mean and covariance of the identity coefficients over two populations: ``python -m trainer identity-population``.
 
-The template's modes are those of ICT-FaceKit's people, whose coefficients are independent with mean 0. The simulated
-population (the faces that training may use) lies around another mean. The prior of the fit is the two pooled, without
-which a face of the second is taken for a rare one of the first.
+The template's modes come from ICT-FaceKit's people, whose coefficients are independent with mean 0. The simulated
+population (the faces that training may use) has another mean. The fit's prior pools both; otherwise a face of the
+second population would count as a rare one of the first.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from trainer.template.measure import fitted, simulated_targets
 from trainer.template.scans import TRAINING_SIMPOP
 
 SECOND_SHARE = 0.7
-"""Of the pool, the second population (docs/decisions/fitting.md)."""
+"""Share of the second population in the pool (docs/decisions/fitting.md)."""
 _SAMPLE = 0.9
-"""Weight of the second population's own covariance; the rest is the first one's, since a few faces know few
-directions. Leaving each of them out in turn, 0.5 and 0 were worse (docs/decisions/fitting.md)."""
+"""Weight of the second population's sample covariance; the rest is the first one's, because a few faces span few
+directions. In leave-one-out, 0.5 and 0 were worse (docs/decisions/fitting.md)."""
 
 
 def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (K,) and covariance (K, K) of a mixture: independent coefficients of unit variance around 0, and with
-    ``share`` a population of whom coefficients (P, K) are known."""
+    """Mean (K,) and covariance (K, K) of a mixture of two populations: one with independent unit-variance coefficients
+    around 0, and one, with the share ``share``, with sample coefficients (P, K)."""
     count = coefficients.shape[1]
     mean = coefficients.mean(0)
     own = _SAMPLE * np.cov(coefficients.T, bias=True) + (1 - _SAMPLE) * np.eye(count)
@@ -38,8 +38,8 @@ def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.nd
 
 
 def simulated_coefficients(limit: int | None = None) -> np.ndarray:
-    """(P, K) the most probable identity coefficients of the simulated faces that training may use, of the first
-    ``limit`` where it is given."""
+    """(P, K) most probable identity coefficients of the simulated faces that training may use, or of the first
+    ``limit``."""
     template = load_template()
     topology, modes = head_topology(template), template.identity_modes[:, : template.head.vertex_stop]
     targets = simulated_targets(TRAINING_SIMPOP[:limit])
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and write; needs ``../shared/faces3d``."""
+    """Compute the pooled statistics and write them; needs ``../shared/faces3d``."""
     if arguments.limit is not None and arguments.limit < 2:
         raise LikenessError("usage", f"{arguments.limit} faces have no spread.", "Give --limit 2 or more.")
     mean, covariance = pooled(simulated_coefficients(arguments.limit))

@@ -1,4 +1,4 @@
-"""A camera before a head, for drawings and tests."""
+"""A camera in front of a head, for renders and tests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FACING = np.diag([1.0, -1.0, -1.0])
 def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.34, distance: float = 1.2) -> Camera:
     """A camera that shows the head turned by ``yaw`` degrees to its left.
 
-    target : (3,) metres, in the middle of the picture of ``size`` x ``size`` pixels. span : metres across the picture
-    there. distance : metres from the target.
+    target : (3,) metres, projected to the middle of the picture of ``size`` x ``size`` pixels. span : metres across the
+    picture at the target. distance : metres from the target.
     """
     angle = np.radians(yaw)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])

@@ -1,4 +1,4 @@
-"""The identity prior: ICT-FaceKit's modes first, then what MakeHuman can do beyond them."""
+"""The identity prior: ICT-FaceKit's modes, and modes of the part of MakeHuman's people that these cannot express."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class PriorOptions:
     Attributes
     ----------
     scan_modes : number of modes from scans.
-    extra_modes : number of modes for what they cannot express.
-    noise : metres; offsets below it are not worth a standard deviation when a face is explained by the scan modes.
-    makehuman_share : how much of the variance of MakeHuman's residuals a random person gets.
+    extra_modes : number of modes for the residuals of MakeHuman's people.
+    noise : metres; standard deviation of the offsets' noise when a face is fitted with the scan modes.
+    makehuman_share : share of the variance of MakeHuman's residuals in the prior.
     """
 
     scan_modes: int = 100
@@ -28,9 +28,9 @@ class PriorOptions:
 
 
 def without_rigid_motion(offsets: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Offsets (N, V, 3) at ``points`` (V, 3) less the small rigid motion that explains most of them.
+    """Subtract the least-squares small rigid motion from offsets (N, V, 3) at ``points`` (V, 3).
 
-    ``weights`` (V,) say which vertices decide; size stays in the offsets.
+    ``weights`` (V,) weigh the vertices; size stays in the offsets.
     """
     arm = points - weights @ points / weights.sum()
     rows = np.zeros((len(points), 3, 6))
@@ -57,7 +57,7 @@ def explain(offsets: np.ndarray, modes: np.ndarray, weights: np.ndarray, noise: 
 
 
 def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions) -> np.ndarray:
-    """Mirror-symmetric modes (K, V, 3) with the covariance of the scans' modes (N, V, 3), one deviation each."""
+    """Mirror-symmetric modes (K, V, 3), of one standard deviation each, with the covariance of scan modes (N, V, 3)."""
     # principal_modes divides by the number of samples: N modes of unit variance are sqrt(N) times N samples
     return principal_modes(offsets * np.sqrt(len(offsets)), weights, mirror, options.scan_modes)[0]
 
@@ -65,13 +65,13 @@ def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, opt
 def extra_modes(
     modes: np.ndarray, people: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions
 ) -> np.ndarray:
-    """Modes (K2, V, 3) of what ``modes`` leave over of other people.
+    """Modes (K2, V, 3) of the residuals of other people after a fit with ``modes``.
 
     Parameters
     ----------
     modes : (K, V, 3) from the scans.
     people : (N, V, 3) offsets of random MakeHuman people from their mean.
-    weights : (V,).
+    weights : (V,) weights of the vertices.
     """
     measurements = weights * (400.0 / weights.sum())
     residuals = people - np.tensordot(explain(people, modes, measurements, options.noise), modes, 1)

@@ -1,9 +1,9 @@
 """Non-rigid registration of the template's head onto a scan.
 
 The displacement d of the cage minimises  sum over surface points of area * weight * (normal distance)^2
-+ a little tangential distance^2 + landmarks + stiffness^4 * integral of |Laplace d|^2  (a thin plate), alternating
-closest points and a sparse linear solve while the stiffness (a length: what is smaller than it stays as in the
-template) is lowered. Compare Amberg, Romdhani, Vetter, "Optimal step nonrigid ICP algorithms", 2007.
++ a little tangential distance^2 + landmarks + stiffness^4 * integral of |Laplace d|^2  (a thin plate). Closest points
+and a sparse linear solve alternate while the stiffness is lowered; it is a length, and details smaller than it stay as
+in the template. Compare Amberg, Romdhani, Vetter, "Optimal step nonrigid ICP algorithms", 2007.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trainer.template.scans import TriangleMesh
 
 @dataclass(frozen=True)
 class Pull:
-    """Points of the cage, ``rows @ cage``, that are pulled to fixed targets.
+    """Constraint that pulls points of the cage, ``rows @ cage``, to fixed targets.
 
     Attributes
     ----------
     rows : (L, V) sparse; targets : (L, 3) metres; weights : (L,) in square metres of surface.
-    lasting : keep the weight in all steps (for places that are known exactly); else it is lowered.
+    lasting : keep the weight in all steps, for targets that are known exactly; otherwise it is lowered.
     """
 
     rows: sp.csr_matrix
@@ -92,15 +92,15 @@ def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surface:
-    """What is laid onto the scan: ``matrix @ cage`` are the surface's points.
+    """The surface that is registered onto the scan; ``matrix @ cage`` are its points.
 
     Attributes
     ----------
     matrix : (P, V) sparse, subdivision of the cage.
     triangles : (T, 3) of the surface.
     cage_triangles : (T2, 3) of the cage.
-    weights : (P,) how much each point shall lie on the scan, 0 for points that have no counterpart.
-    floppiness : (V,) factor on the stiffness length of each cage vertex (1 normal, more: stiffer).
+    weights : (P,) weight of each point's distance to the scan, 0 for points without a counterpart.
+    floppiness : (V,) factor on the stiffness length of each cage vertex (1: normal, larger: stiffer).
     """
 
     matrix: sp.csr_matrix
@@ -118,16 +118,16 @@ def register(
     schedule: Sequence[Step] = SCHEDULE,
     trusted: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The cage (V, 3) bent onto the scan; both in the same frame and roughly aligned.
+    """Bend the cage (V, 3) onto the scan; both must be in the same frame and roughly aligned.
 
-    ``trusted`` (scan vertices,) bool marks where the scan may be matched (default: everywhere but its border).
+    ``trusted`` (scan vertices,) bool marks where the scan may be matched (default: everywhere except its border).
     """
     normals = vertex_normals(scan.vertices, scan.triangles)
     if trusted is None:
         trusted = ~border_vertices(scan.triangles, len(scan.vertices))
     for step in schedule:
         bend = _bending(cage, surface, step.stiffness)
-        start = cage  # the plate is flat at the start of each step
+        start = cage  # the bending energy is zero at the start of each step
         for _ in range(step.repeats):
             points = surface.matrix @ cage
             own = vertex_normals(points, surface.triangles)

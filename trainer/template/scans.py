@@ -1,4 +1,4 @@
-"""Face models and scans beside the repository: ICT-FaceKit (MIT) and the simulated population (Apache-2.0)."""
+"""Read face models and scans from outside the repository: ICT-FaceKit (MIT), the simulated population (Apache-2.0)."""
 
 from __future__ import annotations
 

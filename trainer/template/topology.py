@@ -1,4 +1,4 @@
-"""Chooses what of ``hm08`` becomes the template: the head down to a closed neck ring, eyes, teeth, tongue, lashes."""
+"""Select the template's parts of ``hm08``: the head down to a closed neck ring, eyes, teeth, tongue, lashes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GROUPS = {
 
 @dataclass(frozen=True)
 class Selection:
-    """A share of ``hm08``, part by part.
+    """A selection of ``hm08``'s vertices and quads, part by part.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def head_faces(base: BaseMesh) -> np.ndarray:
 
 
 def select(base: BaseMesh) -> Selection:
-    """The template's vertices and quads, part by part, each part in ``hm08`` order."""
+    """Select the template's vertices and quads, part by part, each part in ``hm08`` order."""
     hm08_vertex, hm08_face, parts = [], [], {}
     vertex_start = face_start = 0
     for name in PART_NAMES:
@@ -124,7 +124,7 @@ class Refined:
 
     Attributes
     ----------
-    matrix : (V, V_selection) sparse; rows of vertices that ``hm08`` has are unit rows.
+    matrix : (V, V_selection) sparse; rows of ``hm08``'s own vertices are unit rows.
     hm08_vertex : (V,) ``hm08`` ids, -1 for the eyeballs' new vertices.
     parts, quads, mirror : as in ``Selection``.
     """

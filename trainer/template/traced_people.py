@@ -1,4 +1,4 @@
-"""Ray-traced people of known shape, seen by the photo stage's detector: a second opinion beside rasterised ones."""
+"""Detections of the photo stage on ray-traced people of known shape, in addition to the rasterised ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainer.template.calibration import Observation
 
 
 def observe_traced(template: Template, seeds: Iterable[int]) -> tuple[list[Observation], np.ndarray]:
-    """Observations of six photographs each of random ICT people, and (P,) the number of each one's person.
+    """Observations of six photographs each of random ICT people, and (P,) the person's number of each observation.
 
-    Photographs in which no face is found are left out. Rendering takes about 20 seconds a person, once: it is cached.
+    Rendering takes about 20 seconds per person, once: it is cached. Raises ``LikenessError`` where no face is found.
     """
     observations, people = [], []
     for number, seed in enumerate(seeds):
@@ -32,7 +32,7 @@ def observe_traced(template: Template, seeds: Iterable[int]) -> tuple[list[Obser
 
 
 def with_parts(template: Template, head: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 cage: head (V_head, 3) as given, every other part moved along with the skin around it."""
+    """(V, 3) float32 cage with the head (V_head, 3) as given; every other part moves with the skin around it."""
     cage = template.vertices.astype(np.float64).copy()
     count = template.head.vertex_stop
     moved = head - cage[:count]

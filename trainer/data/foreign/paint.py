@@ -1,4 +1,4 @@
-"""Skin, brows, lips, scalps and eyes, painted per vertex onto heads that have no colour."""
+"""Paint skin, brows, lips, scalp and eyes as vertex colours onto heads without colour."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
 UPPER_LIDS = ((173, 157, 158, 159, 160, 161, 246), (398, 384, 385, 386, 387, 388, 466))
-"""Between the corners that the lower lids end at, from the nose outwards."""
+"""Without the corners, which are the ends of the lower lids; from the nose outwards."""
 IRISES = (468, 473)
 IRIS, PUPIL = 0.0058, 0.0018  # metres
 
 
 def eye_colour(points: np.ndarray, iris: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colours of an eyeball's points (N, 3): white, iris, pupil, by distance from the axis along z."""
+    """(N, 3) linear colours of an eyeball's points (N, 3): sclera, iris, pupil, by distance from the axis along z."""
     away = points - points.mean(0)
     radius, front = np.hypot(away[:, 0], away[:, 1]), away[:, 2] > 0
     colour = np.tile([0.62, 0.58, 0.55], (len(points), 1))
@@ -29,8 +29,8 @@ def eye_colour(points: np.ndarray, iris: np.ndarray) -> np.ndarray:
 
 
 def skin_colour(points: np.ndarray, marks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(N, 3) linear albedo of skin points (N, 3) of the template, whose landmarks are ``marks`` (478, 3): a tone,
-    blotches, red cheeks and nose, lips, brows, and a scalp that is shaved, dark or bald."""
+    """(N, 3) random linear albedo of skin points (N, 3) of a head with landmarks ``marks`` (478, 3): a tone, blotches,
+    red cheeks and nose, lips, brows, and a scalp that is shaved, dark or bald."""
     melanin = generator.uniform(0.0, 1.0)
     light, dark = np.array([0.58, 0.36, 0.26]), np.array([0.09, 0.045, 0.028])
     tone = light ** (1 - melanin) * dark**melanin * generator.uniform(0.9, 1.1, 3)
@@ -60,8 +60,8 @@ def skin_colour(points: np.ndarray, marks: np.ndarray, generator: np.random.Gene
 
 
 def in_eye(points: np.ndarray, marks: np.ndarray, eye: int, wider: float = 0.0) -> np.ndarray:
-    """(N,) bool, which points (N, 3) of a face along z lie between the lids of an eye (0: x < 0) as the landmarks
-    (478, 3) have them, or nearer to that than ``wider`` metres."""
+    """(N,) bool: points (N, 3) of a face along z inside the outline of an eye (0: x < 0) by landmarks (478, 3), or
+    within ``wider`` metres of it."""
     outline = marks[[*LOWER_LIDS[eye], *UPPER_LIDS[eye]]]
     near = points[:, 2] > outline[:, 2].min() - 0.01
     found = np.zeros(len(points), bool)
@@ -70,8 +70,9 @@ def in_eye(points: np.ndarray, marks: np.ndarray, eye: int, wider: float = 0.0) 
 
 
 def painted_eye(points: np.ndarray, marks: np.ndarray, eye: int, iris: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colours of points (N, 3) between the lids of a head without eyeballs: white, iris, pupil, all in
-    the shade that lids and lashes cast, which a skin without sockets has not."""
+    """(N, 3) linear colours of points (N, 3) between the lids of a head without eyeballs: sclera, iris, pupil.
+
+    The shadow of lids and lashes is painted too, because a skin without sockets casts none."""
     away = np.linalg.norm(points[:, :2] - marks[IRISES[eye], :2], axis=1)
     colour = np.tile([0.40, 0.36, 0.33], (len(points), 1))
     colour += np.clip((IRIS - away) / 0.0008, 0, 1)[:, None] * (iris - colour)
@@ -83,7 +84,7 @@ def painted_eye(points: np.ndarray, marks: np.ndarray, eye: int, iris: np.ndarra
 
 
 def shut_lids(colour: np.ndarray, points: np.ndarray, marks: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """The skin's colours (N, 3) with lashes of colour ``hair`` (3,) along lower lids: eyes are shut."""
+    """Skin colours (N, 3) of shut eyes: lashes of colour ``hair`` (3,) are painted along the lower lids."""
     front = points[:, 2] > marks[[33, 263], 2].mean() - 0.03
     for lid in LOWER_LIDS:
         dark = np.clip(1.3 - _to_line(points[:, :2], marks[list(lid), :2]) / 0.0011, 0, 1) * front
@@ -92,7 +93,7 @@ def shut_lids(colour: np.ndarray, points: np.ndarray, marks: np.ndarray, hair: n
 
 
 def _inside(points: np.ndarray, polygon: np.ndarray, soft: float) -> np.ndarray:
-    """(N,) 1 inside a polygon (K, 2), falling to 0 over ``soft``."""
+    """(N,) mask: 1 inside a polygon (K, 2), falling to 0 over the distance ``soft``."""
     from matplotlib.path import Path as Outline
 
     within = Outline(polygon).contains_points(points)
