@@ -40,13 +40,13 @@ class CanonicalPlace:
         return (points - self.pivot) @ self.rotation / self.scale + self.origin
 
     def moved(self, step: np.ndarray) -> CanonicalPlace:
-        """The place after a step (7,): canonical points turn about the pivot, shift by metres times scale, and scale."""
+        """The place after a step (7,): canonical points turn about the pivot, shift by metres times scale, and grow."""
         rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ self.rotation
         scale = self.scale * float(np.exp(step[6]))
         return replace(self, scale=scale, rotation=rotation, origin=self.origin - self.rotation.T @ step[3:6])
 
     def derivatives(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of ``apply`` at canonical points (M, 3), by the head-frame point (3, 3) and the step (M, 3, 7)."""
+        """Derivatives of ``apply`` at canonical points (M, 3): by the head point (3, 3) and by the step (M, 3, 7)."""
         from_pivot = points - self.pivot
         x, y, z = from_pivot.T
         zero = np.zeros_like(x)
