@@ -24,6 +24,7 @@ def start_from_view(
     place: CanonicalPlace,
 ) -> PhotoParameters:
     """Choose ``parameters`` or LAP's pose of the photo, by the reprojection error of the mean face's landmarks.
+
     Parameters
     ----------
     parameters : the pose by perspective-n-point; its focal length is kept. place : on the mean head.

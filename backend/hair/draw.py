@@ -204,7 +204,7 @@ def _lines(points, one_way, other_way, colours, radius, clump, random, to_pixels
                 v = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
                 if last_z > 0:
                     steps = max(1, int(max(abs(u - last_x), abs(v - last_y)) + 0.999))
-                    if steps < 4 * (width + height):  # else it runs by the camera
+                    if steps < 4 * (width + height):  # longer ones pass close to the camera
                         for s in range(steps):
                             w = s / steps
                             column, row = last_x + w * (u - last_x), last_y + w * (v - last_y)

@@ -112,7 +112,7 @@ class OpenedModel:
 
     @property
     def said(self) -> str:
-        """Its version, or why it took no part."""
+        """Its version, or why it was not used."""
         return self.reason if self.ready is None else self.ready.version
 
 
@@ -130,7 +130,7 @@ class Models:
         return ready
 
     def said(self, model: LearnedModel) -> str:
-        """Its version, or why it took no part."""
+        """Its version, or why it was not used."""
         return self._opened(model).said
 
     def changed(self, model: LearnedModel, ready: ReadyModel) -> Models:

@@ -33,7 +33,7 @@ def lite0_tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
 
     Raises
     ------
-    Lite0MissingError : the package or its file is missing. KeyError : there is no such tensor.
+    Lite0MissingError : the package or its file is missing, or is another version. KeyError : there is no such tensor.
     """
     content, offsets = _content(), json.loads(_OFFSETS_PATH.read_text(encoding="utf-8"))
     return {name: _tensor(content, offsets[name], shape) for name, shape in shapes.items()}

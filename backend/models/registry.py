@@ -32,6 +32,7 @@ SWITCHED = tuple(model for model in MODELS if model.switch is not None)
 
 def open_models(without: Collection[str] = (), device: str = "cpu", also: Collection[str] = ()) -> Models:
     """Load all models except those named in ``without``; those that are off by default only if named in ``also``.
+
     Raises ``DamagedFileError``.
     """
     found: dict[str, OpenedModel] = {}

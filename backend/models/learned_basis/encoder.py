@@ -131,6 +131,7 @@ class LandmarkFeatures(nn.Module):
     @torch.no_grad()
     def whitening(self, landmarks: Tensor) -> None:
         """Set mean and whitening components from landmarks (N, LANDMARKS, 2) of many photos, rounded to float16.
+
         Raises ``ValueError`` for fewer photos than components.
         """
         count = self.basis.shape[1]
