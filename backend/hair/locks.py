@@ -16,8 +16,8 @@ Numbers = np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class Flow:
-    """Direction field of a style. Plane coordinates are (x to the person's left, z to the front) at distance s from
-    the crown.
+    """Direction field of a style. Plane coordinates are (x to the person's left, z to the front) at distance s from the
+    crown.
 
     Attributes
     ----------

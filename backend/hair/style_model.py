@@ -55,7 +55,7 @@ NUMBERS: tuple[StyleNumber, ...] = (
     StyleNumber("temples", 0.0, 0.06),  # metres by which the hairline recedes at the temples
     StyleNumber("sideburns", -0.02, 0.03),  # metres
     StyleNumber("nape", -0.015, 0.03),  # metres
-    StyleNumber("bald", 0.0, 1.0),  # from 0.35 the crown is bare; from 0.72 only a ring is left
+    StyleNumber("bald", 0.0, 1.0),  # from 0.35 a bare patch at the crown; from 0.72 only a ring is left
 )
 _INDEX = {number.name: i for i, number in enumerate(NUMBERS)}
 _LOW = np.array([number.low for number in NUMBERS])

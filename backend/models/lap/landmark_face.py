@@ -50,9 +50,8 @@ class MarkedFaces:
 class LandmarkEvidence:
     """Evidence of each of N photos' landmarks about K shape coefficients; view and expression are eliminated.
 
-    shape : (N, K) the most probable, in standard deviations. information : (N, K, K) of the photo, without the prior
-    of people. view : with that shape. follow : (N, 6, K) derivative of the view's turn (radians) and shift by the
-    shape.
+    shape : (N, K) the most probable, in standard deviations. information : (N, K, K) of the photo, without the prior of
+    people. view : with that shape. follow : (N, 6, K) derivative of the view's turn (radians) and shift by the shape.
     """
 
     shape: Tensor
