@@ -1,4 +1,4 @@
-"""Where the canonical face lies on the head: a similarity, from landmarks, then refined on the surface."""
+"""Place the canonical face on the head: a similarity from landmarks, and samples of the surface to refine it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CanonicalPlace:
 
     Attributes
     ----------
-    scale : canonical units per metre. rotation : (3, 3). origin : (3,) metres, what comes to lie on the pivot.
-    pivot : (3,) canonical point that turns and scales leave in place.
+    scale : canonical units per metre. rotation : (3, 3). origin : (3,) metres, head point that is mapped to the pivot.
+    pivot : (3,) canonical point about which turns and scales act.
     """
 
     scale: float
@@ -32,21 +32,21 @@ class CanonicalPlace:
     pivot: np.ndarray
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Head-frame points (..., 3) in metres to canonical ones."""
+        """Convert head-frame points (..., 3) in metres to canonical points."""
         return self.scale * (points - self.origin) @ self.rotation.T + self.pivot
 
     def undo(self, points: np.ndarray) -> np.ndarray:
-        """Canonical points (..., 3) to the head frame, metres."""
+        """Convert canonical points (..., 3) to the head frame, metres."""
         return (points - self.pivot) @ self.rotation / self.scale + self.origin
 
     def moved(self, step: np.ndarray) -> CanonicalPlace:
-        """After a step (7,): canonical points turn about the pivot, shift by metres times scale, and grow."""
+        """The place after a step (7,): canonical points turn about the pivot, shift by metres times scale, and grow."""
         rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ self.rotation
         scale = self.scale * float(np.exp(step[6]))
         return replace(self, scale=scale, rotation=rotation, origin=self.origin - self.rotation.T @ step[3:6])
 
     def derivatives(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of ``apply`` at canonical points (M, 3): by the head-frame point (3, 3), by the step (M, 3, 7)."""
+        """Derivatives of ``apply`` at canonical points (M, 3): by the head point (3, 3) and by the step (M, 3, 7)."""
         from_pivot = points - self.pivot
         x, y, z = from_pivot.T
         zero = np.zeros_like(x)
@@ -60,13 +60,13 @@ class CanonicalPlace:
 
 
 def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray, rounds: int = 6) -> CanonicalPlace:
-    """The similarity that brings head-frame points (M, 3) in metres nearest to canonical ones (M, 3), robustly.
+    """Fit the similarity from head-frame points (M, 3) in metres to canonical points (M, 3), robustly.
 
-    Umeyama (1991) with weights (M,), renewed ``rounds`` times by Geman-McClure at 4 mm.
+    Umeyama (1991) with weights (M,), reweighted ``rounds`` times by Geman-McClure with a scale of 4 mm.
 
     Raises
     ------
-    ValueError : fewer than four points have weight.
+    ValueError : fewer than four points have positive weight.
     """
     if (weights > 0).sum() < 4:
         raise ValueError("a similarity needs at least four points")
@@ -82,12 +82,12 @@ def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """The canonical surface where points are seen on it.
+    """The canonical surface sampled at the projections of points.
 
     Attributes
     ----------
-    behind : (M,) how far each point lies behind the surface along the camera's axis, canonical units.
-    gradient : (M, 3) its derivative by the point. confidence : (M,) in [0, 1], 0 outside the map.
+    behind : (M,) signed distance of each point behind the surface along the camera's axis, canonical units.
+    gradient : (M, 3) derivative of ``behind`` by the point. confidence : (M,) in [0, 1], 0 outside the map.
     """
 
     behind: np.ndarray
@@ -96,7 +96,7 @@ class SurfaceSamples:
 
 
 def sample_surface(face: CanonicalFace, points: np.ndarray) -> SurfaceSamples:
-    """Compare canonical points (M, 3) with the surface in front of or behind them."""
+    """Compare canonical points (M, 3) with the canonical surface along the camera's axis."""
     size = len(face.depth)
     focal = face.camera.focal
     pixels = points[:, :2] / points[:, 2:] * focal + size / 2  # (M, 2)

@@ -1,4 +1,4 @@
-"""The canonical surface as a term of the fit: its depth, its normals, and how far they are trusted."""
+"""The canonical surface as a term of the fit: residuals of its depth and normals, weighted by confidence."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from backend.models.lap.canonical_face import CanonicalFace
 from backend.rendering.camera_models import LAP_PIVOT
 
 _LEAST_FACING = 0.35
-"""Cosine to the canonical camera below which the canonical picture hardly shows a surface."""
+"""Least cosine to the canonical camera of the vertices that are compared: it hardly sees steeper surfaces."""
 _LANDMARK_METRES = 0.003
 _LANDMARK_SHARE = 0.2
 _BUMPS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
-"""Powers of x and y, in units of the face's half-width: what the networks get wrong over the whole face."""
+"""Powers of x and y, in units of the face's half-width: smooth errors of the networks over the whole face."""
 _HALF_WIDTH = 0.07
 
 
 @dataclass(frozen=True)
 class CanonicalMesh:
-    """What the canonical picture shows of the template: its drawn (smoothed) surface at some vertices.
+    """The part of the template that the canonical camera sees: its subdivided (smoothed) surface at some vertices.
 
     Attributes
     ----------
-    points : M ``SurfacePoints``, neutral. edges : (E, 2) of neighbours among them, lengths : (E,) metres.
-    facing : (M,) cosine of the mean face's normals to the canonical camera. landmarks : (468,) usable ones.
+    points : M ``SurfacePoints``, neutral. edges : (E, 2) between neighbouring points, lengths : (E,) metres.
+    facing : (M,) cosine of the mean face's normals to the canonical camera. landmarks : (468,) mask of usable ones.
     """
 
     points: SurfacePoints
@@ -51,7 +51,7 @@ class CanonicalMesh:
 
 
 def canonical_mesh(template: Template) -> CanonicalMesh:
-    """The face's skin as far as it faces the front, without the mouth's inside."""
+    """Make the mesh of the face's skin that faces the front, without mouth interior and eye sockets."""
     count = template.head.vertex_stop
     smooth = subdivision_matrix(1)[:count, :count]
     quads = template.quads[: template.head.face_stop]
@@ -78,7 +78,8 @@ def canonical_mesh(template: Template) -> CanonicalMesh:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Weighted residuals (R,) of depth and normals, and their derivatives by the identity (R, K), place and bumps."""
+    """Weighted residuals (R,) of depth and normals, and their derivatives by the identity (R, K) and by place and bumps
+    (R, P)."""
 
     residual: np.ndarray
     by_identity: np.ndarray
@@ -86,10 +87,10 @@ class _Rows:
 
 
 def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlace:
-    """Where the canonical face lies on the mean head, by landmarks alone.
+    """Place the canonical face on the mean head, by landmarks alone.
 
-    Where the photos place hardly any on it, the place that the networks are trained for is taken: it looks along the
-    head's z axis, and its middle is the pivot.
+    With fewer than eight landmarks of weight above 0.1 it is the place for which the networks are trained: the face
+    looks along the head's z axis, and its middle is the pivot.
     """
     neutral = _neutral_landmarks(template, np.zeros(len(template.identity_modes)))
     weights = face.landmark_weights * usable_landmarks(template)
@@ -102,7 +103,7 @@ def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlac
 def place_on_head(
     template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
 ) -> CanonicalPlace:
-    """Register the canonical face to the head with ``identity`` (K,): landmarks first, then the surface as well."""
+    """Register the canonical face to the head with ``identity`` (K,): by landmarks first, then also by the surface."""
     landmarks = _neutral_landmarks(template, identity)
     weights = face.landmark_weights * mesh.landmarks
     place = place_by_points(landmarks, face.landmarks, weights)
@@ -116,11 +117,11 @@ def place_on_head(
 def canonical_belief(
     template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
 ) -> IdentityBelief:
-    """What the canonical surface says about the identity, linearised at ``identity`` (K,).
+    """Information of the canonical surface about the identity, linearised at ``identity`` (K,).
 
-    The surface's place on the head, and smooth bumps over the whole face by which the networks are wrong, are unknowns
-    that are eliminated (Schur complement): only what they cannot explain moves the identity. What is compared with the
-    surface is the head with ``stage.shown_share`` of its difference from the mean, since the networks show no more.
+    The surface's place on the head and the networks' smooth errors over the whole face (bumps) are nuisance parameters,
+    eliminated by the Schur complement. The surface is compared with a head that has ``stage.shown_share`` of the
+    identity's difference from the mean, because the networks show only that share.
     """
     shown = stage.shown_share * identity
     place = place_on_head(template, mesh, face, shown, stage)
@@ -140,7 +141,7 @@ def canonical_belief(
 
 
 def _neutral_landmarks(template: Template, identity: np.ndarray) -> np.ndarray:
-    """(468, 3) metres, head frame."""
+    """(468, 3) landmarks of the neutral face with ``identity`` (K,), metres, head frame."""
     neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
     return template.landmarks478.positions(neutral)[:468].astype(np.float64)
 
@@ -171,7 +172,8 @@ def _rows(
 
 
 def _depth_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: CanonicalStage) -> np.ndarray:
-    """(M,) inverse deviations: distance from the surface is what counts, which is less than depth on slopes."""
+    """(M,) inverse deviations of the depth. The distance from the surface counts, which is less than the depth on
+    slopes."""
     return np.sqrt(samples.confidence) * mesh.facing / (stage.depth_deviation_mm / 1000.0)
 
 
@@ -182,7 +184,7 @@ def _normal_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: Canonic
 
 
 def _across(mesh: CanonicalMesh, values: np.ndarray) -> np.ndarray:
-    """Differences of (M, ...) along the mesh's edges, per metre (E, ...): slopes of the surface."""
+    """Differences of values (M, ...) along the mesh's edges, per metre (E, ...): slopes of the surface."""
     lengths = mesh.lengths.reshape(-1, *[1] * (values.ndim - 1))
     return (values[mesh.edges[:, 1]] - values[mesh.edges[:, 0]]) / lengths
 
@@ -190,8 +192,8 @@ def _across(mesh: CanonicalMesh, values: np.ndarray) -> np.ndarray:
 def _weighted(
     weights: np.ndarray, residual: np.ndarray, by_identity: np.ndarray, by_other: np.ndarray, information: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows in standard deviations; Geman-McClure at three; all of them together say as much as ``information``
-    independent ones would."""
+    """Whitened rows with robust weights (Geman-McClure, at three standard deviations). Together they have the weight of
+    ``information`` independent rows."""
     whitened = weights * residual
     robust = 1.0 / (1.0 + (whitened / 3.0) ** 2)
     share = np.sqrt(information / max(float((weights > 0).sum()), 1.0))
@@ -200,7 +202,7 @@ def _weighted(
 
 
 def _bumps(seen: np.ndarray, place: CanonicalPlace) -> np.ndarray:
-    """(M, B) metres of depth per metre of each bump."""
+    """(M, B) depth in metres per metre of each bump's coefficient."""
     x, y = ((seen - place.pivot)[:, :2] / (place.scale * _HALF_WIDTH)).T
     return np.stack([x**i * y**j for i, j in _BUMPS], axis=1)
 
@@ -213,7 +215,7 @@ def _other_system(
     place: CanonicalPlace,
     stage: CanonicalStage,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations of place and bumps: information (P, P) and gradient (P,), with landmarks and priors."""
+    """Normal equations of place and bumps: information (P, P) and gradient (P,), including landmarks and priors."""
     seen = place.apply(landmarks)
     _, by_step = place.derivatives(seen)
     off = (seen - face.landmarks) / place.scale / _LANDMARK_METRES  # (468, 3)

@@ -1,4 +1,4 @@
-"""Light and view that LAP sees in each photo, as the fit's first guess."""
+"""Initialise the fit with LAP's light and view of each photo."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def start_from_view(
     photo: CanonicalPhoto,
     place: CanonicalPlace,
 ) -> PhotoParameters:
-    """``parameters``, or the pose that LAP sees in the photo where the mean face's landmarks fit better with it.
+    """Choose ``parameters`` or LAP's pose of the photo, by the reprojection error of the mean face's landmarks.
 
     Parameters
     ----------
-    parameters : the pose by perspective-n-point; its focal length stays. place : on the mean head.
+    parameters : the pose by perspective-n-point; its focal length is kept. place : on the mean head.
     """
     roll = Rotation.from_euler("z", photo.window.angle + photo.alignment.tilt).as_matrix()
     rotation = roll @ photo.rotation @ place.rotation
@@ -45,9 +45,9 @@ def start_from_view(
 
 
 def head_light(photo: CanonicalPhoto, place: CanonicalPlace) -> np.ndarray:
-    """(9, 3) SH coefficients of the shading that LAP sees, grey, head frame.
+    """(9, 3) SH coefficients of LAP's light, grey, head frame.
 
-    LAP's light multiplies sRGB values; its strengths in the dark and in full light are taken over into linear light.
+    LAP's light multiplies sRGB values, so its factors in shadow and in full light are converted to linear light.
     """
     dark, full = linear_from_srgb(np.clip([photo.ambient, photo.ambient + photo.diffuse], 0.0, 1.0).astype(np.float64))
     to_lamp = place.rotation.T @ -photo.direction

@@ -1,4 +1,4 @@
-"""Guides on the head's surface: roots get a place in its UV map, and no strand runs inside the head."""
+"""Attach hair guides to the head: give roots their UV coordinates and push strands out of head and body."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from backend.geometry.topology import triangulate
 from backend.hair.hair_views import closed_head
 
 _NEAR_TRIANGLES = 8
-"""Triangles by their middles among which the nearest to a root is looked for: a vertex has six to eight around it."""
+"""Candidates for a root's nearest triangle, chosen by their centres: a vertex has six to eight triangles around it."""
 _ABOVE = 0.0008
-"""Metres that hair keeps from the skin, beyond its root: more than the skin's relief is deep (0.5 mm), so that no
-strand dips into it, and less than the eye sees."""
+"""Least distance of hair from the skin in metres, except at the root. It is more than the depth of the skin's relief
+(0.5 mm), so that no strand dips into it, and too small to see."""
 _DEEP = 0.03
-"""Metres: what lies deeper is behind the head and not in it. A head is five times as thick; no fit is so far off."""
+"""Metres. A point deeper than this counts as behind the head, not inside it, and stays. A head is five times as thick,
+and no fit is so far off."""
 _ROUNDS = 3
-"""Times that points are pushed out by the nearest vertices' normals, which change on the way; then none moves on."""
+"""Iterations of pushing points out along the normals of their nearest vertices, which change on the way. After the last
+one no point moves any more."""
 _IN_BODY = 0.12
-"""Metres: ``_DEEP`` of a body, which is twice as thick from front to back."""
+"""Metres: ``_DEEP`` for the body, which is twice as thick from front to back."""
 _BEND = 1.0
-"""Points of a strand, of 24, over which it bends around a shoulder: a centimetre or two."""
+"""Smoothing of a strand's bend around a shoulder, in points (of 24 per strand): a centimetre or two."""
 _COMPANY, _BESIDE = 2, 0.016
-"""Other strands within so many metres that a strand on a body has: of 175 on one person's shoulders 174 have three
-within 13 mm, and the other is a single lock on bare skin."""
+"""A strand on the body needs this many other strands within so many metres. Of 175 on one person's shoulders 174 have
+three within 13 mm; the other is a single lock on bare skin."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class AttachedGuides:
 
 
 def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> AttachedGuides:
-    """Put roots of guides (G, P, 3) on the head of ``neutral`` (V, 3) and push what lies inside it out."""
+    """Put the roots of guides (G, P, 3) on the head of ``neutral`` (V, 3) and push points inside the head out."""
     head = template.head
     split = triangulate(template.quads[: head.face_stop])
     vertices = neutral[: head.vertex_stop].astype(np.float64)
@@ -61,8 +63,8 @@ def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> Attac
 
 
 def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Strands (G, P, 3) that fall over shoulders and chest instead of through them, and end with these; one that lies
-    there all by itself ends where it leaves the others.
+    """Make strands (G, P, 3) fall over shoulders and chest instead of through them, and end where the body ends. A
+    single strand on the body is cut where it leaves the others.
 
     head : (V, 3) vertices of the head, near which nothing moves. body : (B, 3) and its quads (F, 4), open below.
     """
@@ -77,7 +79,7 @@ def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads
 
 
 def _in_company(points: np.ndarray, on_body: np.ndarray) -> np.ndarray:
-    """Strands (G, P, 3), each as far as there are ``_COMPANY`` others beside it where it is ``on_body`` (G, P)."""
+    """Strands (G, P, 3), each cut where it lies ``on_body`` (G, P) with fewer than ``_COMPANY`` others beside it."""
     count = points.shape[1]
     ends = np.flatnonzero(on_body[:, -1])
     tree = cKDTree(points.reshape(-1, 3))
@@ -95,14 +97,14 @@ def _in_company(points: np.ndarray, on_body: np.ndarray) -> np.ndarray:
 
 
 def _as_far_as(strand: np.ndarray, end: float) -> np.ndarray:
-    """(P, 3) a strand up to its point number ``end``, with as many points."""
+    """(P, 3) a strand (P, 3) cut at its point number ``end`` (may be fractional) and resampled."""
     places = np.arange(len(strand))
     wanted = np.linspace(0.0, end, len(places))
     return np.stack([np.interp(wanted, places, axis) for axis in strand.T], 1)
 
 
 def _above(points: np.ndarray, height: float) -> np.ndarray:
-    """Strands (G, P, 3), each as far as it stays above a height, with as many points."""
+    """Strands (G, P, 3), each cut where it first falls below a height, and resampled."""
     result = points.copy()
     for guide in np.flatnonzero((points[..., 1] < height).any(1)):
         first = int((points[guide, :, 1] < height).argmax())
@@ -113,8 +115,8 @@ def _above(points: np.ndarray, height: float) -> np.ndarray:
 
 
 def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, deep: float = _DEEP) -> np.ndarray:
-    """Points (..., 3) pushed out of a surface along its normals, to ``_ABOVE`` metres off it; those that are more than
-    ``deep`` metres inside stay."""
+    """Points (..., 3) pushed out of a surface along its normals until they are ``_ABOVE`` metres above it. Points more
+    than ``deep`` metres inside stay."""
     normals = vertex_normals(vertices, triangles)
     tree = cKDTree(vertices)
     moved = points.reshape(-1, 3).copy()
@@ -130,13 +132,13 @@ def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, dee
 
 
 def skin_normals(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(N, 3) the normals of a mesh's vertices nearest to points (N, 3)."""
+    """(N, 3) normals of the mesh vertices nearest to points (N, 3)."""
     return vertex_normals(vertices, triangles)[cKDTree(vertices).query(points)[1]]
 
 
 def _closest(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(..., 3) barycentric weights of the places of triangles (..., 3, 3) nearest to points (..., 3), nearly: the foot
-    on the plane, with what lies outside clipped to the triangle."""
+    """(..., 3) barycentric weights of the points of triangles (..., 3, 3) that are nearest to points (..., 3).
+    Approximate: the projection onto the plane, with its weights clipped to the triangle."""
     a, b, c = (corners[..., k, :] for k in range(3))
     ab, ac, ap = b - a, c - a, points - a
     d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)

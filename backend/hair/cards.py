@@ -1,4 +1,4 @@
-"""Hair cards: guides as strips of triangles with a picture of strands on them, for engines that draw no strands."""
+"""Hair cards: textured strips of triangles in place of guides, for game engines that cannot render strands."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from backend.hair.guides import resampled_to
 from backend.hair.hair_strands import HairStrands
 
 MOST_TRIANGLES = 12_000
-"""What game engines give a whole head of hair."""
+"""Usual triangle budget of game engines for a whole head of hair."""
 ATLAS_SIDE, COLUMNS = 512, 4
-"""Pixels of the atlas, and how many different cards lie in it side by side: fewer look alike, more are narrower than
-128 pixels."""
+"""Side of the atlas in pixels, and number of different cards side by side in it. Fewer cards look alike; more are
+narrower than 128 pixels."""
 ALPHA_CUTOFF = 0.35
-"""Opacity in [0, 1] from which a texel of a card is drawn: below a half, because texels of small mip maps are means of
-strands and gaps."""
+"""Least opacity in [0, 1] at which a texel of a card is drawn. It is below a half, because texels of small mip maps
+average strands and gaps."""
 _FEWEST_POINTS, _MOST_POINTS = 4, 12
-"""Points of a card: four bend once, twelve as a guide of 24 does."""
+"""Points along a card: four bend once, twelve bend like a guide of 24 points."""
 _WIDER, _TIP = 1.7, 0.6
-"""Width of a card, of the lock that its guide stands for: cards lie over each other; the same at the tip, of that."""
+"""Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
+root."""
 _STRANDS = 44
-"""Of one card: with strands of ``_STRAND_PIXELS`` they cover its middle twice over and leave gaps at its sides."""
+"""Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
 _ROOTS = 0.06
-"""Of a card's length, over which its strands begin: no line across it."""
+"""Share of a card's length over which its strands begin, so that their roots form no visible line."""
 _STRAND_PIXELS = 1.3
-"""Half the width of a strand in the atlas, pixels: the narrowest that bilinear filtering draws without steps."""
+"""Half the width of a strand in the atlas, in pixels: the narrowest that bilinear filtering draws without aliasing."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class HairCards:
 
     Attributes
     ----------
-    vertices, normals : (V, 3) float32 metres, head frame; unit normals as the whole hair's outside has them.
+    vertices, normals : (V, 3) float32 metres, head frame; unit normals that point out of the hair as a whole.
     uv : (V, 2) float32 in the atlas, v up; roots at the top. colours : (V, 3) float32 linear albedo.
     triangles : (T, 3) int32, T at most ``MOST_TRIANGLES``.
     """
@@ -57,7 +58,7 @@ class CardAtlas:
 
 
 def hair_cards(strands: HairStrands) -> HairCards:
-    """One card per guide, as finely cut as ``MOST_TRIANGLES`` allow; where there are too many guides, of every n-th."""
+    """Make one card per guide, as finely divided as ``MOST_TRIANGLES`` allows; with too many guides, per n-th guide."""
     guides = len(strands.points)
     points = int(np.clip(MOST_TRIANGLES // (2 * guides) + 1, _FEWEST_POINTS, _MOST_POINTS))
     step = -(-guides * 2 * (points - 1) // MOST_TRIANGLES)
@@ -86,7 +87,7 @@ def hair_cards(strands: HairStrands) -> HairCards:
 
 @cache
 def card_atlas() -> CardAtlas:
-    """The picture on the cards: ``COLUMNS`` bundles of strands that thin out towards tip, sides and root."""
+    """The cards' texture: ``COLUMNS`` bundles of strands that thin out towards tip, sides and root."""
     generator = np.random.default_rng(0)
     width = ATLAS_SIDE // COLUMNS
     v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root

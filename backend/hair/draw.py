@@ -1,4 +1,4 @@
-"""Strands drawn over a picture of the head: thin lines with a depth of their own, for previews and comparisons."""
+"""Draw strands over a picture of the head, as thin lines with depth, for previews and comparisons."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
 
 _SUPERSAMPLE = 2
-"""Lines drawn for each pixel's side: hairs are half a pixel wide."""
+"""Supersampling per image axis, because hairs are half a pixel wide."""
 _FULL = 0.6
-"""Hairs for each pixel of a lock's width: lines are a pixel wide, and lie over each other."""
+"""Hairs per pixel of a lock's width: lines are a pixel wide, and overlap."""
 _FEWEST, _MOST = 4, 48
-"""Hairs of a guide: a thumbnail's locks still look like hairs, a close-up's take no longer than the head below."""
+"""Limits on the hairs per guide: locks in a thumbnail still look like hairs, and a close-up takes no longer to draw
+than the head."""
 _CLUMP = 0.45
-"""Share of the distance from the guide that is lost towards the tip, as the add-on's modifier has it."""
+"""Share of the distance from the guide that hairs lose towards the tip; the same as in the add-on's modifier."""
 _UNEVEN = 0.15
-"""Share of its length that the shortest hair of a lock lacks: no blunt ends, and locks keep their outline."""
+"""Hairs end at random between 85 % and 100 % of the guide's length: no blunt ends, and locks keep their outline."""
 _TONES = (0.55, 1.4)
-"""Factors of a hair's colour, half of it its own and half its lock's. With them drawn hair has 0.68 of the photos'
-contrast (``evaluate hair``)."""
+"""Range of the random factor on a hair's colour, half of it per hair and half per lock. With it drawn hair has 0.68 of
+the photos' contrast (``evaluate hair``)."""
 _DEEP = 0.5
-"""Share of the light at the outside of the hair that reaches a root: other hair is over it."""
+"""Share of the light that reaches a hair's root, because the hair above shades it (ambient occlusion)."""
 _SHINE, _SHARPNESS = 0.05, 30.0
-"""Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
-the strand and the half vector)."""
+"""Strength of the specular highlight under white light (linear), and its exponent (Kajiya and Kay 1989, on the sine of
+the angle between the strand and the half vector)."""
 _MOST_SHINE = 0.5
-"""Of a hair's light in its darkest channel, over the whole hair: colours come from photos, where highlights, which are
-white, are part of them."""
+"""Largest mean highlight, relative to a hair's albedo in its darkest channel. Colours come from photos, so they already
+contain white highlights."""
 _LEAVES = 5.0
-"""One over the share of its length in which a hair comes from the skin to its place in the lock, as the add-on has it.
-"""
+"""A hair moves from the skin to its place in the lock over 1 / ``_LEAVES`` of its length, as in the add-on."""
 _LOCK = 0.05
-"""Metres: shorter hair forms a lock in proportion only, and stands as it grows; 5 mm of hair that came together from
-15 mm of skin would be a tuft. As the add-on has it."""
+"""Metres. Shorter hair clumps in proportion to its length, because 5 mm of hair that came together from 15 mm of skin
+would look like a tuft. The same as in the add-on."""
 _THIN = 1.29
-"""Of a lock's radius, where its rarest hairs are: they get rarer outwards in a line, and so far off that they are as
-spread as if evenly within the radius. As the add-on has it."""
+"""Distance of the outermost hairs from the guide, in lock radii. The density of hairs falls linearly to 0 there, with
+the same spread as a uniform density within the radius. The same as in the add-on."""
 _BACK = 0.5
-"""Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
+"""Distance of the hairs' roots behind the guide's root, in lock radii, so that locks cover the skin where they part."""
 _BEHIND = 0.002
-"""Metres that a hair may lie under the skin and still be seen: roots lie on triangles that the picture cuts coarser."""
+"""Depth tolerance in metres: a hair may lie this far under the drawn skin and still be visible, because roots lie on a
+finer surface than the one drawn."""
 
 
 @dataclass(frozen=True)
 class DrawnHair:
-    """``color`` : (H, W, 3) float32 linear light, premultiplied. ``alpha`` : (H, W) float32 share that hair covers."""
+    """``color`` : (H, W, 3) float32 linear light, premultiplied. ``alpha`` : (H, W) float32 coverage by hair."""
 
     color: np.ndarray
     alpha: np.ndarray
@@ -62,13 +63,13 @@ class DrawnHair:
 def draw_hair(
     strands: HairStrands, camera: Camera, vertices: np.ndarray, faces: np.ndarray, light: np.ndarray
 ) -> DrawnHair:
-    """Hair before, beside and behind a head, as a camera sees it.
+    """Draw hair as a camera sees it, occluded by the head.
 
     Parameters
     ----------
-    strands : metres, head frame. vertices : (V, 3), faces : (T, 3) of what hides hair, the same frame.
-    light : (9, 3) as in ``spherical_harmonics``; a strand is shaded as a matt cylinder: by the normal across it that
-        points away from the head.
+    strands : metres, head frame. vertices : (V, 3), faces : (T, 3) of the occluders, the same frame.
+    light : (9, 3) as in ``spherical_harmonics``. A strand is shaded as a diffuse cylinder, by its normal that points
+        away from the head.
     """
     large = camera.scaled(float(_SUPERSAMPLE))
     width, height = large.size
@@ -94,7 +95,7 @@ def draw_hair(
 
 
 def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count: int = 8) -> np.ndarray:
-    """(G, count + 1, P, 3) the outermost hairs of the locks of guides (G, P, 3), and the guides.
+    """(G, count + 1, P, 3) the guides (G, P, 3), then ``count`` of the outermost hairs of each lock.
 
     width : (G,) metres. normals : (G, 3) of the skin at the roots.
     """
@@ -108,26 +109,27 @@ def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count
 
 
 def lock_radius(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(G, P) metres from guides (G, P, 3) to the outermost hairs of their locks, ``width`` (G,) wide at the root: locks
-    get narrower towards their tips."""
+    """(G, P) metres from guides (G, P, 3) to the outermost hairs of their locks. ``width`` (G,) is the width at the
+    root; locks get narrower towards their tips."""
     return 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
 
 
 def lock_height(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(G, P) the part of ``lock_radius`` by which a lock rises above its guide: at the root it is a patch of skin."""
+    """(G, P) metres by which a lock rises above its guide: 0 at the root, where the lock is flat on the skin, and at
+    most ``lock_radius``."""
     return lock_radius(points, width) * _locked(points)[1][..., 0]
 
 
 def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(G,) share of the distance to the guide (G, P, 3) that its hairs lose to their tips, and (G, P, 1) in [0, 1] how
-    far they have come from the skin to their place in the lock."""
+    """Clumping of hairs around guides (G, P, 3): (G,) share of the distance to the guide lost at the tips, and
+    (G, P, 1) in [0, 1] how far hairs have moved from the skin to their place in the lock."""
     share = np.minimum(np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _LOCK, 1)
     leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1]), 0, 1)
     return _CLUMP * share, (share[:, None] * leaves)[..., None]
 
 
 def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors (G, P, 3) along guides, across them away from the head, and to their side."""
+    """Frames of guides, unit vectors (G, P, 3) each: tangent, normal away from the head, and their cross product."""
     tangent = _unit(np.gradient(points, axis=1))
     outwards = _unit(points - points[:, :1].mean(0))
     across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
@@ -137,8 +139,8 @@ def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _from_skin(
     across: np.ndarray, side: np.ndarray, normal: np.ndarray, leaves: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ways (G, P, 3) from guides to the hairs of their locks: in the skin's plane at the roots, so that hairs which lie
-    flat grow from a patch of skin, and ``across`` and ``side`` (G, P, 3) where ``leaves`` (G, P, 1) is 1."""
+    """Two axes (G, P, 3) of each lock's cross-section. At the roots they lie in the skin's plane, so that hair lying
+    flat grows from a patch of skin; where ``leaves`` (G, P, 1) is 1 they are ``across`` and ``side`` (G, P, 3)."""
     normal = normal[:, None]
     other = _unit(side - (side * normal).sum(-1, keepdims=True) * normal)
     return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
@@ -153,7 +155,7 @@ def _shaded(
     albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
     shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
     way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
-    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, OUT)  # out of the others' shadow
+    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
     open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
     to_camera = _unit(camera.centre() - points)
@@ -171,7 +173,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def from_guide(chance):
-    """Distance of a hair from its guide, in units of its lock's radius, for a ``chance`` in [0, 1], evenly drawn."""
+    """Distance of a hair from its guide in lock radii, for a ``chance`` drawn uniformly from [0, 1]."""
     return (0.5 - np.sin(np.arcsin(1 - 2 * chance) / 3)) * _THIN  # the inverse of 3 r^2 - 2 r^3
 
 
@@ -202,7 +204,7 @@ def _lines(points, one_way, other_way, colours, radius, clump, random, to_pixels
                 v = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
                 if last_z > 0:
                     steps = max(1, int(max(abs(u - last_x), abs(v - last_y)) + 0.999))
-                    if steps < 4 * (width + height):  # else it runs by the camera
+                    if steps < 4 * (width + height):  # longer ones pass close to the camera
                         for s in range(steps):
                             w = s / steps
                             column, row = last_x + w * (u - last_x), last_y + w * (v - last_y)

@@ -1,4 +1,4 @@
-"""Hair from photographs: whether there is any, its style, guides on the scalp and their colours."""
+"""Fit hair to photographs: whether there is any, its style, guides on the scalp and their colours."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ from backend.progress import ProgressReporter, silent
 
 STAGE = "hair"
 HAIR_RADIUS = 4e-5
-"""Metres: a hair is 0.06 to 0.1 mm thick."""
+"""Metres: hairs are 0.06 to 0.1 mm thick."""
 _LEAST_SEEN = 12.0
-"""Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
+"""Least hair in all photos together, in pixels of a view (``hair_views.VIEW_SIDE``): two square centimetres. Less does
+not determine a style."""
 _LEAST_GUIDES = 20
-"""Guides, of the thousand that a full head has: fewer are a tuft of two square centimetres, and mostly a shadow."""
+"""Least number of guides, of the thousand on a full head: fewer cover less than 15 square centimetres, and are mostly a
+shadow."""
 BALDING = "balding"
 _BALD = {"bald": 0.75}
-"""Number of the style model that the told style ``BALDING`` sets: above 0.72 a ring of hair is left."""
+"""Number of the style model that the style ``BALDING`` sets: above 0.72 only a ring of hair is left."""
 
 
 @dataclass(frozen=True)
 class FoundHair:
-    """``strands`` : the hair, None where there is none. ``reason`` : why there is none, a sentence for the person."""
+    """``strands`` : the hair, or None. ``reason`` : why there is none, a sentence for the user."""
 
     strands: HairStrands | None
     reason: str = ""
 
     def to_report(self) -> dict[str, object]:
-        """What ``report.json`` says of it: style, guides and the style's numbers, or the reason."""
+        """The hair's entry in ``report.json``: style, guides and the style's numbers, or the reason."""
         if self.strands is None:
             return {"found": False, "reason": self.reason}
         numbers = {name: round(value, 4) for name, value in self.strands.parameters.items()}
@@ -56,10 +58,10 @@ def fit_hair(
     known: Mapping[str, float] = NOTHING_KNOWN,
     told_style: str = "auto",
 ) -> FoundHair:
-    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names.
+    """Fit hair to the photos of a fitted face; ``faces`` are matched to them by name.
 
-    known : numbers of the style that the user has set. told_style : one of ``choices.HAIR_STYLES``; with another than
-    ``auto`` the photos decide length, direction and volume of that style, and no other style is tried.
+    known : numbers of the style that the user has set. told_style : one of ``choices.HAIR_STYLES``; unless it is
+    ``auto`` only that style is tried, and the photos decide its length, direction and volume.
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
@@ -80,7 +82,7 @@ def fit_hair(
 def hair_of_style(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], views: Sequence[HairView], style: FittedStyle
 ) -> FoundHair:
-    """The hair of a fitted style as the views show it, in the colours of the faces (found by name)."""
+    """Fit guides of a fitted style to the views, and colour them from the faces (matched by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
     if len(guides) < _LEAST_GUIDES:
         return FoundHair(None, "The photos show too little hair to tell a style.")
@@ -103,7 +105,8 @@ def hair_of_style(
 def hair_outline(
     points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
 ) -> np.ndarray:
-    """(H, W) uint8 outline in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head (V, 3)."""
+    """(H, W) uint8 silhouette in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head
+    (V, 3)."""
     normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
     edges = torch.from_numpy(lock_edges(points, width, normals).astype(np.float32)).flatten(0, 1)
     return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]

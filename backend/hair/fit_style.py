@@ -1,4 +1,4 @@
-"""The style model fitted to photographs: a search among hairstyles for the one whose outlines are the photos'."""
+"""Fit the style model to photographs: search for the hairstyle whose silhouettes match the photos'."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from backend.hair.styles import Style
 
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 SEGMENTS = 10
-"""Straight parts of a lock as it grows: 5 cm each in hair of half a metre."""
+"""Straight segments of a growing lock: 5 cm each in hair of half a metre."""
 SEARCH_LOCKS = 160
-"""Locks of each style that is tried. Which of them happen to be fringe or long moves its error by 0.02, of 640 hardly
-less: an outline is that of the outermost."""
+"""Locks of each candidate style. The random choice of fringe and long locks changes its error by 0.02, with 640 locks
+by hardly less, because the outermost locks alone form the outline."""
 MOST_VIEWS = 5
-"""Photos that the search looks at, the most trusted ones; guides are cut by all."""
+"""Photos used by the search, those with the highest weights; guides are cut by all photos."""
 PIECES = 6
-"""Straight pieces of each segment: closer to each other than a view's pixels."""
+"""Pieces per segment, so that points lie closer together than a view's pixels."""
 DRAWS = 3
-"""Members of each style in the first generation."""
+"""Candidates of each style in the first generation."""
 GENERATIONS, CHILDREN, PARENTS = 9, 32, 8
-"""345 styles are tried. Of 825 the best is better on these photos by 0.006 of overlap and on others by nothing."""
+"""345 candidates are tried in total. With 825 the best gains 0.006 of overlap on the fitted photos and nothing on
+held-out ones."""
 _STEP, _COOLING = 0.10, 0.9
-"""Of the numbers' ranges: the first generation's change, and what each has of the last one's."""
+"""Mutation step of the first generation, in units of the numbers' ranges, and factor from generation to generation."""
 DIRECTION_WEIGHT = 0.2
-"""Of strands that run everywhere as they do in the photo, against an outline that is all right."""
+"""Weight of perfect agreement of the strands' directions, relative to a perfect outline."""
 FAMILY_WEIGHT = 0.1
-"""Of the square of the way out of the family, in units of the numbers' ranges: a third of a range costs as much as a
-hundredth of the outlines' overlap."""
+"""Weight of the squared distance to the style family, in units of the numbers' ranges: a third of a range costs as much
+as a hundredth of the outlines' overlap."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class FittedStyle:
 
     Attributes
     ----------
-    point : (D,) in the unit box of ``style_model.NUMBERS``. style : the member of the family that it belongs to.
-    others : (K, D) other points that explain the photos nearly as well, best first, ``point`` the first of them.
+    point : (D,) in the unit box of ``style_model.NUMBERS``. style : the named style that it belongs to.
+    others : (K, D) points that explain the photos nearly as well, best first, starting with ``point`` itself.
     """
 
     point: np.ndarray
@@ -72,12 +73,13 @@ def fit_style(
     seed: int = 0,
     style: str | None = None,
 ) -> FittedStyle:
-    """Search the style model for the hair whose silhouettes are those of the views.
+    """Search the style model for the hair whose silhouettes match those of the views.
 
-    neutral : (V, 3) vertices, head frame, metres. An evolution strategy: the first generation are ``DRAWS`` members of
-    each style; each later one is drawn around the best so far, as far as these lie from each other. ``known`` : numbers
-    of ``style_model.NUMBERS``, in their own units, that are not searched. ``style`` : the name of the only hairstyle
-    that is searched; None: all of them.
+    An evolution strategy: the first generation has ``DRAWS`` members of each style; each later one is drawn around the
+    best so far, with steps that follow their differences.
+
+    neutral : (V, 3) vertices, head frame, metres. known : numbers of ``style_model.NUMBERS`` that are fixed, in their
+    own units. style : the name of the only hairstyle to search; None: all.
     """
     which, fixed = known_places(known)
     views = sorted(views, key=lambda view: -view.trust)[:MOST_VIEWS]
@@ -103,8 +105,8 @@ def fit_style(
 
 
 def _children(points: np.ndarray, generator: np.random.Generator, step: float) -> np.ndarray:
-    """(CHILDREN, D) members of the next generation: half follow the differences of two others, half change few numbers
-    by much."""
+    """(CHILDREN, D) members of the next generation: half cross over (follow the difference of two other parents), half
+    mutate a few numbers strongly."""
     size = (CHILDREN, points.shape[1])
     parent, one, other = points[generator.integers(0, len(points), (3, CHILDREN))]
     crossed = (generator.random(size) < 0.5) * (0.6 * (one - other) + step * generator.standard_normal(size))
@@ -121,7 +123,8 @@ def style_errors(
     family: StyleFamily,
     noise: LockNoise,
 ) -> np.ndarray:
-    """(N,) what the search makes small: one less the trusted mean overlap, and the way out of the family."""
+    """(N,) objective of the search, to be minimised: 1 minus the views' weighted mean agreement, plus a penalty for the
+    distance to the style family."""
     strands = grown(template, neutral, points, noise)
     overlap, along = outline_overlap(strands, views), direction_agreement(strands, views)
     trust = np.array([view.trust for view in views]) * np.isfinite(overlap)
@@ -131,16 +134,16 @@ def style_errors(
 
 
 def grown(template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise) -> np.ndarray:
-    """(N, M, 3) points along the middle lines of the locks of points (N, D), metres; NaN where a lock is none."""
+    """(N, M, 3) points along the centre lines of the locks of points (N, D), metres; NaN for empty locks."""
     return resampled(lock_lines(template, neutral, points, noise), PIECES).flatten(1, 2).numpy()
 
 
 def lock_lines(
     template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise, roots: np.ndarray | None = None
 ) -> Tensor:
-    """(N, L, SEGMENTS + 1, 3) middle lines of the locks of points (N, D), metres; NaN where a lock is none.
+    """(N, L, SEGMENTS + 1, 3) centre lines of the locks of points (N, D), metres; NaN for empty locks.
 
-    roots : (L, 2) azimuth and s on the hull, the same for all N; without them evenly within each head's hair line.
+    roots : (L, 2) azimuth and s on the hull, the same for all N; None: spread evenly within each head's hairline.
     """
     hull = head_hull(template)
     hair = styled_hair(points, hull, noise, roots)
@@ -153,26 +156,25 @@ def lock_lines(
 
 
 def _below_others(hull: HeadHull, locks: Locks, azimuth: Tensor, s: Tensor) -> Tensor:
-    """(N, L, SEGMENTS + 1) metres by which locks lie lower than on the hull, at azimuths and s there: what grows at the
-    nape hangs from the skin and not from the hair above, and each lock begins on the skin. Beside ears none is lower.
-    """
+    """(N, L, SEGMENTS + 1) metres by which locks lie below the hull, at their azimuths and s. Each lock begins on the
+    skin, so that hair of the nape hangs under the hair above. Beside ears no lock is lower."""
     length = locks.length[..., None]
     share = (length * torch.tensor(places_along(SEGMENTS)) / (0.5 * length).clamp(1e-4, OUT)).clamp(max=1)
     layer = torch.minimum(locks.base, torch.as_tensor(MOST_LAYER))[..., None] * (1 - share)
-    gap = gap_to_skin(hull, azimuth, s).cummin(-1).values  # where the neck comes out again it pushes them out
+    gap = gap_to_skin(hull, azimuth, s).cummin(-1).values  # once the neck has pushed a lock out, it stays out
     return (layer + gap) * (1 - beside_ear(hull, locks.azimuth, locks.s))[..., None]
 
 
 def resampled(paths: Tensor, pieces: int) -> Tensor:
-    """Paths (..., P, 3) with ``pieces`` straight pieces for each of their segments: (..., (P - 1) * pieces, 3)."""
+    """Paths (..., P, 3) with each segment divided into ``pieces``: (..., (P - 1) * pieces, 3)."""
     t = (torch.arange(pieces) / pieces)[:, None]
     fine = paths[..., :-1, None, :] * (1 - t) + paths[..., 1:, None, :] * t
     return fine.flatten(-3, -2)
 
 
 def outline_overlap(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
-    """(N, V) intersection over union of strands' silhouettes, of points (N, M, 3), and the photos' hair where it is
-    known; nan where there is none of either."""
+    """(N, V) intersection over union of the silhouettes of strands with points (N, M, 3) and the photos' hair, over
+    unoccluded pixels; nan where both are empty."""
     columns = []
     for view in views:
         drawn = silhouettes(points, view).reshape(len(points), -1).astype(np.float32)
@@ -184,8 +186,8 @@ def outline_overlap(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray
 
 
 def direction_agreement(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
-    """(N, V) mean cosine of twice the angle between strands, of points (N, M, 3), and the photos', where these show
-    clearly how they run: 1 as there, 0 as by chance or not drawn, -1 across."""
+    """(N, V) mean cosine of twice the angle between strands with points (N, M, 3) and the photos' strands, weighted by
+    how clear the photos' direction is: 1 parallel, 0 random or not drawn, -1 perpendicular."""
     columns = []
     for view in views:
         clear = (np.linalg.norm(view.direction, axis=-1) * view.hair * view.known).sum()

@@ -1,4 +1,4 @@
-"""Locks of hair that start on the scalp and follow a field of directions along the hull."""
+"""Grow locks of hair from the scalp along a direction field on the hull."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from backend.hair.locks import Flow, Locks
 
 
 def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Paths of locks in the hull's coordinates.
+    """Compute the paths of locks in the hull's coordinates.
 
     At each step a lock moves along its style's direction (combed from the whorl, back, forward, away from the parting,
-    towards where it is tied), more and more straight down as it leaves the top, and out of the window in front of the
-    face. ``hairline`` and ``brow_line`` : (A,) s on the hull's azimuths.
+    towards where it is tied). Below the top it turns straight down, and it leaves the window in front of the face.
+    ``hairline`` and ``brow_line`` : (A,) s on the hull's azimuths.
 
     Returns
     -------
@@ -48,10 +48,10 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
         down, around = ex * sin + ez * cos, ex * cos - ez * sin
         size = (down**2 + around**2).sqrt().clamp(min=1e-4)
         down, around = down / size, around / size
-        # gravity: from the rim of the skull on hair hangs
+        # gravity: below the rim of the skull hair hangs down
         hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
         down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
-        # some wear long hair over the chest and not behind the shoulders
+        # long hair may fall over the chest instead of behind the shoulders
         beside = _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
         around = around - flow.gather[:, None] * beside * torch.where(a >= 0, 0.9, -0.9)
         # the window: hair that is not a fringe parts in front of the face
@@ -67,7 +67,7 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
         flat = (1 - rise**2).clamp(min=0.05).sqrt()
         radius = 0.085 * torch.sin((s / 0.09).clamp(max=1.5))
         advance = length * flat
-        if k > 0:  # a lock ends where the cut is, or where it is tied
+        if k > 0:  # a lock ends at the cut or where it is tied
             advance = torch.minimum(advance, (to_tie + (1 - tied) * 9.0).clamp(min=1e-5))
         limit = torch.where(
             locks.fringe > 0.5,
@@ -75,7 +75,7 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
             flow.cut[:, None] + locks.cut_jitter,
         )
         ds = torch.minimum(advance * down, (limit - s).clamp(min=0.0005))
-        left = torch.where(down > 0, ds / (advance * down).clamp(min=1e-6), 1.0).clamp(0, 1)  # of this step, to the cut
+        left = torch.where(down > 0, ds / (advance * down).clamp(min=1e-6), 1.0).clamp(0, 1)  # share before the cut
         turn = (advance * left * around / radius.clamp(min=0.006)).clamp(-0.9, 0.9)
         new_s = s + ds
         a = a + turn + torch.where(new_s < 0, torch.pi, 0.0)
@@ -90,12 +90,12 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
 
 
 def places_along(segments: int) -> list[float]:
-    """Of its length, where the ends of a lock's ``segments`` lie, 0 at the root: closer to each other there."""
+    """Positions of the ends of a lock's ``segments``, as shares of its length from the root: denser near the root."""
     return [(k / segments) ** 1.25 for k in range(segments + 1)]
 
 
 def lock_paths(surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle lines of locks with their waves, and the hull's normals there: (N, L, P, 3) each, head frame, metres.
+    """Centre lines of locks with their waves, and the hull's normals there: (N, L, P, 3) each, head frame, metres.
 
     ``azimuth``, ``s``, ``height`` : (N, L, P), as ``grow`` returns them.
     """
@@ -116,8 +116,8 @@ def lock_paths(surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, h
 
 
 def differences(points: Tensor) -> Tensor:
-    """Twice the step (..., P, 3) from point to point of lines (..., P, 3), at their ends the step itself."""
-    # where a lock has come to its end, the little it still moves is rounding error: there its whole course decides
+    """Finite differences (..., P, 3) of lines (..., P, 3): central ones (two steps), one-sided at the ends."""
+    # behind a lock's cut the steps are rounding errors, so a small part of its overall direction is added
     course = unit(points[..., -1:, :] - points[..., :1, :] + 1e-4) * 5e-4
     inner = points[..., 2:, :] - points[..., :-2, :]
     return course + torch.cat(
@@ -131,7 +131,7 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _along(line: Tensor, azimuth: Tensor) -> Tensor:
-    """Values of a periodic line (A,) on the hull's azimuths, linear between them."""
+    """Values at ``azimuth`` of a periodic line (A,) on the hull's azimuths, interpolated linearly."""
     place = (azimuth / (2 * torch.pi) + 0.5) * len(line)
     low = place.floor()
     t, column = place - low, low.long().remainder(len(line))

@@ -1,4 +1,5 @@
-"""From a fitted style to guides: place by place the member of the family that the photos show, cut where hair ends."""
+"""Turn a fitted style into guides: choose for each part of the scalp the variant that the photos show, and cut it where
+hair ends."""
 
 from __future__ import annotations
 
@@ -26,60 +27,62 @@ from backend.hair.to_outlines import to_outlines
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
-"""Roots over all that may have hair: one for 7 mm of scalp, narrower than a lock. Twice as many changed no overlap."""
+"""Roots over the whole area that may have hair: one per 7 mm of scalp, less than a lock's width. Twice as many did not
+change the overlap."""
 GUIDE_POINTS = 24
-"""Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders in 5."""
+"""Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders within 5 cm."""
 NEIGHBOURS = 24
-"""Roots that choose together: a square of some four centimetres of scalp combs its hair one way."""
+"""Neighbouring roots that choose a variant together, because hair on 4 x 4 cm of scalp is combed one way."""
 ROUNDS = 2
-"""Times that all roots choose, beside what the others chose before."""
+"""Rounds in which all roots choose, given the others' choices of the round before."""
 _PIECES = 6
-"""Straight pieces of each segment of a lock, as in the search: closer to each other than a view's pixels."""
+"""Pieces per segment of a lock, as in the search, so that points lie closer together than a view's pixels."""
 _COMBED_WITH, _COMBED = 7, 0.3
-"""Neighbours, and the share of their median way from root to tip in a guide's own."""
+"""Number of neighbours, and the share of their median course from root to tip that is blended into a guide's own."""
 _KINK = 0.03
-"""Of a guide's length: shorter turns are the growth's window moving over chest and shoulders, no hair's."""
+"""Smoothing of a guide, as a share of its length. Shorter turns are artefacts of the growth's window in front of the
+face, over chest and shoulders."""
 _STRAIGHT = 0.002
-"""Metres: waves of less are none; a lock is four times as wide."""
+"""Metres: waves of a smaller amplitude are ignored; a lock is four times as wide."""
 _PER_WAVE = 6
-"""Points of each wave: four tell it, and six make it round."""
+"""Points per wave: four represent it, six make it round."""
 _ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
-"""Metres: a side for strands that run straight away from the head. Any will do that is far below a hair's width."""
+"""Metres: arbitrary side for strands that run straight away from the head; about a hair's width."""
 _BARE_FACE = 1.0
-"""What hair before the bare face costs beyond hair anywhere else where the photo shows none."""
+"""Extra cost of hair in front of the bare face, on top of the cost of hair anywhere that the photo shows none."""
 _COVERED = 0.2
-"""What a point in hair is worth that other guides show already, of one that none does."""
+"""Value of a point in the photo's hair that other guides already cover, relative to an uncovered point."""
 _AROUND, _MEET = 6, 0.6
-"""A lock reaches to this share of the way to its sixth neighbour: random discs of this size cover nearly nine tenths.
-"""
+"""Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
+tenths of the scalp."""
 _EDGE = 0.5
-"""Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
+"""Share of the distance to the sixth neighbour: a root whose neighbours' mean is further away is at the hair's edge."""
 _SHORT = 0.015
-"""Metres of hair on skin that is not seen bare though all of its hair would lie where photos show none: as short as a
-crew cut, so that no hole is left where the fitted skull is too large."""
+"""Metres of hair kept where all of a root's hair would lie outside the photos' hair, but no photo shows bare skin. As
+short as a crew cut; it leaves no hole where the fitted skull is too large."""
 _MIRRORED = np.array([-1.0, 1.0, 1.0])
-"""Hair lines are alike on both sides: what the photos hardly see of one is taken from the other."""
+"""Reflection in the mid-plane. Hairlines are symmetric, so a hardly visible side is taken from the other."""
 _HEARSAY = 0.1
-"""What the nearest scalp that photos see says of a root that they do not, of what they say of one that they see well:
-bald tops are bald behind their edge, too."""
+"""Weight of the nearest visible scalp's vote at an unseen root, relative to the photos' weight at a well-seen root.
+Bald tops are also bald behind their visible edge."""
 _HIGH = 0.02
-"""Metres above the usual hair line: lower bare skin is a forehead, and says nothing of the scalp."""
+"""Metres above the usual hairline. Bare skin below that is a forehead and no evidence of a bald scalp."""
 _APART = 0.01
-"""Metres to which photos place a root."""
+"""Metres: accuracy with which photos locate a root."""
 _LEVEL = np.array([1.0, 3.0, 1.0])
-"""A way up or down counts so much more than one as long round the head: a ring of hair runs level."""
+"""Weights of x, y and z in distances between roots: height counts more, because a ring of hair runs level."""
 _ROPES = 0.2
-"""Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
+"""Locks that taper by a smaller share of their width are ropes (dreadlocks: 0 to 0.15; all other styles: at least 0.3).
+"""
 _LONGER, _FULLER = 1.35, 1.5
-"""Lengths and volumes of the variants, of the fitted ones: what is too much is cut, what is missing cannot be."""
+"""Factors on length and volume of the variants: hair that is too long is cut later, missing hair cannot be added."""
 
 
 def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> np.ndarray:
-    """(G, GUIDE_POINTS, 3) guides, metres, roots first; only where hair grows.
+    """Fit guides (G, GUIDE_POINTS, 3) to the views, in metres, roots first, only where hair grows.
 
-    Each root chooses, with its neighbours, among the fitted style's variants; then all move to the photos' outlines
-    (``to_outlines``), and each ends where most photos that see it show something else than hair. What no photo sees
-    stays as the style has it.
+    Each root and its neighbours choose a variant of the fitted style. Then all guides move to the photos' outlines
+    (``to_outlines``), and each ends where most photos that see it show no hair. Unseen hair keeps the fitted style.
     """
     roots = _scalp_roots(template)
     variants = _variants(style)
@@ -87,7 +90,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
     count, guides, samples = fine.shape[:3]
     growing = fine[0, np.isfinite(fine[0, :, 0, 0])]
-    away = float(lock_radius(growing, lock_widths(growing[:, 0], style.style)).mean()) / 2  # of a usual hair
+    away = float(lock_radius(growing, lock_widths(growing[:, 0], style.style)).mean()) / 2  # of a typical hair
     outlines, views = views, [_locks_beside_face(view, away) for view in views]
     votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
@@ -105,27 +108,27 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
             worth = np.where(vote > 0, vote * (1 - (1 - _COVERED) * covered), vote)
             gain += view.trust * np.where(index < ends[..., None], worth, 0.0).sum(-1)
         gain = gain[:, near].mean(-1)
-        gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # without a reason the fitted style itself
+        gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # prefer the fitted style unless another is clearly better
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
     rooted = np.isfinite(line[:, 0, 0])
     line, roots = _smooth(_combed(line[rooted])), roots[rooted]
     head = closed_head(neutral.astype(np.float64), template)
-    line = outside(line, *head)  # a skull hides no hair: it lies on it
+    line = outside(line, *head)  # hair lies on the skull, never inside it
     ends = _ends(_trusted(line, views))
     height = lock_height(line, lock_widths(line[:, 0], style.style))
     line = to_outlines(line, height, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
     votes = _trusted(line, views)
     end, beside = _ends(votes), _beside(line[:, 0])
-    usual = np.median(end[beside], axis=1)  # no gap in hair and no lonely hair beside it
-    bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # to half of the photos: the face
+    usual = np.median(end[beside], axis=1)  # closes gaps in the hair and removes isolated strands
+    bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # half of the photos show the face
     before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
     end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
     normals = skin_normals(line[:, 0], *head)
     root, clear = (value[beside].mean(1) for value in _at_roots(line[:, 0], normals, views))
     mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
-    share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the side that is seen better
+    share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the more visible side
     root = (1 - share) * root + share * root[mirror] + _hearsay(template, roots, line[:, 0], root, clear)
     short = 1 + (np.cumsum(_steps(line), 1) < _SHORT).sum(1)
     end = np.where((end < 2) & (root >= 0), np.maximum(np.round(share * end[mirror]), short), end).astype(int)
@@ -137,10 +140,10 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
 
 
 def lock_widths(roots: np.ndarray, style: Style) -> np.ndarray:
-    """(G,) float32 metres across the locks of guides with roots (G, 3): of a style whose locks taper they are so wide
-    that no scalp shows between them; ropes are as wide as the style's and stand apart.
+    """(G,) float32 widths in metres of the locks of guides with roots (G, 3).
 
-    Locks at the edge of the hair are no wider than the style's, so that they do not grow beyond it.
+    Locks that taper are wide enough to hide the scalp between them, except at the hair's edge, where they keep the
+    style's width and so do not grow beyond it. Ropes always keep the style's width and stand apart.
     """
     own = 0.5 * sum(style.width)
     if len(roots) <= _AROUND or 0.5 * sum(style.taper) < _ROPES:
@@ -152,13 +155,13 @@ def lock_widths(roots: np.ndarray, style: Style) -> np.ndarray:
 
 
 def _combed(guides: np.ndarray) -> np.ndarray:
-    """Guides (G, P, 3) that run as their neighbours do: none stands out of the hair alone."""
+    """Guides (G, P, 3) blended with their neighbours' median course, so that none stands out of the hair alone."""
     way = guides - guides[:, :1]
     return guides[:, :1] + (1 - _COMBED) * way + _COMBED * np.median(way[_beside(guides[:, 0])], axis=1)
 
 
 def _beside(roots: np.ndarray) -> np.ndarray:
-    """(G, K) the nearest of roots (G, 3), each itself first."""
+    """(G, K) indices of the nearest roots (G, 3), starting with the root itself."""
     return cKDTree(roots).query(roots, k=min(_COMBED_WITH, len(roots)))[1].reshape(len(roots), -1)
 
 
@@ -166,12 +169,12 @@ def _smooth(guides: np.ndarray) -> np.ndarray:
     """Guides (G, P, 3) without turns shorter than ``_KINK``; roots stay."""
     count = guides.shape[1]
     smooth = gaussian_filter1d(guides, _KINK * count, axis=1, mode="nearest")
-    share = np.clip(np.arange(count) / (2 * _KINK * count), 0, 1)[:, None]  # the filter knows nothing before the root
+    share = np.clip(np.arange(count) / (2 * _KINK * count), 0, 1)[:, None]  # the filter has no data before the root
     return guides + share * (smooth - guides)
 
 
 def _scalp_roots(template: Template) -> np.ndarray:
-    """(GUIDES, 2) azimuth and s, evenly over all that may have hair."""
+    """(GUIDES, 2) azimuth and s of roots, spread evenly over the area that may have hair."""
     hull = head_hull(template)
     place = lock_noise(GUIDES).place
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
@@ -179,13 +182,13 @@ def _scalp_roots(template: Template) -> np.ndarray:
 
 
 def _skull(template: Template, neutral: np.ndarray) -> np.ndarray:
-    """(3,) the middle of the scalp: a place within the skull, at the height where it is widest."""
+    """(3,) mean of the scalp's vertices: a point inside the skull, at the height where it is widest."""
     scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
     return neutral[: template.head.vertex_stop][scalp].mean(0)
 
 
 def _flat(roots: np.ndarray) -> np.ndarray:
-    """Roots in a plane, metres from the crown."""
+    """Roots (azimuth, s) flattened into a plane, metres from the crown."""
     return np.stack([roots[:, 1] * np.sin(roots[:, 0]), roots[:, 1] * np.cos(roots[:, 0])], 1)
 
 
@@ -207,7 +210,7 @@ def _variants(style: FittedStyle) -> np.ndarray:
 
 
 def _looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.ndarray:
-    """Values (...,) of a picture (H, W) at the pixels of points (..., 3); 0 beside it."""
+    """Values (...,) of a picture (H, W) at the pixels of points (..., 3); 0 outside the picture."""
     pixel = view.camera.project(np.nan_to_num(points, nan=1e3))
     height, width = picture.shape
     column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
@@ -216,7 +219,8 @@ def _looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.nd
 
 
 def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
-    """(...,) of points (..., 3): 1 in the photo's hair, -1 in what is none, 0 where head, chest or hand hides it."""
+    """(...,) votes of a view at points (..., 3): 1 on the photo's hair, -1 elsewhere (lower on the bare face), 0 where
+    head, chest or hand occludes the point."""
     depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
     told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
     before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
@@ -224,12 +228,12 @@ def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
 
 
 def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
-    """(G,) the votes at roots (G, 3) of skin with ``normals`` (G, 3), each photo's by how squarely it sees that skin,
-    and (G,) how well all of them see it: 0 for not at all."""
+    """Votes (G,) at roots (G, 3) with skin ``normals`` (G, 3), weighted by the cosine at which each photo sees the
+    skin, and (G,) the sum of the weights: 0 where unseen."""
     vote, clear = np.zeros(len(roots)), np.zeros(len(roots))
     for view in views:
         weight = view.trust * np.maximum(facing_cosine(roots, normals, view.camera), 0)
-        here = np.minimum(view.hair + view.face, 1)  # what shows neither is no head: the fitted one is too large there
+        here = np.minimum(view.hair + view.face, 1)  # neither: the fitted head reaches beyond the real one
         vote += weight * _votes(roots, replace(view, known=view.known * here))
         clear += weight * _votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
     return vote, clear
@@ -238,8 +242,8 @@ def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView])
 def _hearsay(
     template: Template, roots: np.ndarray, places: np.ndarray, vote: np.ndarray, clear: np.ndarray
 ) -> np.ndarray:
-    """(G,) what the scalp around says of roots (G, 2) at ``places`` (G, 3), as a vote that counts where photos say
-    nothing: what the votes (G,) of roots that are seen so clearly (G,) say, mostly the nearest."""
+    """(G,) weak votes for roots (G, 2) at ``places`` (G, 3), which count where photos see nothing: the mean of the
+    votes (G,) of visible high scalp (visibility ``clear`` (G,)), weighted towards the nearest."""
     hull = head_hull(template)
     high = roots[:, 1] < hull.line(roots[:, 0], hull.hairline) - _HIGH
     well = np.quantile(clear, 0.9)
@@ -250,29 +254,30 @@ def _hearsay(
 
 
 def _locks_beside_face(view: HairView, away: float) -> HairView:
-    """The view with a bare face that reaches ``away`` metres farther: guides end there, and their hairs beside it."""
+    """The view with its bare face dilated by ``away`` metres, so that the hairs around a guide end beside the face."""
     face = cv2.dilate(view.face, disc(max(1, round(away * view.pixels_per_metre))))
     return replace(view, face=face, hair=np.minimum(view.hair, 1 - face))
 
 
 def _trusted(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
-    """(...,) the votes of all photos, by their trust."""
+    """(...,) sum of all views' votes, weighted by trust."""
     return sum(_votes(points, view) * view.trust for view in views)
 
 
 def _ends(votes: np.ndarray) -> np.ndarray:
-    """(G,) how many of the samples (G, Q) belong to a guide: up to where hair, by the sum of votes so far, is most."""
+    """(G,) number of the samples (G, Q) that belong to a guide: up to the maximum of the cumulative votes."""
     total = np.cumsum(votes + 1e-3, axis=1)
     return np.where(total.max(1) > 0, total.argmax(1) + 1, 0)
 
 
 def _evenly(line: np.ndarray) -> np.ndarray:
-    """(GUIDE_POINTS, 3) evenly along a line (Q, 3)."""
+    """(GUIDE_POINTS, 3) a line (Q, 3) resampled evenly."""
     return points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS))
 
 
 def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
-    """Guides (G, P, 3) with the waves of a style, metres: as many points as these need, at most ``MOST_POINTS``."""
+    """Guides (G, P, 3) with a style's waves added, metres; resampled to the points that these need, at most
+    ``MOST_POINTS``."""
     amplitude, wave, wild = (0.5 * sum(span) for span in (style.curl, style.wave, style.wild))
     if amplitude + wild < _STRAIGHT:
         return guides
@@ -294,7 +299,7 @@ def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
 
 
 def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
-    """Lines (G, P, 3) with ``count`` points each, evenly between the given ones."""
+    """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
     place = np.linspace(0, lines.shape[1] - 1, count)
     low = np.minimum(place.astype(int), lines.shape[1] - 2)
     t = (place - low)[:, None]

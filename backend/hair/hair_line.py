@@ -1,4 +1,4 @@
-"""Where hair begins: the line in photos, and what a person who has set it there says of style and photos."""
+"""The hairline: project it into photos, and apply points of it that the user has set to style and labels."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from backend.rendering.camera import Camera
 from backend.rendering.visibility import facing_cosine
 
 LINE_NUMBERS = ("forehead", "temples")
-"""The numbers of the style on which the line hangs at ``HAIR_DEGREES``."""
+"""Numbers of the style that move the line at ``HAIR_DEGREES``."""
 _PLACE_DEVIATION = 0.003
-"""Metres: how exactly a person sees where hair begins; the line is never sharper."""
+"""Metres: accuracy with which a person can place the hairline, which is never sharper."""
 _STEP = 0.001
-"""Metres of a number, of which the effect on the line is taken."""
+"""Metres: step of a number for the finite difference of its effect on the line."""
 _REACH_DEGREES, _REACH_METRES = 20.0, 0.03
-"""As far from a point that a person has set, round the head and across the line, the photo is read as the line says:
-half way to the next point and about the width of a thinned edge."""
+"""Within this distance of a point that the user has set, round the head and across the line, labels follow the line:
+half way to the next point, and about the width of a thinned edge."""
 _WIDEST_DEGREES, _LOWEST = 100.0, 0.30
-"""Of the hull's part on which a line may be set: the front of the head, s in metres from the crown."""
+"""Limits of the hull's part on which a line may be set: azimuth from the front, and s in metres from the crown."""
 _LEAST_COSINE = 0.1
-"""Hull that faces the camera less than this is behind the head's edge."""
+"""Hull points with a smaller cosine to the camera lie behind the head's edge."""
 _FINE_SIDE = 512
-"""Pixels of the longer side of a crop in which it is read."""
+"""Longer side, in pixels, of the crop in which labels are changed."""
 
 
 def line_places(template: Template, vertices: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
-    """(5, 3) where the line of a style's numbers crosses ``HAIR_DEGREES`` on a head (V, 3), metres, head frame."""
+    """(5, 3) points of the hairline of a style's numbers at ``HAIR_DEGREES`` on a head (V, 3), metres, head frame."""
     azimuth = np.radians(HAIR_DEGREES)
     s = _line_at(template, numbers, azimuth)
     return _on_hull(template, vertices, azimuth, s)[0]
@@ -45,8 +45,9 @@ def line_places(template: Template, vertices: np.ndarray, numbers: Mapping[str, 
 def told_of_line(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
 ) -> tuple[dict[str, float], tuple[PhotoFace, ...]]:
-    """What points that a person has set say: numbers of the style, and the faces, relabelled around the points: hair
-    above the line, skin below, in all photos, because the line is the person's. Nothing changes without points."""
+    """Apply the hairline points that the user has set: return the style's numbers, and the faces with labels around the
+    points changed to hair above the line and skin below. All photos are changed, because the line belongs to the
+    person. Without points nothing changes."""
     by_name = {face.name: face for face in faces}
     pairs = [(photo, by_name[photo.name]) for photo in fitted.photos if photo.name in by_name]
     places = [_set_places(template, photo, face.hair_line) for photo, face in pairs if face.hair_line is not None]
@@ -59,10 +60,9 @@ def told_of_line(
 
 
 def _known_numbers(template: Template, points: np.ndarray) -> dict[str, float]:
-    """The numbers of the style that points (N, 2), azimuth and s, say.
+    """Fit the style's ``LINE_NUMBERS`` to points (N, 2), azimuth and s.
 
-    Least squares: the line is linear in them. Each has half of its range as standard deviation, around no change of the
-    template's line.
+    Linear least squares, with the template's line as prior mean and half of each number's range as standard deviation.
     """
     azimuth, s = points.T
     usual = _line_at(template, {}, azimuth)
@@ -76,7 +76,7 @@ def _known_numbers(template: Template, points: np.ndarray) -> dict[str, float]:
 
 
 def _line_at(template: Template, numbers: Mapping[str, float], azimuth: np.ndarray) -> np.ndarray:
-    """(N,) s of the line at azimuths (N,); numbers that are not given are those of the template's line."""
+    """(N,) s of the line at azimuths (N,); missing numbers are 0, as in the template's line."""
     hull = head_hull(template)
     value = {
         name: torch.tensor([[float(numbers.get(name, 0.0))]])
@@ -88,7 +88,7 @@ def _line_at(template: Template, numbers: Mapping[str, float], azimuth: np.ndarr
 def _on_hull(
     template: Template, vertices: np.ndarray, azimuth: np.ndarray, s: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places and unit normals (..., 3) at azimuths and s (...) on the hull of a head (V, 3)."""
+    """Positions and unit normals (..., 3) at azimuths and s (...) on the hull of a head (V, 3)."""
     head = torch.from_numpy(np.asarray(vertices[: template.head.vertex_stop], np.float32))[None]
     surface = hull_surface(head_hull(template), head, torch.zeros(1))
     places, normals = surface.sample(torch.from_numpy(azimuth).float()[None], torch.from_numpy(s).float()[None])
@@ -107,7 +107,8 @@ def _hull_in_photo(template: Template, photo: FittedPhoto, camera: Camera) -> tu
 
 
 def _set_places(template: Template, photo: FittedPhoto, line: np.ndarray) -> np.ndarray:
-    """(N, 2) azimuth and s of the points that a person has set, crop pixels; those beside the head are left out."""
+    """(N, 2) azimuth and s of the points ``line``, crop pixels, that the user has set; those beside the head are left
+    out."""
     grid, pixels = _hull_in_photo(template, photo, photo.camera)
     seen = np.isfinite(pixels[:, 0])
     grid, pixels = grid[seen], pixels[seen]
@@ -122,8 +123,8 @@ def _set_places(template: Template, photo: FittedPhoto, line: np.ndarray) -> np.
 def _relabelled(
     template: Template, photo: FittedPhoto, face: PhotoFace, points: np.ndarray, numbers: Mapping[str, float]
 ) -> PhotoFace:
-    """The face with labels as points (N, 2), azimuth and s, say: the line of ``numbers``, and near the points how far
-    they are off it."""
+    """The face relabelled along the line of ``numbers``, which is bent near the points (N, 2), azimuth and s, to pass
+    through them."""
     height, width = face.labels.shape
     camera = photo.camera.scaled(min(1.0, _FINE_SIDE / max(height, width)))
     grid, pixels = _hull_in_photo(template, photo, camera)
@@ -142,7 +143,7 @@ def _relabelled(
 
 
 def _painted(pixels: np.ndarray, camera: Camera) -> np.ndarray:
-    """(H, W) float32 in [0, 1], 1 where grid points (N, 2) of the hull lie, gaps between them closed."""
+    """(H, W) float32 mask of grid points (N, 2) of the hull, with the gaps between them closed."""
     picture = np.zeros((camera.size[1], camera.size[0]), np.float32)
     column, row = np.floor(pixels).astype(int).T
     inside = (column >= 0) & (column < camera.size[0]) & (row >= 0) & (row < camera.size[1])

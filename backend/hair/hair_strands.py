@@ -1,4 +1,4 @@
-"""Hair as guide strands: what the fit of the hair hands on, independent of any file format."""
+"""Hair as guide strands: the result of fitting hair, independent of any file format."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MOST_GUIDES, MOST_POINTS = 4096, 64
-"""Limits of what is read and sent: guides, and points of each. 4 MB; four times what a fit gives."""
+"""Limits on read and sent files: number of guides, and points of each. 4 MB; four times the guides of a fit."""
 MOST_RADIUS = 0.001
-"""Metres; the thickest hair has a tenth of it."""
+"""Metres; the thickest hair has a tenth of this."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class HairStrands:
     Attributes
     ----------
     points : (G, P, 3) float32 metres, head frame of the neutral face, root first.
-    root_uv : (G, 2) float32 place of the root in UV map ``Head`` (v up): by it hair follows the head's surface.
+    root_uv : (G, 2) float32 place of the root in UV map ``Head`` (v up), which attaches the hair to the head's surface.
     width : (G,) float32 metres across the lock that a guide stands for.
     root_colour, tip_colour : (G, 3) float32 linear light, albedo.
     hair_radius : metres, of a single hair at its root.
-    style : name of the hairstyle whose family explains the photographs best.
+    style : name of the hairstyle that explains the photographs best.
     parameters : that style's numbers as fitted, by name; lengths in metres.
     """
 

@@ -1,4 +1,4 @@
-"""What each photograph says of the hair: its mask, what hides it, and the head and chest before it."""
+"""Evidence of each photograph about the hair: its mask, its occluders, and the depth of head and chest."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
 
 VIEW_SIDE = 112
-"""Pixels of the longer side of a crop: about 4 mm on a head, the thickness of a lock."""
+"""Longer side of a view in pixels. A pixel is about 4 mm on a head, the thickness of a lock."""
 _BEHIND = 0.006
-"""Metres by which hair may lie behind the head's surface and still be seen: the fit of a skull under hair is no better.
-"""
+"""Depth tolerance in metres: hair this far behind the head's surface still counts as visible, because the skull under
+hair is fitted no more accurately."""
 _CLOSED = 0.007
-"""Metres: gaps between locks that are smaller are hair."""
+"""Metres: smaller gaps between locks are closed."""
 _RIM = 0.015
-"""Metres: hair on top of a head that is thinner across is none, where most of it is. Parsing nets call the edges of
-bald heads hair; a full head's is 20 mm or more. Beside a head hair may be seen aslant, and thin lines of it stay."""
+"""Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
+the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
+because hair may be seen at a grazing angle there."""
 _RING = 24
-"""Vertices of each ring of the body: its outline is off by 2 mm, half a pixel of a view."""
+"""Vertices of each ring of the body: the outline's error is 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
-"""Metres. A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
+"""Metres: a ring as in ``BODY_ROWS``, above the first of these, that closes the gap below a raised head."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _DIRECTION_SIDE = 448
-"""Pixels of the longer side of a crop in which the strands' direction is looked for: one of a lock of ten hairs."""
+"""Longer side, in pixels, of the crop in which the strands' direction is measured: a pixel is as wide as ten hairs."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class HairView:
 
     Attributes
     ----------
-    name : the photo's.
-    camera : of these pixels.
-    hair : (H, W) float32, share of hair in each pixel. known : (H, W) float32, 0 where something hides what is there.
+    name : of the photo.
+    camera : for these pixels.
+    hair : (H, W) float32, share of hair in each pixel. known : (H, W) float32, 0 where occluded or outside the photo.
     face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
-    direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times how clearly
-        they run that way, 0 to 1.
+    direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
+        tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
     """
@@ -64,13 +65,13 @@ class HairView:
 
     @property
     def pixels_per_metre(self) -> float:
-        """At the head's middle."""
+        """Scale at the median depth of head and chest."""
         distance = float(np.median(self.depth[np.isfinite(self.depth)])) if np.isfinite(self.depth).any() else 1.0
         return float(self.camera.intrinsics[0, 0] / distance)
 
 
 def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[HairView, ...]:
-    """One view per fitted photo, in the fit's order; ``faces`` are found by name."""
+    """Make one view per fitted photo, in the fit's order; ``faces`` are matched by name."""
     by_name = {face.name: face for face in faces}
     return tuple(_view(template, photo, by_name[photo.name]) for photo in fitted.photos)
 
@@ -92,7 +93,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
 
 
 def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
-    """(H, W) bool what is labelled as hair, and is the edge of a bald head: see ``_RIM``."""
+    """(H, W) bool mask of the edge of a bald head that is labelled as hair: see ``_RIM``."""
     camera = photo.camera
     scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
     middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)  # within the skull
@@ -111,22 +112,22 @@ def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.nda
 
 
 def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Head and eyeballs of a face (V, 3), so that nothing is seen in the sockets: vertices (N, 3), triangles (T, 3)."""
+    """Head and eyeballs of a face (V, 3), so that the eye sockets are closed: vertices (N, 3), triangles (T, 3)."""
     parts = [template.parts[name] for name in ("head", "eye_left", "eye_right")]
     faces = [triangles_from_quads(template.quads[part.face_start : part.face_stop]) for part in parts]
     return vertices[: max(part.vertex_stop for part in parts)], np.concatenate(faces)
 
 
 def strand_direction(face: PhotoFace, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 2) of ``HairView.direction`` at ``size`` (width, height), from the structure tensor of the luminance."""
+    """(H, W, 2) ``HairView.direction`` at ``size`` (width, height), from the structure tensor of the log luminance."""
     scale = min(1.0, _DIRECTION_SIDE / max(face.labels.shape))
     fine = (round(face.labels.shape[1] * scale), round(face.labels.shape[0] * scale))
     grey = cv2.cvtColor(cv2.resize(face.pixels, fine, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST)
-    hair = cv2.erode(hair, np.ones((5, 5), np.uint8)).astype(np.float32)  # its outline has a direction of its own
+    hair = cv2.erode(hair, np.ones((5, 5), np.uint8)).astype(np.float32)  # the outline's own gradient is left out
     light = np.log(grey.astype(np.float32) + 8.0)
     dx, dy = (cv2.Sobel(light, cv2.CV_32F, *order) * hair for order in ((1, 0), (0, 1)))
-    # across strands the light changes: twice the angle of the strand is that of the gradient, turned by half a circle
+    # strands run perpendicular to the gradient: twice their angle is twice the gradient's, plus half a circle
     tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1)
     tensor = cv2.resize(tensor, size, interpolation=cv2.INTER_AREA)
     tensor = cv2.GaussianBlur(tensor, (0, 0), 1.0)
@@ -134,7 +135,7 @@ def strand_direction(face: PhotoFace, size: tuple[int, int]) -> np.ndarray:
 
 
 def _inside_file(face: PhotoFace) -> np.ndarray:
-    """(H, W) 1 where the crop shows the file and not its repeated edge."""
+    """(H, W) 1 where the crop lies inside the photo, 0 in its padding."""
     height, width = face.labels.shape
     x = (np.arange(width) + 0.5) / face.crop_scale + face.crop_offset[0]
     y = (np.arange(height) + 0.5) / face.crop_scale + face.crop_offset[1]
@@ -143,7 +144,7 @@ def _inside_file(face: PhotoFace) -> np.ndarray:
 
 
 def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Neck and chest below a head, upright behind its neck: vertices (B, 3) metres, triangles (T, 3)."""
+    """Neck and chest of the mean body, upright, moved to a head's neck: vertices (B, 3) metres, triangles (T, 3)."""
     neck = template.regions["neck"][: template.head.vertex_stop] > 0.8
     mean = template.vertices[: template.head.vertex_stop][neck].mean(0)
     offset = head_vertices[neck].mean(0) - mean
@@ -161,9 +162,9 @@ def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray
 
 
 def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
-    """(N, H, W) uint8, 1 where strands with points (N, M, 3) (close to each other) show, small gaps closed.
+    """(N, H, W) uint8 masks of the visible parts of strands with dense points (N, M, 3); small gaps are closed.
 
-    Points with a NaN are none.
+    Points with a NaN are ignored.
     """
     to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
     canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
@@ -175,8 +176,8 @@ def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
 
 
 def along_hair(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
-    """(N,) sum over the pixels of the view's hair of the mean cosine of twice the angle between the foremost strands
-    and ``HairView.direction``. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
+    """(N,) sum over the view's hair pixels of the mean cosine of twice the angle between the foremost strands and
+    ``HairView.direction``. points : (N, M, 3), ``pieces`` successive ones per strand."""
     to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
     wanted = view.direction * (view.hair * view.known)[..., None]
     points = np.ascontiguousarray(points, np.float32)

@@ -1,7 +1,7 @@
-"""The surface along which hair falls and hats sit: the skull, and below its widest rim a curtain that hangs down.
+"""The hull along which hair falls and on which hats sit: the skull, and below its widest rim a curtain that hangs down.
 
-Points of it have polar coordinates: the azimuth ``a`` about the vertical axis through the skull (0 in front, positive
-to the person's left, in (-pi, pi]) and ``s``, the length in metres of the way down from the crown along the mean head.
+Points of the hull have polar coordinates: the azimuth ``a`` about the vertical axis through the skull (0 in front,
+positive to the person's left, in (-pi, pi]) and ``s``, the arc length in metres from the crown down the mean hull.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from backend.geometry.template import Template
 from backend.geometry.unit import unit
 
 AZIMUTHS = 64
-"""Columns of the hull round the head: 8 mm apart, less than a lock is wide."""
+"""Columns of the hull round the head: 8 mm apart, less than a lock's width."""
 ROW_STEP = 0.0125
 """Metres from row to row down the head."""
 ROWS = 49
 """60 cm from the crown: hair to the waist."""
 AXIS_Z = 0.030
-"""Metres in front of the origin of the template at which the axis through the middle of the skull stands."""
+"""z in metres (template frame) of the vertical axis through the middle of the skull."""
 CENTRE_Y = 0.760
-"""Metres: height of the template's widest rim. Above it the hull is the skull, below it hangs the curtain."""
+"""Height in metres of the template's widest rim. Above it the hull is the skull, below it the curtain."""
 CURTAIN_INWARDS = 0.22
-"""How far the curtain follows the neck inwards, metres per metre downwards."""
+"""Slope with which the curtain may follow the neck inwards, metres per metre downwards."""
 NEIGHBOURS = 4
-"""Vertices on which a point of the hull hangs: those of the quad below it."""
+"""Vertices to which a point of the hull is bound: those of the quad below it."""
 _ROWS_AT_ONCE = 32
-"""Points whose distances to all vertices a processor keeps near: 1 MB."""
+"""Points per block, so that their distances to all vertices fit the processor's cache: 1 MB."""
 
 HAIRLINE = np.array(
     [
@@ -52,22 +52,22 @@ BODY_ROWS = np.array(
 )  # fmt: skip
 """Rings of a body under the neck's rim, metres: half width, front and back z, height."""
 BROW_LINE = np.array([(0, 0.752), (15, 0.757), (32, 0.755), (45, 0.746), (60, 0.735), (180, 0.735)])
-"""Azimuth in degrees and height in metres of the template's brows, and on round the head."""
+"""Azimuth in degrees and height in metres of the template's brows, continued round the head."""
 
 
 @dataclass(frozen=True)
 class HeadHull:
-    """Where the hull's grid hangs on the head; made once from the mean head.
+    """Binding of the hull's grid to the head's vertices; made once from the mean head.
 
     Attributes
     ----------
     vertices : (G, 4) int64 head vertices near each grid point, G = ROWS * AZIMUTHS; weights : (G, 4).
     offset : (G, 3) metres from the weighted mean of these to the grid point.
-    ear : (G,) 0-1, near an ear. mean : (ROWS, AZIMUTHS, 3) the hull of the mean head.
-    gap : (ROWS, AZIMUTHS) metres from there inwards to the skin: 0 on the skull, up to 8 mm at the nape, where the hull
-        hangs straight down and the neck does not.
-    hairline, brow_line : (AZIMUTHS,) s where hair ends and where the brows are.
-    extent : index of the vertices whose bounding box gives a head's size; mean_size : that of the mean head.
+    ear : (G,) 0-1, closeness to an ear. mean : (ROWS, AZIMUTHS, 3) the hull of the mean head.
+    gap : (ROWS, AZIMUTHS) metres from ``mean`` inwards to the skin: 0 on the skull, up to 8 mm at the nape, where the
+        hull hangs straight down and the neck recedes.
+    hairline, brow_line : (AZIMUTHS,) s of the hairline and of the brows.
+    extent : index of the vertices whose bounding box gives a head's size; mean_size : size of the mean head.
     """
 
     vertices: np.ndarray
@@ -82,7 +82,7 @@ class HeadHull:
     mean_size: float
 
     def line(self, azimuth: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Values (AZIMUTHS,) at any azimuths, linear and periodic."""
+        """Values (AZIMUTHS,) interpolated linearly and periodically at any azimuths."""
         place = (azimuth / (2 * np.pi) + 0.5) * AZIMUTHS
         low = np.floor(place).astype(int)
         t = place - low
@@ -149,8 +149,8 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
 
 
 def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and which these are. In numpy:
-    machines that train have no scipy."""
+    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and their indices. Uses numpy
+    only, because training machines have no scipy."""
     middle = others.mean(0)
     a, b = points - middle, others - middle
     near = np.empty((len(a), count), np.int64)
@@ -162,12 +162,12 @@ def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.nda
 
 
 def head_hull(template: Template) -> HeadHull:
-    """The hull of a template's mean head (kept)."""
+    """The hull of a template's mean head (cached)."""
     return _hull(id(template), _Same((template,)))
 
 
 class _Same(tuple):
-    """A tuple that hashes by the identity of what it holds."""
+    """A tuple that is hashed and compared by the identity of its first item."""
 
     def __hash__(self) -> int:
         return id(self[0])
@@ -177,21 +177,21 @@ class _Same(tuple):
 
 
 def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> tuple[np.ndarray, np.ndarray]:
-    """(P, 3) from the crown down over the skull's outline in one half plane, then down the curtain, and (P,) metres
-    from there to the skin, 0 where there is none."""
+    """Profile (P, 3) of the hull in one half plane, from the crown down the skull and the curtain, and (P,) metres from
+    there inwards to the skin, 0 where there is none."""
     out, across = np.array([np.sin(azimuth), np.cos(azimuth)]), np.array([np.cos(azimuth), -np.sin(azimuth)])
     flat = head[:, [0, 2]] - [0.0, AXIS_Z]
     away, side = flat @ out, flat @ across
     crossing = (side[triangles] > 0).any(1) & (side[triangles] <= 0).any(1)
-    p, q = triangles[crossing].T, np.roll(triangles[crossing], -1, axis=1).T  # (3, K) the ends of each side
-    cut = (side[p] > 0) != (side[q] > 0)  # two sides of each triangle
+    p, q = triangles[crossing].T, np.roll(triangles[crossing], -1, axis=1).T  # (3, K) the ends of each edge
+    cut = (side[p] > 0) != (side[q] > 0)  # two edges of each triangle
     p, q = p.T[cut.T], q.T[cut.T]
     t = side[p] / (side[p] - side[q])
     ends = np.stack([away[p] + t * (away[q] - away[p]), head[p, 1] + t * (head[q, 1] - head[p, 1])], axis=1)
     start, stop = ends[::2], ends[1::2]  # each (K, 2): distance from the axis, height
 
     def farthest(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """(D,) distance of the last hit along rays from (D, 2) or (1, 2), nan where there is none."""
+        """(D,) distance of the last hit along rays from (D, 2) or (1, 2), nan for rays without a hit."""
         step = stop - start
         offset = start - origins[:, None]  # (D, K, 2)
         det = directions[:, :1] * step[:, 1] - directions[:, 1:] * step[:, 0]
@@ -226,8 +226,8 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> tuple[n
 
 
 def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
-    """Distance of the chest from the axis at heights below the neck, at most 0.12 m; 0 above and beside the chest:
-    hair that falls there lies behind the shoulders."""
+    """Distance of the chest from the axis at heights below the neck, at most 0.12 m. It is 0 above and beside the
+    chest, where hair falls behind the shoulders."""
     half, front, back = (np.interp(-heights, -BODY_ROWS[:, 3], BODY_ROWS[:, k]) for k in range(3))
     depth = np.where(np.cos(azimuth) > 0, front - AXIS_Z, AXIS_Z - back)
     radius = 1 / np.sqrt((np.sin(azimuth) / half) ** 2 + (np.cos(azimuth) / depth) ** 2)
@@ -254,7 +254,7 @@ class HullSurface:
     scale: Tensor
 
     def sample(self, azimuth: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions and unit normals (N, ..., 3) at (N, ...) azimuths (any turn) and s in metres."""
+        """Positions and unit normals (N, ..., 3) at azimuths (N, ...), taken modulo a full turn, and s in metres."""
         shape = azimuth.shape
         turn = (azimuth / (2 * torch.pi) + 0.5).remainder(1.0)
         grid = torch.stack([turn * 2 - 1, s / (ROW_STEP * (ROWS - 1)) * 2 - 1], -1)
@@ -265,8 +265,8 @@ class HullSurface:
 
 
 def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> HullSurface:
-    """Hulls of heads (N, V, 3), or of one head (1, V, 3) N times; ``ear_room`` (N,) metres by which the hull keeps
-    outside of the ears."""
+    """Hulls of heads (N, V, 3), or of one head (1, V, 3) N times. ``ear_room`` (N,) : metres by which the hull is moved
+    outwards at the ears."""
     device, n = head_vertices.device, len(head_vertices)
     vertices = torch.from_numpy(hull.vertices).to(device)
     weights = torch.from_numpy(hull.weights).to(device)
@@ -289,12 +289,12 @@ def gap_to_skin(hull: HeadHull, azimuth: Tensor, s: Tensor) -> Tensor:
 
 
 def beside_ear(hull: HeadHull, azimuth: Tensor, s: Tensor) -> Tensor:
-    """(...) in [0, 1], how near to an ear azimuths and s (...) are."""
+    """(...) in [0, 1], closeness of azimuths and s (...) to an ear."""
     return _on_grid(hull.ear.reshape(ROWS, AZIMUTHS), azimuth, s)
 
 
 def _on_grid(values: np.ndarray, azimuth: Tensor, s: Tensor) -> Tensor:
-    """Values (ROWS, AZIMUTHS) at azimuths and s (...), linear between the hull's points."""
+    """Values (ROWS, AZIMUTHS) interpolated bilinearly at azimuths and s (...)."""
     grid = torch.from_numpy(values).to(s.device)
     column, row = (azimuth / (2 * torch.pi) + 0.5) * AZIMUTHS, (s / ROW_STEP).clamp(0, ROWS - 1.001)
     left, upper = column.floor().long(), row.floor().long()

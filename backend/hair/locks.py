@@ -1,4 +1,4 @@
-"""What describes the locks of a head of hair. Lengths in metres, arrays of one person or (N, ...) tensors."""
+"""Parameters of the locks of a head of hair. Lengths in metres; arrays of one person or (N, ...) tensors."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 from torch import Tensor
 
 OUT = 0.012
-"""Metres from the root, at most half of its length, within which a hair comes from the skin to its place among others.
-"""
+"""Metres from the root (at most half of the hair's length) over which a hair moves from the skin to its place among
+others."""
 Numbers = np.ndarray | Tensor
-"""An array of one person, or with a leading axis N a tensor of a batch."""
+"""An array of one person, or a tensor of a batch with a leading axis N."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Where the hair of a style goes. Plane coordinates are (x to the person's left, z to the front) at distance s from
-    the crown.
+    """Direction field of a style. Plane coordinates are (x to the person's left, z to the front) at distance s from the
+    crown.
 
     Attributes
     ----------
-    whorl : (2,) where the hair radiates from, with strength radial. forward, backward, sideways : strengths of being
-        combed to the front, the back, and away from the line x = parting. tied : 0 or 1, towards the place tie (2,).
-    gravity : 0 for hair that stands, 1 for hair that hangs beyond the top. window : half the azimuth of the gap before
-        the face. cut : s where the hair ends at the sides and behind; fringe_drop : how far below the brows the
-        fringe ends. volume : the greatest height above the hull. gather : how much
-        long hair comes forward over the chest, 0-1.
+    whorl : (2,) centre from which hair radiates, with strength radial. forward, backward, sideways : strengths of
+        combing to the front, to the back, and away from the line x = parting. tied : 0 or 1, whether hair is drawn to
+        the point tie (2,). gravity : 0 for hair that stands, 1 for hair that hangs below the top. window : half the
+        azimuth of the gap in front of the face. cut : s where the hair ends at the sides and behind; fringe_drop : how
+        far below the brows the fringe ends. volume : greatest height above the hull. gather : how far long hair comes
+        forward over the chest, 0-1.
     """
 
     whorl: Numbers
@@ -47,16 +47,16 @@ class Flow:
 
 @dataclass(frozen=True)
 class Locks:
-    """Locks of hair, L of them; all (L,).
+    """L locks of hair; all attributes are (L,).
 
     Attributes
     ----------
-    azimuth, s : the root. length : 0 where there is none. base, floor : height of root and lowest height elsewhere.
-    up : sine of the angle with the hull; bend : how far the lock comes back to it (1: fully).
-    forward : 1 where combed to the front, 0 to the back; turn_x, turn_z : own deviation of the direction; drift : own
-        sideways movement while it hangs. fringe, tied : 1 where the lock belongs to the fringe, to what is tied.
-    cut_jitter : own deviation of the cut. width, taper : of the ribbon; roll : its turn about its own axis.
-    amplitude, waves, phase, wild : waves, and crookedness beside them.
+    azimuth, s : the root. length : 0 for no lock. base, floor : height of the root, and least height elsewhere.
+    up : sine of the angle with the hull; bend : how far the lock bends back to the hull (1: fully).
+    forward : 1 when combed to the front, 0 to the back. turn_x, turn_z : the lock's deviation from the direction field;
+        drift : its sideways movement while it hangs. fringe, tied : 1 for locks of the fringe, and for tied ones.
+    cut_jitter : the lock's deviation from the cut. width, taper : of the ribbon; roll : its turn about its own axis.
+    amplitude, waves, phase, wild : of the waves, and irregularity on top of them.
     tone : factor on the colour; second : share of the second colour (highlights, tips).
     """
 

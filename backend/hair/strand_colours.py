@@ -1,4 +1,4 @@
-"""The colour of guides at root and tip, from the photographs."""
+"""Estimate the albedo of guides at root and tip from the photographs."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _SIDE = 320
-"""Pixels of a picture's longer side: colours of locks, not of single hairs."""
+"""Longer side of the pictures in pixels: resolves locks, not single hairs."""
 _DARKEST = 0.002
-"""Linear light in [0, 1] of a photo's noise: half a step of 8 bits near black is 0.0002, a JPEG's blocks are ten times
-that."""
+"""Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
+are ten times that."""
 _LEAST_SHADING = 0.15
-"""Of the mean over the hair: darker shading is a guess, and what is divided by it too bright."""
+"""Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
+albedo."""
 _FRONT = 0.006
-"""Metres behind the foremost hair that still show: half a lock."""
+"""Metres behind the foremost hair within which hair counts as visible: half a lock."""
 _UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
-"""Linear albedo of brown hair, the commonest colour, where no photo shows any."""
+"""Log linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
 _RANGE = 0.7
-"""Log units by which a lock may differ from the hair as a whole: twofold, as tips do from dark roots; what differs
-more is shadow or highlight."""
+"""Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
+Larger differences are shadows or highlights."""
 _FEW = 2.0
-"""Samples (points of guides that a photo shows) that count as much as the colour of the hair as a whole."""
+"""Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
 _GREENEST = 0.5
-"""Least logarithm of red over green, of that of green over blue: roots of black and brown pigment's absorption of red,
-green and blue are 0.65, 0.83, 1.17 (d'Eon and others, An Energy-Conserving Hair Reflectance Model, 2011)."""
+"""Least ratio of log(red / green) to log(green / blue) in the albedo of hair. The square roots of eumelanin's
+absorption of red, green and blue are 0.65, 0.83, 1.17 (d'Eon et al., An Energy-Conserving Hair Reflectance Model,
+2011)."""
 _DYED = 0.4
-"""Log units: light's hue is not off by more."""
+"""Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
 _HUE_DEVIATION = 0.25
-"""Log units: how far the light's hue is off in one photo, measured against the other photos of the same hair."""
+"""Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
 _TOGETHER = 8
-"""Neighbouring guides that share their colour: two centimetres, about as far as a photo's chroma is sharp."""
+"""Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class StrandColours:
 
 
 def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
-    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock.
+    """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks.
 
-    Locks differ in brightness, and roots from tips in hue, too. What hue a lock has beside others is that of the lamps
-    on its side, of a wall beside it or of a JPEG's blocks.
+    Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
+    because they come from lamps or walls at one side, or from JPEG blocks.
     """
     by_name = {face.name: face for face in faces}
     seen = [_seen(guides, photo, by_name[photo.name]) for photo in fitted.photos]
@@ -73,7 +75,7 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
         mask = shown[:, :, part]
         total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
         number = mask.sum((0, 2)).astype(float)
-        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # of roots or tips: locks differ by lamps alone
+        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # one hue for all roots, one for all tips
         total, number = total[near, 1].sum(1), number[near].sum(1)
         logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
         ends.append(np.exp(natural(logs_here)).astype(np.float32))
@@ -81,10 +83,11 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
 
 
 def colour_of_views(logs: np.ndarray) -> np.ndarray:
-    """(3,) log linear albedo of hair of which V photos say ``logs`` (V, 3).
+    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos.
 
-    As bright as half of them say. A photo in whose light the hair would have a hue that no hair grows with counts less:
-    its light's hue is wrong by that, with ``_HUE_DEVIATION``. Where all say so alike the hair is dyed.
+    The brightness is the median. The hue is a weighted mean: an estimate with an unnatural hue counts less, by a
+    Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that photo. If all
+    estimates have the same unnatural hue it is kept, because the hair is dyed.
     """
     off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
     weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
@@ -93,13 +96,13 @@ def colour_of_views(logs: np.ndarray) -> np.ndarray:
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
-    """Logarithms (..., 3) of hair's linear albedo without the green or blue that no hair grows with; green stays.
+    """Log linear albedo (..., 3) of hair moved to the nearest natural hue, by at most ``most``; green stays.
 
-    A photo's light is known by the skin, and its hue is off by some tenths. Pigments of hair take more blue than green
-    and more green than red: no hair is greener than ``_GREENEST``. What is farther off than ``most`` moves by that.
+    A photo's light is estimated from the skin, and its hue is wrong by some tenths. The pigments of hair absorb more
+    blue than green and more green than red, so no natural hair is greener than ``_GREENEST``.
     """
-    blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # what green has more, what red has more
-    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # along the line of _GREENEST
+    blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # log(green / blue), log(red / green)
+    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # projection onto the line of _GREENEST
     on_line = np.stack([share, _GREENEST * share], -1)
     not_blue = np.stack([np.zeros_like(blue), np.maximum(red, 0)], -1)
     hue = np.stack([blue, red], -1)
@@ -111,7 +114,7 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
 
 
 def _seen(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) -> tuple[np.ndarray, np.ndarray]:
-    """(G, P, 3) log albedo at the guides' points, and (G, P) where the photo shows it."""
+    """(G, P, 3) log albedo at the guides' points, and (G, P) whether the photo shows the point."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -124,7 +127,7 @@ def _seen(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) -> tuple[np.n
     column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
     inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
     column, row = column.clip(0, size[0] - 1), row.clip(0, size[1] - 1)
-    cell = (row // 4) * (size[0] // 4 + 1) + column // 4  # foremost hair, in cells as wide as a lock
+    cell = (row // 4) * (size[0] // 4 + 1) + column // 4  # depth of the foremost hair, in cells as wide as a lock
     front = np.full((size[1] // 4 + 1) * (size[0] // 4 + 1), np.inf)
     np.minimum.at(front, cell[inside], pixel[..., 2][inside])
     shown = inside & hair[row, column] & (pixel[..., 2] < front[cell] + _FRONT)

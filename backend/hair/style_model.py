@@ -1,7 +1,7 @@
-"""The style model: straight hair from some twenty-five named numbers. What curls it is the style's (``curled``).
+"""The style model: straight hair from 27 named numbers. Curls are added later by the style (``guides.curled``).
 
 A style's numbers are one point (D,) in the box of ``NUMBERS``; ``points`` are (N, D) in units of that box, 0 to 1. The
-family of ``styles.STYLES`` is a set of smaller boxes in it: photographs are explained by points near one of these.
+family of ``styles.STYLES`` is a set of smaller boxes in it. Photographs are fitted by points near one of these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from backend.hair.styles import STYLES, Style
 
 @dataclass(frozen=True)
 class StyleNumber:
-    """One number of the style model: its name, its range, and whether its steps are ratios (lengths)."""
+    """One number of the style model: its name, its range, and whether its scale is logarithmic (``ratio``; lengths)."""
 
     name: str
     low: float
@@ -31,9 +31,9 @@ class StyleNumber:
 NUMBERS: tuple[StyleNumber, ...] = (
     StyleNumber("top", 0.003, 0.55, True),  # metres
     StyleNumber("sides", 0.002, 0.50, True),  # metres
-    StyleNumber("fade", 0.0, 0.9),  # share of the length that is cut off at the lower hair line
+    StyleNumber("fade", 0.0, 0.9),  # share of the length that is cut off at the lower hairline
     StyleNumber("up", 0.05, 1.0),  # sine of the angle with the skull at the root
-    StyleNumber("bend", 0.0, 1.1),  # how far a lock comes back to the skull
+    StyleNumber("bend", 0.0, 1.1),  # how far a lock bends back to the skull
     StyleNumber("radial", 0.0, 1.0),
     StyleNumber("forward", 0.0, 1.0),
     StyleNumber("backward", 0.0, 1.0),
@@ -51,28 +51,29 @@ NUMBERS: tuple[StyleNumber, ...] = (
     StyleNumber("turn", 0.0, 1.2),
     StyleNumber("tied", 0.0, 1.0),
     StyleNumber("tie", 0.02, 0.20),  # metres behind the crown
-    StyleNumber("forehead", -0.03, 0.025),  # metres by which the hair line is higher than the template's
-    StyleNumber("temples", 0.0, 0.06),  # metres by which it recedes there
+    StyleNumber("forehead", -0.03, 0.025),  # metres by which the hairline is higher than the template's
+    StyleNumber("temples", 0.0, 0.06),  # metres by which the hairline recedes at the temples
     StyleNumber("sideburns", -0.02, 0.03),  # metres
     StyleNumber("nape", -0.015, 0.03),  # metres
-    StyleNumber("bald", 0.0, 1.0),  # 0.35: a bare vertex begins; 0.7: a ring is left
+    StyleNumber("bald", 0.0, 1.0),  # from 0.35 a bare patch at the crown; from 0.72 only a ring is left
 )
 _INDEX = {number.name: i for i, number in enumerate(NUMBERS)}
 _LOW = np.array([number.low for number in NUMBERS])
 _HIGH = np.array([number.high for number in NUMBERS])
 _RATIO = np.array([number.ratio for number in NUMBERS])
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
-"""The numbers by which a style is named: what an outline shows."""
+"""Numbers that decide a fitted style's name, because an outline determines them."""
 _DENSE = 0.2
-"""Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
+"""``bulk`` that fits find even in straight hair, because real hair has fewer gaps than the model's."""
 _CURLY = 0.005
-"""Metres of amplitude above which a style's locks are curls: no outline tells them from straight locks as long."""
+"""Amplitude in metres above which a style counts as curly. Outlines cannot distinguish curls from straight locks of the
+same length."""
 MOST_LAYER = 0.004
-"""Metres that other hair lifts a lock off the skin, beside what closed bodies of hair do."""
+"""Most metres by which the hair below lifts a lock off the skin; a closed body of hair (``bulk``) is added."""
 FADE = 0.05
-"""Metres above the hair line at the ears and the nape over which cut hair gets shorter: half a hand."""
+"""Metres above the hairline at the ears and the nape over which faded hair gets shorter: half a hand's breadth."""
 RARE = 0.05
-"""Of the square of a whole range, what a style costs that is rarer by the factor e."""
+"""Penalty for a style that is rarer by the factor e, relative to the squared distance of one whole range."""
 _USUAL = {
     "forehead": (-0.012, 0.012),
     "temples": (0.0, 0.016),
@@ -83,11 +84,11 @@ _USUAL = {
     "gather": (0.0, 1.0),
     "tie": (0.02, 0.20),
 }
-"""Numbers that belong to the person, or to the day, and to no style: what most people have."""
+"""Usual ranges of numbers that depend on the person or the day, not on the style."""
 
 
 def numbers_of(points: np.ndarray) -> np.ndarray:
-    """The numbers (..., D) in their own units of points (..., D) in the unit box."""
+    """Convert points (..., D) in the unit box to numbers (..., D) in their own units."""
     points = np.clip(points, 0.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.exp(np.log(np.maximum(_LOW, 1e-9)) * (1 - points) + np.log(_HIGH) * points)
@@ -103,7 +104,7 @@ def points_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def known_places(known: Mapping[str, float]) -> tuple[list[int], np.ndarray]:
-    """Where numbers, by name and in their own units, stand in a point (D,), and what they are there."""
+    """Indices in a point (D,) of numbers given by name in their own units, and their values in the unit box."""
     numbers = numbers_of(np.full(len(NUMBERS), 0.5))
     which = [_INDEX[name] for name in known]
     numbers[which] = list(known.values())
@@ -124,15 +125,16 @@ class StyleFamily:
     high: np.ndarray
 
     def strangeness(self, points: np.ndarray) -> np.ndarray:
-        """(N,) how strange points (N, D) are: the square of the way out of the nearest style's box, and ``RARE`` times
-        the logarithm of how much commoner than that style the commonest one is."""
+        """(N,) penalty of points (N, D) for being unlike the family: the least over all styles of the squared distance
+        to the style's box plus ``RARE`` times the log of how much rarer it is than the commonest style."""
         return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
 
     def nearest(self, point: np.ndarray) -> Style:
-        """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest.
+        """Name the style that a point (D,) belongs to, by the numbers that outlines determine (``_TOLD``); ties go to
+        the commonest style.
 
-        Of a family of one style it is that one. Where the hair is cut off level counts for styles alone that are cut
-        so. Curls (``_CURLY``) are never told.
+        A family of one style returns that style. The level of the cut counts only for styles with a level cut. Curly
+        styles (``_CURLY``) are never returned.
         """
         if len(self.styles) == 1:
             return self.styles[0]
@@ -144,7 +146,7 @@ class StyleFamily:
         return self.styles[int(((beyond**2).sum(-1) + self._rarity() + np.where(untold, np.inf, 0.0)).argmin())]
 
     def _beyond(self, points: np.ndarray) -> np.ndarray:
-        """(N, S, D) way of points (N, D) out of each style's box."""
+        """(N, S, D) distances of points (N, D) outside each style's box."""
         return np.maximum(self.low - points[:, None], 0) + np.maximum(points[:, None] - self.high, 0)
 
     def _rarity(self) -> np.ndarray:
@@ -153,9 +155,9 @@ class StyleFamily:
 
 
 def style_family(name: str | None = None) -> StyleFamily:
-    """The family of ``styles.STYLES``, in its order, without the shaved head; with a ``name`` that style alone.
+    """The family of ``styles.STYLES``, in their order, without the shaved head; with a ``name`` that style alone.
 
-    Raises ``ValueError`` for a name that no style with hair has.
+    Raises ``ValueError`` when no style with hair has that name.
     """
     styles = [style for style in STYLES if max(style.top) > 0 and name in (None, style.name)]
     if not styles:
@@ -184,9 +186,9 @@ def _box(style: Style) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class LockNoise:
-    """What differs from lock to lock and belongs to no style; drawn once, so that equal numbers give equal hair.
+    """Random differences between locks, independent of the style; drawn once, so that equal numbers give equal hair.
 
-    ``place`` : (L, 2) of roots in the unit square. ``uniform`` : (L, U), ``normal`` : (L, K), standard.
+    ``place`` : (L, 2) roots in the unit square. ``uniform`` : (L, U), ``normal`` : (L, K), standard.
     """
 
     place: np.ndarray
@@ -195,7 +197,7 @@ class LockNoise:
 
 
 def lock_noise(count: int, seed: int = 0) -> LockNoise:
-    """The noise of ``count`` locks; roots lie evenly (additive recurrence)."""
+    """Draw the noise of ``count`` locks; roots are spread evenly (additive recurrence)."""
     generator = np.random.default_rng(seed)
     place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
     return LockNoise(place, generator.random((count, 12)), generator.standard_normal((count, 8)))
@@ -211,10 +213,10 @@ class StyledHair:
 
 
 def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.ndarray | None = None) -> StyledHair:
-    """Locks and flow of points (N, D).
+    """Make the locks and the flow of points (N, D).
 
-    ``roots`` : (L, 2) azimuth and s of given roots, the same for all N: what lies outside the hair line has length 0.
-    Without them roots lie evenly within each head's own hair line.
+    ``roots`` : (L, 2) azimuth and s of given roots, the same for all N; locks outside the hairline have length 0.
+    None: roots are spread evenly within each head's own hairline.
     """
     numbers = numbers_of(points).astype(np.float32)
     value = {number.name: torch.from_numpy(numbers[:, i])[:, None] for i, number in enumerate(NUMBERS)}  # (N, 1)
@@ -271,7 +273,7 @@ def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.
     )
     tie = torch.cat([torch.zeros_like(value["tie"]), -value["tie"]], 1)
     one = {name: each[:, 0] for name, each in value.items()}
-    volume = torch.where(one["bulk"] > 0.5, 0.5, one["volume"])  # hair that stands is not pressed to the head
+    volume = torch.where(one["bulk"] > 0.5, 0.5, one["volume"])  # standing hair is not pressed to the head
     flow = Flow(
         whorl=torch.tensor([[0.0, -0.045]]).expand(len(points), 2),
         radial=one["radial"],
@@ -292,7 +294,7 @@ def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.
 
 
 def hairline(value: dict[str, Tensor], hull: HeadHull) -> Tensor:
-    """(N, AZIMUTHS) s where hair ends, of the numbers (N, 1) by name."""
+    """(N, AZIMUTHS) s of the hairline for numbers (N, 1) by name."""
     a = torch.from_numpy(np.abs(azimuths())).float()
     front = (1.25 - a).clamp(0, 0.4) / 0.4
     corner = torch.exp(-(((a - 0.66) / 0.26) ** 2))
@@ -302,7 +304,7 @@ def hairline(value: dict[str, Tensor], hull: HeadHull) -> Tensor:
 
 
 def bareness(value: dict[str, Tensor], azimuth: Tensor, s: Tensor) -> Tensor:
-    """(N, L) share of bare skin, 0 to 1, behind the hair line."""
+    """(N, L) share of bare skin, 0 to 1, within the hairline."""
     bald = value["bald"]
     patch = 0.075 * ((bald - 0.35) / 0.3).clamp(0, 1)
     horseshoe = ((bald - 0.6) / 0.12).clamp(0, 1)
@@ -315,7 +317,7 @@ def bareness(value: dict[str, Tensor], azimuth: Tensor, s: Tensor) -> Tensor:
 
 
 def along(line: Tensor, azimuth: Tensor) -> Tensor:
-    """Values (N, L) of periodic lines (N, AZIMUTHS) at azimuths (N, L), linear between the hull's columns."""
+    """Values (N, L) of periodic lines (N, AZIMUTHS) at azimuths (N, L), interpolated linearly."""
     place = (azimuth / (2 * torch.pi) + 0.5) * AZIMUTHS
     low = place.floor()
     t, column = place - low, low.long().remainder(AZIMUTHS)

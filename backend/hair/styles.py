@@ -1,4 +1,4 @@
-"""Hairstyles as ranges of numbers: the family from which people's hair is drawn and to which photographs are fitted."""
+"""Hairstyles as ranges of numbers, used to draw random people's hair and to fit hair to photographs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Style:
-    """Ranges of a hairstyle; lengths in metres. See ``Flow`` and ``Locks``.
+    """Ranges of a hairstyle's numbers; lengths in metres. See ``Flow`` and ``Locks``.
 
-    ``men``, ``women`` : how common it is. ``top``, ``sides`` : length on top, and at the sides and behind. ``fade`` :
-    share by which hair is shorter at the lower hair line. ``fringe`` :
-    chance that the front falls over the forehead. ``curl`` : amplitude of waves, ``wave`` their length, ``wild`` their
-    irregularity. ``ears`` : room for covered ears. ``bundle`` : chance of a bun or a tail.
-    ``bulk`` : share of the length that is a closed body of hair on which the locks stand.
+    ``men``, ``women`` : relative frequency. ``top``, ``sides`` : length on top, and at the sides and behind. ``fade`` :
+    share by which hair is shorter at the lower hairline. ``fringe`` : probability that the front falls over the
+    forehead. ``curl`` : amplitude of waves, ``wave`` their length, ``wild`` their irregularity. ``ears`` : room for
+    covered ears. ``bundle`` : probability of a bun or a tail. ``bulk`` : share of the length that is a closed body of
+    hair on which the locks stand.
     """
 
     name: str

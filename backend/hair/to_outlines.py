@@ -1,4 +1,4 @@
-"""Volume by region: guides are pushed outwards or inwards until the hair's outline is that of the photos."""
+"""Fit the hair's volume by region: push guides outwards or inwards until the hair's outline matches the photos'."""
 
 from __future__ import annotations
 
@@ -13,32 +13,36 @@ from scipy.spatial.distance import cdist
 from backend.hair.hair_views import HairView, silhouettes
 
 PLACES = 80
-"""Places in the hair with a push of their own; in between it is interpolated. 30 fit the photos 0.005 less well."""
+"""Control points in the hair with a push each, interpolated in between. With 30 the overlap with the photos is 0.005
+lower."""
 REACH = 0.05
-"""Metres around a place until its push has faded (one standard deviation): volume changes over a hand's breadth."""
+"""Metres: standard deviation of a control point's influence. Volume changes over a hand's breadth."""
 USUAL_PUSH = 0.036
-"""Metres, standard deviation of a push before the photos are seen: half or twice of it change overlap by 0.002."""
+"""Metres: prior standard deviation of a push. Half or twice the value changes the overlap by 0.002."""
 OUTLINE_WORTH = 30.0
-"""Independent measurements, of a pixel's accuracy, that a photo's outline of some 150 pixels is worth."""
+"""Effective number of independent measurements, with a deviation of one pixel each, in a photo's outline of some 150
+pixels."""
 OTHER_HAIR = 3.0
-"""Pixels of ``hair_views.VIEW_SIDE``: an outline that is farther away belongs to other hair (Geman and McClure)."""
+"""Scale of the robust loss (Geman and McClure), in pixels of ``hair_views.VIEW_SIDE``: an outline further away belongs
+to other hair."""
 ROUNDS = 3
-"""Steps of Gauss-Newton: the third moves short hair by 0.2 mm and long hair by 1 on average, and so do later ones; a
+"""Gauss-Newton steps. The third moves short hair by 0.2 mm and long hair by 1 mm on average, and so do later ones; a
 view's pixel is 4 mm."""
 BEND = 0.02
 """Metres from the root over which a strand bends outwards."""
 _NEAR = 2.0
-"""Pixels from an outline to the strand that draws it: small gaps between strands are closed by that much."""
+"""Most pixels between an outline and the strand that draws it, because small gaps between strands are closed."""
 
 
 def to_outlines(
     lines: np.ndarray, radius: np.ndarray, ends: np.ndarray, views: Sequence[HairView], middle: np.ndarray
 ) -> np.ndarray:
-    """Guides (G, Q, 3), metres, roots first, moved away from ``middle`` (3,) of the head or towards it, until the
-    outline that their locks draw before the background in each view lies on that of the photo's hair.
+    """Move guides (G, Q, 3), metres, roots first, away from the head's ``middle`` (3,) or towards it, until the
+    outlines of their locks against the background lie on the outlines of the photos' hair.
 
-    Gauss-Newton over the pushes at ``PLACES`` of the hair: robust signed distances of the drawn outlines' pixels to the
-    photos', and the pushes' prior. Outlines before head and chest, beside hands and at the file's border say nothing.
+    Gauss-Newton over the pushes at ``PLACES`` control points, with robust signed distances from the drawn outlines'
+    pixels to the photos' outlines, and the pushes' prior. Outlines in front of head and chest, next to occluders and at
+    the photo's border are not used.
 
     radius : (G, Q) metres from a guide to its lock's outermost hairs, away from the skin. ends : (G,) how many points
     of each guide are hair; the others move along.
@@ -72,14 +76,14 @@ def to_outlines(
 
 
 def _outward(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Unit vectors at points (..., 3) away from the head: from its middle above that, level below."""
+    """Unit vectors at points (..., 3) away from the head's middle; horizontal below the middle."""
     way = points - middle
     way[..., 1] = np.maximum(way[..., 1], 0)
     return way / np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-6)
 
 
 def _far_apart(points: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) of points (N, 3), each the farthest from those before."""
+    """Choose (count, 3) of points (N, 3) by farthest-point sampling."""
     chosen = [points[0]]
     distance = ((points - points[0]) ** 2).sum(1)
     while len(chosen) < count:
@@ -90,8 +94,9 @@ def _far_apart(points: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Outline:
-    """Pixels of a drawn outline: (M,) each. ``point`` : which point of the guides lies there. ``distance`` : pixels
-    outside the photo's hair. ``slope`` : pixels by which that grows where the point moves by a metre along its way."""
+    """Pixels of a drawn outline: (M,) each. ``point`` : index of the guides' point there. ``distance`` : signed
+    distance in pixels, positive outside the photo's hair. ``slope`` : its derivative, pixels per metre that the point
+    moves along ``way``."""
 
     point: np.ndarray
     distance: np.ndarray
@@ -99,7 +104,7 @@ class _Outline:
 
 
 def _outline(lines: np.ndarray, way: np.ndarray, view: HairView) -> _Outline:
-    """The outline of guides (G, Q, 3) before the background; ``way`` (G, Q, 3) is where they may move."""
+    """The outline of guides (G, Q, 3) against the background; ``way`` (G, Q, 3) : directions in which they move."""
     nothing = _Outline(np.zeros(0, int), np.zeros(0), np.zeros(0))
     drawn = silhouettes(lines.reshape(1, -1, 3), view)[0]
     background = ((drawn == 0) & ~np.isfinite(view.depth)).astype(np.uint8)  # neither hair, head nor chest

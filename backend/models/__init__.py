@@ -1,4 +1,4 @@
-"""Learned models, a package each: what it is (``__init__``), its network, and how it is applied to photos.
+"""Learned models, one package each: a description (``__init__``), the network, and its application to photos.
 
-``registry.open_models`` loads them; ``contract.Models`` then has each, or why it takes no part.
+``registry.open_models`` loads them all into ``contract.Models``, with a reason for each model that is not used.
 """

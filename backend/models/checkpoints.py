@@ -1,8 +1,8 @@
-"""Weights on disk: one model is a folder of safetensors shards, its configuration in their metadata.
+"""Read and write weights: a model is a folder of safetensors shards, with its configuration in their metadata.
 
 ``assets/parsing/parsing-00001-of-00002.safetensors`` and so on. Every shard repeats the model's name, its configuration
-and a fingerprint of all weights as they are stored, so that shards of two trainings are never mixed. Weights are
-float16, or the large ones int8 (``backend.models.eight_bits``).
+and a fingerprint of all weights as stored, so that shards of two trainings are never mixed. Weights are float16; large
+ones may be int8 (``backend.models.eight_bits``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TYPE_NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in TORCH_TYPES
 
 @dataclass(frozen=True)
 class TensorFile:
-    """Tensors by name and the strings of the file's metadata."""
+    """Tensors of a file by name, and the strings of its metadata."""
 
     tensors: Mapping[str, torch.Tensor]
     metadata: Mapping[str, str]
@@ -49,14 +49,14 @@ class TensorFile:
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """A trained model as the backend loads it.
+    """The weights of a trained model.
 
     Attributes
     ----------
-    model : which model it is (``"parsing"``); also the name of its folder under ``assets``.
+    model : name (``"parsing"``), also of its folder under ``assets``.
     config : everything that is needed to build the network, JSON types only.
-    tensors : state dict, float16 (large weights: int8 with steps) in the files, float32 after loading.
-    version : twelve hexadecimal digits, the fingerprint of the weights; goes into ``report.json``.
+    tensors : state dict; float16 (large weights: int8 with steps) in the files, float32 after loading.
+    version : fingerprint of the weights, twelve hexadecimal digits; reported in ``report.json``.
     """
 
     model: str
@@ -88,11 +88,11 @@ def write_tensors(
 
 
 def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
-    """Write a model into ``folder`` in shards of at most ``shard_bytes``, and remove the shards that were there before.
+    """Write a model into ``folder`` in shards of at most ``shard_bytes``, and remove its older shards.
 
-    Every shard carries the fingerprint of the tensors as they are, by which ``load_model`` knows them again.
+    Every shard carries the fingerprint of all tensors as stored, which ``load_model`` checks.
 
-    Raises ``ValueError`` when one tensor alone is larger than a shard.
+    Raises ``ValueError`` when a single tensor is larger than a shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, torch.Tensor]] = [{}]
@@ -126,11 +126,12 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
 
 
 def load_model(model: str, folder: Path | None = None) -> ModelWeights:
-    """Load a model from ``assets/<model>`` (or ``folder``); float16 and int8 come back as float32.
+    """Load a model from ``assets/<model>`` (or ``folder``); float16 and int8 are converted to float32.
 
     Raises
     ------
-    LikenessError : ``missing_part`` when the model is not trained, a shard is missing, damaged, or of another training.
+    LikenessError : ``missing_part`` when the model is not trained; its subclass ``DamagedFileError`` when a shard is
+        missing, damaged, or from another training.
     """
     folder = ASSETS / model if folder is None else folder
     paths = sorted(folder.glob(f"{model}-*.safetensors"))
@@ -178,7 +179,7 @@ def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
 
     Raises
     ------
-    LikenessError : ``missing_part`` when names or shapes differ, that is when code and weights do not belong together.
+    LikenessError : ``missing_part`` when names or shapes differ, that is, when code and weights do not match.
     """
     try:
         network.load_state_dict(dict(weights.tensors))
@@ -191,7 +192,7 @@ def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
 
 
 def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floating-point tensors as float16 on the CPU, others as they are; raises ``ValueError`` on overflow."""
+    """Convert floating-point tensors to float16 on the CPU, keep others; raises ``ValueError`` on overflow."""
     halves = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu()
@@ -204,8 +205,8 @@ def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def eight_bit_precision(tensors: Mapping[str, torch.Tensor], sensitive: Sequence[str] = ()) -> dict[str, torch.Tensor]:
-    """Large weights as int8 with their steps, all others and those that match a pattern of ``sensitive`` as
-    ``half_precision`` has them; raises ``ValueError`` on overflow."""
+    """Convert large weights to int8 with their steps, and others, and those that match a pattern of ``sensitive``, by
+    ``half_precision``; raises ``ValueError`` on overflow."""
     large = large_weights(tensors, sensitive)
     stored = half_precision({name: tensor for name, tensor in tensors.items() if name not in large})
     for name in sorted(large):
@@ -236,13 +237,13 @@ def _raw(name: str, tensor: torch.Tensor) -> RawTensor:
 
 
 def _header_allowance(weights: ModelWeights) -> int:
-    """More bytes than a shard's header can take."""
+    """Upper bound of the size of a shard's header, in bytes."""
     entries = sum(len(name) + 120 for name in weights.tensors)
     return entries + 2 * len(json.dumps(weights.config)) + 1000
 
 
 def _shown(path: Path) -> str:
-    """A path as a person would write it, relative where that is shorter."""
+    """A path for messages, relative to the working directory if it lies in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

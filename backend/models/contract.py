@@ -1,7 +1,7 @@
-"""The one shape of every learned model: its name, what it is for, how it is loaded, and why it takes no part.
+"""Common interface of all learned models: name, purpose, how a model is loaded, and why it is not used.
 
 A model is a package of ``backend.models`` whose ``__init__`` describes it with a ``LearnedModel``, and a line of
-``backend.models.registry``. Needs the standard library only: the network's module is imported when it is asked for.
+``backend.models.registry``. Needs the standard library only: the network's module is imported on loading.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOT_TRAINED, NOT_USED = "not trained", "not used"
 
 
 class ReadyModel(Protocol):
-    """A model in memory: the version of its weights, and names of models without which it takes no part."""
+    """A model in memory: the version of its weights, and the names of the models on which it depends."""
 
     @property
     def version(self) -> str: ...
@@ -36,28 +36,28 @@ Photos, Said = TypeVar("Photos"), TypeVar("Said")
 
 @dataclass(frozen=True)
 class Switch:
-    """How a person leaves a model out: ``name`` of the setting (``lap`` for ``--no-lap``), and ``help`` to it."""
+    """The user's switch to leave a model out: ``name`` of the setting (``lap`` for ``--no-lap``), and its ``help``."""
 
     name: str
     help: str
 
     @property
     def flag(self) -> str:
-        """On the command line."""
+        """The option on the command line."""
         return f"--no-{self.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
 class LearnedModel:
-    """What is known of a model before it is loaded.
+    """Description of a model, available before it is loaded.
 
     Attributes
     ----------
-    name : also of its folder in ``assets``. purpose : what it gives. without : what happens while it is not trained.
+    name : also of its folder in ``assets``. purpose : what it provides. without : what happens when it is not trained.
     loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
-        ``cuda``, gives a ``ReadyModel`` and raises ``LikenessError`` ("missing_part") where it cannot.
-    switch : None where it cannot be left out. on_gpu : whether it computes where it is told, else on the CPU.
-    by_default : whether it takes part unasked. instead_of : names of models that take no part where it does.
+        ``cuda``, and returns a ``ReadyModel`` or raises ``LikenessError`` ("missing_part").
+    switch : None if the user cannot leave it out. on_gpu : whether it can run on the GPU; else it runs on the CPU.
+    by_default : whether it is used unless left out. instead_of : names of models that are not used when it is.
     """
 
     name: str
@@ -71,11 +71,11 @@ class LearnedModel:
 
     @property
     def folder_variable(self) -> str:
-        """The environment variable that names another folder of weights, to try a training before it is shipped."""
+        """Environment variable with another folder of weights, to try a training before it is shipped."""
         return f"LIKENESS_{self.name.upper()}"
 
     def open(self, device: str = "cpu") -> OpenedModel:
-        """The model, or why there is none; loaded once a process. Raises ``DamagedFileError``."""
+        """The model, or the reason why there is none; loaded once per process. Raises ``DamagedFileError``."""
         named = os.environ.get(self.folder_variable, "")
         with _LOCKS.setdefault(self.name, Lock()):
             return _opened(self, Path(named) if named else None, device if self.on_gpu else "cpu")
@@ -88,21 +88,21 @@ class LearnedModel:
         return opened.ready
 
     def find(self, device: str = "cpu") -> Any | None:
-        """``load``, None where there are no usable weights. Raises ``DamagedFileError``."""
+        """The ``ReadyModel``, or None without usable weights. Raises ``DamagedFileError``."""
         return self.open(device).ready
 
     def trained(self, assets: Path) -> bool:
-        """Whether there are weights in a folder of assets."""
+        """Whether a folder of assets has weights of this model."""
         return any((assets / self.name).glob(f"{self.name}-*.safetensors"))
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model that takes part, or why it does not.
+    """A loaded model, or the reason why it is not used.
 
     Attributes
     ----------
-    ready : None where it takes no part. reason : why, for ``report.json``. error : what loading it raised.
+    ready : None if it is not used. reason : why not, for ``report.json``. error : raised by loading it.
     """
 
     model: LearnedModel
@@ -112,34 +112,34 @@ class OpenedModel:
 
     @property
     def said(self) -> str:
-        """Its version, or why it took no part."""
+        """Its version, or why it was not used."""
         return self.reason if self.ready is None else self.ready.version
 
 
 @dataclass(frozen=True)
 class Models:
-    """All models of one reconstruction, and the device of those that run on a GPU where there is one."""
+    """All models of one reconstruction, and the device of those that can run on a GPU."""
 
     opened: tuple[OpenedModel, ...]
     device: str
 
     def of(self, model: LearnedModel, kind: type[Ready]) -> Ready | None:
-        """The model, which is of a kind; None where it takes no part."""
+        """The loaded model, which must be of type ``kind``; None if it is not used."""
         ready = self._opened(model).ready
         assert ready is None or isinstance(ready, kind)
         return ready
 
     def said(self, model: LearnedModel) -> str:
-        """Its version, or why it took no part."""
+        """Its version, or why it was not used."""
         return self._opened(model).said
 
     def changed(self, model: LearnedModel, ready: ReadyModel) -> Models:
-        """The same with another network in a model's place."""
+        """The same models with one replaced by ``ready``."""
         opened = tuple(replace(one, ready=ready) if one.model == model else one for one in self.opened)
         return replace(self, opened=opened)
 
     def to_report(self) -> dict[str, str]:
-        """Name of each model -> its version, or why it took no part."""
+        """Name of each model -> its version, or why it was not used."""
         return {one.model.name: one.said for one in self.opened}
 
     def _opened(self, model: LearnedModel) -> OpenedModel:
@@ -149,17 +149,17 @@ class Models:
 def asking(
     apply: Callable[..., Said], ready: ReadyModel | None, *more: object
 ) -> Callable[[tuple[Photos, ...]], Said | None]:
-    """What ``apply`` makes of photos with a model (``apply(photos, ready, *more)``); None where there is no model."""
+    """A function of photos that calls ``apply(photos, ready, *more)``, or returns None if there is no model."""
     return lambda photos: None if ready is None else apply(photos, ready, *more)
 
 
 def forget_models() -> None:
-    """Load every model anew when it is next asked for."""
+    """Clear the cache, so that every model is loaded again when it is next used."""
     _opened.cache_clear()
 
 
 _LOCKS: dict[str, Lock] = {}
-"""A model is loaded by one thread; others wait for it."""
+"""A lock per model, so that one thread loads it while others wait."""
 
 
 @lru_cache(maxsize=32)

@@ -1,7 +1,7 @@
-"""Large weights in a byte each: int8 in the files, with a float32 step per output channel beside it.
+"""Quantise large weights: int8 in the files, with a float32 step per output channel.
 
-The tensor ``NAME`` (C, …) of int8 has a companion ``NAME.int8_step`` (C,) of float32; a weight is its number times the
-step of its channel, so that it is off by half a step at most.
+The int8 tensor ``NAME`` (C, …) has a companion ``NAME.int8_step`` (C,) of float32. A weight is its int8 number times
+the step of its channel; the error is at most half a step.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor
 
 STEP_SUFFIX = ".int8_step"
 LEAST_WEIGHTS = 4096
-"""Smaller tensors stay in float16: all of LAP's together are 1 % of its bytes."""
+"""Smaller tensors stay in float16; in LAP all of them together are 1 % of the bytes."""
 _LARGEST = 127
 
 
 class BrokenStepsError(ValueError):
-    """int8 weights and their steps do not belong together."""
+    """int8 weights and their steps do not match."""
 
 
 def large_weights(tensors: Mapping[str, Tensor], sensitive: Sequence[str] = ()) -> frozenset[str]:
-    """Names of the floating-point tensors with channels that are large and match no pattern (``fnmatch``) of
+    """Names of the large floating-point tensors with at least two axes that match no pattern (``fnmatch``) of
     ``sensitive``."""
     return frozenset(
         name
@@ -36,8 +36,8 @@ def large_weights(tensors: Mapping[str, Tensor], sensitive: Sequence[str] = ()) 
 
 
 def in_eight_bits(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, …) int8 numbers and (C,) float32 steps of a weight (C, …), on the CPU; raises ``ValueError`` where one is
-    not finite."""
+    """Quantise a weight (C, …) to int8 numbers (C, …) and float32 steps (C,), on the CPU; raises ``ValueError`` unless
+    all are finite."""
     value = tensor.detach().cpu().float()
     if not torch.isfinite(value).all():
         raise ValueError("weights that are not finite have no step")
@@ -48,7 +48,7 @@ def in_eight_bits(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_steps(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file with float32 weights in place of int8 ones and their steps; others as they are.
+    """Convert the int8 weights of a file and their steps to float32; other tensors are kept.
 
     Raises
     ------

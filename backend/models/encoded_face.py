@@ -1,4 +1,4 @@
-"""What the learned face model's encoder says about one person's photos, in the product's own terms."""
+"""Result of the learned face model's encoder for one person's photos, in the product's own frames and units."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from backend.photos.faces.sampling import Window
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """One photo's part.
+    """The encoder's result for one photo.
 
     Attributes
     ----------
-    name : the photo's name. window : the square of its crop that the encoder saw, turned so that the head is upright.
-    expression : (V_head, 3) metres by which the cage's head vertices leave the neutral face.
-    rotation : (3, 3) OpenCV camera axes of the window from the head's. distance : metres to the head's middle.
+    name : the photo's name. window : the encoder's input, a square of the photo's crop turned so that the head is
+        upright.
+    expression : (V_head, 3) offsets in metres of the cage's head vertices from the neutral face.
+    rotation : (3, 3) camera_from_head for the window, OpenCV axes. distance : metres to the head's middle.
     light : (9, 3) SH coefficients, head frame, as ``FittedPhoto.light``.
     """
 
@@ -29,21 +30,21 @@ class EncodedPhoto:
     light: np.ndarray
 
     def rotation_in_photo(self) -> np.ndarray:
-        """(3, 3) camera_from_head for the upright crop, the window's turn taken back."""
+        """(3, 3) camera_from_head for the crop, with the window's turn undone."""
         cos, sin = np.cos(self.window.angle), np.sin(self.window.angle)
         return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]) @ self.rotation
 
 
 @dataclass(frozen=True)
 class EncodedFace:
-    """One person.
+    """The encoder's result for one person.
 
     Attributes
     ----------
-    identity : (V_head, 3) metres by which the neutral cage's head vertices leave the template's.
-    reflectance : (V_head, 3) linear. photos : in the order of the faces that were encoded.
+    identity : (V_head, 3) offsets in metres of the neutral cage's head vertices from the template's.
+    reflectance : (V_head, 3) linear. photos : in the order of the input faces.
     version : fingerprint of the model's weights.
-    code : (K,) the identity in the fit's own modes, where these are the model's; None: it is to be projected on them.
+    code : (K,) identity coefficients, if the fit uses the model's own modes; None: project ``identity`` onto the modes.
     """
 
     identity: np.ndarray

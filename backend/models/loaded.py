@@ -1,4 +1,4 @@
-"""A network in memory, as most models hand it on."""
+"""A network in memory, the base class of most loaded models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class LoadedNetwork(Generic[Network]):
-    """The trained network in eval mode, where it computes, and the version of its weights."""
+    """The trained network in eval mode, its device, and the version of its weights."""
 
     network: Network
     device: torch.device
@@ -22,10 +22,10 @@ class LoadedNetwork(Generic[Network]):
 
     @property
     def wants_surface(self) -> bool:
-        """Whether faces must have the landmark net's points (``PhotoFace.surface``)."""
+        """Whether it needs faces with the landmark net's points (``PhotoFace.surface``)."""
         return False
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Models without which it takes no part."""
+        """Names of the models on which it depends."""
         return (LANDMARK_NET.name,) if self.wants_surface else ()

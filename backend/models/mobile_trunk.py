@@ -13,7 +13,7 @@ from backend.errors import LikenessError
 from backend.models.lite0_file import PACKAGE, Lite0MissingError, lite0_tensors
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the sRGB channels in [0, 1] of the pictures that the weights were trained on."""
+"""Mean and deviation of the sRGB channels in [0, 1] of ImageNet's pictures."""
 _EPSILON = 1e-3
 _STEM_WIDTH = 32
 _STAGES = (
@@ -22,15 +22,15 @@ _STAGES = (
 )  # fmt: skip
 """Outputs, expansion, kernel, stride of the first block, number of blocks."""
 TO_A_SIXTEENTH, WHOLE = 5, len(_STAGES)
-"""Numbers of stages."""
+"""Number of stages down to 1/16 of the size, and of all stages."""
 _LEFT_ALONE = 3
-"""Stages of a ``FrozenTrunk`` that are not tuned: down to 1/8, where gradients are dear and features general."""
+"""Stages of a ``FrozenTrunk`` that are not tuned: down to 1/8, where gradients are expensive and features general."""
 _NAMES = {
     "expand": ("_expand_conv", "_bn0"),
     "depthwise": ("_depthwise_conv", "_bn1"),
     "project": ("_project_conv", "_bn2"),
 }
-"""What the layers of a block are called in the state dict of the package ``efficientnet-lite-pytorch``."""
+"""Names of a block's layers in the state dict of the package ``efficientnet-lite-pytorch``."""
 
 
 class SameConvolution(nn.Module):
@@ -53,7 +53,7 @@ class SameConvolution(nn.Module):
         return functional.relu6(x) if self.activated else x
 
     def fuse(self) -> None:
-        """Fold the batch norm, as it is in eval mode, and the tuning into the convolution."""
+        """Fold the batch norm (in eval mode) and the tuning into the convolution."""
         self.convolution = fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
         self.norm = nn.Identity()
         if isinstance(self.tuned, ChannelTuning):
@@ -65,7 +65,7 @@ class SameConvolution(nn.Module):
 
 
 class ChannelTuning(nn.Module):
-    """A scale and a shift for each channel, none at first: what is learnt of a layer whose weights stay as they are."""
+    """A learnt scale and shift per channel, initially the identity, to tune a layer with frozen weights."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -73,12 +73,12 @@ class ChannelTuning(nn.Module):
         self.shift = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W), as it comes."""
+        """(N, width, H, W) to the same shape."""
         return x * (1.0 + self.scale)[:, None, None] + self.shift[:, None, None]
 
 
 class InvertedResidual(nn.Module):
-    """Wider by a 1 x 1 convolution, depthwise, narrower by another (Sandler et al. 2018)."""
+    """Inverted residual block: 1 x 1 expansion, depthwise convolution, 1 x 1 projection (Sandler et al. 2018)."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -95,9 +95,9 @@ class InvertedResidual(nn.Module):
 
 
 class MobileTrunk(nn.Module):
-    """Pictures (N, 3, S, S), normalised, to what is found at 1/2, 1/4, 1/8, 1/16 and 1/32 of their size.
+    """Normalised pictures (N, 3, S, S) to feature maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of their size.
 
-    stages : how many of the seven stages of EfficientNet-Lite0 there are, 2 to 7; the fourth and the fifth have one
+    stages : number of the seven stages of EfficientNet-Lite0 to use, 2 to 7; the fourth and the fifth have the same
         size, and so have the last two.
     """
 
@@ -116,7 +116,7 @@ class MobileTrunk(nn.Module):
 
     @staticmethod
     def widths(stages: int = TO_A_SIXTEENTH) -> tuple[int, ...]:
-        """Channels of what ``forward`` returns."""
+        """Channels of the feature maps that ``forward`` returns."""
         at_scale: list[int] = []
         for outputs, _, _, stride, _ in _STAGES[:stages]:
             at_scale = [*(at_scale if stride > 1 else at_scale[:-1]), outputs]
@@ -134,27 +134,27 @@ class MobileTrunk(nn.Module):
         return found
 
     def fuse(self) -> None:
-        """Fold every batch norm, as it is in eval mode, and all tuning into the convolutions."""
+        """Fold all batch norms (in eval mode) and all tuning into the convolutions."""
         for module in self.modules():
             if isinstance(module, SameConvolution):
                 module.fuse()
 
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights from the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
+        """Load the weights of a state dict of the package ``efficientnet-lite-pytorch``; unused entries are ignored.
 
-        Raises ``KeyError`` for another one.
+        Raises ``KeyError`` if an entry is missing.
         """
         own = {mine: state[theirs] for mine, theirs in self.imagenet_names().items()}
         self.load_state_dict(self.state_dict() | own)
 
     def imagenet_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor that ``load_imagenet`` takes, by its name there."""
+        """Shapes of the tensors that ``load_imagenet`` needs, by their names in the package."""
         entries = self.state_dict()
         return {theirs: tuple(entries[own].shape) for own, theirs in self.imagenet_names().items()}
 
     def imagenet_names(self) -> dict[str, str]:
-        """What each entry of this state dict that ImageNet taught is called in that of the package
-        ``efficientnet-lite-pytorch``."""
+        """Own name -> name in the package ``efficientnet-lite-pytorch``, for each entry of the state dict with ImageNet
+        weights."""
         layers = {"stem": ("_conv_stem", "_bn0")}
         blocks = (
             (f"stages.{at}.{place}", block) for at, stage in enumerate(self.stages) for place, block in enumerate(stage)
@@ -174,8 +174,8 @@ class MobileTrunk(nn.Module):
 
 
 class FrozenTrunk(MobileTrunk):
-    """The whole of EfficientNet-Lite0 as ImageNet left it, of which only scales and shifts (``ChannelTuning``) of the
-    stages from 1/16 on are learnt. It stays in eval mode: the norms' statistics are ImageNet's, too."""
+    """All of EfficientNet-Lite0 with frozen ImageNet weights; only scales and shifts (``ChannelTuning``) of the stages
+    from 1/16 on are learnt. It stays in eval mode, because the batch norms' statistics are also ImageNet's."""
 
     def __init__(self) -> None:
         super().__init__(WHOLE)
@@ -187,14 +187,14 @@ class FrozenTrunk(MobileTrunk):
         self.train()
 
     def train(self, mode: bool = True) -> FrozenTrunk:
-        """Does nothing but be left in eval mode."""
+        """Stay in eval mode for any ``mode``."""
         return super().train(False)
 
 
 def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
-    """The entries of a trunk's state dict that its package has.
+    """Read the entries of a trunk's state dict that its package contains.
 
-    Raises ``LikenessError`` ("missing_part") where that is not installed or has another file.
+    Raises ``LikenessError`` ("missing_part") if the package is not installed or has another file.
     """
     try:
         found = lite0_tensors(trunk.imagenet_shapes())
@@ -208,6 +208,6 @@ def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
 
 
 def normalised(pictures: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W), sRGB in [0, 1], as networks trained on ImageNet take them."""
+    """Normalise pictures (N, 3, H, W), sRGB in [0, 1], for networks trained on ImageNet."""
     mean, deviation = pictures.new_tensor(IMAGENET_MEAN), pictures.new_tensor(IMAGENET_DEVIATION)
     return (pictures - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)

@@ -1,6 +1,6 @@
-"""Every learned model, in the order in which they are loaded: what a model needs or replaces is before or after it.
+"""All learned models in loading order: a model comes after those that it needs, and before those that it replaces.
 
-A further one is a package and a line here.
+To add a model, add its package and a line here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ MODELS: tuple[LearnedModel, ...] = (
     DETAIL,
 )
 SWITCHED = tuple(model for model in MODELS if model.switch is not None)
-"""Those that a person may leave out."""
+"""Models that the user may leave out."""
 
 
 def open_models(without: Collection[str] = (), device: str = "cpu", also: Collection[str] = ()) -> Models:
-    """Load all models but those whose names are in ``without``, and of those that must be asked for, those in ``also``.
+    """Load all models except those named in ``without``; those that are off by default only if named in ``also``.
 
     Raises ``DamagedFileError``.
     """
@@ -47,5 +47,5 @@ def open_models(without: Collection[str] = (), device: str = "cpu", also: Collec
 
 
 def left_out(settings: object) -> frozenset[str]:
-    """Names of the models that settings named like their switches (``settings.lap = False``) leave out."""
+    """Names of the models that settings leave out, by attributes named like the switches (``settings.lap = False``)."""
     return frozenset(model.name for model in SWITCHED if not getattr(settings, model.switch.name, True))

@@ -1,6 +1,6 @@
-"""Skin that no photo shows, learned: a U-Net in UV corrects what rules have made up there.
+"""Learned inpainting of unseen skin: a U-Net in UV corrects the texture that rules have filled in.
 
-The texture in log albedo and how far photos show it go in; the corrected texture comes out.
+Input: the texture's log albedo and the photos' coverage. Output: the corrected texture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The U-Net of skins as the texture stage asks it."""
+"""Apply the U-Net of skins in the texture stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GraphAlbedoModel(LoadedNetwork[GraphAlbedoNet]):
 
     @property
     def size(self) -> int:
-        """Texels a side of its maps."""
+        """Texels per side of its maps."""
         return self.network.config.size
 
 
@@ -30,10 +30,10 @@ def load_graph_albedo(folder: Path | None = None, device: str = "cpu") -> GraphA
 
 @torch.inference_mode()
 def skin_correction(log_albedo: np.ndarray, cover: np.ndarray, skin: np.ndarray, model: GraphAlbedoModel) -> np.ndarray:
-    """(S, S, 3) float32, what to add to the log albedo of a texture; zero where photos show all.
+    """(S, S, 3) float32 correction to add to the log albedo of a texture; zero where photos cover it fully.
 
-    log_albedo : (S, S, 3) natural logarithm of linear albedo in UV map ``Head``. cover : (S, S) in [0, 1], how far
-    photos show it. skin : (S, S) in [0, 1], where there is skin to correct. S : ``model.size``.
+    log_albedo : (S, S, 3) natural logarithm of linear albedo in UV map ``Head``. cover : (S, S) in [0, 1], the photos'
+    coverage. skin : (S, S) in [0, 1], mask of the skin to correct. S : ``model.size``.
     """
     images = torch.from_numpy(np.ascontiguousarray(log_albedo.transpose(2, 0, 1), np.float32))[None].to(model.device)
     maps = (torch.from_numpy(np.ascontiguousarray(one, np.float32))[None].to(model.device) for one in (cover, skin))

@@ -1,9 +1,9 @@
-"""The albedo's second step: a U-Net in UV that corrects what a texture has where no photo looks.
+"""The albedo's second step: a U-Net in UV that corrects a texture where no photo shows it.
 
 After Gao et al. (CVPRW 2020), section 4.1: once light is known, the albedo comes from a convolutional decoder with
-skips from the picture, like U-Net (Ronneberger et al. 2015). There the encoder is that of the photo; here photos are
-first unwrapped into UV map ``Head``, freed of their light and completed by rules, so that a skip's texel lies where the
-albedo's does, and the decoder learns what the rules get wrong.
+skips from the picture, like U-Net (Ronneberger et al. 2015). In the paper the encoder reads the photo. Here photos are
+first unwrapped into UV map ``Head``, freed of their light and completed by rules. So skips and albedo share the same
+texels, and the decoder learns the errors of the rules.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch.nn import functional
 from backend.models.checkpoints import ModelWeights, load_weights_into
 
 _OBSERVED = 10
-"""Channels: colour and cover, both also mirrored, and the texel's place."""
+"""Input channels: colour (3) and coverage (1), both again mirrored, and the texel's position (2)."""
 _GROUPS = 4
 _LEAST = 1e-3
-"""Weight of texels that no photo shows in a skin's tone: with no photo at all, they are all there is."""
+"""Weight of unseen texels in the mean skin tone, so that it is defined even without any photo."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GraphAlbedoConfig:
 
     Attributes
     ----------
-    size : texels a side of the UV map. widths : channels at its size, at a half, and so on.
+    size : texels per side of the UV map. widths : channels at full size, at half size, and so on.
     """
 
     size: int = 128
@@ -45,19 +45,19 @@ class GraphAlbedoConfig:
             raise ValueError(f"size must be a multiple of {step}, at least {2 * step}, not {self.size}")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types."""
+        """JSON types that ``from_json`` reads."""
         return {**asdict(self), "widths": list(self.widths)}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> GraphAlbedoConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for what is no configuration."""
+        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
         return GraphAlbedoConfig(**{**values, "widths": tuple(values["widths"])})
 
 
 class GraphAlbedoNet(nn.Module):
-    """Textures of B skins to better ones.
+    """Correct the textures of B skins.
 
-    ``usual`` (3, S, S) is what rules get wrong on average; the U-Net adds what is this person's own.
+    ``usual`` (3, S, S) corrects the mean error of the rules; the U-Net adds the person's own correction.
     """
 
     def __init__(self, config: GraphAlbedoConfig) -> None:
@@ -78,13 +78,13 @@ class GraphAlbedoNet(nn.Module):
         self.usual = nn.Parameter(torch.zeros(3, config.size, config.size))
         axis = (torch.arange(config.size) + 0.5) * (2 / config.size) - 1
         place = torch.stack([axis.abs().expand(config.size, -1), axis[:, None].expand(-1, config.size)])
-        self.register_buffer("place", place, persistent=False)  # the chart is its own mirror image
+        self.register_buffer("place", place, persistent=False)  # |x|, because the chart is symmetric
 
     def forward(self, log_albedo: Tensor, cover: Tensor, skin: Tensor) -> Tensor:
-        """(B, 3, S, S) log albedo; what photos show, and what is no skin, is as it was.
+        """(B, 3, S, S) corrected log albedo; texels that photos cover, and texels without skin, stay unchanged.
 
-        log_albedo : (B, 3, S, S) natural logarithm of linear albedo. cover : (B, S, S) in [0, 1], how far photos show
-        it. skin : (B, S, S) or (1, S, S) in [0, 1], where there is skin to correct.
+        log_albedo : (B, 3, S, S) natural logarithm of linear albedo. cover : (B, S, S) in [0, 1], the photos' coverage.
+        skin : (B, S, S) or (1, S, S) in [0, 1], mask of the skin to correct.
         """
         known, bare = cover[:, None], skin[:, None]
         tone = _mean(log_albedo, known * bare + _LEAST * bare)
@@ -101,7 +101,7 @@ class GraphAlbedoNet(nn.Module):
 
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphAlbedoNet:
-        """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one."""
+        """The trained network in eval mode. Raises ``LikenessError`` if the weights do not match the network."""
         net = GraphAlbedoNet(GraphAlbedoConfig.from_json(weights.config))
         load_weights_into(net, weights)
         return net.eval()

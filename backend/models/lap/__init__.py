@@ -1,4 +1,4 @@
-"""LAP: one canonical depth and albedo of a person out of all photos, and each photo's light and view.
+"""LAP: one canonical depth and albedo of a person from all photos, and the light and view of each photo.
 
 Photos with landmarks go in (``apply.canonical_face``); a ``CanonicalFace`` comes out, from which the fit starts.
 """

@@ -1,4 +1,4 @@
-"""LAP's networks run on the faces of a photo collection."""
+"""Run LAP's networks on the faces of a photo collection."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from backend.rendering.depth_surface import normals_from_depth, points_from_dept
 
 STAGE = "canonical"
 _LEAST_COSINE = 0.15
-"""A canonical pixel that a photo sees at a flatter angle says nothing."""
+"""Least cosine at which a photo's view of a canonical pixel counts."""
 _SEEN_TOLERANCE = 0.006
-"""Metres by which a canonical pixel may lie behind what the view shows and still count as seen."""
+"""Depth tolerance in metres: a canonical pixel this far behind the surface that a view shows still counts as visible.
+"""
 
 
 class LapModel(LoadedNetwork[LapNet]):
@@ -51,12 +52,12 @@ def load_lap_model(folder: Path | None = None, device: str = "cpu") -> LapModel:
 def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: ProgressReporter = silent) -> CanonicalFace:
     """Run LAP on all faces of one person; their order does not matter beyond rounding.
 
-    Black-and-white photos say nothing about the colours as long as there is one in colour. Reports progress under
+    Black-and-white photos do not contribute to the albedo if at least one photo is in colour. Reports progress under
     ``canonical``.
 
     Raises
     ------
-    ValueError : no face was given, or the networks want the landmark net's points and a face has none.
+    ValueError : no face was given, or the networks need the landmark net's points and a face has none.
     """
     if not faces:
         raise ValueError("a canonical face needs at least one photo")
@@ -121,19 +122,19 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
 
 
 def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:
-    """(N, 3, S, S) in [-1, 1]."""
+    """(N, 3, S, S) pictures in [-1, 1], cut out of the faces' crops."""
     cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
     return torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
-    """(468, 2) landmarks in the square's own units: 0 to 1 from edge to edge."""
+    """(468, 2) landmarks in the square's units: 0 to 1 from edge to edge."""
     return photo.window.from_picture(face.landmarks[:468, :2], 1.0)
 
 
 def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfig) -> Tensor:
-    """(S, S) in [0, 1]: the most that any photo says there. It says much where it sees the surface from the front and
-    where its sigma is small beside what is usual in it."""
+    """(S, S) confidence in [0, 1]: at each pixel the maximum over the photos. A photo's confidence is high where it
+    sees the surface frontally and where its sigma is small relative to the photo's median."""
     count, size = len(sigma), face.depth.shape[-1]
     many = face.of(torch.zeros(count, dtype=torch.int64, device=sigma.device))
     camera = CanonicalCamera((size, size))

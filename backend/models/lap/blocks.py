@@ -1,4 +1,4 @@
-"""Encoders and decoders of LAP: Unsup3D's backbones, multi-level codes, linear bases, filtered connections."""
+"""Encoders and decoders of LAP: Unsup3D's backbones, multi-level codes, linear bases, filtered skip connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 GROUP = 4
-"""Channels of a group of GroupNorm, as in Unsup3D (16 groups of 64 channels)."""
+"""Channels per group of GroupNorm, as in Unsup3D (16 groups of 64 channels)."""
 
 
 def level_count(size: int) -> int:
-    """Halvings from ``size`` to 4. Raises ``ValueError`` for sizes that are not a power of two from 16 on."""
+    """Number of halvings from ``size`` to 4. Raises ``ValueError`` unless size is a power of two and at least 16."""
     levels = round(math.log2(size / 4))
     if levels < 2 or 4 * 2**levels != size:
         raise ValueError(f"size must be a power of two from 16 on, not {size}")
@@ -22,7 +22,7 @@ def level_count(size: int) -> int:
 
 
 def level_widths(width: int, levels: int) -> list[int]:
-    """Channels after each halving: doubled three times at most."""
+    """Channels after each halving: doubled at most three times."""
     return [width * min(2**level, 8) for level in range(levels)]
 
 
@@ -48,7 +48,7 @@ def double(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class PlainEncoder(nn.Module):
-    """Unsup3D's encoder for light and view: pictures (N, 3, S, S) to (N, outputs) in [-1, 1], near 0 at first."""
+    """Unsup3D's encoder for light and view: pictures (N, 3, S, S) to (N, outputs) in [-1, 1], initially near 0."""
 
     def __init__(self, size: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class PlainEncoder(nn.Module):
         last = nn.Conv2d(widths[-1], outputs, 1, bias=False)
         self.layers = nn.Sequential(*layers, last, nn.Tanh())
         for layer in layers:
-            if isinstance(layer, nn.Conv2d):  # no norms here: torch's own start would shrink the signal to nothing
+            if isinstance(layer, nn.Conv2d):  # without norms torch's default initialisation makes the signal vanish
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         with torch.no_grad():
             last.weight.mul_(0.1)
@@ -75,10 +75,10 @@ class PlainEncoder(nn.Module):
 class CodeEncoder(nn.Module):
     """The shared encoder of an aggregation network: (N, 3, S, S) to codes and weight logits, (N, C) each.
 
-    LAP, section 4.1: the features of every scale go through a convolution and average pooling to a vector; the vectors
-    and the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same. With
-    ``levels_pooled`` False only the 1 x 1 feature counts, as in Unsup3D. ``told`` (ours): numbers from elsewhere that
-    are fused with them. ``inputs``: channels of the pictures.
+    LAP, section 4.1: a convolution and average pooling turn the features of every scale into a vector. The vectors and
+    the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same input. With
+    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D. ``told`` (ours): number of additional input
+    features that are fused with them. ``inputs``: channels of the pictures.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class CodeEncoder(nn.Module):
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
         self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0) + told, code)
         self.weigh = nn.Linear(self.fuse.in_features, code)
-        with torch.no_grad():  # begins with the plain mean
+        with torch.no_grad():  # initially the plain mean
             self.weigh.weight.zero_()
             self.weigh.bias.zero_()
 
     def features(self, pictures: Tensor, told: Tensor | None = None) -> Tensor:
-        """(N, F) what code and weights are made of, F being the input of ``fuse``; told : (N, told)."""
+        """(N, F) features from which code and weights are made; F is the input size of ``fuse``. told : (N, told)."""
         vectors, x = [], pictures
         for number, layer in enumerate(self.down):
             x = layer(x)
@@ -114,8 +114,8 @@ class CodeEncoder(nn.Module):
 
 
 class ViewOfFace(nn.Module):
-    """What a known face says about the view: a photo's features (N, F) and its person's code (N, C) to (N, 6), zero at
-    first."""
+    """Contribution of the person's face to the view: a photo's features (N, F) and its person's code (N, C) to (N, 6),
+    initially zero."""
 
     def __init__(self, features: int, code: int) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class ViewOfFace(nn.Module):
 
 
 class ConvolutionDecoder(nn.Module):
-    """The paper's decoder, Unsup3D's: codes (N, C) to maps (N, K, S, S), without activation at the end."""
+    """The paper's decoder, from Unsup3D: codes (N, C) to maps (N, K, S, S), without a final activation."""
 
     def __init__(self, size: int, width: int, code: int, channels: int) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class ConvolutionDecoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """Codes (N, C) to corrections (N, K, S, S) that are zero at first; works at S / 2 and below, ends in a shuffle."""
+    """Codes (N, C) to corrections (N, K, S, S), initially zero; works at S / 2 and below, ends in a pixel shuffle."""
 
     def __init__(self, size: int, width: int, code: int, channels: int) -> None:
         super().__init__()
@@ -185,9 +185,9 @@ class ResidualDecoder(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """Codes (N, C) to maps (N, K, S, S): a mean, a learnable linear basis, and a correction that is zero at first.
+    """Codes (N, C) to maps (N, K, S, S): a mean, a learnable linear basis, and a correction that is initially zero.
 
-    Mean and basis come from a PCA (``set_basis``); they are kept at ``basis_size`` and enlarged to ``size``. With
+    Mean and basis come from a PCA (``set_basis``); they are stored at ``basis_size`` and enlarged to ``size``. With
     ``code`` 0 the codes are the coefficients.
     """
 
@@ -207,7 +207,7 @@ class LinearDecoder(nn.Module):
 
     @torch.no_grad()
     def set_basis(self, mean: Tensor, basis: Tensor) -> None:
-        """Take a mean (K, S, S) and components (M, K, S, S), each at one standard deviation, brought to size here."""
+        """Set the mean (K, S, S) and the components (M, K, S, S), one standard deviation each; both are resized."""
         wanted = self.basis.shape[-2:]
         count = min(len(basis), len(self.basis))
         self.mean.copy_(functional.interpolate(mean[None], wanted, mode="bilinear", antialias=True)[0])
@@ -217,7 +217,7 @@ class LinearDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         """See the class."""
-        with torch.autocast(code.device.type, enabled=False):  # in half precision normals would be noise
+        with torch.autocast(code.device.type, enabled=False):  # half precision would turn normals into noise
             weights = self.coefficients(code.float())
             maps = self.mean + (weights @ self.basis.flatten(1)).view(-1, *self.basis.shape[1:])
         if maps.shape[-1] != self.size:
@@ -228,7 +228,7 @@ class LinearDecoder(nn.Module):
 class ConfidenceNet(nn.Module):
     """Unsup3D's confidence: (N, 3, S, S) to sigmas of pictures (N, 2, S, S) and features (N, 2, S / 4, S / 4), above 0.
 
-    The first channel is for the picture, the second for the one made of the flipped face.
+    The first channel is for the rendered picture, the second for the one rendered from the flipped face.
     """
 
     def __init__(self, size: int, width: int, code: int) -> None:
@@ -246,13 +246,13 @@ class ConfidenceNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        pictures = pictures.contiguous(memory_format=torch.channels_last)  # learns ten times as fast on a CPU
+        pictures = pictures.contiguous(memory_format=torch.channels_last)  # trains ten times as fast on a CPU
         x = self.up(self.start(self.code(self.down(pictures))))
         return functional.softplus(self.fine(x)), functional.softplus(self.features(x))
 
 
 class Injection(nn.Module):
-    """Attribute injection at one level: the target's features, weighted by channel, join the canonical ones."""
+    """Attribute injection at one level: fuse the target's channel-weighted features with the canonical ones."""
 
     def __init__(self, channels: int, selected: bool) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class Injection(nn.Module):
 
 
 class FilteredConnection(nn.Module):
-    """A skip through a spatial mask that encoder and decoder choose together (LAP, figure 4)."""
+    """A skip connection through a spatial mask predicted from encoder and decoder features (LAP, figure 4)."""
 
     def __init__(self, channels: int, filtered: bool) -> None:
         super().__init__()
@@ -284,10 +284,10 @@ class FilteredConnection(nn.Module):
 
 class RefiningNet(nn.Module):
     """The attribute-refining network of depth or albedo: canonical (N, K, S, S) and target photo (N, 3, S, S) to maps
-    (N, K, S, S), without activation at the end; zero at first.
+    (N, K, S, S), without a final activation; initially zero.
 
-    injection : ``selected`` at 8 x 8, 4 x 4 and 1 x 1 with channel weights (the paper); ``vector`` at 1 x 1 alone and
-    without selecting (its ablation). filtered : whether skips go through masks.
+    injection : ``selected`` at 8 x 8, 4 x 4 and 1 x 1 with channel weights (the paper); ``vector`` at 1 x 1 only and
+    without channel weights (its ablation). filtered : whether skip connections go through masks.
     """
 
     def __init__(self, size: int, width: int, channels: int, injection: str, filtered: bool) -> None:
@@ -306,7 +306,7 @@ class RefiningNet(nn.Module):
         self.start = nn.Sequential(nn.ConvTranspose2d(top, top, 4, 1, 0, bias=False), nn.ReLU(inplace=True))
         falling = widths[::-1]
         self.up = nn.ModuleList(double(a, b) for a, b in itertools.pairwise(falling))
-        # skips at 16 x 16 and above: what lies below is where the target comes in
+        # skips at 16 x 16 and above; the target is injected below
         self.skips = nn.ModuleList(FilteredConnection(channels, filtered) for channels in falling[2:])
         self.last = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(widths[0], channels, 5, 1, 2))
         nn.init.zeros_(self.last[1].weight)

@@ -1,4 +1,4 @@
-"""What LAP says about one person: the canonical surface and its colours, and each photo's light and view."""
+"""LAP's result for one person: the canonical surface with its albedo, and the light and view of each photo."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera
 
 @dataclass(frozen=True)
 class PhotoAlignment:
-    """Where LAP's view of a photo lies in the square that was cut out of it: scale, offset and tilt.
+    """Similarity from LAP's view of a photo to the square cut out of the photo: scale, offset and tilt.
 
-    ``square_px = centre + scale * R(tilt) (view_px - centre) + offset``, with the middle of both as the centre. Crops
-    of one person differ in size, place and tilt by more than the networks' views can say.
+    ``square_px = centre + scale * R(tilt) (view_px - centre) + offset``, with the middle of both as the centre. It is
+    needed because crops of one person differ in size, place and tilt by more than the networks' views can express.
 
     Attributes
     ----------
@@ -27,11 +27,11 @@ class PhotoAlignment:
     offset: tuple[float, float] = (0.0, 0.0)
 
     def to_square(self, points: np.ndarray, size: int) -> np.ndarray:
-        """View pixels (..., 2) to the square's."""
+        """Convert view pixels (..., 2) to square pixels."""
         return (points - size / 2) @ self._linear().T + size / 2 + np.asarray(self.offset)
 
     def to_view(self, points: np.ndarray, size: int) -> np.ndarray:
-        """The inverse of ``to_square``."""
+        """Convert square pixels (..., 2) to view pixels."""
         return (points - size / 2 - np.asarray(self.offset)) @ np.linalg.inv(self._linear()).T + size / 2
 
     def _linear(self) -> np.ndarray:
@@ -41,17 +41,17 @@ class PhotoAlignment:
 
 @dataclass(frozen=True)
 class CanonicalPhoto:
-    """One photo's part.
+    """LAP's result for one photo.
 
     Attributes
     ----------
     name : the photo's name.
-    window : the upright square of ``PhotoFace.pixels`` that the networks saw.
-    alignment : how that square differs from the networks' view.
+    window : the upright square of ``PhotoFace.pixels`` that was the networks' input.
+    alignment : from the networks' view to that square.
     rotation : (3, 3), translation : (3,) of the ``View``: R (p - pivot) + pivot + t, canonical to camera.
-    ambient, diffuse : light's strengths in [0, 1]; direction : (3,) unit vector along which it
-        travels, canonical frame.
-    depth : (S, S), albedo : (S, S, 3) sRGB in [0, 1]: the canonical face changed towards this photo's expression.
+    ambient, diffuse : strengths of the light in [0, 1]; direction : (3,) unit vector along which it travels, canonical
+        frame.
+    depth : (S, S), albedo : (S, S, 3) sRGB in [0, 1]: the canonical face personalised to this photo's expression.
     """
 
     name: str
@@ -66,14 +66,14 @@ class CanonicalPhoto:
     albedo: np.ndarray
 
     def moved(self, points: np.ndarray) -> np.ndarray:
-        """Canonical points (..., 3) in front of the photo's camera."""
+        """Canonical points (..., 3) in the frame of the photo's camera."""
         pivot = np.asarray(LAP_PIVOT)
         return (points - pivot) @ self.rotation.T + pivot + self.translation
 
 
 @dataclass(frozen=True)
 class CanonicalFace:
-    """One person's face in LAP's canonical frame, out of all photos; S is the networks' resolution.
+    """One person's face in LAP's canonical frame, from all photos; S is the networks' resolution.
 
     The frame is that of ``CanonicalCamera`` (x right, y down, z forward, the face at depth 1): the face is neutral,
     looks into the camera, and fills the square of ``photos.faces.crop.face_square``. One unit is about a metre.
@@ -82,10 +82,10 @@ class CanonicalFace:
     ----------
     depth : (S, S) float64. normals : (S, S, 3) unit vectors out of the surface.
     albedo : (S, S, 3) sRGB in [0, 1], without the photos' light.
-    confidence : (S, S) in [0, 1], what the photos show there and the networks trust.
+    confidence : (S, S) in [0, 1], from visibility in the photos and the networks' own confidence.
     landmarks : (468, 3) MediaPipe's, projected from the photos onto the surface; landmark_weights : (468,) in [0, 1], 0
-        where no photo shows one.
-    photos : in the order of the faces that were given.
+        where no photo shows the landmark.
+    photos : in the order of the input faces.
     version : of the networks.
     """
 
@@ -100,5 +100,5 @@ class CanonicalFace:
 
     @property
     def camera(self) -> CanonicalCamera:
-        """The camera that the maps belong to."""
+        """The camera of the maps."""
         return CanonicalCamera(self.depth.shape)

@@ -1,4 +1,4 @@
-"""How LAP's networks are built."""
+"""Configuration of LAP's networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backend.rendering.camera_models import LAP_ROTATION_DEGREES, LAP_TRANSLATIO
 
 @dataclass(frozen=True)
 class LapConfig:
-    """Size of the networks; the defaults are the paper's.
+    """Architecture of the networks; the defaults are the paper's.
 
     Attributes
     ----------
@@ -21,24 +21,25 @@ class LapConfig:
     depth_width, albedo_width : channels of the aggregation encoders' (and the paper's decoders') first level.
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
-    fusion : ``adaptive`` softmax weights, ``average``, or ``precision`` (ours): softmax weights beside those of a code
-        of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does; ``posterior`` (ours):
-        for depth that posterior itself, see ``posterior.py``, for albedo ``precision``. It needs landmarks and the
+    fusion : ``adaptive`` softmax weights; ``average``; ``precision`` (ours): softmax weights with an additional code of
+        zeros, the mean face, whose share falls with more photos, as in a Gaussian posterior; ``posterior`` (ours): that
+        posterior itself for depth, see ``posterior.py``, and ``precision`` for albedo. The last needs landmarks and the
         linear decoder, whose coefficients are the depth codes.
-    landmark_components : ways in which people differ that are read off the landmark net's points; 0: none (the paper).
-        With ``posterior``, whose shapes are the depth basis': those beside it that points show.
-    decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
+    landmark_components : shape components, by which people differ, estimated from the landmark net's points; 0: none
+        (the paper). With ``posterior`` the shape is the depth basis, and these are further components of the points.
+    decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that is initially zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
-    scene_width : first level of the encoders of light and view. view_head : the depth encoder's features have a say in
-        the view. view_knows_face : the set's depth code has, too. mirrored_views : in eval mode views are the mean of
-        what picture and mirror image say.
-    confidence_width, confidence_code : of the confidence.
-    refine_width : first level of the refining networks. injection, filtered : see ``RefiningNet``.
-    refine_residual : the refining networks give changes to the shared maps instead of new ones.
-    depth_range : canonical depth. border_columns, border_depth : the outermost columns left and right are set to this.
-    rotation_degrees, translation : largest turn and shifts of a view. correction_degrees, correction : with landmarks,
-        which bring a first view, those by which the networks change it.
+    scene_width : channels of the first level of the encoders of light and view. view_head : the view also uses the
+        depth encoder's features. view_knows_face : it also uses the set's depth code. mirrored_views : in eval mode a
+        view is the mean of the views from the picture and from its mirror image.
+    confidence_width, confidence_code : of the confidence network.
+    refine_width : channels of the refining networks' first level. injection, filtered : see ``RefiningNet``.
+    refine_residual : the refining networks predict changes of the shared maps instead of new maps.
+    depth_range : of the canonical depth. border_columns, border_depth : this many columns at the left and right border
+        are set to this depth.
+    rotation_degrees, translation : largest turn and shifts of a view. correction_degrees, correction : the same for the
+        networks' correction of the first view, where that comes from landmarks.
     """
 
     size: int = 128
@@ -87,7 +88,7 @@ class LapConfig:
 
     @property
     def posterior(self) -> bool:
-        """Whether depth is fused as ``posterior.py`` does."""
+        """Whether depth is fused by ``posterior.py``."""
         return self.fusion == "posterior"
 
     @property
@@ -97,17 +98,17 @@ class LapConfig:
 
     @property
     def view_depth_range(self) -> tuple[float, float]:
-        """Depths that a view can show: the canonical ones with the paper's margin, and the shift."""
+        """Range of depths in a view: the canonical range, widened by the paper's margin and the largest shift."""
         margin = 0.1 + self.translation[2]
         return self.depth_range[0] - margin, self.depth_range[1] + margin
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> LapConfig:
-        """From the configuration in an exported model; other keys are ignored."""
+        """Read the configuration of an exported model; unknown keys are ignored."""
         known = {field.name for field in fields(LapConfig)}
         chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return LapConfig(**{name: value for name, value in chosen.items() if name in known})
 
     def to_json(self) -> dict[str, Any]:
-        """What ``from_json`` reads."""
+        """JSON types that ``from_json`` reads."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

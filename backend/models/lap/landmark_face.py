@@ -1,5 +1,5 @@
-"""What LAP's networks are told by the points of the landmark net (ours): one shape for all photos of a person, and a
-view for each, by the likeliest landmarks."""
+"""Fit faces to the landmark net's points, as input of LAP's networks (ours): one shape for all photos of a person and a
+view of each photo, by maximum a posteriori."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from backend.models.landmarks.network import LANDMARKS
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View, cross_matrix, rotation_from_axis_angle
 
 EXPRESSIONS = 16
-"""Ways in which an expression moves the points that a photo is free to take."""
+"""Number of expression components, which are free in each photo."""
 _HIDDEN = 256
 _SPREADS = 8
-"""Numbers that the points' standard deviations are summed up in."""
+"""Number of features that summarise the points' standard deviations."""
 _ALONE, _TOGETHER = 3, 3
-"""Gauss-Newton steps of the mean face's view, and of shape, expressions and views."""
+"""Gauss-Newton steps for the view of the mean face alone, then for shape, expressions and views together."""
 _INDEPENDENT = 0.1
-"""How many of the points count as independent: what the net errs is much the same for neighbours."""
+"""Share of the points that counts as independent, because the net's errors are correlated between neighbours."""
 _FIRM = 0.01
-"""Standard deviation, in sides, of a point beside what shape, expression and view explain, until it is measured."""
+"""Initial standard deviation of a point's residual, in sides, after shape, expression and view; measured later."""
 _NEAREST = 0.3
-"""Least depth that the face's middle may get while it is being placed."""
+"""Least depth of the face's pivot during the fit."""
 
 
 @dataclass(frozen=True)
 class LandmarkShapes:
-    """Canonical points of faces, as ``LandmarkFace`` is given them: the mean (478, 3), and how people's faces
-    (K, 478, 3), and their expressions with all else that a photo is free to take (E, 478, 3), move them, one standard
-    deviation each."""
+    """Linear model of a face's canonical points: the mean (478, 3), the components of people's shapes (K, 478, 3), and
+    those of expressions and other nuisances that are free in each photo (E, 478, 3), one standard deviation each."""
 
     mean: Tensor
     people: Tensor
@@ -39,8 +38,8 @@ class LandmarkShapes:
 
 @dataclass(frozen=True)
 class MarkedFaces:
-    """Likeliest faces of G sets of N photos. shape : (G, K) in standard deviations. certainty : (G, K) in [0, 1], how
-    much of what was unknown the photos tell. view : of the N photos."""
+    """Maximum a posteriori faces of G sets of N photos. shape : (G, K) in standard deviations. certainty : (G, K) in
+    [0, 1], the share of the prior variance that the photos remove. view : of the N photos."""
 
     shape: Tensor
     certainty: Tensor
@@ -49,10 +48,10 @@ class MarkedFaces:
 
 @dataclass(frozen=True)
 class LandmarkEvidence:
-    """What the landmarks of N photos, each alone, tell of K coefficients of a shape, view and expression being free.
+    """Evidence of each of N photos' landmarks about K shape coefficients; view and expression are eliminated.
 
-    shape : (N, K) the likeliest, in standard deviations. information : (N, K, K) of the photo, without what is known
-    of people. view : with that shape. follow : (N, 6, K) how the view turns (radians) and moves with the shape.
+    shape : (N, K) the most probable, in standard deviations. information : (N, K, K) of the photo, without the prior of
+    people. view : with that shape. follow : (N, 6, K) derivative of the view's turn (radians) and shift by the shape.
     """
 
     shape: Tensor
@@ -62,22 +61,22 @@ class LandmarkEvidence:
 
     @property
     def pull(self) -> Tensor:
-        """(N, K) information times the shape that the photo alone is for."""
+        """(N, K) right-hand side: information times the photo's own shape without the prior."""
         return (self.information @ self.shape[..., None])[..., 0] + self.shape
 
     def alone(self) -> MarkedFaces:
-        """Each photo's own face."""
+        """The face of each photo by itself."""
         unit = torch.eye(self.shape.shape[1], device=self.shape.device)
         variance = torch.linalg.inv(self.information + unit).diagonal(dim1=1, dim2=2)
         return MarkedFaces(self.shape, (1 - variance).clamp(0, 1), self.view)
 
     def of(self, rows: Tensor) -> LandmarkEvidence:
-        """That of some photos, by numbers (M,) or by a mask (N,)."""
+        """Select photos, by indices (M,) or by a mask (N,)."""
         view = View(self.view.rotation[rows], self.view.translation[rows])
         return LandmarkEvidence(self.shape[rows], self.information[rows], view, self.follow[rows])
 
     def view_with(self, shape: Tensor) -> View:
-        """The views if the shapes were (N, K)."""
+        """The views for given shapes (N, K), linearised."""
         return _moved(self.view, (self.follow @ (shape - self.shape)[..., None])[..., 0])
 
 
@@ -86,16 +85,16 @@ class LandmarkFace(nn.Module):
 
     Attributes
     ----------
-    width : features of a photo.
+    width : number of features of a photo.
     """
 
     def __init__(self, size: int, components: int, code: int, nuisances: int = EXPRESSIONS) -> None:
-        """code : length of ``codes``, 0 for none. nuisances : ways in which a photo is free beside shape and view."""
+        """code : length of ``codes``, 0 for none. nuisances : number of components that are free in each photo."""
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
         told = 2 * components + 12 + _SPREADS
         self.width = told + _HIDDEN
-        self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, from the pivot
+        self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, relative to the pivot
         self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
         self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
@@ -107,19 +106,19 @@ class LandmarkFace(nn.Module):
 
     @torch.no_grad()
     def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
-        """Take what is known of faces, and measure on marks (P, 478, 3) what it leaves."""
+        """Store the shapes, and measure the spread of the residuals on marks (P, 478, 3)."""
         self.points.copy_(shapes.mean - shapes.mean.new_tensor(LAP_PIVOT))
         self.people.copy_(shapes.people)
         self.expressions.copy_(shapes.expressions)
-        for _ in range(2):  # who is placed by the firmest points shows best which these are
+        for _ in range(2):  # the second fit uses the spread that the first has measured
             view, shape, moved = self._solved(marks, torch.arange(len(marks), device=marks.device))[:3]
             left = self._beside(marks, view, self._of_shape(shape) + moved)
-            # the median, so that faces that the net misses do not count: of two squared normals it is 1.386
+            # the median ignores faces that the net misses; for a sum of two squared standard normals it is 1.386
             self.spread.copy_(left.pow(2).sum(-1).median(0).values.div(1.386).sqrt())
 
     @torch.no_grad()
     def evidence(self, marks: Tensor) -> LandmarkEvidence:
-        """What each photo alone tells of the shape."""
+        """Evidence of each photo alone about the shape."""
         with torch.autocast(marks.device.type, enabled=False):
             alone = torch.arange(len(marks), device=marks.device)
             view, shape, _, information, follow = self._solved(marks.float(), alone)
@@ -127,7 +126,7 @@ class LandmarkFace(nn.Module):
         return LandmarkEvidence(shape, information - unit, view, follow)
 
     def features(self, marks: Tensor, alone: MarkedFaces | None = None) -> Tensor:
-        """(N, width) what each photo tells; ``alone``: its face by itself, where that is solved already."""
+        """(N, width) features of each photo. ``alone`` : its face by itself, if that is solved already."""
         if alone is None:
             alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
         spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
@@ -136,20 +135,20 @@ class LandmarkFace(nn.Module):
         return torch.cat([told, self.net(told)], 1)
 
     def codes(self, faces: MarkedFaces) -> Tensor:
-        """(G, C) what the shapes add to the sets' depth codes."""
+        """(G, C) contribution of the shapes to the sets' depth codes."""
         return self.code(torch.cat([faces.shape, faces.certainty], 1))
 
     @torch.no_grad()
     def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
-        """The likeliest shape of each set, ``set_of`` (N,) naming the set of each photo from 0 on, and the views."""
+        """Fit the shape of each set, and the views. ``set_of`` (N,) : index of each photo's set, from 0."""
         with torch.autocast(marks.device.type, enabled=False):
             view, shape, _, information, _ = self._solved(marks.float(), set_of)
             variance = torch.linalg.inv(information).diagonal(dim1=1, dim2=2)
         return MarkedFaces(shape, (1 - variance).clamp(0, 1), view)
 
     def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor, Tensor]:
-        """Views, shapes (G, K), how expressions move the points (N, L, 3), information (G, K, K) about the shapes, how
-        views follow shapes (N, 6, K)."""
+        """Views, shapes (G, K), offsets of the points by expression (N, L, 3), information (G, K, K) about the shapes
+        with the prior, and the derivative of the views by the shapes (N, 6, K)."""
         weight = 1 / (marks[..., 2] ** 2 + self.spread**2)
         view = self._first_view(marks[..., :2] - 0.5, weight)
         sets, components = int(set_of.max()) + 1, len(self.people)
@@ -162,7 +161,7 @@ class LandmarkFace(nn.Module):
             points = self._of_shape(shape)[set_of] + moved
             by_view, rows = self._jacobian(view, points)
             left = self._beside(marks, view, points).flatten(1)[..., None]
-            if step < _ALONE:  # from far off, shape and expression would take what is the view's
+            if step < _ALONE:  # far from the solution shape and expression would absorb the view's error
                 own, by_shape = by_view, None
             else:
                 turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
@@ -194,11 +193,11 @@ class LandmarkFace(nn.Module):
         return view, shape, moved, information, -solved[:, :6, :-1]
 
     def _of_shape(self, shape: Tensor) -> Tensor:
-        """(G, L, 3) points from the pivot."""
+        """(G, L, 3) points of shapes (G, K), relative to the pivot."""
         return self.points + torch.einsum("gk,klc->glc", shape, self.people)
 
     def _jacobian(self, view: View, points: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, L, 2, 6) of places by turn and shift, (N, L, 2, 3) by the points in the view."""
+        """Derivatives of the projections: (N, L, 2, 6) by turn and shift, (N, L, 2, 3) by the points in the view."""
         turned = points @ view.rotation.transpose(1, 2)
         x, y, z = (turned + view.translation[:, None] + turned.new_tensor(LAP_PIVOT)).unbind(-1)
         zero, scale = torch.zeros_like(x), self.focal / z
@@ -208,12 +207,12 @@ class LandmarkFace(nn.Module):
         return torch.cat([-rows @ cross_matrix(turned), rows], -1), rows
 
     def _beside(self, marks: Tensor, view: View, points: Tensor) -> Tensor:
-        """(N, L, 2) how far the marks lie beside points (N, L, 3) in their views, in sides."""
+        """(N, L, 2) reprojection error of points (N, L, 3) in their views: mark minus projection, in sides."""
         placed = points @ view.rotation.transpose(1, 2) + view.translation[:, None] + points.new_tensor(LAP_PIVOT)
         return marks[..., :2] - 0.5 - self.focal * placed[..., :2] / placed[..., 2:]
 
     def _first_view(self, places: Tensor, weight: Tensor) -> View:
-        """Scaled orthographic views of the mean face for places (N, L, 2) from the middle."""
+        """Scaled orthographic views of the mean face for image points (N, L, 2), in sides from the middle."""
         points = torch.cat([self.points, torch.ones_like(self.points[:, :1])], 1)  # (L, 4)
         weight = weight / weight.mean(1, keepdim=True)
         matrix = torch.einsum("lc,nl,ld->ncd", points, weight, points)
@@ -228,7 +227,7 @@ class LandmarkFace(nn.Module):
 
 
 def _moved(view: View, change: Tensor) -> View:
-    """Views after a step of turns and shifts (N, 6), held within reason."""
+    """Views after a step of turns and shifts (N, 6); step and depth are limited."""
     rotation = rotation_from_axis_angle(change[:, :3].clamp(-0.5, 0.5)) @ view.rotation
     translation = view.translation + change[:, 3:].clamp(-0.3, 0.3)
     depth = translation[:, 2:].clamp(min=_NEAREST - LAP_PIVOT[2])

@@ -1,4 +1,4 @@
-"""Learning to aggregate and personalize: canonical depth and albedo of a person from any number of photos.
+"""LAP's network: canonical depth and albedo of a person from any number of photos.
 
 Zhang et al., "Learning to Aggregate and Personalize 3D Face from In-the-Wild Photo Collection" (CVPR 2021), on
 Unsup3D's networks (Wu et al., CVPR 2020). Codes of all photos of a set are averaged with channel-wise softmax weights
@@ -38,14 +38,14 @@ from backend.rendering.depth_surface import normals_from_depth
 from backend.rendering.lambert import LambertLight, lambert_image, lambert_shading, light_from_network
 
 _FIRST_PRECISION = -3.0
-"""What pictures are trusted with at first, before softplus: a twentieth of what is known of people."""
+"""Initial precision of the pictures' coefficients, before softplus: a twentieth of the prior's."""
 _EDGE = 0.97
-"""Canonical values are kept within this part of their range where they are turned back into raw ones."""
+"""Canonical values are clamped to this share of their range before the inverse tanh."""
 
 
 @dataclass(frozen=True)
 class CanonicalMaps:
-    """Depth (G, S, S) and albedo (G, 3, S, S) in [-1, 1], facing the camera; sRGB as the paper has it."""
+    """Depth (G, S, S) and albedo (G, 3, S, S) in [-1, 1], facing the camera; sRGB as in the paper."""
 
     depth: Tensor
     albedo: Tensor
@@ -55,7 +55,7 @@ class CanonicalMaps:
         return CanonicalMaps(self.depth.flip(-1), self.albedo.flip(-1))
 
     def of(self, rows: Tensor) -> CanonicalMaps:
-        """Those of the sets ``rows`` (N,)."""
+        """Select the sets ``rows`` (N,)."""
         return CanonicalMaps(self.depth.index_select(0, rows), self.albedo.index_select(0, rows))
 
     def shaded(self, light: LambertLight) -> Tensor:
@@ -66,7 +66,7 @@ class CanonicalMaps:
 
 @dataclass(frozen=True)
 class Scene:
-    """What belongs to each of N photos: light and view."""
+    """Light and view of each of N photos."""
 
     light: LambertLight
     view: View
@@ -82,9 +82,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Codes:
-    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo (None where nobody wants
-    it); the features (N, F) of the depth encoder, of which the view may be made; the marks (N, 478, 3), where the
-    networks are told of them, and what they tell, where the fusion is ``posterior``."""
+    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo (None if not computed);
+    the features (N, F) of the depth encoder, which the view may use; the marks (N, 478, 3), if the networks use them,
+    and the marks' evidence, if the fusion is ``posterior``."""
 
     depth: Tensor
     depth_logits: Tensor
@@ -95,7 +95,7 @@ class Codes:
     evidence: LandmarkEvidence | None = None
 
     def of(self, rows: Tensor) -> Codes:
-        """Those of some photos, by numbers (M,) or by a mask (N,)."""
+        """Select photos, by indices (M,) or by a mask (N,)."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         evidence = known.pop("evidence")
         chosen = {name: None if values is None else values[rows] for name, values in known.items()}
@@ -105,8 +105,8 @@ class Codes:
 class LapNet(nn.Module):
     """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``photos.faces.crop.face_square``.
 
-    Marks are (N, 478, 3), what the landmark net sees in the same squares: x, y and standard deviation in sides; needed
-    where ``config.landmark_components`` is not 0, else None.
+    Marks are (N, 478, 3), the landmark net's output for the same squares: x, y and standard deviation in sides. They
+    are required if ``config.landmark_components`` is not 0, else None.
     """
 
     def __init__(self, config: LapConfig) -> None:
@@ -122,7 +122,7 @@ class LapNet(nn.Module):
             self.landmarks = LandmarkFace(c.size, c.landmark_components, c.code)
         told = 0 if self.landmarks is None else self.landmarks.width
         self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, told, inputs)
-        if c.posterior:  # begins with what the landmarks say
+        if c.posterior:  # initially the landmarks' shape
             nn.init.zeros_(self.depth_encoder.fuse.weight)
             nn.init.zeros_(self.depth_encoder.fuse.bias)
             nn.init.constant_(self.depth_encoder.weigh.bias, _FIRST_PRECISION)
@@ -150,12 +150,12 @@ class LapNet(nn.Module):
         self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
 
     def encode(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
-        """The codes of each picture alone. Raises ``ValueError`` without the marks that the networks were made for."""
+        """The codes of each picture alone. Raises ``ValueError`` if the networks need marks and there are none."""
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
         return replace(self.encode_depth(pictures, marks), albedo=albedo, albedo_logits=albedo_logits)
 
     def encode_depth(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
-        """The same without albedo, which is enough for depth and views."""
+        """``encode`` without albedo, which suffices for depth and views."""
         if self.landmarks is None:
             return Codes(*self.depth_encoder(pictures), marks=marks)
         if marks is None:
@@ -170,7 +170,7 @@ class LapNet(nn.Module):
         return Codes(evidence.shape + change, logits, features, marks=marks, evidence=evidence)
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
-        """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
+        """The shared face of each set (equation 4). ``set_of`` (N,) int64 : index of each code's set, from 0."""
         depth, _ = self._together(codes, set_of)
         return self._shared(codes, depth, set_of)
 
@@ -180,12 +180,12 @@ class LapNet(nn.Module):
         return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, fusion))
 
     def posterior(self, codes: Codes, set_of: Tensor) -> Posterior:
-        """What is known of the sets' depth coefficients; for ``fusion = "posterior"``."""
+        """Posterior of the sets' depth coefficients; for ``fusion = "posterior"``."""
         with torch.autocast(codes.depth.device.type, enabled=False):
             return self.fusion(codes.evidence, codes.depth, codes.depth_logits, set_of)
 
     def _together(self, codes: Codes, set_of: Tensor) -> tuple[Tensor, View | None]:
-        """The depth codes (G, C) of sets, and the views that go with their landmarks."""
+        """The fused depth codes (G, C) of sets, and the photos' views by landmarks (None without landmarks)."""
         if self.fusion is not None:
             depth = self.posterior(codes, set_of).mean
             return depth, self.views_with(codes, depth[set_of])
@@ -196,11 +196,11 @@ class LapNet(nn.Module):
         return fused + self.landmarks.codes(faces), faces.view
 
     def depth_codes(self, codes: Codes, set_of: Tensor) -> Tensor:
-        """(G, C) what the faces of sets are decoded from."""
+        """(G, C) fused codes from which the depth of sets is decoded."""
         return self._together(codes, set_of)[0]
 
     def views_with(self, codes: Codes, shape: Tensor) -> View:
-        """The landmarks' views of photos whose faces have depth coefficients (N, K)."""
+        """Views by landmarks of photos whose faces have depth coefficients (N, K)."""
         with torch.no_grad(), torch.autocast(shape.device.type, enabled=False):
             return codes.evidence.view_with(shape.float())
 
@@ -216,29 +216,29 @@ class LapNet(nn.Module):
         return self.depth_from_raw(raw)
 
     def shape(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[Tensor, View]:
-        """Depth (G, S, S) of the sets and views of the pictures alone, as ``forward`` gives them, at half its cost."""
+        """Only the depth (G, S, S) of the sets and the views of the pictures, as in ``forward``, at half its cost."""
         codes = self.encode_depth(pictures, marks)
         fused, start = self._together(codes, set_of)
         return self.decode_depth(fused), self._view(pictures, codes.features, fused[set_of], start)
 
     def view_of(self, pictures: Tensor, codes: Codes, face: Tensor) -> View:
-        """Views of pictures whose persons have depth codes (N, C), for ``fusion = "posterior"``."""
+        """Views of pictures of people with depth codes (N, C), for ``fusion = "posterior"``."""
         return self._view(pictures, codes.features, face, self.views_with(codes, face))
 
     def scene(self, pictures: Tensor, codes: Codes, set_of: Tensor | None = None) -> Scene:
-        """Light and view of each picture, whose codes are given; ``set_of`` (N,) says who belongs together, None that
-        each picture is alone."""
+        """Light and view of each picture, from its codes. ``set_of`` (N,) : index of each picture's set; None: each
+        picture is a set of its own."""
         together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
         fused, start = self._together(codes, together)
         return self._scene(pictures, codes, fused[together], start)
 
     def face_and_scene(self, pictures: Tensor, codes: Codes, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
-        """``aggregate`` and ``scene`` of the same sets, whose landmarks are solved once."""
+        """``aggregate`` and ``scene`` of the same sets, solving their landmarks only once."""
         fused, start = self._together(codes, set_of)
         return self._shared(codes, fused, set_of), self._scene(pictures, codes, fused[set_of], start)
 
     def _scene(self, pictures: Tensor, codes: Codes, face: Tensor, start: View | None) -> Scene:
-        """face : (N, C) fused depth code of each picture's person. start : its view by landmarks."""
+        """face : (N, C) fused depth code of each picture's person. start : the picture's view by landmarks."""
         view = self._view(pictures, codes.features, face, start)
         if self.config.mirrored_views and not self.training:
             mirrored = pictures.flip(-1)
@@ -256,15 +256,15 @@ class LapNet(nn.Module):
         if start is None:
             return view_from_network(said, rotation_degrees=config.rotation_degrees, translation=config.translation)
         change = view_from_network(said, rotation_degrees=config.correction_degrees, translation=config.correction)
-        with torch.autocast(pictures.device.type, enabled=False):  # in half precision no rotation would be one
+        with torch.autocast(pictures.device.type, enabled=False):  # half precision is too coarse for rotations
             return View(change.rotation @ start.rotation, change.translation + start.translation)
 
     def personalize(self, pictures: Tensor, face: CanonicalMaps) -> CanonicalMaps:
-        """The faces (N, ...) of sets, changed towards target pictures (N, 3, T, T), T being ``personal_size``."""
+        """The faces (N, ...) of sets, personalised to target pictures (N, 3, T, T); T is ``personal_size``."""
         size = self.config.personal_size
         depth, albedo = _resized(face.depth[:, None], size), _resized(face.albedo, size)
         near, far = self.config.depth_range
-        unit = (depth - (near + far) / 2) / ((far - near) / 2)  # the networks see both in [-1, 1]
+        unit = (depth - (near + far) / 2) / ((far - near) / 2)  # the networks' inputs are in [-1, 1]
         raw_depth = self.depth_refiner(unit, pictures)[:, 0].float()
         raw_albedo = self.albedo_refiner(albedo, pictures).float()
         if self.config.refine_residual:
@@ -275,7 +275,7 @@ class LapNet(nn.Module):
         return CanonicalMaps(self.depth_from_raw(raw_depth), torch.tanh(raw_albedo))
 
     def depth_from_raw(self, raw: Tensor) -> Tensor:
-        """Raw maps (N, S, S) to canonical depth, with the border's columns set."""
+        """Raw maps (N, S, S) to canonical depth, with the border columns set to ``border_depth``."""
         near, far = self.config.depth_range
         depth = (near + far) / 2 + (far - near) / 2 * torch.tanh(raw)
         columns = self.config.border_columns
@@ -285,7 +285,7 @@ class LapNet(nn.Module):
         return depth
 
     def raw_depth(self, depth: Tensor) -> Tensor:
-        """The inverse of ``depth_from_raw``, within the range."""
+        """The inverse of ``depth_from_raw``, clamped to the range."""
         near, far = self.config.depth_range
         return torch.atanh(((depth - (near + far) / 2) / ((far - near) / 2)).clamp(-_EDGE, _EDGE))
 
@@ -295,13 +295,13 @@ class LapNet(nn.Module):
 
 
 def mirrored_view(view: View) -> View:
-    """The view of a mirror image, left and right exchanged."""
+    """The view with left and right exchanged, as in a mirror image."""
     side = view.rotation.new_tensor([-1.0, 1.0, 1.0])
     return View(view.rotation * side * side[:, None], view.translation * side)
 
 
 def mean_of_views(first: View, second: View) -> View:
-    """Half way between two views, (N, 3, 3) and (N, 3) each."""
+    """Mean of two views, (N, 3, 3) and (N, 3) each."""
     u, _, vh = torch.linalg.svd((first.rotation + second.rotation) / 2)
     sign = torch.ones_like(u[:, 0])
     sign[:, 2] = torch.linalg.det(u @ vh)
@@ -309,9 +309,9 @@ def mean_of_views(first: View, second: View) -> View:
 
 
 def fuse_codes(codes: Tensor, logits: Tensor, set_of: Tensor, fusion: str = "adaptive") -> Tensor:
-    """Codes (N, C) of photos to codes (G, C) of sets: see ``LapConfig.fusion``.
+    """Fuse codes (N, C) of photos to codes (G, C) of sets: see ``LapConfig.fusion``.
 
-    The order of the photos does not matter beyond rounding; a set of one keeps its code unless fused by ``precision``.
+    The order of the photos does not matter beyond rounding. A set of one keeps its code, except with ``precision``.
     """
     counts = torch.bincount(set_of)
     start = torch.cumsum(counts, 0) - counts
@@ -335,12 +335,12 @@ def _resized(maps: Tensor, size: int) -> Tensor:
 
 
 def load_lap(folder: Path | None = None, device: torch.device | str = "cpu") -> LapNet:
-    """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` without them."""
+    """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` if missing."""
     return lap_of(load_model(LAP.name, folder), device)
 
 
 def lap_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LapNet:
-    """The networks in eval mode, with weights that are loaded already."""
+    """The networks in eval mode, with weights that are already loaded."""
     network = LapNet(LapConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.to(device).eval()

@@ -1,4 +1,4 @@
-"""The canonical face as pictures: its maps, under other lights, from other sides, and beside the photos."""
+"""Draw the canonical face: its maps, relit, turned, and next to the photos."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from backend.rendering.lambert import LambertLight, lambert_image, lambert_shadi
 TILE = 256
 """Side of each picture on the sheets, in pixels."""
 DEPTH_RANGE = (0.9, 1.1)
-"""Canonical depths that are 0 and 65535 in the picture of the depth."""
+"""Canonical depths stored as 0 and 65535 in the depth picture."""
 YAWS = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
 LIGHT_SIDES = ((-60.0, 0.0), (-30.0, 0.0), (0.0, 45.0), (0.0, 0.0), (0.0, -45.0), (30.0, 0.0), (60.0, 0.0))
-"""Where the lamp stands on the relit pictures: degrees to the picture's right and up."""
+"""Directions of the lamp in the relit pictures: degrees to the picture's right and up."""
 _AMBIENT, _DIFFUSE = 0.25, 0.75
 _VIEW_RANGE = (0.5, 1.5)
 _LEAST_FACING = 0.12
-"""Cosine to the camera from which on the surface is the face and not the step to what lies behind it."""
+"""Least cosine to the camera of the face's surface; below it is the depth step to the background."""
 _BACKDROP = 0.15
 
 
@@ -41,7 +41,7 @@ class CanonicalPictures:
     depth : (S, S) uint16 over ``DEPTH_RANGE``. normals : (S, S, 3), x right, y up, z out of the face, as usual.
     albedo : (S, S, 3). confidence : (S, S) uint8.
     relit : albedo and plaster, a column per ``LIGHT_SIDES``. turned : the same, a column per ``YAWS``.
-    photos : a row per photo: the square, the same square as LAP explains it, plaster and normals of its own face.
+    photos : a row per photo: its square, LAP's reconstruction of it, and plaster and normals of its personalised face.
     """
 
     depth: np.ndarray
@@ -55,7 +55,7 @@ class CanonicalPictures:
 
 @torch.inference_mode()
 def canonical_pictures(face: CanonicalFace, faces: Sequence[PhotoFace]) -> CanonicalPictures:
-    """Draw everything; ``faces`` are the photos that the face was made of, in its order."""
+    """Draw all pictures; ``faces`` are the face's photos, in its order."""
     near, far = DEPTH_RANGE
     steps = np.round((face.depth - near) / (far - near) * 65535)
     depth, albedo = _enlarged(face.depth, face.albedo)
@@ -71,9 +71,9 @@ def canonical_pictures(face: CanonicalFace, faces: Sequence[PhotoFace]) -> Canon
 
 
 def surface_cells(face: CanonicalFace) -> np.ndarray:
-    """(S - 1, S - 1) bool: cells between four pixels that are face, and not the step to what lies behind it."""
+    """(S - 1, S - 1) bool mask of the cells between four pixels of the face, without the step to the background."""
     good = -face.normals[..., 2] > _LEAST_FACING
-    good[[0, -1]] = good[:, [0, -1]] = False  # the border's normals are not measured
+    good[[0, -1]] = good[:, [0, -1]] = False  # there are no valid normals at the border
     cells = good[:-1, :-1] & good[1:, :-1] & good[:-1, 1:] & good[1:, 1:]
     count, parts, sizes, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
     if count < 2:
@@ -86,13 +86,13 @@ def _enlarged(depth: np.ndarray, albedo: np.ndarray) -> tuple[Tensor, Tensor]:
     maps = np.concatenate([depth[None], albedo.transpose(2, 0, 1) * 2 - 1])
     large = torch.from_numpy(maps)[None]
     large = torch.nn.functional.interpolate(large, (TILE, TILE), mode="bicubic", align_corners=False)
-    smooth = cv2.GaussianBlur(large[0, 0].numpy(), (0, 0), 0.6 * TILE / len(depth))  # the interpolation's own ripples
+    smooth = cv2.GaussianBlur(large[0, 0].numpy(), (0, 0), 0.6 * TILE / len(depth))  # removes interpolation ripples
     large[0, 0] = torch.from_numpy(smooth)
     return large[:, 0], large[:, 1:].clamp(-1, 1)
 
 
 def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
-    """(2 T, 7 T, 3)."""
+    """(2 T, 7 T, 3) albedo and plaster, lit from ``LIGHT_SIDES``."""
     camera = CanonicalCamera((TILE, TILE))
     normals = normals_from_depth(depth, camera)
     shown = normals[0, ..., 2] > _LEAST_FACING
@@ -112,7 +112,7 @@ def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
 
 
 def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
-    """(2 T, 7 T, 3)."""
+    """(2 T, 7 T, 3) albedo and plaster, turned by ``YAWS``."""
     camera = CanonicalCamera((TILE, TILE))
     shading = lambert_shading(normals_from_depth(depth, camera), studio_light(1, depth))
     shown = normals_from_depth(depth, camera)[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
@@ -130,7 +130,7 @@ def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
 
 
 def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarray:
-    """(T, 4 T, 3)."""
+    """(T, 4 T, 3) one photo's row."""
     photo = face.photos[number]
     camera = CanonicalCamera((TILE, TILE))
     depth, albedo = _enlarged(photo.depth, photo.albedo)

@@ -1,4 +1,4 @@
-"""Landmarks of all photos on the canonical surface, and what scale, offset and tilt tell the photos' squares apart."""
+"""Place the photos' landmarks on the canonical surface, and estimate scale, offset and tilt of each photo's square."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from backend.rendering.depth_surface import ViewedSurface, points_from_depth, vi
 
 ROUNDS = 4
 _ROBUST_SHARE = 0.02
-"""Landmarks that are further off than this share of the square's side count for less: lips and brows move."""
+"""Scale of the robust loss, as a share of the square's side: landmarks of moving lips and brows count less."""
 _FLATTEST = 0.2
-"""Cosine between surface and line of sight from which on a photo places a landmark on the surface."""
+"""Least cosine between normal and line of sight at which a photo places a landmark on the surface."""
 
 
 def place_landmarks(
     face: CanonicalFace, squares: Sequence[np.ndarray], depth_range: tuple[float, float]
 ) -> CanonicalFace:
-    """The face with its landmarks, and its photos with their alignments.
+    """Add landmarks to the face, and alignments to its photos.
 
-    Each photo's landmarks are carried over its view onto the surface and averaged over the photos; then each photo's
-    scale, offset and tilt are solved so that these landmarks, seen in its view, fall onto its own; and so on.
+    Two steps alternate, ``ROUNDS`` times. Each photo's landmarks are projected through its view onto the surface and
+    averaged over the photos. Then each photo's scale, offset and tilt are solved, so that these landmarks, projected
+    into its view, fall onto its own.
 
     Parameters
     ----------
     squares : per photo (468, 2) landmarks in its square, 0 to 1 from edge to edge.
-    depth_range : depths that a view can show.
+    depth_range : range of depths in a view.
     """
     size = len(face.depth)
     found = [square * size for square in squares]
@@ -51,8 +52,8 @@ def place_landmarks(
 def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int, rounds: int = 4) -> PhotoAlignment:
     """The alignment that brings points (M, 2) of a view nearest to those in the square (M, 2), robustly.
 
-    Weighted least squares over similarities of the plane (Umeyama 1991); points without weight (M,) do not count. No
-    alignment at all when fewer than eight count.
+    Weighted least squares over similarities of the plane (Umeyama 1991), with weights (M,). With fewer than eight
+    points of positive weight it is the identity.
     """
     if (weights > 0).sum() < 8:
         return PhotoAlignment()
@@ -87,7 +88,7 @@ def _placed(
     found: Sequence[np.ndarray],
     alignments: Sequence[PhotoAlignment],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(468, 3) landmarks on the canonical surface, (468,) how well the photos place them, at most 1."""
+    """(468, 3) landmarks on the canonical surface, and (468,) weights in [0, 1]: the best over the photos."""
     size = len(face.depth)
     pixels = np.stack([one.to_view(points, size) for one, points in zip(alignments, found, strict=True)])
     grid = torch.from_numpy(pixels * 2 / size - 1)[:, None]  # (N, 1, 468, 2)
@@ -103,5 +104,5 @@ def _placed(
 
 
 def _project(face: CanonicalFace, points: np.ndarray) -> np.ndarray:
-    """(M, 2) pixels of points (M, 3) in front of the canonical camera."""
+    """(M, 2) pixels of points (M, 3) in the canonical camera's frame."""
     return face.camera.project(torch.from_numpy(points)).numpy()[:, :2]

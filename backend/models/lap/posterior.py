@@ -1,9 +1,8 @@
-"""One face out of what is known of faces, the landmarks of its photos, and its pictures (ours): Gaussian, in the
-coefficients of the depth basis.
+"""Gaussian posterior of the depth basis' coefficients, from a prior of people, landmarks and pictures (ours).
 
-Landmarks tell of each photo a linear-Gaussian likelihood of the coefficients, view and expression being free
-(``LandmarkFace.evidence``); of its picture, laid onto the face that they tell, a network says what the coefficients are
-and how sure it is of each. Precisions add; what all photos of a person have wrong alike does not average out.
+The landmarks of each photo give a linear-Gaussian likelihood of the coefficients, with view and expression eliminated
+(``LandmarkFace.evidence``). From each picture, sampled onto the face that its landmarks give, a network predicts the
+coefficients and a precision of each. Precisions add. Errors that all photos of a person share do not average out.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from backend.rendering.camera_models import CanonicalCamera
 from backend.rendering.depth_surface import normals_from_depth, view_grid
 
 ALIGNED_CHANNELS = 7
-"""Of ``aligned_pictures``: colours, whether the photo reaches there, the surface's normal as the camera sees it."""
+"""Channels of ``aligned_pictures``: 3 colours, 1 mask of the photo's area, 3 of the normal in the camera's frame."""
 _FIRST_SHARED = -4.0
-"""What photos have wrong alike at first, before softplus: a variance of 0.02."""
+"""Initial variance of the errors shared by all photos, before softplus: 0.02."""
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """Coefficients of G faces. mean : (G, K) in standard deviations of people. precision : (G, K, K)."""
+    """Posterior of G faces' coefficients. mean : (G, K) in standard deviations of people. precision : (G, K, K)."""
 
     mean: Tensor
     precision: Tensor
@@ -40,7 +39,7 @@ class Posterior:
 
 
 class PosteriorFusion(nn.Module):
-    """Evidence of landmarks and of pictures, of any number of photos, to ``Posterior``."""
+    """Fuse the evidence of landmarks and pictures of any number of photos to a ``Posterior``."""
 
     def __init__(self, components: int) -> None:
         super().__init__()
@@ -49,8 +48,8 @@ class PosteriorFusion(nn.Module):
         self.pictures_alike = nn.Parameter(torch.full((components,), _FIRST_SHARED))
 
     def forward(self, evidence: LandmarkEvidence, codes: Tensor, logits: Tensor, set_of: Tensor) -> Posterior:
-        """Codes (N, K) and logits (N, K) of their precisions by pictures; ``set_of`` (N,) names the set of each photo,
-        from 0 on."""
+        """``codes`` (N, K) and ``logits`` (N, K) of their precisions come from the pictures. ``set_of`` (N,) : index of
+        each photo's set, from 0."""
         sets, components = int(set_of.max()) + 1, codes.shape[1]
         codes, precision = codes.float(), functional.softplus(logits.float())
         trust = self.trust.exp()
@@ -63,7 +62,7 @@ class PosteriorFusion(nn.Module):
         alike = functional.softplus(self.landmarks_alike)
         unit = torch.eye(components, device=codes.device)
         both = torch.cat([told, pull[..., None]], 2)
-        both = torch.linalg.solve(unit + told * alike, both)  # (told^-1 + alike)^-1, where told has none too
+        both = torch.linalg.solve(unit + told * alike, both)  # (told^-1 + alike)^-1, also for a singular told
         told, pull = both[..., :-1], both[..., -1]
         seen, seen_pull = summed(precision), summed(precision * codes)
         share = 1 / (1 + functional.softplus(self.pictures_alike) * seen)
@@ -73,8 +72,8 @@ class PosteriorFusion(nn.Module):
 
 
 def aligned_pictures(pictures: Tensor, depth: Tensor, evidence: LandmarkEvidence) -> Tensor:
-    """Pictures (N, 3, S, S) in [-1, 1] laid onto faces of canonical depth (N, S, S) in the landmarks' views:
-    (N, ``ALIGNED_CHANNELS``, S, S), so that a cheek is where a cheek is in every picture."""
+    """Pictures (N, 3, S, S) in [-1, 1] sampled onto faces of canonical depth (N, S, S) in the landmarks' views:
+    (N, ``ALIGNED_CHANNELS``, S, S). The same pixel then shows the same part of the face in every picture."""
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
     grid = view_grid(depth, evidence.view, camera)
     colours = functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,4 +1,4 @@
-"""LAP's faces as pictures: in the views of photos, relit, turned, and as shaded surfaces."""
+"""Render LAP's faces: in the views of photos, turned, and as shaded surfaces."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, v
 from backend.rendering.lambert import LambertLight, lambert_shading
 
 STUDIO = (0.35, 0.65, (0.35, -0.35))
-"""Ambient, diffuse and slope of the light that shows surfaces: from above, from the picture's left."""
+"""Ambient, diffuse and slope of the studio light that shows surfaces: from above and the picture's right."""
 
 
 @dataclass(frozen=True)
 class RenderedFace:
-    """Pictures (N, 3, S, S) in [-1, 1] of faces in views, meaningless outside the mask, and the surfaces shown."""
+    """Pictures (N, 3, S, S) in [-1, 1] of faces in views, undefined outside the mask, and the surfaces shown."""
 
     image: Tensor
     surface: ViewedSurface
@@ -43,7 +43,7 @@ def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig, backend: s
 
 
 def turned_view(yaw_degrees: Tensor, pitch_degrees: Tensor) -> View:
-    """Views (N,) of faces turned to their left and up, in place."""
+    """Views (N,) of faces turned to their left and up about the pivot."""
     angles = torch.stack([pitch_degrees, -yaw_degrees, torch.zeros_like(yaw_degrees)], 1) * (math.pi / 180)
     return View(rotation_from_euler(angles), torch.zeros_like(angles))
 

@@ -1,7 +1,7 @@
-"""The learned face model: linear bases of identity, expression and reflectance, and the encoder of their codes.
+"""The learned face model: linear bases of identity, expression and reflectance, and an encoder of their coefficients.
 
-In the shipped weights the encoder, its light and the reflectance are learned from pictures; identity is the principal
-components of synthetic people, expressions are nearly the template's own.
+In the shipped weights the encoder, its light and the reflectance are learned from pictures. Identity is the principal
+components of synthetic people; expressions are nearly the template's own.
 
 Photos with landmarks go in (``apply.encoded_face``); an ``EncodedFace`` comes out, from which the fit starts.
 """

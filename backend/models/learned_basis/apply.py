@@ -1,4 +1,4 @@
-"""The learned face model's encoder run on the faces of a photo collection: one pass, no fitting."""
+"""Run the learned face model's encoder on the faces of a photo collection: one pass, no fitting."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def load_basis_model(folder: Path | None = None, device: str = "cpu") -> BasisMo
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """What the encoder is given of N photos.
+    """Input of the encoder for N photos.
 
     Attributes
     ----------
-    windows : the upright square around each face. pictures : (N, 3, S, S) in [0, 1], what it shows.
+    windows : the upright square around each face. pictures : (N, 3, S, S) in [0, 1], its content.
     landmarks : (N, LANDMARKS, 2) in sides of the square.
     """
 
@@ -51,7 +51,7 @@ class EncoderInput:
 
 
 def encoder_input(faces: Sequence[PhotoFace], size: int) -> EncoderInput:
-    """Cut N faces out of their crops, ``size`` pixels a side."""
+    """Cut N faces out of their crops, ``size`` pixels per side."""
     windows = tuple(upright_square(face.landmarks) for face in faces)
     cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
     marks = np.stack(
@@ -98,7 +98,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
 
 
 def _metres(graph: DeformationGraph, nodes: Tensor) -> np.ndarray:
-    """(N, V_head, 3) float64 offsets of the cage of node offsets (N, G, 3) in millimetres."""
+    """(N, V_head, 3) float64 offsets of the cage in metres, from node offsets (N, G, 3) in millimetres."""
     return MILLIMETRE * graph.offsets(nodes.cpu().numpy()).astype(np.float64)
 
 

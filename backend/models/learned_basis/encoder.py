@@ -1,8 +1,8 @@
 """The siamese encoder of the learned face model: one tower for all photos, one identity for all photos of a person.
 
-Section 3.3 of Mallikarjun et al. (CVPR 2021): expression, light and pose come from each photo's own features; identity
-and reflectance from features that are pooled over the photos of a set, through a small network. How many photos there
-are and in which order does not matter.
+Section 3.3 of Mallikarjun et al. (CVPR 2021): expression, light and pose come from each photo's own features. Identity
+and reflectance come from features that are pooled over the photos of a set, through a small network. Any number of
+photos in any order is possible.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from backend.rendering.camera_models import PerspectiveCameras, rotation_from_eu
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
 
 MIDDLE = (0.0, 0.70, 0.11)
-"""Metres in the head frame: the point of the head that poses are about, some way behind the base of the nose."""
+"""Origin of the poses in metres, head frame: a point some way behind the base of the nose."""
 FACE_SIDE = 0.176
-"""Metres that a photo's side spans at the face, before anything is learned: ``photos.faces.crop.face_square``."""
+"""Initial width in metres of a photo's field of view at the face, as in ``photos.faces.crop.face_square``."""
 USUAL_DISTANCE = 1.0
 LANDMARKS = 468
-"""MediaPipe's, without the irises: the model knows no gaze."""
+"""MediaPipe's landmarks without the irises, because the model has no gaze."""
 _LANDMARK_NOISE = 0.002
-"""Sides of the picture; components that vary less than the detector errs do not count more than others."""
+"""Detector's error in sides of the picture. It keeps components with less variance from being amplified."""
 _SHIFT, _SCALE, _DISTANCE = 0.5, 0.8, 1.6
 """Largest shift in sides of the photo, and logarithms of scale and distance."""
 _FACING = (1.0, -1.0, -1.0)
 _CORNERS = 4
 _GROUPS = 8
 _TONES = 8
-"""Side of the small copy of a photo whose colours go past the tower."""
+"""Side in pixels of the small copy of a photo whose colours bypass the tower."""
 
 
 @dataclass(frozen=True)
 class FacePose:
-    """Where the heads of N photos are, for cameras that look at the middle of a square photo.
+    """Poses of the heads of N photos, for cameras with the principal point in the middle of a square photo.
 
     Attributes
     ----------
     angles : (N, 3) Euler angles in radians about the camera's x, y, z axes; zero faces the camera.
-    shift : (N, 2) where ``MIDDLE`` is seen, right and down of the photo's middle, in sides of the photo.
-    scale : (N,) how large a metre at ``MIDDLE`` is seen, in sides of the photo. distance : (N,) metres.
+    shift : (N, 2) projection of ``MIDDLE``, right and down from the photo's middle, in sides of the photo.
+    scale : (N,) size of a metre at ``MIDDLE``, in sides of the photo. distance : (N,) metres.
     """
 
     angles: Tensor
@@ -53,7 +53,7 @@ class FacePose:
     distance: Tensor
 
     def of(self, rows: Tensor | slice) -> FacePose:
-        """Those of some photos, by numbers (M,), a mask (N,) or a slice."""
+        """Select photos, by indices (M,), a mask (N,) or a slice."""
         return FacePose(self.angles[rows], self.shift[rows], self.scale[rows], self.distance[rows])
 
     def cameras(self, size: int) -> PerspectiveCameras:
@@ -72,13 +72,13 @@ class FacePose:
 
 @dataclass(frozen=True)
 class FaceCode:
-    """What the encoder predicts for N photos of G sets: p_i = (alpha, beta, delta_i, gamma_i, phi_i).
+    """The encoder's prediction for N photos of G sets: p_i = (alpha, beta, delta_i, gamma_i, phi_i).
 
     Attributes
     ----------
     identity : (G, m_i) alpha and reflectance : (G, m_r) beta, one for each set. expression : (N, m_e) delta.
-    light : (N, 9, 3) gamma, as ``backend.rendering.spherical_harmonics`` has lights, head frame. pose : phi.
-    set_of : (N,) int64.
+    light : (N, 9, 3) gamma, as in ``backend.rendering.spherical_harmonics``, head frame. pose : phi.
+    set_of : (N,) int64 index of each photo's set.
     """
 
     identity: Tensor
@@ -90,7 +90,7 @@ class FaceCode:
 
 
 class _Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016), the first with a stride; GroupNorm."""
+    """Residual block: two 3 x 3 convolutions, the first with a stride, and a shortcut (He et al. 2016); GroupNorm."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -110,9 +110,9 @@ class _Block(nn.Module):
 
 
 class LandmarkFeatures(nn.Module):
-    """What a detector's landmarks say (ours): ``LANDMARKS`` points to a feature vector, by their principal components.
+    """Features of a detector's landmarks (ours): ``LANDMARKS`` points to a vector, by their principal components.
 
-    ``mean`` and ``basis`` belong to the weights; the training stage measures them (``whitening``).
+    ``mean`` and ``basis`` are part of the weights; the training stage measures them (``whitening``).
     """
 
     def __init__(self, components: int, feature: int) -> None:
@@ -124,14 +124,13 @@ class LandmarkFeatures(nn.Module):
 
     def forward(self, landmarks: Tensor) -> Tensor:
         """(N, LANDMARKS, 2) in sides of the picture to (N, F)."""
-        with torch.autocast(landmarks.device.type, enabled=False):  # thousandths of the picture's side matter
+        with torch.autocast(landmarks.device.type, enabled=False):  # needs a precision of thousandths of a side
             components = (landmarks.float().flatten(1) - self.mean) @ self.basis
         return self.second(functional.relu(self.first(components)))
 
     @torch.no_grad()
     def whitening(self, landmarks: Tensor) -> None:
-        """Take mean and components, of variance one, from landmarks (N, LANDMARKS, 2) of many photos, as float16 can
-        hold them.
+        """Set mean and whitening components from landmarks (N, LANDMARKS, 2) of many photos, rounded to float16.
 
         Raises ``ValueError`` for fewer photos than components.
         """
@@ -147,7 +146,7 @@ class LandmarkFeatures(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``; for the arguments see ``LearnedBasisConfig``."""
+    """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``; see ``LearnedBasisConfig`` for the arguments."""
 
     def __init__(
         self,
@@ -171,7 +170,7 @@ class FaceEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(inputs, outputs, 2) for inputs, outputs in itertools.pairwise(widths))
         self.narrow = nn.Conv2d(widths[-1], max(_GROUPS, widths[-1] // 4), 1)
         self.top = nn.Linear(self.narrow.out_channels * _CORNERS**2, feature)
-        self.tones = nn.Linear(3 * _TONES**2, feature)  # normalised layers do not know how bright a photo is
+        self.tones = nn.Linear(3 * _TONES**2, feature)  # the normalised layers lose a photo's brightness
         self.landmarks = LandmarkFeatures(landmark_components, feature) if landmark_components else None
         self.pooled = nn.Sequential(nn.Linear(feature, feature), nn.ReLU())
         self.identity = nn.Linear(feature, identity)
@@ -181,7 +180,7 @@ class FaceEncoder(nn.Module):
         self.pose = nn.Linear(feature, 7)
         light = torch.zeros(9, 3)
         light[0] = light_start / BASIS_CONSTANTS[0]
-        with torch.no_grad():  # begins near the mean face, from the front, under even light
+        with torch.no_grad():  # initially near the mean face, frontal, under uniform light
             for head in (self.identity, self.reflectance, self.expression, self.light, self.pose):
                 head.weight.mul_(0.3)
                 head.bias.zero_()
@@ -190,7 +189,7 @@ class FaceEncoder(nn.Module):
     def features(self, pictures: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """(N, F) features of each photo alone.
 
-        Raises ``ValueError`` when there are no landmarks for an encoder that reads them.
+        Raises ``ValueError`` if the encoder needs landmarks and there are none.
         """
         x = functional.relu(self.stem_norm(self.stem(pictures)))
         for block in self.blocks:
@@ -204,8 +203,8 @@ class FaceEncoder(nn.Module):
         return functional.relu(x)
 
     def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
-        """See the class; ``set_of`` (N,) int64 from 0, every number at least once; ``landmarks`` (N, LANDMARKS, 2) of
-        a detector, in sides of the picture, for an encoder that reads them."""
+        """See the class. ``set_of`` (N,) int64 : index of each photo's set, from 0 without gaps. ``landmarks`` :
+        (N, LANDMARKS, 2) of a detector, in sides of the picture, for an encoder that reads them."""
         own = self.features(pictures, landmarks)
         shared = self.pooled(mean_of_sets(own, set_of))
         identity, reflectance = self.identity(shared), self.reflectance(shared)
@@ -219,7 +218,7 @@ class FaceEncoder(nn.Module):
         )
 
     def _pose(self, raw: Tensor) -> FacePose:
-        """Seven outputs (N, 7) to poses within their limits."""
+        """Convert outputs (N, 7) to poses within their limits."""
         bounded = torch.tanh(raw)
         scale = torch.exp(_SCALE * bounded[:, 5]) / FACE_SIDE
         distance = self.focal / scale if self.focal else USUAL_DISTANCE * torch.exp(_DISTANCE * bounded[:, 6])

@@ -4,8 +4,8 @@ Mallikarjun et al., "Learning Complete 3D Morphable Face Models from Images and 
 
     V = mean + M_id alpha + M_exp delta   (1)      M_id = U M_gid, M_exp = U M_gexp   (2)      R = mean + M_R beta   (3)
 
-The bases are weights of the network that predicts their coefficients (``learned_basis_encoder``). Identity is made
-orthogonal to expression in every pass (section 3.3). Codes are in standard deviations.
+The bases are weights of the network, together with the encoder that predicts their coefficients (``encoder``). Identity
+is made orthogonal to expression in every pass (section 3.3). Codes are in standard deviations.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from backend.models.learned_basis.light import SMALLEST_REGION, solved_light, ve
 
 MILLIMETRE = 1e-3
 SKIN_TONE = (0.42, 0.24, 0.16)
-"""Linear reflectance of all vertices before anything is known."""
+"""Initial linear reflectance of all vertices."""
 _RIDGE = 1e-9
 _LEAST_REFLECTANCE = 0.003
 
 
 @dataclass(frozen=True)
 class LearnedBasisConfig:
-    """Sizes of the model; the defaults are the paper's where it has them.
+    """Sizes of the model; the defaults are the paper's where it gives them.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class LearnedBasisConfig:
     feature : length of a photo's feature vector.
     focal : the camera's focal length over the photo's side, as in the paper one for all photos; 0: the distance is
         predicted too, and the focal length follows from the face's size.
-    landmark_components : principal components of a detector's landmarks that the encoder reads beside the picture
-        (ours, since the product has them and small nets learn poses faster by them); 0, the paper: pictures alone.
-    angle_degrees : largest turn. light_start : ambient light before anything is learned.
+    landmark_components : principal components of a detector's landmarks that the encoder reads in addition to the
+        picture (ours: they are available anyway, and small nets learn poses faster with them); 0: none (the paper).
+    angle_degrees : largest turn. light_start : initial ambient light.
     light : ``predicted`` by the encoder, as in the paper, or ``solved`` in the same pass from the photo's colours, with
-        the face that the encoder predicts (``learned_basis_light``).
+        the face that the encoder predicts (``light.solved_light``).
     """
 
     size: int = 240
@@ -94,7 +94,7 @@ class FaceBases(nn.Module):
 
     Parameters of the module: ``identity_raw`` (m_i, G, 3) before it is made orthogonal and ``expression`` (m_e, G, 3)
     in millimetres per standard deviation; ``reflectance_mean`` (V, 3) and ``reflectance`` (m_r, R, 3) linear. All but
-    the mean reflectance begin at zero, as in the paper; ``learned_basis_prior`` has another beginning.
+    the mean reflectance are initially zero, as in the paper; ``trainer.stages.learned_basis_start`` has other values.
     """
 
     def __init__(self, config: LearnedBasisConfig, surface: GraphSurface | None = None) -> None:
@@ -112,7 +112,7 @@ class FaceBases(nn.Module):
             "mean": surface.mean,
             "faces": surface.faces,
             "covered": covered,
-            **({"metric": surface.metric()} if config.orthogonal else {}),  # nothing else wants it
+            **({"metric": surface.metric()} if config.orthogonal else {}),  # only ``identity`` needs it
             "with_eyes": surface.upsampling(eyes=True),
             "without_eyes": surface.upsampling(eyes=False),
             "light_areas": _light_areas(surface),
@@ -149,14 +149,14 @@ class FaceBases(nn.Module):
         return self.mean + MILLIMETRE * offsets
 
     def reflectance_of(self, codes: Tensor) -> Tensor:
-        """(N, V, 3) linear reflectance of codes (N, m_r): equation 3, kept above zero."""
+        """(N, V, 3) linear reflectance of codes (N, m_r): equation 3, clamped above zero."""
         own = torch.einsum("nm,mrc->nrc", codes, self.reflectance)
         whole = self.reflectance_mean.expand(len(codes), -1, -1).index_add(1, self.covered, own)
         return whole.clamp(min=_LEAST_REFLECTANCE)
 
 
 def _light_areas(surface: GraphSurface) -> Tensor:
-    """(V,) what the vertices by which light is solved count: those of the cage that lie in the face."""
+    """(V,) weights of the vertices in solving for light: areas of the cage's vertices in the face, 0 elsewhere."""
     areas = vertex_areas(surface.mean, surface.faces)
     areas[surface.cage :] = 0
     return torch.where(surface.face > SMALLEST_REGION, areas, 0.0)
@@ -164,11 +164,11 @@ def _light_areas(surface: GraphSurface) -> Tensor:
 
 @dataclass(frozen=True)
 class ModelledFace:
-    """Faces of N photos as the model has them.
+    """The model's faces of N photos.
 
     Attributes
     ----------
-    vertices : (N, V, 3) metres, head frame, with expression. neutral : (N, V, 3) without.
+    vertices : (N, V, 3) metres, head frame, with expression. neutral : (N, V, 3) without expression.
     identity_nodes, expression_nodes : (N, G, 3) node offsets in millimetres. reflectance : (N, V, 3) linear.
     """
 
@@ -200,13 +200,13 @@ class LearnedBasisNet(nn.Module):
         )
 
     def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
-        """Codes of photos (N, 3, S, S) in [-1, 1]; ``set_of`` (N,) int64 says whose they are, from 0; ``landmarks``
-        (N, LANDMARKS, 2) in sides of the picture where the configuration has ``landmark_components``."""
+        """Codes of photos (N, 3, S, S) in [-1, 1]. ``set_of`` (N,) int64 : index of each photo's person, from 0.
+        ``landmarks`` : (N, LANDMARKS, 2) in sides of the picture if the configuration has ``landmark_components``."""
         return self.lit(self.encoder(pictures, set_of, landmarks), pictures)
 
     def lit(self, code: FaceCode, pictures: Tensor) -> FaceCode:
-        """The code with the light of photos (N, 3, S, S) in [-1, 1] on its faces, where the configuration has lights
-        solved; needed again for codes that are put together from several."""
+        """Replace the code's light by the one solved from photos (N, 3, S, S) in [-1, 1], if the configuration says so.
+        To be repeated for a code that is combined from several."""
         if self.config.light == "predicted":
             return code
         with torch.autocast(pictures.device.type, enabled=False):
@@ -220,7 +220,7 @@ class LearnedBasisNet(nn.Module):
         )
 
     def face(self, code: FaceCode) -> ModelledFace:
-        """The faces of all photos of a code; to be called without autocast."""
+        """The faces of all photos of a code. Call it without autocast."""
         own = code.set_of
         identity, expression = self.bases.node_offsets(code.identity, code.expression)
         neutral = self.bases.vertices(identity)[own]
@@ -237,13 +237,13 @@ class LearnedBasisNet(nn.Module):
 def load_learned_basis(folder: Path | None = None, device: torch.device | str = "cpu") -> LearnedBasisNet:
     """The trained model in eval mode, from ``assets/learned_basis`` or ``folder``.
 
-    Raises ``LikenessError`` where it is not trained.
+    Raises ``LikenessError`` if it is not trained.
     """
     return learned_basis_of(load_model(LEARNED_BASIS.name, folder), device)
 
 
 def learned_basis_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LearnedBasisNet:
-    """The model in eval mode, with weights that are loaded already."""
+    """The model in eval mode, with weights that are already loaded."""
     network = LearnedBasisNet(LearnedBasisConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.to(device).eval()

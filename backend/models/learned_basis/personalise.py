@@ -1,7 +1,7 @@
-"""Test-time personalisation: the learned bases tuned on one person's photos (Mallikarjun et al., section 3.6).
+"""Test-time personalisation: tune the learned bases on one person's photos (Mallikarjun et al., section 3.6).
 
-The encoder and its codes stay as they are, so that codes keep their meaning. One photo is held out; the tuned bases are
-kept only where they explain its colours better.
+The encoder and its codes stay fixed, so that codes keep their meaning. One photo is held out; the tuned bases are kept
+only if they reduce its photometric error.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from backend.progress import ProgressReporter, silent
 STAGE = "personalise"
 SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 FEWEST_PHOTOS = 3
-"""Two to learn from and one that is held out."""
+"""Two for training and one held out."""
 
 
 @dataclass(frozen=True)
 class PersonaliseOptions:
-    """How far the bases may go.
+    """Optimiser settings and weights of the losses.
 
     Attributes
     ----------
-    steps : of Adam. most_photos : that are learned from, the best ones.
-    geometry_rate : millimetres that a node of this person may move in a step. reflectance_rate : the same of linear
+    steps : of Adam. most_photos : greatest number of training photos, the best ones.
+    geometry_rate : millimetres that a node of this person may move per step. reflectance_rate : the same for linear
         reflectance.
     photometric, landmark : weights of the data terms, squared colours and squared per cent of the picture's side.
-    smooth : weight of the squared differences, mm, between neighbouring nodes of what was changed.
-    even : weight of those of reflectance, in tenths, between neighbouring vertices.
-    stay : weight of the squared changes of this person, of nodes in mm and of reflectance in tenths.
+    smooth : weight of the squared differences of the change, in mm, between neighbouring nodes.
+    even : weight of the squared differences of the change of reflectance, in tenths, between neighbouring vertices.
+    stay : weight of the squared change of this person, of nodes in mm and of reflectance in tenths.
     """
 
     steps: int = 40
@@ -58,12 +58,12 @@ class PersonaliseOptions:
 
 @dataclass(frozen=True)
 class Personalised:
-    """What came of it.
+    """Result of a personalisation.
 
     Attributes
     ----------
-    model : with the tuned bases where ``used``, else as it was.
-    held_out : name of the photo that nothing was learned from; "" where there were too few photos.
+    model : with the tuned bases if ``used``, else unchanged.
+    held_out : name of the held-out photo; "" if there were too few photos.
     before, after : mean absolute colour difference on it, 0 to 1. seconds : wall time.
     """
 
@@ -99,7 +99,7 @@ def personalise(
 ) -> Personalised:
     """Tune the model's bases to the person in ``faces`` (best first). Reports progress under ``personalise``.
 
-    The held-out photo is the middle one. Black-and-white photos have no say, since they show no reflectance.
+    The held-out photo is the middle one. Black-and-white photos are not used, because they show no reflectance.
     """
     options = options or PersonaliseOptions()
     start = time.perf_counter()
@@ -124,7 +124,7 @@ def personalise(
 
 
 def _skin(given: EncoderInput, faces: Sequence[PhotoFace], size: int) -> Tensor:
-    """(N, S, S) bool: what of each square is skin, by the photo's labels."""
+    """(N, S, S) bool mask of the skin in each square, from the photo's labels."""
     masks = [
         window.cut(class_mask(face.labels, SKIN)[..., None], size).reshape(size, size)
         for face, window in zip(faces, given.windows, strict=True)
@@ -133,7 +133,7 @@ def _skin(given: EncoderInput, faces: Sequence[PhotoFace], size: int) -> Tensor:
 
 
 def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: torch.device) -> FaceCode:
-    """Codes of all photos; identity and reflectance, one for all, without a look at the last."""
+    """Codes of all photos, with one identity and reflectance for all that do not depend on the last photo."""
     count = len(given.pictures)
     pictures, landmarks = (given.pictures * 2 - 1).to(device), given.landmarks.to(device)
     sets = torch.zeros(count, dtype=torch.int64, device=device)
@@ -144,7 +144,7 @@ def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: to
 
 
 def _of(code: FaceCode, chosen: slice) -> FaceCode:
-    """The photos ``chosen`` of one set."""
+    """Select the photos ``chosen`` of one set."""
     own = {name: getattr(code, name)[chosen] for name in ("expression", "light", "set_of")}
     return replace(code, pose=code.pose.of(chosen), **own)
 
@@ -159,12 +159,12 @@ def _tune(
     options: PersonaliseOptions,
     progress: ProgressReporter,
 ) -> None:
-    """Move the bases so that the first ``count`` photos are explained better."""
+    """Optimise the bases, in place, for the first ``count`` photos."""
     size, bases = pictures.shape[-1], network.bases
     code = _of(code, slice(count))
     geometry, reflectance = (bases.identity_raw, bases.expression), (bases.reflectance,)
     before = [basis.detach().clone() for basis in (*geometry, *reflectance)]
-    # Adam moves every number of a basis by about its rate: by the codes' sum in all, which is divided out.
+    # Adam moves each number of a basis by about its rate, so a face by the rate times its codes' sum: divided out here
     sums = [code.identity, code.expression, code.reflectance]
     reach = [float(codes.abs().sum(1).mean().clamp(min=1e-3)) for codes in sums]
     rates = (options.geometry_rate, options.geometry_rate, options.reflectance_rate)
@@ -179,7 +179,7 @@ def _tune(
     sides = bases.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
 
     def spread(values: Tensor) -> Tensor:
-        """(N, R, 3) of the vertices that have a reflectance basis to all (N, V, 3)."""
+        """Scatter (N, R, 3) of the vertices with a reflectance basis to all vertices (N, V, 3)."""
         whole = values.new_zeros(len(values), len(bases.mean), 3)
         return whole.index_add(1, bases.covered, values)
 
@@ -210,7 +210,7 @@ def _tune(
 
 
 def _fixed_landmarks(bases: FaceBases) -> tuple[Tensor, Tensor, Tensor]:
-    """Landmarks (L,) with fixed places on the head, their cage vertices (L, 3) and barycentrics (L, 3)."""
+    """Indices (L,) of landmarks at fixed places on the head, their cage vertices (L, 3) and barycentrics (L, 3)."""
     template = load_template()
     marks, device = template.landmarks478, bases.mean.device
     chosen = np.flatnonzero(usable_landmarks(template))

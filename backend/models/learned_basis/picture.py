@@ -1,4 +1,4 @@
-"""Pictures of the learned model's faces, differentiable: equation 4 of Mallikarjun et al. (CVPR 2021)."""
+"""Differentiable rendering of the learned model's faces: equation 4 of Mallikarjun et al. (CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RenderedFace:
 
     Attributes
     ----------
-    image : (N, 3, S, S) sRGB in [0, 1] and albedo : the same of the reflectance alone. mask : (N, S, S) bool, covered.
+    image : (N, 3, S, S) sRGB in [0, 1]. albedo : the same for the reflectance alone. mask : (N, S, S) bool coverage.
     """
 
     image: Tensor
@@ -32,7 +32,7 @@ class RenderedFace:
 def render_face(
     bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, size: int, rasterizer: str = "auto"
 ) -> RenderedFace:
-    """Equation 4 at the vertices, their colours interpolated over the triangles (section 3.2).
+    """Shade the vertices by equation 4, and interpolate their colours over the triangles (section 3.2).
 
     pixels : (N, V, 3) projected vertices. light : (N, 9, 3), head frame.
     """
@@ -45,8 +45,8 @@ def render_face(
 def draw_colours(
     colours: Tensor, pixels: Tensor, faces: Tensor, size: int, rasterizer: str = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """Linear colours (N, V, K) at projected vertices (N, V, 3), interpolated over triangles (F, 3): pictures
-    (N, K, S, S), sRGB in [0, 1], and (N, S, S) bool where the surface is."""
+    """Interpolate linear colours (N, V, K) at projected vertices (N, V, 3) over triangles (F, 3): pictures
+    (N, K, S, S), sRGB in [0, 1], and (N, S, S) bool coverage."""
     found = fragments(face_ids(pixels, faces, (size, size), backend=rasterizer, cull_backfaces=True), faces)
     values = fragment_values(colours, found, fragment_barycentrics(pixels, found))
     pictures = found.scatter(srgb_from_linear(values.clamp(1e-4, 1.0))).permute(0, 3, 1, 2)
