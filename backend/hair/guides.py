@@ -27,8 +27,8 @@ from backend.hair.to_outlines import to_outlines
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
-"""Roots over the whole area that may have hair, about 8 mm apart, less than a lock's width. Twice as many did not change
-the overlap."""
+"""Roots over the whole area that may have hair, about 8 mm apart, less than a lock's width. Twice as many did not
+change the overlap."""
 GUIDE_POINTS = 24
 """Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders within 5 cm."""
 NEIGHBOURS = 24
