@@ -24,6 +24,7 @@ from backend.hair.fit_hair import BALDING, fit_hair
 from backend.hair.fit_style import (
     PIECES,
     SEGMENTS,
+    FittedStyle,
     direction_agreement,
     fit_style,
     grown,
@@ -32,7 +33,7 @@ from backend.hair.fit_style import (
     resampled,
 )
 from backend.hair.guides import curled, fit_guides, lock_widths
-from backend.hair.hair_views import closed_head, silhouettes
+from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull, hull_surface
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES, Style
@@ -342,16 +343,21 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     np.testing.assert_array_equal(lock_widths(roots, ropes), np.full(len(roots), 0.009, np.float32))
 
 
-def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
-    """Balding men had none: the style, which covers the top, draws more that is wrong than is right."""
-    full = style_point("side part")
+def ring_of_hair(template, full: np.ndarray) -> tuple[list[HairView], FittedStyle]:
+    """Views of a head that is bald on top, and a fitted style whose point (D,) covers the whole head."""
     views = []
     for yaw in YAWS:
         view = made_view(template, yaw, full)
         ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
         top = np.arange(len(view.hair))[:, None] < ring
         views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
-    style = replace(fit_style(template, template.vertices, views), point=full)
+    return views, replace(fit_style(template, template.vertices, views), point=full)
+
+
+def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
+    """Balding men had none: the style, which covers the top, draws more that is wrong than is right."""
+    full = style_point("side part")
+    views, style = ring_of_hair(template, full)
     strands = grown(template, template.vertices, full[None], lock_noise(600))
     drawn = [silhouettes(strands, view)[0] for view in views]
     right = sum(float((mask * view.hair).sum()) for mask, view in zip(drawn, views, strict=True))
@@ -368,14 +374,7 @@ def test_a_ring_of_hair_is_hair_though_its_style_has_more(template) -> None:
 
 def test_a_top_that_is_bald_in_front_is_bald_behind_where_no_photo_looks(template) -> None:
     """Wigs hung behind bald foreheads: the roots there had the style's hair, since no photo saw them."""
-    full = style_point("side part")
-    views = []
-    for yaw in YAWS:
-        view = made_view(template, yaw, full)
-        ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
-        top = np.arange(len(view.hair))[:, None] < ring
-        views.append(replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair)))
-    style = replace(fit_style(template, template.vertices, views), point=full)
+    views, style = ring_of_hair(template, style_point("side part"))
     roots = fit_guides(template, template.vertices, style, views)[:, 0]
     behind = roots[roots[:, 2] < 0.0]
     assert (behind[:, 1] > 0.80).sum() < 0.1 * len(behind), "the top's back is bald"
