@@ -109,7 +109,9 @@ class ReconstructOptions:
             raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
         for name in ("symmetry", "average"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LikenessError("usage", f"No {name} of {getattr(self, name)!r}.", "Give a number from 0 to 1.")
+                raise LikenessError(
+                    "usage", f"The {name} {getattr(self, name)!r} is not from 0 to 1.", "Give a number from 0 to 1."
+                )
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")

@@ -189,7 +189,7 @@ class Runner:
         if ending is not None:
             ending.join()
             if ending.failed:
-                raise AddonError("The backend that runs does not end.", "End it in the system's task manager.", "busy")
+                raise AddonError("The running backend does not stop.", "End it in the system's task manager.", "busy")
         wait_for_end(self._config, 0.0 if ending is not None and ending.stays else END_SECONDS)
 
     def tick(self) -> list[Delivered]:

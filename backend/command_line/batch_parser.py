@@ -12,9 +12,9 @@ from backend.models.registry import SWITCHED
 
 _DESCRIPTION = """\
 Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
-(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which say who is
-done and who failed and why. Who is done already, from the same photos and options, is not done again: a run that was
-stopped is gone on with by the same command."""
+(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which list
+everybody's state and the reasons of failures. Heads that are done already, from the same photos and options, are kept:
+to resume a run that was stopped, give the same command again."""
 
 DEVICES = ("cpu", "cuda")
 

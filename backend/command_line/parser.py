@@ -120,7 +120,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         choices=HAIR_STYLES,
         default="auto",
         metavar="STYLE",
-        help=f"the hairstyle, where the photos are not to decide (auto, default): {', '.join(HAIR_STYLES[1:])}",
+        help=f"the hairstyle; auto (default) chooses it from the photos: {', '.join(HAIR_STYLES[1:])}",
     )
     reconstruct.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
     reconstruct.add_argument(
@@ -141,14 +141,14 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         type=share,
         default=EVEN_AVERAGE,
         metavar="0..1",
-        help="to the average face: 0.5 (default) as measured best, at 1 it holds the shape four times as strongly",
+        help="weight of the average face: 0.5 (default) is usual, 1 four times as strong, 0 a quarter",
     )
     add_device(reconstruct, DEVICES)
     reconstruct.add_argument(
         "--corrections",
         type=path_argument,
         metavar="FILE.json",
-        help="landmarks put where they are, and which photos give shape or texture (docs/files.md)",
+        help="corrected landmarks, masks, and which photos give shape or texture (docs/files.md)",
     )
     for model in SWITCHED:
         reconstruct.add_argument(

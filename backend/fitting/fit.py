@@ -182,7 +182,7 @@ def run_landmark_stage(
     if not outliers.any():
         return state
     kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
-    reason = "Its face does not have the shape that the other photos agree on; is it the same person?"
+    reason = "Its face does not fit the shape of the face in the other photos; it may be another person."
     rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
     return replace(fit_landmarks(template, model, kept, options), rejected=rejected)
 

@@ -85,7 +85,7 @@ def hair_of_style(
     """Fit guides of a fitted style to the views, and colour them from the faces (matched by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
     if len(guides) < _LEAST_GUIDES:
-        return FoundHair(None, "The photos show too little hair to tell a style.")
+        return FoundHair(None, "The photos show too little hair to choose a hairstyle.")
     attached = attach(curled(guides, style.style), template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
     return FoundHair(

@@ -247,7 +247,7 @@ class Installation:
             except AddonError as error:
                 if error.code in ("cancelled", "disk"):
                     raise
-                self._say("uv could not do it; pip tries.")
+                self._say("uv failed; trying pip.")
         self._command([*pip, *requirements], PipProgress(len(requirements)))
 
     def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:

@@ -13,7 +13,7 @@ STATES = (
     ("WAITING", "Waiting", "Its turn will come"),
     ("RUNNING", "Running", "Its head is being made"),
     ("DONE", "Done", "Its head is made"),
-    ("FAILED", "Failed", "No head could be made; the sentence below says why"),
+    ("FAILED", "Failed", "No head could be made; the reason is below the list"),
 )
 
 
@@ -21,10 +21,10 @@ class LikenessPerson(bpy.types.PropertyGroup):
     """A row of the table. ``name`` is the name of the person's folder."""
 
     folder: StringProperty(name="Folder", subtype="DIR_PATH")
-    first: StringProperty(name="First photo", description="Whose thumbnail stands for the person")
+    first: StringProperty(name="First photo", description="Photo whose thumbnail is shown for the person")
     photos: IntProperty(name="Photos")
     state: EnumProperty(name="State", items=STATES, default="WAITING")
-    sentence: StringProperty(name="Said", description="What was said when it ended")
+    sentence: StringProperty(name="Result", description="Result, or the reason of the failure")
     seconds: FloatProperty(name="Seconds")
 
 

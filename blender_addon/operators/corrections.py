@@ -105,7 +105,7 @@ class SnapToFit(bpy.types.Operator):
         points = corrections.selected_points(context, tags.active_head(context))
         moved = corrections.snap_to_fit(points)
         if moved < len(points):
-            self.report({"WARNING"}, f"The fit has no place for {len(points) - moved} of these landmarks.")
+            self.report({"WARNING"}, f"{len(points) - moved} of these landmarks have no position in the fit.")
         return {"FINISHED"} if moved else {"CANCELLED"}
 
 

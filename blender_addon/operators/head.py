@@ -83,7 +83,7 @@ class RemoveSculpt(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if _sculpted_meshes(context) else "Nobody has sculpted this head")
+        return clickable(cls, "" if _sculpted_meshes(context) else "This head has not been sculpted")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for mesh in _sculpted_meshes(context):
@@ -91,7 +91,7 @@ class RemoveSculpt(bpy.types.Operator):
         return {"FINISHED"}
 
 
-NOTHING_TO_LOCK = "Nobody has sculpted this head. Sculpt it, or select vertices in Edit Mode"
+NOTHING_TO_LOCK = "This head has not been sculpted. Sculpt it, or select vertices in Edit Mode"
 
 
 class LockSkin(bpy.types.Operator):

@@ -41,8 +41,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Render Hairs", "NodeSocketInt", 90, 1, 500, "Hairs for each guide in renders"),
     Setting("Clump", "NodeSocketFloat", 0.45, 0, 1, "How far the hairs of a guide come together at their tips"),
     Setting("Frizz", "NodeSocketFloat", 0.0025, 0, 0.05, "Metres by which hairs stray at their tips"),
-    Setting("Uneven Ends", "NodeSocketFloat", 0.15, 0, 1, "Share of its length that the shortest hair lacks"),
-    Setting("Thickness", "NodeSocketFloat", 1, 0, 20, "Of the guides' radius"),
+    Setting("Uneven Ends", "NodeSocketFloat", 0.15, 0, 1, "Hairs are shortened at random by at most this share"),
+    Setting("Thickness", "NodeSocketFloat", 1, 0, 20, "Factor on the guides' radius"),
 )  # fmt: skip
 
 

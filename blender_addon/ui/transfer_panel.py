@@ -58,7 +58,7 @@ class ExpressionPanel(bpy.types.Panel):
         column.prop(settings, "source")
         source = source_of(context)
         if source is None:
-            draw_wrapped(layout, "Choose a mesh with shape keys as source, and select those that shall get them.")
+            draw_wrapped(layout, "Choose a mesh with shape keys as source, and select the meshes to transfer to.")
         elif settings.source is None:
             active = ", the active object" if source == context.active_object else ""
             draw_wrapped(layout, f"The source is {source.name}{active}.", icon="INFO")

@@ -86,12 +86,12 @@ class DetailStage(Stage):
 
     SUMMARY: ClassVar[str] = (
         "Displacement of the skin in UV map `Head`, millimetres, for any expression of a person. Input: the person's "
-        "photos unwrapped into UV with the light that the fit found, and what the expression does to the smooth mesh."
+        "photos unwrapped into UV with the fit's light, and the deformation of the smooth mesh by the expression."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic skin whose relief was made by rules: lines across the direction in which "
-        "expressions press the skin, folds, bags, moles. Where no photo looks it gives what is usual. It knows no "
-        "scars, and stubble or hair in front of the skin may leave traces."
+        "Trained on synthetic skin only, with rule-based relief: lines across the direction in which expressions "
+        "compress the skin, folds, bags, moles. Where no photo shows the skin its output is typical skin. It cannot "
+        "predict scars; stubble or hair in front of the skin may leave traces."
     )
 
     def __init__(self, config: DetailStageConfig, device: torch.device) -> None:

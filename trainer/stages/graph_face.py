@@ -93,8 +93,8 @@ class GraphFaceStage(Stage):
         "head's shape and the colours of its skin."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic people. Their faces are those of a linear model with bumps, whose expressions are "
-        "carried to each face; its codes tell synthetic people apart and have not been made for recognising real ones."
+        "Trained on synthetic people only: faces of a linear model with bumps, with expressions adapted to each face. "
+        "Its codes distinguish synthetic people and were not made for recognising real ones."
     )
 
     def __init__(self, config: GraphFaceStageConfig, device: torch.device) -> None:

@@ -95,11 +95,12 @@ class LapStage(Stage):
 
     SUMMARY: ClassVar[str] = (
         "Canonical depth and albedo of a person from any number of photos, light and view of each photo, and the face "
-        "changed for one photo. Input: square sRGB crops of the face; output: maps of the same size, facing the camera."
+        "adapted to one photo's expression. Input: square sRGB crops of the face; output: maps of the same size, "
+        "facing the camera."
     )
     LIMITS: ClassVar[str] = (
-        "Made for upright crops of one face from brows to chin. It knows one grey lamp and no shadows. Hair, glasses "
-        "and hands are not modelled; the sides of a face that no photo shows are guessed."
+        "Made for upright crops of one face from brows to chin. Its light is one grey lamp without shadows. Hair, "
+        "glasses and hands are not modelled; sides of the face that no photo shows are guessed."
     )
     SENSITIVE: ClassVar[tuple[str, ...]] = ("*.mean", "*.basis", "*.coefficients.*", "depth_decoder.residual.up.*")
 

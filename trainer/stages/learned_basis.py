@@ -140,8 +140,8 @@ class LearnedBasisStage(Stage):
         "coefficients, light and pose from any number of photos of one person. Input: square sRGB crops of the face."
     )
     LIMITS: ClassVar[str] = (
-        "Made for upright crops of one face from brows to chin. It knows diffuse light without shadows, no gaze, no "
-        "teeth, no hair. What it has learned of skin and shape is what its training people have."
+        "Made for upright crops of one face from brows to chin. Light is diffuse without shadows; gaze, teeth and "
+        "hair are not modelled. Skin and shapes are limited to those of the people in its training data."
     )
 
     def __init__(self, config: LearnedBasisStageConfig, device: torch.device) -> None:

@@ -54,7 +54,7 @@ def screen(
     taken = {face.photo for face in best}
     for face in kept:
         if face.photo not in taken:
-            left_out[face.photo] = f"{len(kept)} photos are good and the best {max_used} are used; this is not one."
+            left_out[face.photo] = f"It is not among the best {max_used} of {len(kept)} good photos; more are not used."
     best.sort(key=lambda face: (-face.quality.score, face.photo))
     return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
 
