@@ -47,7 +47,7 @@ def add_batch(
         "--workers",
         type=_count,
         metavar="N",
-        help="so many at a time (default: as cores and memory allow); 1 works in this process, without Ray",
+        help="number of workers (default: as cores and memory allow); 1 works in this process, without Ray",
     )
     where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
     where.add_argument(
@@ -65,10 +65,8 @@ def add_batch(
     which.add_argument(
         "--threads", type=_count, metavar="N", help="of such a process (default: all cores; a worker has one)"
     )
-    which.add_argument(
-        "--print-commands", action="store_true", help="do nothing, print one such command per person instead"
-    )
-    options = batch.add_argument_group("options of all people whose line does not say otherwise")
+    which.add_argument("--print-commands", action="store_true", help="only print one such command per person")
+    options = batch.add_argument_group("options of all people whose line does not set them")
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
@@ -81,7 +79,7 @@ def add_batch(
         options.add_argument(switch.flag, action="store_false", dest=switch.name, help="see reconstruct")
     options.add_argument("--personalise", action="store_true", help="see reconstruct")
     batch.add_argument(
-        "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"
+        "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
     )
     add_traceback(batch)
 

@@ -165,7 +165,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
 def _add_serve(commands: argparse._SubParsersAction) -> None:
     serve = commands.add_parser(
         "serve",
-        help="wait for photos from the Blender extension and send heads back",
+        help="serve the Blender extension: receive photos, send heads",
         description=_SERVE_DESCRIPTION,
         epilog=f"exit codes:\n{_exit_code_lines()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -181,7 +181,7 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         "--allow", action="append", default=[], metavar="KEY", help="let a client in by its public key; may be repeated"
     )
     serve.add_argument(
-        "--idle-exit", type=_positive, metavar="SECONDS", help="stop after so long without a job or a message"
+        "--idle-exit", type=_positive, metavar="SECONDS", help="stop after this time without a job or a message"
     )
     serve.add_argument(
         "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"

@@ -35,14 +35,14 @@ class LikenessMany(bpy.types.PropertyGroup):
     active: IntProperty(name="Active person", default=0)
     apart: BoolProperty(
         name="A File for Each",
-        description="Write each head into a .blend file beside its photos and not into this scene: for more people "
-        "than one scene can hold",
+        description="Write each head into a .blend file beside its photos instead of this scene, for more people than "
+        "one scene can hold",
         default=False,
     )
     library: BoolProperty(
         name="One Library File",
-        description="Write all heads as assets into one .blend file in the chosen folder, named like it, when the run "
-        "has ended or was stopped. Each head lies in a .blend file beside its photos as well, which is no asset then",
+        description="Write all heads as assets into one .blend file in the chosen folder, named like it, at the end of "
+        "a run. Each head is also written to a .blend file beside its photos, which is not an asset",
         default=False,
     )
 

@@ -124,7 +124,7 @@ class PointsPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, obj = self.layout, context.active_object
-        draw_wrapped(layout, "Where Make ARKit Keys misses the face: mark at least four points on both meshes.")
+        draw_wrapped(layout, "If Make ARKit Keys misses the face, mark at least four points on both meshes.")
         if obj is None or obj.type != "MESH":
             return
         present = points_on(obj)
