@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class FinishingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks/texture_settings.py`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
     """
 
     rim_detail: float = 0.85

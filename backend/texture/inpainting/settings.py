@@ -19,7 +19,7 @@ class SmoothSkinSettings:
 class InpaintingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/texture_settings.py`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
     reports which figures respond.
     """
 
