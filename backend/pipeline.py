@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -41,7 +42,7 @@ from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.personalise import personalise
-from backend.models.registry import SWITCHED, open_models
+from backend.models.registry import SWITCHED, left_out, open_models
 from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
@@ -53,6 +54,8 @@ from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
 from backend.texture.unwrapping.one_beard import with_one_beard
+
+_SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,12 @@ class ReconstructOptions:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
 
+    @classmethod
+    def from_settings(cls, settings: object, **more: Any) -> ReconstructOptions:
+        """Options from the attributes that a command's arguments, a person of a manifest and a job have in common."""
+        common = {name: getattr(settings, name) for name in ("quality", "face_model", *_SHAPE_AND_HAIR)}
+        return cls(without=left_out(settings), **common, **more)
+
     def also(self) -> frozenset[str]:
         """Names of models that are used only on request."""
         return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
@@ -125,18 +134,7 @@ class ReconstructOptions:
 
     def to_report(self) -> dict[str, object]:
         """Options for ``report.json``, in JSON types only."""
-        names = (
-            "quality",
-            "texture_size",
-            "device",
-            "personalise",
-            "face_model",
-            "hair",
-            "hair_style",
-            "bust",
-            "symmetry",
-            "average",
-        )
+        names = ("quality", "texture_size", "device", "personalise", "face_model", *_SHAPE_AND_HAIR)
         given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 

@@ -16,7 +16,7 @@ from backend.exchange.wire import encode_face
 from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.registry import MODELS, left_out
+from backend.models.registry import MODELS
 from backend.photos.faces import mediapipe_models
 from backend.photos.reading.read import start_reading
 from backend.photos.reading.settings import READING
@@ -86,17 +86,10 @@ def _draw_template() -> None:
 def run(task: Task, report: JobReporter) -> WireMessage:
     """Run one reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
-    options = ReconstructOptions(
-        quality=task.options.quality,
+    options = ReconstructOptions.from_settings(
+        task.options,
         texture_size=task.options.texture_size,
         device=_device(wanted),
-        without=left_out(task.options),
-        hair=task.options.hair,
-        hair_style=task.options.hair_style,
-        bust=task.options.bust,
-        face_model=task.options.face_model,
-        symmetry=task.options.symmetry,
-        average=task.options.average,
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
     )
