@@ -27,6 +27,14 @@ TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
+class SidebarPanel:
+    """Mix-in: a panel in the sidebar of the 3D views."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+
+
 class PhotoList(bpy.types.UIList):
     """One row per photo: thumbnail, name, whether it was used."""
 
@@ -44,14 +52,11 @@ class PhotoList(bpy.types.UIList):
             row.label(text="", icon=STATUS_ICONS[item.status])
 
 
-class MainPanel(bpy.types.Panel):
+class MainPanel(SidebarPanel, bpy.types.Panel):
     """Photos to a head."""
 
     bl_idname = "LIKENESS_PT_main"
     bl_label = "Likeness"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.likeness
@@ -90,15 +95,12 @@ class MainPanel(bpy.types.Panel):
             draw_wrapped(layout, view.sentence, icon="INFO")
 
 
-class OptionsPanel(bpy.types.Panel):
+class OptionsPanel(SidebarPanel, bpy.types.Panel):
     """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
 
     bl_idname = "LIKENESS_PT_options"
     bl_parent_id = MainPanel.bl_idname
     bl_label = "Options"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -110,14 +112,11 @@ class OptionsPanel(bpy.types.Panel):
             column.prop(settings, name)
 
 
-class HeadPanel(bpy.types.Panel):
+class HeadPanel(SidebarPanel, bpy.types.Panel):
     """The active head: its shape, its photos' cameras, its expression."""
 
     bl_idname = "LIKENESS_PT_head"
     bl_label = "Head"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
