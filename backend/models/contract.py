@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
@@ -166,7 +167,7 @@ _LOCKS: dict[str, Lock] = {}
 def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedModel:
     module, _, function = model.loader.partition(":")
     try:
-        return OpenedModel(model, getattr(import_module(module), function)(folder, device))
+        return OpenedModel(model, attrgetter(function)(import_module(module))(folder, device))
     except DamagedFileError:
         raise
     except LikenessError as error:

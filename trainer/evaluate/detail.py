@@ -17,7 +17,7 @@ from backend.errors import LikenessError
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.models.detail import DETAIL
-from backend.models.detail.apply import DetailModel, displacements, load_detail_model
+from backend.models.detail.apply import DetailModel, displacements
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.disturbances import DISTURBANCES, Changes
 from trainer.data.detail.relief import Cause, cause
@@ -216,4 +216,4 @@ def region_mask(region: str, size: int = 512) -> np.ndarray:
 
 
 def _model(folder: Path | None) -> DetailModel | None:
-    return DETAIL.find() if folder is None else load_detail_model(folder)
+    return DETAIL.find() if folder is None else DetailModel.load(folder)

@@ -14,7 +14,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from backend.models.lap.network import LapNet, load_lap
+from backend.models.lap.apply import LapModel
+from backend.models.lap.network import LapNet
 from trainer.ablations import trained_models
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
@@ -187,7 +188,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
     figures: dict[str, float | str] = {}
     pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
-    network = trained_or_none(load_lap, arguments.model)
+    model = trained_or_none(LapModel.load, arguments.model)
+    network = model and model.network
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
         figures |= dict.fromkeys(names, "not trained")

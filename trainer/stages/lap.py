@@ -390,6 +390,6 @@ class LapStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
 
     def export(self) -> ExportedModel:
-        """All networks, for ``backend.models.lap.network.load_lap``."""
+        """All networks, for ``backend.models.lap.apply.LapModel``."""
         config, weights = self.config.network.to_json(), self.network.state_dict()
         return ExportedModel(LAP.name, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)

@@ -330,11 +330,6 @@ class FaceParser:
         return picture.contiguous(memory_format=torch.channels_last)
 
 
-def load_face_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
-    """``FaceParser.load`` of the first net."""
-    return FaceParser.load(folder, device)
-
-
 def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
     """``FaceParser.load`` of the second net."""
     return FaceParser.load(folder, device, PARSING_OPINION.name)
