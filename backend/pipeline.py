@@ -28,7 +28,7 @@ from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
-from backend.hair.hair_line import told_of_line
+from backend.hair.hair_line import apply_hairline_points
 from backend.models.contract import asking
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
@@ -240,7 +240,7 @@ def reconstruct(
         asset = assemble(template, fitted.neutral, keys, None, photos, report(), with_shoulders=options.bust)
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
-        line, used = told_of_line(template, fitted, used)
+        line, used = apply_hairline_points(template, fitted, used)
         hair = fit_hair(template, fitted, used, progress, line, options.hair_style)
         style = None if hair.strands is None else hair.strands.parameters
         photos = with_shown_points(photos, fitted.photos, used, template, style)
