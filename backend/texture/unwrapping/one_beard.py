@@ -12,7 +12,7 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.photos.collection import LABELS_SIDE, OTHERWISE, FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering.render import render_linear
 from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 from backend.texture.unwrapping.photo_selection import photo_trust
@@ -26,7 +26,7 @@ _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
 def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
-    """Label the lower face ``OTHERWISE`` in photos whose chin is bearded where most photos' is bare, or the reverse.
+    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the reverse.
     The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
 
     ``faces`` : (P,) in the order of ``fitted.photos``.
@@ -69,7 +69,7 @@ def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
 
 
 def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
-    """The face with its beard, and skin where beards grow, labelled ``OTHERWISE``."""
+    """The face with its beard, and skin where beards grow, labelled ``CONTRADICTED_LABEL``."""
     height, width = face.labels.shape
     scale = min(1.0, LABELS_SIDE / max(height, width))
     drawn = render_linear(
@@ -81,4 +81,4 @@ def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, pho
     )
     there = cv2.resize(drawn.color[..., 0], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     there = (there & np.isin(face.labels, _SHAVEN_OR_NOT)) | (face.labels == FaceClass.FACIAL_HAIR)
-    return replace(face, labels=np.where(there, np.uint8(OTHERWISE), face.labels))
+    return replace(face, labels=np.where(there, np.uint8(CONTRADICTED_LABEL), face.labels))

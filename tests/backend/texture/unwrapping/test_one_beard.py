@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from texture_scene import Scene, Shot, make_scene, with_labels
 
-from backend.photos.collection import OTHERWISE, FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
@@ -64,7 +64,7 @@ def test_of_three_photos_the_one_with_a_beard_leaves_the_lower_face_to_the_other
     faces = (scene.faces[0], scene.faces[1], bearded(scene.faces[2]))
     agreed = with_one_beard(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    covered = agreed[2].labels == OTHERWISE
+    covered = agreed[2].labels == CONTRADICTED_LABEL
     assert (covered[faces[2].labels == FaceClass.FACIAL_HAIR]).all()
     assert not covered[: round(faces[2].landmarks[168, 1]) + 40].any()  # the upper cheeks
     assert dark_share(scene, agreed) < 0.01
@@ -74,7 +74,7 @@ def test_of_three_photos_the_one_without_a_beard_leaves_the_lower_face_to_the_ot
     faces = (bearded(scene.faces[0]), bearded(scene.faces[1]), scene.faces[2])
     agreed = with_one_beard(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    assert (agreed[2].labels == OTHERWISE).sum() > 2000
+    assert (agreed[2].labels == CONTRADICTED_LABEL).sum() > 2000
     assert dark_share(scene, agreed) > 0.3
 
 
