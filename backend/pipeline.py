@@ -207,7 +207,7 @@ def reconstruct(
     by = fitted_by(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
-        if before is not None and before.by == by and before.begun.goes_on_with(collection.faces):
+        if before is not None and before.by == by and before.begun.matches_photos(collection.faces):
             fitted = refit_face(before.begun, collection.faces, fit_options, progress)
         else:
             fitted = fit_face(

@@ -62,7 +62,7 @@ class BegunFit:
     state: FitState
     appearance: Appearance
 
-    def goes_on_with(self, faces: tuple[PhotoFace, ...]) -> bool:
+    def matches_photos(self, faces: tuple[PhotoFace, ...]) -> bool:
         """Whether these are the same photos with the same use and labels, so that at most landmarks differ. False if
         a photo that was left out is corrected now."""
         before = {face.name: face for face in self.faces}

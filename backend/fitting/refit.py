@@ -28,9 +28,9 @@ def refit_face(
     """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
     and matches; light and albedo are kept. ``options`` are those of that fit.
 
-    Raises ``ValueError`` for other photos (``BegunFit.goes_on_with``).
+    Raises ``ValueError`` for other photos (``BegunFit.matches_photos``).
     """
-    if not begun.goes_on_with(faces):
+    if not begun.matches_photos(faces):
         raise ValueError("not the photos of the fit that was begun")
     by_name = {face.name: face for face in faces}
     state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))

@@ -97,14 +97,14 @@ def test_a_kept_fit_is_not_for_other_photos_or_another_use() -> None:
     faces = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1)))
     kept: list[BegunFit] = []
     fit_face(PhotoCollection(faces), LANDMARKS_ALONE, keep=kept.append)
-    assert kept[0].goes_on_with(faces) and kept[0].goes_on_with(faces[::-1])
+    assert kept[0].matches_photos(faces) and kept[0].matches_photos(faces[::-1])
     for other in (
         faces[:1],
         (faces[0], photo("b", 30.0, person(1))),
         (faces[0], replace(faces[1], use="texture")),
         (faces[0], replace(faces[1], name="c")),
     ):
-        assert not kept[0].goes_on_with(other)
+        assert not kept[0].matches_photos(other)
         with pytest.raises(ValueError, match="not the photos"):
             refit_face(kept[0], other, LANDMARKS_ALONE)
 
@@ -156,4 +156,4 @@ def test_a_kept_fit_is_not_for_a_new_mask_and_goes_on_with_the_same() -> None:
     kept: list[BegunFit] = []
     fit_face(masked, LANDMARKS_ALONE, keep=kept.append)
     again = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
-    assert kept[0].goes_on_with(again.faces) and not kept[0].goes_on_with(collection.faces)
+    assert kept[0].matches_photos(again.faces) and not kept[0].matches_photos(collection.faces)
