@@ -20,7 +20,7 @@ from backend.exchange.shown_points import with_shown_points
 from backend.exchange.tone import tone_change
 from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for, wished_options
 from backend.fitting.refit import refit_face
@@ -143,7 +143,7 @@ class ReconstructOptions:
 class KeptFit:
     """State of a fit to resume from, and the options that must match: quality, models left out, face model."""
 
-    begun: BegunFit
+    begun: ResumableFit
     by: tuple[str, frozenset[str], str]
 
 

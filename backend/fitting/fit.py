@@ -17,7 +17,7 @@ from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_t
 from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
 from backend.fitting.dense_views import DenseMesh, View, dense_mesh
 from backend.fitting.encoded_start import started_estimate
-from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
+from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -59,7 +59,7 @@ EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
 
-FitKeeper = Callable[[BegunFit], None]
+FitKeeper = Callable[[ResumableFit], None]
 """Receives the state from which ``refit_face`` can continue after corrections."""
 
 
@@ -67,7 +67,7 @@ def nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that does nothing."""
 
 
-def _keep_nothing(begun: BegunFit) -> None:
+def _keep_nothing(begun: ResumableFit) -> None:
     """A ``FitKeeper`` that does nothing."""
 
 
@@ -121,7 +121,7 @@ def fit_face(
     before = state
     state = finished_state(state, textures, options, progress, on_estimate)
     appearance = appearance_of(state)
-    keep(BegunFit(given, before, appearance))
+    keep(ResumableFit(given, before, appearance))
     progress("appearance", 1.0)
     return in_order(fitted_face(state, appearance), given)
 

@@ -49,7 +49,7 @@ class FitState:
 
 
 @dataclass(frozen=True)
-class BegunFit:
+class ResumableFit:
     """Result of a fit's slow stages, from which a fit with corrected landmarks can continue.
 
     Attributes

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from backend.fitting.dense_views import dense_mesh
 from backend.fitting.fit import finished_state, fitted_face, in_order, nobody, prior_weights, targets_of_photos
-from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
+from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import camera_prior
 from backend.fitting.landmark_targets import landmark_model
@@ -23,12 +23,12 @@ ITERATIONS = 4
 
 
 def refit_face(
-    begun: BegunFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
+    begun: ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
 ) -> FittedFace:
     """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
     and matches; light and albedo are kept. ``options`` are those of that fit.
 
-    Raises ``ValueError`` for other photos (``BegunFit.matches_photos``).
+    Raises ``ValueError`` for other photos (``ResumableFit.matches_photos``).
     """
     if not begun.matches_photos(faces):
         raise ValueError("not the photos of the fit that was begun")

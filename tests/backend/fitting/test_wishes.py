@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for, wished_options
 from backend.fitting.refit import refit_face
@@ -44,9 +44,9 @@ def photos() -> PhotoCollection:
 
 
 @pytest.fixture(scope="module")
-def kept(photos: PhotoCollection) -> tuple[FittedFace, BegunFit]:
+def kept(photos: PhotoCollection) -> tuple[FittedFace, ResumableFit]:
     """The fit that nobody has wished anything of, and what it leaves behind."""
-    begun: list[BegunFit] = []
+    begun: list[ResumableFit] = []
     return fit_face(photos, LANDMARKS_ALONE, keep=begun.append), begun[0]
 
 
@@ -69,7 +69,7 @@ def seen_off(fitted: FittedFace, photos: PhotoCollection) -> float:
     return float(np.sqrt((off**2).sum(-1).mean()))
 
 
-def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     for quality in ("fast", "standard", "best"):
         options = fit_options_for(quality)
         assert wished_options(options, 0.0, 0.5) == options
@@ -79,7 +79,7 @@ def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tupl
         np.testing.assert_array_equal(one.vertices, other.vertices)
 
 
-def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     before = asymmetry(kept[0])
     assert before > 0.3
     half = fit_face(photos, wished_options(LANDMARKS_ALONE, 0.5, 0.5))
@@ -89,7 +89,7 @@ def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[
     assert seen_off(whole, photos) < 1.5 * seen_off(kept[0], photos)
 
 
-def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     """A face that looks 3 degrees aside in its own frame comes to look ahead, and the cameras turn instead."""
     turn = Rotation.from_euler("y", 3.0, degrees=True).as_matrix()
     middle = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)[1]
@@ -111,7 +111,7 @@ def test_likeness_brings_the_face_nearer_to_the_average(photos: PhotoCollection)
     assert away[0] > away[1] > away[2] and away[2] < 0.97 * away[1]
 
 
-def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     wishes = wished_options(LANDMARKS_ALONE, 1.0, 1.0)
     refitted, whole = refit_face(kept[1], photos.faces, wishes), fit_face(photos, wishes)
     assert asymmetry(refitted) < 0.02
