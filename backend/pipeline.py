@@ -140,7 +140,7 @@ class ReconstructOptions:
 
 
 @dataclass(frozen=True)
-class KeptFit:
+class CachedFit:
     """State of a fit to resume from, and the options that must match: quality, models left out, face model."""
 
     begun: ResumableFit
@@ -148,7 +148,7 @@ class KeptFit:
 
 
 def fitted_by(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
-    """``KeptFit.by`` for a reconstruction with these options."""
+    """``CachedFit.by`` for a reconstruction with these options."""
     return options.quality, options.without, options.face_model
 
 
@@ -168,8 +168,8 @@ def reconstruct(
     progress: ProgressReporter = silent,
     preview: PreviewReceiver = no_preview,
     reader: PhotoReader = collect,
-    keep: Callable[[KeptFit], None] = lambda kept: None,
-    kept: Callable[[], KeptFit | None] = lambda: None,
+    keep: Callable[[CachedFit], None] = lambda kept: None,
+    kept: Callable[[], CachedFit | None] = lambda: None,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
@@ -219,7 +219,7 @@ def reconstruct(
                 canonical,
                 encoded,
                 modes_around,
-                lambda begun: keep(KeptFit(begun, by)),
+                lambda begun: keep(CachedFit(begun, by)),
             )
     used = fitted.photos_of(collection.faces)
     with clock.stage("rig"):
