@@ -147,7 +147,7 @@ class CachedFit:
     by: tuple[str, frozenset[str], str]
 
 
-def fitted_by(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
+def fit_settings(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
     """``CachedFit.by`` for a reconstruction with these options."""
     return options.quality, options.without, options.face_model
 
@@ -204,7 +204,7 @@ def reconstruct(
     canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
     fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.average)
-    by = fitted_by(options)
+    by = fit_settings(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
         if before is not None and before.by == by and before.begun.matches_photos(collection.faces):
