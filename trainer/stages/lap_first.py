@@ -20,7 +20,7 @@ _NEWEST = 0.02
 """Rate of the running mean: about fifty batches of a few people, so that it has little noise."""
 
 
-def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
+def initialise_from_people(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
     """Initialise the linear decoders' bases and the landmarks' shapes from the first ``people`` of a source with truth,
     unless loaded weights already have them."""
     marked, config = network.landmarks, network.config
