@@ -43,7 +43,7 @@ def test_two_wait_for_each_other_only_if_they_run_at_the_same_time():
 def test_freed_memory_is_kept_until_it_is_given_back():
     script = """
 import numpy as np
-from backend.allocator import give_freed_memory_back, keep_freed_memory
+from backend.allocator import release_freed_memory, keep_freed_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
@@ -54,7 +54,7 @@ for _ in range(3):
     array = np.ones(1 << 25)
     del array
 kept = resident() - before
-give_freed_memory_back()
+release_freed_memory()
 print(kept, resident() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
