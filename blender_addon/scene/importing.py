@@ -20,7 +20,7 @@ from .coordinates import origin_of
 from .drivers import drive_keys
 from .expressions import set_expression, wears
 from .frames import to_blender, to_head
-from .free_place import stand_beside
+from .free_place import place_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
@@ -389,7 +389,7 @@ class _Build:
         if self.new and self.place.at_cursor:
             head.location = scene.cursor.location
         elif self.new:
-            stand_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
+            place_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
         select_alone(head, layer)
 
 
