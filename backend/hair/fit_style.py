@@ -130,7 +130,7 @@ def style_errors(
     trust = np.array([view.trust for view in views]) * np.isfinite(overlap)
     value = np.nan_to_num(overlap) + DIRECTION_WEIGHT * along
     mean = (value * trust).sum(1) / np.maximum(trust.sum(1), 1e-9)
-    return 1 - mean + FAMILY_WEIGHT * family.strangeness(points)
+    return 1 - mean + FAMILY_WEIGHT * family.style_penalty(points)
 
 
 def grown(template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise) -> np.ndarray:

@@ -124,7 +124,7 @@ class StyleFamily:
     low: np.ndarray
     high: np.ndarray
 
-    def strangeness(self, points: np.ndarray) -> np.ndarray:
+    def style_penalty(self, points: np.ndarray) -> np.ndarray:
         """(N,) penalty of points (N, D) for being unlike the family: the least over all styles of the squared distance
         to the style's box plus ``RARE`` times the log of how much rarer it is than the commonest style."""
         return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
