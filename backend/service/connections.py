@@ -88,7 +88,7 @@ class Connections:
             return
         connection.unsent.append(message)
 
-    def answer_stranger(self, identity: bytes, header: Mapping[str, Any]) -> None:
+    def answer_unknown_client(self, identity: bytes, header: Mapping[str, Any]) -> None:
         """Send to a connection that has not said hello; dropped if it would block."""
         self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
 

@@ -360,7 +360,7 @@ class Server:
         self._connections.send(connection, header, may_be_lost=may_be_lost)
 
     def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
-        self._connections.answer_stranger(identity, protocol_error(error))
+        self._connections.answer_unknown_client(identity, protocol_error(error))
 
 
 def _allow_open_files() -> None:
