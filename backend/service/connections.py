@@ -92,7 +92,7 @@ class Connections:
         """Send to a connection that has not said hello; dropped if it would block."""
         self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
 
-    def look_after(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Send queued messages, ping silent connections, remove dead ones."""
         for connection in self:
             while connection.unsent and self._sent(connection, connection.unsent[0]):

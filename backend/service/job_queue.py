@@ -109,7 +109,7 @@ class JobQueue:
             if self._worker is not None:
                 self._worker.send({"type": "cancel", "job": job.id})
 
-    def look_after(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Enforce time limits, start what can start, send positions and progress. Called often."""
         self._book.expire(now)
         self._enforce_times(now)

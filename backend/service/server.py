@@ -173,15 +173,15 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
-        self._queue.look_after(time.monotonic())  # starts the worker at once
+        self._queue.maintain(time.monotonic())  # starts the worker at once
         while self._reason is None:
             poller.poll(50 if self._queue.busy or self._listeners.wait_for_results else 200)
             self._take_messages()
             self._take_worker_events()
             now = time.monotonic()
-            self._queue.look_after(now)
-            self._connections.look_after(now)
-            self._rate_limit.look_after(now)
+            self._queue.maintain(now)
+            self._connections.maintain(now)
+            self._rate_limit.maintain(now)
             if self._rate_limit.flows:
                 self._lifetime.heard(now)
             self._listeners.send_results()
