@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folder_checks import FolderState, look_into, removal_problem, without_answer
+from .backend_process.folder_checks import FolderState, inspect_folder, removal_problem, without_answer
 from .backend_process.folder_lock import lock_folder
 from .backend_process.folders import BackendFolder, entered_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
@@ -21,7 +21,7 @@ from .user_folder import user_folder
 
 _current: Installation | None = None
 _cuda = _asked = False
-_looks = Looks(lambda folder: look_into(folder, config_folder()))
+_looks = Looks(lambda folder: inspect_folder(folder, config_folder()))
 
 
 def own_folder() -> BackendFolder:

@@ -38,7 +38,7 @@ class FolderState:
         return self.problem is not None and self.problem.code == BEING_CHANGED
 
 
-def look_into(folder: BackendFolder, config: Path) -> FolderState:
+def inspect_folder(folder: BackendFolder, config: Path) -> FolderState:
     """Inspect a folder; slow on a slow drive. ``config`` is the user's configuration folder."""
     problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
     return FolderState(folder, folder.installed(), folder.holds_something, problem)
