@@ -81,7 +81,7 @@ class Session:
     @property
     def why_busy(self) -> str:
         """Reason why a button is disabled while busy; "" if not busy."""
-        if self.homeless:
+        if self.has_lost_scene:
             return "A head is ready: put it into this scene or throw it away first"
         return "The backend is busy" if self.busy else ""
 
@@ -91,7 +91,7 @@ class Session:
         return self._import is not None
 
     @property
-    def homeless(self) -> bool:
+    def has_lost_scene(self) -> bool:
         """Whether a finished head lost its scene because another file was opened; ``take`` gives it one."""
         return self.elsewhere and self._result is not None
 
@@ -180,7 +180,7 @@ class Session:
         Raises ``AddonError`` ``linked`` if the head to solve again is linked from another file; the result then waits
         on.
         """
-        if self.job is not None and self.homeless:
+        if self.job is not None and self.has_lost_scene:
             _check_not_linked(self.job.into, place)
             self.job, self.elsewhere = replace(self.job, place=place), False
 

@@ -223,14 +223,14 @@ class TakeHead(_Watching, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if session().homeless:
+        if session().has_lost_scene:
             return True
         return clickable(cls, session().why_busy or ("" if session().waiting.offered else NONE_WAITS))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts; the following ticks do the work."""
         try:
-            if session().homeless and not self.head:
+            if session().has_lost_scene and not self.head:
                 session().take(_chosen_place(context))
             else:
                 session().take_offered(session().waiting.of_name(self.head), _chosen_place(context))

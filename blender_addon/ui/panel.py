@@ -221,7 +221,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     draw_wrapped(box, view.sentence)
     if view.advice:
         draw_wrapped(box, view.advice, icon="ERROR")
-    if session().homeless:
+    if session().has_lost_scene:
         box.operator("likeness.take_head", icon="IMPORT")
         box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
         return
@@ -235,7 +235,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Draw progress in the status bar while something runs."""
     view, work = session().view, current_work()
-    if session().homeless:
+    if session().has_lost_scene:
         self.layout.label(text=view.sentence, icon="USER")  # the buttons for it are only in the panel
     elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")

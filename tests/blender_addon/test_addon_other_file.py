@@ -135,7 +135,7 @@ def test_a_file_that_is_opened_in_the_middle_of_the_import(
     new_file(tmp_path)
     assert not session().importing
     tick()
-    assert session().homeless and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
+    assert session().has_lost_scene and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
     bpy.ops.likeness.take_head()
     tick()
     (collection,) = tags.head_collections()
@@ -173,7 +173,7 @@ def test_a_head_that_the_file_only_links_waits_for_its_own_file(
     with pytest.raises(RuntimeError, match="linked from another file"):
         bpy.ops.likeness.take_head()
     tick()
-    assert session().homeless
+    assert session().has_lost_scene
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "library.blend"))
     assert bpy.ops.likeness.take_head() == {"FINISHED"}
     tick()
