@@ -161,7 +161,7 @@ def entered_folder(entered: str, own: Path) -> BackendFolder:
     return BackendFolder(own) if root == own else BackendFolder(root, entered.strip())
 
 
-def patiently(act: Callable[[], None]) -> None:
+def with_retries(act: Callable[[], None]) -> None:
     """Retry a file operation for a while. Raises the last ``OSError``."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -182,7 +182,7 @@ def delete(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
 
-    patiently(act)
+    with_retries(act)
 
 
 def folder_bytes(root: Path) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import AddonError
 from .file_lock import FileLock
 from .folder_checks import check_room, make_ready, removal_problem
-from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
+from .folders import BackendFolder, Installed, delete, folder_bytes, with_retries
 from .pip_log import PipProgress, why_pip_failed
 from .python_finder import clean_environment, find_python, hidden_window
 
@@ -229,7 +229,7 @@ class Installation:
                 "no_source",
             )
         self._clear(target)
-        patiently(lambda: part.rename(target))
+        with_retries(lambda: part.rename(target))
 
     def _packages(self, requirements: Sequence[str]) -> None:
         """Install ``requirements`` with uv if available, which selects torch's build; otherwise with pip."""
