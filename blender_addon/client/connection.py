@@ -97,7 +97,7 @@ class Connection:
             self._run_commands(talk)
             if self._ends_server:
                 self._server_stays = talk.shutdown(self._owner_token)
-            talk.say_bye()
+            talk.send_bye()
         except AddonError as error:
             self._events.put(GaveUp(error.code, error.sentence, error.advice))
         except Exception as error:  # an unexpected error must not leave the window waiting forever

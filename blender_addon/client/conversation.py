@@ -127,7 +127,7 @@ class Conversation:
             self.serve()
         return self._stays
 
-    def say_bye(self) -> None:
+    def send_bye(self) -> None:
         """Leave; jobs continue on the server."""
         self._send({"type": "bye"})
 
