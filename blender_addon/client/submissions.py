@@ -57,7 +57,7 @@ class PhotoCorrections:
     mask: PhotoMask | None = None
 
     @property
-    def says_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there are no corrections."""
         return self.use == "both" and not self.points and self.mask is None
 

@@ -141,7 +141,7 @@ class _Reconstructing(_Watching):
             armature=chosen.armature,
             name=name,
             geometry_only=self.geometry_only,
-            corrections=tuple(one for one in stated if one.label in labels and not one.says_nothing),
+            corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
 
 

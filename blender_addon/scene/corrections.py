@@ -64,7 +64,7 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
             if _corrected(point, (x, y)):
                 points[landmark] = (landmark, x, y)
         said[label] = replace(before, points=tuple(points.values()))
-    return tuple(one for one in said.values() if not one.says_nothing)
+    return tuple(one for one in said.values() if not one.is_empty)
 
 
 def was_said(collection: bpy.types.Collection) -> bool:
