@@ -69,7 +69,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
 
 
 @torch.no_grad()
-def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
     ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
     poor = replace(pictures, poor=1.0, marks=False)
@@ -196,7 +196,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     else:
         figures |= model_figures(network, pictures, _linear(network, pictures, arguments.linear_people))
         if not arguments.no_poor:
-            figures |= poor_figures(network, pictures)
+            figures |= degraded_figures(network, pictures)
     if arguments.ablations:
         figures |= ablation_figures(trained_models(arguments.ablations), lambda net: held_out(net, pictures))
     if network is not None and arguments.portraits:
