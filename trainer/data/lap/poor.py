@@ -30,7 +30,7 @@ _CUT_SHARE = (0.3, 0.5)
 """Share of the picture that lies outside the photo."""
 
 
-class PoorSets:
+class DegradedSets:
     """A source of sets with a share ``poor`` of degraded photos; seed and index determine which and how.
 
     Occluded pixels get the label ``OCCLUDER``, pixels beyond the photo's end ``UNKNOWN``. The ground truth stays
