@@ -49,9 +49,9 @@ class Listeners:
         """Send a job's end to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
-            self.tell_end(connection, job, None)
+            self.send_end(connection, job, None)
 
-    def tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
+    def send_end(self, connection: Connection, job: Job, request: str | None) -> None:
         """Send a finished job's error now, or its result as soon as the connection is ready."""
         if job.error is not None:
             self._connections.send(connection, job_error(job, job.error, request))

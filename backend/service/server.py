@@ -341,7 +341,7 @@ class Server:
 
     def _tell_where_it_stands(self, connection: Connection, job: Job, request: str | None, now: float) -> None:
         if not job.unfinished:
-            self._listeners.tell_end(connection, job, request)
+            self._listeners.send_end(connection, job, request)
             return
         job.position = self._queue.position(job)
         header = self._queue.queued(job, job.position)
