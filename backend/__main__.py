@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from backend.command_line.address_space import check_address_space
-from backend.command_line.closed_pipe import until_nobody_reads
+from backend.command_line.closed_pipe import run_until_pipe_closes
 from backend.command_line.explain import explain
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or one of ``errors.EXIT_CODES``)."""
     arguments = build_parser().parse_args(argv)
     try:
-        return until_nobody_reads(partial(_run, arguments))
+        return run_until_pipe_closes(partial(_run, arguments))
     except (Exception, KeyboardInterrupt) as error:
         if getattr(arguments, "traceback", False):
             traceback.print_exc()
