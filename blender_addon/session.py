@@ -148,8 +148,8 @@ class Session:
 
         A head from disk, and one that waited before its import, is offered (again).
         """
-        if self._result is not None or self._import is not None or self.waiting.was_offered:
-            if self.waiting.was_offered or (self.importing and not self.waiting.writing):
+        if self._result is not None or self._import is not None or self.waiting.is_offered_head:
+            if self.waiting.is_offered_head or (self.importing and not self.waiting.writing):
                 self.waiting.put_back()
             else:
                 self.waiting.forget()
@@ -166,7 +166,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self._import = self._error = None
-        if self.waiting.was_offered:
+        if self.waiting.is_offered_head:
             self.waiting.put_back()
             self.__init_import()
         if self.busy and self._runner_is_mine:

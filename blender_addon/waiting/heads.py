@@ -56,7 +56,7 @@ class WaitingHeads:
         self._was_offered = False
 
     @property
-    def was_offered(self) -> bool:
+    def is_offered_head(self) -> bool:
         """Whether the session's head was an offered one."""
         return self._was_offered
 
