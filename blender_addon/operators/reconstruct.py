@@ -185,7 +185,7 @@ hair and relief stay until you solve it again as a whole"""
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         collection = tags.active_head(context)
-        said = collection is not None and (collection.likeness.changed or corrections.was_said(collection))
+        said = collection is not None and (collection.likeness.changed or corrections.has_corrections(collection))
         nothing = "" if said else "No landmark and no slider of this head was moved, and nothing was masked"
         return clickable(cls, session().why_busy or nothing)
 

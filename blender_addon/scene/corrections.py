@@ -67,7 +67,7 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
     return tuple(one for one in said.values() if not one.is_empty)
 
 
-def was_said(collection: bpy.types.Collection) -> bool:
+def has_corrections(collection: bpy.types.Collection) -> bool:
     """Whether a head's photos have or had corrections: removed ones still affect the head's shape. Called at every
     redraw, so stored corrections are not decoded."""
     return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
