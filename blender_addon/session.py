@@ -79,7 +79,7 @@ class Session:
         return self.view.phase.busy or self._lent or self.runner.busy
 
     @property
-    def why_busy(self) -> str:
+    def busy_reason(self) -> str:
         """Reason why a button is disabled while busy; "" if not busy."""
         if self.has_lost_scene:
             return "A head is ready: put it into this scene or throw it away first"

@@ -156,7 +156,7 @@ class ReconstructFace(_Reconstructing, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         listed = len(context.scene.likeness.photos) > 0
         no_photos = "There are no photos in the list. Add a few photos of one person first"
-        return clickable(cls, session().why_busy or ("" if listed else no_photos))
+        return clickable(cls, session().busy_reason or ("" if listed else no_photos))
 
 
 class SolveAgain(_Reconstructing, bpy.types.Operator):
@@ -170,7 +170,7 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         no_head = "" if tags.active_head(context) else "There is no head to solve again. Select one that Likeness made"
-        return clickable(cls, session().why_busy or no_head)
+        return clickable(cls, session().busy_reason or no_head)
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
@@ -187,7 +187,7 @@ hair and relief stay until you solve it again as a whole"""
         collection = tags.active_head(context)
         said = collection is not None and (collection.likeness.changed or corrections.has_corrections(collection))
         nothing = "" if said else "No landmark and no slider of this head was moved, and nothing was masked"
-        return clickable(cls, session().why_busy or nothing)
+        return clickable(cls, session().busy_reason or nothing)
 
 
 class CancelReconstruction(bpy.types.Operator):
@@ -225,7 +225,7 @@ class TakeHead(_Watching, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if session().has_lost_scene:
             return True
-        return clickable(cls, session().why_busy or ("" if session().waiting.offered else NONE_WAITS))
+        return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NONE_WAITS))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts; the following ticks do the work."""

@@ -226,7 +226,7 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
     jobs = []
 
     class Sent:
-        why_busy, busy = "", False
+        busy_reason, busy = "", False
 
         def begin(self, job: object, backend: object) -> None:
             jobs.append(job)

@@ -113,7 +113,7 @@ def test_a_head_that_waits_can_be_thrown_away(
         bpy.ops.likeness.reconstruct()
     assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
     assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
-    begin_again = session().why_busy == ""
+    begin_again = session().busy_reason == ""
     assert begin_again and "likeness.take_head" not in drawn()[1]
 
 

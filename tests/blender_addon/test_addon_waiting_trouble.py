@@ -113,7 +113,7 @@ def test_a_damaged_file_is_said_and_can_be_thrown_away(
     assert "damaged" in words and "Throw it away, and reconstruct" in words and "likeness.take_head" not in operators
     with pytest.raises(RuntimeError, match="damaged"):
         bpy.ops.likeness.take_head()
-    assert session().why_busy == ""
+    assert session().busy_reason == ""
     assert bpy.ops.likeness.throw_away_head() == {"FINISHED"}
     assert kept(folder) == [] and "likeness.throw_away_head" not in drawn()[1]
 
