@@ -287,7 +287,7 @@ class Runner:
 
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
-        why = process.why_it_ended()
+        why = process.exit_sentence()
         self._process = None
         self._drop_connection()
         if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
