@@ -168,7 +168,7 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, mpfb.why_not(context))
+        return clickable(cls, mpfb.unavailable_reason(context))
 
     def steps(self, context: bpy.types.Context) -> Steps:
         return mpfb.apply_steps(context)
