@@ -18,7 +18,7 @@ from ..errors import AddonError
 from .file_lock import FileLock
 from .folder_checks import check_room, make_ready, removal_problem
 from .folders import BackendFolder, Installed, delete, folder_bytes, with_retries
-from .pip_log import PipProgress, why_pip_failed
+from .pip_log import PipProgress, pip_failure_sentence
 from .python_finder import clean_environment, find_python, hidden_window
 
 CPU_BYTES = 2_200_000_000
@@ -282,7 +282,7 @@ class Installation:
         if self._stopped.is_set():
             raise self._cancelled()
         if code != 0:
-            raise why_pip_failed(said, code)
+            raise pip_failure_sentence(said, code)
         return said
 
     def _step(self, sentence: str, fraction: float) -> None:
