@@ -22,7 +22,7 @@ from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for, wished_options
+from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
@@ -76,7 +76,7 @@ class ReconstructOptions:
     hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
     bust : whether to add neck and shoulders to the head.
     symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
-        to the average face (``wished_options``).
+        to the average face (``with_shape_options``).
     corrections : landmark positions, use and masks of photos, set by the user, by photo name.
     geometry_only : compute only shape, keys and cameras: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
@@ -203,7 +203,7 @@ def reconstruct(
 
     canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
-    fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.average)
+    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
     by = fit_settings(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
