@@ -110,7 +110,7 @@ NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
 """Options that older servers reject; servers that accept them list them as capabilities."""
 
 
-WISHES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
+CHOICE_NAMES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
 """Choices that older servers do not support, by option name; their values must not be dropped silently."""
 
 
@@ -128,9 +128,9 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
     unknown = NEWER_OPTIONS - welcome.capabilities
     options = {k: v for k, v in job.options.items() if k not in unknown}
-    for name in (WISHES.keys() & options.keys()) - welcome.capabilities:
+    for name in (CHOICE_NAMES.keys() & options.keys()) - welcome.capabilities:
         raise AddonError(
-            f"This backend ({welcome.likeness}) does not know {WISHES[name]}.",
+            f"This backend ({welcome.likeness}) does not know {CHOICE_NAMES[name]}.",
             "Set it back, or bring the extension and the backend to the same version.",
             "version",
         )
