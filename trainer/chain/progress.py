@@ -37,7 +37,7 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             count += 1
         return count
 
-    def with_done(self, step: str, place: int, command: DoneCommand) -> ChainState:
+    def with_completed(self, step: str, place: int, command: DoneCommand) -> ChainState:
         """The state after command number ``place`` of ``step``; records of later commands are dropped."""
         before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
         begun = {name: words for name, words in self.begun.items() if name != step}
