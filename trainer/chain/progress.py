@@ -43,7 +43,7 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         begun = {name: words for name, words in self.begun.items() if name != step}
         return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
 
-    def with_begun(self, step: str, words: tuple[str, ...]) -> ChainState:
+    def with_started(self, step: str, words: tuple[str, ...]) -> ChainState:
         """The state while this command of ``step`` runs."""
         return ChainState(self.steps, {**self.begun, step: words})
 
