@@ -121,7 +121,7 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
         point = bpy.data.objects.new(name, None)
         point[tags.HEAD_ID], point[tags.PHOTO], point[tags.LANDMARK] = collection[tags.HEAD_ID], photo, landmark
         if landmark not in corrected:
-            point[tags.BEGUN] = list(place)
+            point[tags.CREATED_AT] = list(place)
         point.empty_display_type = "CUBE" if landmark in corrected else "SPHERE"
         point.show_in_front = True
         point.parent = camera
@@ -176,7 +176,7 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
             believed[camera] = _fitted_points(camera) if tags.LANDMARKS in camera else {}
         place = believed[camera].get(int(point[tags.LANDMARK]))
         if place is not None:
-            point[tags.BEGUN] = list(place)
+            point[tags.CREATED_AT] = list(place)
             point.empty_display_type = "SPHERE"
             _move_to(point, place)
             moved += 1
@@ -226,9 +226,9 @@ def _pixel(point: bpy.types.Object) -> tuple[float, float]:
 
 def _corrected(point: bpy.types.Object, place: tuple[float, float]) -> bool:
     """Whether the point was moved by the artist."""
-    if tags.BEGUN not in point:
+    if tags.CREATED_AT not in point:
         return True
-    began = np.clip(np.array(point[tags.BEGUN]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
+    began = np.clip(np.array(point[tags.CREATED_AT]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
     return bool(np.hypot(*(np.array(place) - began)) > STILL_SHARE * max(point.parent[tags.PHOTO_SIZE]))
 
 
