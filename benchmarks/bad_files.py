@@ -127,7 +127,7 @@ def paths_that_are_no_files(folder: Path) -> list[str]:
     return made
 
 
-def good_takes() -> dict[str, bytes]:
+def valid_live_link_files() -> dict[str, bytes]:
     """Make files as the app Live Link Face writes them."""
     from backend.rig.arkit import ARKIT_NAMES
 
@@ -141,7 +141,7 @@ def good_takes() -> dict[str, bytes]:
 
 def hostile_takes() -> Iterator[tuple[str, bytes]]:
     """Yield files with time codes that jump or are not numbers."""
-    (whole,) = good_takes().values()
+    (whole,) = valid_live_link_files().values()
     lines = whole.decode().split("\n")
     for number, code in enumerate(
         [
@@ -209,7 +209,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
         "photos": good_photos,
-        "takes": good_takes,
+        "takes": valid_live_link_files,
         "videos": lambda: good_videos(folder),
         "models": lambda: good_models(folder),
         "heads": lambda: good_heads(folder),
