@@ -139,7 +139,7 @@ def valid_live_link_files() -> dict[str, bytes]:
     return {"take.csv": "\n".join(lines).encode()}
 
 
-def hostile_takes() -> Iterator[tuple[str, bytes]]:
+def malformed_live_link_files() -> Iterator[tuple[str, bytes]]:
     """Yield files with time codes that jump or are not numbers."""
     (whole,) = valid_live_link_files().values()
     lines = whole.decode().split("\n")
@@ -216,7 +216,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     }
     for kind in kinds:
         good = makers[kind]()
-        special = {"photos": lambda: bombs(side), "takes": hostile_takes}.get(kind, lambda: iter(()))
+        special = {"photos": lambda: bombs(side), "takes": malformed_live_link_files}.get(kind, lambda: iter(()))
         for name, data in special():
             yield kind, _written(folder / kind / name, data)
         if kind == "photos":
