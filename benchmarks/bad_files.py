@@ -90,7 +90,7 @@ def good_photos() -> dict[str, bytes]:
     return made
 
 
-def bombs(side: int) -> Iterator[tuple[str, bytes]]:
+def decompression_bombs(side: int) -> Iterator[tuple[str, bytes]]:
     """Yield photos that cost far more to decode than their size suggests, ``side`` pixels wide and high."""
     from PIL import Image
 
@@ -216,7 +216,9 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     }
     for kind in kinds:
         good = makers[kind]()
-        special = {"photos": lambda: bombs(side), "takes": malformed_live_link_files}.get(kind, lambda: iter(()))
+        special = {"photos": lambda: decompression_bombs(side), "takes": malformed_live_link_files}.get(
+            kind, lambda: iter(())
+        )
         for name, data in special():
             yield kind, _written(folder / kind / name, data)
         if kind == "photos":
