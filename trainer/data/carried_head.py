@@ -79,7 +79,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     share = 1 / np.maximum(near_distance, 1e-4) ** 2
     share /= share.sum(1, keepdims=True)
     moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
-    likeliest = likeliest_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))[:SKIN_STOP]
+    likeliest = most_probable_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))[:SKIN_STOP]
     moved[:SKIN_STOP] = likeliest + spread_field(model.skin, scanned, fitted - likeliest, FADING_EDGES)
     fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
     for eye, (first, stop) in enumerate(EYES):
@@ -98,7 +98,7 @@ def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.n
     return (distance < BESIDE_SCAN) & ~at_border[near]
 
 
-def likeliest_head(
+def most_probable_head(
     model: IctModel, fine: FineIct, scan: TriangleMesh, marks: np.ndarray, chosen: np.ndarray
 ) -> np.ndarray:
     """Return the (V, 3) most probable ICT head, up to a free similarity, given an upright ``scan`` and some landmarks.
