@@ -21,14 +21,14 @@ class FolderState:
     Attributes
     ----------
     installed : the complete installation, or None.
-    holds_something : see ``BackendFolder``.
+    has_contents : see ``BackendFolder``.
     problem : why no backend can be installed there, or None.
     answers : False if the drive does not respond.
     """
 
     folder: BackendFolder
     installed: Installed | None = None
-    holds_something: bool = False
+    has_contents: bool = False
     problem: AddonError | None = None
     answers: bool = True
 
@@ -41,7 +41,7 @@ class FolderState:
 def inspect_folder(folder: BackendFolder, config: Path) -> FolderState:
     """Inspect a folder; slow on a slow drive. ``config`` is the user's configuration folder."""
     problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
-    return FolderState(folder, folder.installed(), folder.holds_something, problem)
+    return FolderState(folder, folder.installed(), folder.has_contents, problem)
 
 
 def without_answer(folder: BackendFolder) -> FolderState:

@@ -109,7 +109,7 @@ class BackendFolder:
         return not self.entered or (self.is_whole and os.path.isfile(self._mark))
 
     @property
-    def holds_something(self) -> bool:
+    def has_contents(self) -> bool:
         """Whether there is an installation, or leftovers of an interrupted installation or removal."""
         return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
 

@@ -133,7 +133,7 @@ class Installation:
     def _run(self) -> None:
         view = InstallView("It ended.", finished=True)
         try:
-            if self._end_server is not None and self.folder.holds_something:
+            if self._end_server is not None and self.folder.has_contents:
                 self.view = InstallView("Waiting for the backend to end")
                 self._end_server()
                 if self._stopped.is_set():
