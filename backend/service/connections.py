@@ -104,7 +104,7 @@ class Connections:
                 connection.pinged = now
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
-    def drop_gone(self, now: float) -> None:
+    def drop_disconnected(self, now: float) -> None:
         """Remove connections whose other end is gone, or that were silent for ``Timing.silence``."""
         for connection in self:
             if now - connection.heard > self._timing.silence:

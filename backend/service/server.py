@@ -266,7 +266,7 @@ class Server:
             )
         known = self._connections.find(identity, client)
         if known is None and len(self._connections) >= self._limits.connections:
-            self._connections.drop_gone(now)
+            self._connections.drop_disconnected(now)
         if known is None and len(self._connections) >= self._limits.connections:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
