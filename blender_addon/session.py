@@ -128,7 +128,7 @@ class Session:
         if isinstance(backend, LocalBackend) and not self.busy:
             self.runner.prepare(backend)
 
-    def lend(self) -> Runner:
+    def lend_runner(self) -> Runner:
         """Lend the runner for another kind of job; the borrower ticks it until ``take_back``. Raises ``AddonError``
         ``busy``."""
         self._check_idle()

@@ -20,7 +20,7 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Jo
     Raises ``AddonError`` with the backend's message, or ``busy``.
     """
     current = session()
-    runner = current.lend()
+    runner = current.lend_runner()
     try:
         runner.begin(job, backend)
         while True:
