@@ -129,13 +129,13 @@ class Session:
             self.runner.prepare(backend)
 
     def lend_runner(self) -> Runner:
-        """Lend the runner for another kind of job; the borrower ticks it until ``take_back``. Raises ``AddonError``
+        """Lend the runner for another kind of job; the borrower ticks it until ``return_runner``. Raises ``AddonError``
         ``busy``."""
         self._check_idle()
         self._lent, self._runner_is_mine = True, False
         return self.runner
 
-    def take_back(self) -> None:
+    def return_runner(self) -> None:
         """End the loan of the runner; a job being cancelled is then ticked by the session."""
         self._lent = False
 

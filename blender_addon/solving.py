@@ -34,4 +34,4 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Jo
             yield view
     finally:
         runner.cancel()
-        current.take_back()
+        current.return_runner()
