@@ -21,7 +21,7 @@ from trainer.data.people.shading import KeyLight, even_light, key_light, shade_s
 from trainer.data.people.shadow import lamp_visibility, openness
 from trainer.data.people.skin import Columns, Painted, paint_skin, smoothstep
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
-from trainer.data.people.veil import lay_veil
+from trainer.data.people.veil import blend_veil
 
 WORN = TONGUE + 1
 """Kind of the attachments' faces."""
@@ -117,7 +117,7 @@ class Renderer:
         behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
         linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
         depth = found.scatter(values[:, 10:], torch.inf)[..., 0]
-        linear, labels = lay_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
+        linear, labels = blend_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
         return Picture(
             linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
             labels=smaller_labels(labels, self.size),

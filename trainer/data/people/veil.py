@@ -13,7 +13,7 @@ from trainer.data.people.shading import even_light, key_light, unit
 from trainer.data.people.view import Cameras
 
 
-def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
+def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
              scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Blend ``layer`` over pictures (N, H, W, 3) and labels (N, H, W) where it is nearer than depth (N, H, W).
 
