@@ -155,7 +155,7 @@ def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: f
     return material
 
 
-def renew_skin(head: bpy.types.Object) -> None:
+def upgrade_skin(head: bpy.types.Object) -> None:
     """Update the skin of a head from an earlier version: regional gloss, and emission of the mouth's inside.
 
     Only if these inputs are not linked yet; their roughness and specular level are kept as scale factors of the
