@@ -24,7 +24,7 @@ ARCH_WIDTH = 0.93
 
 TONGUE_DROP = np.array([0.0, -0.004, -0.003])
 """Offset of the tongue from MakeHuman's, metres: lower and further back."""
-SEATS: dict[str, tuple[float, float, float]] = {
+PART_OFFSETS: dict[str, tuple[float, float, float]] = {
     "teeth_upper": (0.0, -0.0038, 0.0), "teeth_lower": (0.0, 0.0020, -0.0010), "tongue": (0.0, -0.0050, -0.0070),
 }  # fmt: skip
 """Offsets in metres from ICT-FaceKit's places. Its upper teeth end where the lips meet, so an open smile would show
@@ -98,7 +98,7 @@ def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit
         if name == "teeth_lower":
             tongue = _span(parts, "tongue")
             points[tongue] = points[tongue] * scale + shift + TONGUE_DROP
-    for name, offset in SEATS.items():
+    for name, offset in PART_OFFSETS.items():
         points[_span(parts, name)] += offset
     return points
 
