@@ -101,7 +101,7 @@ def told_apart(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * ((real - 1.0).square().mean() + fake.square().mean())
 
 
-def taken_for_real(fake: Tensor) -> Tensor:
+def generator_loss(fake: Tensor) -> Tensor:
     """Generator loss against it: the target for its renders is 1."""
     return 0.5 * (fake - 1.0).square().mean()
 

@@ -143,7 +143,7 @@ class DetailStage(Stage):
                 wanted = self._features(shown_photos(pictures), pictures.marks)
             terms["identity"] = losses.identity_distance(self._features(refined, pictures.marks), wanted)
         if weights.adversary:
-            terms["adversary"] = losses.taken_for_real(self.modules["critic"](pictures.coarse, refined))
+            terms["adversary"] = losses.generator_loss(self.modules["critic"](pictures.coarse, refined))
         return terms
 
     def turns(self) -> Sequence[Turn]:
