@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .backend_process.ending import Ending
 from .backend_process.folder_lock import being_changed, is_being_changed
-from .backend_process.known_server import KnownServer, waiting_words
+from .backend_process.known_server import KnownServer, pending_settings_sentence
 from .backend_process.local_backend import LocalBackend
 from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
@@ -119,13 +119,13 @@ class Runner:
         """A sentence on when the settings ``wanted`` will apply, if the running backend has others; else ""."""
         if self._process is not None:
             known = KnownServer("", self._process.backend)
-            return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
+            return pending_settings_sentence(known.differs(wanted), mine=True, busy=self.busy)
         names = () if self._known is None else self._known.differs(wanted)
         if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
             return ""
         found = running_server(self._config)
         same = found is not None and found.instance == self._known.instance
-        return waiting_words(names, mine=False, busy=self.busy) if same else ""
+        return pending_settings_sentence(names, mine=False, busy=self.busy) if same else ""
 
     def prepare(self, backend: LocalBackend) -> None:
         """Start a backend for a job that is likely to come, unless one runs; if it fails, ``begin`` reports why."""
