@@ -69,7 +69,7 @@ MOST_RUNS = 3000
 
 
 @dataclass(frozen=True)
-class JobWords:
+class JobPhrases:
     """Wording for a kind of job: what it is, what is sent, how to repeat it."""
 
     what: str
@@ -85,7 +85,7 @@ class Submission:
     photos: tuple[PhotoFile, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[PhotoCorrections, ...] = ()
-    words = JobWords("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
+    words = JobPhrases("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Transfer:
     photos: tuple[PhotoFile, ...] = ()
     video: Path | None = None
     head: bytes | None = None
-    words = JobWords("transfer", "Sending the pictures", "Click the button once more.")
+    words = JobPhrases("transfer", "Sending the pictures", "Click the button once more.")
 
 
 AnyJob = Submission | Transfer
