@@ -39,7 +39,7 @@ def _too_long(job: Job, limits: Limits) -> JobError:
 class Audience(Protocol):
     """Receiver of the queue's messages."""
 
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
         """Receive a message about an unfinished job."""
 
     def job_ended(self, job: Job) -> None:
@@ -120,7 +120,7 @@ class JobQueue:
         for position, job in enumerate(self._book.waiting(), start=int(self._current is not None)):
             if job.position != position:
                 if job.position is not None:
-                    self._audience.job_said(job, self.queued(job, position), (), may_be_lost=False)
+                    self._audience.on_job_message(job, self.queued(job, position), (), may_be_lost=False)
                 job.position = position
         self._repeat_progress(now)
 
@@ -178,7 +178,7 @@ class JobQueue:
         self._current, job.started = job, now
         if job.position != 0:
             job.position = 0
-            self._audience.job_said(job, self.queued(job, 0), (), may_be_lost=False)
+            self._audience.on_job_message(job, self.queued(job, 0), (), may_be_lost=False)
         self._worker.send(
             {
                 "type": "task",
@@ -236,7 +236,7 @@ class JobQueue:
             "seconds": 0.0 if job.started is None else round(now - job.started, 1),
             "sentence": LOADING_SENTENCE if loading else sentence_for(progress.stage),
         }
-        self._audience.job_said(job, header, (), may_be_lost=True)
+        self._audience.on_job_message(job, header, (), may_be_lost=True)
 
     def worker_said(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
         """Handle an event of the worker; those of earlier workers are ignored."""
@@ -267,7 +267,7 @@ class JobQueue:
             )
             self._tell_progress(job, now)
         elif kind == "preview":
-            self._audience.job_said(job, {**header, "token": job.token}, buffers, may_be_lost=True)
+            self._audience.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)
         elif kind == "done":
             self._current = None
             if job.stop_by is None:

@@ -39,7 +39,7 @@ class Listeners:
         """Whether a result still has to be sent."""
         return bool(self._waiting)
 
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
         """Forward a message about a job to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
