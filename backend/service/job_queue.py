@@ -238,7 +238,7 @@ class JobQueue:
         }
         self._audience.on_job_message(job, header, (), may_be_lost=True)
 
-    def worker_said(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
+    def on_worker_event(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
         """Handle an event of the worker; those of earlier workers are ignored."""
         if generation != self._generation or self._worker is None:
             return

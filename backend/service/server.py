@@ -215,7 +215,7 @@ class Server:
             except zmq.Again:
                 return
             try:
-                self._queue.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+                self._queue.on_worker_event(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
             except Exception:
                 _log.exception("the worker said something strange and is killed")
                 self._queue.kill_worker()
