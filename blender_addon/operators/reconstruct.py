@@ -233,7 +233,7 @@ class TakeHead(_Watching, bpy.types.Operator):
             if session().has_lost_scene and not self.head:
                 session().take(_chosen_place(context))
             else:
-                session().take_offered(session().waiting.of_name(self.head), _chosen_place(context))
+                session().take_offered(session().waiting.offered_head(self.head), _chosen_place(context))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}
@@ -260,7 +260,7 @@ class ThrowAwayHead(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            session().waiting.throw_away(session().waiting.of_name(self.head))
+            session().waiting.throw_away(session().waiting.offered_head(self.head))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

@@ -79,7 +79,7 @@ class WaitingHeads:
         self._offer(*found)
         return len(found) > 0
 
-    def of_name(self, name: str) -> WaitingHead:
+    def offered_head(self, name: str) -> WaitingHead:
         """The offered head with this name, the first one for "". Raises ``AddonError`` ``gone`` if there is none."""
         head = next((head for head in self.offered if name in ("", head.name)), None)
         if head is None:
