@@ -127,7 +127,7 @@ class ReconstructOptions:
         """Names of models that are used only on request."""
         return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
 
-    def of_photos(self) -> CollectOptions:
+    def collect_options(self) -> CollectOptions:
         """Options for the photo stage."""
         surface = self.collect.surface and LANDMARK_NET.name not in self.without
         return replace(self.collect, surface=surface, device=computing_device(self.device))
@@ -188,7 +188,7 @@ def reconstruct(
         lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
     )
     with clock.stage("photos"):
-        collection = collect_corrected(sources, options.corrections, options.of_photos(), progress, reader)
+        collection = collect_corrected(sources, options.corrections, options.collect_options(), progress, reader)
     template, models = loaded()
     personal = None
     if options.personalise and (basis := models.of(LEARNED_BASIS, BasisModel)) is not None:

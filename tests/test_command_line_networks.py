@@ -104,4 +104,4 @@ def test_the_landmark_net_can_be_left_out(asked: list, tmp_path: Path, flags: li
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
-    assert asked[0].of_photos().surface == wanted
+    assert asked[0].collect_options().surface == wanted
