@@ -109,7 +109,7 @@ class _Reconstructing(_Watching):
                 self.report({"INFO"}, said)
             name, wished = tags.name_of(collection), collection.likeness
             own = corrections.of_head(collection)
-            new = corrections.of_list(context.scene, given)
+            new = corrections.list_corrections(context.scene, given)
             stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
@@ -119,7 +119,7 @@ class _Reconstructing(_Watching):
         else:
             photos, given = listed_photos(context.scene)
             name = settings.person_name.strip()
-            stated = corrections.of_list(context.scene, given)
+            stated = corrections.list_corrections(context.scene, given)
         labels = {photo.label for photo in photos}
         return Job(
             place=_chosen_place(context),

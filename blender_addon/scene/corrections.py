@@ -73,7 +73,7 @@ def has_corrections(collection: bpy.types.Collection) -> bool:
     return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
 
 
-def of_list(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
+def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
     """The scene's corrections for the photos of its list, by label: (path, label)."""
     use = {photo.path: photo.use for photo in scene.likeness.photos}
     return tuple(PhotoCorrections(label, use[path]) for path, label in given if use.get(path, "both") != "both")
