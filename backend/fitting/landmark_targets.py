@@ -189,8 +189,10 @@ def landmark_targets(
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
         errors = _error_field(model, face, face.corrected)
-        detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
-        surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
+        detected = PointTargets.joined(
+            errors.applied_to(detected, order), corrected_targets(model, face, face.corrected)
+        )
+        surface = surface and errors.applied_to(surface, np.arange(len(surface.pixels)))
     return detected if surface is None else PointTargets.joined(detected, surface)
 
 
@@ -223,7 +225,7 @@ class _ErrorField:
     variance: np.ndarray
     corrected: np.ndarray
 
-    def out_of(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
+    def applied_to(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
         """Targets of the landmarks ``order`` (M,), shifted and with the shift's variance added; corrected landmarks get
         no weight, because they have targets of their own."""
         precision = (targets.whitening**2).sum((1, 2)) / 2.0
