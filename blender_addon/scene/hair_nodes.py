@@ -236,7 +236,7 @@ class _Builder:
 
     def build_follow(self) -> None:
         out = self.node("NodeGroupOutput")
-        self.link(self.on_the_head(self.inputs["Geometry"]), out.inputs["Geometry"])
+        self.link(self.guides_on_head(self.inputs["Geometry"]), out.inputs["Geometry"])
 
     def build(self) -> None:
         follow = self.node("GeometryNodeGroup", node_tree=follow_group())
@@ -267,7 +267,7 @@ class _Builder:
         out = self.node("NodeGroupOutput")
         self.link(thick.outputs["Curve"], out.inputs["Geometry"])
 
-    def on_the_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+    def guides_on_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
         """Move guides to the head's current shape: rotated with the skull about roots that moved with the skin."""
         info = self.node("GeometryNodeObjectInfo")
         self.link(self.inputs[HEAD], info.inputs["Object"])
