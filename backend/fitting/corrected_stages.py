@@ -70,6 +70,6 @@ def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> t
         if face.corrected is not None:
             vertices = np.concatenate([nearest[face.corrected.landmarks], ear_vertices()[face.corrected.ears]])
             more = DenseTargets(vertices, corrected_targets(model, face, face.corrected))
-            one = more if one is None else one.and_also(more)
+            one = more if one is None else one.combined_with(more)
         joined.append(one)
     return tuple(joined)

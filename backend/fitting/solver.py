@@ -111,7 +111,7 @@ class IdentityBelief:
         """Cost up to a constant."""
         return float(0.5 * identity @ self.information @ identity - self.pull @ identity)
 
-    def and_also(self, other: IdentityBelief | None) -> IdentityBelief:
+    def combined_with(self, other: IdentityBelief | None) -> IdentityBelief:
         """Sum of both terms, as for independent sources."""
         if other is None:
             return self
@@ -304,7 +304,7 @@ def solve(
     estimate : start; targets, camera_priors : one per photo. iterations : steps, accepted or refused.
     belief : further term on this identity.
     """
-    known = weights.identity.and_also(belief)
+    known = weights.identity.combined_with(belief)
 
     def total_cost(candidate: FaceEstimate) -> float:
         cost = known.cost(candidate.identity)

@@ -74,9 +74,9 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
 
     some = np.random.default_rng(0).normal(size=len(truth))
     assert cost(some) - cost(truth) == pytest.approx(belief.cost(some) - belief.cost(truth), rel=1e-6)
-    both = belief.and_also(IdentityBelief(np.eye(len(truth)), some))
+    both = belief.combined_with(IdentityBelief(np.eye(len(truth)), some))
     assert both.cost(truth) == pytest.approx(belief.cost(truth) + 0.5 * truth @ truth - some @ truth)
-    assert belief.and_also(None) is belief
+    assert belief.combined_with(None) is belief
 
 
 def test_expressions_come_back_as_weights_within_their_bounds(template) -> None:
