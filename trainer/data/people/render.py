@@ -17,7 +17,7 @@ from trainer.data.people.downsample import smaller, smaller_labels
 from trainer.data.people.eyes import iris_place, lid_height, paint_eye, paint_mouth
 from trainer.data.people.maps import maps_at, sample_maps, sample_tiles, tiles_at
 from trainer.data.people.scene import HeadLight, Posed
-from trainer.data.people.shading import KeyLight, even_light, key_light, shade_surface, unit
+from trainer.data.people.shading import KeyLight, fill_light, key_light, shade_surface, unit
 from trainer.data.people.shadow import lamp_visibility, openness
 from trainer.data.people.skin import Columns, Painted, paint_skin, smoothstep
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
@@ -140,9 +140,9 @@ class Renderer:
         own = key[:, :count]
         own = torch.where(eyeballs, own.clamp(min=0.35), own)
         own = torch.where(mouth, torch.maximum(own, 0.5 * self._open), own)
-        on_head = torch.cat([even_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
+        on_head = torch.cat([fill_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
-        on_worn = torch.cat([even_light(opaque.normals, opened, light), key[:, count:, None]], -1)
+        on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(
             points=torch.cat([posed.drawn[:, surface.source], opaque.vertices], 1),
             faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
