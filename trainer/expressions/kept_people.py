@@ -44,7 +44,7 @@ def _casting() -> Casting:
     return Casting(KEPT.people.seed, len(load_template().identity_modes), _Bare())
 
 
-def kept_shot(number: int) -> Shot:
+def cached_shot(number: int) -> Shot:
     """Person, expression and view of kept picture ``number``, without worn things."""
     return _casting().photos(number, 1)[0]
 
@@ -74,7 +74,9 @@ class KeptPeople:
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a slightly
         perturbed window; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
-        posed = self._stage.pose([kept_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing)
+        posed = self._stage.pose(
+            [cached_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing
+        )
         count = len(load_template().vertices)
         for row, number in enumerate(numbers):
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))

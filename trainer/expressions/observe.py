@@ -20,7 +20,7 @@ from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
 from trainer.expressions.cast import HardPeople, WidePeople
-from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot
+from trainer.expressions.kept_people import KEPT, KeptPeople, cached_shot, chosen
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
@@ -141,7 +141,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
 def _kept_weights(path: Path) -> np.ndarray:
     """(N, 52) expression weights of all the landmark net's people, drawn once and cached in a file."""
     if not path.exists():
-        save_arrays(path, weights=np.array([kept_shot(number).expression.weights for number in range(KEPT.count)]))
+        save_arrays(path, weights=np.array([cached_shot(number).expression.weights for number in range(KEPT.count)]))
     with np.load(path) as data:
         return data["weights"]
 

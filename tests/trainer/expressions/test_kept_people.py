@@ -11,7 +11,7 @@ from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.expressions import kept_people, observe
 from trainer.expressions.features import feature_table
-from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot, rarity
+from trainer.expressions.kept_people import KEPT, KeptPeople, cached_shot, chosen, rarity
 from trainer.expressions.learn import held_out_rows
 from trainer.expressions.observe import KEPT_NUMBERS, collect_kept, read_observed
 from trainer.recipe import find_recipe, load_recipe
@@ -43,7 +43,7 @@ def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
         off = np.linalg.norm(focal * spread - (places - places.mean(0)), axis=1)
         assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
         unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
-        np.testing.assert_array_equal(weights[unmoved], kept_shot(number).expression.weights[unmoved])
+        np.testing.assert_array_equal(weights[unmoved], cached_shot(number).expression.weights[unmoved])
 
 
 def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
@@ -76,7 +76,7 @@ def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     collect_kept(tmp_path, 100, 100)
     observed = read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
-    monkeypatch.delattr(observe, "kept_shot")
+    monkeypatch.delattr(observe, "cached_shot")
     monkeypatch.delattr(observe, "KeptPeople")
     collect_kept(tmp_path, 100, 100)
     assert len(read_observed(tmp_path).person) == len(observed.person)
