@@ -86,7 +86,7 @@ def label_by_net(
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedLabels:
     """Labels from class probabilities, see ``settle``.
 
     Attributes
@@ -105,7 +105,7 @@ def settle(
     somebody: np.ndarray,
     pixels: np.ndarray,
     landmarks: np.ndarray,
-) -> Settled:
+) -> ResolvedLabels:
     """Labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), from class probabilities (C, S, S) with
     decided accessories; somebody (S, S) : probability of a person, by MediaPipe."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
@@ -113,7 +113,7 @@ def settle(
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
-    return Settled(labels, coloured != likeliest, hands)
+    return ResolvedLabels(labels, coloured != likeliest, hands)
 
 
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
