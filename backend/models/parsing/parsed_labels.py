@@ -82,12 +82,12 @@ def label_by_net(
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
         worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
     odds = resolve_accessories(probabilities, landmarks, pixels, worn)
-    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
+    return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
 
 @dataclass(frozen=True)
 class ResolvedLabels:
-    """Labels from class probabilities, see ``settle``.
+    """Labels from class probabilities, see ``resolve_labels``.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class ResolvedLabels:
     hands: np.ndarray
 
 
-def settle(
+def resolve_labels(
     odds: np.ndarray,
     somebody: np.ndarray,
     pixels: np.ndarray,

@@ -23,7 +23,7 @@ from backend.expression.frontalised import posed_depth
 from backend.models.parsing import PARSING_OPINION
 from backend.models.parsing.accessories import least_factor
 from backend.models.parsing.network import FaceParser
-from backend.models.parsing.parsed_labels import settle
+from backend.models.parsing.parsed_labels import resolve_labels
 from backend.models.parsing.rims import find_rims
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import class_probabilities, wide_probabilities
@@ -160,7 +160,7 @@ def teach(
     if second is not None:
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
-    settled = settle(own, person_probability(pixels), pixels, landmarks)
+    settled = resolve_labels(own, person_probability(pixels), pixels, landmarks)
     labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
     result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None

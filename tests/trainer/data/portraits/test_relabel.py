@@ -121,7 +121,7 @@ def test_a_second_net_has_its_say_in_what_is_hair(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(relabelling, "person_probability", lambda pixels: np.ones(pixels.shape[:2], np.float32))
     picture, nobody = np.full((SIDE, SIDE, 3), 127, np.uint8), np.zeros((SIDE, SIDE), bool)
     monkeypatch.setattr(
-        relabelling, "settle", lambda odds, *_: ResolvedLabels(odds.argmax(0).astype(np.uint8), nobody, nobody)
+        relabelling, "resolve_labels", lambda odds, *_: ResolvedLabels(odds.argmax(0).astype(np.uint8), nobody, nobody)
     )
     seen = Traits(None, None, None)
     alone = relabelling.teach([None], picture, _landmarks(), seen)
