@@ -29,7 +29,7 @@ from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_line import apply_hairline_points
-from backend.models.contract import asking
+from backend.models.contract import applied_to_photos
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
 from backend.models.device import computing_device
@@ -201,7 +201,7 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
-    canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
+    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
     fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
     by = fit_settings(options)

@@ -147,7 +147,7 @@ class Models:
         return next(one for one in self.opened if one.model == model)
 
 
-def asking(
+def applied_to_photos(
     apply: Callable[..., Said], ready: ReadyModel | None, *more: object
 ) -> Callable[[tuple[Photos, ...]], Said | None]:
     """A function of photos that calls ``apply(photos, ready, *more)``, or returns None if there is no model."""

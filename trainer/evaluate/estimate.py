@@ -15,7 +15,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
-from backend.models.contract import Models, asking
+from backend.models.contract import Models, applied_to_photos
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.apply import GraphModel
 from backend.models.landmarks import LANDMARK_NET
@@ -102,7 +102,7 @@ def fit_with(
     committed one (``identity_basis``)."""
     template = load_template() if template is None else template
     encoded, modes_around = face_model_of(models, template)
-    canonical = asking(canonical_face, models.of(LAP, LapModel))
+    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel))
     return fit_face(
         collection, options, template=template, canonical=canonical, encoded=encoded, modes_around=modes_around
     )

@@ -18,7 +18,7 @@ from backend.fitting.options import fit_options_for
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import Template, load_template
-from backend.models.contract import asking
+from backend.models.contract import applied_to_photos
 from backend.models.lap import LAP
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import open_models
@@ -78,7 +78,11 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     stage, lap = options.canonical, models.of(LAP, LapModel)
     if stage is None or lap is None:
         raise LikenessError("missing_part", f"LAP takes no part: {models.said(LAP)}.", "Its weights are in assets/lap.")
-    mesh, prior, ask = canonical_mesh(template), identity_prior(template, options.prior), asking(canonical_face, lap)
+    mesh, prior, ask = (
+        canonical_mesh(template),
+        identity_prior(template, options.prior),
+        applied_to_photos(canonical_face, lap),
+    )
     errors = []
     for photos in heads.values():
         truth = true_identity(photos[0].parent, template)
