@@ -12,7 +12,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_targets
 from backend.fitting.options import FitOptions
 from backend.fitting.solver import (
     FaceEstimate,
-    IdentityBelief,
+    IdentityPrior,
     PointTargets,
 )
 from backend.geometry.template import Template
@@ -32,7 +32,7 @@ class FitState:
     estimate: FaceEstimate
     targets: tuple[PointTargets, ...]
     rejected: tuple[tuple[str, str], ...]
-    belief: IdentityBelief | None = None
+    belief: IdentityPrior | None = None
     canonical: CanonicalFace | None = None
     started: bool = False
     matches: DenseMatches | None = None

@@ -16,7 +16,7 @@ from backend.errors import LikenessError
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh
 from backend.fitting.options import fit_options_for
 from backend.fitting.population import identity_prior
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import Template, load_template
 from backend.models.contract import applied_to_photos
 from backend.models.lap import LAP
@@ -35,7 +35,7 @@ LEAST_SAID = 1.0
 
 
 def claimed_deviations(
-    belief: IdentityBelief, prior: IdentityBelief, truth: np.ndarray, least: float = LEAST_SAID
+    belief: IdentityPrior, prior: IdentityPrior, truth: np.ndarray, least: float = LEAST_SAID
 ) -> np.ndarray:
     """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting.canonical_place import CanonicalPlace, place_by_points, sample_surface
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks, place_on_head
 from backend.fitting.options import CanonicalStage
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 
 STAGE = CanonicalStage(shown_share=1.0, depth_information=2000.0, normal_information=2000.0)
 
@@ -159,7 +159,7 @@ def test_what_bumps_and_place_explain_does_not_move_the_identity(template, mesh)
 
 
 def test_belief_costs_least_where_it_wants_the_identity() -> None:
-    belief = IdentityBelief(np.diag([2.0, 1.0]), np.array([2.0, 3.0]))
+    belief = IdentityPrior(np.diag([2.0, 1.0]), np.array([2.0, 3.0]))
     best = np.array([1.0, 3.0])
     for step in ([0.1, 0.0], [-0.1, 0.0], [0.0, 0.2], [0.0, -0.2]):
         assert belief.cost(best + step) > belief.cost(best)

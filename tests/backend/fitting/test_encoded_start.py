@@ -21,7 +21,7 @@ from backend.fitting.fit import fit_landmarks
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -74,7 +74,7 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
 
     some = np.random.default_rng(0).normal(size=len(truth))
     assert cost(some) - cost(truth) == pytest.approx(belief.cost(some) - belief.cost(truth), rel=1e-6)
-    both = belief.combined_with(IdentityBelief(np.eye(len(truth)), some))
+    both = belief.combined_with(IdentityPrior(np.eye(len(truth)), some))
     assert both.cost(truth) == pytest.approx(belief.cost(truth) + 0.5 * truth @ truth - some @ truth)
     assert belief.combined_with(None) is belief
 
