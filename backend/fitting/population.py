@@ -25,7 +25,7 @@ def standard_normal(size: int, deviation: float = 1.0) -> IdentityPrior:
     return IdentityPrior(np.eye(size) / deviation**2, np.zeros(size))
 
 
-def belief_of(mean: np.ndarray, covariance: np.ndarray) -> IdentityPrior:
+def gaussian_prior(mean: np.ndarray, covariance: np.ndarray) -> IdentityPrior:
     """Gaussian of mean (K,) and covariance (K, K) in the solver's form."""
     information = np.linalg.inv(covariance)
     information = (information + information.T) / 2
@@ -39,7 +39,7 @@ def identity_prior(template: Template, prior: PriorWeights) -> IdentityPrior:
     if known is None:
         return standard_normal(len(template.identity_modes), prior.identity_deviation)
     mean, covariance = known
-    return belief_of(mean, covariance * prior.identity_deviation**2)
+    return gaussian_prior(mean, covariance * prior.identity_deviation**2)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from backend.fitting.population import belief_of
+from backend.fitting.population import gaussian_prior
 from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
 from trainer.evaluate.estimate import as_estimate
@@ -21,7 +21,7 @@ def beliefs(spread: float, seed: int, size: int = 12) -> tuple[IdentityPrior, Id
     generator = np.random.default_rng(seed)
     mixed = generator.normal(size=(size, size))
     covariance = mixed @ mixed.T / size + 0.1 * np.eye(size)
-    prior = belief_of(np.zeros(size), covariance)
+    prior = gaussian_prior(np.zeros(size), covariance)
     truth = generator.multivariate_normal(np.zeros(size), covariance)
     rows = np.linalg.solve(np.linalg.cholesky(covariance), generator.normal(size=(size, 3))).T * 5
     said = rows @ truth + spread * generator.normal(size=3)
