@@ -114,7 +114,7 @@ def place_on_head(
     return place
 
 
-def canonical_belief(
+def canonical_prior(
     template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
 ) -> IdentityPrior:
     """Information of the canonical surface about the identity, linearised at ``identity`` (K,).

@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
+from backend.fitting.canonical_stage import canonical_mesh, canonical_prior, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.corrected_stages import placed_on_face, with_corrected
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
@@ -246,7 +246,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
     weights = prior_weights(template, options)
     for _ in range(stage.rounds):
-        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
+        belief = canonical_prior(template, mesh, face, state.estimate.identity, stage)
         targets = all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from backend.errors import LikenessError
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh
+from backend.fitting.canonical_stage import canonical_mesh, canonical_prior
 from backend.fitting.options import fit_options_for
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import IdentityPrior
@@ -91,7 +91,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
             continue
         face = ask(collect([PhotoSource.from_path(photos[0])]).faces)
         around = _identity_of(found["without.lap"], template)
-        errors.append(claimed_deviations(canonical_belief(template, mesh, face, around, stage), prior, truth))
+        errors.append(claimed_deviations(canonical_prior(template, mesh, face, around, stage), prior, truth))
     errors = [own for own in errors if len(own)]
     if not errors:
         raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")
