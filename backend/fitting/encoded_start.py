@@ -29,7 +29,7 @@ def compared_vertices(template: Template) -> np.ndarray:
     return np.flatnonzero(usable)[::_STRIDE]
 
 
-def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityPrior:
+def encoded_prior(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityPrior:
     """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
 
     d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
@@ -47,9 +47,9 @@ def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage
 def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
     """(K,) identity in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
 
-    Least squares as in ``encoded_belief`` with one measurement per compared vertex, and a ~ N(0, deviation²).
+    Least squares as in ``encoded_prior`` with one measurement per compared vertex, and a ~ N(0, deviation²).
     """
-    belief = encoded_belief(template, encoded, stage, float(len(compared_vertices(template))))
+    belief = encoded_prior(template, encoded, stage, float(len(compared_vertices(template))))
     return np.linalg.solve(belief.information + np.eye(len(belief.pull)) / deviation**2, belief.pull)
 
 

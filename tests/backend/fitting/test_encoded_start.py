@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting import fit
 from backend.fitting.encoded_start import (
     compared_vertices,
-    encoded_belief,
+    encoded_prior,
     projected_expression,
     projected_identity,
     started_photo,
@@ -63,7 +63,7 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
     truth = person(template)
     encoded = encoded_of(template, truth, [])
     stage = replace(STAGE, deviation_mm=2.0, shown_share=0.8)
-    belief = encoded_belief(template, encoded, stage, 30.0)
+    belief = encoded_prior(template, encoded, stage, 30.0)
 
     chosen = compared_vertices(template)
     modes = template.identity_modes[:, chosen].astype(np.float64)
