@@ -18,7 +18,7 @@ from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 from backend.texture.unwrapping.photo_selection import photo_trust
 from backend.texture.unwrapping.unwrap import sample_labels, view_surface
 
-AT_ODDS = 0.5
+BEARD_DIFFERENCE_SHARE = 0.5
 """Share of the chin: a photo that differs from the others by more than half the chin shows another beard."""
 LEAST_CHIN = 0.3
 """Share of the chin that a photo has to show to count: a third, so that a head from the side still counts."""
@@ -35,12 +35,12 @@ def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[Photo
     chin = surface.regions["chin"][: surface.count]
     bearded = np.array([_bearded(surface, chin, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     known = np.isfinite(bearded)
-    if known.sum() < 2 or np.ptp(bearded[known]) <= AT_ODDS:
+    if known.sum() < 2 or np.ptp(bearded[known]) <= BEARD_DIFFERENCE_SHARE:
         return tuple(faces)
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
     place = _beard_region(surface, fitted.neutral[: surface.count])
-    other = known & (np.abs(bearded - usual) > AT_ODDS)
+    other = known & (np.abs(bearded - usual) > BEARD_DIFFERENCE_SHARE)
     return tuple(
         _without_beard(surface, place, face, photo) if odd else face
         for face, photo, odd in zip(faces, fitted.photos, other, strict=True)
