@@ -44,7 +44,7 @@ EAR_POINT_PERCENT = 2.0
 which point of the round edge is topmost depends on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
 SHOWN_PIXELS = 1000
 """Pixels along the longer side of a photo in a viewport; larger photos are shown reduced."""
-ALIKE_METRES = 0.07
+CORRELATION_METRES = 0.07
 """Length scale of the Gaussian covariance of landmark errors on the face: errors that a person corrects at one landmark
 also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
 OWN_SHARE = 0.05
@@ -240,7 +240,7 @@ def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLand
     off = corrected.places - believed[corrected.landmarks]
     places = model.mean_places
     apart = ((places[:, None] - places[corrected.landmarks]) ** 2).sum(-1)
-    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / ALIKE_METRES**2)  # (478, N)
+    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
     known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
     weights = np.linalg.solve(known, alike.T).T
     spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + UNTOUCHED)
