@@ -17,7 +17,7 @@ from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from trainer.data.foreign.paint import eye_colour, in_eye
-from trainer.data.halves import ANOTHER_LOOK, half_of, person_of
+from trainer.data.halves import LOOK_SEPARATOR, half_of, person_of
 from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.data.midpoint import edge_keys
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
@@ -266,7 +266,7 @@ class HeadSource:
 
 
 def _scan_name(number: int) -> str:
-    return f"scan_{list(EYES_OPEN)[number // LOOKS]}{ANOTHER_LOOK}{number % LOOKS}"
+    return f"scan_{list(EYES_OPEN)[number // LOOKS]}{LOOK_SEPARATOR}{number % LOOKS}"
 
 
 SOURCES: Mapping[str, HeadSource] = {
