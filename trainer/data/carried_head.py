@@ -32,7 +32,7 @@ from trainer.template.scans import TriangleMesh
 
 SEEN = 0.45
 """Openness above which a vertex counts as skin visible to a scanner (not nostrils, inner lips, lid pockets)."""
-BESIDE_SCAN = 0.015
+SCAN_DISTANCE_METRES = 0.015
 """Metres from the scan within which skin belongs to it. This covers nostrils, lips, lids and what holes leave out."""
 FADING_EDGES = 4.0
 """Edges (of about 4 mm) over which the field fades behind the scan."""
@@ -95,7 +95,7 @@ def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.n
     distance, near = cKDTree(scan).query(skin)
     at_border = np.zeros(len(scan), bool)
     at_border[border] = True
-    return (distance < BESIDE_SCAN) & ~at_border[near]
+    return (distance < SCAN_DISTANCE_METRES) & ~at_border[near]
 
 
 def most_probable_head(
