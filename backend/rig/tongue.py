@@ -20,7 +20,7 @@ from backend.rig.rigid_parts import similarity_scale
 MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
 """Weights of the keys inside ``tongueOut`` that open the mouth: the biting edges of the front teeth overlap by 5 mm,
 and the tongue needs another 5 mm between them."""
-BEYOND_LIP = 0.0195
+TIP_PROTRUSION_METRES = 0.0195
 """Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
 HANG = 0.0095
 """Metres by which the middle of the tip hangs below the lip's upper edge."""
@@ -71,7 +71,7 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
             [top[2] - size * _BEHIND_LIP, top[1] + size * OVER_LIP],
             [top[2] + size * 0.002, top[1] + size * OVER_LIP],
             [front + size * CURL, top[1] + size * 0.75 * OVER_LIP],
-            [front + size * BEYOND_LIP, top[1] - size * HANG],
+            [front + size * TIP_PROTRUSION_METRES, top[1] - size * HANG],
         ]
     )
     steps = arc_length(knots)
