@@ -22,7 +22,7 @@ MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 
 and the tongue needs another 5 mm between them."""
 TIP_PROTRUSION_METRES = 0.0195
 """Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
-HANG = 0.0095
+TIP_DROP_METRES = 0.0095
 """Metres by which the middle of the tip hangs below the lip's upper edge."""
 OVER_LIP = 0.0055
 """Height in metres of the tongue's middle line above the lip's upper edge."""
@@ -71,7 +71,7 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
             [top[2] - size * _BEHIND_LIP, top[1] + size * OVER_LIP],
             [top[2] + size * 0.002, top[1] + size * OVER_LIP],
             [front + size * CURL, top[1] + size * 0.75 * OVER_LIP],
-            [front + size * TIP_PROTRUSION_METRES, top[1] - size * HANG],
+            [front + size * TIP_PROTRUSION_METRES, top[1] - size * TIP_DROP_METRES],
         ]
     )
     steps = arc_length(knots)
