@@ -24,7 +24,7 @@ TIP_PROTRUSION_METRES = 0.0195
 """Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
 TIP_DROP_METRES = 0.0095
 """Metres by which the middle of the tip hangs below the lip's upper edge."""
-OVER_LIP = 0.0055
+TONGUE_HEIGHT_METRES = 0.0055
 """Height in metres of the tongue's middle line above the lip's upper edge."""
 CURL = 0.011
 """Distance in metres in front of the lip at which the tongue begins to bend down."""
@@ -68,9 +68,9 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
         [
             [root, np.polyval(bent, 0.0)],
             [root + 0.3 * (tip - root), np.polyval(bent, 0.3)],
-            [top[2] - size * _BEHIND_LIP, top[1] + size * OVER_LIP],
-            [top[2] + size * 0.002, top[1] + size * OVER_LIP],
-            [front + size * CURL, top[1] + size * 0.75 * OVER_LIP],
+            [top[2] - size * _BEHIND_LIP, top[1] + size * TONGUE_HEIGHT_METRES],
+            [top[2] + size * 0.002, top[1] + size * TONGUE_HEIGHT_METRES],
+            [front + size * CURL, top[1] + size * 0.75 * TONGUE_HEIGHT_METRES],
             [front + size * TIP_PROTRUSION_METRES, top[1] - size * TIP_DROP_METRES],
         ]
     )
