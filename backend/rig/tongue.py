@@ -17,7 +17,7 @@ from backend.geometry.template import Template
 from backend.rig.measure import lower_lip, part_slice
 from backend.rig.rigid_parts import similarity_scale
 
-MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
+MOUTH_OPENING_WEIGHTS = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
 """Weights of the keys inside ``tongueOut`` that open the mouth: the biting edges of the front teeth overlap by 5 mm,
 and the tongue needs another 5 mm between them."""
 TIP_PROTRUSION_METRES = 0.0195
@@ -44,10 +44,10 @@ _STRETCH_EXPONENT = 1.4
 def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
     """Offsets (V, 3) in metres of ``tongueOut`` for the face ``neutral`` (V, 3).
 
-    ``keys`` (name -> (V, 3) of this face) are those of ``MAKE_WAY``, teeth included.
+    ``keys`` (name -> (V, 3) of this face) are those of ``MOUTH_OPENING_WEIGHTS``, teeth included.
     """
     offsets = np.zeros(neutral.shape)
-    for name, weight in MAKE_WAY.items():
+    for name, weight in MOUTH_OPENING_WEIGHTS.items():
         offsets += weight * keys[name]
     place = part_slice(template.parts["tongue"])
     offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
