@@ -13,7 +13,7 @@ from backend.service.job_book import JobBook
 from backend.service.limits import Limits, Timing
 from backend.service.messages import NewJob
 from backend.service.worker_process import ENDED, WorkerProcess
-from backend.stages import COLD_SHARE, LOADING_SENTENCE, STARTING, sentence_for
+from backend.stages import COLD_START_SHARE, LOADING_SENTENCE, STARTING, sentence_for
 
 _log = logging.getLogger(__name__)
 _CANCELLED = {
@@ -217,8 +217,8 @@ class JobQueue:
         job = next(iter(self._book.waiting()), None)
         if job is not None and self._current is None:
             fraction = max(self._loaded, job.progress.stage_fraction)  # a new worker starts again at 0
-            job.cold_share = COLD_SHARE
-            job.progress = JobProgress(STARTING, fraction, round(COLD_SHARE * fraction, 4), None, now)
+            job.cold_share = COLD_START_SHARE
+            job.progress = JobProgress(STARTING, fraction, round(COLD_START_SHARE * fraction, 4), None, now)
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
