@@ -31,7 +31,7 @@ FILM = 1.07
 """Skin vertices closer to the eyeball than this multiple of its extent are a tear film or shade, and do not occlude."""
 SKIN = 1.02
 """Minimum distance of lids from the centre, as a multiple of the eyeball's extent."""
-HIDES = 0.02
+OCCLUDING_CONFIDENCE = 0.02
 """Skin with a confidence above this occludes an eyeball."""
 ABOUT = 0.99
 """Cosine of the angle within which the eyeball's farthest point is searched."""
@@ -73,7 +73,7 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
     local = (lids.vertices - eye.middle) @ axes.T / eye.radius
     way = motion[index].astype(float) @ axes.T / eye.radius
     film = np.linalg.norm(lids.vertices - eye.middle, axis=1) < FILM * eye.reach(lids.vertices)
-    hides = ~film & (sure[index] > HIDES)
+    hides = ~film & (sure[index] > OCCLUDING_CONFIDENCE)
     triangles = lids.triangles[hides[lids.triangles].any(axis=1)]
     yield
     front = _front(eye, axes)
