@@ -33,7 +33,7 @@ SKIN = 1.02
 """Minimum distance of lids from the centre, as a multiple of the eyeball's extent."""
 OCCLUDING_CONFIDENCE = 0.02
 """Skin with a confidence above this occludes an eyeball."""
-ABOUT = 0.99
+FARTHEST_POINT_COSINE = 0.99
 """Cosine of the angle within which the eyeball's farthest point is searched."""
 
 
@@ -51,7 +51,7 @@ class Eyeball:
         radii = np.linalg.norm(own, axis=1)
         alike = unit(points - self.middle) @ unit(own).T
         alike[np.arange(len(points)), alike.argmax(axis=1)] = 1.0
-        return np.where(alike > ABOUT, radii, 0.0).max(axis=1)
+        return np.where(alike > FARTHEST_POINT_COSINE, radii, 0.0).max(axis=1)
 
 
 def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: np.ndarray):
