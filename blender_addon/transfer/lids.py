@@ -18,7 +18,7 @@ COLUMNS = 48
 EXTENT = 1.2
 """Half the grid's width, in radii."""
 STEP = 2 * EXTENT / COLUMNS
-SINKS = 0.01
+COVERING_DEPTH_SHARE = 0.01
 """Skin up to this share of the radius inside the eyeball still covers it, because meshes may intersect slightly."""
 ROUNDS = 8
 MOST_AT_ONCE = 1.5
@@ -133,7 +133,7 @@ def _upper_edge(points: np.ndarray, triangles: np.ndarray, front: np.ndarray):
     Returns (columns,) upper edge of the visible area, 1 if nothing is visible, and (rows, columns) bool.
     """
     lines = _lines()
-    depth, z = front - SINKS, lines[:, None]
+    depth, z = front - COVERING_DEPTH_SHARE, lines[:, None]
     covered = np.isinf(front)
     corners = points[triangles]
     facing = (corners[:, :, 1].max(axis=1) > 0) & (np.abs(corners[:, :, 0]).min(axis=1) < EXTENT)
