@@ -14,7 +14,7 @@ from .surface import EdgeOperator, Surface
 
 STIFF = 0.05
 """A part is stiff (an eyeball, teeth) if its motions differ from rigid ones by less than this share."""
-CLINGS = 0.5
+ATTACHED_KEY_SHARE = 0.5
 """A part that more than this share of the keys move is attached to the skin, like lashes."""
 SAME = 0.4
 """Threshold for the intersection over union of the bounding boxes of a piece and its stiff part."""
@@ -77,7 +77,7 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         turn = (u * [1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
         turns[number], shifts[number] = turn, turn @ (middle - mean) + to - middle
         stiff &= bool(np.linalg.norm((vertices - mean) @ turn.T + to - vertices - motion) < STIFF * size)
-    clings = moving > CLINGS * len(motions)
+    clings = moving > ATTACHED_KEY_SHARE * len(motions)
     return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
 
 
