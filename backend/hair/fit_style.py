@@ -26,7 +26,7 @@ from backend.hair.style_model import (
 )
 from backend.hair.styles import Style
 
-NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
+NO_FIXED_NUMBERS: Mapping[str, float] = MappingProxyType({})
 SEGMENTS = 10
 """Straight segments of a growing lock: 5 cm each in hair of half a metre."""
 SEARCH_LOCKS = 160
@@ -69,7 +69,7 @@ def fit_style(
     template: Template,
     neutral: np.ndarray,
     views: Sequence[HairView],
-    known: Mapping[str, float] = NOTHING_KNOWN,
+    known: Mapping[str, float] = NO_FIXED_NUMBERS,
     seed: int = 0,
     style: str | None = None,
 ) -> FittedStyle:
