@@ -10,7 +10,7 @@ from backend.rig.face_loops import EyeLoops, face_loops
 
 USUAL = 0.55
 """Roughness (GGX, as in Principled BSDF and glTF) of cheeks and of all unlisted skin."""
-OF_REGIONS: dict[str, float] = {
+REGION_ROUGHNESS: dict[str, float] = {
     "forehead": 0.45,  # with the nose (T zone), the most sebum
     "nose": 0.45,
     "chin": 0.50,  # lower end of the T zone, less sebum
@@ -41,13 +41,13 @@ def skin_roughness(template: Template) -> np.ndarray:
     regions = {name: np.maximum(mask[:count], mask[mirror]) for name, mask in template.regions.items()}
     rough = np.full(count, USUAL)
     moist = ("lips", "mouth_interior", "eye_sockets")
-    for name in (name for name in OF_REGIONS if name not in moist):
-        rough += regions[name] * (OF_REGIONS[name] - rough)
+    for name in (name for name in REGION_ROUGHNESS if name not in moist):
+        rough += regions[name] * (REGION_ROUGHNESS[name] - rough)
     laplacian = uniform_laplacian(template.quads[: template.head.face_stop], count)
     for _ in range(_STEPS):
         rough += 0.5 * (laplacian @ rough)
     for name in moist:
-        rough += regions[name] * (OF_REGIONS[name] - rough)
+        rough += regions[name] * (REGION_ROUGHNESS[name] - rough)
     for eye in face_loops(template).eyes:
         rough[eye.rows[: eye.margin]] = LID_MARGIN
         along = _moist_along(eye)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.skin_roughness import LID_MARGIN, OF_REGIONS, USUAL, skin_roughness
+from backend.detail.skin_roughness import LID_MARGIN, REGION_ROUGHNESS, USUAL, skin_roughness
 from backend.geometry.template import load_template
 from backend.geometry.topology import unique_edges
 from backend.rig.face_loops import face_loops
@@ -21,10 +21,10 @@ def inside(name: str) -> np.ndarray:
     return template.regions[name][: template.head.vertex_stop] > 0.95
 
 
-@pytest.mark.parametrize("name", OF_REGIONS)
+@pytest.mark.parametrize("name", REGION_ROUGHNESS)
 def test_a_region_has_its_own_roughness(rough: np.ndarray, name: str) -> None:
     assert inside(name).sum() > 30
-    assert np.median(rough[inside(name)]) == pytest.approx(OF_REGIONS[name], abs=0.02)
+    assert np.median(rough[inside(name)]) == pytest.approx(REGION_ROUGHNESS[name], abs=0.02)
 
 
 def test_lids_are_moist_on_their_edges_alone(rough: np.ndarray) -> None:
