@@ -8,7 +8,7 @@ from backend.geometry.template import Template
 from backend.geometry.topology import uniform_laplacian
 from backend.rig.face_loops import EyeLoops, face_loops
 
-USUAL = 0.55
+DEFAULT_ROUGHNESS = 0.55
 """Roughness (GGX, as in Principled BSDF and glTF) of cheeks and of all unlisted skin."""
 REGION_ROUGHNESS: dict[str, float] = {
     "forehead": 0.45,  # with the nose (T zone), the most sebum
@@ -39,7 +39,7 @@ def skin_roughness(template: Template) -> np.ndarray:
     count = template.head.vertex_stop
     mirror = template.mirror[:count]
     regions = {name: np.maximum(mask[:count], mask[mirror]) for name, mask in template.regions.items()}
-    rough = np.full(count, USUAL)
+    rough = np.full(count, DEFAULT_ROUGHNESS)
     moist = ("lips", "mouth_interior", "eye_sockets")
     for name in (name for name in REGION_ROUGHNESS if name not in moist):
         rough += regions[name] * (REGION_ROUGHNESS[name] - rough)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.skin_roughness import LID_MARGIN, REGION_ROUGHNESS, USUAL, skin_roughness
+from backend.detail.skin_roughness import DEFAULT_ROUGHNESS, LID_MARGIN, REGION_ROUGHNESS, skin_roughness
 from backend.geometry.template import load_template
 from backend.geometry.topology import unique_edges
 from backend.rig.face_loops import face_loops
@@ -46,7 +46,7 @@ def test_lids_are_dry_where_they_meet(rough: np.ndarray) -> None:
 
 def test_cheeks_are_between_the_oily_nose_and_the_dry_ears(rough: np.ndarray) -> None:
     nose, cheeks, ears = (np.median(rough[inside(name)]) for name in ("nose", "cheeks", "ears"))
-    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(USUAL, abs=0.02)
+    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(DEFAULT_ROUGHNESS, abs=0.02)
 
 
 def test_skin_changes_slowly_and_alike_on_both_sides(rough: np.ndarray) -> None:
