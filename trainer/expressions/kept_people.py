@@ -23,7 +23,7 @@ from trainer.data.people.surface import PeopleSurface
 
 KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
 """The people of trainer/recipes/landmarks_cpu.toml."""
-USUAL = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
+COMMON_KEY_PREFIXES = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
 """Prefixes of the common keys: every second picture moves them."""
 STRONG = 0.25
 """Weight above which a key counts; smaller ones hardly show."""
@@ -51,7 +51,7 @@ def cached_shot(number: int) -> Shot:
 
 def rarity(weights: np.ndarray) -> np.ndarray:
     """(N,) sum over all keys but the usual ones of how far weights (N, 52) exceed ``STRONG``."""
-    rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(USUAL)]
+    rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(COMMON_KEY_PREFIXES)]
     return np.clip(weights[:, rare] - STRONG, 0.0, None).sum(1)
 
 
