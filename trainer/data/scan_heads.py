@@ -35,7 +35,7 @@ from trainer.template.obj_file import read_obj
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
 MILLIMETRE = 0.001
-PHOTOGRAPHED_WITHIN = 0.0006
+PHOTOGRAPHED_METRES = 0.0006
 """Metres; scan points farther than this from the photographed surface (mostly the eyes) are not evaluated."""
 SEVEN = (33, 133, 362, 263, 2, 61, 291)
 """MediaPipe ids of the seven alignment points: the corners of the eyes from the person's right to the left, the base of
@@ -155,7 +155,7 @@ def scan_head(name: str) -> ScanHead:
     person = ict_person(moved, person_look(number, number))
     skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
     _, distance, _ = closest_points(skin, vertices)
-    truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_WITHIN], marks, moved[list(tragus_ids())])
+    truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_METRES], marks, moved[list(tragus_ids())])
     return ScanHead(truth, person.looking_at, face_middle(marks))
 
 
