@@ -37,7 +37,7 @@ HELD_OUT = (*SIMPOP_HELD_OUT, "james")
 MILLIMETRE = 0.001
 PHOTOGRAPHED_METRES = 0.0006
 """Metres; scan points farther than this from the photographed surface (mostly the eyes) are not evaluated."""
-SEVEN = (33, 133, 362, 263, 2, 61, 291)
+ALIGNMENT_LANDMARKS = (33, 133, 362, 263, 2, 61, 291)
 """MediaPipe ids of the seven alignment points: the corners of the eyes from the person's right to the left, the base of
 the nose, the corners of the mouth."""
 NOSE_TIP = 1
@@ -68,7 +68,7 @@ class ScanTruth:
     Attributes
     ----------
     name : ``SIMPOP_15`` and so on.
-    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of ``SEVEN``.
+    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of ``ALIGNMENT_LANDMARKS``.
     nose_tip, bridge (between the eyes) : (3,).
     ears : (2, 3) the tragi, left and right of the person (NaN when the scan has none).
     """
@@ -99,7 +99,7 @@ class ScanHead:
 
 def truth_from_marks(name: str, scan_vertices: np.ndarray, marks: np.ndarray, ears: np.ndarray) -> ScanTruth:
     """Make a ``ScanTruth`` with points from MediaPipe landmarks (478, 3) on the scan."""
-    return ScanTruth(name, scan_vertices, marks[list(SEVEN)], marks[NOSE_TIP], marks[BRIDGE], ears)
+    return ScanTruth(name, scan_vertices, marks[list(ALIGNMENT_LANDMARKS)], marks[NOSE_TIP], marks[BRIDGE], ears)
 
 
 def face_middle(marks: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from backend.models.registry import open_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.reading.source import PhotoSource
-from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
+from trainer.data.scan_heads import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
 """Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""
@@ -38,7 +38,7 @@ class Estimate:
 
     Attributes
     ----------
-    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``scan_heads.SEVEN``.
+    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``scan_heads.ALIGNMENT_LANDMARKS``.
     """
 
     cage: np.ndarray
@@ -61,7 +61,7 @@ def as_estimate(cage: np.ndarray) -> Estimate:
         cage,
         vertices,
         np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
-        marks[list(SEVEN)],
+        marks[list(ALIGNMENT_LANDMARKS)],
         marks[NOSE_TIP],
         marks[BRIDGE],
     )
