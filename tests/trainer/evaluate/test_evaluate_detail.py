@@ -13,7 +13,7 @@ from backend.models.detail import DETAIL
 from backend.models.detail.network import DetailConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.evaluate import detail
-from trainer.evaluate.command import WHATS
+from trainer.evaluate.command import EVALUATIONS
 from trainer.evaluate.detail_synthetic_sheet import SIDE, clay_picture
 
 
@@ -87,4 +87,4 @@ def test_without_a_model_it_says_so(
     monkeypatch.setenv(DETAIL.folder_variable, str(tmp_path))
     assert detail.run(argparse.Namespace(model=None, people=4), Console()) == {"detail": "not trained"}
     assert "not trained" in capsys.readouterr().out
-    assert "detail" in WHATS
+    assert "detail" in EVALUATIONS
