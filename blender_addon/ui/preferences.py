@@ -22,7 +22,7 @@ from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
 _existing_backends = Looks(existing.problem_of)
-WHERE = (
+BACKEND_LOCATIONS = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
     ("REMOTE", "Remote", "A backend that listens on another machine"),
@@ -46,7 +46,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
 
     bl_idname = PACKAGE
 
-    where: EnumProperty(name="Backend", items=WHERE, default="INSTALLED")
+    where: EnumProperty(name="Backend", items=BACKEND_LOCATIONS, default="INSTALLED")
     backend_folder: StringProperty(
         name="Backend Folder",
         description="Folder to install the backend in; empty: the extension's own",
