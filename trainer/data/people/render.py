@@ -23,7 +23,7 @@ from trainer.data.people.skin import Columns, Painted, paint_skin, smoothstep
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
 from trainer.data.people.veil import blend_veil
 
-WORN = TONGUE + 1
+ATTACHMENT_KIND = TONGUE + 1
 """Kind of the attachments' faces."""
 _WORN_OPENNESS = 0.75
 
@@ -146,7 +146,7 @@ class Renderer:
         return _Mesh(
             points=torch.cat([posed.drawn[:, surface.source], opaque.vertices], 1),
             faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
-            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), WORN)]),
+            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), ATTACHMENT_KIND)]),
             normals=torch.cat([normals[:, surface.source], opaque.normals], 1),
             light=torch.cat([on_head[:, surface.source], on_worn], 1),
         )
@@ -170,13 +170,13 @@ class Renderer:
         albedo = weights.new_zeros(count, 3)
         labels = torch.zeros(count, dtype=torch.uint8, device=weights.device)
         gloss, rough, fibre = weights.new_zeros(count), weights.new_full((count,), 0.5), weights.new_zeros(count)
-        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, WORN):
+        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, ATTACHMENT_KIND):
             mask = (kind >= TEETH_UPPER) & (kind <= TONGUE) if wanted == TEETH_UPPER else kind == wanted
             chosen = mask.nonzero()[:, 0]
             if len(chosen) == 0:
                 continue
             some, w = _subset(found, chosen), weights[chosen]
-            if wanted == WORN:
+            if wanted == ATTACHMENT_KIND:
                 paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
                 fibre.index_copy_(0, chosen, own_fibre)
             else:
