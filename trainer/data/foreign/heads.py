@@ -27,7 +27,7 @@ from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_
 
 EYES_OPEN = {"asian_jbyu_female": True, "asian_jbyu_male": True, "cgtub": False, "meshmonk_demo": True, "james": True}
 """Name of each real scan -> whether its eyes are open."""
-WITH_NECK = ("cgtub", "meshmonk_demo")
+SCANS_WITH_NECK = ("cgtub", "meshmonk_demo")
 """Scans that include the neck, so that a shirt fits below."""
 LOOKS = 3
 """Skins per scan; each has photos of its own."""
@@ -221,7 +221,7 @@ def _scan(name: str) -> ForeignHead:
         faces = faces[(vertices[faces, 1] > low).all(1)]
         measured = np.unique(faces)
     positions = all_marks(marks)
-    torso = name in WITH_NECK
+    torso = name in SCANS_WITH_NECK
     return ForeignHead(
         vertices, faces, (), vertices, positions, positions, levels, EYES_OPEN[name], torso, colour, measured
     )
