@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
-from .folder_lock import BEING_CHANGED, being_changed, is_being_changed
+from .folder_lock import FOLDER_BUSY, being_changed, is_being_changed
 from .folders import BackendFolder, Installed
 
 WINDOWS = sys.platform == "win32"
@@ -35,7 +35,7 @@ class FolderState:
     @property
     def being_changed(self) -> bool:
         """Whether a process is installing into the folder or removing its contents."""
-        return self.problem is not None and self.problem.code == BEING_CHANGED
+        return self.problem is not None and self.problem.code == FOLDER_BUSY
 
 
 def inspect_folder(folder: BackendFolder, config: Path) -> FolderState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .. import installer
-from ..backend_process.folder_lock import BEING_CHANGED
+from ..backend_process.folder_lock import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
@@ -299,7 +299,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    of_folder = problem.code in ("folder", BEING_CHANGED)
+    of_folder = problem.code in ("folder", FOLDER_BUSY)
     if view is not None and view.error is not None and not of_folder:
         draw_error(layout, view.error.sentence, view.error.advice)
     else:
