@@ -19,7 +19,7 @@ from ..ui.preferences import chosen_backend, preferences
 from ..ui.text import report_error
 from .polls import clickable
 
-NONE_WAITS = "No head waits to be put into a scene"
+NO_WAITING_HEAD = "No head waits to be put into a scene"
 
 
 def _chosen_place(context: bpy.types.Context) -> Place:
@@ -225,7 +225,7 @@ class TakeHead(_Watching, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if session().has_lost_scene:
             return True
-        return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NONE_WAITS))
+        return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NO_WAITING_HEAD))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts; the following ticks do the work."""
@@ -256,7 +256,7 @@ class ThrowAwayHead(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if session().waiting.offered else NONE_WAITS)
+        return clickable(cls, "" if session().waiting.offered else NO_WAITING_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
