@@ -27,7 +27,7 @@ from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.depth_floor import best_fit_cage
 from trainer.evaluate.foreign_fits import fitted_neutrals
 from trainer.evaluate.metrics.intervals import mean_interval
-from trainer.template.measure import STEADY
+from trainer.template.measure import SIMULATED_FIT_LANDMARKS
 from trainer.template.scans import TriangleMesh
 
 LEAST_SAID = 1.0
@@ -55,7 +55,9 @@ def true_identity(folder: Path, template: Template) -> np.ndarray | None:
         if not len(data.get("triangles", ())):
             return None
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
-    return _identity_of(best_fit_cage(scan, tuple(STEADY), marks[list(STEADY)]), template)
+    return _identity_of(
+        best_fit_cage(scan, tuple(SIMULATED_FIT_LANDMARKS), marks[list(SIMULATED_FIT_LANDMARKS)]), template
+    )
 
 
 def _identity_of(cage: np.ndarray, template: Template) -> np.ndarray:
