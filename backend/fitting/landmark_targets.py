@@ -49,7 +49,7 @@ CORRELATION_METRES = 0.07
 also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
 OWN_SHARE = 0.05
 """Share of the variance of these errors that is independent for each landmark."""
-UNTOUCHED = 3.0
+ASSUMED_CORRECT = 3.0
 """Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
 who drags a few points leaves the others because they look right."""
 _INLIER_FACTOR = 1000.0
@@ -243,7 +243,7 @@ def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLand
     alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
     known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
     weights = np.linalg.solve(known, alike.T).T
-    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + UNTOUCHED)
+    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + ASSUMED_CORRECT)
     left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True
