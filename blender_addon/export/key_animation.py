@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-STILL = 1e-5
+STATIC_KEY_CHANGE = 1e-5
 """A key that changes by less than this over all frames counts as not animated."""
 
 
@@ -81,7 +81,7 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.
         obj.name: {
             block.name: values[obj.name][:, column]
             for column, block in enumerate(obj.data.shape_keys.key_blocks)
-            if column and np.ptp(values[obj.name][:, column]) > STILL
+            if column and np.ptp(values[obj.name][:, column]) > STATIC_KEY_CHANGE
         }
         for obj in keyed
     }
