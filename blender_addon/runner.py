@@ -21,7 +21,18 @@ from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
 from .client.conversation import Patience
-from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
+from .client.events import (
+    Event,
+    GaveUp,
+    JobFailed,
+    Lost,
+    Previewed,
+    Progressed,
+    Queued,
+    ResultReceived,
+    Solved,
+    Welcomed,
+)
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob
 from .errors import AddonError
@@ -34,7 +45,7 @@ CANCEL_SECONDS = 5.0
 """A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
 
-Delivered = Previewed | Arrived | Solved
+Delivered = Previewed | ResultReceived | Solved
 
 
 class Phase(enum.Enum):
@@ -331,9 +342,9 @@ class Runner:
 
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if cancelling and isinstance(event, Arrived | Solved | JobFailed):
+        if cancelling and isinstance(event, ResultReceived | Solved | JobFailed):
             self._end_cancelled()  # a result that arrives during cancelling is dropped
-        elif isinstance(event, Arrived | Solved):
+        elif isinstance(event, ResultReceived | Solved):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)

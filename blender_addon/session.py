@@ -12,7 +12,7 @@ from pathlib import Path
 import bpy
 
 from .backend_process.local_backend import LocalBackend
-from .client.events import Arrived, Previewed
+from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile, Submission
@@ -205,7 +205,7 @@ class Session:
         for event in self.runner.tick():
             if isinstance(event, Previewed):
                 self.preview, self.preview_at = event.preview, time.monotonic()
-            elif isinstance(event, Arrived) and self.job is not None:
+            elif isinstance(event, ResultReceived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
                 self._message, self._import_view = event.message, _ARRIVES
         self._take_in_offered()

@@ -13,7 +13,7 @@ from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Arrived, Event, JobFailed, Lost, Previewed, Progressed, Solved, Welcomed
+from .events import Event, JobFailed, Lost, Previewed, Progressed, ResultReceived, Solved, Welcomed
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
 
@@ -169,7 +169,7 @@ class Conversation:
                 if header.get("kind") == TRANSFER:
                     event: Event = Solved(token, decode_expression(header, buffers))
                 else:
-                    event = Arrived(token, decode_result(header, buffers), tuple(frames))
+                    event = ResultReceived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)

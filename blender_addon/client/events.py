@@ -73,7 +73,7 @@ class Previewed:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class ResultReceived:
     """The job's result. ``message`` is the received message, header and buffers; the result shares its memory."""
 
     token: str
@@ -118,4 +118,4 @@ class GaveUp:
     advice: str
 
 
-Event = Welcomed | Queued | Progressed | Previewed | Arrived | Solved | JobFailed | Lost | GaveUp
+Event = Welcomed | Queued | Progressed | Previewed | ResultReceived | Solved | JobFailed | Lost | GaveUp

@@ -16,7 +16,7 @@ from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import RETRIES, Patience
-from blender_addon.client.events import Arrived, Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
+from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, ResultReceived, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.messages import parse_header
 from blender_addon.client.photo_files import unique_labels
@@ -102,7 +102,7 @@ def test_a_result_comes_with_the_message_that_it_was(message: HeadMessage, conne
     with ScriptedServer(submitted) as server:
         connection = connect(server)
         connection.submit(Submission("t5", (PhotoFile("a.jpg", data=b"x"),)))
-        arrived = until(connection, is_a(Arrived))[-1]
+        arrived = until(connection, is_a(ResultReceived))[-1]
     header, *buffers = arrived.message
     again = decode_result(parse_header(header), buffers)
     assert buffers == list(message.buffers) and again.report == arrived.result.report

@@ -16,7 +16,6 @@ from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import Patience
 from blender_addon.client.events import (
-    Arrived,
     Event,
     GaveUp,
     JobFailed,
@@ -24,6 +23,7 @@ from blender_addon.client.events import (
     Previewed,
     Progressed,
     Queued,
+    ResultReceived,
     Solved,
     Welcomed,
 )
@@ -75,7 +75,7 @@ def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension])
     welcomed = extension.wait_for(Welcomed)
     assert welcomed.limits.photos == 64 and welcomed.pid is not None
     extension.submit("face", "face")
-    result = extension.wait_for(Arrived).result
+    result = extension.wait_for(ResultReceived).result
     assert any(isinstance(event, Queued) for event in extension.events)
     assert any(isinstance(event, Progressed) and event.sentence for event in extension.events)
     (preview,) = [event.preview for event in extension.events if isinstance(event, Previewed)]
@@ -98,7 +98,7 @@ def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extensi
     failed = extension.wait_for(JobFailed)
     assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
     extension.submit("ext-next", "face")
-    assert extension.wait_for(Arrived).token == "ext-next"
+    assert extension.wait_for(ResultReceived).token == "ext-next"
 
 
 def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
@@ -148,7 +148,7 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
         link.swallow = False
         link.cut()
         extension.wait_for(Lost)
-        assert extension.wait_for(Arrived).token == "lost-on-the-way"
+        assert extension.wait_for(ResultReceived).token == "lost-on-the-way"
 
 
 def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
@@ -173,7 +173,7 @@ def test_a_slow_line_is_given_its_time(
         extension = extend(server, link=link)
         extension.wait_for(Welcomed)
         extension.submit("slow", "face" + " " * 1_200_000)
-        extension.wait_for(Arrived)
+        extension.wait_for(ResultReceived)
         assert link.accepted == 1 and link.sent_down > 3_000_000
     assert not any(isinstance(event, Lost) for event in extension.events)
 
@@ -187,5 +187,5 @@ def test_one_photo_may_take_longer_than_heartbeats(
         extension = extend(server, link=link)
         extension.wait_for(Welcomed)
         extension.submit("large-and-slow", "face" + " " * 2_600_000)
-        assert extension.wait_for(Arrived).token == "large-and-slow"
+        assert extension.wait_for(ResultReceived).token == "large-and-slow"
         assert link.accepted == 1
