@@ -23,6 +23,7 @@ from .client.connection import Connection
 from .client.conversation import Patience
 from .client.events import (
     Event,
+    ExpressionsReceived,
     GaveUp,
     JobFailed,
     Lost,
@@ -30,7 +31,6 @@ from .client.events import (
     Progressed,
     Queued,
     ResultReceived,
-    Solved,
     Welcomed,
 )
 from .client.keys import ServerAddress, client_keys, running_server
@@ -45,7 +45,7 @@ CANCEL_SECONDS = 5.0
 """A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
 
-Delivered = Previewed | ResultReceived | Solved
+Delivered = Previewed | ResultReceived | ExpressionsReceived
 
 
 class Phase(enum.Enum):
@@ -342,9 +342,9 @@ class Runner:
 
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if cancelling and isinstance(event, ResultReceived | Solved | JobFailed):
+        if cancelling and isinstance(event, ResultReceived | ExpressionsReceived | JobFailed):
             self._end_cancelled()  # a result that arrives during cancelling is dropped
-        elif isinstance(event, ResultReceived | Solved):
+        elif isinstance(event, ResultReceived | ExpressionsReceived):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)

@@ -46,7 +46,7 @@ class Connection:
         self._thread.start()
 
     def submit(self, submission: AnyJob) -> None:
-        """Send a job; one ``ResultReceived``, ``Solved`` or ``JobFailed`` with its token follows, unless the thread ends."""
+        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless the thread ends."""
         self._commands.put(("submit", submission))
 
     def cancel(self, token: str) -> None:

@@ -13,7 +13,7 @@ from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Event, JobFailed, Lost, Previewed, Progressed, ResultReceived, Solved, Welcomed
+from .events import Event, ExpressionsReceived, JobFailed, Lost, Previewed, Progressed, ResultReceived, Welcomed
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
 
@@ -167,7 +167,7 @@ class Conversation:
         elif kind == "result":
             try:
                 if header.get("kind") == TRANSFER:
-                    event: Event = Solved(token, decode_expression(header, buffers))
+                    event: Event = ExpressionsReceived(token, decode_expression(header, buffers))
                 else:
                     event = ResultReceived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:

@@ -82,7 +82,7 @@ class ResultReceived:
 
 
 @dataclass(frozen=True)
-class Solved:
+class ExpressionsReceived:
     """The result of an expression transfer."""
 
     token: str
@@ -118,4 +118,4 @@ class GaveUp:
     advice: str
 
 
-Event = Welcomed | Queued | Progressed | Previewed | ResultReceived | Solved | JobFailed | Lost | GaveUp
+Event = Welcomed | Queued | Progressed | Previewed | ResultReceived | ExpressionsReceived | JobFailed | Lost | GaveUp

@@ -17,6 +17,7 @@ from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import Patience
 from blender_addon.client.events import (
     Event,
+    ExpressionsReceived,
     GaveUp,
     JobFailed,
     Lost,
@@ -24,7 +25,6 @@ from blender_addon.client.events import (
     Progressed,
     Queued,
     ResultReceived,
-    Solved,
     Welcomed,
 )
 from blender_addon.client.keys import KeyPair, ServerAddress
@@ -112,7 +112,7 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"clip")
     extension.connection.submit(Transfer("by-path", video=clip))
-    assert extension.wait_for(Solved).clip.weights.shape == (2, 52)
+    assert extension.wait_for(ExpressionsReceived).clip.weights.shape == (2, 52)
 
     class Elsewhere(type(clip)):
         """A path that has another name where the server looks."""
@@ -121,7 +121,7 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
             return tmp_path / "somewhere" / "else.mp4"
 
     extension.connection.submit(Transfer("by-bytes", video=Elsewhere(clip)))
-    assert extension.wait_for(Solved).token == "by-bytes"
+    assert extension.wait_for(ExpressionsReceived).token == "by-bytes"
 
 
 def test_a_server_that_dies_is_noticed(
