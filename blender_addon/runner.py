@@ -22,9 +22,9 @@ from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
 from .client.conversation import Patience
 from .client.events import (
+    ConnectFailed,
     Event,
     ExpressionsReceived,
-    GaveUp,
     JobFailed,
     Lost,
     Previewed,
@@ -326,7 +326,7 @@ class Runner:
             self._take_welcome(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
-        elif isinstance(event, GaveUp):
+        elif isinstance(event, ConnectFailed):
             self._gave_up(event)
         elif isinstance(event, Lost):
             if self.busy:
@@ -366,7 +366,7 @@ class Runner:
         elif isinstance(event, Previewed):
             delivered.append(event)
 
-    def _gave_up(self, event: GaveUp) -> None:
+    def _gave_up(self, event: ConnectFailed) -> None:
         looking, self._looking = self._looking, False
         self._drop_connection()
         if looking and self.busy:

@@ -107,7 +107,7 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class GaveUp:
+class ConnectFailed:
     """The server could not be reached; the thread has ended.
 
     ``code`` is ``unreachable``, ``refused`` (the keys do not match), ``version``, or the server's own.
@@ -118,4 +118,6 @@ class GaveUp:
     advice: str
 
 
-Event = Welcomed | Queued | Progressed | Previewed | ResultReceived | ExpressionsReceived | JobFailed | Lost | GaveUp
+Event = (
+    Welcomed | Queued | Progressed | Previewed | ResultReceived | ExpressionsReceived | JobFailed | Lost | ConnectFailed
+)

@@ -16,7 +16,16 @@ from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import RETRIES, Patience
-from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, ResultReceived, Welcomed
+from blender_addon.client.events import (
+    ConnectFailed,
+    Event,
+    JobFailed,
+    Lost,
+    Progressed,
+    Queued,
+    ResultReceived,
+    Welcomed,
+)
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.messages import parse_header
 from blender_addon.client.photo_files import unique_labels
@@ -144,7 +153,7 @@ def test_a_killed_server_is_given_up_with_a_sentence(connect: Callable[..., Conn
     with ScriptedServer() as server:
         connection = connect(server)
         until(connection, is_a(Welcomed))
-    events = until(connection, is_a(GaveUp))
+    events = until(connection, is_a(ConnectFailed))
     assert any(isinstance(event, Lost) for event in events)
     assert events[-1].code == "unreachable" and server.endpoint in events[-1].sentence and events[-1].advice
 
@@ -202,7 +211,7 @@ def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
     wrong = zmq.curve_keypair()[0].decode()
     with ScriptedServer() as server:
         connection = connect(server, wrong)
-        gave_up = until(connection, is_a(GaveUp))[-1]
+        gave_up = until(connection, is_a(ConnectFailed))[-1]
         assert gave_up.code in ("refused", "unreachable") and "key" in gave_up.advice
         assert server.seen == []
 
@@ -212,13 +221,13 @@ def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(connect: Callabl
         endpoint = f"tcp://127.0.0.1:{dying.getsockname()[1]}"
         connection = connect(SimpleNamespace(endpoint=endpoint, public_key=zmq.curve_keypair()[0].decode()))
         dying.accept()[0].close()
-    assert until(connection, is_a(GaveUp))[-1].code == "unreachable"
+    assert until(connection, is_a(ConnectFailed))[-1].code == "unreachable"
 
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
-        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
         assert gave_up.code == "version" and "version" in gave_up.advice
 
 
@@ -226,7 +235,7 @@ def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connec
 def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"limits": limits}
-        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
         assert gave_up.code == "malformed"
 
 

@@ -16,9 +16,9 @@ from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import Patience
 from blender_addon.client.events import (
+    ConnectFailed,
     Event,
     ExpressionsReceived,
-    GaveUp,
     JobFailed,
     Lost,
     Previewed,
@@ -133,7 +133,7 @@ def test_a_server_that_dies_is_noticed(
     extension.submit("doomed", "stuck 60")
     extension.wait_for(Progressed)
     server.process.send_signal(signal.SIGKILL)
-    gone = extension.wait_for(GaveUp)
+    gone = extension.wait_for(ConnectFailed)
     assert gone.code == "unreachable" and gone.sentence and gone.advice
 
 
