@@ -23,10 +23,10 @@ from .client.connection import Connection
 from .client.conversation import Patience
 from .client.events import (
     ConnectFailed,
+    ConnectionLost,
     Event,
     ExpressionsReceived,
     JobFailed,
-    Lost,
     Previewed,
     Progressed,
     Queued,
@@ -328,7 +328,7 @@ class Runner:
                 self._submit()
         elif isinstance(event, ConnectFailed):
             self._gave_up(event)
-        elif isinstance(event, Lost):
+        elif isinstance(event, ConnectionLost):
             if self.busy:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:

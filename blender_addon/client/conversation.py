@@ -13,7 +13,16 @@ from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Event, ExpressionsReceived, JobFailed, Lost, Previewed, Progressed, ResultReceived, Welcomed
+from .events import (
+    ConnectionLost,
+    Event,
+    ExpressionsReceived,
+    JobFailed,
+    Previewed,
+    Progressed,
+    ResultReceived,
+    Welcomed,
+)
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
 
@@ -244,7 +253,7 @@ class Conversation:
             self._pinged = now
             self._send({"type": "ping"})
         if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(Lost(f"The backend at {self._address.endpoint} does not answer; trying again."))
+            self._tell(ConnectionLost(f"The backend at {self._address.endpoint} does not answer; trying again."))
             self._open_again()
 
     def _open_again(self) -> None:
@@ -275,7 +284,7 @@ class Conversation:
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
-                self._tell(Lost("The connection to the backend broke; trying again."))
+                self._tell(ConnectionLost("The connection to the backend broke; trying again."))
                 self._open_again()
                 return
 

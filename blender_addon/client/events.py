@@ -100,7 +100,7 @@ class JobFailed:
 
 
 @dataclass(frozen=True)
-class Lost:
+class ConnectionLost:
     """The server was silent for too long; the thread tries to reconnect."""
 
     sentence: str
@@ -119,5 +119,13 @@ class ConnectFailed:
 
 
 Event = (
-    Welcomed | Queued | Progressed | Previewed | ResultReceived | ExpressionsReceived | JobFailed | Lost | ConnectFailed
+    Welcomed
+    | Queued
+    | Progressed
+    | Previewed
+    | ResultReceived
+    | ExpressionsReceived
+    | JobFailed
+    | ConnectionLost
+    | ConnectFailed
 )

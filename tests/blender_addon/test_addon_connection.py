@@ -18,9 +18,9 @@ from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import RETRIES, Patience
 from blender_addon.client.events import (
     ConnectFailed,
+    ConnectionLost,
     Event,
     JobFailed,
-    Lost,
     Progressed,
     Queued,
     ResultReceived,
@@ -154,7 +154,7 @@ def test_a_killed_server_is_given_up_with_a_sentence(connect: Callable[..., Conn
         connection = connect(server)
         until(connection, is_a(Welcomed))
     events = until(connection, is_a(ConnectFailed))
-    assert any(isinstance(event, Lost) for event in events)
+    assert any(isinstance(event, ConnectionLost) for event in events)
     assert events[-1].code == "unreachable" and server.endpoint in events[-1].sentence and events[-1].advice
 
 
@@ -168,7 +168,7 @@ def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..
         connection.submit(Submission("t4", (PhotoFile("a.jpg", data=b"x"),)))
         until(connection, is_a(Queued))
         server.silent = True
-        until(connection, is_a(Lost))
+        until(connection, is_a(ConnectionLost))
         server.silent = False
         welcome = until(connection, is_a(Welcomed))[-1]
         assert welcome.same_server
@@ -185,7 +185,7 @@ def test_a_job_that_never_gets_across_is_given_up(connect: Callable[..., Connect
         connection = connect(server)
         connection.submit(Submission("t8", (PhotoFile("a.jpg", data=b"x"),)))
         for _ in range(RETRIES):
-            until(connection, is_a(Lost))
+            until(connection, is_a(ConnectionLost))
             server.silent = False
             until(connection, is_a(Welcomed))
         failed = until(connection, is_a(JobFailed))[-1]
@@ -201,7 +201,7 @@ def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[...
         while not server.photos:
             time.sleep(0.01)
         server.instance, server.silent = "another", True
-        until(connection, is_a(Lost))
+        until(connection, is_a(ConnectionLost))
         server.silent = False
         failed = until(connection, is_a(JobFailed))[-1]
         assert failed.code == "server_died" and "once more" in failed.advice

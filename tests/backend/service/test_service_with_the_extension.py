@@ -17,10 +17,10 @@ from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import Patience
 from blender_addon.client.events import (
     ConnectFailed,
+    ConnectionLost,
     Event,
     ExpressionsReceived,
     JobFailed,
-    Lost,
     Previewed,
     Progressed,
     Queued,
@@ -147,7 +147,7 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
             time.sleep(0.01)
         link.swallow = False
         link.cut()
-        extension.wait_for(Lost)
+        extension.wait_for(ConnectionLost)
         assert extension.wait_for(ResultReceived).token == "lost-on-the-way"
 
 
@@ -175,7 +175,7 @@ def test_a_slow_line_is_given_its_time(
         extension.submit("slow", "face" + " " * 1_200_000)
         extension.wait_for(ResultReceived)
         assert link.accepted == 1 and link.sent_down > 3_000_000
-    assert not any(isinstance(event, Lost) for event in extension.events)
+    assert not any(isinstance(event, ConnectionLost) for event in extension.events)
 
 
 @pytest.mark.slow
