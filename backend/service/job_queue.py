@@ -36,7 +36,7 @@ def _too_long(job: Job, limits: Limits) -> JobError:
     return JobError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
 
 
-class Audience(Protocol):
+class QueueListener(Protocol):
     """Receiver of the queue's messages."""
 
     def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
@@ -64,7 +64,7 @@ class JobQueue:
         start_worker: Callable[[int], WorkerProcess],
         limits: Limits,
         timing: Timing,
-        audience: Audience,
+        audience: QueueListener,
     ) -> None:
         self._book, self._start_worker, self._limits, self._timing = book, start_worker, limits, timing
         self._audience = audience

@@ -28,7 +28,7 @@ class _WaitingResult:
 
 
 class Listeners:
-    """The ``Audience`` of the job queue: forwards each job's messages to its listener."""
+    """The ``QueueListener`` of the job queue: forwards each job's messages to its listener."""
 
     def __init__(self, connections: Connections, book: JobBook) -> None:
         self._connections, self._book = connections, book
