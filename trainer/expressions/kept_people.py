@@ -17,7 +17,7 @@ from backend.photos.faces.sampling import Window
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.data.people.casting import Casting
+from trainer.data.people.casting import PeopleSampler
 from trainer.data.people.scene import Shot, Stage
 from trainer.data.people.surface import PeopleSurface
 
@@ -40,8 +40,8 @@ class _Bare:
 
 
 @cache
-def _casting() -> Casting:
-    return Casting(KEPT.people.seed, len(load_template().identity_modes), _Bare())
+def _casting() -> PeopleSampler:
+    return PeopleSampler(KEPT.people.seed, len(load_template().identity_modes), _Bare())
 
 
 def cached_shot(number: int) -> Shot:
