@@ -39,7 +39,7 @@ FADING_EDGES = 4.0
 
 
 @dataclass(frozen=True)
-class CarriedHead:
+class FittedIctHead:
     """An ICT head fitted to a face scan, upright, at the scan's scale.
 
     Attributes
@@ -54,7 +54,7 @@ class CarriedHead:
     translation: np.ndarray
 
 
-def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
+def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     """Fit the most probable head to a face scan that looks along +z: vertices (N, 3) in metres, triangles (F, 3)."""
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
@@ -84,7 +84,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
     for eye, (first, stop) in enumerate(EYES):
         moved[first:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
-    return CarriedHead(moved, marks, rotation, translation)
+    return FittedIctHead(moved, marks, rotation, translation)
 
 
 def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.ndarray:
