@@ -27,7 +27,7 @@ def may_move(parts: Sequence[bpy.types.Object]) -> bool:
 
 
 @dataclass(frozen=True)
-class Courses:
+class FrameAnimation:
     """Animation over the F frames of the scene's frame range.
 
     Attributes
@@ -53,7 +53,9 @@ def bones_may_move(rig: bpy.types.Object | None) -> bool:
     return any(target not in (None, rig) for target in targets)
 
 
-def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None) -> Courses:
+def sampled(
+    scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None
+) -> FrameAnimation:
     """Sample keys and bones; the scene's current frame is restored."""
     frames = range(scene.frame_start, scene.frame_end + 1)
     rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
@@ -85,7 +87,7 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.
         }
         for obj in keyed
     }
-    return Courses(keys, bones)
+    return FrameAnimation(keys, bones)
 
 
 def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:

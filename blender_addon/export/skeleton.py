@@ -64,7 +64,7 @@ def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
 
 def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int, units: float) -> bool:
     """Insert keyframes of the bones at every frame from ``first`` on; return whether there are any. ``courses`` : as
-    ``Courses.bones``, in metres."""
+    ``FrameAnimation.bones``, in metres."""
     moves = {name: courses[name].copy() for name in PARENTS if name in courses and name in rig.data.bones}
     if HEAD in moves and JAW in moves:
         back = np.linalg.inv(moves[JAW]) @ moves[HEAD]  # the keys have already moved the tongue with the jaw
