@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from backend.geometry.template import Template, load_template
 from trainer.data.surface_landmarks import find_surface_landmarks
-from trainer.template.bake import head_topology, make_doll
+from trainer.template.bake import head_topology, make_makehuman_heads
 from trainer.template.closest_point import closest_points
 from trainer.template.facekit_prior import FIT_LANDMARKS, HeadTopology
 from trainer.template.model_fit import ModelFit, fit_model
@@ -113,7 +113,7 @@ def distances_mm(template: Template, modes: np.ndarray, targets: list[ScanTarget
 
 def measure(facekit_people: int = 6) -> dict[str, float]:
     """Flat figures, name -> millimetres; prints them too."""
-    template, doll = load_template(), make_doll().template
+    template, doll = load_template(), make_makehuman_heads().template
     head = template.head.vertex_stop
     own, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))
     figures = {}
