@@ -37,7 +37,7 @@ class BlinkPeople(People):
         return [_blinking(shot, number, middles, turned) for number, shot in enumerate(frames)]
 
 
-class OpenEyed(People):
+class LimitedLids(People):
     """The pictures of ``people`` at the same instants, with the lids limited to their median over the clip's frames."""
 
     def __init__(self, people: People) -> None:
