@@ -51,7 +51,7 @@ def regions(kind: str) -> None:
                         region.tag_redraw()
 
 
-class Pace:
+class RedrawPacing:
     """Decide on every tick what to redraw, so that drawing never slows down the work that it shows."""
 
     def __init__(self) -> None:
