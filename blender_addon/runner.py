@@ -20,7 +20,7 @@ from .backend_process.local_backend import LocalBackend
 from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
-from .client.conversation import Patience
+from .client.conversation import Timeouts
 from .client.events import (
     ConnectFailed,
     ConnectionLost,
@@ -230,21 +230,21 @@ class Runner:
         """Connect to the given service, or to a running one on this computer, or start one."""
         if isinstance(self._backend, ServerAddress):
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
-            self._connect(self._backend, Patience())
+            self._connect(self._backend, Timeouts())
         elif self._ending is not None and not self._ending.over:
             return  # it may have other settings; ``tick`` tries again
         elif (found := running_server(self._config)) is not None:
             self._looking = True
-            self._connect(found, Patience(hello=3.0, again=5.0))
+            self._connect(found, Timeouts(hello=3.0, again=5.0))
         else:
             self._start_process()
 
-    def _connect(self, address: ServerAddress, patience: Patience) -> None:
+    def _connect(self, address: ServerAddress, patience: Timeouts) -> None:
         self.welcome = None
         self._connection = self._started_connection(address, patience, self._process)
 
     def _started_connection(
-        self, address: ServerAddress, patience: Patience, process: ServerProcess | None
+        self, address: ServerAddress, patience: Timeouts, process: ServerProcess | None
     ) -> Connection:
         owner_token = "" if process is None else process.owner_token
         connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
@@ -255,7 +255,7 @@ class Runner:
         """A new connection to a server that is to end, to ask whether others use it."""
         with contextlib.suppress(AddonError):
             if process.address is not None:
-                return self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
+                return self._started_connection(process.address, Timeouts(hello=ASK_SECONDS), process)
         return None
 
     def _start_process(self) -> None:
@@ -279,7 +279,7 @@ class Runner:
         elif self._connection is None:
             if process.address is not None:
                 self._check_started()
-                self._connect(process.address, Patience(hello=10.0, again=30.0))
+                self._connect(process.address, Timeouts(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
                 raise AddonError(
@@ -302,7 +302,7 @@ class Runner:
         self._process = None
         self._drop_connection()
         if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
-            self._connect(found, Patience())  # another Blender was faster
+            self._connect(found, Timeouts())  # another Blender was faster
             return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running

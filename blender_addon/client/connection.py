@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import AddonError
 from . import messages
-from .conversation import ANSWER_SECONDS, Conversation, Patience
+from .conversation import ANSWER_SECONDS, Conversation, Timeouts
 from .events import ConnectFailed, Event
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob
@@ -27,13 +27,13 @@ class Connection:
         address: ServerAddress,
         keys: KeyPair,
         client: str,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         owner_token: str = "",
     ) -> None:
         self.address = address
         self._keys = keys
         self._client = client
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._owner_token = owner_token
         self._ends_server = self._server_stays = False
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()

@@ -36,7 +36,7 @@ RETRIES = 3
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Time-outs in seconds: for the first answer to ``hello``, and for reconnecting to a server that fell silent."""
 
     hello: float = 5.0
@@ -55,7 +55,7 @@ class Conversation:
         address: ServerAddress,
         keys: KeyPair,
         hello: Mapping[str, Any],
-        patience: Patience,
+        patience: Timeouts,
         tell: Callable[[Event], None],
     ) -> None:
         self._context, self._address, self._keys, self._hello = context, address, keys, hello

@@ -15,7 +15,7 @@ import zmq
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import RETRIES, Patience
+from blender_addon.client.conversation import RETRIES, Timeouts
 from blender_addon.client.events import (
     ConnectFailed,
     ConnectionLost,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from head_message import HeadMessage
 
 LEFT: dict[Connection, list[Event]] = {}
-PATIENCE = Patience(hello=1.0, again=1.5)
+PATIENCE = Timeouts(hello=1.0, again=1.5)
 
 
 def until(connection: Connection, wanted: Callable[[Event], bool], seconds: float = 8.0) -> list[Event]:

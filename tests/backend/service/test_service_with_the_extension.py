@@ -14,7 +14,7 @@ from slow_link import Link
 
 from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import Patience
+from blender_addon.client.conversation import Timeouts
 from blender_addon.client.events import (
     ConnectFailed,
     ConnectionLost,
@@ -36,7 +36,7 @@ Kind = TypeVar("Kind", bound=Event)
 class Extension:
     """The extension's connection, and all events so far."""
 
-    def __init__(self, server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> None:
+    def __init__(self, server: ServerProcess, patience: Timeouts | None = None, link: Link | None = None) -> None:
         address = ServerAddress(link.endpoint if link else server.endpoint, server.public_key)
         self.connection = Connection(address, KeyPair(*server.keys()), "test", patience)
         self.events: list[Event] = []
@@ -61,7 +61,7 @@ class Extension:
 def extend() -> Iterator[Callable[..., Extension]]:
     opened: list[Extension] = []
 
-    def connect(server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> Extension:
+    def connect(server: ServerProcess, patience: Timeouts | None = None, link: Link | None = None) -> Extension:
         opened.append(Extension(server, patience, link))
         return opened[-1]
 
@@ -128,7 +128,7 @@ def test_a_server_that_dies_is_noticed(
     start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
 ) -> None:
     server = start_server(timing={"heartbeat": 0.3, "silence": 1.5})
-    extension = extend(server, Patience(hello=3.0, again=1.0))
+    extension = extend(server, Timeouts(hello=3.0, again=1.0))
     extension.wait_for(Welcomed)
     extension.submit("doomed", "stuck 60")
     extension.wait_for(Progressed)
