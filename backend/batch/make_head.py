@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from backend.allocator import keep_freed_memory
-from backend.batch.made_from import Input, MadeFrom, forget, made_before, photos_in, remember, sha256_of
+from backend.batch.made_from import Input, InputRecord, forget, made_before, photos_in, remember, sha256_of
 from backend.batch.outcome import Outcome
 from backend.batch.person import Person
 from backend.batch.stamp import Stamp
@@ -70,7 +70,7 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         )
 
 
-def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
+def _outcome(name: str, status: str, record: InputRecord, worker: str) -> Outcome:
     return Outcome(
         name=name,
         status=status,
@@ -102,7 +102,7 @@ def _reconstruct(
     given: Input,
     folder: OutputFolder,
     progress: ProgressReporter,
-) -> MadeFrom:
+) -> InputRecord:
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.folder import write_folder
@@ -127,7 +127,7 @@ def _reconstruct(
     with disk_errors_named(folder.path):
         forget(folder.path)
     write_folder(result.asset, result.previews, folder, progress)
-    record = MadeFrom(
+    record = InputRecord(
         fingerprint=given.fingerprint,
         input=given,
         seconds=round(time.perf_counter() - start, 3),
