@@ -32,7 +32,7 @@ class WaitingHead:
 
 
 @dataclass(frozen=True)
-class ReadHead:
+class LoadedHead:
     """A head read from disk, with its job and the seconds that it took."""
 
     job: Job
@@ -52,7 +52,7 @@ class WaitingHeads:
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, "likeness-heads")
         self._current: Future[WaitingHead] | None = None
-        self._reading: Future[ReadHead] | None = None
+        self._reading: Future[LoadedHead] | None = None
         self._was_offered = False
 
     @property
@@ -98,7 +98,7 @@ class WaitingHeads:
         self._current.set_result(head)
         self._reading = self._thread.submit(_read, head, place)
 
-    def taken(self) -> ReadHead | None:
+    def taken(self) -> LoadedHead | None:
         """The head that was read, once; None before. Raises ``AddonError`` if reading failed."""
         if self._reading is None or not self._reading.done():
             return None
@@ -181,7 +181,7 @@ def _keep(folder: Path, job: Job, seconds: float, message: tuple[bytes, ...]) ->
     return WaitingHead(slot, parse_note(note))
 
 
-def _read(head: WaitingHead, place: Place) -> ReadHead:
+def _read(head: WaitingHead, place: Place) -> LoadedHead:
     """Read a head and check it like a message from the network. Raises ``AddonError``."""
     raw, buffers = head_file.read(head.slot.path)
     try:
@@ -192,7 +192,7 @@ def _read(head: WaitingHead, place: Place) -> ReadHead:
         result = decode_result(parse_header(buffers[0]), buffers[1:split])
     except AddonError as error:
         raise (head_file.other_version() if error.code == "version" else head_file.damaged()) from error
-    return ReadHead(note.job(place, buffers[split:]), result, note.seconds)
+    return LoadedHead(note.job(place, buffers[split:]), result, note.seconds)
 
 
 def _delete(current: Future[WaitingHead]) -> None:
