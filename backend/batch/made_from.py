@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 _BLOCK = 1 << 20
 
 
-class PhotoIn(msgspec.Struct, frozen=True):
+class PhotoDigest(msgspec.Struct, frozen=True):
     """An input photo: its name and SHA-256; None where the file is missing, or of a kind that is never read."""
 
     name: str
@@ -30,7 +30,7 @@ class PhotoIn(msgspec.Struct, frozen=True):
 class Input(msgspec.Struct, frozen=True):
     """Everything that determines a head, on any machine. ``corrections`` : SHA-256 of their file."""
 
-    photos: tuple[PhotoIn, ...]
+    photos: tuple[PhotoDigest, ...]
     options: PersonOptions
     stamp: Stamp
     corrections: str | None = None
@@ -61,10 +61,10 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: int = FORMAT_VERSION
 
 
-def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoIn, ...]:
+def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoDigest, ...]:
     """Hash (name, path) of photos; one that cannot be read counts as missing."""
     most = ReadLimits().max_file_bytes
-    return tuple(PhotoIn(name, sha256_of(path, most)) for name, path in photos)
+    return tuple(PhotoDigest(name, sha256_of(path, most)) for name, path in photos)
 
 
 def made_before(folder: Path, fingerprint: str) -> InputRecord | None:
