@@ -165,7 +165,7 @@ def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]
     return figures
 
 
-class Upheaval:
+class FaultyCluster:
     """A batch of all people on a cluster with failures."""
 
     def __init__(self, people: Sequence[Path], folder: Path) -> None:
@@ -277,7 +277,7 @@ def main() -> int:
         if arguments.ratio_people:
             figures |= ratio(people[: arguments.ratio_people], folder, arguments.rounds)
         if arguments.people:
-            figures |= Upheaval(people[: arguments.people], folder).run()
+            figures |= FaultyCluster(people[: arguments.people], folder).run()
     for key, value in figures.items():
         print(f"{key:34} {value:10.2f}")
     if arguments.json:
