@@ -63,7 +63,7 @@ def chosen(weights: np.ndarray, rare: int, calm: int) -> tuple[np.ndarray, np.nd
     return order[: min(rare, int((off > 0.0).sum()))], np.flatnonzero(off == 0.0)[:calm]
 
 
-class KeptPeople:
+class CachedPeople:
     """The cached pictures of these people; see the module."""
 
     def __init__(self) -> None:

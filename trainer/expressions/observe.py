@@ -20,7 +20,7 @@ from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
 from trainer.expressions.cast import HardPeople, WidePeople
-from trainer.expressions.kept_people import KEPT, KeptPeople, cached_shot, chosen
+from trainer.expressions.kept_people import KEPT, CachedPeople, cached_shot, chosen
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
@@ -77,7 +77,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
     return _observed(rows)
 
 
-def observe_kept(people: KeptPeople, numbers: np.ndarray) -> Observed:
+def observe_kept(people: CachedPeople, numbers: np.ndarray) -> Observed:
     """Kept pictures with the landmark net's points alone. The detector would take most of the time, and the reader does
     not use its landmarks."""
     rows = []
@@ -131,7 +131,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
         for first in range(0, len(own), PEOPLE_AT_ONCE)
     ]
     missing = [(path, own) for path, own in parts if not path.exists()]
-    people = KeptPeople() if missing else None
+    people = CachedPeople() if missing else None
     for path, own in missing:
         if time.monotonic() > end:
             return

@@ -11,7 +11,7 @@ from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.expressions import kept_people, observe
 from trainer.expressions.features import feature_table
-from trainer.expressions.kept_people import KEPT, KeptPeople, cached_shot, chosen, rarity
+from trainer.expressions.kept_people import KEPT, CachedPeople, cached_shot, chosen, rarity
 from trainer.expressions.learn import held_out_rows
 from trainer.expressions.observe import KEPT_NUMBERS, collect_kept, read_observed
 from trainer.recipe import find_recipe, load_recipe
@@ -32,7 +32,7 @@ def test_they_are_those_of_the_recipe() -> None:
 
 def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
     template = load_template()
-    for number, row in enumerate(KeptPeople().rows(np.arange(2))):
+    for number, row in enumerate(CachedPeople().rows(np.arange(2))):
         pixels, places, pose, weights, neutral = row
         assert pixels.shape == (160, 160, 3)
         vertices = neutral + np.tensordot(weights, template.expressions, 1)
@@ -77,6 +77,6 @@ def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     observed = read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
     monkeypatch.delattr(observe, "cached_shot")
-    monkeypatch.delattr(observe, "KeptPeople")
+    monkeypatch.delattr(observe, "CachedPeople")
     collect_kept(tmp_path, 100, 100)
     assert len(read_observed(tmp_path).person) == len(observed.person)
