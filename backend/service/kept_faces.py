@@ -25,7 +25,7 @@ class _Kept:
     collection: PhotoCollection
 
 
-class KeptFaces:
+class CachedFaces:
     """``collect`` with a cache of its last result for ``idle_seconds``. The cached fit of the photos (``fit``) is
     dropped with them."""
 

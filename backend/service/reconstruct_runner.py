@@ -24,7 +24,7 @@ from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_linear
-from backend.service.kept_faces import KeptFaces
+from backend.service.kept_faces import CachedFaces
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.stages import SENDING
 
@@ -34,7 +34,7 @@ _BACKGROUND = (58, 58, 58)
 LATER_BYTES = 240 * 2**20
 """Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
-_kept_faces = KeptFaces()
+_kept_faces = CachedFaces()
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:

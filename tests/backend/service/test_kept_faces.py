@@ -21,7 +21,7 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
         return PhotoCollection((plain_photo((8, 8)),))
 
     monkeypatch.setattr(kept_faces, "collect", collect)
-    faces, options = kept_faces.KeptFaces(idle_seconds=0.3), CollectOptions()
+    faces, options = kept_faces.CachedFaces(idle_seconds=0.3), CollectOptions()
     photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
     first = faces(photos, options=options)
     assert faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
@@ -40,7 +40,7 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
 def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_faces, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
     monkeypatch.setattr(kept_faces, "MOST_BYTES", 100)
-    faces = kept_faces.KeptFaces()
+    faces = kept_faces.CachedFaces()
     faces([PhotoSource("a", data=b"1")], options=CollectOptions())
     faces.keep_fit(object())
     assert not faces.keeps and faces.fit is None
