@@ -221,7 +221,7 @@ def reconstruct(
                 modes_around,
                 lambda begun: keep(CachedFit(begun, by)),
             )
-    used = fitted.photos_of(collection.faces)
+    used = fitted.used_faces(collection.faces)
     with clock.stage("rig"):
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
@@ -246,7 +246,7 @@ def reconstruct(
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
-        given = coloured.photos_of(used)
+        given = coloured.used_faces(used)
         seen = with_one_beard(template, coloured, given)
         other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
