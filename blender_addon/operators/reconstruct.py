@@ -102,7 +102,7 @@ class _Reconstructing(_Watching):
             collection = tags.active_head(context)
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
-            photos, given = solve_again.photos_of(collection, context.scene)
+            photos, given = solve_again.photos_to_send(collection, context.scene)
             missing = solve_again.missing_photos(collection, photos)
             said = copy_words(active_mesh(context, collection), collection)
             if said:
