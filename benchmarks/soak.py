@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/backend/service"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/blender_addon/scene"))
 
-from bad_messages import half_handshake, malformed, mutated, say, stranger
+from bad_messages import half_handshake, malformed, mutated, say, unknown_client
 from head_message import make
 from memory import resident_mb
 from service_client import ServerProcess, ServiceClient
@@ -55,7 +55,7 @@ def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
     """Send messages under unknown keys; returns how many were answered."""
     answered = 0
     for first in range(0, count, 50):
-        client = stranger(server, draw)
+        client = unknown_client(server, draw)
         for _ in range(min(50, count - first)):
             if not say(client, draw):
                 break
