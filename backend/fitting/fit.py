@@ -63,7 +63,7 @@ FitKeeper = Callable[[ResumableFit], None]
 """Receives the state from which ``refit_face`` can continue after corrections."""
 
 
-def nobody(stage: str, neutral: np.ndarray) -> None:
+def no_receiver(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that does nothing."""
 
 
@@ -97,7 +97,7 @@ def fit_face(
     given = collection.faces
     collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
-    on_estimate = on_estimate or nobody
+    on_estimate = on_estimate or no_receiver
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
     if modes_around is None or started is None or started.code is None:
@@ -258,7 +258,7 @@ def run_dense_stage(
     options: FitOptions,
     stage: DenseStage,
     progress: ProgressReporter = silent,
-    on_estimate: EstimateReceiver = nobody,
+    on_estimate: EstimateReceiver = no_receiver,
 ) -> FitState:
     """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
     template, faces = state.template, state.faces

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.fitting.dense_views import dense_mesh
-from backend.fitting.fit import finished_state, fitted_face, in_order, nobody, prior_weights, targets_of_photos
+from backend.fitting.fit import finished_state, fitted_face, in_order, no_receiver, prior_weights, targets_of_photos
 from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import camera_prior
@@ -38,7 +38,7 @@ def refit_face(
         options = started_options(options)
     state = run_corrected_stage(state, options)
     textures = tuple(face for face in faces if face.use == "texture")
-    state = finished_state(state, textures, options, progress, nobody)
+    state = finished_state(state, textures, options, progress, no_receiver)
     progress("appearance", 1.0)
     return in_order(fitted_face(state, begun.appearance), faces)
 
