@@ -25,7 +25,7 @@ def everything() -> None:
     status_bar()
 
 
-def soon() -> None:
+def schedule() -> None:
     """Redraw everything again in a moment, because what is drawn now is not final."""
     if not bpy.app.background and not bpy.app.timers.is_registered(everything):
         bpy.app.timers.register(everything, first_interval=0.5)
