@@ -10,7 +10,7 @@ import numpy as np
 from backend.geometry.template import PartRange, Template
 from backend.rig.face_loops import face_loops
 from trainer.template.closest_point import closest_points
-from trainer.template.eyeballs import seat, spherical_cage
+from trainer.template.eyeballs import fit_eyeball, spherical_cage
 from trainer.template.scans import FaceKit, triangulate
 
 LASH_LENGTH = 0.6
@@ -54,7 +54,7 @@ def seat_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeb
     rear = ball[ball[:, 2] < ball[:, 2].mean() + 0.004]  # without the cornea
     system = np.concatenate([2 * rear, np.ones((len(rear), 1))], axis=1)
     guess = np.linalg.lstsq(system, (rear**2).sum(1), rcond=None)[0][:3]
-    centre, radius = seat(behind, edge, guess)
+    centre, radius = fit_eyeball(behind, edge, guess)
     return Eyeballs(np.stack([centre, centre * [-1.0, 1.0, 1.0]]), radius)
 
 
