@@ -108,7 +108,7 @@ class _Reconstructing(_Watching):
             if said:
                 self.report({"INFO"}, said)
             name, wished = tags.name_of(collection), collection.likeness
-            own = corrections.of_head(collection)
+            own = corrections.head_corrections(collection)
             new = corrections.list_corrections(context.scene, given)
             stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
             into, parted = own_id(collection)
