@@ -52,7 +52,7 @@ def known_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
     return tuple(str(group["name"]) for group in collection.get(tags.PHOTOS, ()))
 
 
-def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+def head_corrections(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
     """Corrections of a head's photos: the stored ones, updated by the points currently shown."""
     said = {one.label: one for one in map(_read, collection.get(tags.CORRECTIONS, ())) if one is not None}
     for label in edited_photos(collection):
@@ -70,7 +70,7 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
 def has_corrections(collection: bpy.types.Collection) -> bool:
     """Whether a head's photos have or had corrections: removed ones still affect the head's shape. Called at every
     redraw, so stored corrections are not decoded."""
-    return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
+    return bool(len(collection.get(tags.CORRECTIONS, ())) or head_corrections(collection))
 
 
 def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
@@ -111,7 +111,9 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
     head has them."""
     photo = str(camera[tags.PHOTO])
     put_away(collection, photo)
-    corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
+    corrected = {
+        landmark: (x, y) for one in head_corrections(collection) if one.label == photo for landmark, x, y in one.points
+    }
     believed = _fitted_points(camera)
     home = (camera.users_collection or (collection,))[0]
     made = []
@@ -136,7 +138,7 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
     """Store the positions of a photo's points, and remove the points."""
     if photo not in edited_photos(collection):
         return
-    points = next((one.points for one in of_head(collection) if one.label == photo), ())
+    points = next((one.points for one in head_corrections(collection) if one.label == photo), ())
     stored = _stored(collection)
     stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), points=points)
     _store(collection, stored)
