@@ -350,7 +350,7 @@ class GraphFaceStage(Stage):
 
     def export(self) -> ExportedModel:
         """Export encoder and decoders, without the trunk's weights, which come from its package."""
-        config, tensors = self.config.network, self.modules["net"].learnt()
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
         return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 

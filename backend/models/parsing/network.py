@@ -187,7 +187,7 @@ class ParsingNet(nn.Module):
             found.append(x)
         return found
 
-    def learnt(self) -> dict[str, Tensor]:
+    def trainable_state(self) -> dict[str, Tensor]:
         """The state dict without a frozen trunk's weights, which come from a package, and without training counters."""
         foreign: set[str] = set()
         if self.config.trunk == "lite0_frozen":
