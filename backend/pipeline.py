@@ -43,7 +43,7 @@ from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.personalise import personalise
 from backend.models.registry import SWITCHED, left_out, open_models
-from backend.parallel import beside
+from backend.parallel import in_thread
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
@@ -184,7 +184,7 @@ def reconstruct(
     """
     options = options or ReconstructOptions()
     clock = StageClock()
-    loaded = beside(  # in parallel with reading the photos
+    loaded = in_thread(  # in parallel with reading the photos
         lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
     )
     with clock.stage("photos"):

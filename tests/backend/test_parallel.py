@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from backend.parallel import beside, each, in_order, threads_at_once
+from backend.parallel import each, in_order, in_thread, threads_at_once
 
 
 def test_results_keep_their_order_and_errors_reach_the_caller():
@@ -126,8 +126,8 @@ def test_torch_has_its_threads_again_afterwards():
 
 def test_what_runs_beside_is_waited_for_and_its_error_comes_out():
     going = threading.Event()
-    result = beside(lambda: going.wait(20.0))
+    result = in_thread(lambda: going.wait(20.0))
     going.set()
     assert result() is True
     with pytest.raises(ZeroDivisionError):
-        beside(lambda: 1 // 0)()
+        in_thread(lambda: 1 // 0)()
