@@ -123,7 +123,7 @@ class ReconstructOptions:
         common = {name: getattr(settings, name) for name in ("quality", "face_model", *_SHAPE_AND_HAIR)}
         return cls(without=left_out(settings), **common, **more)
 
-    def also(self) -> frozenset[str]:
+    def requested_models(self) -> frozenset[str]:
         """Names of models that are used only on request."""
         return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
 
@@ -185,7 +185,10 @@ def reconstruct(
     options = options or ReconstructOptions()
     clock = StageClock()
     loaded = in_thread(  # in parallel with reading the photos
-        lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
+        lambda: (
+            load_template(),
+            open_models(options.without, computing_device(options.device), options.requested_models()),
+        )
     )
     with clock.stage("photos"):
         collection = collect_corrected(sources, options.corrections, options.collect_options(), progress, reader)
