@@ -144,7 +144,7 @@ def _factor(
     return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _FOUND_PROBABILITY)
 
 
-def teach(
+def teacher_labels(
     teachers: Sequence[FaceParser],
     pixels: np.ndarray,
     landmarks: np.ndarray,
@@ -180,7 +180,7 @@ def relabel(
     second: FaceParser | None = None,
 ) -> int:
     """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'
-    (``teach``).
+    (``teacher_labels``).
 
     Three kinds of portraits become unknown throughout: held-out ones and those on the evaluation sheet; those in
     neither list, unless ``unlisted`` is set and the teachers label them on their own; those whose landmarks fit no head
@@ -208,14 +208,14 @@ def relabel(
 def _taught(
     teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
-    """Run ``teach`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head pose."""
+    """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head pose."""
     pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
     try:
         solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache has no depths
     except ValueError:
         return None
     known = cache.labels[row] != UNKNOWN
-    labels = teach(teachers, pixels, solid, seen, second)
+    labels = teacher_labels(teachers, pixels, solid, seen, second)
     labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = UNKNOWN
     return labels
 
