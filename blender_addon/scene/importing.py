@@ -18,7 +18,7 @@ from . import corrections, tags
 from .cameras import new_camera, photo_camera, remove_camera, set_background, update_camera
 from .coordinates import origin_of
 from .drivers import drive_keys
-from .expressions import set_expression, wears
+from .expressions import expression_unchanged, set_expression
 from .frames import to_blender, to_head
 from .free_place import place_beside
 from .hair import put_hair
@@ -325,7 +325,7 @@ class _Build:
             cameras.objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
         looked_through = camera in map(photo_camera, bpy.data.scenes)
-        compared = looked_through and wears(head, dict(camera[tags.EXPRESSION]))
+        compared = looked_through and expression_unchanged(head, dict(camera[tags.EXPRESSION]))
         update_camera(camera, photo)
         if compared:  # keep the photo's expression on the head
             set_expression(head, photo.expression)
