@@ -96,7 +96,7 @@ def identity_distance(rendered: Tensor, photos: Tensor) -> Tensor:
     return 1.0 - functional.cosine_similarity(rendered, photos, dim=1).mean()
 
 
-def told_apart(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Discriminator loss of section 2.5.3 (Mao et al. 2017, equation 9): targets are 1 for photos, 0 for renders."""
     return 0.5 * ((real - 1.0).square().mean() + fake.square().mean())
 
