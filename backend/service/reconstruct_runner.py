@@ -24,7 +24,7 @@ from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_linear
-from backend.service.kept_faces import CachedFaces
+from backend.service.cached_faces import CachedFaces
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.stages import SENDING
 
@@ -34,7 +34,7 @@ _BACKGROUND = (58, 58, 58)
 LATER_BYTES = 240 * 2**20
 """Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
-_kept_faces = CachedFaces()
+_cached_faces = CachedFaces()
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         report.preview(preview.stage, preview_message(preview))
 
     asset = reconstruct(
-        sources, options, report, show, _kept_faces, _kept_faces.keep_fit, lambda: _kept_faces.fit
+        sources, options, report, show, _cached_faces, _cached_faces.keep_fit, lambda: _cached_faces.fit
     ).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
