@@ -19,8 +19,8 @@ from trainer.data.disk_cache import save_arrays
 from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
+from trainer.expressions.cached_people import KEPT, CachedPeople, cached_shot, chosen
 from trainer.expressions.cast import HardPeople, WidePeople
-from trainer.expressions.kept_people import KEPT, CachedPeople, cached_shot, chosen
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
@@ -121,7 +121,7 @@ def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> 
 
 
 def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
-    """The same for the landmark net's people that ``kept_people.chosen`` selects."""
+    """The same for the landmark net's people that ``cached_people.chosen`` selects."""
     if not rare and not calm:
         return
     numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)

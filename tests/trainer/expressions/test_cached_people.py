@@ -9,9 +9,9 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
-from trainer.expressions import kept_people, observe
+from trainer.expressions import cached_people, observe
+from trainer.expressions.cached_people import KEPT, CachedPeople, cached_shot, chosen, rarity
 from trainer.expressions.features import feature_table
-from trainer.expressions.kept_people import KEPT, CachedPeople, cached_shot, chosen, rarity
 from trainer.expressions.learn import held_out_rows
 from trainer.expressions.observe import KEPT_NUMBERS, collect_kept, read_observed
 from trainer.recipe import find_recipe, load_recipe
@@ -22,7 +22,7 @@ def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Four people, drawn into a folder of their own."""
     torch.set_num_threads(1)
     config = replace(KEPT, count=4, folder=str(tmp_path / "pictures"))
-    for module in (kept_people, observe):
+    for module in (cached_people, observe):
         monkeypatch.setattr(module, "KEPT", config)
 
 
