@@ -22,7 +22,7 @@ from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
-from trainer.stages.lap_first import AlikeCoefficients, MarkedViews, initialise_from_people
+from trainer.stages.lap_initialisation import AlikeCoefficients, MarkedViews, initialise_from_people
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
