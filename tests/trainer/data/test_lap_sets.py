@@ -17,7 +17,7 @@ from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, poor
 from trainer.data.lap import landmark_shapes as shapes
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
-from trainer.data.lap.poor import DegradedSets
+from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.reduced import reduced
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets

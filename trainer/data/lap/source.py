@@ -8,8 +8,8 @@ import torch
 
 from trainer.contracts import Source, SourceConfig
 from trainer.data.lap.batch import LapBatch, join_lap
+from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.marks import MarkedSets
-from trainer.data.lap.poor import DegradedSets
 from trainer.data.lap.reduced import ReducedSets
 from trainer.data.lap.stored import StoredSets
 from trainer.data.lap.truth import TruthMaker
