@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from trainer.data.detail.in_front import FaceOccluders, Rims, rims, strands
+from trainer.data.detail.occluders import FaceOccluders, Rims, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
 from trainer.data.detail.uv_photo import ShotParameters
 
