@@ -2,7 +2,7 @@
 
 SIMPOP 15-20 are face masks without eyes, ears or colour. The most probable ICT head is registered to each of them. Its
 surface then matches the scan to about a tenth of a millimetre and continues to ears, neck, skull and eyeballs
-(``carried_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed
+(``fitted_ict_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed
 unchanged. Never used for training.
 """
 
@@ -19,9 +19,9 @@ from scipy.ndimage import map_coordinates
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
-from trainer.data.carried_head import carry_onto_scan
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.data.face_paint import EyeLook
+from trainer.data.fitted_ict_head import carry_onto_scan
 from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.ict_skin import SkinLook, ict_person
 from trainer.data.midpoint import subdivide_midpoint

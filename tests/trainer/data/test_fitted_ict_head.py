@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flat_sheet import flat_sheet
 
-from trainer.data.carried_head import most_probable_head, scanned_part
+from trainer.data.fitted_ict_head import most_probable_head, scanned_part
 from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.scan_registration import longest_border, spread_field
 from trainer.data.shared_data import shared_folder
