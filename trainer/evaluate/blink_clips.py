@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.rig.arkit import LIDS
-from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.people_sampler import FRAMES_PER_SECOND
 from trainer.data.people.scene import Shot
 from trainer.data.people.source import People, PeopleConfig
 

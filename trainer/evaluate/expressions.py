@@ -27,7 +27,7 @@ from backend.geometry.template import load_template
 from backend.photos.faces.detect import detect_faces
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.people.batch import PeopleBatch
-from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.people_sampler import FRAMES_PER_SECOND
 from trainer.data.people.source import People, PeopleConfig
 from trainer.evaluate.blink_clips import FRAMES as BLINK_FRAMES
 from trainer.evaluate.blink_clips import BlinkPeople, LimitedLids, yaw_of

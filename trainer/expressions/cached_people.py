@@ -17,7 +17,7 @@ from backend.photos.faces.sampling import Window
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.data.people.casting import PeopleSampler
+from trainer.data.people.people_sampler import PeopleSampler
 from trainer.data.people.scene import Shot, Stage
 from trainer.data.people.surface import PeopleSurface
 

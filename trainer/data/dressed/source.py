@@ -25,9 +25,9 @@ from trainer.data.people.attachments.hands import draw_hand
 from trainer.data.people.attachments.hats import KINDS
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.batch import PeopleBatch
-from trainer.data.people.casting import PeopleSampler
 from trainer.data.people.film import FilmParameters
 from trainer.data.people.look import PersonLook
+from trainer.data.people.people_sampler import PeopleSampler
 from trainer.data.people.scene import Person, Shot
 from trainer.data.people.source import People, PeopleConfig
 
