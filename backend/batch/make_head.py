@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from backend.allocator import keep_freed_memory
-from backend.batch.made_from import Input, InputRecord, forget, made_before, photos_in, remember, sha256_of
+from backend.batch.input_record import Input, InputRecord, forget, made_before, photos_in, remember, sha256_of
 from backend.batch.outcome import Outcome
 from backend.batch.person import Person
 from backend.batch.stamp import Stamp

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backend.batch.made_from import FILE_NAME, Input, InputRecord, forget, made_before, photos_in, remember
+from backend.batch.input_record import FILE_NAME, Input, InputRecord, forget, made_before, photos_in, remember
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import ASSETS, Stamp, current_stamp
 from backend.exchange.file_names import FILE_NAMES
