@@ -53,7 +53,7 @@ from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, Sta
 from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
-from backend.texture.unwrapping.one_beard import with_one_beard
+from backend.texture.unwrapping.one_beard import with_consistent_beards
 
 _SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
 
@@ -250,7 +250,7 @@ def reconstruct(
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
         given = coloured.used_faces(used)
-        seen = with_one_beard(template, coloured, given)
+        seen = with_consistent_beards(template, coloured, given)
         other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
         texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)

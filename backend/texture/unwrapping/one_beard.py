@@ -25,7 +25,7 @@ LEAST_CHIN = 0.3
 _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
-def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
     """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the reverse.
     The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
 
