@@ -53,7 +53,7 @@ from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, Sta
 from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
-from backend.texture.unwrapping.one_beard import with_consistent_beards
+from backend.texture.unwrapping.beard_consistency import with_consistent_beards
 
 _SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
 

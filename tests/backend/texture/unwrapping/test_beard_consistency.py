@@ -9,8 +9,8 @@ from texture_scene import Scene, Shot, make_scene, with_labels
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
+from backend.texture.unwrapping.beard_consistency import with_consistent_beards
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
-from backend.texture.unwrapping.one_beard import with_consistent_beards
 from backend.texture.unwrapping.unwrap import unwrap_photo, view_surface
 
 SIZE = 512
