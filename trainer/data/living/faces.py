@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.living.habits import SIDED, HabitParameters, Habits, draw_habits, stacked, uneven
+from trainer.data.living.habits import SIDED, Habits, PersonIdiosyncrasies, draw_habits, stacked, uneven
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
 from trainer.data.people.carried import CarriedExpressions
@@ -30,7 +30,7 @@ class LivingPerson:
     bone: IdentityParameters
     bmi: float
     age: float
-    habits: HabitParameters
+    habits: PersonIdiosyncrasies
 
 
 def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPerson:

@@ -41,7 +41,7 @@ class Habits:
 
 
 @dataclass(frozen=True)
-class HabitParameters:
+class PersonIdiosyncrasies:
     """``Habits`` of one person, in numpy."""
 
     left: np.ndarray
@@ -49,7 +49,7 @@ class HabitParameters:
     stick: float
 
 
-def draw_habits(generator: np.random.Generator) -> HabitParameters:
+def draw_habits(generator: np.random.Generator) -> PersonIdiosyncrasies:
     """Draw one person's habits."""
     general = generator.normal(0, _SIDE_SPREAD)
     own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
@@ -57,10 +57,10 @@ def draw_habits(generator: np.random.Generator) -> HabitParameters:
         own[number] = own[min(number, ARKIT_INDEX[mirrored_name(name)])]
     left = np.clip(general + own, -_MOST_ASYMMETRY, _MOST_ASYMMETRY).astype(np.float32)
     left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_SYMMETRIC_KEYS)]] = 0
-    return HabitParameters(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
+    return PersonIdiosyncrasies(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
 
 
-def stacked(people: list[HabitParameters], device: torch.device) -> Habits:
+def stacked(people: list[PersonIdiosyncrasies], device: torch.device) -> Habits:
     """Stack people's habits to one ``Habits``."""
     left = torch.from_numpy(np.stack([one.left for one in people])).to(device)
     drift, stick = (torch.tensor([getattr(one, name) for one in people], device=device) for name in ("drift", "stick"))
