@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.living.habits import SIDED, Habits, PersonIdiosyncrasies, draw_habits, stacked, uneven
+from trainer.data.living.habits import SIDED, Habits, PersonIdiosyncrasies, draw_idiosyncrasies, stacked, uneven
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
 from trainer.data.people.carried import CarriedExpressions
@@ -39,7 +39,7 @@ def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPers
     age = float(_YOUNGEST + (_OLDEST - _YOUNGEST) * generator.beta(1.3, 1.7))
     gained = 0.06 * np.clip((age - 40) / 20, -1, 1)
     bmi = float(np.clip(_USUAL_BMI * np.exp(gained + _BMI_SPREAD * generator.standard_normal()), *_BMI_LIMITS))
-    return LivingPerson(bone, bmi, age, draw_habits(generator))
+    return LivingPerson(bone, bmi, age, draw_idiosyncrasies(generator))
 
 
 class LivingFaces:

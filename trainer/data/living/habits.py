@@ -49,7 +49,7 @@ class PersonIdiosyncrasies:
     stick: float
 
 
-def draw_habits(generator: np.random.Generator) -> PersonIdiosyncrasies:
+def draw_idiosyncrasies(generator: np.random.Generator) -> PersonIdiosyncrasies:
     """Draw one person's habits."""
     general = generator.normal(0, _SIDE_SPREAD)
     own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
