@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.data.landmark_mirror import landmark_mirror
-from trainer.data.living.habits import Habits
+from trainer.data.living.habits import Idiosyncrasies
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
@@ -61,7 +61,7 @@ class GraphBatch:
     weights: Tensor
     vertices: Tensor
     photos: GraphPhotos | None
-    habits: Habits | None = None
+    habits: Idiosyncrasies | None = None
 
     @classmethod
     def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
@@ -77,7 +77,7 @@ class GraphBatch:
         return cls(
             **whole,
             photos=GraphPhotos(**_joined_tensors(photos, _names(GraphPhotos), device)) if photos else None,
-            habits=Habits(**_joined_tensors(habits, _names(Habits), device)) if habits else None,
+            habits=Idiosyncrasies(**_joined_tensors(habits, _names(Idiosyncrasies), device)) if habits else None,
         )
 
 

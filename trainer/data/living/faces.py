@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.living.habits import SIDED, Habits, PersonIdiosyncrasies, draw_idiosyncrasies, stacked, uneven
+from trainer.data.living.habits import SIDED, Idiosyncrasies, PersonIdiosyncrasies, draw_idiosyncrasies, stacked, uneven
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
 from trainer.data.people.carried import CarriedExpressions
@@ -66,11 +66,11 @@ class LivingFaces:
         age = torch.tensor([one.age for one in people], device=self._device)
         return self._lips.parted(self._tissue.laid(self.bones(people), bmi, age))
 
-    def habits(self, people: list[LivingPerson]) -> Habits:
+    def habits(self, people: list[LivingPerson]) -> Idiosyncrasies:
         """Return these people's habits."""
         return stacked([one.habits for one in people], self._device)
 
-    def posed(self, neutral: Tensor, weights: Tensor, habits: Habits) -> Tensor:
+    def posed(self, neutral: Tensor, weights: Tensor, habits: Idiosyncrasies) -> Tensor:
         """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own habits.
 
         For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of

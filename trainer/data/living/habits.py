@@ -22,8 +22,8 @@ _STICK = (0.0012, 0.0035)
 
 
 @dataclass(frozen=True)
-class Habits:
-    """Habits of N people.
+class Idiosyncrasies:
+    """Idiosyncrasies of N people.
 
     Attributes
     ----------
@@ -35,14 +35,14 @@ class Habits:
     drift: Tensor
     stick: Tensor
 
-    def of(self, chosen: Tensor) -> Habits:
+    def of(self, chosen: Tensor) -> Idiosyncrasies:
         """Select people by ``chosen``, numbers or (N,) bool."""
-        return Habits(self.left[chosen], self.drift[chosen], self.stick[chosen])
+        return Idiosyncrasies(self.left[chosen], self.drift[chosen], self.stick[chosen])
 
 
 @dataclass(frozen=True)
 class PersonIdiosyncrasies:
-    """``Habits`` of one person, in numpy."""
+    """``Idiosyncrasies`` of one person, in numpy."""
 
     left: np.ndarray
     drift: float
@@ -60,11 +60,11 @@ def draw_idiosyncrasies(generator: np.random.Generator) -> PersonIdiosyncrasies:
     return PersonIdiosyncrasies(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
 
 
-def stacked(people: list[PersonIdiosyncrasies], device: torch.device) -> Habits:
-    """Stack people's habits to one ``Habits``."""
+def stacked(people: list[PersonIdiosyncrasies], device: torch.device) -> Idiosyncrasies:
+    """Stack people's habits to one ``Idiosyncrasies``."""
     left = torch.from_numpy(np.stack([one.left for one in people])).to(device)
     drift, stick = (torch.tensor([getattr(one, name) for one in people], device=device) for name in ("drift", "stick"))
-    return Habits(left, drift, stick)
+    return Idiosyncrasies(left, drift, stick)
 
 
 _SYMMETRIC_KEYS = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
@@ -73,7 +73,7 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 """(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""
 
 
-def uneven(weights: Tensor, habits: Habits) -> Tensor:
+def uneven(weights: Tensor, habits: Idiosyncrasies) -> Tensor:
     """(N, 52) weights with habits from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
     over an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * habits.left)
