@@ -1,4 +1,4 @@
-"""Living people: faces made from bone, soft tissue and habits of expression."""
+"""Living people: faces made from bone, soft tissue and idiosyncrasies of expression."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.living.habits import SIDED, Idiosyncrasies, PersonIdiosyncrasies, draw_idiosyncrasies, stacked, uneven
+from trainer.data.living.idiosyncrasies import (
+    SIDED,
+    Idiosyncrasies,
+    PersonIdiosyncrasies,
+    draw_idiosyncrasies,
+    stacked,
+    uneven,
+)
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
 from trainer.data.people.carried import CarriedExpressions
@@ -25,12 +32,12 @@ _MEDIAN_BLEND = 0.012
 
 @dataclass(frozen=True)
 class LivingPerson:
-    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``habits`` of expression."""
+    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``idiosyncrasies`` of expression."""
 
     bone: IdentityParameters
     bmi: float
     age: float
-    habits: PersonIdiosyncrasies
+    idiosyncrasies: PersonIdiosyncrasies
 
 
 def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPerson:
@@ -66,19 +73,19 @@ class LivingFaces:
         age = torch.tensor([one.age for one in people], device=self._device)
         return self._lips.parted(self._tissue.laid(self.bones(people), bmi, age))
 
-    def habits(self, people: list[LivingPerson]) -> Idiosyncrasies:
-        """Return these people's habits."""
-        return stacked([one.habits for one in people], self._device)
+    def idiosyncrasies(self, people: list[LivingPerson]) -> Idiosyncrasies:
+        """Return these people's idiosyncrasies."""
+        return stacked([one.idiosyncrasies for one in people], self._device)
 
-    def posed(self, neutral: Tensor, weights: Tensor, habits: Idiosyncrasies) -> Tensor:
-        """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own habits.
+    def posed(self, neutral: Tensor, weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
+        """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own idiosyncrasies.
 
         For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of
         the key, and carrying it over to the person's face would change it by only a tenth.
         """
-        moved = self._carried.posed(neutral, uneven(weights, habits))
-        both = weights * habits.left * (SIDED.to(weights.device) == 0)
+        moved = self._carried.posed(neutral, uneven(weights, idiosyncrasies))
+        both = weights * idiosyncrasies.left * (SIDED.to(weights.device) == 0)
         count = len(self._left)
         halves = (both @ self._keys.flatten(1)).view(-1, count, 3)
         moved = torch.cat([moved[:, :count] + self._left * halves, moved[:, count:]], 1)
-        return self._lips.touching(moved, neutral, habits.stick)
+        return self._lips.touching(moved, neutral, idiosyncrasies.stick)

@@ -1,4 +1,4 @@
-"""Personal habits of expression: asymmetry, jaw drift to one side, lips that stick."""
+"""Personal idiosyncrasies of expression: asymmetry, jaw drift to one side, lips that stick."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PersonIdiosyncrasies:
 
 
 def draw_idiosyncrasies(generator: np.random.Generator) -> PersonIdiosyncrasies:
-    """Draw one person's habits."""
+    """Draw one person's idiosyncrasies."""
     general = generator.normal(0, _SIDE_SPREAD)
     own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
     for name, number in ARKIT_INDEX.items():
@@ -61,7 +61,7 @@ def draw_idiosyncrasies(generator: np.random.Generator) -> PersonIdiosyncrasies:
 
 
 def stacked(people: list[PersonIdiosyncrasies], device: torch.device) -> Idiosyncrasies:
-    """Stack people's habits to one ``Idiosyncrasies``."""
+    """Stack people's idiosyncrasies to one ``Idiosyncrasies``."""
     left = torch.from_numpy(np.stack([one.left for one in people])).to(device)
     drift, stick = (torch.tensor([getattr(one, name) for one in people], device=device) for name in ("drift", "stick"))
     return Idiosyncrasies(left, drift, stick)
@@ -73,14 +73,14 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 """(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""
 
 
-def uneven(weights: Tensor, habits: Idiosyncrasies) -> Tensor:
-    """(N, 52) weights with habits from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
+def uneven(weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
+    """(N, 52) weights with idiosyncrasies from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
     over an open jaw (``mouthClose``) no further than it is open."""
-    found = weights * (1 + SIDED.to(weights.device) * habits.left)
+    found = weights * (1 + SIDED.to(weights.device) * idiosyncrasies.left)
     close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     found = found.clone()
     found[:, close] = torch.minimum(weights[:, close], weights[:, opened])
-    drift = habits.drift * weights[:, opened]
+    drift = idiosyncrasies.drift * weights[:, opened]
     found[:, ARKIT_INDEX["jawLeft"]] += drift.clamp(min=0)
     found[:, ARKIT_INDEX["jawRight"]] += (-drift).clamp(min=0)
     return found
