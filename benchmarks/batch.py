@@ -286,7 +286,8 @@ def main() -> int:
     whole = figures.get("upheaval.lost", 0) == figures.get("upheaval.made_twice", 0) == 0
     reached = "reached" if kept else "missed"
     print(
-        f"aims: throughput {TARGET_EFFICIENCY} of plain processes {reached}; nobody lost or made twice: {'yes' if whole else 'no'}"
+        f"aims: throughput {TARGET_EFFICIENCY} of plain processes {reached}; "
+        f"nobody lost or made twice: {'yes' if whole else 'no'}"
     )
     return 0 if kept and whole else 1
 

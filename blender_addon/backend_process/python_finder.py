@@ -129,6 +129,6 @@ def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None)
             return found
     raise AddonError(
         f"No Python {wanted} was found on this computer.",
-        f"Install Python {PREFERRED_PYTHONS[0][0]}.{PREFERRED_PYTHONS[0][1]} from python.org, or enter its program in the field Python.",
+        "Install Python {}.{} from python.org, or enter its program in the field Python.".format(*PREFERRED_PYTHONS[0]),
         "no_python",
     )

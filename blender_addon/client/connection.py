@@ -18,8 +18,8 @@ class Connection:
     """A client of the service.
 
     ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
-    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the token
-    of a server that this Blender started, else "".
+    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the
+    token of a server that this Blender started, else "".
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class Connection:
         self._thread.start()
 
     def submit(self, submission: AnyJob) -> None:
-        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless the thread ends."""
+        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
+        the thread ends."""
         self._commands.put(("submit", submission))
 
     def cancel(self, token: str) -> None:

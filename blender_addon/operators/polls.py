@@ -8,7 +8,8 @@ NO_HEAD = "Select a head that Likeness made"
 
 
 def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bool:
-    """Return value of ``poll``: True if ``unavailable_reason`` is "", else False after passing the sentence to Blender."""
+    """Return value of ``poll``: True if ``unavailable_reason`` is "", else False after passing the sentence to
+    Blender."""
     if unavailable_reason:
         operator.poll_message_set(unavailable_reason)
     return not unavailable_reason

@@ -2,8 +2,8 @@
 
 SIMPOP 15-20 are face masks without eyes, ears or colour. The most probable ICT head is registered to each of them. Its
 surface then matches the scan to about a tenth of a millimetre and continues to ears, neck, skull and eyeballs
-(``fitted_ict_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed
-unchanged. Never used for training.
+(``fitted_ict_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is
+photographed unchanged. Never used for training.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class ScanTruth:
     Attributes
     ----------
     name : ``SIMPOP_15`` and so on.
-    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of ``ALIGNMENT_LANDMARKS``.
-    nose_tip, bridge (between the eyes) : (3,).
+    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of
+    ``ALIGNMENT_LANDMARKS``. nose_tip, bridge (between the eyes) : (3,).
     ears : (2, 3) the tragi, left and right of the person (NaN when the scan has none).
     """
 

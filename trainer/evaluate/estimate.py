@@ -38,7 +38,8 @@ class Estimate:
 
     Attributes
     ----------
-    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``scan_heads.ALIGNMENT_LANDMARKS``.
+    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of
+    ``scan_heads.ALIGNMENT_LANDMARKS``.
     """
 
     cage: np.ndarray

@@ -44,7 +44,8 @@ def drawn_truth(folder: Path) -> ScanTruth:
 
 def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
     """Flat figures ``drawn.head.NAME.…``, and over people ``drawn.VARIANT.nN.median_mm`` and ``.ratio`` (to the mean
-    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above ``WORSE_RATIO``.
+    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above
+    ``WORSE_RATIO``.
 
     nN : the fit to the first photo (``n1``) and to all photos. A head without a detected face counts as the mean face,
     and in ``drawn.VARIANT.nN.faceless``. A person rendered in several looks counts with their mean.

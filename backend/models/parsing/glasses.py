@@ -19,7 +19,8 @@ _DARK_LENS, _BLACK_LENS = 3.0, 7.0
 
 
 def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
-    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; worn above ``GLASSES_THRESHOLD``.
+    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; worn above
+    ``GLASSES_THRESHOLD``.
 
     A linear classifier on oriented gradients of the strip around the eyes, trained on hand-labelled portraits
     (``trainer.classifiers.portrait_statistics``).

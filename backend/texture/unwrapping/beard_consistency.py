@@ -26,8 +26,8 @@ _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
 def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
-    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the reverse.
-    The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
+    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the
+    reverse. The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
 
     ``faces`` : (P,) in the order of ``fitted.photos``.
     """

@@ -32,7 +32,8 @@ _MEDIAN_BLEND = 0.012
 
 @dataclass(frozen=True)
 class LivingPerson:
-    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``idiosyncrasies`` of expression."""
+    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``idiosyncrasies`` of
+    expression."""
 
     bone: IdentityParameters
     bmi: float

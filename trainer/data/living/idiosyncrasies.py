@@ -74,8 +74,8 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 
 
 def uneven(weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
-    """(N, 52) weights with idiosyncrasies from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
-    over an open jaw (``mouthClose``) no further than it is open."""
+    """(N, 52) weights with idiosyncrasies from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that
+    close over an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * idiosyncrasies.left)
     close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     found = found.clone()

@@ -208,7 +208,8 @@ def relabel(
 def _taught(
     teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
-    """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head pose."""
+    """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head
+    pose."""
     pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
     try:
         solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache has no depths

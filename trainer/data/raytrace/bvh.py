@@ -118,7 +118,8 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit):  # pragma: no cover - compiled
-    """Distance at which the ray enters the node's box; NO_HIT_DISTANCE when it misses the box or enters beyond ``limit``."""
+    """Distance at which the ray enters the node's box; NO_HIT_DISTANCE when it misses the box or enters beyond
+    ``limit``."""
     a = (bounds[node, 0] - ox) * ix
     b = (bounds[node, 3] - ox) * ix
     near, far = min(a, b), max(a, b)
