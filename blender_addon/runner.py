@@ -19,20 +19,9 @@ from .backend_process.known_server import KnownServer, pending_settings_sentence
 from .backend_process.local_backend import LocalBackend
 from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
+from .client import events
 from .client.connection import Connection
 from .client.conversation import Timeouts
-from .client.events import (
-    ConnectFailed,
-    ConnectionLost,
-    Event,
-    ExpressionsReceived,
-    JobFailed,
-    Previewed,
-    Progressed,
-    Queued,
-    ResultReceived,
-    Welcomed,
-)
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob
 from .errors import AddonError
@@ -45,7 +34,7 @@ CANCEL_SECONDS = 5.0
 """A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
 
-Delivered = Previewed | ResultReceived | ExpressionsReceived
+Delivered = events.Previewed | events.ResultReceived | events.ExpressionsReceived
 
 
 class Phase(enum.Enum):
@@ -86,7 +75,7 @@ class Runner:
 
     def __init__(self, client: str, config: Path) -> None:
         self.view = JobView()
-        self.welcome: Welcomed | None = None
+        self.welcome: events.Welcomed | None = None
         self._client, self._config = client, config
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
@@ -319,54 +308,54 @@ class Runner:
             self._check_folder()  # a change of the folder would explain it
             raise why
 
-    def _take_in(self, event: Event, delivered: list[Delivered]) -> None:
-        if isinstance(event, Welcomed):
+    def _take_in(self, event: events.Event, delivered: list[Delivered]) -> None:
+        if isinstance(event, events.Welcomed):
             self._looking = False
             self.welcome = event
             self._take_welcome(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
-        elif isinstance(event, ConnectFailed):
+        elif isinstance(event, events.ConnectFailed):
             self._gave_up(event)
-        elif isinstance(event, ConnectionLost):
+        elif isinstance(event, events.ConnectionLost):
             if self.busy:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
 
-    def _take_welcome(self, event: Welcomed) -> None:
+    def _take_welcome(self, event: events.Welcomed) -> None:
         assert self._connection is not None
         if self._process is None and (self._known is None or self._known.instance != event.instance):
             port = self._connection.address.endpoint.rsplit(":", 1)[1]
             self._known = KnownServer(event.instance, port=int(port), kind=event.device)
 
-    def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
+    def _take_in_job(self, event: events.Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if cancelling and isinstance(event, ResultReceived | ExpressionsReceived | JobFailed):
+        if cancelling and isinstance(event, events.ResultReceived | events.ExpressionsReceived | events.JobFailed):
             self._end_cancelled()  # a result that arrives during cancelling is dropped
-        elif isinstance(event, ResultReceived | ExpressionsReceived):
+        elif isinstance(event, events.ResultReceived | events.ExpressionsReceived):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)
-        elif isinstance(event, JobFailed):
+        elif isinstance(event, events.JobFailed):
             if event.code != "cancelled":
                 raise AddonError(event.sentence, event.advice, event.code)
             self._end_cancelled()
         elif cancelling:
             return
-        elif isinstance(event, Queued):
+        elif isinstance(event, events.Queued):
             waiting = "Waiting for the backend"
             if event.position:
                 jobs = "1 other job" if event.position == 1 else f"{event.position} other jobs"
                 waiting = f"Waiting for {jobs}"
             self.view = JobView(Phase.QUEUED, waiting)
-        elif isinstance(event, Progressed):
+        elif isinstance(event, events.Progressed):
             sentence = event.sentence or event.stage
             self.view = JobView(Phase.RUNNING, sentence, event.fraction, event.seconds_left)
-        elif isinstance(event, Previewed):
+        elif isinstance(event, events.Previewed):
             delivered.append(event)
 
-    def _gave_up(self, event: ConnectFailed) -> None:
+    def _gave_up(self, event: events.ConnectFailed) -> None:
         looking, self._looking = self._looking, False
         self._drop_connection()
         if looking and self.busy:
