@@ -14,7 +14,7 @@ from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, poor
+from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, degraded
 from trainer.data.lap import landmark_shapes as shapes
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
 from trainer.data.lap.degraded import DegradedSets
@@ -236,13 +236,13 @@ def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: Lap
 @pytest.mark.parametrize("way", range(4))
 def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
     image, label = people.images[0], people.labels[0]
-    worse, seen = poor._DEGRADATIONS[way](image, label, np.random.default_rng(1))
+    worse, seen = degraded._DEGRADATIONS[way](image, label, np.random.default_rng(1))
     edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
     name = ("cover", "cut", "blur", "darken")[way]
     if name == "cover":
         assert (seen == int(FaceClass.OCCLUDER)).float().mean() > 0.05
     elif name == "cut":
-        assert 0.25 < (seen == poor.UNKNOWN).float().mean() < 0.55
+        assert 0.25 < (seen == degraded.UNKNOWN).float().mean() < 0.55
     else:
         assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())
 
