@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from backend.command_line.closed_pipe import until_nobody_reads
+from backend.command_line.closed_pipe import run_until_pipe_closes
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         run = importlib.import_module(COMMANDS[arguments.command][0]).run
-        return until_nobody_reads(lambda: run(arguments))
+        return run_until_pipe_closes(lambda: run(arguments))
     except LikenessError as error:
         print(f"{error.sentence} {error.advice}".strip(), file=sys.stderr)
         return EXIT_CODES[error.code]

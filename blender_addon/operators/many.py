@@ -61,7 +61,9 @@ class ReconstructMany(bpy.types.Operator):
         states = ("WAITING", "RUNNING", "DONE") if many.library else ("WAITING", "RUNNING")  # collects finished ones
         waiting = any(person.state in states for person in many.people)
         nobody = "No person in the table is waiting. Choose a folder, or Try Again"
-        return clickable(cls, session().why_busy or (_GOES_ON if run.current() else "") or ("" if waiting else nobody))
+        return clickable(
+            cls, session().busy_reason or (_GOES_ON if run.current() else "") or ("" if waiting else nobody)
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.likeness

@@ -7,7 +7,7 @@ import time
 import bpy
 
 from .. import installer
-from ..backend_process.folder_lock import BEING_CHANGED
+from ..backend_process.folder_lock import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
@@ -34,6 +34,14 @@ _checked: tuple[float, AddonError | None] | None = None
 """When the main panel checked the backend, and the result, until the head's panel has drawn it."""
 
 
+class SidebarPanel:
+    """Mix-in: a panel in the sidebar of the 3D views."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+
+
 class PhotoList(bpy.types.UIList):
     """One row per photo: thumbnail, name, whether it was used."""
 
@@ -51,14 +59,11 @@ class PhotoList(bpy.types.UIList):
             row.label(text="", icon=STATUS_ICONS[item.status])
 
 
-class MainPanel(bpy.types.Panel):
+class MainPanel(SidebarPanel, bpy.types.Panel):
     """Photos to a head."""
 
     bl_idname = "LIKENESS_PT_main"
     bl_label = "Likeness"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.likeness
@@ -97,15 +102,12 @@ class MainPanel(bpy.types.Panel):
             draw_wrapped(layout, view.sentence, icon="INFO")
 
 
-class OptionsPanel(bpy.types.Panel):
+class OptionsPanel(SidebarPanel, bpy.types.Panel):
     """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
 
     bl_idname = "LIKENESS_PT_options"
     bl_parent_id = MainPanel.bl_idname
     bl_label = "Options"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -117,14 +119,11 @@ class OptionsPanel(bpy.types.Panel):
             column.prop(settings, name)
 
 
-class HeadPanel(bpy.types.Panel):
+class HeadPanel(SidebarPanel, bpy.types.Panel):
     """The active head: its shape, its photos' cameras, its expression."""
 
     bl_idname = "LIKENESS_PT_head"
     bl_label = "Head"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -229,7 +228,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     draw_wrapped(box, view.sentence)
     if view.advice:
         draw_wrapped(box, view.advice, icon="ERROR")
-    if session().homeless:
+    if session().has_lost_scene:
         box.operator("likeness.take_head", icon="IMPORT")
         box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
         return
@@ -243,7 +242,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Draw progress in the status bar while something runs."""
     view, work = session().view, current_work()
-    if session().homeless:
+    if session().has_lost_scene:
         self.layout.label(text=view.sentence, icon="USER")  # the buttons for it are only in the panel
     elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")
@@ -307,7 +306,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    of_folder = problem.code in ("folder", BEING_CHANGED)
+    of_folder = problem.code in ("folder", FOLDER_BUSY)
     if view is not None and view.error is not None and not of_folder:
         draw_error(layout, view.error.sentence, view.error.advice)
     else:

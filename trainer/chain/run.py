@@ -104,10 +104,10 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None])
         say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {' '.join(command.arguments)}")
         started = time.monotonic()
         goes_on = state.begun.get(step.name) == wanted[place]
-        state = state.with_begun(step.name, wanted[place])
+        state = state.with_started(step.name, wanted[place])
         write_state(places.work, state)
         _run_command(command, _resumed(wanted[place], places, goes_on), places, toy)
-        state = state.with_done(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
+        state = state.with_completed(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
         write_state(places.work, state)
 
 

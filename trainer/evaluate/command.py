@@ -15,7 +15,7 @@ from rich.console import Console
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
-WHATS: dict[str, tuple[str, str]] = {
+EVALUATIONS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "foreign": (
         "trainer.evaluate.foreign",
@@ -40,8 +40,8 @@ WHATS: dict[str, tuple[str, str]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one sub-command per entry of ``WHATS``."""
-    for subparser in add_commands(parser, WHATS, "what"):
+    """Add one sub-command per entry of ``EVALUATIONS``."""
+    for subparser in add_commands(parser, EVALUATIONS, "what"):
         subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
 
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table; returns exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
     console = Console()
     try:
-        figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
+        figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
     except LikenessError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_CODES[error.code]

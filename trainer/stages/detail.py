@@ -143,7 +143,7 @@ class DetailStage(Stage):
                 wanted = self._features(shown_photos(pictures), pictures.marks)
             terms["identity"] = losses.identity_distance(self._features(refined, pictures.marks), wanted)
         if weights.adversary:
-            terms["adversary"] = losses.taken_for_real(self.modules["critic"](pictures.coarse, refined))
+            terms["adversary"] = losses.generator_loss(self.modules["critic"](pictures.coarse, refined))
         return terms
 
     def turns(self) -> Sequence[Turn]:
@@ -165,7 +165,7 @@ class DetailStage(Stage):
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             refined = _refined(pictures, own, batch.photos)
         real = critic(pictures.coarse, shown_photos(pictures))
-        return {"told_apart": losses.told_apart(real, critic(pictures.coarse, refined))}
+        return {"told_apart": losses.discriminator_loss(real, critic(pictures.coarse, refined))}
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
         """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (in no photo): ``correlation`` of

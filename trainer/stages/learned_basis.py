@@ -342,7 +342,7 @@ class LearnedBasisStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
 
     def export(self) -> ExportedModel:
-        """Bases and encoder, for ``backend.models.learned_basis.network.load_learned_basis``."""
+        """Bases and encoder, for ``backend.models.learned_basis.apply.BasisModel``."""
         tensors = {name: value for name, value in self.network.state_dict().items() if name != "begun"}
         network = self.config.network
         if self.config.exported_light != "as_trained":

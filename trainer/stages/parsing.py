@@ -185,7 +185,7 @@ class ParsingStage(Stage):
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
         weights."""
-        config, tensors = self.config.network, self.modules["net"].learnt()
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
         if config.trunk == "lite0_frozen":
             return ExportedModel(
                 PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS

@@ -118,7 +118,7 @@ def score_accessories(
     )
 
 
-def settle_accessories(
+def resolve_accessories(
     probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: AccessoryScores
 ) -> np.ndarray:
     """(C, S, S) float32 class probabilities, changed to agree with the decisions; landmarks (478, 2 or 3) in pixels.

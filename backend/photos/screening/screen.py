@@ -42,7 +42,7 @@ def screen(
     }
     left_out = duplicates(list(chosen.values()), names)
     kept = [face for photo, face in chosen.items() if photo not in left_out]
-    left_out |= strangers(kept, model)
+    left_out |= other_people(kept, model)
     kept = [face for face in kept if face.photo not in left_out]
     poor = {face.photo: reason for face in kept if (reason := weakness(face))}
     if len(poor) < len(kept):
@@ -130,7 +130,7 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     return left_out
 
 
-def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
+def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
     """Photo index -> reason for faces of another person than most photos show.
 
     Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at
