@@ -162,7 +162,7 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
         )
     if width * height > max(READING.small_pixels, size * limits.max_pixels_per_byte):
         raise PhotoUnreadableError(
-            f"Its header gives {width} x {height} pixels, but it has only {size} bytes; export it again."
+            f"It has {size} bytes, too few for the {width} x {height} pixels of its header; export it again."
         )
 
 
