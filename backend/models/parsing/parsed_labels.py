@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores, look_at_edges, resolve_accessories, score_accessories
+from backend.models.parsing.headwear import look_for_headwear
 from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.other_heads import without_other_heads
@@ -81,6 +82,7 @@ def label_by_net(
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
         worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
+        worn = replace(worn, headwear=look_for_headwear(probabilities, landmarks, pixels))
     odds = resolve_accessories(probabilities, landmarks, pixels, worn)
     return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
