@@ -32,10 +32,13 @@ class InpaintingSettings:
     """Cosine in [0, 1]: bare skin at more grazing angles is specular and takes the inpainted skin's colour."""
     lit_quantile: float = 0.65
     """Quantile of visible skin's brightness that counts as lit."""
-    shade: float = 0.40
-    """Log units, 0.05 to 0.8: scale of the robust weight around lit skin's brightness."""
-    anchor: float = 0.005
-    """Share, 0.001 to 0.2: pull of inpainted skin towards the one typical colour."""
+    plainest_shade: float = 0.15
+    """Log units, 0.05 to 0.8: scale of the robust weight around lit skin's brightness for nearly plain skin, the
+    reference for skin at grazing angles."""
+    nearest_shade: float = 0.40
+    """The same for inpainted skin, which continues the colour of the visible skin beside it."""
+    anchor: float = 0.01
+    """Share, 0.001 to 0.2: pull of both towards the one typical colour."""
     blotches: tuple[float, float, float] = (0.014, 0.026, 0.026)
     """Log units of red, green and blue, 0 to 0.05: blotches that keep inpainted skin from looking too even."""
     bristle_run: tuple[float, float, float] = (1.0, 0.4, 0.6)
