@@ -132,7 +132,7 @@ def build_albedo(
     fine = fine_band(space.skin, views, middle, consensus, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(
-        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
+        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, grey_only
     )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)

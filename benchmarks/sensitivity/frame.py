@@ -63,7 +63,8 @@ def chosen(constants: Mapping[str, Constant], only: Sequence[str]) -> list[str]:
     """Names of the constants of ``only``: rooms, or single constants; all if it is empty."""
     if not only:
         return list(constants)
-    return [name for one in only for name in constants if name == one or name.startswith(f"{one}.")]
+    found = [name for one in only for name in constants if name == one or name.startswith(f"{one}.")]
+    return list(dict.fromkeys(found))
 
 
 def responses(subject: Subject, people: Sequence[Any], names: Sequence[str], results: Path | None = None) -> None:

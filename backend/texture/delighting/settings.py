@@ -73,10 +73,6 @@ class DelightingSettings:
     """Upper limit of gloss as a share in [0, 1] of the blue light: the remainder needs a measurable colour."""
     gloss_length: float = 0.009
     """Metres: finer highlights are removed from the detail (``highlights.without_highlight``)."""
-    gloss_pull: float = 0.004
-    """Share: pull of unseen skin towards no gloss."""
-    gloss_least_weight: float = 20.0
-    """Summed weight of vertices below which gloss is not estimated."""
     sheet_brightness: float = 0.10
     """Log units: standard deviation of skin tones from the two-pigment family in brightness."""
     sheet_red_green: float = 0.08
