@@ -113,7 +113,7 @@ def build_albedo(
     base = solve_base(samples, tone, operators, surface.mirror, pigment)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone)
+    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone, density)
     inpainted = inpaint_skin(
         surface, working_space.skin, photos, scalp.grows, consensus, operators, tone, positions, density
     )

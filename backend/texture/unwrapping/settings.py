@@ -49,6 +49,9 @@ class UnwrappingSettings:
     """The same within lips, which are narrow."""
     beside_ears: float = 0.004
     """Metres, 0.001 to 0.01: farther from the mesh's ear, a photo's ear is not on this surface."""
+    hat_share: tuple[float, float] = (0.3, 0.6)
+    """Share in [0, 1], 0.2 to 0.9, of what a photo shows of the scalp that is labelled occluder: from there on it shows
+    a hat. Hands, microphones and headbands cover less."""
     strand: float = 0.75
     """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 
