@@ -7,6 +7,7 @@ import numpy as np
 
 from backend.geometry.disc import disc
 from backend.geometry.robust_statistics import weighted_median
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
@@ -15,6 +16,7 @@ from backend.texture.unwrapping.photo_selection import TexturePhoto, bare_skin, 
 from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.uv_filters import masked_lowpass
 
+_KNOWN = (0.02, 0.25)  # share of bare skin around a texel, from no shade to all of it; half at a straight edge
 _LEAST_TEXELS = 100  # summed weight of lit skin, and of skin below the hat, that an estimate needs
 
 
@@ -34,10 +36,9 @@ def hat_shade(
     none = np.zeros((len(photo.below_hat), 3), np.float32)
     if photo.below_hat.max() <= 0.0:
         return none
-    masks = np.stack([photo.below_hat, plain_skin(surface), surface.regions["brows"]], 1).astype(np.float32)
-    below, plain, usual_brows = atlas.sample(masks).T
+    below, plain = atlas.sample(np.stack([photo.below_hat, plain_skin(surface)], 1).astype(np.float32)).T
     lit = bare_skin(photo.unwrap, plain) * photo.unwrap.weight * (1.0 - below)
-    brows = atlas.image(((photo.unwrap.labels == FaceClass.BROWS) | (usual_brows > 0.1)).astype(np.uint8))
+    brows = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.uint8))
     near_brows = atlas.gather(cv2.dilate(brows, disc(max(1, round(UNWRAPPING.margin * density))))) > 0
     shaded = photo.unwrap.weight * (photo.unwrap.labels == FaceClass.SKIN) * (below > 0.0) * ~near_brows
     if lit.sum() < _LEAST_TEXELS or shaded.sum() < _LEAST_TEXELS:
@@ -46,7 +47,6 @@ def hat_shade(
     smooth, support = masked_lowpass(
         atlas.image(darker), atlas.image(shaded.astype(np.float32)), DELIGHTING.light_length * density
     )
-    shade = np.minimum(atlas.gather(smooth), 0.0)
-    known = (atlas.gather(support) > 0.0).astype(np.float32)
-    at_vertices, _ = atlas.splat(shade, known, len(photo.below_hat))
+    shade = np.minimum(atlas.gather(smooth), 0.0) * smoothstep(*_KNOWN, atlas.gather(support))[:, None]
+    at_vertices, _ = atlas.splat(shade, np.ones(len(shade), np.float32), len(photo.below_hat))
     return (at_vertices * photo.below_hat[:, None]).astype(np.float32)

@@ -5,58 +5,61 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from texture_scene import Scene, Shot, make_scene, with_labels
+from texture_scene import Shot, make_scene, soft_light, with_labels
 
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.texture.albedo import build_albedo
+from backend.texture.delighting.hat_shade import hat_shade
 from backend.texture.unwrapping.hats import wears_hat
-from backend.texture.unwrapping.head_surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
+from backend.texture.unwrapping.photo_selection import plain_skin, prepare_photo
+from backend.texture.unwrapping.screening import texel_regions
 from backend.texture.unwrapping.unwrap import PhotoUnwrap
 
-SIZE = 256
-SHADE = 0.9  # log units by which the skin is darker at the hat's edge
-TURNS = (0.0, 15.0, -15.0)
-_TOP, _FOREHEAD, _BROW = 10, 151, 105  # landmarks: top and middle of the forehead, a brow's upper edge
+SIZE = 512
+SHADE = 0.6  # log units by which the skin is darker at the hat's edge
+_TOP, _BROW = 10, 105  # landmarks: top of the forehead, a brow's upper edge
 
 
-def _shaded(face: PhotoFace, hat: bool) -> PhotoFace:
-    """The photo with the skin darker from the brows up; ``hat``: a dark hat on the upper forehead and above."""
-    edge, brow = face.landmarks[[_TOP, _FOREHEAD], 1].mean(), face.landmarks[_BROW, 1]
+def _shaded(face: PhotoFace) -> PhotoFace:
+    """The photo with a dark hat on the upper forehead and above, and its shade from there down to the brows."""
+    edge, brow = face.landmarks[_TOP, 1], face.landmarks[_BROW, 1]
     rows = np.arange(face.pixels.shape[0])[:, None]
     dark = np.exp(-SHADE * smoothstep(brow, edge, rows)) * np.ones(face.labels.shape)
     head = face.labels != FaceClass.BACKGROUND
     pixels = np.where(head[..., None], srgb_bytes(linear_from_srgb(face.pixels) * dark[..., None]), face.pixels)
     covered = head & (rows < edge)
-    if not hat:
-        return with_labels(face, face.labels, pixels)
     pixels = np.where(covered[..., None], np.array([20, 25, 60], np.uint8), pixels)
     return with_labels(face, np.where(covered, FaceClass.OCCLUDER, face.labels).astype(np.uint8), pixels)
 
 
-def _darker(scene: Scene, faces: list[PhotoFace]) -> dict[str, float]:
-    """Log units by which the texture is darker than from the photos as they are, less the cheeks' median: the
-    forehead's darkest tenth, and the brows' median."""
-    surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
-    clean, found = (
-        np.log(linear_from_srgb(build_albedo(scene.template, scene.fitted, photos, SIZE).albedo).mean(2) + 1e-3)
-        for photos in (scene.faces, faces)
+def test_the_shade_of_a_hat_is_light_and_no_pigment() -> None:
+    """Under light from everywhere a photo over its light is albedo, times the shade of the hat."""
+    scene = make_scene([Shot(0.0, soft_light(0.0, key=0.0, ambient=0.9))])
+    surface, atlas = head_surface(scene.template), texture_space(scene.template, SIZE).skin
+    cage = scene.fitted.neutral[: surface.count].astype(np.float64)
+    positions = surface.lifted(cage)
+    density = texels_per_metre(surface, positions, SIZE)
+    regions = texel_regions(surface, atlas, plain_skin(surface), np.ones(len(positions)), positions, density)
+    space = texture_space(scene.template, SIZE)
+    plain, hat = (
+        prepare_photo(surface, space, face, scene.fitted.photos[0], cage, regions, density)
+        for face in (scene.faces[0], _shaded(scene.faces[0]))
     )
-
-    def within(region: str, share: float) -> float:
-        mask = space.skin.image(space.skin.sample(surface.regions[region][:, None])[:, 0]) > 0.9
-        return float(np.quantile((clean - found)[mask], share))
-
-    cheeks = within("cheeks", 0.5)
-    return {"forehead": within("forehead", 0.9) - cheeks, "brows": within("brows", 0.5) - cheeks}
-
-
-def test_the_shade_of_a_hat_is_not_drawn_on_the_forehead() -> None:
-    scene = make_scene([Shot(turn) for turn in TURNS])
-    darker = _darker(scene, [_shaded(face, hat=True) for face in scene.faces])
-    assert darker["forehead"] < 0.1
-    assert abs(darker["brows"]) < 0.15, "and brows stay as dark as they are"
+    logs = [np.log(np.maximum(photo.unwrap.linear, 1e-3)) for photo in (plain, hat)]
+    assert (hat_shade(surface, atlas, plain, logs[0], density) == 0.0).all()
+    shade = atlas.sample(hat_shade(surface, atlas, hat, logs[1], density))
+    forehead = (atlas.sample(surface.regions["forehead"][:, None])[:, 0] > 0.5) & (hat.unwrap.weight > 0.5)
+    assert forehead.sum() > 100
+    before = (logs[1] - logs[0]).mean(1)
+    after = before - shade.mean(1)
+    brows = hat.unwrap.labels == FaceClass.BROWS
+    lit = hat.samples.weight[surface.regions["forehead"][: surface.count] > 0.5]
+    assert before[forehead].min() < -0.25, "what is used of the photo is in the shade"
+    assert np.abs(after[forehead]).mean() < 0.3 * np.abs(before[forehead]).mean()
+    assert np.abs(shade[brows]).mean() < 0.08, "brows stay as dark as they are"
+    assert lit.max() < 0.2, "and the photo's light is not solved from skin in the shade"
 
 
 def test_a_hand_on_the_head_is_no_hat() -> None:
