@@ -113,7 +113,7 @@ def build_albedo(
     base = solve_base(samples, tone, operators, surface.mirror, pigment)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone)
+    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone, density)
     inpainted = inpaint_skin(
         surface, working_space.skin, photos, scalp.grows, consensus, operators, tone, positions, density
     )
@@ -132,7 +132,7 @@ def build_albedo(
     fine = fine_band(space.skin, views, middle, consensus, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(
-        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, grey_only
+        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
     )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)

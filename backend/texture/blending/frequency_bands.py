@@ -19,6 +19,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
 from backend.texture.blending.arms_of_glasses import arms_of_glasses
+from backend.texture.blending.expression_folds import folds_of_some_photos
 from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
 from backend.texture.blending.settings import BLENDING
 from backend.texture.blending.view_selection import (
@@ -149,6 +150,7 @@ def middle_band(
         + (BLENDING.features_consistent - BLENDING.consistent) * feature
         + (BLENDING.hairline_consistent - BLENDING.consistent) * hairline
     )
+    seen = [score.weight for score in scores]
     shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
@@ -163,6 +165,10 @@ def middle_band(
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
     plain = (1.0 - np.maximum.reduce(facial_hair)) * (1.0 - hairline)
     folds = BLENDING.expression_folds / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
+    blended = blended - folds[..., None]
+    moved = (1.0 - np.minimum.reduce(rested)) / BLENDING.moved_less * plain
+    moved = moved * (1.0 - labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
+    folds = folds_of_some_photos(blended, middles, seen, moved, density)
     blended = blended - folds[..., None]
     arms = arms_of_glasses(surface, atlas, photos, blended, hairline, positions, density)
     cover = without_slivers(coverage(shown, fine) * (1.0 - arms), density)

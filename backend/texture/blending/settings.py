@@ -35,6 +35,8 @@ class BlendingSettings:
     expression_folds: float = 0.45
     """Share in [0, 1] of the dark detail that is removed as expression folds where the skin is moved in all photos. It
     is divided by the number of photos, because several photos have different expressions."""
+    fold_width: float = 0.002
+    """Metres, 0.001 to 0.004: half the width of a laugh's folds, which are 3 to 6 mm wide."""
     prefer_first: float = 1.4
     """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0

@@ -18,6 +18,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.parallel import each
 from backend.photos.collection import FaceClass
+from backend.texture.delighting.hat_shade import hat_shade
 from backend.texture.delighting.highlights import gloss
 from backend.texture.delighting.light import DelitBase, excess_chroma
 from backend.texture.delighting.settings import DELIGHTING
@@ -57,19 +58,22 @@ def multi_view_consensus(
     base: DelitBase,
     operators: SurfaceOperators,
     tone: np.ndarray,
+    density: float,
 ) -> Consensus:
     """Bring the photos to a common level.
 
     Parameters
     ----------
-    atlas : at the working size.
+    atlas : at the working size, ``density`` texels per metre.
     tone : (3,) linear albedo assigned to plain skin.
     """
 
     def without_light(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(C, 3) log light on the cage, and (P, 3) the photo's log albedo under it."""
-        smooth = smooth_light(operators, photo.samples.transfer, light)
-        own = np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(surface.lifted(smooth))
+        """(V, 3) log light with a hat's shade, and (P, 3) the photo's log albedo under it."""
+        smooth = surface.lifted(smooth_light(operators, photo.samples.transfer, light)).astype(np.float32)
+        own = np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(smooth)
+        shade = hat_shade(surface, atlas, photo, own, density)
+        smooth, own = smooth + shade, own - atlas.sample(shade)
         return smooth, np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.coloured_light else own
 
     lights, delit = zip(*each(without_light, photos, base.lights), strict=True)
@@ -94,7 +98,7 @@ def multi_view_consensus(
         _extrapolated_base(surface, operators, common + correction, _normalised_weight(total), matt)
     ).astype(np.float32)
     fields = tuple(
-        surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
+        light + surface.lifted(rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     colour_range = _colour_range(surface.regions["lips"], sharp)

@@ -8,6 +8,7 @@ from backend.parallel import each
 from backend.texture.blending.frequency_bands import MiddleBand
 from backend.texture.finishing.settings import FINISHING
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.inpainting.skin import InpaintedSkin, inpainted_texels
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface
@@ -23,6 +24,7 @@ def compose_skin(
     inpainted: InpaintedSkin,
     prior: np.ndarray,
     positions: np.ndarray,
+    density: float,
     without_colour: bool,
 ) -> np.ndarray:
     """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
@@ -31,17 +33,19 @@ def compose_skin(
     ----------
     working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
     positions : (V, 3) neutral, metres.
+    density : texels per metre at the atlas's size.
     without_colour : no photo has colour, so the prior's chroma is used everywhere.
     """
     size = atlas.resolution
     # middle frequencies: mirrored side first, then the prior and its surroundings' offset from it
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
+    fade = INPAINTING.fade * density * working.resolution / size
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, fade)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)))
     # fine frequencies: mirrored side first, then synthetic pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
     skin = working.image(working.sample(plain)[:, 0])
     deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
-    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size))
+    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size), fade * size / working.resolution)
     filled, confidence = (enlarged(image, size) for image in (filled, inpainted.confidence))
 
     def compose(texels: slice) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
 from backend.geometry.noise import gradient_noise
+from backend.geometry.smoothstep import smoothstep
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
 from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.uv_filters import push_pull
@@ -19,20 +21,27 @@ def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
     return -haemoglobin[:, None] * HAEMOGLOBIN_DENSITY - 0.12 * regions["lips"][:, None]
 
 
-def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fill_from_mirror(image: np.ndarray, cover: np.ndarray, fade: float) -> tuple[np.ndarray, np.ndarray]:
     """Fill unseen texels from the mirrored side of the face.
 
-    image : (R, R, C) in a UV chart that is its own mirror image; cover : (R, R) in [0, 1].
+    Both sides are mixed over ``fade`` inside the border of what is seen, because they differ in light and in what the
+    border's mask got wrong, and a brow or a wrinkle that ends there would end in a line. Where the other side ends at
+    the same place (eyes, nostrils, the middle), a side keeps its own.
+
+    image : (R, R, C) in a UV chart that is its own mirror image; cover : (R, R) in [0, 1]. fade : texels.
 
     Returns
     -------
     The filled image and its new coverage.
     """
-    other, other_cover = image[:, ::-1], cover[:, ::-1]
-    take = (1.0 - cover) * other_cover
-    total = cover + take
-    filled = (image * cover[..., None] + other * take[..., None]) / np.maximum(total, 1e-6)[..., None]
-    return filled.astype(np.float32), total.astype(np.float32)
+    inside = cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    sure = cover * smoothstep(0.0, max(fade, 1.0), inside)
+    other, other_cover, other_sure = image[:, ::-1], cover[:, ::-1], sure[:, ::-1]
+    own = np.maximum(sure, cover * (1.0 - other_sure))
+    surer = (1.0 - sure) * np.maximum(other_sure - sure, 0.0)
+    take = np.maximum(surer, (1.0 - cover) * other_cover * (cover < 0.5))
+    filled = (image * own[..., None] + other * take[..., None]) / np.maximum(own + take, 1e-6)[..., None]
+    return filled.astype(np.float32), (cover + (1.0 - cover) * other_cover).astype(np.float32)
 
 
 def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray) -> np.ndarray:

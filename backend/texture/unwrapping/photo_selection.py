@@ -14,6 +14,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.hats import above_eyes, clear_of_hat, wears_hat
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace, usual_weight
 from backend.texture.unwrapping.screening import TexelRegions, screen, texel_regions
 from backend.texture.unwrapping.settings import UNWRAPPING
@@ -47,6 +48,7 @@ class TexturePhoto:
         only skin beside the hair (``scalp.shown_beside_hair``).
     bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
     moved : (V,) in [0, 1], how far the expression moves plain skin from rest.
+    below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
     """
 
     face: PhotoFace
@@ -58,6 +60,7 @@ class TexturePhoto:
     shown: np.ndarray
     bare: np.ndarray
     moved: np.ndarray
+    below_hat: np.ndarray
 
     @property
     def in_view(self) -> PhotoInView:
@@ -163,12 +166,16 @@ def prepare_photo(
     transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
-    unwrap = replace(unwrap, weight=screened.weight)
+    top = space.skin.sample(smoothstep(0.3, 0.7, surface.regions["scalp"])[:, None])[:, 0]
+    below_hat = above_eyes(surface, surface.lifted(neutral)) * wears_hat(unwrap, top)
+    clear = clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
+    unwrap = replace(unwrap, weight=screened.weight * clear)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     typical = usual_weight(seen)
+    lit_alike = 1.0 - below_hat[: surface.count]  # a hat's shade is no light of spherical harmonics
     samples = PhotoSamples(
         linear=skin,
-        weight=np.clip(seen / typical, 0.0, 1.0) * (seen > 0.02 * typical),
+        weight=np.clip(seen / typical, 0.0, 1.0) * (seen > 0.02 * typical) * lit_alike,
         transfer=transfer[: surface.count],
         light=fit.light.astype(np.float64),
         trust=photo_trust(face, fit),
@@ -177,8 +184,9 @@ def prepare_photo(
     )
     strain = np.linalg.norm(cage - neutral, axis=1)
     moved = surface.lifted(smoothstep(0.0015, 0.007, strain)) * np.clip(plain_skin(surface), 0.0, 1.0)
+    moved = moved.astype(np.float32)
     return TexturePhoto(
-        face, fit, view, unwrap, transfer, samples, unwrap.weight, screened.bare, moved.astype(np.float32)
+        face, fit, view, unwrap, transfer, samples, unwrap.weight, screened.bare, moved, below_hat.astype(np.float32)
     )
 
 

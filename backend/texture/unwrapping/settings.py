@@ -43,6 +43,9 @@ class UnwrappingSettings:
     """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
     margin: float = 0.0025
     """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
+    hat_share: tuple[float, float] = (0.3, 0.6)
+    """Share in [0, 1], 0.2 to 0.9, of what a photo shows of the scalp that is labelled occluder: from there on it shows
+    a hat. Hands, microphones and headbands cover less."""
     strand: float = 0.75
     """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import AccessoryScores, settle_accessories
+from backend.models.parsing.accessories import AccessoryScores, resolve_accessories
 from backend.models.parsing.headwear import Headwear, look_for_headwear, over_face, vote_on_hats
 from backend.photos.collection import FaceClass
 from backend.photos.regions.polygons import above_brows
@@ -72,5 +72,5 @@ def test_a_hat_by_vote_is_labelled_as_one(landmarks: np.ndarray) -> None:
     alone = AccessoryScores(-9.0, -9.0, -9.0, DOUBTFUL)
     voted = replace(alone, headwear=vote_on_hats([DOUBTFUL, SURE])[0])
     for worn, label in ((alone, FaceClass.HAIR), (voted, FaceClass.OCCLUDER)):
-        settled = settle_accessories(odds, landmarks, grey, worn).argmax(axis=0)
+        settled = resolve_accessories(odds, landmarks, grey, worn).argmax(axis=0)
         assert (settled[top] == label).mean() > 0.99

@@ -148,6 +148,28 @@ def test_wide_gaps_are_filled_from_the_mirror() -> None:
     cover = np.ones((64, 64), np.float32)
     cover[40:, :24] = 0.0
     image = np.where(np.arange(64) < 32, 0.3, -1.2)[None, :, None] * np.ones((64, 1, 1))
-    filled, total = fill_from_mirror(image.astype(np.float32), cover)
+    filled, total = fill_from_mirror(image.astype(np.float32), cover, 6.0)
     whole = fill_gaps(filled, total, np.zeros_like(filled))
     assert whole[58, 4:18].max() < -1.0 and whole[20, 4:18].min() > 0.25
+
+
+def test_a_brow_that_one_side_shows_in_part_does_not_end_in_an_edge() -> None:
+    """One side's photos end within the brow; the other side's brow lies elsewhere."""
+    cover = np.ones((64, 64), np.float32)
+    cover[:, :14] = 0.0
+    image = np.zeros((64, 64, 1), np.float32)
+    image[30:34, 14:28] = -1.0
+    filled, total = fill_from_mirror(image, cover, 8.0)
+    assert (total == 1.0).all()
+    assert np.abs(np.diff(filled[32, :20, 0])).max() < 0.3
+    assert filled[32, 23, 0] < -0.9, "what is well inside stays"
+
+
+def test_eyes_keep_their_own_lids() -> None:
+    """Both eyes are holes; their rims are not mixed with the other eye's."""
+    cover = np.ones((64, 64), np.float32)
+    cover[28:36, 10:22] = cover[28:36, 42:54] = 0.0
+    image = np.where(np.arange(64) < 32, 0.3, -0.6)[None, :, None] * np.ones((64, 1, 1), np.float32)
+    filled, _ = fill_from_mirror(image.astype(np.float32), cover, 8.0)
+    assert np.abs(filled - image)[cover > 0].max() < 0.25
+    assert np.abs(filled - image)[27, 10:22].max() < 0.15

@@ -1,0 +1,55 @@
+"""Folds of expressions: smooth dark lines of the blended detail that are shade and no pigment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from backend.geometry.smoothstep import smoothstep
+from backend.parallel import each
+from backend.texture.blending.settings import BLENDING
+from backend.texture.unwrapping.uv_filters import channel_mean, masked_lowpass
+
+_SHOWS = (0.3, 0.8)  # weight of a photo from none to full of its say that skin is not dark
+_UNSEEN = 3.0  # log units, as dark as any detail: what a photo without a say is taken for
+
+
+def folds_of_some_photos(
+    blended: np.ndarray,
+    middles: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    moved: np.ndarray,
+    density: float,
+) -> np.ndarray:
+    """(S, S) log units, at most 0, by which folds that not all photos show darken the blended detail.
+
+    Pigment is in all photos at the same place; a fold is where this expression has it. So skin that an expression moves
+    is no darker than the brightest photo shows it, up to the photos' typical disagreement. Folds that lie at the same
+    place in all photos stay.
+
+    Parameters
+    ----------
+    blended : (S, S, 3) log detail of the middle band. middles, weights : (S, S, 3) and (S, S) of each photo.
+    moved : (S, S) in [0, 1], plain skin that an expression moves in some photo.
+    density : texels per metre.
+    """
+    if len(middles) < 2:
+        return np.zeros(moved.shape, np.float32)
+    sigma = BLENDING.fold_width * density
+
+    def smooth(detail: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return masked_lowpass(channel_mean(detail)[..., None], weight, sigma)[0][..., 0]
+
+    own = each(smooth, middles, weights)
+    shows = [smoothstep(*_SHOWS, weight) for weight in weights]
+    brightest = np.maximum.reduce([one - _UNSEEN * (1.0 - share) for one, share in zip(own, shows, strict=True)])
+    several = np.clip(sum(shows) - 1.0, 0.0, 1.0)  # one photo alone contradicts nothing
+    seen = np.maximum.reduce(weights).astype(np.float32)
+    dark = np.minimum(smooth(blended, seen), 0.0)
+    darker = several * np.maximum(np.minimum(brightest, 0.0) - dark, 0.0)
+    skin = several * moved > 0.5
+    usual = float(np.median(darker[skin])) if skin.any() else 0.0
+    folds = (moved * np.maximum(darker - usual, 0.0)).astype(np.float32)
+    return -cv2.GaussianBlur(folds, (0, 0), sigma)
