@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,13 @@ def test_results_are_kept_until_arguments_or_settings_differ() -> None:
     assert module.step(np.zeros(2)).tolist() == [0.0, 0.0]
     assert module.step(np.ones(2)).tolist() == [2.0, 2.0]
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("name", ["texture", "photos"])
+def test_shares_are_constants_that_are_at_most_1(name: str) -> None:
+    tables = importlib.import_module(f"benchmarks.sensitivity.{name}")
+    constants = {
+        key: constant for room, held in tables.ROOMS.items() for key, constant in settings_constants(held, room).items()
+    }
+    assert set(tables.SHARES) <= set(constants)
+    assert all(np.max(constants[share].value) <= 1.0 for share in tables.SHARES)

@@ -56,7 +56,6 @@ SHARES = (
     "inpainting.under_jaw_grazing",
     "inpainting.aslant",
     "inpainting.lit_quantile",
-    "inpainting.near_border",
     "inpainting.bristle_quantile",
     "inpainting.bristle_run",
     "parts.brow_dark_part",
