@@ -102,9 +102,6 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     chosen = np.zeros(guides, int)
     trust = [view.trust for view in views]
     ends = np.stack([_ends(each) for each in np.tensordot(trust, told, 1) + from_other_side(fine, views)])
-    seen = np.tensordot(trust, [(vote[0] != 0).mean(-1) for vote in told], 1)
-    other = cKDTree(_flat(roots)).query(_flat(roots * [-1, 1]))[1]
-    hidden = np.clip(1 - seen / np.maximum(seen[other], 1e-9), 0, 1)  # share taken from the more visible side
     index = np.arange(samples)
     for _ in range(ROUNDS):
         current = fine[chosen, np.arange(guides)].copy()
@@ -115,7 +112,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
             covered = looked_up(shown.astype(np.float32), fine, view)
             worth = np.where(vote > 0, vote * (1 - (1 - _COVERED) * covered), vote)
             gain += view.trust * np.where(index < ends[..., None], worth, 0.0).sum(-1)
-        gain = ((1 - hidden) * gain + hidden * gain[:, other])[:, near].mean(-1)
+        gain = gain[:, near].mean(-1)
         gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # prefer the fitted style unless another is clearly better
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
