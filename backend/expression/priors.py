@@ -14,7 +14,7 @@ from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 SIDES_DIFFER = 0.5
 """Standard deviation of the difference of left and right, relative to that of the key: faces are mostly symmetric."""
 
-EYES_DIFFER = 0.12
+GAZE_DIFFERENCE_DEVIATION = 0.12
 """Standard deviation of the difference of the two eyes' gaze, which move together."""
 
 
@@ -94,7 +94,7 @@ def expression_information() -> np.ndarray:
         ("eyeLookInLeft", "eyeLookOutRight"),
         ("eyeLookOutLeft", "eyeLookInRight"),
     ):
-        couple(first, second, EYES_DIFFER)
+        couple(first, second, GAZE_DIFFERENCE_DEVIATION)
     return information
 
 
