@@ -9,7 +9,7 @@ import bpy
 from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from ..scene import tags
 from . import bones, lead, weights
-from .names import BONES_OF, ROOT
+from .names import BONES_BY_PART, ROOT
 from .places import rig_places
 
 MODIFIER_NAME = "Armature"
@@ -82,7 +82,7 @@ def link_keys(collection: bpy.types.Collection) -> None:
     rig, head = tags.rig_object(collection), tags.part_object(collection, "head")
     if rig is None or head is None or head.data.shape_keys is None:
         return
-    for what in BONES_OF:
+    for what in BONES_BY_PART:
         lead.set_lead(head, rig, what, lead.bones_lead(head, rig, what))
 
 
