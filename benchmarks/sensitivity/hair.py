@@ -33,7 +33,7 @@ from trainer.evaluate.left_out import left_out
 FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
 VARIED_MODULES = ("fit_style", "style_model")
 """Modules of ``backend.hair`` whose constants are varied. For those of ``FITTED`` the style found before is kept."""
-OTHERS = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
+IMPORTING_MODULES = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
 """Other modules that may import these constants by name."""
 SHARES = (
     "guides._COMBED",
@@ -98,7 +98,9 @@ def moved_by(before: np.ndarray | None, after: np.ndarray | None) -> float:
 
 def subject(size: int) -> Subject:
     """All constants of the hair fit; ``size`` is not used."""
-    modules = {name: importlib.import_module(f"backend.hair.{name}") for name in (*FITTED, *VARIED_MODULES, *OTHERS)}
+    modules = {
+        name: importlib.import_module(f"backend.hair.{name}") for name in (*FITTED, *VARIED_MODULES, *IMPORTING_MODULES)
+    }
     return Subject(
         constants=module_constants(modules, (*FITTED, *VARIED_MODULES)),
         shares=SHARES,
