@@ -35,7 +35,7 @@ from trainer.evaluate.held_out_photo import WithoutPhoto, without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
 
-ROOMS = {
+STAGE_SETTINGS = {
     "unwrapping": UNWRAPPING,
     "delighting": DELIGHTING,
     "blending": BLENDING,
@@ -123,7 +123,9 @@ def subject(size: int) -> Subject:
         kept.recording = False
 
     return Subject(
-        constants={name: one for room, held in ROOMS.items() for name, one in settings_constants(held, room).items()},
+        constants={
+            name: one for room, held in STAGE_SETTINGS.items() for name, one in settings_constants(held, room).items()
+        },
         shares=SHARES,
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()),
