@@ -43,7 +43,7 @@ SHARES = (
     "guides._ROPES",
     "strand_colours._LEAST_SHADING",
 )
-FELT = 0.003
+SMALLEST_CHANGE = 0.003
 """Overlap, share or log units."""
 FIGURES = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness", "contrast",
            "redder", "bluer")  # fmt: skip
@@ -107,5 +107,5 @@ def subject(size: int) -> Subject:
         measure=measure,
         difference=moved_by,
         unit="mm that strands move",
-        felt=FELT,
+        felt=SMALLEST_CHANGE,
     )

@@ -307,6 +307,6 @@ def subject(size: int) -> Subject:
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()) if a.shape == b.shape else 0.0,
         unit="of 255 mean difference of textures",
-        felt=texture.FELT,
+        felt=texture.SMALLEST_CHANGE,
         after_base=stop_recording,
     )

@@ -69,7 +69,7 @@ SHARES = (
     "finishing.rim_detail",
     "finishing.mouth_front",
 )
-FELT = 0.002
+SMALLEST_CHANGE = 0.002
 """Log units, or correlation: seeds and JPEG change figures as much."""
 _LIGHT = (UNWRAPPING, DELIGHTING)
 _BANDS = (*_LIGHT, BLENDING)
@@ -130,6 +130,6 @@ def subject(size: int) -> Subject:
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()),
         unit="of 255 mean difference of textures",
-        felt=FELT,
+        felt=SMALLEST_CHANGE,
         after_base=stop_recording,
     )
