@@ -41,7 +41,7 @@ from trainer.template.scans import read_facekit, triangulate
 from trainer.template.topology import Refined, refine_eyes, select
 
 MAKEHUMAN_PEOPLE = 1000
-DOLL_MODES = 60
+MAKEHUMAN_MODES = 60
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MakeHumanHeads:
 
     Attributes
     ----------
-    template : all fields but keys and prior: its modes are ``DOLL_MODES`` of MakeHuman's, its keys the raw face units.
+    template : all fields but keys and prior: its modes are ``MAKEHUMAN_MODES`` of MakeHuman's, its keys the raw face units.
     people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
     refined : the topology.
     """
@@ -91,7 +91,7 @@ def make_makehuman_heads() -> MakeHumanHeads:
     face = regions["face"][:head].astype(np.float64)
     people = random_faces(model, MAKEHUMAN_PEOPLE, np.random.default_rng(1))[:, :head]
     people = rigid_align(people, mean[:head], face + 0.05)
-    modes = principal_modes(people - people.mean(0), face + 0.05, selection.mirror[:head], DOLL_MODES)[0]
+    modes = principal_modes(people - people.mean(0), face + 0.05, selection.mirror[:head], MAKEHUMAN_MODES)[0]
     whole_modes = np.zeros((len(modes), len(points), 3), np.float32)
     whole_modes[:, :head] = modes
     upright, original = maps
