@@ -191,7 +191,7 @@ def good_models(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes()}
 
 
-def good_heads(folder: Path) -> dict[str, bytes]:
+def valid_heads(folder: Path) -> dict[str, bytes]:
     """Make the ``face.glb`` of the template."""
     from backend.exchange.assemble import assemble
     from backend.exchange.gltf import write_glb
@@ -212,7 +212,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
         "takes": valid_live_link_files,
         "videos": lambda: good_videos(folder),
         "models": lambda: good_models(folder),
-        "heads": lambda: good_heads(folder),
+        "heads": lambda: valid_heads(folder),
     }
     for kind in kinds:
         good = makers[kind]()
