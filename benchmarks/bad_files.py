@@ -180,7 +180,7 @@ def good_videos(folder: Path) -> dict[str, bytes]:
     return made | {name: data for name, data in good_photos().items() if name == "moving.gif"}
 
 
-def good_models(folder: Path) -> dict[str, bytes]:
+def valid_models(folder: Path) -> dict[str, bytes]:
     """Make a small model as ``export`` writes it."""
     import torch
 
@@ -211,7 +211,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
         "photos": good_photos,
         "takes": valid_live_link_files,
         "videos": lambda: good_videos(folder),
-        "models": lambda: good_models(folder),
+        "models": lambda: valid_models(folder),
         "heads": lambda: valid_heads(folder),
     }
     for kind in kinds:
