@@ -45,7 +45,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def good_photos() -> dict[str, bytes]:
+def valid_photos() -> dict[str, bytes]:
     """Make intact files of every format and of many modes, by name."""
     import pillow_heif
     from PIL import Image
@@ -177,7 +177,7 @@ def good_videos(folder: Path) -> dict[str, bytes]:
         writer.release()
         if path.is_file():
             made[name] = path.read_bytes()
-    return made | {name: data for name, data in good_photos().items() if name == "moving.gif"}
+    return made | {name: data for name, data in valid_photos().items() if name == "moving.gif"}
 
 
 def valid_models(folder: Path) -> dict[str, bytes]:
@@ -208,7 +208,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     hostile ones."""
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
-        "photos": good_photos,
+        "photos": valid_photos,
         "takes": valid_live_link_files,
         "videos": lambda: good_videos(folder),
         "models": lambda: valid_models(folder),
