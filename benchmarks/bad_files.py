@@ -162,7 +162,7 @@ def malformed_live_link_files() -> Iterator[tuple[str, bytes]]:
     yield "gaps.csv", "\n".join([lines[0], *gaps]).encode()
 
 
-def good_videos(folder: Path) -> dict[str, bytes]:
+def valid_videos(folder: Path) -> dict[str, bytes]:
     """Make short films in three containers."""
     import cv2
 
@@ -210,7 +210,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
         "photos": valid_photos,
         "takes": valid_live_link_files,
-        "videos": lambda: good_videos(folder),
+        "videos": lambda: valid_videos(folder),
         "models": lambda: valid_models(folder),
         "heads": lambda: valid_heads(folder),
     }
