@@ -117,7 +117,7 @@ def decompression_bombs(side: int) -> Iterator[tuple[str, bytes]]:
         yield f"padded_{mode.replace(';', '')}.png", blank + bytes(side * side // 500)
 
 
-def paths_that_are_no_files(folder: Path) -> list[str]:
+def non_file_paths(folder: Path) -> list[str]:
     """Make paths that are not files: a device, a pipe, a symlink loop, and overlong names."""
     made = ["/dev/zero", str(folder), str(folder / ("x" * 300)), "a/" * 2500]
     if hasattr(os, "mkfifo"):
@@ -223,7 +223,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
             yield kind, _written(folder / kind / name, data)
         if kind == "photos":
             (folder / "no files").mkdir()
-            for path in paths_that_are_no_files(folder / "no files"):
+            for path in non_file_paths(folder / "no files"):
                 yield kind, Path(path)
         for number in range(round(whole * SHARES[kind])):
             name = sorted(good)[number % len(good)]
