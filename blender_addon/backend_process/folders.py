@@ -99,14 +99,14 @@ class BackendFolder:
         return (*large, self.install_log, self._note, self._note_part, self._mark)
 
     @property
-    def is_whole(self) -> bool:
+    def is_absolute_path(self) -> bool:
         """Whether the path is absolute; ``//`` is relative to the .blend file."""
         return not self.entered.startswith("//") and self.root.is_absolute()
 
     @property
     def is_ours(self) -> bool:
         """Whether ``made`` belongs to the extension: in a folder that the user entered, only beside its mark file."""
-        return not self.entered or (self.is_whole and os.path.isfile(self._mark))
+        return not self.entered or (self.is_absolute_path and os.path.isfile(self._mark))
 
     @property
     def has_contents(self) -> bool:
