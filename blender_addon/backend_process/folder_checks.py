@@ -77,7 +77,7 @@ def folder_problem(folder: BackendFolder) -> AddonError | None:
 
 def removal_problem(folder: BackendFolder) -> AddonError | None:
     """Why nothing may be deleted there; None if it may."""
-    if folder.is_ours:
+    if folder.is_owned_by_extension:
         return None
     return AddonError(f"What is in {folder.root} was not made by this extension.", "Nothing was deleted.", "folder")
 
