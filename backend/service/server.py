@@ -302,7 +302,7 @@ class Server:
             if not self._lifetime.owns(message.token):
                 raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
             self._lifetime.owner_connected(connection.identity)
-            if self._lifetime.owner_leaves("shutdown", now):
+            if self._lifetime.on_owner_left("shutdown", now):
                 self._answer(connection, message, "stays", {})
             else:
                 self.stop("shutdown")
