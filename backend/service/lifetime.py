@@ -41,7 +41,7 @@ class Lifetime:
         owner = self._settings.owner_token
         return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
 
-    def owner_connected(self, identity: bytes) -> None:
+    def on_owner_connected(self, identity: bytes) -> None:
         """Note a connection of the owner."""
         self._owners.add(identity)
 
