@@ -77,7 +77,7 @@ def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarr
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[LIDS] for one in window])
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[LIDS] = whole_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
+    weights[LIDS] = complete_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
 
 
@@ -124,7 +124,7 @@ def _windows(values: np.ndarray, reach: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), 2 * reach + 1)
 
 
-def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
+def complete_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
     """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``BLINK_DEPTH`` and the rest damped to ``LID_RISE_FACTOR``.
     lids : ``lids_from_open``, NaN where there was no face.
 
