@@ -24,7 +24,7 @@ def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return [obj for obj in found if obj is not None]
 
 
-def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
+def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
     Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
     the jaw."""
