@@ -32,7 +32,7 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     copy.matrix_world = obj.matrix_world
     part = obj[tags.PART]
     if part == "head":
-        weights.weigh_skin(copy, places)
+        weights.set_skin_weights(copy, places)
     elif part == "tongue":
         weights.weigh_tongue(copy)
         copy.vertex_groups.remove(copy.vertex_groups[weights.KEYS_OFF])

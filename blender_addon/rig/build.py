@@ -59,7 +59,7 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
         return
     if part == "head":
         found = {name: tags.part_object(collection, name) for name in PART_NAMES}
-        weights.weigh_skin(obj, rig_places(found))
+        weights.set_skin_weights(obj, rig_places(found))
     elif part == "tongue":
         weights.weigh_tongue(obj)
     elif part == BUST:

@@ -21,7 +21,7 @@ STEPS = 64
 """Weights are rounded to 1/64: 1.5 % of a rotation of 30 degrees is less than half a degree."""
 
 
-def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
+def set_skin_weights(obj: bpy.types.Object, places: RigPlaces) -> None:
     """Weight the skin to root, neck and head, unless it has weights of these bones."""
     if _weighed(obj, (ROOT, NECK, HEAD)):
         return
