@@ -34,7 +34,7 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     if part == "head":
         weights.set_skin_weights(copy, places)
     elif part == "tongue":
-        weights.weigh_tongue(copy)
+        weights.set_tongue_weights(copy)
         copy.vertex_groups.remove(copy.vertex_groups[weights.KEYS_OFF])
         jaw = copy.vertex_groups.get(JAW)
         if jaw is not None:

@@ -61,7 +61,7 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
         found = {name: tags.part_object(collection, name) for name in PART_NAMES}
         weights.set_skin_weights(obj, rig_places(found))
     elif part == "tongue":
-        weights.weigh_tongue(obj)
+        weights.set_tongue_weights(obj)
     elif part == BUST:
         weights.weigh_whole(obj, ROOT)
     else:

@@ -32,7 +32,7 @@ def set_skin_weights(obj: bpy.types.Object, places: RigPlaces) -> None:
     _give(obj, {ROOT: root, NECK: np.clip(1.0 - root - head, 0.0, 1.0), HEAD: head})
 
 
-def weigh_tongue(obj: bpy.types.Object) -> None:
+def set_tongue_weights(obj: bpy.types.Object) -> None:
     """Weight the tongue: root to the jaw, middle and tip to its own bones; disable its jaw keys."""
     if not _weighed(obj, (JAW, *TONGUE)):
         along = along_tongue(neutral_coordinates(obj.data))
