@@ -40,9 +40,9 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
         if jaw is not None:
             jaw.name = HEAD
     elif part == BUST:
-        weights.weigh_whole(copy, ROOT)
+        weights.set_rigid_weights(copy, ROOT)
     else:
-        weights.weigh_whole(copy)
+        weights.set_rigid_weights(copy)
     for group in [group for group in copy.vertex_groups if group.name not in PARENTS]:
         copy.vertex_groups.remove(group)
     return copy

@@ -63,9 +63,9 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
     elif part == "tongue":
         weights.set_tongue_weights(obj)
     elif part == BUST:
-        weights.weigh_whole(obj, ROOT)
+        weights.set_rigid_weights(obj, ROOT)
     else:
-        weights.weigh_whole(obj)
+        weights.set_rigid_weights(obj)
     _bend(obj, rig)
 
 
@@ -73,7 +73,7 @@ def bind_hair(collection: bpy.types.Collection) -> None:
     """Attach hair: cards follow the head's bone; strands follow the skin, which follows the bones."""
     rig, cards = tags.rig_object(collection), tags.hair_object(collection, "MESH")
     if rig is not None and cards is not None:
-        weights.weigh_whole(cards)
+        weights.set_rigid_weights(cards)
         _bend(cards, rig)
 
 

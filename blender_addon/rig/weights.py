@@ -53,7 +53,7 @@ def free_tongue(obj: bpy.types.Object) -> None:
             block.vertex_group = ""
 
 
-def weigh_whole(obj: bpy.types.Object, bone: str = HEAD) -> None:
+def set_rigid_weights(obj: bpy.types.Object, bone: str = HEAD) -> None:
     """Weight a whole object to one bone."""
     if not _weighed(obj, (bone,)):
         _give(obj, {bone: np.ones(len(obj.data.vertices))})
