@@ -13,7 +13,7 @@ from backend.models.landmarks.apply import surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.models.parsing.glasses_voting import vote_on_glasses
-from backend.models.parsing.person_voting import decide_alike, vote_over_photos
+from backend.models.parsing.person_voting import same_decisions, vote_over_photos
 from backend.parallel import each, in_order
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.faces.crop import MAX_CROP_SIDE, HeadCrop, crop_head
@@ -123,7 +123,7 @@ def collect(
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
-        if not decide_alike(candidate.worn, worn):
+        if not same_decisions(candidate.worn, worn):
             candidate = _relabelled(candidate, crop, worn, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
