@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.models.parsing.accessories import AccessoryScores, look_at_edges, resolve_accessories, score_accessories
+from backend.models.parsing.accessories import AccessoryScores, edge_scores, resolve_accessories, score_accessories
 from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.other_heads import without_other_heads
@@ -80,7 +80,7 @@ def label_by_net(
         evidence = None
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-        worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
+        worn = score_accessories(probabilities, landmarks, edge_scores(pixels, landmarks), evidence, opinion)
     odds = resolve_accessories(probabilities, landmarks, pixels, worn)
     return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
