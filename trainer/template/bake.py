@@ -32,7 +32,7 @@ from trainer.template.makehuman import (
     subtree_weight,
 )
 from trainer.template.makehuman_people import mean_adult, people_model, random_faces
-from trainer.template.mean_face import lid_triangles, place_eyes, place_lashes, place_teeth, seat_eyeballs
+from trainer.template.mean_face import fit_eyeballs, lid_triangles, place_eyes, place_lashes, place_teeth
 from trainer.template.part_rules import PartRules, carry_parts, make_rules
 from trainer.template.pockets import flesh_matrix, keep_pocket_behind_skin
 from trainer.template.prior import PriorOptions, extra_modes, scan_modes, spread_mm, without_rigid_motion
@@ -169,7 +169,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     carrier = make_carrier(topology, cage, kit)
     cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth, OVERLAP)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
-    eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
+    eyes = fit_eyeballs(template, (topology.matrix @ cage)[:head], kit)
     placed = nearest_similarity(mean, cage)
     before = placed.apply(template.vertices)
     points = before.copy()
