@@ -83,7 +83,7 @@ def link_keys(collection: bpy.types.Collection) -> None:
     if rig is None or head is None or head.data.shape_keys is None:
         return
     for what in BONES_BY_PART:
-        lead.set_lead(head, rig, what, lead.bones_lead(head, rig, what))
+        lead.set_lead(head, rig, what, lead.bones_drive_keys(head, rig, what))
 
 
 def remove_rig(collection: bpy.types.Collection) -> None:

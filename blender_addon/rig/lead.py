@@ -50,7 +50,7 @@ def keys_of(rig: bpy.types.Object, what: str) -> list[str]:
     return [key for key, (bone, _) in motions_of(rig).items() if bone in BONES_BY_PART[what]]
 
 
-def bones_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool:
+def bones_drive_keys(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool:
     """Whether the bones drive the keys of ``what``."""
     return bool(led_keys(head, rig) & set(keys_of(rig, what)))
 

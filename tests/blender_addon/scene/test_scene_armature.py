@@ -157,7 +157,7 @@ def test_solving_again_moves_the_bones_and_keeps_who_leads(bpy, collection, part
     again = (rig.data.bones["head"].head_local - rig.data.bones["neck"].head_local).length
     assert again == pytest.approx(1.1 * length, rel=0.02)
     head = tags.part_object(collection, "head")
-    assert lead.bones_lead(head, rig, JAW_LED) and not lead.bones_lead(head, rig, EYES_LED)
+    assert lead.bones_drive_keys(head, rig, JAW_LED) and not lead.bones_drive_keys(head, rig, EYES_LED)
     assert sum(m.type == "ARMATURE" for m in head.modifiers) == 1
 
 
