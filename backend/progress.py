@@ -81,7 +81,7 @@ RISE, RISE_AT_ONCE = 1.0, 0.4
 long the pause before it."""
 
 
-def unheard(seconds_left: float, silent: float, owed: float = 0.0) -> float:
+def extrapolated_seconds(seconds_left: float, silent: float, owed: float = 0.0) -> float:
     """Time to show when the last update, with ``seconds_left``, was ``silent`` seconds ago; stays above 0.
 
     ``owed`` : seconds by which the work is known to take longer; added first, at the rate ``RISE``.
@@ -151,7 +151,9 @@ class TimeLeft:
         """Estimated seconds left; None while there is too little progress for an estimate."""
         if self._shown is None:
             return None
-        return max(unheard(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least))
+        return max(
+            extrapolated_seconds(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least)
+        )
 
     def _followed(self, seen: float | None, passed: float) -> float | None:
         """New time to show, when ``seen`` is shown and the previous update was ``passed`` seconds ago."""
