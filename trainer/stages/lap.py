@@ -240,7 +240,7 @@ class LapStage(Stage):
             if mirrored:
                 flipped = face.flipped()
                 both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
-                rendered = render_face(both, scene.twice(), config.network, config.rasterizer)
+                rendered = render_face(both, scene.with_mirrored(), config.network, config.rasterizer)
             else:
                 rendered = render_face(face, scene, config.network, config.rasterizer)
             images = rendered.image.chunk(2) if mirrored else (rendered.image,)
