@@ -125,8 +125,8 @@ def _windows(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def complete_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``BLINK_DEPTH`` and the rest damped to ``LID_RISE_FACTOR``.
-    lids : ``lids_from_open``, NaN where there was no face.
+    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``BLINK_DEPTH`` and the rest damped to
+    ``LID_RISE_FACTOR``. lids : ``lids_from_open``, NaN where there was no face.
 
     A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain blinks
     rise by ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, and need ``PLAIN_SCORE``; at the

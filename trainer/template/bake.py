@@ -50,8 +50,8 @@ class MakeHumanHeads:
 
     Attributes
     ----------
-    template : all fields but keys and prior: its modes are ``MAKEHUMAN_MODES`` of MakeHuman's, its keys the raw face units.
-    people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
+    template : all fields but keys and prior: its modes are ``MAKEHUMAN_MODES`` of MakeHuman's, its keys the raw face
+    units. people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
     refined : the topology.
     """
 

@@ -69,7 +69,8 @@ def label_by_net(
 ) -> FaceLabels:
     """Label a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
-    second : a second net for large classes, if there is one. accessories : scores of the accessories; None: from this picture.
+    second : a second net for large classes, if there is one. accessories : scores of the accessories; None: from this
+    picture.
     """
     seen = look_at_head(parser, pixels, landmarks)
     probabilities, opinion = seen.probabilities, None
