@@ -24,7 +24,7 @@ def _count_up(out: np.ndarray) -> None:
 
 
 @cache
-def threads_at_once() -> int:
+def parallel_threads() -> int:
     """Number of threads that may compute in parallel: numba's limit, or one if numba's ``workqueue`` layer is in use
     (neither OpenMP nor TBB installed), which must not be called from two threads."""
     _count_up(np.empty(64))  # the first parallel loop selects the layer
@@ -41,7 +41,7 @@ def each(
 
     Parameters
     ----------
-    arguments : iterables of the same length, one per parameter. at_once : most parallel calls (``threads_at_once`` if
+    arguments : iterables of the same length, one per parameter. at_once : most parallel calls (``parallel_threads`` if
         None). told : called in the caller's thread with the number of finished calls; an exception from it stops the
         work like an error of ``function``.
 
@@ -51,7 +51,7 @@ def each(
         are cancelled. KeyboardInterrupt : on Ctrl-C, at once; running calls continue until the process ends.
     """
     tasks = list(zip(*arguments, strict=True))
-    threads = min(at_once or threads_at_once(), threads_at_once(), len(tasks))
+    threads = min(at_once or parallel_threads(), parallel_threads(), len(tasks))
     if threads <= 1:
         results = []
         for task in tasks:
@@ -78,7 +78,7 @@ def in_thread(function: Callable[[], Result]) -> Callable[[], Result]:
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``map(function, items)`` in parallel threads, results in order. The caller's thread iterates over ``items``, and
     takes no more than are being processed, so that large ones do not accumulate."""
-    threads = threads_at_once()
+    threads = parallel_threads()
     if threads <= 1:
         yield from map(function, items)
         return

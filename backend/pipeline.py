@@ -212,9 +212,10 @@ def reconstruct(
     by = fit_settings(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
-        if before is not None and before.by == by and before.begun.matches_photos(collection.faces):
+        fitted = None
+        if before is not None and before.by == by:
             fitted = refit_face(before.begun, collection.faces, fit_options, progress)
-        else:
+        if fitted is None:
             fitted = fit_face(
                 collection,
                 fit_options,

@@ -72,7 +72,7 @@ EVEN_STAGE = 0.1
 SILENT_PACE, SILENT_PART = 0.5, 0.75
 """While no update arrives, the time left falls at this speed, at most to this fraction of itself: work may be slower,
 and a time that rises is worse than one that falls faster later."""
-SETTLING_SECONDS = 2.0
+DECAY_SECONDS = 2.0
 """Time constant in which a time left that was too long falls to the estimate."""
 SLOWER, SLOWER_SECONDS = 1.15, 1.5
 """The time left stands still while the estimate exceeds it by no more than this factor and so many seconds."""
@@ -81,7 +81,7 @@ RISE, RISE_AT_ONCE = 1.0, 0.4
 long the pause before it."""
 
 
-def unheard(seconds_left: float, silent: float, owed: float = 0.0) -> float:
+def extrapolated_seconds(seconds_left: float, silent: float, owed: float = 0.0) -> float:
     """Time to show when the last update, with ``seconds_left``, was ``silent`` seconds ago; stays above 0.
 
     ``owed`` : seconds by which the work is known to take longer; added first, at the rate ``RISE``.
@@ -151,7 +151,9 @@ class TimeLeft:
         """Estimated seconds left; None while there is too little progress for an estimate."""
         if self._shown is None:
             return None
-        return max(unheard(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least))
+        return max(
+            extrapolated_seconds(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least)
+        )
 
     def _followed(self, seen: float | None, passed: float) -> float | None:
         """New time to show, when ``seen`` is shown and the previous update was ``passed`` seconds ago."""
@@ -163,7 +165,7 @@ class TimeLeft:
             return estimate
         counted = max(self._shown + min(owed, RISE * passed) - passed, 0.0)
         if estimate <= counted:
-            return estimate + (counted - estimate) * math.exp(-passed / SETTLING_SECONDS)
+            return estimate + (counted - estimate) * math.exp(-passed / DECAY_SECONDS)
         believed = estimate / SLOWER - SLOWER_SECONDS
         shown = min(estimate, max(seen, min(believed, seen + min(RISE * passed, RISE_AT_ONCE))))
         self.owed = max(0.0, believed - shown)

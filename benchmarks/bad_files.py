@@ -45,7 +45,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def good_photos() -> dict[str, bytes]:
+def valid_photos() -> dict[str, bytes]:
     """Make intact files of every format and of many modes, by name."""
     import pillow_heif
     from PIL import Image
@@ -117,7 +117,7 @@ def decompression_bombs(side: int) -> Iterator[tuple[str, bytes]]:
         yield f"padded_{mode.replace(';', '')}.png", blank + bytes(side * side // 500)
 
 
-def paths_that_are_no_files(folder: Path) -> list[str]:
+def non_file_paths(folder: Path) -> list[str]:
     """Make paths that are not files: a device, a pipe, a symlink loop, and overlong names."""
     made = ["/dev/zero", str(folder), str(folder / ("x" * 300)), "a/" * 2500]
     if hasattr(os, "mkfifo"):
@@ -162,7 +162,7 @@ def malformed_live_link_files() -> Iterator[tuple[str, bytes]]:
     yield "gaps.csv", "\n".join([lines[0], *gaps]).encode()
 
 
-def good_videos(folder: Path) -> dict[str, bytes]:
+def valid_videos(folder: Path) -> dict[str, bytes]:
     """Make short films in three containers."""
     import cv2
 
@@ -177,10 +177,10 @@ def good_videos(folder: Path) -> dict[str, bytes]:
         writer.release()
         if path.is_file():
             made[name] = path.read_bytes()
-    return made | {name: data for name, data in good_photos().items() if name == "moving.gif"}
+    return made | {name: data for name, data in valid_photos().items() if name == "moving.gif"}
 
 
-def good_models(folder: Path) -> dict[str, bytes]:
+def valid_models(folder: Path) -> dict[str, bytes]:
     """Make a small model as ``export`` writes it."""
     import torch
 
@@ -191,7 +191,7 @@ def good_models(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes()}
 
 
-def good_heads(folder: Path) -> dict[str, bytes]:
+def valid_heads(folder: Path) -> dict[str, bytes]:
     """Make the ``face.glb`` of the template."""
     from backend.exchange.assemble import assemble
     from backend.exchange.gltf import write_glb
@@ -208,11 +208,11 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     hostile ones."""
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
-        "photos": good_photos,
+        "photos": valid_photos,
         "takes": valid_live_link_files,
-        "videos": lambda: good_videos(folder),
-        "models": lambda: good_models(folder),
-        "heads": lambda: good_heads(folder),
+        "videos": lambda: valid_videos(folder),
+        "models": lambda: valid_models(folder),
+        "heads": lambda: valid_heads(folder),
     }
     for kind in kinds:
         good = makers[kind]()
@@ -223,7 +223,7 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
             yield kind, _written(folder / kind / name, data)
         if kind == "photos":
             (folder / "no files").mkdir()
-            for path in paths_that_are_no_files(folder / "no files"):
+            for path in non_file_paths(folder / "no files"):
                 yield kind, Path(path)
         for number in range(round(whole * SHARES[kind])):
             name = sorted(good)[number % len(good)]

@@ -56,7 +56,7 @@ def seconds_to_first_photo(photo: Path, out: Path) -> float:
     return seconds
 
 
-def seconds_from_a_click(photo: Path, folder: Path, prepared: bool = False) -> float:
+def seconds_to_first_progress(photo: Path, folder: Path, prepared: bool = False) -> float:
     """Wall seconds from starting a job in the extension, without a running server, to its first progress on a photo.
 
     prepared : start the server ``BETWEEN_SECONDS`` before, as the extension does when photos are added.
@@ -103,8 +103,8 @@ def main() -> int:
         for number in range(arguments.runs):
             rounds["help"].append(seconds_of("-m", "backend", "--help"))
             rounds["first_photo"].append(seconds_to_first_photo(photo, folder / "head"))
-            rounds["click"].append(seconds_from_a_click(photo, folder / f"server {number}"))
-            prepared = seconds_from_a_click(photo, folder / f"prepared server {number}", prepared=True)
+            rounds["click"].append(seconds_to_first_progress(photo, folder / f"server {number}"))
+            prepared = seconds_to_first_progress(photo, folder / f"prepared server {number}", prepared=True)
             rounds["click_after_photos"].append(prepared)
             rounds["libraries"].append(seconds_of("-c", "import torch, mediapipe"))
     figures = {f"seconds.{name}": statistics.median(seconds) for name, seconds in rounds.items()}

@@ -45,7 +45,7 @@ def candidate(photo: int, descriptor: np.ndarray | None = None, **changes: objec
         "fingerprint": fingerprint / np.linalg.norm(fingerprint),
         "small_crop": np.zeros((8, 8, 3), np.uint8),
         "small_labels": np.zeros((8, 8), np.uint8),
-        "worn": None,
+        "accessories": None,
         "small_factor": 1.0,
         "quality": quality(),
     }

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from one_sentence import assert_one_sentence
 
 from backend.errors import EXIT_CODES
 
@@ -24,12 +25,6 @@ def run(*arguments: str | Path, cwd: Path = ROOT, **variables: str) -> subproces
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-m", "backend", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def assert_one_sentence(result: subprocess.CompletedProcess[str], code: str, words: str) -> None:
-    assert result.returncode == EXIT_CODES[code], result.stderr
-    assert re.search(words, result.stderr), result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from one_sentence import assert_one_sentence
 
 from backend.errors import EXIT_CODES
 from backend.exchange.folder import FILE_NAMES
@@ -31,12 +31,6 @@ def environment(**variables: str) -> dict[str, str]:
 def batch(*arguments: str | Path, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "backend", "batch", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=300)
-
-
-def assert_sentence(result: subprocess.CompletedProcess[str], code: str, words: str) -> None:
-    assert result.returncode == EXIT_CODES[code], result.stderr
-    assert re.search(words, result.stderr), result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def rows(out: Path) -> dict[str, dict]:
@@ -62,7 +56,7 @@ def test_a_batch_on_ray_and_again_without(people: Path, tmp_path: Path) -> None:
     """One head is made, by a worker; whoever comes later finds it done."""
     out = tmp_path / "heads"
     result = batch(people, "--out", out, "--workers", "2", *QUICK)
-    assert_sentence(result, "some_failed", "2 of 3 people failed")
+    assert_one_sentence(result, "some_failed", "2 of 3 people failed")
     assert "no one: No photo could be read" in result.stdout and "1 done, 2 failed" in result.stdout
     assert sorted(os.listdir(out)) == [".batch.lock", "anna", "batch.html", "batch.json"]
     assert set(os.listdir(out / "anna")) == {*FILE_NAMES, "made_from.json"}
@@ -86,17 +80,17 @@ def test_a_batch_on_ray_and_again_without(people: Path, tmp_path: Path) -> None:
         commands[0], shell=True, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
     )
     assert alone.returncode == 0 and "anna  done before" in alone.stderr, alone.stderr
-    assert_sentence(batch(people, "--out", out, "--only", "no one", *QUICK), "no_photo", "no such file")
+    assert_one_sentence(batch(people, "--out", out, "--only", "no one", *QUICK), "no_photo", "no such file")
     assert (out / "anna" / "face.glb").stat().st_mtime_ns == when
 
 
 def test_wrong_arguments_are_told(people: Path, tmp_path: Path) -> None:
     out = tmp_path / "heads"
-    assert_sentence(batch(tmp_path / "none.csv", "--out", out), "usage", "no manifest")
-    assert_sentence(batch(people, "--out", out, "--only", "carl"), "usage", "no person called 'carl'")
-    assert_sentence(batch(people, "--out", out, "--people", "1-3"), "usage", "people 1 to 2")
-    assert_sentence(batch(people, "--out", out, "--people", "1-9999999999999"), "usage", "people 1 to 2")
-    assert_sentence(batch(people, "--out", people, "--workers", "1"), "disk", "not a folder")
+    assert_one_sentence(batch(tmp_path / "none.csv", "--out", out), "usage", "no manifest")
+    assert_one_sentence(batch(people, "--out", out, "--only", "carl"), "usage", "no person called 'carl'")
+    assert_one_sentence(batch(people, "--out", out, "--people", "1-3"), "usage", "people 1 to 2")
+    assert_one_sentence(batch(people, "--out", out, "--people", "1-9999999999999"), "usage", "people 1 to 2")
+    assert_one_sentence(batch(people, "--out", people, "--workers", "1"), "disk", "not a folder")
     for wrong in (("--workers", "0"), ("--people", "x"), ("--time-limit", "nan"), ("--device", "auto")):
         assert batch(people, "--out", out, *wrong).returncode == EXIT_CODES["usage"]
     assert not out.exists()
@@ -126,14 +120,14 @@ def test_without_ray_a_sentence_says_what_to_do(people: Path, tmp_path: Path) ->
     (tmp_path / "ray" / "__init__.py").write_text("raise ModuleNotFoundError('No module named ray', name='ray')")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     result = batch(people, "--out", tmp_path / "heads", PYTHONPATH=path)
-    assert_sentence(result, "missing_part", "Ray is not installed")
+    assert_one_sentence(result, "missing_part", "Ray is not installed")
     assert "--workers 1" in result.stderr
 
 
 @needs_ray
 def test_no_cluster_at_an_address(people: Path, tmp_path: Path) -> None:
     result = batch(people, "--out", tmp_path / "heads", "--address", "nonsense")
-    assert_sentence(result, "usage", "No Ray cluster answers at nonsense")
+    assert_one_sentence(result, "usage", "No Ray cluster answers at nonsense")
 
 
 @needs_ray

@@ -180,7 +180,7 @@ def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_sigterm_is_treated_like_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), reconstruct_command.terminate_like_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), reconstruct_command.sigterm_as_interrupt():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 

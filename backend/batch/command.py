@@ -27,7 +27,7 @@ from backend.batch.table import BatchTable
 from backend.batch.threads import THREAD_VARIABLES
 from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import format_seconds
-from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c
+from backend.command_line.reconstruct_command import check_device, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, hidden_name
 from backend.models.registry import SWITCHED
@@ -95,7 +95,7 @@ def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError
     stamp = current_stamp()
     err = Console(stderr=True)
     failed: list[Outcome] = []
-    with terminate_like_ctrl_c(), BatchProgress(err, len(people)) as progress:
+    with sigterm_as_interrupt(), BatchProgress(err, len(people)) as progress:
         for outcome in run_here(_tasks(arguments, people, stamp), make_head):
             progress.add(outcome)
             if outcome.status == "failed":
@@ -133,7 +133,7 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError 
     def notice(sentence: str) -> None:
         err.print(readable(sentence), markup=False, highlight=False, soft_wrap=True)
 
-    with terminate_like_ctrl_c():
+    with sigterm_as_interrupt():
         check_writable(folder)
         check_device(arguments.device if arguments.address is None else "cpu")
         stamp = current_stamp()
@@ -155,7 +155,7 @@ def _run_through(outcomes: Iterator[Outcome], table: BatchTable, manifest: Manif
     state: State = "stopped"
     try:
         with (
-            terminate_like_ctrl_c(),  # again, because Ray installs its own handler of SIGTERM
+            sigterm_as_interrupt(),  # again, because Ray installs its own handler of SIGTERM
             BatchProgress(err, len(manifest.people)) as progress,
             closing(outcomes),
         ):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from backend.batch.threads import ONE_THREAD
+from backend.batch.threads import SINGLE_THREAD_ENVIRONMENT
 
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """With 0, all of Ray's processes listen on 127.0.0.1 alone, on Linux too."""
@@ -34,7 +34,7 @@ def ray_environment(local: bool) -> Iterator[None]:
             LOOPBACK_VARIABLE: "0",
             "RAY_worker_niceness": "0",
         }
-        wanted |= ONE_THREAD
+        wanted |= SINGLE_THREAD_ENVIRONMENT
         wanted["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -14,7 +14,7 @@ from backend.batch.engine import MakeHead
 from backend.batch.make_head import Task
 from backend.batch.outcome import Outcome
 from backend.batch.stamp import Stamp, current_stamp
-from backend.batch.threads import ONE_THREAD
+from backend.batch.threads import SINGLE_THREAD_ENVIRONMENT
 from backend.errors import Cancelled
 
 CONTROL = "control"
@@ -69,7 +69,7 @@ class Worker:
 def _one_thread() -> None:
     """Use one thread, because there are as many workers as cores. Libraries read the environment when they are loaded;
     those already loaded are set directly."""
-    os.environ.update(ONE_THREAD)
+    os.environ.update(SINGLE_THREAD_ENVIRONMENT)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     if "cv2" in sys.modules:

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-ONE_THREAD = {name: "1" for name in THREAD_VARIABLES}
+SINGLE_THREAD_ENVIRONMENT = {name: "1" for name in THREAD_VARIABLES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.errors import LikenessError
 
-NEEDED_GB = 4
+LEAST_ADDRESS_SPACE_GB = 4
 """Five photos use 3 GB of addresses on two cores, and more with more threads."""
 
 
@@ -18,9 +18,9 @@ def check_address_space() -> None:
     except ImportError:  # Windows has no such limit
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < NEEDED_GB * 2**30:
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE_GB * 2**30:
         raise LikenessError(
             "out_of_memory",
-            f"A program may use {limit / 2**30:.1f} GB of addresses here; Likeness needs {NEEDED_GB} GB.",
+            f"A program may use {limit / 2**30:.1f} GB of addresses here; Likeness needs {LEAST_ADDRESS_SPACE_GB} GB.",
             "Lift the limit first: ulimit -v unlimited",
         )

@@ -63,7 +63,7 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
     """
     photos = find_photos(arguments.photos)
     check_there_are(photos)
-    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
+    with sigterm_as_interrupt(), OutputFolder(arguments.out) as folder:
         from backend.photos.reading.read import start_reading  # takes seconds
         from backend.photos.reading.source import PhotoSource
 
@@ -106,7 +106,7 @@ def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
 
 
 @contextmanager
-def terminate_like_ctrl_c() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM raise ``KeyboardInterrupt`` too, as a context, so that temporary files are removed."""
 
     def interrupt(number: int, frame: object) -> None:

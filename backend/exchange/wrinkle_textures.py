@@ -20,7 +20,7 @@ PACKED = 3
 """Groups of keys per image, in its red, green and blue channels."""
 ZERO = 128
 """Stored value of height 0; 1 and 255 are minus and plus the reach."""
-SIDES_MEET = (0.47, 0.53)
+SIDE_BLEND_RANGE = (0.47, 0.53)
 """u of map ``Head`` between which the right side's keys (below) blend into the left side's: smoothstep."""
 
 
@@ -82,7 +82,7 @@ def wrinkle_extras(textures: Sequence[WrinkleTexture], indices: Sequence[int], h
         "texCoord": 0,
         "unit": "metre",
         "zero": ZERO,
-        "sidesMeet": list(SIDES_MEET),
+        "sidesMeet": list(SIDE_BLEND_RANGE),
         "mapSide": round(size / part_texels_per_metre(head, size), 6),
         "groups": entries,
     }

@@ -40,7 +40,7 @@ READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 """Lower bounds of the noise of the reading and of the logarithm of the opening; upper bound of the opening's score."""
 RUN_SHARE = 0.35
 """Share of the peak's score from which on frames belong to the blink."""
-WHOLE = 0.95
+BLINK_DEPTH = 0.95
 
 ReadFrame = tuple[SeenFace, Reading] | FrameMark
 """A frame with its reading, or why there is none."""
@@ -77,7 +77,7 @@ def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarr
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[LIDS] for one in window])
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[LIDS] = whole_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
+    weights[LIDS] = complete_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
 
 
@@ -124,9 +124,9 @@ def _windows(values: np.ndarray, reach: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), 2 * reach + 1)
 
 
-def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``WHOLE`` and the rest damped to ``LID_RISE_FACTOR``.
-    lids : ``lids_from_open``, NaN where there was no face.
+def complete_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
+    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``BLINK_DEPTH`` and the rest damped to
+    ``LID_RISE_FACTOR``. lids : ``lids_from_open``, NaN where there was no face.
 
     A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain blinks
     rise by ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, and need ``PLAIN_SCORE``; at the
@@ -149,7 +149,7 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
         if blink is None:
             continue
         part, base = blink
-        gain = np.maximum((WHOLE - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
+        gain = np.maximum((BLINK_DEPTH - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
         whole[part] = np.maximum(whole[part], np.clip(base + gain * (filled[part] - base), 0.0, 1.0))
         is_blink[part] = True
     whole = np.where(is_blink[:, None], whole, _damped(filled, fps))

@@ -11,10 +11,10 @@ from backend.fitting.options import LandmarkStage
 from backend.fitting.solver import CameraPrior
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
-SIDES_DIFFER = 0.5
+ASYMMETRY_DEVIATION = 0.5
 """Standard deviation of the difference of left and right, relative to that of the key: faces are mostly symmetric."""
 
-EYES_DIFFER = 0.12
+GAZE_DIFFERENCE_DEVIATION = 0.12
 """Standard deviation of the difference of the two eyes' gaze, which move together."""
 
 
@@ -87,14 +87,14 @@ def expression_information() -> np.ndarray:
             and mirrored_name(name) != name
             and not name.startswith(("eyeLook", "jaw", "mouthLeft"))
         ):
-            couple(name, mirrored_name(name), SIDES_DIFFER * diagonal[ARKIT_INDEX[name]] ** -0.5)
+            couple(name, mirrored_name(name), ASYMMETRY_DEVIATION * diagonal[ARKIT_INDEX[name]] ** -0.5)
     for first, second in (
         ("eyeLookUpLeft", "eyeLookUpRight"),
         ("eyeLookDownLeft", "eyeLookDownRight"),
         ("eyeLookInLeft", "eyeLookOutRight"),
         ("eyeLookOutLeft", "eyeLookInRight"),
     ):
-        couple(first, second, EYES_DIFFER)
+        couple(first, second, GAZE_DIFFERENCE_DEVIATION)
     return information
 
 

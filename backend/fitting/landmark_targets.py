@@ -47,7 +47,7 @@ SHOWN_PIXELS = 1000
 CORRELATION_METRES = 0.07
 """Length scale of the Gaussian covariance of landmark errors on the face: errors that a person corrects at one landmark
 also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
-OWN_SHARE = 0.05
+INDEPENDENT_SHARE = 0.05
 """Share of the variance of these errors that is independent for each landmark."""
 ASSUMED_CORRECT = 3.0
 """Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
@@ -240,11 +240,11 @@ def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLand
     off = corrected.places - believed[corrected.landmarks]
     places = model.mean_places
     apart = ((places[:, None] - places[corrected.landmarks]) ** 2).sum(-1)
-    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
-    known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
+    alike = (1.0 - INDEPENDENT_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
+    known = alike[corrected.landmarks] + INDEPENDENT_SHARE * np.eye(len(off))
     weights = np.linalg.solve(known, alike.T).T
     spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + ASSUMED_CORRECT)
-    left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
+    left = np.maximum(1.0 - INDEPENDENT_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True
     return _ErrorField(weights @ off, left * spread, chosen)

@@ -24,14 +24,13 @@ ITERATIONS = 4
 
 def refit_face(
     begun: ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
-) -> FittedFace:
+) -> FittedFace | None:
     """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
-    and matches; light and albedo are kept. ``options`` are those of that fit.
-
-    Raises ``ValueError`` for other photos (``ResumableFit.matches_photos``).
+    and matches; light and albedo are kept. ``options`` are those of that fit. None for other photos
+    (``ResumableFit.matches_photos``).
     """
     if not begun.matches_photos(faces):
-        raise ValueError("not the photos of the fit that was begun")
+        return None
     by_name = {face.name: face for face in faces}
     state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))
     if state.started:

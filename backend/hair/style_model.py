@@ -72,7 +72,7 @@ MOST_LAYER = 0.004
 """Most metres by which the hair below lifts a lock off the skin; a closed body of hair (``bulk``) is added."""
 FADE = 0.05
 """Metres above the hairline at the ears and the nape over which faded hair gets shorter: half a hand's breadth."""
-RARE = 0.05
+RARITY_PENALTY = 0.05
 """Penalty for a style that is rarer by the factor e, relative to the squared distance of one whole range."""
 _USUAL = {
     "forehead": (-0.012, 0.012),
@@ -126,7 +126,7 @@ class StyleFamily:
 
     def style_penalty(self, points: np.ndarray) -> np.ndarray:
         """(N,) penalty of points (N, D) for being unlike the family: the least over all styles of the squared distance
-        to the style's box plus ``RARE`` times the log of how much rarer it is than the commonest style."""
+        to the style's box plus ``RARITY_PENALTY`` times the log of how much rarer it is than the commonest style."""
         return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
 
     def nearest(self, point: np.ndarray) -> Style:
@@ -151,7 +151,7 @@ class StyleFamily:
 
     def _rarity(self) -> np.ndarray:
         common = np.array([style.men + style.women for style in self.styles])
-        return RARE * np.log(common.max() / common)
+        return RARITY_PENALTY * np.log(common.max() / common)
 
 
 def style_family(name: str | None = None) -> StyleFamily:

@@ -13,7 +13,7 @@ from backend.models.landmarks.apply import surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.models.parsing.glasses_voting import vote_on_glasses
-from backend.models.parsing.person_voting import decide_alike, vote_over_photos
+from backend.models.parsing.person_voting import same_decisions, vote_over_photos
 from backend.parallel import each, in_order
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.faces.crop import MAX_CROP_SIDE, HeadCrop, crop_head
@@ -116,18 +116,18 @@ def collect(
     _raise_without_faces(analysed, names)
     choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
 
-    def finished(candidate: FaceCandidate, worn: AccessoryScores | None) -> PhotoFace:
+    def finished(candidate: FaceCandidate, accessories: AccessoryScores | None) -> PhotoFace:
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
-        if not decide_alike(candidate.worn, worn):
-            candidate = _relabelled(candidate, crop, worn, options.device)
+        if not same_decisions(candidate.accessories, accessories):
+            candidate = _relabelled(candidate, crop, accessories, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
-    voted = vote_over_photos([candidate.worn for candidate in choice.used])
+    voted = vote_over_photos([candidate.accessories for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
     faces = each(finished, choice.used, voted, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
@@ -184,18 +184,20 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: Colle
         fingerprint=picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
         small_labels=found.labels,
-        worn=found.worn,
+        accessories=found.accessories,
         small_factor=factor,
         quality=measure_quality(crop.pixels, in_crop, found.labels, factor, pose.yaw),
     )
 
 
-def _relabelled(candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str) -> FaceCandidate:
-    """The candidate, labelled again with the accessory scores ``worn``."""
+def _relabelled(
+    candidate: FaceCandidate, crop: HeadCrop, accessories: AccessoryScores | None, device: str
+) -> FaceCandidate:
+    """The candidate, labelled again with the accessory scores ``accessories``."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
     covered = tuple(edge * factor for edge in crop.covered)
-    found = look_at_face(candidate.small_crop, landmarks, covered, worn, device)
+    found = look_at_face(candidate.small_crop, landmarks, covered, accessories, device)
     return replace(candidate, small_labels=found.labels)
 
 

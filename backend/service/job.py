@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from backend.progress import unheard
+from backend.progress import extrapolated_seconds
 from backend.service.messages import JobOptions, NewJob, Submit
 from backend.stages import STARTING
 
@@ -53,10 +53,10 @@ class JobProgress:
     owed: float = 0.0
 
     def seconds_left_at(self, now: float) -> float | None:
-        """The estimate minus a part of the time since then (``progress.unheard``), rounded to 0.1 s."""
+        """The estimate minus a part of the time since then (``progress.extrapolated_seconds``), rounded to 0.1 s."""
         if self.seconds_left is None:
             return None
-        return round(unheard(self.seconds_left, now - self.noted, self.owed), 1)
+        return round(extrapolated_seconds(self.seconds_left, now - self.noted, self.owed), 1)
 
 
 @dataclass

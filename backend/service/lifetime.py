@@ -41,11 +41,11 @@ class Lifetime:
         owner = self._settings.owner_token
         return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
 
-    def owner_connected(self, identity: bytes) -> None:
+    def on_owner_connected(self, identity: bytes) -> None:
         """Note a connection of the owner."""
         self._owners.add(identity)
 
-    def owner_leaves(self, reason: str, now: float) -> bool:
+    def on_owner_left(self, reason: str, now: float) -> bool:
         """The owner has left. Returns whether the server stays for others; then the owner's jobs are cancelled.
 
         ``reason`` is returned by ``reason_to_stop``, now or after the others have left.
@@ -68,7 +68,7 @@ class Lifetime:
         if self._left is None and parent is not None and now - self._parent_seen > _PARENT_SECONDS:
             self._parent_seen = now
             if not process_runs(parent):
-                self.owner_leaves("parent", now)
+                self.on_owner_left("parent", now)
         if self._left is None:
             return None
         if self._has_others():

@@ -272,7 +272,7 @@ class Server:
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
         connection = known or self._connections.add(identity, client, now)
         if self._lifetime.owns(message.owner):
-            self._lifetime.owner_connected(identity)
+            self._lifetime.on_owner_connected(identity)
         can_stop = self._settings.owner_token is not None
         paths = client == self._own_client
         content = welcome(self.instance, self._queue.facts, can_stop, paths, self._limits, self._timing)
@@ -301,8 +301,8 @@ class Server:
         elif isinstance(message, Shutdown):
             if not self._lifetime.owns(message.token):
                 raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
-            self._lifetime.owner_connected(connection.identity)
-            if self._lifetime.owner_leaves("shutdown", now):
+            self._lifetime.on_owner_connected(connection.identity)
+            if self._lifetime.on_owner_left("shutdown", now):
                 self._answer(connection, message, "stays", {})
             else:
                 self.stop("shutdown")

@@ -31,9 +31,9 @@ from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 
 FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
-SEARCHED = ("fit_style", "style_model")
+VARIED_MODULES = ("fit_style", "style_model")
 """Modules of ``backend.hair`` whose constants are varied. For those of ``FITTED`` the style found before is kept."""
-OTHERS = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
+IMPORTING_MODULES = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
 """Other modules that may import these constants by name."""
 SHARES = (
     "guides._COMBED",
@@ -43,7 +43,7 @@ SHARES = (
     "guides._ROPES",
     "strand_colours._LEAST_SHADING",
 )
-FELT = 0.003
+SMALLEST_CHANGE = 0.003
 """Overlap, share or log units."""
 FIGURES = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness", "contrast",
            "redder", "bluer")  # fmt: skip
@@ -76,7 +76,7 @@ def searched(fitted: FittedFace, faces: tuple[PhotoFace, ...], name: str) -> Per
 
 def measure(person: Person, changed: str) -> Measured:
     """Figures on the photo that was left out, and the points (G, P, 3) of the strands, metres; None without hair."""
-    if changed.partition(".")[0] in SEARCHED:
+    if changed.partition(".")[0] in VARIED_MODULES:
         person = searched(person.fitted, person.faces, person.left_out)
     made: list[FoundHair] = []
 
@@ -98,12 +98,14 @@ def moved_by(before: np.ndarray | None, after: np.ndarray | None) -> float:
 
 def subject(size: int) -> Subject:
     """All constants of the hair fit; ``size`` is not used."""
-    modules = {name: importlib.import_module(f"backend.hair.{name}") for name in (*FITTED, *SEARCHED, *OTHERS)}
+    modules = {
+        name: importlib.import_module(f"backend.hair.{name}") for name in (*FITTED, *VARIED_MODULES, *IMPORTING_MODULES)
+    }
     return Subject(
-        constants=module_constants(modules, (*FITTED, *SEARCHED)),
+        constants=module_constants(modules, (*FITTED, *VARIED_MODULES)),
         shares=SHARES,
         measure=measure,
         difference=moved_by,
         unit="mm that strands move",
-        felt=FELT,
+        felt=SMALLEST_CHANGE,
     )

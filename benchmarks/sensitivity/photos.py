@@ -42,7 +42,7 @@ from trainer.data.people import PeopleConfig
 from trainer.evaluate.parsing import HELD_OUT_SEED
 from trainer.losses.segmentation import confusion_matrix, intersection_over_union
 
-ROOMS = {"reading": READING, "faces": FACES, "regions": REGIONS, "screening": SCREENING}
+STAGE_SETTINGS = {"reading": READING, "faces": FACES, "regions": REGIONS, "screening": SCREENING}
 SHARES = (
     "faces.same_face_overlap",
     "faces.min_score",
@@ -300,11 +300,13 @@ def subject(size: int) -> Subject:
         _texture().after_base()
 
     return Subject(
-        constants={name: one for room, held in ROOMS.items() for name, one in settings_constants(held, room).items()},
+        constants={
+            name: one for room, held in STAGE_SETTINGS.items() for name, one in settings_constants(held, room).items()
+        },
         shares=SHARES,
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()) if a.shape == b.shape else 0.0,
         unit="of 255 mean difference of textures",
-        felt=texture.FELT,
+        felt=texture.SMALLEST_CHANGE,
         after_base=stop_recording,
     )

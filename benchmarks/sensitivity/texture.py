@@ -35,7 +35,7 @@ from trainer.evaluate.held_out_photo import WithoutPhoto, without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
 
-ROOMS = {
+STAGE_SETTINGS = {
     "unwrapping": UNWRAPPING,
     "delighting": DELIGHTING,
     "blending": BLENDING,
@@ -68,7 +68,7 @@ SHARES = (
     "finishing.rim_detail",
     "finishing.mouth_front",
 )
-FELT = 0.002
+SMALLEST_CHANGE = 0.002
 """Log units, or correlation: seeds and JPEG change figures as much."""
 _LIGHT = (UNWRAPPING, DELIGHTING)
 _BANDS = (*_LIGHT, BLENDING)
@@ -122,11 +122,13 @@ def subject(size: int) -> Subject:
         kept.recording = False
 
     return Subject(
-        constants={name: one for room, held in ROOMS.items() for name, one in settings_constants(held, room).items()},
+        constants={
+            name: one for room, held in STAGE_SETTINGS.items() for name, one in settings_constants(held, room).items()
+        },
         shares=SHARES,
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()),
         unit="of 255 mean difference of textures",
-        felt=FELT,
+        felt=SMALLEST_CHANGE,
         after_base=stop_recording,
     )

@@ -56,7 +56,7 @@ def without_answer(folder: BackendFolder) -> FolderState:
 
 def folder_problem(folder: BackendFolder) -> AddonError | None:
     """Why no backend can be installed there, checked without writing; None if nothing is wrong."""
-    if not folder.is_whole:
+    if not folder.is_absolute_path:
         sentence = f"The folder {folder.entered} is not a whole path."
     elif WINDOWS and not str(folder.root).isascii():
         sentence = (
@@ -77,7 +77,7 @@ def folder_problem(folder: BackendFolder) -> AddonError | None:
 
 def removal_problem(folder: BackendFolder) -> AddonError | None:
     """Why nothing may be deleted there; None if it may."""
-    if folder.is_ours:
+    if folder.is_owned_by_extension:
         return None
     return AddonError(f"What is in {folder.root} was not made by this extension.", "Nothing was deleted.", "folder")
 

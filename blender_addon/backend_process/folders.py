@@ -99,23 +99,25 @@ class BackendFolder:
         return (*large, self.install_log, self._note, self._note_part, self._mark)
 
     @property
-    def is_whole(self) -> bool:
+    def is_absolute_path(self) -> bool:
         """Whether the path is absolute; ``//`` is relative to the .blend file."""
         return not self.entered.startswith("//") and self.root.is_absolute()
 
     @property
-    def is_ours(self) -> bool:
+    def is_owned_by_extension(self) -> bool:
         """Whether ``made`` belongs to the extension: in a folder that the user entered, only beside its mark file."""
-        return not self.entered or (self.is_whole and os.path.isfile(self._mark))
+        return not self.entered or (self.is_absolute_path and os.path.isfile(self._mark))
 
     @property
     def has_contents(self) -> bool:
         """Whether there is an installation, or leftovers of an interrupted installation or removal."""
-        return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
+        return self.is_owned_by_extension and any(
+            map(os.path.exists, (self.environment, self.source, self.source_part))
+        )
 
     def foreign_files(self) -> list[str]:
         """Names of files of other programs, in a folder that is not the extension's own. Raises ``OSError``."""
-        if self.is_ours:
+        if self.is_owned_by_extension:
             return []
         try:
             return sorted(set(os.listdir(self.root)) - SYSTEM_FILES)
@@ -129,7 +131,7 @@ class BackendFolder:
 
     def installed(self) -> Installed | None:
         """The complete installation, or None."""
-        if not self.is_ours:
+        if not self.is_owned_by_extension:
             return None
         try:
             note = json.loads(self._note.read_text("utf-8"))

@@ -293,7 +293,7 @@ class Installation:
 
     def _say(self, line: str) -> None:
         self.lines.append(line)
-        if not self.folder.is_ours:
+        if not self.folder.is_owned_by_extension:
             return
         try:
             with self.folder.install_log.open("a", encoding="utf-8") as log:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 DRAWING_SECONDS = 0.1
 CLICK_SECONDS = 3.0
-OUTDATED_SECONDS = 2.0
+STALE_SECONDS = 2.0
 """While a new check runs, the last result is used for drawing for up to this long."""
 
 K = TypeVar("K", bound=Hashable)
@@ -49,7 +49,7 @@ class Looks(Generic[K, V]):
             under_way.thread.join(DRAWING_SECONDS)
         if not drawing:
             under_way.thread.join(CLICK_SECONDS)
-        recent = drawing and time.monotonic() - under_way.began < OUTDATED_SECONDS
+        recent = drawing and time.monotonic() - under_way.began < STALE_SECONDS
         return self._last.get(place) if self._collected(place, under_way) or recent else None
 
     def _collected(self, place: K, look: _Look[V]) -> bool:

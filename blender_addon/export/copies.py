@@ -24,7 +24,7 @@ def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return [obj for obj in found if obj is not None]
 
 
-def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
+def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
     Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
     the jaw."""
@@ -32,17 +32,17 @@ def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     copy.matrix_world = obj.matrix_world
     part = obj[tags.PART]
     if part == "head":
-        weights.weigh_skin(copy, places)
+        weights.set_skin_weights(copy, places)
     elif part == "tongue":
-        weights.weigh_tongue(copy)
+        weights.set_tongue_weights(copy)
         copy.vertex_groups.remove(copy.vertex_groups[weights.KEYS_OFF])
         jaw = copy.vertex_groups.get(JAW)
         if jaw is not None:
             jaw.name = HEAD
     elif part == BUST:
-        weights.weigh_whole(copy, ROOT)
+        weights.set_rigid_weights(copy, ROOT)
     else:
-        weights.weigh_whole(copy)
+        weights.set_rigid_weights(copy)
     for group in [group for group in copy.vertex_groups if group.name not in PARENTS]:
         copy.vertex_groups.remove(group)
     return copy

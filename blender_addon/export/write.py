@@ -11,7 +11,7 @@ from ..errors import AddonError
 from ..rig.places import RigPlaces
 from ..scene import tags
 from . import skeleton
-from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy, weighed_copy
+from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy, weighted_copy
 from .key_animation import FrameAnimation, bones_may_move, key_in, may_move, sampled
 from .presets import ExportPreset
 
@@ -100,7 +100,7 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
     """A part as exported, with weights if the file has bones."""
     if places is None:
         return neutral_copy(part, name, preset.subdivision, preset.units)
-    weighed = weighed_copy(part, places)
+    weighed = weighted_copy(part, places)
     try:
         return neutral_copy(weighed, name, preset.subdivision, preset.units)
     finally:

@@ -260,7 +260,7 @@ class ThrowAwayHead(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            session().waiting.throw_away(session().waiting.offered_head(self.head))
+            session().waiting.discard_offered(session().waiting.offered_head(self.head))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

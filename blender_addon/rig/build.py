@@ -9,7 +9,7 @@ import bpy
 from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from ..scene import tags
 from . import bones, lead, weights
-from .names import BONES_OF, ROOT
+from .names import BONES_BY_PART, ROOT
 from .places import rig_places
 
 MODIFIER_NAME = "Armature"
@@ -59,13 +59,13 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
         return
     if part == "head":
         found = {name: tags.part_object(collection, name) for name in PART_NAMES}
-        weights.weigh_skin(obj, rig_places(found))
+        weights.set_skin_weights(obj, rig_places(found))
     elif part == "tongue":
-        weights.weigh_tongue(obj)
+        weights.set_tongue_weights(obj)
     elif part == BUST:
-        weights.weigh_whole(obj, ROOT)
+        weights.set_rigid_weights(obj, ROOT)
     else:
-        weights.weigh_whole(obj)
+        weights.set_rigid_weights(obj)
     _bend(obj, rig)
 
 
@@ -73,7 +73,7 @@ def bind_hair(collection: bpy.types.Collection) -> None:
     """Attach hair: cards follow the head's bone; strands follow the skin, which follows the bones."""
     rig, cards = tags.rig_object(collection), tags.hair_object(collection, "MESH")
     if rig is not None and cards is not None:
-        weights.weigh_whole(cards)
+        weights.set_rigid_weights(cards)
         _bend(cards, rig)
 
 
@@ -82,8 +82,8 @@ def link_keys(collection: bpy.types.Collection) -> None:
     rig, head = tags.rig_object(collection), tags.part_object(collection, "head")
     if rig is None or head is None or head.data.shape_keys is None:
         return
-    for what in BONES_OF:
-        lead.set_lead(head, rig, what, lead.bones_lead(head, rig, what))
+    for what in BONES_BY_PART:
+        lead.set_lead(head, rig, what, lead.bones_drive_keys(head, rig, what))
 
 
 def remove_rig(collection: bpy.types.Collection) -> None:

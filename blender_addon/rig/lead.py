@@ -15,7 +15,7 @@ import numpy as np
 
 from ..scene import tags
 from .bones import switch_aim
-from .names import BONES_OF, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED
+from .names import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED
 from .places import Channel, RigPlaces
 
 MOTIONS = "likeness_motions"
@@ -47,10 +47,10 @@ def rig_of(head: bpy.types.Object) -> bpy.types.Object | None:
 
 def keys_of(rig: bpy.types.Object, what: str) -> list[str]:
     """Keys of the jaw (``JAW_LED``) or the eyes (``EYES_LED``)."""
-    return [key for key, (bone, _) in motions_of(rig).items() if bone in BONES_OF[what]]
+    return [key for key, (bone, _) in motions_of(rig).items() if bone in BONES_BY_PART[what]]
 
 
-def bones_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool:
+def bones_drive_keys(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool:
     """Whether the bones drive the keys of ``what``."""
     return bool(led_keys(head, rig) & set(keys_of(rig, what)))
 
@@ -71,7 +71,7 @@ def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> fro
 def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones: bool) -> None:
     """Make bones or keys lead ``what``; the face stays as it is. The artist's own drivers are replaced."""
     keys = head.data.shape_keys
-    motions = {key: motion for key, motion in motions_of(rig).items() if motion[0] in BONES_OF[what]}
+    motions = {key: motion for key, motion in motions_of(rig).items() if motion[0] in BONES_BY_PART[what]}
     values = {key: keys.key_blocks[key].value for key in motions if key in keys.key_blocks}
     _unlink(head, rig, what, motions)
     if what == EYES_LED:
@@ -94,7 +94,7 @@ def unlink(head: bpy.types.Object, rig: bpy.types.Object) -> None:
     keys, motions = head.data.shape_keys, motions_of(rig)
     values = {key: keys.key_blocks[key].value for key in motions if keys and key in keys.key_blocks}
     for what in (JAW_LED, EYES_LED):
-        _unlink(head, rig, what, {k: m for k, m in motions.items() if m[0] in BONES_OF[what]})
+        _unlink(head, rig, what, {k: m for k, m in motions.items() if m[0] in BONES_BY_PART[what]})
     for key, value in values.items():
         keys.key_blocks[key].value = value
 
@@ -165,7 +165,7 @@ def _unlink(head: bpy.types.Object, rig: bpy.types.Object, what: str, motions: M
     keys = head.data.shape_keys
     for item, paths in (
         (keys, {f'key_blocks["{key}"].value' for key in motions}),
-        (rig, {f'pose.bones["{b}"].{path}' for b in BONES_OF[what] for path in ("rotation_euler", "location")}),
+        (rig, {f'pose.bones["{b}"].{path}' for b in BONES_BY_PART[what] for path in ("rotation_euler", "location")}),
     ):
         data = item.animation_data if item is not None else None
         for curve in list(data.drivers) if data is not None else ():

@@ -24,7 +24,7 @@ EYE_AIM = "eye_aim"
 """Custom property of the armature object, 0-1: influence of the eyes' aim at the target while bones lead them."""
 JAW_LED, EYES_LED = "JAW", "EYES"
 """The two groups that keys or bones lead."""
-BONES_OF: dict[str, tuple[str, ...]] = {JAW_LED: (JAW,), EYES_LED: EYES}
+BONES_BY_PART: dict[str, tuple[str, ...]] = {JAW_LED: (JAW,), EYES_LED: EYES}
 JAW_KEYS: tuple[str, ...] = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 EYE_LOOK_KEYS: tuple[str, ...] = ("eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut")
 LEADABLE_KEYS: frozenset[str] = frozenset(

@@ -21,7 +21,7 @@ STEPS = 64
 """Weights are rounded to 1/64: 1.5 % of a rotation of 30 degrees is less than half a degree."""
 
 
-def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
+def set_skin_weights(obj: bpy.types.Object, places: RigPlaces) -> None:
     """Weight the skin to root, neck and head, unless it has weights of these bones."""
     if _weighed(obj, (ROOT, NECK, HEAD)):
         return
@@ -32,7 +32,7 @@ def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
     _give(obj, {ROOT: root, NECK: np.clip(1.0 - root - head, 0.0, 1.0), HEAD: head})
 
 
-def weigh_tongue(obj: bpy.types.Object) -> None:
+def set_tongue_weights(obj: bpy.types.Object) -> None:
     """Weight the tongue: root to the jaw, middle and tip to its own bones; disable its jaw keys."""
     if not _weighed(obj, (JAW, *TONGUE)):
         along = along_tongue(neutral_coordinates(obj.data))
@@ -53,7 +53,7 @@ def free_tongue(obj: bpy.types.Object) -> None:
             block.vertex_group = ""
 
 
-def weigh_whole(obj: bpy.types.Object, bone: str = HEAD) -> None:
+def set_rigid_weights(obj: bpy.types.Object, bone: str = HEAD) -> None:
     """Weight a whole object to one bone."""
     if not _weighed(obj, (bone,)):
         _give(obj, {bone: np.ones(len(obj.data.vertices))})

@@ -45,7 +45,7 @@ def add_caruncle_colour(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> Non
     tree.links.new(colour, shader.inputs["Base Color"])
 
 
-def coat_beside_iris(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
+def limit_coat_to_sclera(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
     """Add the tear film's coat to the white of the eye only: over the iris the cornea already reflects."""
     weight = shader.inputs["Coat Weight"].default_value
     steps = (("MULTIPLY", (2.0, 1.0, 0.0)), ("FRACTION", None), ("DISTANCE", (0.5, 0.5, 0.0)))

@@ -24,7 +24,7 @@ _WITH_SURFACE = {
 }
 
 
-def shift_beside(low: np.ndarray, high: np.ndarray, others: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+def free_shift(low: np.ndarray, high: np.ndarray, others: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     """Distance that a box must move along x to overlap no other box: 0 if free, else to the right.
 
     Parameters
@@ -69,4 +69,4 @@ def place_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], laye
     there = [obj for obj in layer.objects if obj is not None]  # None stands for an object just removed
     others = [obj for obj in there if obj not in parts and obj.parent != head and obj.type in _WITH_SURFACE]
     shown = [bounds([obj]) for obj in others if obj.visible_get(view_layer=layer)]
-    head.location.x += shift_beside(*bounds(parts), shown)
+    head.location.x += free_shift(*bounds(parts), shown)

@@ -10,7 +10,7 @@ import bpy
 from ..protocol.names import BUST, LASHES
 from . import tags
 from .eevee_mouth import DEPTHS, dim_by_depth
-from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
+from .eye_materials import add_caruncle_colour, cornea_material, limit_coat_to_sclera, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD, UV_LASH
 from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
 
@@ -209,7 +209,7 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     if uv_map == UV_EYE:
-        coat_beside_iris(tree, uv, shader)
+        limit_coat_to_sclera(tree, uv, shader)
     if look.skin:
         _add_pores(tree, uv, shader)
         add_gloss(tree, shader)

@@ -24,7 +24,7 @@ MARGIN = 0.1
 """Margin as a share of the picture's side, around the head without its hair, which may be cropped."""
 FINER = 2
 """Supersampling factor per side."""
-SHOWN = ("head", BUST, "eye_left", "eye_right")
+PORTRAIT_PARTS = ("head", BUST, "eye_left", "eye_right")
 """Parts that are drawn. Closed lips hide the mouth; lashes, corneas and tears are transparent."""
 _LIGHTS = (  # direction towards the light in Blender's axes of the head frame, strength
     (np.array([0.45, -0.75, 0.5], np.float32), 0.75),
@@ -96,7 +96,7 @@ def portrait_steps(
     ``small`` : ``small_pictures`` of a head that was just made. Without them a slice decodes a full picture, 0.15 s at
         2 k and 0.5 s at 4 k.
     """
-    objects = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
+    objects = [obj for obj in (tags.part_object(collection, name) for name in PORTRAIT_PARTS) if obj is not None]
     if not objects:
         return np.zeros((side, side, 4), np.float32)
     pictures: dict[str, np.ndarray | None] = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..protocol.names import ARKIT_NAMES
-from .synonyms import BASE_SYNONYMS, WHOLE_NAMES
+from .synonyms import BASE_SYNONYMS, EXCEPTIONAL_NAMES
 
 Atom = tuple[str, str]
 """ARKit name without its side, and ``L`` or ``R``."""
@@ -85,8 +85,8 @@ def _words(name: str) -> tuple[str, ...]:
 def _read(words: tuple[str, ...]) -> Meaning | None:
     """The meaning of a list of words, all of which must be used."""
     whole = "".join(words)
-    if whole in WHOLE_NAMES:
-        return Meaning(_both(WHOLE_NAMES[whole], ""), Tier.SYNONYM)
+    if whole in EXCEPTIONAL_NAMES:
+        return Meaning(_both(EXCEPTIONAL_NAMES[whole], ""), Tier.SYNONYM)
     if whole.lower() in _FLAT:
         return Meaning(atoms_of(_FLAT[whole]), Tier.SPELLING)
     sides = [number for number, word in enumerate(words) if word in _SIDES]

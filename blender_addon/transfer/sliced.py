@@ -156,7 +156,7 @@ class SlicedOperator:
         """Limit redraws to a fifth of the time; the cost of the last redraw is the time until this call."""
         work = self._work
         if work.drawn_at:
-            work.draw_at = now + max(redraw.WORDS_SECONDS, 4.0 * (now - work.drawn_at))
+            work.draw_at = now + max(redraw.PROGRESS_REDRAW_SECONDS, 4.0 * (now - work.drawn_at))
             work.drawn_at = 0.0
 
     def cancel(self, context: bpy.types.Context) -> None:

@@ -74,7 +74,7 @@ BASE_SYNONYMS: dict[str, str] = {
 }  # fmt: skip
 """Letters and digits of a key's name without the side, lower case -> ARKit names (with or without their side)."""
 
-WHOLE_NAMES: dict[str, str] = {
+EXCEPTIONAL_NAMES: dict[str, str] = {
     "lefteyeturnleft": "eyeLookOutLeft", "lefteyeturnright": "eyeLookInLeft", "righteyeturnleft": "eyeLookInRight",
     "righteyeturnright": "eyeLookOutRight", "eyellookl": "eyeLookOutLeft", "eyellookr": "eyeLookInLeft",
     "eyerlookl": "eyeLookInRight", "eyerlookr": "eyeLookOutRight", "lookleft": "eyeLookOutLeft eyeLookInRight",

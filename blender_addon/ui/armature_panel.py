@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..rig.lead import bones_lead
+from ..rig.lead import bones_drive_keys
 from ..rig.names import EYE_AIM, EYES_LED, JAW_LED
 from ..scene import tags
 from .keys_panel import active_face
@@ -34,14 +34,14 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
             layout.operator("likeness.add_armature", icon="ARMATURE_DATA")
             return
         for what, label in ((JAW_LED, "Jaw Led by"), (EYES_LED, "Eyes Led by")):
-            led = bones_lead(head, rig, what)
+            led = bones_drive_keys(head, rig, what)
             row = layout.row(align=True)
             row.label(text=label)
             for by_bones, name in ((False, "Keys"), (True, "Bones")):
                 button = row.operator("likeness.set_lead", text=name, depress=led == by_bones)
                 button.what, button.by_bones = what, by_bones
         row = layout.row()
-        row.enabled = bones_lead(head, rig, EYES_LED)
+        row.enabled = bones_drive_keys(head, rig, EYES_LED)
         row.prop(rig, f'["{EYE_AIM}"]', text="Eyes at Target", slider=True)
         row = layout.row(align=True)
         row.operator("likeness.reset_pose", icon="LOOP_BACK")

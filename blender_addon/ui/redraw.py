@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-WORDS_SECONDS = 0.2
+PROGRESS_REDRAW_SECONDS = 0.2
 """Minimum time between redraws of progress."""
 SWING_SECONDS = 6.0
 """Duration of one swing of the head after each preview: to one side, to the other and back."""
@@ -72,7 +72,11 @@ class RedrawPacing:
         view = head_changed or (turning and now - self._view_at >= pause)
         # Not both in one tick, which would take twice as long; but text is not delayed forever.
         waited = now - self._dirty_at
-        words = self._dirty and now - self._words_at >= WORDS_SECONDS and (not view or waited >= WORDS_SECONDS)
+        words = (
+            self._dirty
+            and now - self._words_at >= PROGRESS_REDRAW_SECONDS
+            and (not view or waited >= PROGRESS_REDRAW_SECONDS)
+        )
         if words:
             self._words_at, self._dirty = now, False
         if view:

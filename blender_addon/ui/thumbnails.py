@@ -10,7 +10,7 @@ import bpy.utils.previews
 from ..backend_process.looks import Looks
 from . import redraw
 
-NOT_SHOWN = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
+NO_THUMBNAIL_SUFFIXES = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
 """Endings of photos that the backend reads but for which Blender makes blank thumbnails."""
 _files = Looks(os.path.isfile)
 _photos: bpy.utils.previews.ImagePreviewCollection | None = None
@@ -18,7 +18,7 @@ _photos: bpy.utils.previews.ImagePreviewCollection | None = None
 
 def photo_icon(path: str) -> int:
     """Icon of a photo's thumbnail; 0 if there is none, the file is missing or the extension is not registered."""
-    if _photos is None or path.lower().endswith(NOT_SHOWN):
+    if _photos is None or path.lower().endswith(NO_THUMBNAIL_SUFFIXES):
         return 0
     known = _photos.get(path)
     if known is None:

@@ -126,7 +126,7 @@ class WaitingHeads:
                 problem = AddonError(error.sentence, error.advice, error.code)
             self._offer(replace(current.result(), problem=problem))
 
-    def throw_away(self, head: WaitingHead) -> None:
+    def discard_offered(self, head: WaitingHead) -> None:
         """Delete an offered head. Raises ``AddonError`` ``disk``; the head then stays offered."""
         try:
             head.slot.delete()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from backend.parallel import each, in_order, in_thread, threads_at_once
+from backend.parallel import each, in_order, in_thread, parallel_threads
 
 
 def test_results_keep_their_order_and_errors_reach_the_caller():
@@ -30,7 +30,7 @@ def test_results_keep_their_order_and_errors_reach_the_caller():
 
 
 def test_two_wait_for_each_other_only_if_they_run_at_the_same_time():
-    if threads_at_once() < 2:
+    if parallel_threads() < 2:
         pytest.skip("one core")
     meeting = threading.Barrier(2, timeout=20.0)
     assert sorted(each(lambda _: meeting.wait(), range(2))) == [0, 1]
@@ -77,7 +77,7 @@ def test_who_is_told_of_progress_may_end_the_work():
 
 @pytest.mark.parametrize("many", [each, lambda *given: list(in_order(*given))])
 def test_ctrl_c_waits_for_nothing_and_errors_wait_for_what_has_begun(many: Callable[..., list]):
-    if threads_at_once() < 2:
+    if parallel_threads() < 2:
         pytest.skip("one core")
     for error, at_least, at_most in ((KeyboardInterrupt, 0.0, 2.0), (LookupError, 3.0, 60.0)):
         begun, begin = [], threading.Barrier(2, timeout=20.0)
@@ -109,14 +109,14 @@ def test_large_items_are_taken_only_as_they_are_worked_on():
     seen = []
     for result in in_order(lambda number: number * number, items()):
         seen.append(result)
-        assert len(taken) <= len(seen) + threads_at_once()
+        assert len(taken) <= len(seen) + parallel_threads()
     assert seen == [number * number for number in range(12)]
 
 
 def test_torch_has_its_threads_again_afterwards():
     before = torch.get_num_threads()
     within = each(lambda _: torch.get_num_threads(), range(4))
-    assert set(within) == {1} or threads_at_once() == 1
+    assert set(within) == {1} or parallel_threads() == 1
     there = []
     thread = threading.Thread(target=lambda: there.append(torch.get_num_threads()))
     thread.start()

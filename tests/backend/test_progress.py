@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from backend.progress import TimeLeft, unheard
+from backend.progress import TimeLeft, extrapolated_seconds
 from backend.stages import SHARES
 
 Heard = tuple[str, float, float]
@@ -179,8 +179,10 @@ def test_it_ends_at_nothing_and_a_silent_one_stays_above_it() -> None:
     clock.time = 4.0
     left.update("read", 1.0)
     clock.time = 100.0
-    assert left.seconds_left == pytest.approx(3.0) == unheard(4.0, 96.0)
-    assert unheard(4.0, 2.0, owed=3.0) == 6.0 and unheard(4.0, 4.0, owed=3.0) == 6.5, "it rises first, then falls"
+    assert left.seconds_left == pytest.approx(3.0) == extrapolated_seconds(4.0, 96.0)
+    assert extrapolated_seconds(4.0, 2.0, owed=3.0) == 6.0 and extrapolated_seconds(4.0, 4.0, owed=3.0) == 6.5, (
+        "it rises first, then falls"
+    )
     left.update("fit", 1.0)
     assert left.seconds_left == pytest.approx(0.0)
 

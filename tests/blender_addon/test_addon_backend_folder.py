@@ -99,7 +99,7 @@ def test_removing_leaves_what_was_put_beside_the_backend(tmp_path: Path) -> None
     folder.install_log.write_text("")
     (tmp_path / "notes.txt").write_text("mine")
     assert finished(Removal(folder)).view.error is None
-    assert names(tmp_path) == ["notes.txt"] and not folder.is_ours
+    assert names(tmp_path) == ["notes.txt"] and not folder.is_owned_by_extension
 
 
 def test_known_folders(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_what_was_seen_before_is_drawn_while_a_drive_is_slow(
     assert "Repair" in drawn(bpy)[1]
     drive = DeadDrive(there.root, monkeypatch)
     assert "Repair" in drawn(bpy)[1]
-    monkeypatch.setattr(looks, "OUTDATED_SECONDS", 0.0)
+    monkeypatch.setattr(looks, "STALE_SECONDS", 0.0)
     assert "Repair" not in drawn(bpy)[1]
     drive.answers.set()
 

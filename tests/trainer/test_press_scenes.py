@@ -12,11 +12,11 @@ from backend.photos.collection import FaceClass
 from trainer.losses.segmentation import IGNORE as UNKNOWN
 from trainer.stages.press_scenes import (
     PressConfig,
+    add_headbands,
     cast_shadows,
     change_scenes,
     dim_backdrops,
     put_microphones,
-    put_on_bands,
     tone_hair,
 )
 
@@ -110,7 +110,7 @@ def test_hair_of_black_and_white_pictures_stays_without_colour(heads: tuple[Tens
 def test_a_band_is_an_occluder_between_hair_and_brows(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(6)
-    worn, changed = put_on_bands(pictures, labels, ALL)
+    worn, changed = add_headbands(pictures, labels, ALL)
     band = changed == FaceClass.OCCLUDER
     assert bool(band.flatten(1).any(1).all())
     assert not band[:, 41:].any(), "above the brows"
@@ -136,7 +136,7 @@ def test_a_microphone_hides_what_it_stands_before_and_no_backdrop(heads: tuple[T
 def test_without_brows_and_lips_nothing_is_put_on(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     labels = torch.where(labels == FaceClass.BROWS, FaceClass.SKIN, labels)
-    for change in (put_on_bands, put_microphones):
+    for change in (add_headbands, put_microphones):
         same, unchanged = change(pictures, labels, ALL)
         assert torch.equal(same, pictures) and torch.equal(unchanged, labels)
 

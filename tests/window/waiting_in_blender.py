@@ -22,7 +22,7 @@ def quits(tools: Any) -> Story:
     yield from tools.installed()
     yield 1.0
     for head in tools.session().waiting.offered:  # of a story that failed
-        tools.session().waiting.throw_away(head)
+        tools.session().waiting.discard_offered(head)
     yield from two_files(tools)
     yield from asked_for(tools)
     yield from open_file(tools, "cube")

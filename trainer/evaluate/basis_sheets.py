@@ -27,7 +27,7 @@ _PEOPLE, _PHOTOS = 3, 5
 _BACKGROUND = 0.16
 
 
-def plain_code(network: LearnedBasisNet, count: int) -> FaceCode:
+def mean_face_code(network: LearnedBasisNet, count: int) -> FaceCode:
     """Codes of ``count`` mean faces seen from the front."""
     config, zeros = network.config, torch.zeros(count, 3)
     lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
@@ -69,7 +69,7 @@ def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
     count = min(_MODES, getattr(network.config, basis))
     rows = []
     for deviations in (-_DEVIATIONS, 0.0, _DEVIATIONS):
-        code = plain_code(network, count)
+        code = mean_face_code(network, count)
         values = getattr(code, basis).clone()
         values[torch.arange(count), torch.arange(count)] = deviations
         rows.append(tiles(network, replace(code, **{basis: values}), clay=basis != "reflectance"))
@@ -117,7 +117,7 @@ def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -
     people = len(code.identity)
     rows = [batch.images[:photos].permute(0, 2, 3, 1)]
     for person in range(people):
-        plain = plain_code(network, photos)
+        plain = mean_face_code(network, photos)
         own = replace(
             plain,
             identity=code.identity[person].expand(photos, -1),

@@ -34,7 +34,7 @@ LEAST_SAID = 1.0
 """Least information in a direction, as a multiple of the prior's, for the direction to be measured."""
 
 
-def claimed_deviations(
+def normalised_errors(
     belief: IdentityPrior, prior: IdentityPrior, truth: np.ndarray, least: float = LEAST_SAID
 ) -> np.ndarray:
     """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
@@ -93,7 +93,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
             continue
         face = ask(collect([PhotoSource.from_path(photos[0])]).faces)
         around = _identity_of(found["without.lap"], template)
-        errors.append(claimed_deviations(canonical_prior(template, mesh, face, around, stage), prior, truth))
+        errors.append(normalised_errors(canonical_prior(template, mesh, face, around, stage), prior, truth))
     errors = [own for own in errors if len(own)]
     if not errors:
         raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")

@@ -25,7 +25,7 @@ KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="
 """The people of trainer/recipes/landmarks_cpu.toml."""
 COMMON_KEY_PREFIXES = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
 """Prefixes of the common keys: every second picture moves them."""
-STRONG = 0.25
+VISIBLE_WEIGHT = 0.25
 """Weight above which a key counts; smaller ones hardly show."""
 JITTER, SIZE_JITTER = 0.03, 0.05
 """Standard deviations of a window's middle in its sides, and of its side (logarithm) and rotation (radians). The
@@ -50,9 +50,9 @@ def cached_shot(number: int) -> Shot:
 
 
 def rarity(weights: np.ndarray) -> np.ndarray:
-    """(N,) sum over all keys but the usual ones of how far weights (N, 52) exceed ``STRONG``."""
+    """(N,) sum over all keys but the usual ones of how far weights (N, 52) exceed ``VISIBLE_WEIGHT``."""
     rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(COMMON_KEY_PREFIXES)]
-    return np.clip(weights[:, rare] - STRONG, 0.0, None).sum(1)
+    return np.clip(weights[:, rare] - VISIBLE_WEIGHT, 0.0, None).sum(1)
 
 
 def chosen(weights: np.ndarray, rare: int, calm: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_initialisation import AlikeCoefficients, MarkedViews, initialise_from_people
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
-    FARTHEST_KNOWN,
+    LARGEST_TRUE_DEPTH,
     Subsets,
     filled_depth,
     nested_groups,
@@ -210,7 +210,7 @@ class LapStage(Stage):
         """Negative log-likelihood of the true depth coefficients of labelled sets; ``owner`` (G,) : person per set."""
         if not self.config.weights.posterior:
             return {}
-        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < FARTHEST_KNOWN)
+        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < LARGEST_TRUE_DEPTH)
         raw = self.network.raw_depth(truth.depth)
         wanted = true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
         some = (owner < len(truth.depth)).nonzero()[:, 0]
@@ -240,7 +240,7 @@ class LapStage(Stage):
             if mirrored:
                 flipped = face.flipped()
                 both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
-                rendered = render_face(both, scene.twice(), config.network, config.rasterizer)
+                rendered = render_face(both, scene.with_mirrored(), config.network, config.rasterizer)
             else:
                 rendered = render_face(face, scene, config.network, config.rasterizer)
             images = rendered.image.chunk(2) if mirrored else (rendered.image,)
@@ -277,7 +277,7 @@ class LapStage(Stage):
         labelled = (subsets.owner < len(truth.depth)).nonzero()[:, 0]
         owner = subsets.owner[labelled]
         true = truth.depth[owner]
-        mask = ((true > 0) & (true < FARTHEST_KNOWN)).float()
+        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
         depth, albedo = face.depth[labelled], face.albedo[labelled]
         terms = {}
         if weights.depth:
@@ -317,7 +317,7 @@ class LapStage(Stage):
         """Terms for the personalised faces of labelled photos against truth."""
         weights, true = self.config.weights, truth.personal_depth
         depth = face.depth[: len(true)]
-        mask = ((true > 0) & (true < FARTHEST_KNOWN)).float()
+        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
         terms = {}
         if weights.personal_depth:
             terms["personal_depth"] = canonical.depth_error(depth, true, mask)

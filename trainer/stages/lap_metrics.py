@@ -17,7 +17,7 @@ from backend.models.lap.render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth
 from trainer.data.lap.batch import FACE_CLASSES, LapBatch, class_mask
-from trainer.stages.lap_sets import FARTHEST_KNOWN, filled_depth
+from trainer.stages.lap_sets import LARGEST_TRUE_DEPTH, filled_depth
 
 
 def eroded(mask: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, 
 
 def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
     """Errors of canonical depths (N, S, S) where truth is known; they do not depend on views."""
-    mask = eroded((true > 0) & (true < FARTHEST_KNOWN))
+    mask = eroded((true > 0) & (true < LARGEST_TRUE_DEPTH))
     camera = CanonicalCamera(tuple(true.shape[-2:]))
     normals = (normals_from_depth(maps, camera) for maps in (depth, filled_depth(true)))
     return Errors(side_per_photo(depth, true, mask), mad_per_photo(*normals, mask))

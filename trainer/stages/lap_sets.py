@@ -13,7 +13,7 @@ from trainer.contracts import Source
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 from trainer.losses.canonical import push_pull
 
-FARTHEST_KNOWN = 1.095
+LARGEST_TRUE_DEPTH = 1.095
 """Largest canonical depth with usable truth; beyond it the truth was clipped at the end of the range."""
 
 _BESIDE = 0.06

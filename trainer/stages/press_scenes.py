@@ -54,7 +54,7 @@ def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tupl
     if config.shadow:
         pictures = cast_shadows(pictures, labels, _chosen(pictures, config.shadow))
     if config.band:
-        pictures, labels = put_on_bands(pictures, labels, _chosen(pictures, config.band))
+        pictures, labels = add_headbands(pictures, labels, _chosen(pictures, config.band))
     if config.microphone:
         pictures, labels = put_microphones(pictures, labels, _chosen(pictures, config.microphone))
     return pictures, labels, (pictures != before).any(1)
@@ -110,7 +110,7 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     return torch.lerp(pictures, changed, strength)
 
 
-def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def add_headbands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Add bands around foreheads to pictures and labels, where ``chosen`` (N,) bool and there are brows, lips and hair.
 
     A band's texture is a piece of another picture, or one colour; its label is occluder.

@@ -32,7 +32,7 @@ from trainer.template.makehuman import (
     subtree_weight,
 )
 from trainer.template.makehuman_people import mean_adult, people_model, random_faces
-from trainer.template.mean_face import lid_triangles, place_eyes, place_lashes, place_teeth, seat_eyeballs
+from trainer.template.mean_face import fit_eyeballs, lid_triangles, place_eyes, place_lashes, place_teeth
 from trainer.template.part_rules import PartRules, carry_parts, make_rules
 from trainer.template.pockets import flesh_matrix, keep_pocket_behind_skin
 from trainer.template.prior import PriorOptions, extra_modes, scan_modes, spread_mm, without_rigid_motion
@@ -41,7 +41,7 @@ from trainer.template.scans import read_facekit, triangulate
 from trainer.template.topology import Refined, refine_eyes, select
 
 MAKEHUMAN_PEOPLE = 1000
-DOLL_MODES = 60
+MAKEHUMAN_MODES = 60
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class MakeHumanHeads:
 
     Attributes
     ----------
-    template : all fields but keys and prior: its modes are ``DOLL_MODES`` of MakeHuman's, its keys the raw face units.
-    people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
+    template : all fields but keys and prior: its modes are ``MAKEHUMAN_MODES`` of MakeHuman's, its keys the raw face
+    units. people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
     refined : the topology.
     """
 
@@ -91,7 +91,7 @@ def make_makehuman_heads() -> MakeHumanHeads:
     face = regions["face"][:head].astype(np.float64)
     people = random_faces(model, MAKEHUMAN_PEOPLE, np.random.default_rng(1))[:, :head]
     people = rigid_align(people, mean[:head], face + 0.05)
-    modes = principal_modes(people - people.mean(0), face + 0.05, selection.mirror[:head], DOLL_MODES)[0]
+    modes = principal_modes(people - people.mean(0), face + 0.05, selection.mirror[:head], MAKEHUMAN_MODES)[0]
     whole_modes = np.zeros((len(modes), len(points), 3), np.float32)
     whole_modes[:, :head] = modes
     upright, original = maps
@@ -169,7 +169,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     carrier = make_carrier(topology, cage, kit)
     cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth, OVERLAP)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
-    eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
+    eyes = fit_eyeballs(template, (topology.matrix @ cage)[:head], kit)
     placed = nearest_similarity(mean, cage)
     before = placed.apply(template.vertices)
     points = before.copy()

@@ -36,7 +36,7 @@ OUTLINE = (
 )  # fmt: skip
 """The face's outline. It slides over the head when the head turns, so it is calibrated on frontal pictures only."""
 
-IN_FRONT = np.array([0.0, 0.0, 0.03])
+CAMERA_TARGET_OFFSET = np.array([0.0, 0.0, 0.03])
 """Offset in metres from the mean of the head's vertices to the camera's target."""
 
 IRISES = tuple(range(468, 478))
@@ -131,7 +131,7 @@ def observe(
         cage = (neutral + np.tensordot(random_expression(rng), template.expressions, 1)).astype(np.float32)
         yaw = rng.uniform(*yaws) * (0.35 if rng.random() < 0.4 else 1.0)
         pitch = rng.uniform(-20, 20)
-        camera = random_camera(rng, cage[: template.head.vertex_stop].mean(0) + IN_FRONT, yaw, pitch)
+        camera = random_camera(rng, cage[: template.head.vertex_stop].mean(0) + CAMERA_TARGET_OFFSET, yaw, pitch)
         look = Look(
             skin=int(rng.integers(len(dresser.skins))),
             brow=int(rng.integers(len(dresser.brows))),

@@ -48,7 +48,7 @@ FROM_MAKEHUMAN = (
 """Keys from MakeHuman. The others use ICT-FaceKit's motion, which is better (scans of real faces), except
 ``tongueOut``, which is computed."""
 
-LIPS_TOGETHER = (
+CLOSED_MOUTH_KEYS = (
     "jawForward", "jawLeft", "jawRight", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthFrownLeft",
     "mouthDimpleLeft", "mouthStretchLeft", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthPressLeft",
     "cheekPuff", "cheekSquintLeft",
@@ -77,7 +77,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
             if not name.startswith(FROM_MAKEHUMAN):
                 keys[index, : template.head.vertex_stop] = facekit[index]
     keys = symmetrise(template, keys)
-    for name in LIPS_TOGETHER:
+    for name in CLOSED_MOUTH_KEYS:
         _keep_lips_together(template, keys, name)
     keys = separate_sides(template, symmetrise(template, keys))
     keys[np.linalg.norm(keys, axis=2) < _LEAST_MOTION] = 0.0

@@ -43,7 +43,7 @@ def _span(parts: Mapping[str, PartRange], name: str) -> slice:
     return slice(parts[name].vertex_start, parts[name].vertex_stop)
 
 
-def seat_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeballs:
+def fit_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeballs:
     """Fit eyeballs under the lids of ``surface``: (H, 3) smooth head's points at the cage's vertices, FaceKit's frame.
 
     ``template`` gives the topology of the lids. The left eye is solved; the right one is its mirror image.

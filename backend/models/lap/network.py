@@ -68,7 +68,7 @@ class Scene:
     light: LambertLight
     view: View
 
-    def twice(self) -> Scene:
+    def with_mirrored(self) -> Scene:
         """The same light and view for faces and their mirror images."""
         light, view = self.light, self.view
         return Scene(

@@ -65,7 +65,7 @@ class EdgeEvidence:
     facial_hair: FacialHairScores
 
 
-def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
+def edge_scores(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
     """Score the edges of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
     return EdgeEvidence(glasses_score(pixels, landmarks), facial_hair_scores(pixels, landmarks))
 

@@ -37,14 +37,14 @@ def look_at_face(
     pixels: np.ndarray,
     landmarks: np.ndarray,
     covered: tuple[float, float, float, float] | None = None,
-    worn: AccessoryScores | None = None,
+    accessories: AccessoryScores | None = None,
     device: str = "cpu",
 ) -> FaceLabels:
     """Label a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
     SKIN is bare skin of the face, including the forehead up to the hairline. Clothes are BACKGROUND, and so is
     everything outside ``covered`` (left, top, right, bottom), the part of the crop inside the photo; the rest is
-    padding. ``worn`` decides about glasses, moustache and beard; None: decided from the picture. The nets run on
+    padding. ``accessories`` decides about glasses, moustache and beard; None: decided from the picture. The nets run on
     ``device`` (``computing_device``).
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
@@ -53,11 +53,11 @@ def look_at_face(
     if parser is None:
         found = FaceLabels(label_by_colour(small, places), None)
     else:
-        found = label_by_net(parser, small, places, second_parser(device), worn)
+        found = label_by_net(parser, small, places, second_parser(device), accessories)
     labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND
-    return FaceLabels(labels, found.worn)
+    return FaceLabels(labels, found.accessories)
 
 
 def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from backend.models.parsing.accessories import AccessoryScores, look_at_edges, resolve_accessories, score_accessories
+from backend.models.parsing.accessories import AccessoryScores, edge_scores, resolve_accessories, score_accessories
 from backend.models.parsing.headwear import look_for_headwear
 from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
 from backend.models.parsing.network import FaceParser
@@ -54,11 +54,11 @@ class FaceLabels:
 
     Attributes
     ----------
-    labels : (S, S) uint8 of ``FaceClass``. worn : scores of the accessories used; None without a net.
+    labels : (S, S) uint8 of ``FaceClass``. accessories : scores of the accessories used; None without a net.
     """
 
     labels: np.ndarray
-    worn: AccessoryScores | None
+    accessories: AccessoryScores | None
 
 
 def label_by_net(
@@ -66,25 +66,26 @@ def label_by_net(
     pixels: np.ndarray,
     landmarks: np.ndarray,
     second: FaceParser | None = None,
-    worn: AccessoryScores | None = None,
+    accessories: AccessoryScores | None = None,
 ) -> FaceLabels:
     """Label a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
-    second : a second net for large classes, if there is one. worn : scores of the accessories; None: from this picture.
+    second : a second net for large classes, if there is one. accessories : scores of the accessories; None: from this
+    picture.
     """
     seen = look_at_head(parser, pixels, landmarks)
     probabilities, opinion = seen.probabilities, None
     if second is not None:
         opinion = wide_probabilities(second, pixels, landmarks)
         probabilities = with_second_opinion(probabilities, opinion)
-    if worn is None:
+    if accessories is None:
         evidence = None
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-        worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
-        worn = replace(worn, headwear=look_for_headwear(probabilities, landmarks, pixels))
-    odds = resolve_accessories(probabilities, landmarks, pixels, worn)
-    return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, worn)
+        accessories = score_accessories(probabilities, landmarks, edge_scores(pixels, landmarks), evidence, opinion)
+        accessories = replace(accessories, headwear=look_for_headwear(probabilities, landmarks, pixels))
+    odds = resolve_accessories(probabilities, landmarks, pixels, accessories)
+    return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, accessories)
 
 
 @dataclass(frozen=True)

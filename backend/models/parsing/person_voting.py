@@ -34,7 +34,7 @@ def vote_over_photos(scores: Sequence[AccessoryScores | None]) -> tuple[Accessor
     )
 
 
-def decide_alike(one: AccessoryScores | None, other: AccessoryScores | None) -> bool:
+def same_decisions(one: AccessoryScores | None, other: AccessoryScores | None) -> bool:
     """Whether both have the same decisions."""
     if one is None or other is None:
         return one is other

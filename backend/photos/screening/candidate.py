@@ -27,7 +27,7 @@ class FaceCandidate:
     fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
-    worn : accessory scores used for the labels; None where labels were made by colour.
+    accessories : accessory scores used for the labels; None where labels were made by colour.
     small_factor : pixels of ``small_crop`` per pixel of the full crop.
     quality : see ``PhotoQuality``.
     """
@@ -40,7 +40,7 @@ class FaceCandidate:
     fingerprint: np.ndarray
     small_crop: np.ndarray
     small_labels: np.ndarray
-    worn: AccessoryScores | None
+    accessories: AccessoryScores | None
     small_factor: float
     quality: PhotoQuality
 

@@ -44,7 +44,7 @@ def screen(
     kept = [face for photo, face in chosen.items() if photo not in left_out]
     left_out |= other_people(kept, model)
     kept = [face for face in kept if face.photo not in left_out]
-    poor = {face.photo: reason for face in kept if (reason := weakness(face))}
+    poor = {face.photo: reason for face in kept if (reason := low_quality_reason(face))}
     if len(poor) < len(kept):
         left_out |= poor
         kept = [face for face in kept if face.photo not in poor]
@@ -161,7 +161,7 @@ def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[i
     }
 
 
-def weakness(face: FaceCandidate) -> str:
+def low_quality_reason(face: FaceCandidate) -> str:
     """Sentence that says why the face is of little use; empty if it is good enough."""
     quality = face.quality
     if face.size_px < SCREENING.min_face_px:

@@ -16,7 +16,7 @@ import numpy as np
 
 from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.smoothstep import smoothstep
-from backend.parallel import each, threads_at_once
+from backend.parallel import each, parallel_threads
 from backend.photos.collection import FaceClass
 from backend.texture.blending.arms_of_glasses import arms_of_glasses
 from backend.texture.blending.expression_folds import folds_of_some_photos
@@ -322,8 +322,8 @@ def fine_band(
 
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, consensus.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
-    for first in range(0, len(used_photos), threads_at_once()):  # limits memory: large images are made in batches
-        blender.add(each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)))
+    for first in range(0, len(used_photos), parallel_threads()):  # limits memory: large images are made in batches
+        blender.add(each(finest, *zip(*used_photos[first : first + parallel_threads()], strict=True)))
     full = np.zeros((size, size, 3), np.float32)
     full[rows, columns] = blender.result()
     return full

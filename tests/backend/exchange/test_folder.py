@@ -25,7 +25,7 @@ from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import FILE_NAMES, write_folder
 from backend.exchange.preview import PhotoPreview
-from backend.parallel import threads_at_once
+from backend.parallel import parallel_threads
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
@@ -286,7 +286,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: P
 
 
 def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_one_is_still_written(tmp_path: Path) -> None:
-    if threads_at_once() < 2:
+    if parallel_threads() < 2:
         pytest.skip("one core")
     begun, ended = threading.Barrier(2, timeout=20.0), threading.Event()
 

@@ -326,12 +326,12 @@ def test_a_doubtful_photo_is_labelled_as_the_others_say(
         pixels: np.ndarray,
         landmarks: np.ndarray,
         covered: object,
-        worn: AccessoryScores | None = None,
+        accessories: AccessoryScores | None = None,
         device: str = "cpu",
     ) -> FaceLabels:
-        found = look_at_face(pixels, landmarks, covered, worn or next(said), device)
-        if worn is not None:
-            decided.append(worn)
+        found = look_at_face(pixels, landmarks, covered, accessories or next(said), device)
+        if accessories is not None:
+            decided.append(accessories)
         return found
 
     monkeypatch.setattr("backend.photos.collect.look_at_face", look)

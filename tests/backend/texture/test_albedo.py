@@ -292,7 +292,7 @@ def test_refusals_and_cancelling() -> None:
 
 def test_threads_change_nothing(three_views: tuple[Scene, AlbedoResult], monkeypatch: pytest.MonkeyPatch) -> None:
     scene, expected = three_views
-    other = 1 if parallel.threads_at_once() > 1 else 2
-    monkeypatch.setattr(parallel, "threads_at_once", lambda: other)
+    other = 1 if parallel.parallel_threads() > 1 else 2
+    monkeypatch.setattr(parallel, "parallel_threads", lambda: other)
     again = build_albedo(scene.template, scene.fitted, scene.faces, SIZE)
     assert np.array_equal(again.albedo, expected.albedo)

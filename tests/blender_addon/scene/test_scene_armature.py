@@ -14,7 +14,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.names import BONES_OF, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
+from blender_addon.rig.names import BONES_BY_PART, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
 
@@ -89,7 +89,7 @@ def test_when_bones_lead_a_turn_of_the_bone_is_the_key(bpy, collection, parts, w
     for name, places in every(bpy, parts).items():
         assert np.abs(places - before[name]).max() < 4e-4, name
     bone, channels = lead.motions_of(rig)[key]
-    assert bone in BONES_OF[what]
+    assert bone in BONES_BY_PART[what]
     rig.pose.bones[bone].rotation_euler[channels[0].axis] = channels[0].amount
     bpy.context.view_layer.update()
     assert keys[key].value == pytest.approx(1.0, abs=0.01)
@@ -157,7 +157,7 @@ def test_solving_again_moves_the_bones_and_keeps_who_leads(bpy, collection, part
     again = (rig.data.bones["head"].head_local - rig.data.bones["neck"].head_local).length
     assert again == pytest.approx(1.1 * length, rel=0.02)
     head = tags.part_object(collection, "head")
-    assert lead.bones_lead(head, rig, JAW_LED) and not lead.bones_lead(head, rig, EYES_LED)
+    assert lead.bones_drive_keys(head, rig, JAW_LED) and not lead.bones_drive_keys(head, rig, EYES_LED)
     assert sum(m.type == "ARMATURE" for m in head.modifiers) == 1
 
 
@@ -186,7 +186,7 @@ def test_it_goes_without_a_trace_and_the_keys_keep_their_values(bpy, collection,
 def test_keys_that_bones_lead_are_set_one_by_one_and_eyes_go_on_looking_at_their_target(bpy, collection, parts) -> None:
     rig, head = tags.rig_object(collection), parts["head"]
     keys = head.data.shape_keys.key_blocks
-    for what in BONES_OF:
+    for what in BONES_BY_PART:
         lead.set_lead(head, rig, what, by_bones=True)
     rig[EYE_AIM] = 0.7
     lead.set_keys(head, {"jawOpen": 0.5})
@@ -204,4 +204,4 @@ def test_keys_that_bones_lead_are_set_one_by_one_and_eyes_go_on_looking_at_their
 
 
 def test_eyes_are_bones_of_both_sides() -> None:
-    assert EYES == ("eye.L", "eye.R") == BONES_OF[EYES_LED]
+    assert EYES == ("eye.L", "eye.R") == BONES_BY_PART[EYES_LED]

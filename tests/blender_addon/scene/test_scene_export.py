@@ -18,7 +18,7 @@ from blender_addon.export.copies import ONE_MESH_PARTS  # noqa: E402
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.names import BONES_OF, JAW_LED, PARENTS  # noqa: E402
+from blender_addon.rig.names import BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
@@ -192,7 +192,7 @@ def test_the_khronos_validator_finds_no_fault_in_a_skinned_file(bpy, collection,
 def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, name: str) -> None:
     scene, head, rig = bpy.context.scene, tags.part_object(collection, "head"), build.put_rig(collection)
     scene.frame_start, scene.frame_end = 1, 6
-    for what in BONES_OF:
+    for what in BONES_BY_PART:
         lead.set_lead(head, rig, what, by_bones=True)
     for frame, opened, looks in ((1, 0.0, 0.0), (5, 1.0, 0.5)):
         scene.frame_set(frame)

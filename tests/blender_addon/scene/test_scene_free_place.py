@@ -9,7 +9,7 @@ bpy = pytest.importorskip("bpy")
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.free_place import bounds, shift_beside  # noqa: E402
+from blender_addon.scene.free_place import bounds, free_shift  # noqa: E402
 from blender_addon.scene.importing import import_head, import_steps  # noqa: E402
 from blender_addon.scene.place import Place  # noqa: E402
 
@@ -82,12 +82,12 @@ def test_room_is_found_between_and_behind_boxes() -> None:
         return np.array([left, -1.0, low]), np.array([right, 1.0, low + 1.0])
 
     head = box(-0.1, 0.1)
-    assert shift_beside(*head, []) == 0.0
-    assert shift_beside(*head, [box(-1, 1, low=5.0)]) == 0.0  # above
-    assert shift_beside(*head, [box(0.5, 1.0)]) == 0.0
-    assert shift_beside(*head, [box(-1, 1)]) == pytest.approx(1.2)
-    assert shift_beside(*head, [box(1.1, 3.0), box(-1, 1)]) == pytest.approx(3.2)
-    assert shift_beside(*head, [box(3.0, 4.0), box(-1, 1)]) == pytest.approx(1.2)
+    assert free_shift(*head, []) == 0.0
+    assert free_shift(*head, [box(-1, 1, low=5.0)]) == 0.0  # above
+    assert free_shift(*head, [box(0.5, 1.0)]) == 0.0
+    assert free_shift(*head, [box(-1, 1)]) == pytest.approx(1.2)
+    assert free_shift(*head, [box(1.1, 3.0), box(-1, 1)]) == pytest.approx(3.2)
+    assert free_shift(*head, [box(3.0, 4.0), box(-1, 1)]) == pytest.approx(1.2)
 
 
 def test_a_head_arrives_at_the_cursor_where_that_is_wished(default_scene: None, result: HeadResult) -> None:

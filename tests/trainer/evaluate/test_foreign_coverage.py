@@ -10,7 +10,7 @@ from backend.fitting.population import gaussian_prior
 from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
 from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.foreign_coverage import claimed_deviations, coverage_figures, true_identity
+from trainer.evaluate.foreign_coverage import coverage_figures, normalised_errors, true_identity
 
 TEMPLATE = load_template()
 
@@ -30,7 +30,7 @@ def beliefs(spread: float, seed: int, size: int = 12) -> tuple[IdentityPrior, Id
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
 def test_errors_are_told_in_the_deviations_that_were_claimed(spread):
-    errors = [claimed_deviations(*beliefs(spread, seed)) for seed in range(200)]
+    errors = [normalised_errors(*beliefs(spread, seed)) for seed in range(200)]
     assert {len(own) for own in errors} <= {2, 3}
     assert np.sqrt(np.mean([(own**2).mean() for own in errors])) == pytest.approx(spread, rel=0.1)
 
@@ -38,7 +38,7 @@ def test_errors_are_told_in_the_deviations_that_were_claimed(spread):
 def test_what_is_hardly_said_is_not_counted():
     belief, prior, truth = beliefs(1.0, 3)
     faint = IdentityPrior(1e-6 * belief.information, 1e-6 * belief.pull)
-    assert len(claimed_deviations(faint, prior, truth)) == 0
+    assert len(normalised_errors(faint, prior, truth)) == 0
 
 
 def drawn(folder, identity: np.ndarray, triangles: bool = True) -> None:

@@ -6,7 +6,7 @@ import pytest
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.measure import lid_gap_mm, lip_gap_mm, part_slice
-from trainer.template.expressions import LIPS_TOGETHER, WHOLE_FACE_SIDES, separate_sides, symmetrise
+from trainer.template.expressions import CLOSED_MOUTH_KEYS, WHOLE_FACE_SIDES, separate_sides, symmetrise
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 
@@ -35,7 +35,7 @@ def test_eyeballs_move_in_gaze_keys_only(template):
 
 
 def test_lips_stay_shut_where_they_should(template):
-    for name in LIPS_TOGETHER:
+    for name in CLOSED_MOUTH_KEYS:
         offsets = template.expressions[ARKIT_INDEX[name]]
         if mirrored_name(name) != name and name not in WHOLE_FACE_SIDES:
             offsets = offsets + template.expressions[ARKIT_INDEX[mirrored_name(name)]]

@@ -14,7 +14,7 @@ from trainer.data.living.idiosyncrasies import (
     PersonIdiosyncrasies,
     draw_idiosyncrasies,
     stacked,
-    uneven,
+    with_idiosyncrasies,
 )
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
@@ -84,7 +84,7 @@ class LivingFaces:
         For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of
         the key, and carrying it over to the person's face would change it by only a tenth.
         """
-        moved = self._carried.posed(neutral, uneven(weights, idiosyncrasies))
+        moved = self._carried.posed(neutral, with_idiosyncrasies(weights, idiosyncrasies))
         both = weights * idiosyncrasies.left * (SIDED.to(weights.device) == 0)
         count = len(self._left)
         halves = (both @ self._keys.flatten(1)).view(-1, count, 3)

@@ -73,7 +73,7 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 """(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""
 
 
-def uneven(weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
+def with_idiosyncrasies(weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
     """(N, 52) weights with idiosyncrasies from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that
     close over an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * idiosyncrasies.left)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 CROP_PER_FACE = 2.4
-RAISED = 0.04
-BEHIND = 0.25
+CROP_SHIFT_UP = 0.04
+CROP_SHIFT_BACK = 0.25
 FACE_CROP = 1.1
 """Same as ``backend.photos.faces.crop``'s crops of heads (``crop_head``) and faces (``face_square``); tests check
 it."""
@@ -148,7 +148,7 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
     if framing == "head":
         up = torch.stack([torch.sin(roll), -torch.cos(roll)], -1)
         right = torch.stack([torch.cos(roll), torch.sin(roll)], -1)
-        middle = middle + extent[:, None] * (RAISED * up - BEHIND * torch.sin(yaw)[:, None] * right)
+        middle = middle + extent[:, None] * (CROP_SHIFT_UP * up - CROP_SHIFT_BACK * torch.sin(yaw)[:, None] * right)
         side = CROP_PER_FACE * extent
     elif framing == "roomy":
         side = WIDE_CROP_FACTOR * extent

@@ -9,19 +9,19 @@ import pytest
 
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.headwear import Headwear
-from backend.models.parsing.person_voting import decide_alike, vote_over_photos
+from backend.models.parsing.person_voting import same_decisions, vote_over_photos
 
 YES, NO, UNKNOWN = AccessoryScores(5.0, 5.0, 5.0), AccessoryScores(-5.0, -5.0, -5.0), AccessoryScores(*(math.nan,) * 3)
 
 
 def test_a_doubtful_photo_follows_the_others() -> None:
     doubtful = AccessoryScores(-1.0, 1.0, -0.5)
-    assert decide_alike(vote_over_photos([doubtful, YES, YES])[0], YES)
-    assert decide_alike(vote_over_photos([NO, doubtful, NO])[1], NO)
+    assert same_decisions(vote_over_photos([doubtful, YES, YES])[0], YES)
+    assert same_decisions(vote_over_photos([NO, doubtful, NO])[1], NO)
 
 
 def test_a_sure_photo_stays_as_it_is_and_so_does_an_only_one() -> None:
-    assert decide_alike(vote_over_photos([NO, YES, YES, YES])[0], NO)
+    assert same_decisions(vote_over_photos([NO, YES, YES, YES])[0], NO)
     assert vote_over_photos([AccessoryScores(0.3, -0.2, 0.1)]) == (AccessoryScores(0.3, -0.2, 0.1),)
 
 
@@ -43,7 +43,7 @@ def test_labels_by_colour_have_no_say() -> None:
     assert vote_over_photos([None, AccessoryScores(-1.0, -1.0, -1.0), YES])[:1] == (None,)
     assert vote_over_photos([None, None]) == (None, None)
     assert vote_over_photos([]) == ()
-    assert not decide_alike(None, YES) and decide_alike(None, None)
+    assert not same_decisions(None, YES) and same_decisions(None, None)
 
 
 def test_a_doubtful_hat_of_the_colour_of_a_sure_one_is_a_hat_and_is_labelled_again() -> None:
@@ -52,5 +52,5 @@ def test_a_doubtful_hat_of_the_colour_of_a_sure_one_is_a_hat_and_is_labelled_aga
     hat, doubtful = (replace(NO, headwear=Headwear(score, grey)) for score in (0.2, -1.0))
     sure, turned = vote_over_photos([hat, doubtful])
     assert sure.headwear == hat.headwear and turned.headwear.score > 0 and turned.glasses < 0
-    assert not decide_alike(doubtful, turned) and decide_alike(hat, turned)
+    assert not same_decisions(doubtful, turned) and same_decisions(hat, turned)
     assert vote_over_photos([NO, doubtful])[1].headwear == doubtful.headwear

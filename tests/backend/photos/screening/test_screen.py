@@ -10,7 +10,14 @@ from made_photos import candidate, quality
 from backend.photos.faces.landmarks import HeadPose, mean_landmarks
 from backend.photos.screening.candidate import mirrored_fingerprint, picture_fingerprint
 from backend.photos.screening.identity import Evidence
-from backend.photos.screening.screen import best_spread, choose_person, duplicates, other_people, screen, weakness
+from backend.photos.screening.screen import (
+    best_spread,
+    choose_person,
+    duplicates,
+    low_quality_reason,
+    other_people,
+    screen,
+)
 
 ANNA, BERT, CARL = np.eye(3)
 
@@ -117,7 +124,7 @@ def test_fingerprints_see_through_size_and_brightness_and_tell_pictures_apart() 
 )
 def test_weak_photos_are_left_out_unless_there_is_nothing_else(change: dict, word: str) -> None:
     weak = candidate(0, **change)
-    assert word in weakness(weak)
+    assert word in low_quality_reason(weak)
     with_good = screen([(weak,), (candidate(1),)], NAMES, Cosine(), 24)
     assert word in with_good.left_out[0]
     assert [face.photo for face in with_good.used] == [1]

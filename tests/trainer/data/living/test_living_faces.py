@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from arkit_weights import arkit_weights
 
 from backend.geometry.template import Template, load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
@@ -35,11 +36,8 @@ def people(template: Template) -> list[LivingPerson]:
     return [draw_living_person(generator, len(template.identity_modes)) for _ in range(PEOPLE)]
 
 
-def weights(count: int = PEOPLE, **keys: float) -> torch.Tensor:
-    found = torch.zeros(count, 52)
-    for name, value in keys.items():
-        found[:, ARKIT_INDEX[name]] = value
-    return found
+def weights(**keys: float) -> torch.Tensor:
+    return arkit_weights(PEOPLE, **keys)
 
 
 def with_build(faces: LivingFaces, people: list[LivingPerson], bmi: float, age: float) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from arkit_weights import arkit_weights
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
@@ -28,19 +29,12 @@ def people() -> torch.Tensor:
     return IdentityShapes(PeopleSurface(template, CPU)).neutral(drawn)
 
 
-def weights(count: int = 1, **keys: float) -> torch.Tensor:
-    found = torch.zeros(count, 52)
-    for name, value in keys.items():
-        found[:, ARKIT_INDEX[name]] = value
-    return found
-
-
 def head(vertices: torch.Tensor) -> torch.Tensor:
     return vertices[:, : load_template().head.vertex_stop]
 
 
 def test_no_expression_is_the_neutral_face(carried: CarriedExpressions, people: torch.Tensor) -> None:
-    assert torch.allclose(carried.posed(people, weights(4)), people, atol=1e-6)
+    assert torch.allclose(carried.posed(people, arkit_weights(4)), people, atol=1e-6)
 
 
 @pytest.mark.parametrize("key", ["mouthSmileLeft", "jawOpen", "browInnerUp", "cheekPuff"])
@@ -48,7 +42,7 @@ def test_on_the_mean_head_a_key_is_what_the_template_says(carried: CarriedExpres
     template = load_template()
     mean = torch.from_numpy(template.vertices)[None]
     wanted = mean + torch.from_numpy(template.expressions[ARKIT_INDEX[key]])[None]
-    found = carried.posed(mean, weights(**{key: 1.0}))
+    found = carried.posed(mean, arkit_weights(1, **{key: 1.0}))
     assert float((head(found) - head(wanted)).norm(dim=-1).max()) < 2e-4
 
 
@@ -62,7 +56,7 @@ def test_half_an_open_jaw_lies_on_an_arc(carried: CarriedExpressions) -> None:
     def reach(vertices: torch.Tensor) -> float:
         return float((vertices[0, teeth.vertex_start : teeth.vertex_stop] - pivot)[:, 1:].norm(dim=-1).mean())
 
-    half, whole = carried.posed(mean, weights(jawOpen=0.5)), carried.posed(mean, weights(jawOpen=1.0))
+    half, whole = carried.posed(mean, arkit_weights(1, jawOpen=0.5)), carried.posed(mean, arkit_weights(1, jawOpen=1.0))
     arc = 0.5 * (reach(mean) + reach(whole))
     assert reach(half) == pytest.approx(arc, abs=5e-4)
     assert reach(0.5 * (mean + whole)) < arc - 0.001
@@ -70,7 +64,7 @@ def test_half_an_open_jaw_lies_on_an_arc(carried: CarriedExpressions) -> None:
 
 def test_a_head_twice_as_large_smiles_twice_as_far(carried: CarriedExpressions) -> None:
     mean = torch.from_numpy(load_template().vertices)[None]
-    smile = weights(mouthSmileLeft=1.0, mouthSmileRight=1.0)
+    smile = arkit_weights(1, mouthSmileLeft=1.0, mouthSmileRight=1.0)
     once = head(carried.posed(mean, smile) - mean)
     twice = head(carried.posed(2 * mean, smile) - 2 * mean)
     far = once.norm(dim=-1) > 0.003
@@ -79,7 +73,7 @@ def test_a_head_twice_as_large_smiles_twice_as_far(carried: CarriedExpressions) 
 
 
 def test_faces_are_not_linear_in_what_they_do(carried: CarriedExpressions, people: torch.Tensor) -> None:
-    smile = weights(4, mouthSmileLeft=0.9, mouthSmileRight=0.9, jawOpen=0.4)
+    smile = arkit_weights(4, mouthSmileLeft=0.9, mouthSmileRight=0.9, jawOpen=0.4)
     moved = head(carried.posed(people, smile) - people)
     spread = (moved - moved.mean(0)).norm(dim=-1)
     assert float(spread.max()) > 0.001  # metres between people
@@ -89,7 +83,7 @@ def test_faces_are_not_linear_in_what_they_do(carried: CarriedExpressions, peopl
 def test_no_lid_goes_into_an_eyeball(carried: CarriedExpressions, people: torch.Tensor) -> None:
     template = load_template()
     for blink in (0.3, 0.6, 1.0):
-        found = carried.posed(people, weights(4, eyeBlinkLeft=blink, eyeBlinkRight=blink))
+        found = carried.posed(people, arkit_weights(4, eyeBlinkLeft=blink, eyeBlinkRight=blink))
         for side in ("left", "right"):
             part = template.parts[f"eye_{side}"]
             ball = people[:, part.vertex_start : part.vertex_stop]
