@@ -7,24 +7,34 @@ import atexit
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import NoReturn
 
 from backend.command_line.address_space import check_address_space
-from backend.command_line.closed_pipe import until_nobody_reads
+from backend.command_line.closed_pipe import run_until_pipe_closes
 from backend.command_line.explain import explain
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
 from backend.errors import EXIT_CODES
+
+_COMMANDS = {
+    "reconstruct": "backend.command_line.reconstruct_command:run_reconstruct",
+    "serve": "backend.command_line.serve_command:run_serve",
+    "batch": "backend.batch.command:run_batch",
+    "canonical": "backend.command_line.canonical_command:run_canonical",
+    "transfer": "backend.command_line.transfer_command:run_transfer",
+    "doctor": "backend.doctor:run_doctor",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or one of ``errors.EXIT_CODES``)."""
     arguments = build_parser().parse_args(argv)
     try:
-        return until_nobody_reads(partial(_run, arguments))
+        return run_until_pipe_closes(partial(_run, arguments))
     except (Exception, KeyboardInterrupt) as error:
         if getattr(arguments, "traceback", False):
             traceback.print_exc()
@@ -38,34 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     check_address_space()
     # Imported here, so that --help answers at once and the doctor runs even if a package is missing.
-    if arguments.command == "doctor":
-        from backend.doctor import run_doctor
-
-        return run_doctor()
-    if arguments.command == "serve":
-        from backend.command_line.serve_command import run_serve
-
-        run_serve(arguments)
-        return 0
-    if arguments.command == "canonical":
-        from backend.command_line.canonical_command import run_canonical
-
-        run_canonical(arguments)
-        return 0
-    if arguments.command == "transfer":
-        from backend.command_line.transfer_command import run_transfer
-
-        run_transfer(arguments)
-        return 0
-    if arguments.command == "batch":
-        from backend.batch.command import run_batch
-
-        run_batch(arguments)
-        return 0
-    from backend.command_line.reconstruct_command import run_reconstruct
-
-    run_reconstruct(arguments)
-    return 0
+    module, _, function = _COMMANDS[arguments.command].partition(":")
+    run: Callable[[argparse.Namespace], int | None] = getattr(import_module(module), function)
+    return run(arguments) or 0
 
 
 def _end_at_once(code: int) -> NoReturn:

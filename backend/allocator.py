@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
             libc.mallopt(parameter, value)
 
 
-def give_freed_memory_back() -> None:
+def release_freed_memory() -> None:
     """Return freed memory to the system, between two jobs."""
     libc = _libc()
     if libc is not None:

@@ -5,6 +5,7 @@ Needs only the standard library, so that it can report missing packages.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import importlib.util
@@ -71,8 +72,8 @@ class Finding:
     missing: bool = False
 
 
-def run_doctor() -> int:
-    """Print the report; returns the exit code (0, or that of "missing_part")."""
+def run_doctor(_arguments: argparse.Namespace) -> int:
+    """Print the report; returns the exit code (0, or that of "missing_part"). The command has no arguments."""
     missing = 0
     for heading, findings in (
         ("Likeness", system_findings()),

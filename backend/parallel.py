@@ -66,7 +66,7 @@ def each(
         return [future.result() for future in futures]
 
 
-def beside(function: Callable[[], Result]) -> Callable[[], Result]:
+def in_thread(function: Callable[[], Result]) -> Callable[[], Result]:
     """Start ``function`` in its own thread. The returned callable waits for it and returns its result or raises its
     exception."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="beside")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,16 +20,16 @@ from backend.exchange.shown_points import with_shown_points
 from backend.exchange.tone import tone_change
 from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for, wished_options
+from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
-from backend.hair.hair_line import told_of_line
-from backend.models.contract import asking
+from backend.hair.hair_line import apply_hairline_points
+from backend.models.contract import applied_to_photos
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
 from backend.models.device import computing_device
@@ -41,8 +42,8 @@ from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.personalise import personalise
-from backend.models.registry import SWITCHED, open_models
-from backend.parallel import beside
+from backend.models.registry import SWITCHED, left_out, open_models
+from backend.parallel import in_thread
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
@@ -52,7 +53,9 @@ from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, Sta
 from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
-from backend.texture.unwrapping.one_beard import with_one_beard
+from backend.texture.unwrapping.beard_consistency import with_consistent_beards
+
+_SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class ReconstructOptions:
     hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
     bust : whether to add neck and shoulders to the head.
     symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
-        to the average face (``wished_options``).
+        to the average face (``with_shape_options``).
     corrections : landmark positions, use and masks of photos, set by the user, by photo name.
     geometry_only : compute only shape, keys and cameras: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
@@ -109,48 +112,45 @@ class ReconstructOptions:
             raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
         for name in ("symmetry", "average"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LikenessError("usage", f"No {name} of {getattr(self, name)!r}.", "Give a number from 0 to 1.")
+                raise LikenessError(
+                    "usage", f"The {name} {getattr(self, name)!r} is not from 0 to 1.", "Give a number from 0 to 1."
+                )
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
 
-    def also(self) -> frozenset[str]:
+    @classmethod
+    def from_settings(cls, settings: object, **more: Any) -> ReconstructOptions:
+        """Options from the attributes that a command's arguments, a person of a manifest and a job have in common."""
+        common = {name: getattr(settings, name) for name in ("quality", "face_model", *_SHAPE_AND_HAIR)}
+        return cls(without=left_out(settings), **common, **more)
+
+    def requested_models(self) -> frozenset[str]:
         """Names of models that are used only on request."""
         return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
 
-    def of_photos(self) -> CollectOptions:
+    def collect_options(self) -> CollectOptions:
         """Options for the photo stage."""
         surface = self.collect.surface and LANDMARK_NET.name not in self.without
         return replace(self.collect, surface=surface, device=computing_device(self.device))
 
     def to_report(self) -> dict[str, object]:
         """Options for ``report.json``, in JSON types only."""
-        names = (
-            "quality",
-            "texture_size",
-            "device",
-            "personalise",
-            "face_model",
-            "hair",
-            "hair_style",
-            "bust",
-            "symmetry",
-            "average",
-        )
+        names = ("quality", "texture_size", "device", "personalise", "face_model", *_SHAPE_AND_HAIR)
         given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 
 
 @dataclass(frozen=True)
-class KeptFit:
+class CachedFit:
     """State of a fit to resume from, and the options that must match: quality, models left out, face model."""
 
-    begun: BegunFit
+    begun: ResumableFit
     by: tuple[str, frozenset[str], str]
 
 
-def fitted_by(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
-    """``KeptFit.by`` for a reconstruction with these options."""
+def fit_settings(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
+    """``CachedFit.by`` for a reconstruction with these options."""
     return options.quality, options.without, options.face_model
 
 
@@ -170,8 +170,8 @@ def reconstruct(
     progress: ProgressReporter = silent,
     preview: PreviewReceiver = no_preview,
     reader: PhotoReader = collect,
-    keep: Callable[[KeptFit], None] = lambda kept: None,
-    kept: Callable[[], KeptFit | None] = lambda: None,
+    keep: Callable[[CachedFit], None] = lambda kept: None,
+    kept: Callable[[], CachedFit | None] = lambda: None,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
@@ -186,11 +186,14 @@ def reconstruct(
     """
     options = options or ReconstructOptions()
     clock = StageClock()
-    loaded = beside(  # in parallel with reading the photos
-        lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
+    loaded = in_thread(  # in parallel with reading the photos
+        lambda: (
+            load_template(),
+            open_models(options.without, computing_device(options.device), options.requested_models()),
+        )
     )
     with clock.stage("photos"):
-        collection = collect_corrected(sources, options.corrections, options.of_photos(), progress, reader)
+        collection = collect_corrected(sources, options.corrections, options.collect_options(), progress, reader)
     template, models = loaded()
     personal = None
     if options.personalise and (basis := models.of(LEARNED_BASIS, BasisModel)) is not None:
@@ -203,13 +206,13 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
-    canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
+    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
-    fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.average)
-    by = fitted_by(options)
+    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
+    by = fit_settings(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
-        if before is not None and before.by == by and before.begun.goes_on_with(collection.faces):
+        if before is not None and before.by == by and before.begun.matches_photos(collection.faces):
             fitted = refit_face(before.begun, collection.faces, fit_options, progress)
         else:
             fitted = fit_face(
@@ -221,9 +224,9 @@ def reconstruct(
                 canonical,
                 encoded,
                 modes_around,
-                lambda begun: keep(KeptFit(begun, by)),
+                lambda begun: keep(CachedFit(begun, by)),
             )
-    used = fitted.photos_of(collection.faces)
+    used = fitted.used_faces(collection.faces)
     with clock.stage("rig"):
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
@@ -242,14 +245,14 @@ def reconstruct(
         asset = assemble(template, fitted.neutral, keys, None, photos, report(), with_shoulders=options.bust)
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
-        line, used = told_of_line(template, fitted, used)
+        line, used = apply_hairline_points(template, fitted, used)
         hair = fit_hair(template, fitted, used, progress, line, options.hair_style)
         style = None if hair.strands is None else hair.strands.parameters
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
-        given = coloured.photos_of(used)
-        seen = with_one_beard(template, coloured, given)
+        given = coloured.used_faces(used)
+        seen = with_consistent_beards(template, coloured, given)
         other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
         texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)

@@ -18,9 +18,9 @@ STARTING, SENDING, WRITING = "starting", "sending", "writing files"
 STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
     Stage("photos", 0.08, "Looking at the photos"),
-    Stage("canonical", 0.01, "Getting to know the face's surface"),
+    Stage("canonical", 0.01, "Estimating the face's surface"),
     Stage("personalise", 0.0, "Tuning the face model to this person"),
-    Stage("encoder", 0.01, "Getting a first idea of the face"),
+    Stage("encoder", 0.01, "Making a first estimate of the face"),
     Stage("landmarks", 0.04, "Finding the face's shape"),
     Stage("dense", 0.08, "Aligning the photos with each other"),
     Stage("cage", 0.02, "Refining the shape"),
@@ -35,7 +35,7 @@ STAGES: tuple[Stage, ...] = (
 
 TRANSFER_STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
-    Stage("identity", 0.15, "Getting to know the face"),
+    Stage("identity", 0.15, "Estimating the neutral face"),
     Stage("expression", 0.85, "Following the expression"),
 )
 """The same for a transfer."""
@@ -47,7 +47,7 @@ FILE_SHARES = {name: share for name, share in SHARES.items() if name not in (STA
 """Shares for a job that writes files, on the same scale."""
 LOADING_SENTENCE = "Loading the models"
 """Sentence of the stage ``starting`` while no worker is ready."""
-COLD_SHARE = 0.15
+COLD_START_SHARE = 0.15
 """Share of the total time of the stage ``starting`` for a job whose worker still has to load the models (3 of 20 s with
 three photos on two cores). ``STAGES`` gives it 0, because later jobs do not wait for that."""
 

@@ -90,7 +90,7 @@ def good_photos() -> dict[str, bytes]:
     return made
 
 
-def bombs(side: int) -> Iterator[tuple[str, bytes]]:
+def decompression_bombs(side: int) -> Iterator[tuple[str, bytes]]:
     """Yield photos that cost far more to decode than their size suggests, ``side`` pixels wide and high."""
     from PIL import Image
 
@@ -127,7 +127,7 @@ def paths_that_are_no_files(folder: Path) -> list[str]:
     return made
 
 
-def good_takes() -> dict[str, bytes]:
+def valid_live_link_files() -> dict[str, bytes]:
     """Make files as the app Live Link Face writes them."""
     from backend.rig.arkit import ARKIT_NAMES
 
@@ -139,9 +139,9 @@ def good_takes() -> dict[str, bytes]:
     return {"take.csv": "\n".join(lines).encode()}
 
 
-def hostile_takes() -> Iterator[tuple[str, bytes]]:
+def malformed_live_link_files() -> Iterator[tuple[str, bytes]]:
     """Yield files with time codes that jump or are not numbers."""
-    (whole,) = good_takes().values()
+    (whole,) = valid_live_link_files().values()
     lines = whole.decode().split("\n")
     for number, code in enumerate(
         [
@@ -209,14 +209,16 @@ def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
         "photos": good_photos,
-        "takes": good_takes,
+        "takes": valid_live_link_files,
         "videos": lambda: good_videos(folder),
         "models": lambda: good_models(folder),
         "heads": lambda: good_heads(folder),
     }
     for kind in kinds:
         good = makers[kind]()
-        special = {"photos": lambda: bombs(side), "takes": hostile_takes}.get(kind, lambda: iter(()))
+        special = {"photos": lambda: decompression_bombs(side), "takes": malformed_live_link_files}.get(
+            kind, lambda: iter(())
+        )
         for name, data in special():
             yield kind, _written(folder / kind / name, data)
         if kind == "photos":

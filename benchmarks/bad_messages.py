@@ -64,7 +64,7 @@ def hostile_messages() -> Iterator[tuple[bytes, ...]]:
         yield json.dumps(VALID[-1]).replace("3", number).encode(), b"abc"
 
 
-def stranger(server: ServerProcess, draw: random.Random) -> ServiceClient:
+def unknown_client(server: ServerProcess, draw: random.Random) -> ServiceClient:
     """Connect a client with unknown keys, or without any."""
     keys = tuple(key.decode() for key in zmq.curve_keypair())
     return ServiceClient(server.endpoint, server.public_key, keys if draw.random() < 0.7 else None)
@@ -114,7 +114,7 @@ class MessageReader:
         if way == "known":
             self._known.send_raw(*frames)
         elif way == "stranger":
-            client = stranger(self._server, self._draw)
+            client = unknown_client(self._server, self._draw)
             say(client, self._draw)
             answered = bool(client.socket.poll(1000 * _STRANGER_SECONDS))
             client.close()

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ("--quality", "fast", "--texture", "1024")
 SIDE = (320, 372)
-AIM = 0.9
+TARGET_EFFICIENCY = 0.9
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ROOT),
@@ -165,7 +165,7 @@ def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]
     return figures
 
 
-class Upheaval:
+class FaultyCluster:
     """A batch of all people on a cluster with failures."""
 
     def __init__(self, people: Sequence[Path], folder: Path) -> None:
@@ -277,15 +277,18 @@ def main() -> int:
         if arguments.ratio_people:
             figures |= ratio(people[: arguments.ratio_people], folder, arguments.rounds)
         if arguments.people:
-            figures |= Upheaval(people[: arguments.people], folder).run()
+            figures |= FaultyCluster(people[: arguments.people], folder).run()
     for key, value in figures.items():
         print(f"{key:34} {value:10.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=1) + "\n")
-    kept = figures.get("batch.throughput_ratio", 1.0) >= AIM
+    kept = figures.get("batch.throughput_ratio", 1.0) >= TARGET_EFFICIENCY
     whole = figures.get("upheaval.lost", 0) == figures.get("upheaval.made_twice", 0) == 0
     reached = "reached" if kept else "missed"
-    print(f"aims: throughput {AIM} of plain processes {reached}; nobody lost or made twice: {'yes' if whole else 'no'}")
+    print(
+        f"aims: throughput {TARGET_EFFICIENCY} of plain processes {reached}; "
+        f"nobody lost or made twice: {'yes' if whole else 'no'}"
+    )
     return 0 if kept and whole else 1
 
 

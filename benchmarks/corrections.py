@@ -31,7 +31,7 @@ import numpy as np
 from backend.exchange.wire_buffers import WireMessage
 from backend.fitting.detector_model import DetectorModel, expected_errors
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -94,7 +94,7 @@ def person_figures(seed: int) -> dict[str, float]:
     points = tuple(CorrectedPoint(int(one), float(truth[one, 0]), float(truth[one, 1])) for one in chosen)
     moved = PhotoCollection((wrong, *faces[1:]))
     corrected = with_corrections(moved, (PhotoCorrections("0", "both", points),))
-    kept: list[BegunFit] = []
+    kept: list[ResumableFit] = []
     undisturbed, without = _fitted(PhotoCollection(faces)), fit_face(moved, _OPTIONS, keep=kept.append)
     start = time.perf_counter()
     mended = _fitted(corrected)

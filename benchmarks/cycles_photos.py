@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trainer.data.disk_cache import save_arrays, write_bytes
-from trainer.data.foreign.heads import LOOKS, SOURCES, ForeignHead, HeadSource
+from trainer.data.foreign.heads import LOOKS_PER_SCAN, SOURCES, ForeignHead, HeadSource
 from trainer.data.foreign.paint import eye_colour, in_eye, painted_eye, shut_lids, skin_colour
 from trainer.data.halves import HALVES
 from trainer.data.midpoint import subdivide_midpoint
@@ -255,7 +255,9 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
-    parser.add_argument("--looks", type=int, default=LOOKS, help="of each real scan that are drawn, a skin each (3)")
+    parser.add_argument(
+        "--looks", type=int, default=LOOKS_PER_SCAN, help="of each real scan that are drawn, a skin each (3)"
+    )
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     arguments = parser.parse_args()
     source = SOURCES[arguments.heads_from]

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from memory import resident_mb
 
-from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.people_sampler import FRAMES_PER_SECOND
 from trainer.data.people.source import PeopleConfig
 
 SIDE, SIZE = 208, (320, 240)

@@ -20,7 +20,7 @@ import torch
 
 from trainer.data.people import PeopleConfig
 
-AIMS = {64: 150, 128: 60, 256: 15}
+TARGET_RATES = {64: 150, 128: 60, 256: 15}
 """People per second on two cores, all labels."""
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     """Print a line per size and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(AIMS))
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(TARGET_RATES))
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -55,7 +55,7 @@ def main() -> int:
         parsing = per_second(PeopleConfig(size=size), arguments.batch, arguments.rounds, device)
         figures[f"people.{size}.per_second"] = round(every, 2)
         figures[f"people.{size}.parsing_per_second"] = round(parsing, 2)
-        aim = f", aim on two cores {AIMS[size]}" if size in AIMS else ""
+        aim = f", aim on two cores {TARGET_RATES[size]}" if size in TARGET_RATES else ""
         print(f"{size:4} px: all labels {every:7.1f} people/s, labels for parsing {parsing:7.1f}{aim}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep
 
-from backend.allocator import give_freed_memory_back, keep_freed_memory
+from backend.allocator import keep_freed_memory, release_freed_memory
 from backend.exchange.folder import write_folder
 from backend.exchange.json_files import peak_rss_mb
 from backend.models.detail import DETAIL
@@ -69,7 +69,7 @@ def seconds_of_detail(
     for number in range(runs):
         own = []
         for name, without in (("with", options.without), ("without", options.without | {DETAIL.name})):
-            give_freed_memory_back()
+            release_freed_memory()
             own.append(timed_run(photos, replace(options, without=without), folder / f"{name}_{number}"))
         pairs.append(own)
     names = {"detail.adds_seconds": "seconds.total", "detail.adds_cpu_seconds": "cpu_seconds.total"}
@@ -90,7 +90,7 @@ def main() -> int:
         photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else demo_photos(folder / "photos")
         options = ReconstructOptions(quality=arguments.quality)
         cold = timed_run(photos, options, folder / "first")
-        give_freed_memory_back()  # as the service does between two jobs
+        release_freed_memory()  # as the service does between two jobs
         figures = timed_run(photos, options, folder / "second")
         memory = peak_rss_mb()
         if arguments.without_detail:

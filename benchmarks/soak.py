@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/backend/service"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/blender_addon/scene"))
 
-from bad_messages import half_handshake, malformed, mutated, say, stranger
+from bad_messages import half_handshake, malformed, mutated, say, unknown_client
 from head_message import make
 from memory import resident_mb
 from service_client import ServerProcess, ServiceClient
@@ -51,11 +51,11 @@ def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Rando
     return unanswered
 
 
-def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
+def unknown_client_replies(server: ServerProcess, count: int, draw: random.Random) -> int:
     """Send messages under unknown keys; returns how many were answered."""
     answered = 0
     for first in range(0, count, 50):
-        client = stranger(server, draw)
+        client = unknown_client(server, draw)
         for _ in range(min(50, count - first)):
             if not say(client, draw):
                 break
@@ -137,7 +137,9 @@ def main() -> int:
             assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
             before = resident_mb(server.process.pid)
             figures["unanswered"] = timed("malformed", lambda: malformed_with_the_key(server, number(4000), draw))
-            figures["strangers_answered"] = timed("strangers", lambda: strangers(server, number(1500), draw))
+            figures["strangers_answered"] = timed(
+                "strangers", lambda: unknown_client_replies(server, number(1500), draw)
+            )
             timed("half_handshakes", lambda: half_handshakes(server, number(600), draw))
             figures["jobs_ended_wrong"] = timed("killed_workers", lambda: killed_workers(server, number(20)))
             last = server.client()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folder_checks import FolderState, look_into, removal_problem, without_answer
+from .backend_process.folder_checks import FolderState, inspect_folder, removal_problem, without_answer
 from .backend_process.folder_lock import lock_folder
 from .backend_process.folders import BackendFolder, entered_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
@@ -21,7 +21,7 @@ from .user_folder import user_folder
 
 _current: Installation | None = None
 _cuda = _asked = False
-_looks = Looks(lambda folder: look_into(folder, config_folder()))
+_looks = Looks(lambda folder: inspect_folder(folder, config_folder()))
 
 
 def own_folder() -> BackendFolder:
@@ -52,7 +52,7 @@ def other_folders(drawing: bool = False) -> list[FolderState]:
     own, named = own_folder(), backend_folder()
     others = [entered_folder(str(root), own.root) for root in dict.fromkeys((*remembered(_note()), own.root))]
     seen = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
-    return [state for state in seen if state is not None and state.holds_something]
+    return [state for state in seen if state is not None and state.has_contents]
 
 
 def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
@@ -111,7 +111,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         raise problem
     lock = lock_folder(config_folder(), folder.root)
     end_server = None
-    if state.holds_something and not runner.runs_outside(folder.root):
+    if state.has_contents and not runner.runs_outside(folder.root):
         runner.stop()  # a running backend cannot be replaced
         end_server = runner.wait_for_end
     if plan is not None:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from .backend_process.ending import Ending
 from .backend_process.folder_lock import being_changed, is_being_changed
-from .backend_process.known_server import KnownServer, waiting_words
+from .backend_process.known_server import KnownServer, pending_settings_sentence
 from .backend_process.local_backend import LocalBackend
 from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
+from .client import events
 from .client.connection import Connection
-from .client.conversation import Patience
-from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
+from .client.conversation import Timeouts
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob
 from .errors import AddonError
@@ -34,7 +34,7 @@ CANCEL_SECONDS = 5.0
 """A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
 
-Delivered = Previewed | Arrived | Solved
+Delivered = events.Previewed | events.ResultReceived | events.ExpressionsReceived
 
 
 class Phase(enum.Enum):
@@ -75,7 +75,7 @@ class Runner:
 
     def __init__(self, client: str, config: Path) -> None:
         self.view = JobView()
-        self.welcome: Welcomed | None = None
+        self.welcome: events.Welcomed | None = None
         self._client, self._config = client, config
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
@@ -119,13 +119,13 @@ class Runner:
         """A sentence on when the settings ``wanted`` will apply, if the running backend has others; else ""."""
         if self._process is not None:
             known = KnownServer("", self._process.backend)
-            return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
+            return pending_settings_sentence(known.differs(wanted), mine=True, busy=self.busy)
         names = () if self._known is None else self._known.differs(wanted)
         if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
             return ""
         found = running_server(self._config)
         same = found is not None and found.instance == self._known.instance
-        return waiting_words(names, mine=False, busy=self.busy) if same else ""
+        return pending_settings_sentence(names, mine=False, busy=self.busy) if same else ""
 
     def prepare(self, backend: LocalBackend) -> None:
         """Start a backend for a job that is likely to come, unless one runs; if it fails, ``begin`` reports why."""
@@ -189,7 +189,7 @@ class Runner:
         if ending is not None:
             ending.join()
             if ending.failed:
-                raise AddonError("The backend that runs does not end.", "End it in the system's task manager.", "busy")
+                raise AddonError("The running backend does not stop.", "End it in the system's task manager.", "busy")
         wait_for_end(self._config, 0.0 if ending is not None and ending.stays else END_SECONDS)
 
     def tick(self) -> list[Delivered]:
@@ -219,21 +219,21 @@ class Runner:
         """Connect to the given service, or to a running one on this computer, or start one."""
         if isinstance(self._backend, ServerAddress):
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
-            self._connect(self._backend, Patience())
+            self._connect(self._backend, Timeouts())
         elif self._ending is not None and not self._ending.over:
             return  # it may have other settings; ``tick`` tries again
         elif (found := running_server(self._config)) is not None:
             self._looking = True
-            self._connect(found, Patience(hello=3.0, again=5.0))
+            self._connect(found, Timeouts(hello=3.0, again=5.0))
         else:
             self._start_process()
 
-    def _connect(self, address: ServerAddress, patience: Patience) -> None:
+    def _connect(self, address: ServerAddress, patience: Timeouts) -> None:
         self.welcome = None
         self._connection = self._started_connection(address, patience, self._process)
 
     def _started_connection(
-        self, address: ServerAddress, patience: Patience, process: ServerProcess | None
+        self, address: ServerAddress, patience: Timeouts, process: ServerProcess | None
     ) -> Connection:
         owner_token = "" if process is None else process.owner_token
         connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
@@ -244,7 +244,7 @@ class Runner:
         """A new connection to a server that is to end, to ask whether others use it."""
         with contextlib.suppress(AddonError):
             if process.address is not None:
-                return self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
+                return self._started_connection(process.address, Timeouts(hello=ASK_SECONDS), process)
         return None
 
     def _start_process(self) -> None:
@@ -268,7 +268,7 @@ class Runner:
         elif self._connection is None:
             if process.address is not None:
                 self._check_started()
-                self._connect(process.address, Patience(hello=10.0, again=30.0))
+                self._connect(process.address, Timeouts(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
                 raise AddonError(
@@ -287,11 +287,11 @@ class Runner:
 
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
-        why = process.why_it_ended()
+        why = process.exit_sentence()
         self._process = None
         self._drop_connection()
         if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
-            self._connect(found, Patience())  # another Blender was faster
+            self._connect(found, Timeouts())  # another Blender was faster
             return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running
@@ -308,54 +308,54 @@ class Runner:
             self._check_folder()  # a change of the folder would explain it
             raise why
 
-    def _take_in(self, event: Event, delivered: list[Delivered]) -> None:
-        if isinstance(event, Welcomed):
+    def _take_in(self, event: events.Event, delivered: list[Delivered]) -> None:
+        if isinstance(event, events.Welcomed):
             self._looking = False
             self.welcome = event
             self._take_welcome(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
-        elif isinstance(event, GaveUp):
+        elif isinstance(event, events.ConnectFailed):
             self._gave_up(event)
-        elif isinstance(event, Lost):
+        elif isinstance(event, events.ConnectionLost):
             if self.busy:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
 
-    def _take_welcome(self, event: Welcomed) -> None:
+    def _take_welcome(self, event: events.Welcomed) -> None:
         assert self._connection is not None
         if self._process is None and (self._known is None or self._known.instance != event.instance):
             port = self._connection.address.endpoint.rsplit(":", 1)[1]
             self._known = KnownServer(event.instance, port=int(port), kind=event.device)
 
-    def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
+    def _take_in_job(self, event: events.Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if cancelling and isinstance(event, Arrived | Solved | JobFailed):
+        if cancelling and isinstance(event, events.ResultReceived | events.ExpressionsReceived | events.JobFailed):
             self._end_cancelled()  # a result that arrives during cancelling is dropped
-        elif isinstance(event, Arrived | Solved):
+        elif isinstance(event, events.ResultReceived | events.ExpressionsReceived):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)
-        elif isinstance(event, JobFailed):
+        elif isinstance(event, events.JobFailed):
             if event.code != "cancelled":
                 raise AddonError(event.sentence, event.advice, event.code)
             self._end_cancelled()
         elif cancelling:
             return
-        elif isinstance(event, Queued):
+        elif isinstance(event, events.Queued):
             waiting = "Waiting for the backend"
             if event.position:
                 jobs = "1 other job" if event.position == 1 else f"{event.position} other jobs"
                 waiting = f"Waiting for {jobs}"
             self.view = JobView(Phase.QUEUED, waiting)
-        elif isinstance(event, Progressed):
+        elif isinstance(event, events.Progressed):
             sentence = event.sentence or event.stage
             self.view = JobView(Phase.RUNNING, sentence, event.fraction, event.seconds_left)
-        elif isinstance(event, Previewed):
+        elif isinstance(event, events.Previewed):
             delivered.append(event)
 
-    def _gave_up(self, event: GaveUp) -> None:
+    def _gave_up(self, event: events.ConnectFailed) -> None:
         looking, self._looking = self._looking, False
         self._drop_connection()
         if looking and self.busy:

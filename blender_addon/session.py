@@ -12,7 +12,7 @@ from pathlib import Path
 import bpy
 
 from .backend_process.local_backend import LocalBackend
-from .client.events import Arrived, Previewed
+from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile, Submission
@@ -79,9 +79,9 @@ class Session:
         return self.view.phase.busy or self._lent or self.runner.busy
 
     @property
-    def why_busy(self) -> str:
+    def busy_reason(self) -> str:
         """Reason why a button is disabled while busy; "" if not busy."""
-        if self.homeless:
+        if self.has_lost_scene:
             return "A head is ready: put it into this scene or throw it away first"
         return "The backend is busy" if self.busy else ""
 
@@ -91,7 +91,7 @@ class Session:
         return self._import is not None
 
     @property
-    def homeless(self) -> bool:
+    def has_lost_scene(self) -> bool:
         """Whether a finished head lost its scene because another file was opened; ``take`` gives it one."""
         return self.elsewhere and self._result is not None
 
@@ -128,14 +128,14 @@ class Session:
         if isinstance(backend, LocalBackend) and not self.busy:
             self.runner.prepare(backend)
 
-    def lend(self) -> Runner:
-        """Lend the runner for another kind of job; the borrower ticks it until ``take_back``. Raises ``AddonError``
+    def lend_runner(self) -> Runner:
+        """Lend the runner for another kind of job; the borrower ticks it until ``return_runner``. Raises ``AddonError``
         ``busy``."""
         self._check_idle()
         self._lent, self._runner_is_mine = True, False
         return self.runner
 
-    def take_back(self) -> None:
+    def return_runner(self) -> None:
         """End the loan of the runner; a job being cancelled is then ticked by the session."""
         self._lent = False
 
@@ -148,8 +148,8 @@ class Session:
 
         A head from disk, and one that waited before its import, is offered (again).
         """
-        if self._result is not None or self._import is not None or self.waiting.was_offered:
-            if self.waiting.was_offered or (self.importing and not self.waiting.writing):
+        if self._result is not None or self._import is not None or self.waiting.is_offered_head:
+            if self.waiting.is_offered_head or (self.importing and not self.waiting.writing):
                 self.waiting.put_back()
             else:
                 self.waiting.forget()
@@ -166,7 +166,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self._import = self._error = None
-        if self.waiting.was_offered:
+        if self.waiting.is_offered_head:
             self.waiting.put_back()
             self.__init_import()
         if self.busy and self._runner_is_mine:
@@ -180,7 +180,7 @@ class Session:
         Raises ``AddonError`` ``linked`` if the head to solve again is linked from another file; the result then waits
         on.
         """
-        if self.job is not None and self.homeless:
+        if self.job is not None and self.has_lost_scene:
             _check_not_linked(self.job.into, place)
             self.job, self.elsewhere = replace(self.job, place=place), False
 
@@ -205,7 +205,7 @@ class Session:
         for event in self.runner.tick():
             if isinstance(event, Previewed):
                 self.preview, self.preview_at = event.preview, time.monotonic()
-            elif isinstance(event, Arrived) and self.job is not None:
+            elif isinstance(event, ResultReceived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
                 self._message, self._import_view = event.message, _ARRIVES
         self._take_in_offered()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from .backend_process.local_backend import LocalBackend
-from .client.events import Solved
+from .client.events import ExpressionsReceived
 from .client.keys import ServerAddress
 from .client.submissions import Transfer
 from .errors import AddonError
@@ -20,12 +20,12 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Jo
     Raises ``AddonError`` with the backend's message, or ``busy``.
     """
     current = session()
-    runner = current.lend()
+    runner = current.lend_runner()
     try:
         runner.begin(job, backend)
         while True:
             for event in runner.tick():
-                if isinstance(event, Solved):
+                if isinstance(event, ExpressionsReceived):
                     return event.clip
             view = runner.view
             if not view.phase.busy:
@@ -34,4 +34,4 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Jo
             yield view
     finally:
         runner.cancel()
-        current.take_back()
+        current.return_runner()

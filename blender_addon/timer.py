@@ -12,7 +12,7 @@ from .ui import corner_preview, redraw
 
 BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
 
-_pace = redraw.Pace()
+_pace = redraw.RedrawPacing()
 
 
 def start() -> None:

@@ -93,7 +93,7 @@ def test_a_batch_on_ray_and_again_without(people: Path, tmp_path: Path) -> None:
 def test_wrong_arguments_are_told(people: Path, tmp_path: Path) -> None:
     out = tmp_path / "heads"
     assert_sentence(batch(tmp_path / "none.csv", "--out", out), "usage", "no manifest")
-    assert_sentence(batch(people, "--out", out, "--only", "carl"), "usage", "nobody of the name 'carl'")
+    assert_sentence(batch(people, "--out", out, "--only", "carl"), "usage", "no person called 'carl'")
     assert_sentence(batch(people, "--out", out, "--people", "1-3"), "usage", "people 1 to 2")
     assert_sentence(batch(people, "--out", out, "--people", "1-9999999999999"), "usage", "people 1 to 2")
     assert_sentence(batch(people, "--out", people, "--workers", "1"), "disk", "not a folder")

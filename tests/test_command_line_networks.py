@@ -51,7 +51,7 @@ def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str],
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
     assert asked[0].face_model == wanted
-    assert asked[0].also() == ({"graph_face", "graph_albedo"} if wanted == "graph" else set())
+    assert asked[0].requested_models() == ({"graph_face", "graph_albedo"} if wanted == "graph" else set())
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [([], "auto"), (["--hair-style", "long curls"], "long curls")])
@@ -104,4 +104,4 @@ def test_the_landmark_net_can_be_left_out(asked: list, tmp_path: Path, flags: li
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
-    assert asked[0].of_photos().surface == wanted
+    assert asked[0].collect_options().surface == wanted

@@ -113,3 +113,14 @@ def test_names_that_other_programs_rely_on() -> None:
     sides = {name + side for name in both_sides.split(" ") for side in ("Left", "Right")}
     assert set(ARKIT_NAMES) == sides | set(single.split(" "))
     assert len(ARKIT_NAMES) == 52
+
+
+def test_the_licence_notice_of_the_scans_statistics_is_whole() -> None:
+    """The MIT licence asks for its text word by word; a rename across all files once changed one of them."""
+    notice = " ".join((ROOT / "assets" / "README.md").read_text("utf-8").replace("\n> ", " ").split())
+    for words in (
+        "Copyright (c) 2020 USC Institute for Creative Technologies",
+        "The above copyright notice and this permission notice shall be included in all copies or substantial portions",
+        "WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE",
+    ):
+        assert words in notice

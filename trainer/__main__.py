@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from backend.command_line.closed_pipe import until_nobody_reads
+from backend.command_line.closed_pipe import run_until_pipe_closes
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
@@ -14,29 +14,29 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("trainer.train_command", "train a recipe; the word may be left out"),
     "list": ("trainer.list_command", "the recipes, with what each trains and for how many steps"),
     "ablations": ("trainer.ablations", "train a recipe with and without each of its parts"),
-    "all": ("trainer.chain.command", "make every file of assets/ again, in order, or say how it is made"),
+    "all": ("trainer.chain.command", "make every file of assets/, in order, or print how it is made"),
     "export": ("trainer.export", "write a run's model for the backend"),
-    "evaluate": ("trainer.evaluate.command", "figures of what the backend makes: scans, likeness, parsing, ..."),
+    "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
     "pack": ("trainer.pack", "one archive that trains elsewhere with torch and numpy alone"),
     "preview-data": ("trainer.data.people.preview", "contact sheets of synthetic people"),
     "demo-photos": ("trainer.data.demo_person", "photographs of a synthetic person, to try the product on"),
     "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),
-    "label-portraits": ("trainer.data.portraits.label_command", "draw them to be looked at, keep corrections"),
-    "relabel-portraits": ("trainer.data.portraits.relabel", "their labels, for the parsing net to learn from"),
+    "label-portraits": ("trainer.data.portraits.label_command", "draw labels for checking, store corrections"),
+    "relabel-portraits": ("trainer.data.portraits.relabel", "label portraits with parsing nets, for training"),
     "portrait-statistics": ("trainer.classifiers.portrait_statistics", "mean landmarks, identity, glasses by edges"),
     "facial-hair-classifier": ("trainer.classifiers.facial_hair", "moustaches and beards by edges, tones and colours"),
     "net-classifiers": ("trainer.classifiers.net_features", "glasses and beards on features of the parsing net"),
-    "landmark-errors": ("trainer.template.landmark_errors", "how the landmark net errs, for the fit"),
+    "landmark-errors": ("trainer.template.landmark_errors", "error model of the landmark net, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
-    "identity-population": ("trainer.template.population", "what faces are like, for the fit"),
-    "expressions": ("trainer.expressions.command", "learn to read expressions, write assets/expressions"),
+    "identity-population": ("trainer.template.population", "mean and covariance of identity coefficients, for the fit"),
+    "expressions": ("trainer.expressions.command", "train the expression reader, write assets/expressions"),
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of all sub-commands; a recipe's name needs the word ``train`` before it."""
-    parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Make and measure the backend's files.")
     add_commands(parser, COMMANDS, "command")
     return parser
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         run = importlib.import_module(COMMANDS[arguments.command][0]).run
-        return until_nobody_reads(lambda: run(arguments))
+        return run_until_pipe_closes(lambda: run(arguments))
     except LikenessError as error:
         print(f"{error.sentence} {error.advice}".strip(), file=sys.stderr)
         return EXIT_CODES[error.code]

@@ -77,7 +77,9 @@ def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults:
         Console(stderr=True).print(f"Line {bad.line}: {bad.sentence}", markup=False, highlight=False, soft_wrap=True)
     if manifest.bad_lines:
         raise LikenessError(
-            "some_failed", f"{len(manifest.bad_lines)} lines are nobody.", "Correct them and try again."
+            "some_failed",
+            f"{len(manifest.bad_lines)} lines of the manifest are invalid.",
+            "Correct them and try again.",
         )
 
 
@@ -111,7 +113,7 @@ def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Perso
         people = [person for person in manifest.people if person.name == arguments.only]
         if not people:
             why = [bad.sentence for bad in manifest.bad_lines if bad.name == arguments.only]
-            sentence = f"The manifest has nobody of the name {arguments.only!r}."
+            sentence = f"The manifest has no person called {arguments.only!r}."
             raise LikenessError("usage", " ".join([sentence, *why]), "Check --only.")
         return people
     if arguments.people is not None:
@@ -164,7 +166,7 @@ def _run_through(outcomes: Iterator[Outcome], table: BatchTable, manifest: Manif
     except KeyboardInterrupt:
         done = table.counts["done"] + table.counts["kept"]
         sentence = f"Stopped: {done} of {len(manifest.people)} people are done."
-        raise LikenessError("cancelled", sentence, "The same command goes on.") from None
+        raise LikenessError("cancelled", sentence, "Run the same command to resume.") from None
     finally:
         table.write(state)
 

@@ -7,25 +7,20 @@ import platform
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from backend.allocator import keep_freed_memory
-from backend.batch.made_from import Input, MadeFrom, forget, made_before, photos_in, remember, sha256_of
+from backend.batch.input_record import Input, InputRecord, forget, made_before, photos_in, remember, sha256_of
 from backend.batch.outcome import Outcome
-from backend.batch.person import Person, PersonOptions
+from backend.batch.person import Person
 from backend.batch.stamp import Stamp
 from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import Cancelled, LikenessError
 from backend.exchange.all_or_none import OutputFolder, disk_errors_named
-from backend.models.registry import left_out
 from backend.photos.screening.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
-
-if TYPE_CHECKING:
-    from backend.pipeline import ReconstructOptions
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -75,7 +70,7 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         )
 
 
-def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
+def _outcome(name: str, status: str, record: InputRecord, worker: str) -> Outcome:
     return Outcome(
         name=name,
         status=status,
@@ -107,25 +102,32 @@ def _reconstruct(
     given: Input,
     folder: OutputFolder,
     progress: ProgressReporter,
-) -> MadeFrom:
+) -> InputRecord:
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.folder import write_folder
     from backend.exchange.json_files import peak_rss_mb
     from backend.photos.reading.source import PhotoSource
-    from backend.pipeline import reconstruct
+    from backend.pipeline import ReconstructOptions, reconstruct
 
     keep_freed_memory()
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
-    result = reconstruct(sources, reconstruct_options(given.options, task.device, corrections), progress)
+    options = ReconstructOptions.from_settings(
+        given.options,
+        texture_size=given.options.texture,
+        device=task.device,
+        personalise=given.options.personalise,
+        corrections=corrections,
+    )
+    result = reconstruct(sources, options, progress)
     if _given(task, photos) != given:  # otherwise a head with the wrong fingerprint would be kept
         sentence = "The photos or their corrections changed while the head was made."
         raise LikenessError("no_photo", sentence, "Run it again.")
     with disk_errors_named(folder.path):
         forget(folder.path)
     write_folder(result.asset, result.previews, folder, progress)
-    record = MadeFrom(
+    record = InputRecord(
         fingerprint=given.fingerprint,
         input=given,
         seconds=round(time.perf_counter() - start, 3),
@@ -136,25 +138,3 @@ def _reconstruct(
     )
     remember(folder.path, record)
     return record
-
-
-def reconstruct_options(
-    options: PersonOptions, device: str, corrections: tuple[PhotoCorrections, ...] = ()
-) -> ReconstructOptions:
-    """Convert to the pipeline's ``ReconstructOptions``."""
-    from backend.pipeline import ReconstructOptions
-
-    return ReconstructOptions(
-        quality=options.quality,
-        texture_size=options.texture,
-        device=device,
-        without=left_out(options),
-        personalise=options.personalise,
-        hair=options.hair,
-        hair_style=options.hair_style,
-        bust=options.bust,
-        corrections=corrections,
-        face_model=options.face_model,
-        symmetry=options.symmetry,
-        average=options.average,
-    )

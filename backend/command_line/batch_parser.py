@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY
-from backend.command_line.common_arguments import add_traceback, share
+from backend.command_line.common_arguments import add_head_options, add_traceback, positive
 from backend.command_line.path_argument import path_argument
-from backend.models.registry import SWITCHED
 
 _DESCRIPTION = """\
 Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
-(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which say who is
-done and who failed and why. Who is done already, from the same photos and options, is not done again: a run that was
-stopped is gone on with by the same command."""
+(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which list
+everybody's state and the reasons of failures. Heads that are done already, from the same photos and options, are kept:
+to resume a run that was stopped, give the same command again."""
 
 DEVICES = ("cpu", "cuda")
 
 
-def add_batch(
-    commands: argparse._SubParsersAction,
-    qualities: Sequence[str],
-    texture_sizes: Sequence[int],
-    hairs: Sequence[str],
-    hair_styles: Sequence[str],
-    face_models: Sequence[str],
-    exit_codes: str,
-) -> None:
+def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
     """Add the command to the parser's ``commands``."""
     batch = commands.add_parser(
         "batch",
@@ -47,17 +36,17 @@ def add_batch(
         "--workers",
         type=_count,
         metavar="N",
-        help="so many at a time (default: as cores and memory allow); 1 works in this process, without Ray",
+        help="number of workers (default: as cores and memory allow); 1 works in this process, without Ray",
     )
     where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
     where.add_argument(
         "--device", choices=DEVICES, default="cpu", help="cuda asks the cluster for a share of a GPU per worker"
     )
     where.add_argument(
-        "--worker-memory", type=_positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
+        "--worker-memory", type=positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
     )
     where.add_argument(
-        "--time-limit", type=_positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
+        "--time-limit", type=positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
     )
     which = batch.add_argument_group("which people, in this process and without a table, for a render farm")
     which.add_argument("--only", metavar="NAME", help="this one alone")
@@ -65,23 +54,11 @@ def add_batch(
     which.add_argument(
         "--threads", type=_count, metavar="N", help="of such a process (default: all cores; a worker has one)"
     )
-    which.add_argument(
-        "--print-commands", action="store_true", help="do nothing, print one such command per person instead"
-    )
-    options = batch.add_argument_group("options of all people whose line does not say otherwise")
-    options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
-    options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
-    options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
-    options.add_argument("--hair-style", choices=hair_styles, default="auto", metavar="STYLE", help="see reconstruct")
-    options.add_argument("--bust", action="store_true", help="see reconstruct")
-    options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
-    options.add_argument("--symmetry", type=share, default=NO_SYMMETRY, metavar="0..1", help="see reconstruct")
-    options.add_argument("--average", type=share, default=EVEN_AVERAGE, metavar="0..1", help="see reconstruct")
-    for switch in (model.switch for model in SWITCHED):
-        options.add_argument(switch.flag, action="store_false", dest=switch.name, help="see reconstruct")
-    options.add_argument("--personalise", action="store_true", help="see reconstruct")
+    which.add_argument("--print-commands", action="store_true", help="only print one such command per person")
+    options = batch.add_argument_group("options of all people whose line does not set them")
+    add_head_options(options)
     batch.add_argument(
-        "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"
+        "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
     )
     add_traceback(batch)
 
@@ -90,13 +67,6 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 
 

@@ -21,7 +21,7 @@ files written to DIR (all or none; described in docs/files.md):
   canonical.json          each photo's light and view"""
 
 
-def add_canonical(commands: argparse._SubParsersAction, devices: tuple[str, ...]) -> None:
+def add_canonical(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command ``canonical``."""
     canonical = commands.add_parser(
         "canonical",
@@ -31,5 +31,5 @@ def add_canonical(commands: argparse._SubParsersAction, devices: tuple[str, ...]
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_photos_and_folder(canonical)
-    add_device(canonical, devices)
+    add_device(canonical)
     add_traceback(canonical)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 
-def until_nobody_reads(run: Callable[[], int]) -> int:
+def run_until_pipe_closes(run: Callable[[], int]) -> int:
     """The exit code of ``run``, or 0 where the reader of standard output has closed it.
 
     Flushes the output here, where a closed pipe or a full disk can still be reported.

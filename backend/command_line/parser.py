@@ -5,23 +5,18 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import (
-    DEVICES,
-    EVEN_AVERAGE,
-    FACE_MODELS,
-    HAIR_STYLES,
-    HAIRS,
-    NO_SYMMETRY,
-    QUALITIES,
-    TEXTURE_SIZES,
-)
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
-from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback, share
+from backend.command_line.common_arguments import (
+    add_device,
+    add_head_options,
+    add_photos_and_folder,
+    add_traceback,
+    positive,
+)
 from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
-from backend.models.registry import SWITCHED
 
 _EXIT_CODE_MEANINGS = {
     "internal": "an error in Likeness itself",
@@ -75,8 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
-    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, HAIR_STYLES, FACE_MODELS, _exit_code_lines())
-    add_canonical(commands, DEVICES)
+    add_batch(commands, _exit_code_lines())
+    add_canonical(commands)
     add_transfer(commands)
     commands.add_parser(
         "doctor",
@@ -96,68 +91,13 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_photos_and_folder(reconstruct)
-    reconstruct.add_argument(
-        "--quality",
-        choices=QUALITIES,
-        default="standard",
-        help="fast for a look, standard (default), best takes several times as long",
-    )
-    reconstruct.add_argument(
-        "--texture",
-        type=int,
-        choices=TEXTURE_SIZES,
-        default=2048,
-        help="side of the albedo texture in pixels (default: 2048)",
-    )
-    reconstruct.add_argument(
-        "--hair",
-        choices=HAIRS,
-        default="cards",
-        help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
-    )
-    reconstruct.add_argument(
-        "--hair-style",
-        choices=HAIR_STYLES,
-        default="auto",
-        metavar="STYLE",
-        help=f"the hairstyle, where the photos are not to decide (auto, default): {', '.join(HAIR_STYLES[1:])}",
-    )
-    reconstruct.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
-    reconstruct.add_argument(
-        "--face-model",
-        choices=FACE_MODELS,
-        default="linear",
-        help="fit in linear modes (default), or in the decoder of the graph face model",
-    )
-    reconstruct.add_argument(
-        "--symmetry",
-        type=share,
-        default=NO_SYMMETRY,
-        metavar="0..1",
-        help="how much of the shape's asymmetry is taken out: 0 (default) none, 1 all",
-    )
-    reconstruct.add_argument(
-        "--average",
-        type=share,
-        default=EVEN_AVERAGE,
-        metavar="0..1",
-        help="to the average face: 0.5 (default) as measured best, at 1 it holds the shape four times as strongly",
-    )
-    add_device(reconstruct, DEVICES)
+    add_head_options(reconstruct)
+    add_device(reconstruct)
     reconstruct.add_argument(
         "--corrections",
         type=path_argument,
         metavar="FILE.json",
-        help="landmarks put where they are, and which photos give shape or texture (docs/files.md)",
-    )
-    for model in SWITCHED:
-        reconstruct.add_argument(
-            model.switch.flag, action="store_false", dest=model.switch.name, help=model.switch.help
-        )
-    reconstruct.add_argument(
-        "--personalise",
-        action="store_true",
-        help="tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
+        help="corrected landmarks, masks, and which photos give shape or texture (docs/files.md)",
     )
     add_traceback(reconstruct)
 
@@ -165,7 +105,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
 def _add_serve(commands: argparse._SubParsersAction) -> None:
     serve = commands.add_parser(
         "serve",
-        help="wait for photos from the Blender extension and send heads back",
+        help="serve the Blender extension: receive photos, send heads",
         description=_SERVE_DESCRIPTION,
         epilog=f"exit codes:\n{_exit_code_lines()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -176,24 +116,17 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         metavar="ADDRESS",
         help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
     )
-    add_device(serve, DEVICES)
+    add_device(serve)
     serve.add_argument(
         "--allow", action="append", default=[], metavar="KEY", help="let a client in by its public key; may be repeated"
     )
     serve.add_argument(
-        "--idle-exit", type=_positive, metavar="SECONDS", help="stop after so long without a job or a message"
+        "--idle-exit", type=positive, metavar="SECONDS", help="stop after this time without a job or a message"
     )
     serve.add_argument(
         "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"
     )
     add_traceback(serve)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _exit_code_lines() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.reading.formats import GIVE_PHOTOS, PHOTO_SUFFIXES
+from backend.photos.reading.formats import FORMATS_ADVICE, PHOTO_SUFFIXES
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -47,7 +47,7 @@ def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
     """
     if not any(os.path.exists(path) for _, path in photos):
         told = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
-        raise LikenessError("no_photo", f"No photo could be read. {told}", GIVE_PHOTOS)
+        raise LikenessError("no_photo", f"No photo could be read. {told}", FORMATS_ADVICE)
 
 
 def _photos_in(folder: Path) -> list[Path]:
@@ -62,7 +62,7 @@ def _photos_in(folder: Path) -> list[Path]:
             "no_photo", f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions."
         ) from error
     if not photos:
-        raise LikenessError("no_photo", f"The folder {folder} holds no photo.", GIVE_PHOTOS)
+        raise LikenessError("no_photo", f"The folder {folder} holds no photo.", FORMATS_ADVICE)
     return photos
 
 

@@ -18,7 +18,6 @@ from backend.command_line.photo_paths import check_there_are, find_photos, reada
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
-from backend.models.registry import left_out
 from backend.stages import FILE_SHARES
 
 if TYPE_CHECKING:
@@ -40,19 +39,12 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         from backend.pipeline import ReconstructOptions, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
-        options = ReconstructOptions(
-            quality=arguments.quality,
+        options = ReconstructOptions.from_settings(
+            arguments,
             texture_size=arguments.texture,
             device=arguments.device,
-            without=left_out(arguments),
             personalise=arguments.personalise,
-            hair=arguments.hair,
-            hair_style=arguments.hair_style,
-            bust=arguments.bust,
             corrections=corrections,
-            face_model=arguments.face_model,
-            symmetry=arguments.symmetry,
-            average=arguments.average,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)

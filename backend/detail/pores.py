@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from backend.detail.window import touching_nothing
+from backend.detail.window import contact_free_mask
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 
@@ -31,7 +31,7 @@ def pores(surface: HeadSurface, atlas: SurfaceAtlas, texels_per_metre: float) ->
     for name, value in _DEPTH.items():
         mask = np.clip(surface.regions[name], 0, 1)
         depth += mask * (value - depth)
-    depth *= touching_nothing(surface)
+    depth *= contact_free_mask(surface)
     depths = atlas.image(atlas.sample(depth[:, None]))[..., 0]
     return _pore_pattern(atlas.resolution, round(float(distance), 2)) * depths * np.float32(faint)
 

@@ -8,9 +8,9 @@ from backend.geometry.template import Template
 from backend.geometry.topology import uniform_laplacian
 from backend.rig.face_loops import EyeLoops, face_loops
 
-USUAL = 0.55
+DEFAULT_ROUGHNESS = 0.55
 """Roughness (GGX, as in Principled BSDF and glTF) of cheeks and of all unlisted skin."""
-OF_REGIONS: dict[str, float] = {
+REGION_ROUGHNESS: dict[str, float] = {
     "forehead": 0.45,  # with the nose (T zone), the most sebum
     "nose": 0.45,
     "chin": 0.50,  # lower end of the T zone, less sebum
@@ -39,15 +39,15 @@ def skin_roughness(template: Template) -> np.ndarray:
     count = template.head.vertex_stop
     mirror = template.mirror[:count]
     regions = {name: np.maximum(mask[:count], mask[mirror]) for name, mask in template.regions.items()}
-    rough = np.full(count, USUAL)
+    rough = np.full(count, DEFAULT_ROUGHNESS)
     moist = ("lips", "mouth_interior", "eye_sockets")
-    for name in (name for name in OF_REGIONS if name not in moist):
-        rough += regions[name] * (OF_REGIONS[name] - rough)
+    for name in (name for name in REGION_ROUGHNESS if name not in moist):
+        rough += regions[name] * (REGION_ROUGHNESS[name] - rough)
     laplacian = uniform_laplacian(template.quads[: template.head.face_stop], count)
     for _ in range(_STEPS):
         rough += 0.5 * (laplacian @ rough)
     for name in moist:
-        rough += regions[name] * (OF_REGIONS[name] - rough)
+        rough += regions[name] * (REGION_ROUGHNESS[name] - rough)
     for eye in face_loops(template).eyes:
         rough[eye.rows[: eye.margin]] = LID_MARGIN
         along = _moist_along(eye)

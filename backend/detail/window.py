@@ -92,10 +92,10 @@ def allowed_displacement(surface: HeadSurface) -> np.ndarray:
     """(V,) in [0, 1] vertex mask behind ``DetailWindow.allowed``."""
     face, kept_out = surface.regions["face"], np.maximum(surface.regions["ears"], surface.regions["scalp"])
     allowed = smoothstep(0.02, 0.5, face) * (1.0 - smoothstep(*_FADE, kept_out))
-    return (allowed * touching_nothing(surface)).astype(np.float32)
+    return (allowed * contact_free_mask(surface)).astype(np.float32)
 
 
-def touching_nothing(surface: HeadSurface) -> np.ndarray:
+def contact_free_mask(surface: HeadSurface) -> np.ndarray:
     """(V,) in [0, 1]: 0 on lips, lid rims and in cavities, where any displacement would break contact."""
     regions = surface.regions
     kept_out = np.maximum.reduce([regions[name] for name in ("lips", "mouth_interior", "eye_sockets")])

@@ -32,7 +32,7 @@ PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.0, 5.0, 1.0
 and of opening in the latter."""
 END_SECONDS = 0.15
 """Least time from a take's end: nearer to it a blink needs ``SCORE`` in any case."""
-CALMED = 0.4
+LID_RISE_FACTOR = 0.4
 """Factor on a rise of both lids that is over in ``LONGEST_SECONDS`` but is not a blink."""
 _PEAK_WINDOW = 5
 """Window in frames within which a blink's frame must be the deepest."""
@@ -125,8 +125,8 @@ def _windows(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``WHOLE`` and the rest damped to ``CALMED``. lids :
-    ``lids_from_open``, NaN where there was no face.
+    """Lids' weights (F, 2) in [0, 1] with every blink as deep as ``WHOLE`` and the rest damped to ``LID_RISE_FACTOR``.
+    lids : ``lids_from_open``, NaN where there was no face.
 
     A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain blinks
     rise by ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, and need ``PLAIN_SCORE``; at the
@@ -195,7 +195,7 @@ def _blink_at(
 
 
 def _damped(lids: np.ndarray, fps: float) -> np.ndarray:
-    """Damp what both lids (F, 2) do for ``LONGEST_SECONDS`` at most to ``CALMED`` of it; a wink is kept."""
+    """Damp what both lids (F, 2) do for ``LONGEST_SECONDS`` at most to ``LID_RISE_FACTOR`` of it; a wink is kept."""
     longest = 2 * math.ceil(0.5 * LONGEST_SECONDS * fps) + 1
     lasting = np.column_stack([grey_opening(lids[:, eye], longest, mode="constant") for eye in range(2)])
-    return lids - (1.0 - CALMED) * (lids - lasting).min(axis=1, keepdims=True)
+    return lids - (1.0 - LID_RISE_FACTOR) * (lids - lasting).min(axis=1, keepdims=True)

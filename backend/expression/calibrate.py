@@ -20,7 +20,7 @@ from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.rig.arkit import LIDS
 
-FROM_READING = ((1.0, 10),)
+READER_ROUNDS = ((1.0, 10),)
 """Rounds of ``solve_frame`` that start from the reader's result."""
 POSE_SHARE, POSE_TRUST = 0.4, 5.0
 """Share of the information of the landmark net's points in the solve of the head's rotation, and factor on the reader's
@@ -103,9 +103,9 @@ def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | N
 def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: FramePrior) -> SolvedFrame:
     """Solve from the reader's result: first the rotation, mostly by the landmark net's points, then the rest."""
     turned_by = replace(prior, surface_share=POSE_SHARE)
-    first = solve_frame(subject, seen.face, start, turned_by, FROM_READING).parameters
+    first = solve_frame(subject, seen.face, start, turned_by, READER_ROUNDS).parameters
     prior = replace(prior, rotation=first.rotation, rotation_information=POSE_TRUST * prior.rotation_information)
-    return solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, FROM_READING)
+    return solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
 
 
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
@@ -191,4 +191,4 @@ def _solve_at_focal(subject: Subject, seen: SeenFace) -> SolvedFrame:
     camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
     prior = frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)
     start, prior = expect(start, prior, read_subject_face(subject, seen.evidence))
-    return solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), FROM_READING)
+    return solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), READER_ROUNDS)

@@ -235,7 +235,7 @@ def transfer_photos(
         try:
             solved = solve_photo(subject, seen)
         except (ValueError, np.linalg.LinAlgError):
-            left_out.append((seen.face.name, "No pose of this head explains its landmarks."))
+            left_out.append((seen.face.name, "The head could not be fitted to the landmarks in it."))
             continue
         found = solved.parameters
         frames.append(
@@ -261,7 +261,7 @@ def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
         seen = seen_in_frame(name, photo.pixels, found.landmarks, size, focal, found.surface)
         if not seen.covered:
             return seen
-        sentence = "Next to nothing of the face in it shows; give one in which it is not covered."
+        sentence = "Almost all of the face is covered; give a picture that shows it."
     raise LikenessError("no_face", sentence)
 
 

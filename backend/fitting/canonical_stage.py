@@ -15,7 +15,7 @@ from backend.fitting.canonical_place import (
 )
 from backend.fitting.options import CanonicalStage
 from backend.fitting.points import SurfacePoints, points_at_vertices
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.normals import vertex_normals
 from backend.geometry.outline import usable_landmarks
 from backend.geometry.subdivision import subdivision_matrix
@@ -114,9 +114,9 @@ def place_on_head(
     return place
 
 
-def canonical_belief(
+def canonical_prior(
     template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
-) -> IdentityBelief:
+) -> IdentityPrior:
     """Information of the canonical surface about the identity, linearised at ``identity`` (K,).
 
     The surface's place on the head and the networks' smooth errors over the whole face (bumps) are nuisance parameters,
@@ -134,7 +134,7 @@ def canonical_belief(
     gradient = gradient + rows.by_other.T @ (at_zero - rows.residual)
     coupling = rows.by_identity.T @ rows.by_other  # (K, 7 + bumps)
     solved = np.linalg.solve(information, np.column_stack([coupling.T, gradient]))
-    return IdentityBelief(
+    return IdentityPrior(
         rows.by_identity.T @ rows.by_identity - coupling @ solved[:, :-1],
         -(rows.by_identity.T @ at_zero - coupling @ solved[:, -1]),
     )

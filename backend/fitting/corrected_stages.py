@@ -14,7 +14,7 @@ from backend.fitting.landmark_targets import corrected_targets, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.solver import (
     FaceEstimate,
-    IdentityBelief,
+    IdentityPrior,
     solve,
     solver_weights,
 )
@@ -34,7 +34,7 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     model = landmark_model(known)
     faces = tuple(state.faces[number] for number in placed) + more
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    nothing = IdentityBelief(np.zeros((0, 0)), np.zeros(0))
+    nothing = IdentityPrior(np.zeros((0, 0)), np.zeros(0))
     weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
     starts = tuple(state.estimate.photos[number] for number in placed) + tuple(
         initial_parameters(known, face, options.prior, model.nuisance_size) for face in more
@@ -70,6 +70,6 @@ def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> t
         if face.corrected is not None:
             vertices = np.concatenate([nearest[face.corrected.landmarks], ear_vertices()[face.corrected.ears]])
             more = DenseTargets(vertices, corrected_targets(model, face, face.corrected))
-            one = more if one is None else one.and_also(more)
+            one = more if one is None else one.combined_with(more)
         joined.append(one)
     return tuple(joined)

@@ -29,7 +29,7 @@ class DenseTargets:
     vertices: np.ndarray
     targets: PointTargets
 
-    def and_also(self, more: DenseTargets) -> DenseTargets:
+    def combined_with(self, more: DenseTargets) -> DenseTargets:
         """Both sets, one after the other."""
         vertices = np.concatenate([self.vertices, more.vertices])
         return DenseTargets(vertices, PointTargets.joined(self.targets, more.targets))

@@ -11,7 +11,7 @@ from scipy.optimize import lsq_linear
 from backend.fitting.initial_pose import initial_parameters, turned_to
 from backend.fitting.options import EncodedStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.solver import FaceEstimate, IdentityBelief, expression_prior
+from backend.fitting.solver import FaceEstimate, IdentityPrior, expression_prior
 from backend.geometry.outline import usable_landmarks
 from backend.geometry.template import Template
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
@@ -29,7 +29,7 @@ def compared_vertices(template: Template) -> np.ndarray:
     return np.flatnonzero(usable)[::_STRIDE]
 
 
-def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityBelief:
+def encoded_prior(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityPrior:
     """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
 
     d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
@@ -41,15 +41,15 @@ def encoded_belief(template: Template, encoded: EncodedFace, stage: EncodedStage
     weight = information / len(chosen) / (stage.deviation_mm / 1000.0) ** 2
     share = stage.shown_share
     offsets = encoded.identity[chosen].ravel()
-    return IdentityBelief(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
+    return IdentityPrior(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
 
 
 def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
     """(K,) identity in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
 
-    Least squares as in ``encoded_belief`` with one measurement per compared vertex, and a ~ N(0, deviation²).
+    Least squares as in ``encoded_prior`` with one measurement per compared vertex, and a ~ N(0, deviation²).
     """
-    belief = encoded_belief(template, encoded, stage, float(len(compared_vertices(template))))
+    belief = encoded_prior(template, encoded, stage, float(len(compared_vertices(template))))
     return np.linalg.solve(belief.information + np.eye(len(belief.pull)) / deviation**2, belief.pull)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from backend.fitting.fit import EncodedSource, ModesSource
 from backend.geometry.template import Template
-from backend.models.contract import Models, asking
+from backend.models.contract import Models, applied_to_photos
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.apply import GraphModel, graph_face, template_around
 from backend.models.learned_basis import LEARNED_BASIS
@@ -21,5 +21,5 @@ def face_model(
     face model's encoder and the template's own modes."""
     graph = models.of(GRAPH_FACE, GraphModel)
     if graph is not None:
-        return asking(graph_face, graph, progress), partial(template_around, template, graph)
-    return asking(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None
+        return applied_to_photos(graph_face, graph, progress), partial(template_around, template, graph)
+    return applied_to_photos(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None

@@ -10,14 +10,14 @@ import numpy as np
 
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
+from backend.fitting.canonical_stage import canonical_mesh, canonical_prior, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.corrected_stages import placed_on_face, with_corrected
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
 from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
 from backend.fitting.dense_views import DenseMesh, View, dense_mesh
 from backend.fitting.encoded_start import started_estimate
-from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
+from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -59,15 +59,15 @@ EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
 
-FitKeeper = Callable[[BegunFit], None]
+FitKeeper = Callable[[ResumableFit], None]
 """Receives the state from which ``refit_face`` can continue after corrections."""
 
 
-def nobody(stage: str, neutral: np.ndarray) -> None:
+def no_receiver(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that does nothing."""
 
 
-def _keep_nothing(begun: BegunFit) -> None:
+def _keep_nothing(begun: ResumableFit) -> None:
     """A ``FitKeeper`` that does nothing."""
 
 
@@ -97,7 +97,7 @@ def fit_face(
     given = collection.faces
     collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
-    on_estimate = on_estimate or nobody
+    on_estimate = on_estimate or no_receiver
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
     if modes_around is None or started is None or started.code is None:
@@ -121,7 +121,7 @@ def fit_face(
     before = state
     state = finished_state(state, textures, options, progress, on_estimate)
     appearance = appearance_of(state)
-    keep(BegunFit(given, before, appearance))
+    keep(ResumableFit(given, before, appearance))
     progress("appearance", 1.0)
     return in_order(fitted_face(state, appearance), given)
 
@@ -182,7 +182,7 @@ def run_landmark_stage(
     if not outliers.any():
         return state
     kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
-    reason = "Its face does not have the shape that the other photos agree on; is it the same person?"
+    reason = "Its face does not fit the shape of the face in the other photos; it may be another person."
     rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
     return replace(fit_landmarks(template, model, kept, options), rejected=rejected)
 
@@ -246,7 +246,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
     weights = prior_weights(template, options)
     for _ in range(stage.rounds):
-        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
+        belief = canonical_prior(template, mesh, face, state.estimate.identity, stage)
         targets = all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
@@ -258,7 +258,7 @@ def run_dense_stage(
     options: FitOptions,
     stage: DenseStage,
     progress: ProgressReporter = silent,
-    on_estimate: EstimateReceiver = nobody,
+    on_estimate: EstimateReceiver = no_receiver,
 ) -> FitState:
     """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
     template, faces = state.template, state.faces

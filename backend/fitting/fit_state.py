@@ -12,7 +12,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_targets
 from backend.fitting.options import FitOptions
 from backend.fitting.solver import (
     FaceEstimate,
-    IdentityBelief,
+    IdentityPrior,
     PointTargets,
 )
 from backend.geometry.template import Template
@@ -32,7 +32,7 @@ class FitState:
     estimate: FaceEstimate
     targets: tuple[PointTargets, ...]
     rejected: tuple[tuple[str, str], ...]
-    belief: IdentityBelief | None = None
+    belief: IdentityPrior | None = None
     canonical: CanonicalFace | None = None
     started: bool = False
     matches: DenseMatches | None = None
@@ -49,7 +49,7 @@ class FitState:
 
 
 @dataclass(frozen=True)
-class BegunFit:
+class ResumableFit:
     """Result of a fit's slow stages, from which a fit with corrected landmarks can continue.
 
     Attributes
@@ -62,7 +62,7 @@ class BegunFit:
     state: FitState
     appearance: Appearance
 
-    def goes_on_with(self, faces: tuple[PhotoFace, ...]) -> bool:
+    def matches_photos(self, faces: tuple[PhotoFace, ...]) -> bool:
         """Whether these are the same photos with the same use and labels, so that at most landmarks differ. False if
         a photo that was left out is corrected now."""
         before = {face.name: face for face in self.faces}

@@ -61,7 +61,7 @@ class FittedFace:
     photos: tuple[FittedPhoto, ...]
     rejected: tuple[tuple[str, str], ...] = ()
 
-    def photos_of(self, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+    def used_faces(self, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
         """Those of ``faces`` that the fit used, in its order."""
         by_name = {face.name: face for face in faces}
         return tuple(by_name[photo.name] for photo in self.photos)

@@ -44,12 +44,12 @@ EAR_POINT_PERCENT = 2.0
 which point of the round edge is topmost depends on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
 SHOWN_PIXELS = 1000
 """Pixels along the longer side of a photo in a viewport; larger photos are shown reduced."""
-ALIKE_METRES = 0.07
+CORRELATION_METRES = 0.07
 """Length scale of the Gaussian covariance of landmark errors on the face: errors that a person corrects at one landmark
 also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
 OWN_SHARE = 0.05
 """Share of the variance of these errors that is independent for each landmark."""
-UNTOUCHED = 3.0
+ASSUMED_CORRECT = 3.0
 """Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
 who drags a few points leaves the others because they look right."""
 _INLIER_FACTOR = 1000.0
@@ -189,8 +189,10 @@ def landmark_targets(
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
         errors = _error_field(model, face, face.corrected)
-        detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
-        surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
+        detected = PointTargets.joined(
+            errors.applied_to(detected, order), corrected_targets(model, face, face.corrected)
+        )
+        surface = surface and errors.applied_to(surface, np.arange(len(surface.pixels)))
     return detected if surface is None else PointTargets.joined(detected, surface)
 
 
@@ -223,7 +225,7 @@ class _ErrorField:
     variance: np.ndarray
     corrected: np.ndarray
 
-    def out_of(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
+    def applied_to(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
         """Targets of the landmarks ``order`` (M,), shifted and with the shift's variance added; corrected landmarks get
         no weight, because they have targets of their own."""
         precision = (targets.whitening**2).sum((1, 2)) / 2.0
@@ -238,10 +240,10 @@ def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLand
     off = corrected.places - believed[corrected.landmarks]
     places = model.mean_places
     apart = ((places[:, None] - places[corrected.landmarks]) ** 2).sum(-1)
-    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / ALIKE_METRES**2)  # (478, N)
+    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
     known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
     weights = np.linalg.solve(known, alike.T).T
-    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + UNTOUCHED)
+    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + ASSUMED_CORRECT)
     left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True

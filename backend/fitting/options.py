@@ -193,7 +193,7 @@ def started_options(options: FitOptions) -> FitOptions:
     return replace(options, canonical=canonical, dense=dense)
 
 
-def wished_options(options: FitOptions, symmetry: float, average: float) -> FitOptions:
+def with_shape_options(options: FitOptions, symmetry: float, average: float) -> FitOptions:
     """The options with the user's wishes for the shape, both from 0 to 1.
 
     ``average`` is nearness to the average face: at 1 the priors on identity and cage offsets weigh ``AVERAGE_RANGE``

@@ -76,7 +76,7 @@ class PhotoParameters:
         camera_from_head[:3, 3] = self.pivot_in_camera - self.rotation @ self.pivot
         return Camera(intrinsics, camera_from_head, self.size)
 
-    def of_moved_head(self, rotation: np.ndarray, translation: np.ndarray) -> PhotoParameters:
+    def in_moved_frame(self, rotation: np.ndarray, translation: np.ndarray) -> PhotoParameters:
         """The parameters for points p of a new frame, where ``rotation @ p + translation`` is the point in this frame;
         rotation (3, 3), translation (3,) in metres. The focal length stays."""
         pivot = self.rotation @ (rotation @ self.pivot + translation - self.pivot) + self.pivot_in_camera

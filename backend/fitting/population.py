@@ -14,32 +14,32 @@ import numpy as np
 from backend.asset_file import read_asset
 from backend.assets import ASSETS
 from backend.fitting.options import PriorWeights
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import Template, load_template
 
 POPULATION_PATH = ASSETS / "identity_population.safetensors"
 
 
-def standard_normal(size: int, deviation: float = 1.0) -> IdentityBelief:
+def standard_normal(size: int, deviation: float = 1.0) -> IdentityPrior:
     """Independent coefficients (size,) around the mean face."""
-    return IdentityBelief(np.eye(size) / deviation**2, np.zeros(size))
+    return IdentityPrior(np.eye(size) / deviation**2, np.zeros(size))
 
 
-def belief_of(mean: np.ndarray, covariance: np.ndarray) -> IdentityBelief:
+def gaussian_prior(mean: np.ndarray, covariance: np.ndarray) -> IdentityPrior:
     """Gaussian of mean (K,) and covariance (K, K) in the solver's form."""
     information = np.linalg.inv(covariance)
     information = (information + information.T) / 2
-    return IdentityBelief(information, information @ mean)
+    return IdentityPrior(information, information @ mean)
 
 
-def identity_prior(template: Template, prior: PriorWeights) -> IdentityBelief:
+def identity_prior(template: Template, prior: PriorWeights) -> IdentityPrior:
     """Prior on the identity before any photo. Coefficients are independent for other modes than the committed
     template's, which have no measured covariance, and where the populations' file is missing or damaged."""
     known = populations() if template.identity_modes is load_template().identity_modes else None
     if known is None:
         return standard_normal(len(template.identity_modes), prior.identity_deviation)
     mean, covariance = known
-    return belief_of(mean, covariance * prior.identity_deviation**2)
+    return gaussian_prior(mean, covariance * prior.identity_deviation**2)
 
 
 @lru_cache(maxsize=1)

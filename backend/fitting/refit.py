@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.fitting.dense_views import dense_mesh
-from backend.fitting.fit import finished_state, fitted_face, in_order, nobody, prior_weights, targets_of_photos
-from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
+from backend.fitting.fit import finished_state, fitted_face, in_order, no_receiver, prior_weights, targets_of_photos
+from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import camera_prior
 from backend.fitting.landmark_targets import landmark_model
@@ -23,14 +23,14 @@ ITERATIONS = 4
 
 
 def refit_face(
-    begun: BegunFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
+    begun: ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
 ) -> FittedFace:
     """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
     and matches; light and albedo are kept. ``options`` are those of that fit.
 
-    Raises ``ValueError`` for other photos (``BegunFit.goes_on_with``).
+    Raises ``ValueError`` for other photos (``ResumableFit.matches_photos``).
     """
-    if not begun.goes_on_with(faces):
+    if not begun.matches_photos(faces):
         raise ValueError("not the photos of the fit that was begun")
     by_name = {face.name: face for face in faces}
     state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))
@@ -38,7 +38,7 @@ def refit_face(
         options = started_options(options)
     state = run_corrected_stage(state, options)
     textures = tuple(face for face in faces if face.use == "texture")
-    state = finished_state(state, textures, options, progress, nobody)
+    state = finished_state(state, textures, options, progress, no_receiver)
     progress("appearance", 1.0)
     return in_order(fitted_face(state, begun.appearance), faces)
 

@@ -96,7 +96,7 @@ class FaceEstimate:
 
 
 @dataclass(frozen=True)
-class IdentityBelief:
+class IdentityPrior:
     """Quadratic term on the identity a from a source other than points: cost 1/2 a^T information a - pull^T a.
 
     Attributes
@@ -111,11 +111,11 @@ class IdentityBelief:
         """Cost up to a constant."""
         return float(0.5 * identity @ self.information @ identity - self.pull @ identity)
 
-    def and_also(self, other: IdentityBelief | None) -> IdentityBelief:
+    def combined_with(self, other: IdentityPrior | None) -> IdentityPrior:
         """Sum of both terms, as for independent sources."""
         if other is None:
             return self
-        return IdentityBelief(self.information + other.information, self.pull + other.pull)
+        return IdentityPrior(self.information + other.information, self.pull + other.pull)
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,13 @@ class SolverWeights:
     outlier_scale : Geman-McClure scale in standard deviations.
     """
 
-    identity: IdentityBelief
+    identity: IdentityPrior
     expression_information: np.ndarray
     expression_bias: np.ndarray
     outlier_scale: float
 
 
-def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale: float) -> SolverWeights:
+def solver_weights(prior: PriorWeights, identity: IdentityPrior, outlier_scale: float) -> SolverWeights:
     """Turn the declared prior and the identity prior into the solver's form."""
     return SolverWeights(identity, *expression_prior(prior), outlier_scale)
 
@@ -257,7 +257,7 @@ def _photo_system(
 def _solve_step(
     systems: list[_PhotoSystem],
     estimate: FaceEstimate,
-    known: IdentityBelief,
+    known: IdentityPrior,
     damping: float,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo. ``known`` is the identity prior;
@@ -295,7 +295,7 @@ def solve(
     camera_priors: tuple[CameraPrior, ...],
     weights: SolverWeights,
     iterations: int,
-    belief: IdentityBelief | None = None,
+    belief: IdentityPrior | None = None,
 ) -> FaceEstimate:
     """Minimise the robust, regularised reprojection error by Levenberg-Marquardt with bounded expressions.
 
@@ -304,7 +304,7 @@ def solve(
     estimate : start; targets, camera_priors : one per photo. iterations : steps, accepted or refused.
     belief : further term on this identity.
     """
-    known = weights.identity.and_also(belief)
+    known = weights.identity.combined_with(belief)
 
     def total_cost(candidate: FaceEstimate) -> float:
         cost = known.cost(candidate.identity)

@@ -20,7 +20,7 @@ def symmetric_state(state: FitState, share: float) -> FitState:
     template, neutral = state.template, state.neutral()
     changed = neutral + share * (symmetric_part(neutral, template.mirror) - neutral)
     back = nearest_similarity(changed, neutral, template.regions["face"], with_scale=False)
-    photos = tuple(photo.of_moved_head(back.rotation, back.translation) for photo in state.estimate.photos)
+    photos = tuple(photo.in_moved_frame(back.rotation, back.translation) for photo in state.estimate.photos)
     return replace(
         state,
         template=replace(template, vertices=(template.vertices + changed - neutral).astype(np.float32)),

@@ -12,7 +12,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
-from backend.hair.fit_style import NOTHING_KNOWN, PIECES, FittedStyle, fit_style, resampled
+from backend.hair.fit_style import NO_FIXED_NUMBERS, PIECES, FittedStyle, fit_style, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, closed_head, hair_views, silhouettes
@@ -55,7 +55,7 @@ def fit_hair(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     progress: ProgressReporter = silent,
-    known: Mapping[str, float] = NOTHING_KNOWN,
+    known: Mapping[str, float] = NO_FIXED_NUMBERS,
     told_style: str = "auto",
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face; ``faces`` are matched to them by name.
@@ -85,7 +85,7 @@ def hair_of_style(
     """Fit guides of a fitted style to the views, and colour them from the faces (matched by name)."""
     guides = fit_guides(template, fitted.neutral, style, views)
     if len(guides) < _LEAST_GUIDES:
-        return FoundHair(None, "The photos show too little hair to tell a style.")
+        return FoundHair(None, "The photos show too little hair to choose a hairstyle.")
     attached = attach(curled(guides, style.style), template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
     return FoundHair(

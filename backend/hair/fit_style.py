@@ -26,7 +26,7 @@ from backend.hair.style_model import (
 )
 from backend.hair.styles import Style
 
-NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
+NO_FIXED_NUMBERS: Mapping[str, float] = MappingProxyType({})
 SEGMENTS = 10
 """Straight segments of a growing lock: 5 cm each in hair of half a metre."""
 SEARCH_LOCKS = 160
@@ -69,7 +69,7 @@ def fit_style(
     template: Template,
     neutral: np.ndarray,
     views: Sequence[HairView],
-    known: Mapping[str, float] = NOTHING_KNOWN,
+    known: Mapping[str, float] = NO_FIXED_NUMBERS,
     seed: int = 0,
     style: str | None = None,
 ) -> FittedStyle:
@@ -130,7 +130,7 @@ def style_errors(
     trust = np.array([view.trust for view in views]) * np.isfinite(overlap)
     value = np.nan_to_num(overlap) + DIRECTION_WEIGHT * along
     mean = (value * trust).sum(1) / np.maximum(trust.sum(1), 1e-9)
-    return 1 - mean + FAMILY_WEIGHT * family.strangeness(points)
+    return 1 - mean + FAMILY_WEIGHT * family.style_penalty(points)
 
 
 def grown(template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise) -> np.ndarray:

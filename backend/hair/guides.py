@@ -24,6 +24,15 @@ from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise
 from backend.hair.styles import Style
 from backend.hair.to_outlines import to_outlines
+from backend.hair.votes import (
+    BARE_FACE,
+    MIRRORED,
+    from_both_sides,
+    from_other_side,
+    looked_up,
+    trusted,
+    votes,
+)
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
@@ -48,8 +57,6 @@ _PER_WAVE = 6
 """Points per wave: four represent it, six make it round."""
 _ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
 """Metres: arbitrary side for strands that run straight away from the head; about a hair's width."""
-_BARE_FACE = 1.0
-"""Extra cost of hair in front of the bare face, on top of the cost of hair anywhere that the photo shows none."""
 _COVERED = 0.2
 """Value of a point in the photo's hair that other guides already cover, relative to an uncovered point."""
 _AROUND, _MEET = 6, 0.6
@@ -60,8 +67,6 @@ _EDGE = 0.5
 _SHORT = 0.015
 """Metres of hair kept where all of a root's hair would lie outside the photos' hair, but no photo shows bare skin. As
 short as a crew cut; it leaves no hole where the fitted skull is too large."""
-_MIRRORED = np.array([-1.0, 1.0, 1.0])
-"""Reflection in the mid-plane. Hairlines are symmetric, so a hardly visible side is taken from the other."""
 _HEARSAY = 0.1
 """Weight of the nearest visible scalp's vote at an unseen root, relative to the photos' weight at a well-seen root.
 Bald tops are also bald behind their visible edge."""
@@ -92,19 +97,19 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     growing = fine[0, np.isfinite(fine[0, :, 0, 0])]
     away = float(lock_radius(growing, lock_widths(growing[:, 0], style.style)).mean()) / 2  # of a typical hair
     outlines, views = views, [_locks_beside_face(view, away) for view in views]
-    votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
+    told = [votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
     chosen = np.zeros(guides, int)
-    ends = np.stack([_ends(sum(vote[k] * view.trust for vote, view in zip(votes, views, strict=True)))
-                     for k in range(count)])  # fmt: skip
+    trust = [view.trust for view in views]
+    ends = np.stack([_ends(each) for each in np.tensordot(trust, told, 1) + from_other_side(fine, views)])
     index = np.arange(samples)
     for _ in range(ROUNDS):
         current = fine[chosen, np.arange(guides)].copy()
         current[index >= ends[chosen, np.arange(guides)][:, None]] = np.nan
         gain = np.zeros((count, guides))
-        for vote, view in zip(votes, views, strict=True):
+        for vote, view in zip(told, views, strict=True):
             shown = silhouettes(current.reshape(1, -1, 3), view)[0]
-            covered = _looked_up(shown.astype(np.float32), fine, view)
+            covered = looked_up(shown.astype(np.float32), fine, view)
             worth = np.where(vote > 0, vote * (1 - (1 - _COVERED) * covered), vote)
             gain += view.trust * np.where(index < ends[..., None], worth, 0.0).sum(-1)
         gain = gain[:, near].mean(-1)
@@ -115,19 +120,18 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     line, roots = _smooth(_combed(line[rooted])), roots[rooted]
     head = closed_head(neutral.astype(np.float64), template)
     line = outside(line, *head)  # hair lies on the skull, never inside it
-    ends = _ends(_trusted(line, views))
+    ends = _ends(from_both_sides(line, views))
     height = lock_height(line, lock_widths(line[:, 0], style.style))
     line = to_outlines(line, height, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
-    votes = _trusted(line, views)
-    end, beside = _ends(votes), _beside(line[:, 0])
+    end, beside = _ends(from_both_sides(line, views)), _beside(line[:, 0])
     usual = np.median(end[beside], axis=1)  # closes gaps in the hair and removes isolated strands
-    bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # half of the photos show the face
+    bare = trusted(line, views) <= -0.5 * (1 + BARE_FACE) * sum(view.trust for view in views)  # half show the face
     before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
     end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
     normals = skin_normals(line[:, 0], *head)
     root, clear = (value[beside].mean(1) for value in _at_roots(line[:, 0], normals, views))
-    mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
+    mirror = cKDTree(line[:, 0]).query(line[:, 0] * MIRRORED)[1]
     share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the more visible side
     root = (1 - share) * root + share * root[mirror] + _hearsay(template, roots, line[:, 0], root, clear)
     short = 1 + (np.cumsum(_steps(line), 1) < _SHORT).sum(1)
@@ -209,24 +213,6 @@ def _variants(style: FittedStyle) -> np.ndarray:
     return np.stack([style.point, longer, fuller, flatter, both, *style.others[1:5]])
 
 
-def _looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.ndarray:
-    """Values (...,) of a picture (H, W) at the pixels of points (..., 3); 0 outside the picture."""
-    pixel = view.camera.project(np.nan_to_num(points, nan=1e3))
-    height, width = picture.shape
-    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (pixel[..., 2] > 0)
-    return np.where(inside, picture[row.clip(0, height - 1), column.clip(0, width - 1)], 0.0)
-
-
-def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
-    """(...,) votes of a view at points (..., 3): 1 on the photo's hair, -1 elsewhere (lower on the bare face), 0 where
-    head, chest or hand occludes the point."""
-    depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
-    told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
-    before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
-    return told * before
-
-
 def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
     """Votes (G,) at roots (G, 3) with skin ``normals`` (G, 3), weighted by the cosine at which each photo sees the
     skin, and (G,) the sum of the weights: 0 where unseen."""
@@ -234,8 +220,8 @@ def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView])
     for view in views:
         weight = view.trust * np.maximum(facing_cosine(roots, normals, view.camera), 0)
         here = np.minimum(view.hair + view.face, 1)  # neither: the fitted head reaches beyond the real one
-        vote += weight * _votes(roots, replace(view, known=view.known * here))
-        clear += weight * _votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
+        vote += weight * votes(roots, replace(view, known=view.known * here))
+        clear += weight * votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
     return vote, clear
 
 
@@ -257,11 +243,6 @@ def _locks_beside_face(view: HairView, away: float) -> HairView:
     """The view with its bare face dilated by ``away`` metres, so that the hairs around a guide end beside the face."""
     face = cv2.dilate(view.face, disc(max(1, round(away * view.pixels_per_metre))))
     return replace(view, face=face, hair=np.minimum(view.hair, 1 - face))
-
-
-def _trusted(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
-    """(...,) sum of all views' votes, weighted by trust."""
-    return sum(_votes(points, view) * view.trust for view in views)
 
 
 def _ends(votes: np.ndarray) -> np.ndarray:

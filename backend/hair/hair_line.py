@@ -42,7 +42,7 @@ def line_places(template: Template, vertices: np.ndarray, numbers: Mapping[str, 
     return _on_hull(template, vertices, azimuth, s)[0]
 
 
-def told_of_line(
+def apply_hairline_points(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
 ) -> tuple[dict[str, float], tuple[PhotoFace, ...]]:
     """Apply the hairline points that the user has set: return the style's numbers, and the faces with labels around the

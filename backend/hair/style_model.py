@@ -124,7 +124,7 @@ class StyleFamily:
     low: np.ndarray
     high: np.ndarray
 
-    def strangeness(self, points: np.ndarray) -> np.ndarray:
+    def style_penalty(self, points: np.ndarray) -> np.ndarray:
         """(N,) penalty of points (N, D) for being unlike the family: the least over all styles of the squared distance
         to the style's box plus ``RARE`` times the log of how much rarer it is than the commonest style."""
         return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
@@ -231,7 +231,7 @@ def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.
         a, s = (torch.from_numpy(roots[:, k]).float().expand(len(points), -1) for k in (0, 1))
         limit = along(edge, a)
     u = lambda k, low, high: low + (high - low) * uniform[:, k]  # noqa: E731
-    haired = ((uniform[:, 0] > bareness(value, a, s)) & (s < limit)).float()
+    haired = ((uniform[:, 0] > bare_share(value, a, s)) & (s < limit)).float()
     on_top = ((torch.where(a.abs() < 0.8, 0.19, 0.115) - s) / 0.035).clamp(0, 1)
     length = (value["sides"] + (value["top"] - value["sides"]) * on_top) * u(1, 0.75, 1.08) * haired
     low = ((s - limit) / FADE + 1).clamp(0, 1) * ((a.abs() - 0.85) / 0.3).clamp(0, 1)
@@ -303,7 +303,7 @@ def hairline(value: dict[str, Tensor], hull: HeadHull) -> Tensor:
     return (line + value["sideburns"] * beside - value["nape"] * (a > 2)).clamp(min=0.01)
 
 
-def bareness(value: dict[str, Tensor], azimuth: Tensor, s: Tensor) -> Tensor:
+def bare_share(value: dict[str, Tensor], azimuth: Tensor, s: Tensor) -> Tensor:
     """(N, L) share of bare skin, 0 to 1, within the hairline."""
     bald = value["bald"]
     patch = 0.075 * ((bald - 0.35) / 0.3).clamp(0, 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
@@ -146,7 +147,7 @@ class Models:
         return next(one for one in self.opened if one.model == model)
 
 
-def asking(
+def applied_to_photos(
     apply: Callable[..., Said], ready: ReadyModel | None, *more: object
 ) -> Callable[[tuple[Photos, ...]], Said | None]:
     """A function of photos that calls ``apply(photos, ready, *more)``, or returns None if there is no model."""
@@ -166,7 +167,7 @@ _LOCKS: dict[str, Lock] = {}
 def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedModel:
     module, _, function = model.loader.partition(":")
     try:
-        return OpenedModel(model, getattr(import_module(module), function)(folder, device))
+        return OpenedModel(model, attrgetter(function)(import_module(module))(folder, device))
     except DamagedFileError:
         raise
     except LikenessError as error:

@@ -20,7 +20,7 @@ from backend.photos.faces.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.faces.detect import detect_faces
 from backend.photos.faces.landmarks import find_landmarks, head_pose
 from backend.photos.faces.sampling import fit_inside
-from backend.photos.reading.formats import GIVE_PHOTOS
+from backend.photos.reading.formats import FORMATS_ADVICE
 from backend.photos.reading.read import read_photo, read_photos
 from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.screening.candidate import FaceCandidate, picture_fingerprint
@@ -237,7 +237,7 @@ def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) ->
         return
     told = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
     if all(photo.decoded_width == 0 for photo in analysed):
-        raise LikenessError("no_photo", f"No photo could be read. {told}", GIVE_PHOTOS)
+        raise LikenessError("no_photo", f"No photo could be read. {told}", FORMATS_ADVICE)
     raise LikenessError(
         "no_face",
         f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {told}",

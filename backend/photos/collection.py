@@ -33,7 +33,7 @@ class FaceClass(IntEnum):
     OCCLUDER = 11
 
 
-OTHERWISE = len(FaceClass)
+CONTRADICTED_LABEL = len(FaceClass)
 """Label for skin or beard that contradicts most of the person's photos. It is set by us, not by the parsing net, and is
 not an occluder, so the pixels beside it stay valid."""
 

@@ -17,14 +17,14 @@ from backend.geometry.template import Template
 from backend.rig.measure import lower_lip, part_slice
 from backend.rig.rigid_parts import similarity_scale
 
-MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
+MOUTH_OPENING_WEIGHTS = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
 """Weights of the keys inside ``tongueOut`` that open the mouth: the biting edges of the front teeth overlap by 5 mm,
 and the tongue needs another 5 mm between them."""
-BEYOND_LIP = 0.0195
+TIP_PROTRUSION_METRES = 0.0195
 """Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
-HANG = 0.0095
+TIP_DROP_METRES = 0.0095
 """Metres by which the middle of the tip hangs below the lip's upper edge."""
-OVER_LIP = 0.0055
+TONGUE_HEIGHT_METRES = 0.0055
 """Height in metres of the tongue's middle line above the lip's upper edge."""
 CURL = 0.011
 """Distance in metres in front of the lip at which the tongue begins to bend down."""
@@ -44,10 +44,10 @@ _STRETCH_EXPONENT = 1.4
 def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
     """Offsets (V, 3) in metres of ``tongueOut`` for the face ``neutral`` (V, 3).
 
-    ``keys`` (name -> (V, 3) of this face) are those of ``MAKE_WAY``, teeth included.
+    ``keys`` (name -> (V, 3) of this face) are those of ``MOUTH_OPENING_WEIGHTS``, teeth included.
     """
     offsets = np.zeros(neutral.shape)
-    for name, weight in MAKE_WAY.items():
+    for name, weight in MOUTH_OPENING_WEIGHTS.items():
         offsets += weight * keys[name]
     place = part_slice(template.parts["tongue"])
     offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
@@ -68,10 +68,10 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
         [
             [root, np.polyval(bent, 0.0)],
             [root + 0.3 * (tip - root), np.polyval(bent, 0.3)],
-            [top[2] - size * _BEHIND_LIP, top[1] + size * OVER_LIP],
-            [top[2] + size * 0.002, top[1] + size * OVER_LIP],
-            [front + size * CURL, top[1] + size * 0.75 * OVER_LIP],
-            [front + size * BEYOND_LIP, top[1] - size * HANG],
+            [top[2] - size * _BEHIND_LIP, top[1] + size * TONGUE_HEIGHT_METRES],
+            [top[2] + size * 0.002, top[1] + size * TONGUE_HEIGHT_METRES],
+            [front + size * CURL, top[1] + size * 0.75 * TONGUE_HEIGHT_METRES],
+            [front + size * TIP_PROTRUSION_METRES, top[1] - size * TIP_DROP_METRES],
         ]
     )
     steps = arc_length(knots)

@@ -88,11 +88,11 @@ class Connections:
             return
         connection.unsent.append(message)
 
-    def answer_stranger(self, identity: bytes, header: Mapping[str, Any]) -> None:
+    def answer_unknown_client(self, identity: bytes, header: Mapping[str, Any]) -> None:
         """Send to a connection that has not said hello; dropped if it would block."""
         self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
 
-    def look_after(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Send queued messages, ping silent connections, remove dead ones."""
         for connection in self:
             while connection.unsent and self._sent(connection, connection.unsent[0]):
@@ -104,7 +104,7 @@ class Connections:
                 connection.pinged = now
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
-    def drop_gone(self, now: float) -> None:
+    def drop_disconnected(self, now: float) -> None:
         """Remove connections whose other end is gone, or that were silent for ``Timing.silence``."""
         for connection in self:
             if now - connection.heard > self._timing.silence:

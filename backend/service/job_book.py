@@ -89,7 +89,7 @@ class JobBook:
             raise ProtocolError("too_many_jobs", sentence, "Wait for them or cancel one.", request)
         waiting_bytes = sum(job.file_bytes for job in unfinished) + size
         if len(unfinished) >= limits.queue or waiting_bytes > limits.waiting_bytes:
-            raise ProtocolError("queue_full", "The server has too much to do already.", "Try again later.", request)
+            raise ProtocolError("queue_full", "The server's queue is full.", "Try again later.", request)
 
     def find(self, client: str, job: str | None, token: str | None) -> Job | None:
         """This client's job with that id or token, else None."""

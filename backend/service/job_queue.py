@@ -13,7 +13,7 @@ from backend.service.job_book import JobBook
 from backend.service.limits import Limits, Timing
 from backend.service.messages import NewJob
 from backend.service.worker_process import ENDED, WorkerProcess
-from backend.stages import COLD_SHARE, LOADING_SENTENCE, STARTING, sentence_for
+from backend.stages import COLD_START_SHARE, LOADING_SENTENCE, STARTING, sentence_for
 
 _log = logging.getLogger(__name__)
 _CANCELLED = {
@@ -36,10 +36,10 @@ def _too_long(job: Job, limits: Limits) -> JobError:
     return JobError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
 
 
-class Audience(Protocol):
+class QueueListener(Protocol):
     """Receiver of the queue's messages."""
 
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
         """Receive a message about an unfinished job."""
 
     def job_ended(self, job: Job) -> None:
@@ -64,7 +64,7 @@ class JobQueue:
         start_worker: Callable[[int], WorkerProcess],
         limits: Limits,
         timing: Timing,
-        audience: Audience,
+        audience: QueueListener,
     ) -> None:
         self._book, self._start_worker, self._limits, self._timing = book, start_worker, limits, timing
         self._audience = audience
@@ -109,7 +109,7 @@ class JobQueue:
             if self._worker is not None:
                 self._worker.send({"type": "cancel", "job": job.id})
 
-    def look_after(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Enforce time limits, start what can start, send positions and progress. Called often."""
         self._book.expire(now)
         self._enforce_times(now)
@@ -120,7 +120,7 @@ class JobQueue:
         for position, job in enumerate(self._book.waiting(), start=int(self._current is not None)):
             if job.position != position:
                 if job.position is not None:
-                    self._audience.job_said(job, self.queued(job, position), (), may_be_lost=False)
+                    self._audience.on_job_message(job, self.queued(job, position), (), may_be_lost=False)
                 job.position = position
         self._repeat_progress(now)
 
@@ -178,7 +178,7 @@ class JobQueue:
         self._current, job.started = job, now
         if job.position != 0:
             job.position = 0
-            self._audience.job_said(job, self.queued(job, 0), (), may_be_lost=False)
+            self._audience.on_job_message(job, self.queued(job, 0), (), may_be_lost=False)
         self._worker.send(
             {
                 "type": "task",
@@ -217,8 +217,8 @@ class JobQueue:
         job = next(iter(self._book.waiting()), None)
         if job is not None and self._current is None:
             fraction = max(self._loaded, job.progress.stage_fraction)  # a new worker starts again at 0
-            job.cold_share = COLD_SHARE
-            job.progress = JobProgress(STARTING, fraction, round(COLD_SHARE * fraction, 4), None, now)
+            job.cold_share = COLD_START_SHARE
+            job.progress = JobProgress(STARTING, fraction, round(COLD_START_SHARE * fraction, 4), None, now)
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
@@ -236,9 +236,9 @@ class JobQueue:
             "seconds": 0.0 if job.started is None else round(now - job.started, 1),
             "sentence": LOADING_SENTENCE if loading else sentence_for(progress.stage),
         }
-        self._audience.job_said(job, header, (), may_be_lost=True)
+        self._audience.on_job_message(job, header, (), may_be_lost=True)
 
-    def worker_said(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
+    def on_worker_event(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
         """Handle an event of the worker; those of earlier workers are ignored."""
         if generation != self._generation or self._worker is None:
             return
@@ -267,7 +267,7 @@ class JobQueue:
             )
             self._tell_progress(job, now)
         elif kind == "preview":
-            self._audience.job_said(job, {**header, "token": job.token}, buffers, may_be_lost=True)
+            self._audience.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)
         elif kind == "done":
             self._current = None
             if job.stop_by is None:

@@ -28,7 +28,7 @@ class _WaitingResult:
 
 
 class Listeners:
-    """The ``Audience`` of the job queue: forwards each job's messages to its listener."""
+    """The ``QueueListener`` of the job queue: forwards each job's messages to its listener."""
 
     def __init__(self, connections: Connections, book: JobBook) -> None:
         self._connections, self._book = connections, book
@@ -39,7 +39,7 @@ class Listeners:
         """Whether a result still has to be sent."""
         return bool(self._waiting)
 
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
         """Forward a message about a job to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
@@ -49,9 +49,9 @@ class Listeners:
         """Send a job's end to its listener."""
         connection = self._connections.find(job.listener, job.client)
         if connection is not None:
-            self.tell_end(connection, job, None)
+            self.send_end(connection, job, None)
 
-    def tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
+    def send_end(self, connection: Connection, job: Job, request: str | None) -> None:
         """Send a finished job's error now, or its result as soon as the connection is ready."""
         if job.error is not None:
             self._connections.send(connection, job_error(job, job.error, request))

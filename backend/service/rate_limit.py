@@ -62,7 +62,7 @@ class RateLimit:
             with suppress(zmq.ZMQError):
                 self._told.add(int(frame.get(zmq.SRCFD)))
 
-    def look_after(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Close connections that send too much, and update ``flows``. Call it when all complete messages are taken."""
         if self._monitor is None:
             return

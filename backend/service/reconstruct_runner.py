@@ -16,7 +16,7 @@ from backend.exchange.wire import encode_face
 from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.registry import MODELS, left_out
+from backend.models.registry import MODELS
 from backend.photos.faces import mediapipe_models
 from backend.photos.reading.read import start_reading
 from backend.photos.reading.settings import READING
@@ -24,7 +24,7 @@ from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_linear
-from backend.service.kept_faces import KeptFaces
+from backend.service.cached_faces import CachedFaces
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.stages import SENDING
 
@@ -34,7 +34,7 @@ _BACKGROUND = (58, 58, 58)
 LATER_BYTES = 240 * 2**20
 """Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
-_kept_faces = KeptFaces()
+_cached_faces = CachedFaces()
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
@@ -86,17 +86,10 @@ def _draw_template() -> None:
 def run(task: Task, report: JobReporter) -> WireMessage:
     """Run one reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
-    options = ReconstructOptions(
-        quality=task.options.quality,
+    options = ReconstructOptions.from_settings(
+        task.options,
         texture_size=task.options.texture_size,
         device=_device(wanted),
-        without=left_out(task.options),
-        hair=task.options.hair,
-        hair_style=task.options.hair_style,
-        bust=task.options.bust,
-        face_model=task.options.face_model,
-        symmetry=task.options.symmetry,
-        average=task.options.average,
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
     )
@@ -106,7 +99,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         report.preview(preview.stage, preview_message(preview))
 
     asset = reconstruct(
-        sources, options, report, show, _kept_faces, _kept_faces.keep_fit, lambda: _kept_faces.fit
+        sources, options, report, show, _cached_faces, _cached_faces.keep_fit, lambda: _cached_faces.fit
     ).asset
     report(SENDING, 0.0)
     message = encode_face(asset)

@@ -173,15 +173,15 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
-        self._queue.look_after(time.monotonic())  # starts the worker at once
+        self._queue.maintain(time.monotonic())  # starts the worker at once
         while self._reason is None:
             poller.poll(50 if self._queue.busy or self._listeners.wait_for_results else 200)
             self._take_messages()
             self._take_worker_events()
             now = time.monotonic()
-            self._queue.look_after(now)
-            self._connections.look_after(now)
-            self._rate_limit.look_after(now)
+            self._queue.maintain(now)
+            self._connections.maintain(now)
+            self._rate_limit.maintain(now)
             if self._rate_limit.flows:
                 self._lifetime.heard(now)
             self._listeners.send_results()
@@ -215,7 +215,7 @@ class Server:
             except zmq.Again:
                 return
             try:
-                self._queue.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+                self._queue.on_worker_event(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
             except Exception:
                 _log.exception("the worker said something strange and is killed")
                 self._queue.kill_worker()
@@ -266,7 +266,7 @@ class Server:
             )
         known = self._connections.find(identity, client)
         if known is None and len(self._connections) >= self._limits.connections:
-            self._connections.drop_gone(now)
+            self._connections.drop_disconnected(now)
         if known is None and len(self._connections) >= self._limits.connections:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
@@ -341,7 +341,7 @@ class Server:
 
     def _tell_where_it_stands(self, connection: Connection, job: Job, request: str | None, now: float) -> None:
         if not job.unfinished:
-            self._listeners.tell_end(connection, job, request)
+            self._listeners.send_end(connection, job, request)
             return
         job.position = self._queue.position(job)
         header = self._queue.queued(job, job.position)
@@ -360,7 +360,7 @@ class Server:
         self._connections.send(connection, header, may_be_lost=may_be_lost)
 
     def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
-        self._connections.answer_stranger(identity, protocol_error(error))
+        self._connections.answer_unknown_client(identity, protocol_error(error))
 
 
 def _allow_open_files() -> None:

@@ -33,7 +33,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from backend.allocator import give_freed_memory_back, keep_freed_memory
+from backend.allocator import keep_freed_memory, release_freed_memory
 from backend.errors import Cancelled
 from backend.exchange.wire_buffers import WireMessage
 from backend.progress import TimeLeft
@@ -190,7 +190,7 @@ class Worker:
             self._channel.send(self._outcome(task))
             self._cancelled.discard(task.job)
             gc.collect()
-            give_freed_memory_back()
+            release_freed_memory()
             self._channel.send({"type": "idle", "memory": resident_bytes()})
 
     def _load_until_a_task_comes(self, loaders: Sequence[Callable[[], object]]) -> None:

@@ -25,7 +25,7 @@ from backend.texture.delighting.consensus import multi_view_consensus
 from backend.texture.delighting.light import solve_base
 from backend.texture.delighting.skin_tone import estimate_tone
 from backend.texture.finishing.compose import compose_skin
-from backend.texture.finishing.lids import even_lids
+from backend.texture.finishing.lids import inpaint_lid_folds
 from backend.texture.finishing.paint import finish_skin, paint_lash_lines, paint_parts
 from backend.texture.inpainting.fill import pigment_prior
 from backend.texture.inpainting.learned import with_learned_completion
@@ -132,7 +132,7 @@ def build_albedo(
     fine = fine_band(space.skin, views, middle, consensus, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(
-        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
+        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, grey_only
     )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
@@ -144,7 +144,7 @@ def build_albedo(
     del middle, fine  # frees about 100 MB
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
-    skin = even_lids(skin, space.skin, template, surface, positions, full_density)
+    skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
-from .folder_lock import BEING_CHANGED, being_changed, is_being_changed
+from .folder_lock import FOLDER_BUSY, being_changed, is_being_changed
 from .folders import BackendFolder, Installed
 
 WINDOWS = sys.platform == "win32"
@@ -21,27 +21,27 @@ class FolderState:
     Attributes
     ----------
     installed : the complete installation, or None.
-    holds_something : see ``BackendFolder``.
+    has_contents : see ``BackendFolder``.
     problem : why no backend can be installed there, or None.
     answers : False if the drive does not respond.
     """
 
     folder: BackendFolder
     installed: Installed | None = None
-    holds_something: bool = False
+    has_contents: bool = False
     problem: AddonError | None = None
     answers: bool = True
 
     @property
     def being_changed(self) -> bool:
         """Whether a process is installing into the folder or removing its contents."""
-        return self.problem is not None and self.problem.code == BEING_CHANGED
+        return self.problem is not None and self.problem.code == FOLDER_BUSY
 
 
-def look_into(folder: BackendFolder, config: Path) -> FolderState:
+def inspect_folder(folder: BackendFolder, config: Path) -> FolderState:
     """Inspect a folder; slow on a slow drive. ``config`` is the user's configuration folder."""
     problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
-    return FolderState(folder, folder.installed(), folder.holds_something, problem)
+    return FolderState(folder, folder.installed(), folder.has_contents, problem)
 
 
 def without_answer(folder: BackendFolder) -> FolderState:

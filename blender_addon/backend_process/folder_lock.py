@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import AddonError
 from .file_lock import FileLock, is_locked
 
-BEING_CHANGED = "being_changed"
+FOLDER_BUSY = "being_changed"
 """Error code for operations that this lock refuses."""
 
 
@@ -44,7 +44,7 @@ def being_changed(root: Path) -> AddonError:
     return AddonError(
         f"Another Blender is installing or removing the backend in {root}.",
         "Wait until it has finished, and try again.",
-        BEING_CHANGED,
+        FOLDER_BUSY,
     )
 
 

@@ -109,7 +109,7 @@ class BackendFolder:
         return not self.entered or (self.is_whole and os.path.isfile(self._mark))
 
     @property
-    def holds_something(self) -> bool:
+    def has_contents(self) -> bool:
         """Whether there is an installation, or leftovers of an interrupted installation or removal."""
         return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
 
@@ -161,7 +161,7 @@ def entered_folder(entered: str, own: Path) -> BackendFolder:
     return BackendFolder(own) if root == own else BackendFolder(root, entered.strip())
 
 
-def patiently(act: Callable[[], None]) -> None:
+def with_retries(act: Callable[[], None]) -> None:
     """Retry a file operation for a while. Raises the last ``OSError``."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -182,7 +182,7 @@ def delete(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
 
-    patiently(act)
+    with_retries(act)
 
 
 def folder_bytes(root: Path) -> int:

@@ -17,8 +17,8 @@ from pathlib import Path
 from ..errors import AddonError
 from .file_lock import FileLock
 from .folder_checks import check_room, make_ready, removal_problem
-from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
-from .pip_log import PipProgress, why_pip_failed
+from .folders import BackendFolder, Installed, delete, folder_bytes, with_retries
+from .pip_log import PipProgress, pip_failure_sentence
 from .python_finder import clean_environment, find_python, hidden_window
 
 CPU_BYTES = 2_200_000_000
@@ -133,7 +133,7 @@ class Installation:
     def _run(self) -> None:
         view = InstallView("It ended.", finished=True)
         try:
-            if self._end_server is not None and self.folder.holds_something:
+            if self._end_server is not None and self.folder.has_contents:
                 self.view = InstallView("Waiting for the backend to end")
                 self._end_server()
                 if self._stopped.is_set():
@@ -229,7 +229,7 @@ class Installation:
                 "no_source",
             )
         self._clear(target)
-        patiently(lambda: part.rename(target))
+        with_retries(lambda: part.rename(target))
 
     def _packages(self, requirements: Sequence[str]) -> None:
         """Install ``requirements`` with uv if available, which selects torch's build; otherwise with pip."""
@@ -247,7 +247,7 @@ class Installation:
             except AddonError as error:
                 if error.code in ("cancelled", "disk"):
                     raise
-                self._say("uv could not do it; pip tries.")
+                self._say("uv failed; trying pip.")
         self._command([*pip, *requirements], PipProgress(len(requirements)))
 
     def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:
@@ -282,7 +282,7 @@ class Installation:
         if self._stopped.is_set():
             raise self._cancelled()
         if code != 0:
-            raise why_pip_failed(said, code)
+            raise pip_failure_sentence(said, code)
         return said
 
     def _step(self, sentence: str, fraction: float) -> None:

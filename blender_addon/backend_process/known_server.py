@@ -41,7 +41,7 @@ class KnownServer:
         return tuple(name for name, differs in other.items() if differs)
 
 
-def waiting_words(names: tuple[str, ...], mine: bool, busy: bool) -> str:
+def pending_settings_sentence(names: tuple[str, ...], mine: bool, busy: bool) -> str:
     """A sentence about settings that apply from the next start; "" for none.
 
     mine : whether this Blender started the server.

@@ -99,7 +99,7 @@ class PipProgress:
         return True
 
 
-def why_pip_failed(lines: Sequence[str], code: int) -> AddonError:
+def pip_failure_sentence(lines: Sequence[str], code: int) -> AddonError:
     """A sentence about a failed installation command, from its output."""
     said = "\n".join(lines[-200:])
     for pattern, sentence, advice, name in _REASONS:

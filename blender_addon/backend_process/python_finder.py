@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import AddonError
 
-WANTED = ((3, 12), (3, 11))
+PREFERRED_PYTHONS = ((3, 12), (3, 11))
 _PROBE = "import sys, struct, venv, ensurepip; print(*sys.version_info[:3], struct.calcsize('P') * 8, sys.executable)"
 _SAID = re.compile(r"(?P<major>\d+) (?P<minor>\d+) (?P<micro>\d+) 64 (?P<path>.+)")
 _UNREADABLE = "\ufffd"
@@ -69,19 +69,19 @@ def probe(command: Sequence[str]) -> FoundPython | None:
 
 def candidates(own: str = sys.executable) -> Iterator[list[str]]:
     """Commands that may be a suitable Python, most likely first; ``own`` is the Python that Blender runs."""
-    names = [f"python{major}.{minor}" for major, minor in WANTED] + ["python3", "python"]
+    names = [f"python{major}.{minor}" for major, minor in PREFERRED_PYTHONS] + ["python3", "python"]
     for name in names:
         if found := shutil.which(name):
             yield [found]
     if sys.platform == "win32":
         if launcher := shutil.which("py"):
-            yield from ([launcher, f"-{major}.{minor}"] for major, minor in WANTED)
+            yield from ([launcher, f"-{major}.{minor}"] for major, minor in PREFERRED_PYTHONS)
         programs = Path(os.environ.get("LOCALAPPDATA", "")) / "Programs" / "Python"
-        yield from ([str(programs / f"Python{major}{minor}" / "python.exe")] for major, minor in WANTED)
+        yield from ([str(programs / f"Python{major}{minor}" / "python.exe")] for major, minor in PREFERRED_PYTHONS)
     for folder in _usual_folders():
-        yield from ([str(folder / name)] for name in names[: len(WANTED)])
+        yield from ([str(folder / name)] for name in names[: len(PREFERRED_PYTHONS)])
     home = Path.home()
-    for major, minor in WANTED:
+    for major, minor in PREFERRED_PYTHONS:
         managed = [home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python"]
         for versions in managed:
             for installed in sorted(versions.glob(f"*{major}.{minor}*"), reverse=True):
@@ -93,7 +93,7 @@ def candidates(own: str = sys.executable) -> Iterator[list[str]]:
 def _usual_folders() -> Iterable[Path]:
     if sys.platform == "darwin":
         frameworks = Path("/", "Library", "Frameworks", "Python.framework", "Versions")
-        yield from (frameworks / f"{major}.{minor}" / "bin" for major, minor in WANTED)
+        yield from (frameworks / f"{major}.{minor}" / "bin" for major, minor in PREFERRED_PYTHONS)
         yield Path("/", "opt", "homebrew", "bin")
     if sys.platform != "win32":
         yield Path("/", "usr", "local", "bin")
@@ -107,7 +107,7 @@ def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None)
     ------
     AddonError : code ``no_python``, with what to install or enter.
     """
-    wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(WANTED))
+    wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(PREFERRED_PYTHONS))
     if told.strip():
         found = probe([os.path.expanduser(told.strip())])
         if found is None:
@@ -116,7 +116,7 @@ def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None)
                 f"Choose the program of a 64-bit Python {wanted}, or leave the field empty.",
                 "no_python",
             )
-        if found.version[:2] not in WANTED:
+        if found.version[:2] not in PREFERRED_PYTHONS:
             raise AddonError(f"{told} is {found.text}.", f"The backend needs Python {wanted}.", "no_python")
         return found
     seen: set[tuple[str, ...]] = set()
@@ -125,10 +125,10 @@ def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None)
             continue
         seen.add(tuple(command))
         found = probe(command)
-        if found is not None and found.version[:2] in WANTED:
+        if found is not None and found.version[:2] in PREFERRED_PYTHONS:
             return found
     raise AddonError(
         f"No Python {wanted} was found on this computer.",
-        f"Install Python {WANTED[0][0]}.{WANTED[0][1]} from python.org, or enter its program in the field Python.",
+        "Install Python {}.{} from python.org, or enter its program in the field Python.".format(*PREFERRED_PYTHONS[0]),
         "no_python",
     )

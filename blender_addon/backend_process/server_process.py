@@ -81,7 +81,7 @@ class ServerProcess:
         """Exit code; None while it runs, negative if a signal ended it."""
         return self._process.poll()
 
-    def why_it_ended(self) -> AddonError:
+    def exit_sentence(self) -> AddonError:
         """A sentence about a process that ended by itself, from its exit code and its last output."""
         code = self.exit_code
         lines = self._last_lines()

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import AddonError
 from . import messages
-from .conversation import ANSWER_SECONDS, Conversation, Patience
-from .events import Event, GaveUp
+from .conversation import ANSWER_SECONDS, Conversation, Timeouts
+from .events import ConnectFailed, Event
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob
 
@@ -18,8 +18,8 @@ class Connection:
     """A client of the service.
 
     ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
-    ``GaveUp`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the token
-    of a server that this Blender started, else "".
+    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the
+    token of a server that this Blender started, else "".
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class Connection:
         address: ServerAddress,
         keys: KeyPair,
         client: str,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         owner_token: str = "",
     ) -> None:
         self.address = address
         self._keys = keys
         self._client = client
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._owner_token = owner_token
         self._ends_server = self._server_stays = False
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -42,11 +42,12 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
 
     def start(self) -> None:
-        """Connect; ``Welcomed`` or ``GaveUp`` follows."""
+        """Connect; ``Welcomed`` or ``ConnectFailed`` follows."""
         self._thread.start()
 
     def submit(self, submission: AnyJob) -> None:
-        """Send a job; one ``Arrived``, ``Solved`` or ``JobFailed`` with its token follows, unless the thread ends."""
+        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
+        the thread ends."""
         self._commands.put(("submit", submission))
 
     def cancel(self, token: str) -> None:
@@ -84,7 +85,7 @@ class Connection:
             import zmq
         except ImportError as error:
             advice = "Install the extension from its own zip for this system; that carries pyzmq."
-            self._events.put(GaveUp("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
+            self._events.put(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
             return
         context = zmq.Context()
         hello = {"type": "hello", "protocol": messages.PROTOCOL, "client": self._client, "owner": self._owner_token}
@@ -97,12 +98,12 @@ class Connection:
             self._run_commands(talk)
             if self._ends_server:
                 self._server_stays = talk.shutdown(self._owner_token)
-            talk.say_bye()
+            talk.send_bye()
         except AddonError as error:
-            self._events.put(GaveUp(error.code, error.sentence, error.advice))
+            self._events.put(ConnectFailed(error.code, error.sentence, error.advice))
         except Exception as error:  # an unexpected error must not leave the window waiting forever
             advice = "Please report it; the system console has more."
-            self._events.put(GaveUp("internal", f"The connection failed: {error!r}.", advice))
+            self._events.put(ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
             raise
         finally:
             talk.close()

@@ -13,7 +13,16 @@ from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Arrived, Event, JobFailed, Lost, Previewed, Progressed, Solved, Welcomed
+from .events import (
+    ConnectionLost,
+    Event,
+    ExpressionsReceived,
+    JobFailed,
+    Previewed,
+    Progressed,
+    ResultReceived,
+    Welcomed,
+)
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
 
@@ -27,7 +36,7 @@ RETRIES = 3
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Time-outs in seconds: for the first answer to ``hello``, and for reconnecting to a server that fell silent."""
 
     hello: float = 5.0
@@ -46,7 +55,7 @@ class Conversation:
         address: ServerAddress,
         keys: KeyPair,
         hello: Mapping[str, Any],
-        patience: Patience,
+        patience: Timeouts,
         tell: Callable[[Event], None],
     ) -> None:
         self._context, self._address, self._keys, self._hello = context, address, keys, hello
@@ -127,7 +136,7 @@ class Conversation:
             self.serve()
         return self._stays
 
-    def say_bye(self) -> None:
+    def send_bye(self) -> None:
         """Leave; jobs continue on the server."""
         self._send({"type": "bye"})
 
@@ -167,9 +176,9 @@ class Conversation:
         elif kind == "result":
             try:
                 if header.get("kind") == TRANSFER:
-                    event: Event = Solved(token, decode_expression(header, buffers))
+                    event: Event = ExpressionsReceived(token, decode_expression(header, buffers))
                 else:
-                    event = Arrived(token, decode_result(header, buffers), tuple(frames))
+                    event = ResultReceived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)
@@ -244,7 +253,7 @@ class Conversation:
             self._pinged = now
             self._send({"type": "ping"})
         if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(Lost(f"The backend at {self._address.endpoint} does not answer; trying again."))
+            self._tell(ConnectionLost(f"The backend at {self._address.endpoint} does not answer; trying again."))
             self._open_again()
 
     def _open_again(self) -> None:
@@ -275,7 +284,7 @@ class Conversation:
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
-                self._tell(Lost("The connection to the backend broke; trying again."))
+                self._tell(ConnectionLost("The connection to the backend broke; trying again."))
                 self._open_again()
                 return
 

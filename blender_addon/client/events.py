@@ -73,7 +73,7 @@ class Previewed:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class ResultReceived:
     """The job's result. ``message`` is the received message, header and buffers; the result shares its memory."""
 
     token: str
@@ -82,7 +82,7 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Solved:
+class ExpressionsReceived:
     """The result of an expression transfer."""
 
     token: str
@@ -100,14 +100,14 @@ class JobFailed:
 
 
 @dataclass(frozen=True)
-class Lost:
+class ConnectionLost:
     """The server was silent for too long; the thread tries to reconnect."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
-class GaveUp:
+class ConnectFailed:
     """The server could not be reached; the thread has ended.
 
     ``code`` is ``unreachable``, ``refused`` (the keys do not match), ``version``, or the server's own.
@@ -118,4 +118,14 @@ class GaveUp:
     advice: str
 
 
-Event = Welcomed | Queued | Progressed | Previewed | Arrived | Solved | JobFailed | Lost | GaveUp
+Event = (
+    Welcomed
+    | Queued
+    | Progressed
+    | Previewed
+    | ResultReceived
+    | ExpressionsReceived
+    | JobFailed
+    | ConnectionLost
+    | ConnectFailed
+)

@@ -57,7 +57,7 @@ class PhotoCorrections:
     mask: PhotoMask | None = None
 
     @property
-    def says_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there are no corrections."""
         return self.use == "both" and not self.points and self.mask is None
 
@@ -69,7 +69,7 @@ MOST_RUNS = 3000
 
 
 @dataclass(frozen=True)
-class JobWords:
+class JobPhrases:
     """Wording for a kind of job: what it is, what is sent, how to repeat it."""
 
     what: str
@@ -85,7 +85,7 @@ class Submission:
     photos: tuple[PhotoFile, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[PhotoCorrections, ...] = ()
-    words = JobWords("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
+    words = JobPhrases("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Transfer:
     photos: tuple[PhotoFile, ...] = ()
     video: Path | None = None
     head: bytes | None = None
-    words = JobWords("transfer", "Sending the pictures", "Click the button once more.")
+    words = JobPhrases("transfer", "Sending the pictures", "Click the button once more.")
 
 
 AnyJob = Submission | Transfer
@@ -110,7 +110,7 @@ NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
 """Options that older servers reject; servers that accept them list them as capabilities."""
 
 
-WISHES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
+CHOICE_NAMES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
 """Choices that older servers do not support, by option name; their values must not be dropped silently."""
 
 
@@ -128,9 +128,9 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
     unknown = NEWER_OPTIONS - welcome.capabilities
     options = {k: v for k, v in job.options.items() if k not in unknown}
-    for name in (WISHES.keys() & options.keys()) - welcome.capabilities:
+    for name in (CHOICE_NAMES.keys() & options.keys()) - welcome.capabilities:
         raise AddonError(
-            f"This backend ({welcome.likeness}) does not know {WISHES[name]}.",
+            f"This backend ({welcome.likeness}) does not know {CHOICE_NAMES[name]}.",
             "Set it back, or bring the extension and the backend to the same version.",
             "version",
         )

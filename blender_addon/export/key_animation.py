@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-STILL = 1e-5
+STATIC_KEY_CHANGE = 1e-5
 """A key that changes by less than this over all frames counts as not animated."""
 
 
@@ -27,7 +27,7 @@ def may_move(parts: Sequence[bpy.types.Object]) -> bool:
 
 
 @dataclass(frozen=True)
-class Courses:
+class FrameAnimation:
     """Animation over the F frames of the scene's frame range.
 
     Attributes
@@ -53,7 +53,9 @@ def bones_may_move(rig: bpy.types.Object | None) -> bool:
     return any(target not in (None, rig) for target in targets)
 
 
-def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None) -> Courses:
+def sampled(
+    scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None
+) -> FrameAnimation:
     """Sample keys and bones; the scene's current frame is restored."""
     frames = range(scene.frame_start, scene.frame_end + 1)
     rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
@@ -81,11 +83,11 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.
         obj.name: {
             block.name: values[obj.name][:, column]
             for column, block in enumerate(obj.data.shape_keys.key_blocks)
-            if column and np.ptp(values[obj.name][:, column]) > STILL
+            if column and np.ptp(values[obj.name][:, column]) > STATIC_KEY_CHANGE
         }
         for obj in keyed
     }
-    return Courses(keys, bones)
+    return FrameAnimation(keys, bones)
 
 
 def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:

@@ -20,7 +20,7 @@ from ..rig.names import EYE_TARGET, HEAD, JAW, PARENTS, TONGUE
 from ..rig.places import RigPlaces, rig_places
 from ..scene import tags
 
-STILL = 1e-6
+STATIC_BONE_CHANGE = 1e-6
 """Metres, or rotation-matrix units: a bone whose matrix changes by less over all frames counts as not animated."""
 NAME = "Armature"
 """Unreal does not import an armature with this name as a bone of its own."""
@@ -64,7 +64,7 @@ def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
 
 def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int, units: float) -> bool:
     """Insert keyframes of the bones at every frame from ``first`` on; return whether there are any. ``courses`` : as
-    ``Courses.bones``, in metres."""
+    ``FrameAnimation.bones``, in metres."""
     moves = {name: courses[name].copy() for name in PARENTS if name in courses and name in rig.data.bones}
     if HEAD in moves and JAW in moves:
         back = np.linalg.inv(moves[JAW]) @ moves[HEAD]  # the keys have already moved the tongue with the jaw
@@ -80,7 +80,7 @@ def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int
         parent = moves.get(bone.parent.name) if bone.parent else None
         above = np.broadcast_to(np.eye(4), move.shape) if parent is None else parent
         basis = np.linalg.inv(rest) @ np.linalg.inv(above) @ move @ rest
-        if np.ptp(basis, axis=0).max() < STILL:
+        if np.ptp(basis, axis=0).max() < STATIC_BONE_CHANGE:
             continue
         moved = True
         pose.rotation_mode = "QUATERNION"

@@ -12,7 +12,7 @@ from ..rig.places import RigPlaces
 from ..scene import tags
 from . import skeleton
 from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy, weighed_copy
-from .key_animation import Courses, bones_may_move, key_in, may_move, sampled
+from .key_animation import FrameAnimation, bones_may_move, key_in, may_move, sampled
 from .presets import ExportPreset
 
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
@@ -53,7 +53,7 @@ def export_head(
     selected, active = list(context.selected_objects), layer.objects.active
     rig = tags.rig_object(collection) if with_bones else None
     moves = may_move(parts) or bones_may_move(rig)
-    courses = sampled(context.scene, parts, rig) if moves else Courses()
+    courses = sampled(context.scene, parts, rig) if moves else FrameAnimation()
     copies: list[bpy.types.Object] = []
     try:
         for part in parts:

@@ -26,7 +26,9 @@ from .catalogue import heads_catalogue
 from .folders import file_of, library_of, photos_in
 from .library import LibraryProcess
 
-PERSONS_OWN: frozenset[str] = frozenset({"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"})
+PER_PERSON_ERRORS: frozenset[str] = frozenset(
+    {"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"}
+)
 """Error codes that concern one person only. Any other code concerns the backend and stops the run."""
 
 
@@ -149,7 +151,7 @@ class ManyRun:
             elif (head := session().made) is not None:
                 mark_as_asset(head, pictured=False)
                 self._pictures.append(_picture_steps(str(head[tags.HEAD_ID]), session().small_pictures))
-        elif view.phase is Phase.FAILED and view.code in PERSONS_OWN:
+        elif view.phase is Phase.FAILED and view.code in PER_PERSON_ERRORS:
             row.state, row.sentence = "FAILED", said
         else:
             row.state = "WAITING"

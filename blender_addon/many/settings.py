@@ -13,7 +13,7 @@ STATES = (
     ("WAITING", "Waiting", "Its turn will come"),
     ("RUNNING", "Running", "Its head is being made"),
     ("DONE", "Done", "Its head is made"),
-    ("FAILED", "Failed", "No head could be made; the sentence below says why"),
+    ("FAILED", "Failed", "No head could be made; the reason is below the list"),
 )
 
 
@@ -21,10 +21,10 @@ class LikenessPerson(bpy.types.PropertyGroup):
     """A row of the table. ``name`` is the name of the person's folder."""
 
     folder: StringProperty(name="Folder", subtype="DIR_PATH")
-    first: StringProperty(name="First photo", description="Whose thumbnail stands for the person")
+    first: StringProperty(name="First photo", description="Photo whose thumbnail is shown for the person")
     photos: IntProperty(name="Photos")
     state: EnumProperty(name="State", items=STATES, default="WAITING")
-    sentence: StringProperty(name="Said", description="What was said when it ended")
+    sentence: StringProperty(name="Result", description="Result, or the reason of the failure")
     seconds: FloatProperty(name="Seconds")
 
 
@@ -35,14 +35,14 @@ class LikenessMany(bpy.types.PropertyGroup):
     active: IntProperty(name="Active person", default=0)
     apart: BoolProperty(
         name="A File for Each",
-        description="Write each head into a .blend file beside its photos and not into this scene: for more people "
-        "than one scene can hold",
+        description="Write each head into a .blend file beside its photos instead of this scene, for more people than "
+        "one scene can hold",
         default=False,
     )
     library: BoolProperty(
         name="One Library File",
-        description="Write all heads as assets into one .blend file in the chosen folder, named like it, when the run "
-        "has ended or was stopped. Each head lies in a .blend file beside its photos as well, which is no asset then",
+        description="Write all heads as assets into one .blend file in the chosen folder, named like it, at the end of "
+        "a run. Each head is also written to a .blend file beside its photos, which is not an asset",
         default=False,
     )
 

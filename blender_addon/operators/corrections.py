@@ -15,7 +15,7 @@ NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again fir
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
 
 
-class OfPhoto:
+class HeadPhotoOperator:
     """Mix-in: an operator on one photo of the active head."""
 
     photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
@@ -25,7 +25,7 @@ class OfPhoto:
         return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
 
-class EditLandmarks(OfPhoto, bpy.types.Operator):
+class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
     """Look through this photo and drag its landmarks to where they are; once more to have done with it"""
 
     bl_idname = "likeness.edit_landmarks"
@@ -75,7 +75,7 @@ class ShowHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ResetPoints(OfPhoto, bpy.types.Operator):
+class ResetPoints(HeadPhotoOperator, bpy.types.Operator):
     """Forget where you have put this photo's landmarks"""
 
     bl_idname = "likeness.reset_points"
@@ -105,11 +105,11 @@ class SnapToFit(bpy.types.Operator):
         points = corrections.selected_points(context, tags.active_head(context))
         moved = corrections.snap_to_fit(points)
         if moved < len(points):
-            self.report({"WARNING"}, f"The fit has no place for {len(points) - moved} of these landmarks.")
+            self.report({"WARNING"}, f"{len(points) - moved} of these landmarks have no position in the fit.")
         return {"FINISHED"} if moved else {"CANCELLED"}
 
 
-class UsePhotoFor(OfPhoto, bpy.types.Operator):
+class UsePhotoFor(HeadPhotoOperator, bpy.types.Operator):
     """What this photo is used for when the head is solved again"""
 
     bl_idname = "likeness.use_photo_for"

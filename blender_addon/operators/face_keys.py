@@ -17,7 +17,7 @@ from ..ui.text import report_error
 from .polls import NO_HEAD, clickable
 
 
-class OfHeadKeys:
+class HeadKeysOperator:
     """Mix-in: an operator on the active head's keys."""
 
     @classmethod
@@ -30,7 +30,7 @@ def shown_weights(context: bpy.types.Context) -> dict[str, float]:
     return {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
 
 
-class ResetKeys(OfHeadKeys, bpy.types.Operator):
+class ResetKeys(HeadKeysOperator, bpy.types.Operator):
     """Set these keys of the active head to 0"""
 
     bl_idname = "likeness.reset_keys"
@@ -67,7 +67,7 @@ have done with that"""
         return {"FINISHED"}
 
 
-class KeyframeKeys(OfHeadKeys, bpy.types.Operator):
+class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
     """Insert a keyframe of each of the active head's 52 keys, or of the bone that leads it, at the current frame"""
 
     bl_idname = "likeness.keyframe_keys"
@@ -93,7 +93,7 @@ class KeyframeKeys(OfHeadKeys, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SavePose(OfHeadKeys, bpy.types.Operator, ExportHelper):
+class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
     """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
 
     bl_idname = "likeness.save_pose"

@@ -8,7 +8,7 @@ import numpy as np
 from ..scene import cameras, expressions, locks, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..transfer.sliced import SlicedOperator, Steps
-from .corrections import OfPhoto, close_all
+from .corrections import HeadPhotoOperator, close_all
 from .polls import NO_HEAD, clickable
 
 
@@ -18,7 +18,7 @@ def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Obje
     return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
 
-class LookThroughPhoto(OfPhoto, bpy.types.Operator):
+class LookThroughPhoto(HeadPhotoOperator, bpy.types.Operator):
     """Look through this photo's camera, and give the head its expression"""
 
     bl_idname = "likeness.look_through"
@@ -83,7 +83,7 @@ class RemoveSculpt(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if _sculpted_meshes(context) else "Nobody has sculpted this head")
+        return clickable(cls, "" if _sculpted_meshes(context) else "This head has not been sculpted")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for mesh in _sculpted_meshes(context):
@@ -91,7 +91,7 @@ class RemoveSculpt(bpy.types.Operator):
         return {"FINISHED"}
 
 
-NOTHING_TO_LOCK = "Nobody has sculpted this head. Sculpt it, or select vertices in Edit Mode"
+NOTHING_TO_LOCK = "This head has not been sculpted. Sculpt it, or select vertices in Edit Mode"
 
 
 class LockSkin(bpy.types.Operator):
@@ -168,7 +168,7 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, mpfb.why_not(context))
+        return clickable(cls, mpfb.unavailable_reason(context))
 
     def steps(self, context: bpy.types.Context) -> Steps:
         return mpfb.apply_steps(context)

@@ -17,7 +17,7 @@ from ..ui.preferences import chosen_backend, preferences
 from ..ui.text import report_error
 from .polls import clickable
 
-_GOES_ON = "A run over the table goes on. Stop it first"
+_GOES_ON = "The people in the table are being made. Stop that first"
 
 
 class ChoosePeople(bpy.types.Operator):
@@ -60,8 +60,10 @@ class ReconstructMany(bpy.types.Operator):
         many = context.scene.likeness_many
         states = ("WAITING", "RUNNING", "DONE") if many.library else ("WAITING", "RUNNING")  # collects finished ones
         waiting = any(person.state in states for person in many.people)
-        nobody = "Nobody in the table waits. Choose a folder, or Try Again"
-        return clickable(cls, session().why_busy or (_GOES_ON if run.current() else "") or ("" if waiting else nobody))
+        nobody = "No person in the table is waiting. Choose a folder, or Try Again"
+        return clickable(
+            cls, session().busy_reason or (_GOES_ON if run.current() else "") or ("" if waiting else nobody)
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.likeness
@@ -100,7 +102,7 @@ class StopMany(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if run.current() else "No run over the table goes on")
+        return clickable(cls, "" if run.current() else "No heads of the table are being made")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         run.current().stop()
@@ -117,7 +119,9 @@ class TryAgain(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         failed = any(person.state == "FAILED" for person in context.scene.likeness_many.people)
-        return clickable(cls, (_GOES_ON if run.current() else "") or ("" if failed else "Nobody in the table failed"))
+        return clickable(
+            cls, (_GOES_ON if run.current() else "") or ("" if failed else "No person in the table has failed")
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for person in context.scene.likeness_many.people:

@@ -12,7 +12,7 @@ from gpu_extras.batch import batch_for_shader
 
 from ..scene import corrections, photo_mask, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo
-from .corrections import OfPhoto, show_head
+from .corrections import HeadPhotoOperator, show_head
 
 HINT = "Mask: drag | Clear: Ctrl drag | Brush: [ and ] | Undo: Ctrl Z | Keep: Enter | Give up: Esc"
 MASK_COLOR = (0.9, 0.15, 0.1, 0.45)
@@ -74,7 +74,7 @@ class Painting:
         self.brush = min(max(self.brush * factor, LEAST_BRUSH), LARGEST_BRUSH)
 
 
-class PaintMask(OfPhoto, bpy.types.Operator):
+class PaintMask(HeadPhotoOperator, bpy.types.Operator):
     """Look through this photo and paint over what of it is not to be used: a hand, a strand, a reflection"""
 
     bl_idname = "likeness.paint_mask"
@@ -216,7 +216,7 @@ class PaintMask(OfPhoto, bpy.types.Operator):
         gpu.state.blend_set("NONE")
 
 
-class ClearMask(OfPhoto, bpy.types.Operator):
+class ClearMask(HeadPhotoOperator, bpy.types.Operator):
     """Use all of this photo again"""
 
     bl_idname = "likeness.clear_mask"

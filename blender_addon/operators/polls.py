@@ -7,8 +7,9 @@ import bpy
 NO_HEAD = "Select a head that Likeness made"
 
 
-def clickable(operator: type[bpy.types.Operator], why_not: str) -> bool:
-    """Return value of ``poll``: True if ``why_not`` is "", else False after passing the sentence to Blender."""
-    if why_not:
-        operator.poll_message_set(why_not)
-    return not why_not
+def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bool:
+    """Return value of ``poll``: True if ``unavailable_reason`` is "", else False after passing the sentence to
+    Blender."""
+    if unavailable_reason:
+        operator.poll_message_set(unavailable_reason)
+    return not unavailable_reason

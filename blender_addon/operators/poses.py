@@ -13,13 +13,13 @@ from ..scene.expressions import set_expression
 from ..scene.poses import new_pose, pose_of_file, pose_weights
 from ..scene.which_mesh import expressive_meshes
 from ..ui.text import report_error
-from .face_keys import OfHeadKeys, shown_weights
+from .face_keys import HeadKeysOperator, shown_weights
 from .polls import clickable
 
 _NO_FACE = "Select a head that Likeness made, or a mesh with all 52 keys"
 
 
-class SavePoseAsset(OfHeadKeys, bpy.types.Operator):
+class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
     """Keep the active head's 52 values in this file as a pose asset, which the Asset Browser shows"""
 
     bl_idname = "likeness.save_pose_asset"

@@ -19,7 +19,7 @@ from ..ui.preferences import chosen_backend, preferences
 from ..ui.text import report_error
 from .polls import clickable
 
-NONE_WAITS = "No head waits to be put into a scene"
+NO_WAITING_HEAD = "No head waits to be put into a scene"
 
 
 def _chosen_place(context: bpy.types.Context) -> Place:
@@ -102,14 +102,14 @@ class _Reconstructing(_Watching):
             collection = tags.active_head(context)
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
-            photos, given = solve_again.photos_of(collection, context.scene)
+            photos, given = solve_again.photos_to_send(collection, context.scene)
             missing = solve_again.missing_photos(collection, photos)
             said = copy_words(active_mesh(context, collection), collection)
             if said:
                 self.report({"INFO"}, said)
             name, wished = tags.name_of(collection), collection.likeness
-            own = corrections.of_head(collection)
-            new = corrections.of_list(context.scene, given)
+            own = corrections.head_corrections(collection)
+            new = corrections.list_corrections(context.scene, given)
             stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
@@ -119,7 +119,7 @@ class _Reconstructing(_Watching):
         else:
             photos, given = listed_photos(context.scene)
             name = settings.person_name.strip()
-            stated = corrections.of_list(context.scene, given)
+            stated = corrections.list_corrections(context.scene, given)
         labels = {photo.label for photo in photos}
         return Job(
             place=_chosen_place(context),
@@ -141,7 +141,7 @@ class _Reconstructing(_Watching):
             armature=chosen.armature,
             name=name,
             geometry_only=self.geometry_only,
-            corrections=tuple(one for one in stated if one.label in labels and not one.says_nothing),
+            corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
 
 
@@ -156,7 +156,7 @@ class ReconstructFace(_Reconstructing, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         listed = len(context.scene.likeness.photos) > 0
         no_photos = "There are no photos in the list. Add a few photos of one person first"
-        return clickable(cls, session().why_busy or ("" if listed else no_photos))
+        return clickable(cls, session().busy_reason or ("" if listed else no_photos))
 
 
 class SolveAgain(_Reconstructing, bpy.types.Operator):
@@ -170,7 +170,7 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         no_head = "" if tags.active_head(context) else "There is no head to solve again. Select one that Likeness made"
-        return clickable(cls, session().why_busy or no_head)
+        return clickable(cls, session().busy_reason or no_head)
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
@@ -185,9 +185,9 @@ hair and relief stay until you solve it again as a whole"""
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         collection = tags.active_head(context)
-        said = collection is not None and (collection.likeness.changed or corrections.was_said(collection))
+        said = collection is not None and (collection.likeness.changed or corrections.has_corrections(collection))
         nothing = "" if said else "No landmark and no slider of this head was moved, and nothing was masked"
-        return clickable(cls, session().why_busy or nothing)
+        return clickable(cls, session().busy_reason or nothing)
 
 
 class CancelReconstruction(bpy.types.Operator):
@@ -223,17 +223,17 @@ class TakeHead(_Watching, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if session().homeless:
+        if session().has_lost_scene:
             return True
-        return clickable(cls, session().why_busy or ("" if session().waiting.offered else NONE_WAITS))
+        return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NO_WAITING_HEAD))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts; the following ticks do the work."""
         try:
-            if session().homeless and not self.head:
+            if session().has_lost_scene and not self.head:
                 session().take(_chosen_place(context))
             else:
-                session().take_offered(session().waiting.of_name(self.head), _chosen_place(context))
+                session().take_offered(session().waiting.offered_head(self.head), _chosen_place(context))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}
@@ -256,11 +256,11 @@ class ThrowAwayHead(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if session().waiting.offered else NONE_WAITS)
+        return clickable(cls, "" if session().waiting.offered else NO_WAITING_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            session().waiting.throw_away(session().waiting.of_name(self.head))
+            session().waiting.throw_away(session().waiting.offered_head(self.head))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

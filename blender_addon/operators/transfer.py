@@ -31,7 +31,7 @@ from .transfer_settings import (
 )
 
 MOST_FRAMES = 1_000_000
-WHAT = (
+TRANSFER_KINDS = (
     ("AUTO", "Automatic", "The animation where the source has one, else the expression"),
     ("EXPRESSION", "Expression", "What the source shows at this moment"),
     ("ACTION", "Animation", "All keyframes of the source's shape keys"),
@@ -46,7 +46,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
     doing = "Transferring"
 
-    what: EnumProperty(name="What", items=WHAT, default="AUTO", options={"SKIP_SAVE"})
+    what: EnumProperty(name="What", items=TRANSFER_KINDS, default="AUTO", options={"SKIP_SAVE"})
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:

@@ -29,9 +29,7 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
     doing = "Making shape keys"
 
-    replace: BoolProperty(
-        name="Replace", description="Give keys that the mesh has under the same name a new shape", default=False
-    )
+    replace: BoolProperty(name="Replace", description="Replace keys that the mesh already has", default=False)
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
@@ -110,7 +108,7 @@ class MarkPoint(bpy.types.Operator):
     bl_label = "Mark Point"
     bl_options = {"REGISTER", "UNDO"}
 
-    name: StringProperty(name="Point", description="The same name on both meshes; empty for the next usual one")
+    name: StringProperty(name="Point", description="Its name on both meshes; empty: the next standard name")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -41,7 +41,7 @@ class SuggestMapping(bpy.types.Operator):
         fill_list(settings, list(links))
         settings.use_links = True
         open_keys = len(key_names(source)) - len({link.source for link in links})
-        self.report({"INFO"}, f"{len(links)} links; {open_keys} keys of the source lead nothing.")
+        self.report({"INFO"}, f"{len(links)} links; {open_keys} keys of the source are not linked.")
         return {"FINISHED"}
 
 

@@ -41,7 +41,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().why_busy)
+        return clickable(cls, session().busy_reason)
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         """The job to submit."""

@@ -33,14 +33,12 @@ class LikenessKeyLink(bpy.types.PropertyGroup):
 
     source: StringProperty(name="Source", description="Shape key of the source")
     target: StringProperty(name="Target", description="Shape key of the targets")
-    weight: FloatProperty(
-        name="Gain", description="How much of the source's value", default=1.0, soft_min=-1, soft_max=2
-    )
+    weight: FloatProperty(name="Gain", description="Factor on the source's value", default=1.0, soft_min=-1, soft_max=2)
     lowest: FloatProperty(
-        name="Lowest", description="What goes below this is held", default=0.0, soft_min=-1, soft_max=1
+        name="Lowest", description="Lower limit of the target's value", default=0.0, soft_min=-1, soft_max=1
     )
     highest: FloatProperty(
-        name="Highest", description="What goes above this is held", default=1.0, soft_min=0, soft_max=2
+        name="Highest", description="Upper limit of the target's value", default=1.0, soft_min=0, soft_max=2
     )
 
 
@@ -48,7 +46,10 @@ class LikenessTransfer(bpy.types.PropertyGroup):
     """Settings of transfers."""
 
     source: PointerProperty(
-        name="Source", description="The rig whose expression or keys others get", type=bpy.types.Object, poll=_has_keys
+        name="Source",
+        description="The rig whose expression or keys are transferred",
+        type=bpy.types.Object,
+        poll=_has_keys,
     )
     person: PointerProperty(
         name="Person",
@@ -63,11 +64,11 @@ class LikenessTransfer(bpy.types.PropertyGroup):
     links: CollectionProperty(type=LikenessKeyLink)
     active_link: IntProperty()
     pose_from: PointerProperty(
-        name="Pose From", description="Object whose turning the head's bone gets, too", type=bpy.types.Object
+        name="Pose From", description="Object whose rotation is copied, too", type=bpy.types.Object
     )
     pose_from_bone: StringProperty(name="Bone", description="Bone of it; empty for the object itself")
     pose_to: PointerProperty(
-        name="Pose To", description="Object or armature that gets the turning of the head", type=bpy.types.Object
+        name="Pose To", description="Object or armature that the head's rotation is copied to", type=bpy.types.Object
     )
     pose_to_bone: StringProperty(name="Bone", description="Bone of it; empty for the object itself")
 
@@ -139,7 +140,7 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
         if obj.type == "MESH" and (source is None or obj.data != source.data)
     }
     if not found:
-        raise AddonError("No other mesh is selected.", "Select the meshes that shall get it.", "no_target")
+        raise AddonError("No other mesh is selected.", "Select the meshes to transfer it to.", "no_target")
     return list(found.values())
 
 

@@ -26,6 +26,8 @@ JAW_LED, EYES_LED = "JAW", "EYES"
 """The two groups that keys or bones lead."""
 BONES_OF: dict[str, tuple[str, ...]] = {JAW_LED: (JAW,), EYES_LED: EYES}
 JAW_KEYS: tuple[str, ...] = ("jawOpen", "jawForward", "jawLeft", "jawRight")
-LOOKS: tuple[str, ...] = ("eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut")
-LEADABLE_KEYS: frozenset[str] = frozenset([*JAW_KEYS, *(look + side for look in LOOKS for side in ("Left", "Right"))])
+EYE_LOOK_KEYS: tuple[str, ...] = ("eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut")
+LEADABLE_KEYS: frozenset[str] = frozenset(
+    [*JAW_KEYS, *(look + side for look in EYE_LOOK_KEYS for side in ("Left", "Right"))]
+)
 """Keys that bones may drive."""

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ..scene.coordinates import coordinates, neutral_coordinates, origin_of
-from .names import EYE_TARGET, EYES, HEAD, JAW, JAW_KEYS, LOOKS, NECK, ROOT, TONGUE
+from .names import EYE_LOOK_KEYS, EYE_TARGET, EYES, HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE
 from .rigid import LEAST_TURN, fixed_point, rigid_motion, rotation_matrix, turning_point
 
 LEAST_CHANNEL = 0.05
@@ -82,7 +82,7 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     for key in JAW_KEYS:
         _add_motion(motions, key, JAW, bones[JAW], _key_motion(tongue_part, head, key))
     for name, part, side in zip(EYES, ("eye_left", "eye_right"), ("Left", "Right"), strict=True):
-        for look in LOOKS:
+        for look in EYE_LOOK_KEYS:
             _add_motion(motions, look + side, name, bones[name], _key_motion(parts[part], head, look + side))
     return RigPlaces(bones, motions)
 
@@ -134,7 +134,7 @@ def _key_motion(obj: bpy.types.Object, head: bpy.types.Object, key: str) -> tupl
 
 def _eye_centre(obj: bpy.types.Object, head: bpy.types.Object, side: str) -> np.ndarray | None:
     """(3,) centre about which the look keys rotate an eyeball, in the frame of ``head``."""
-    return turning_point(filter(None, (_key_motion(obj, head, look + side) for look in LOOKS)))
+    return turning_point(filter(None, (_key_motion(obj, head, look + side) for look in EYE_LOOK_KEYS)))
 
 
 def _forward(tongue: bpy.types.Object, head: bpy.types.Object) -> np.ndarray:

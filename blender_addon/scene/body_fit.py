@@ -13,7 +13,7 @@ NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
 """Weights of vertices in the seam band and above it when the head is aligned to the neck."""
 UNITS = (0.1, 1.0, 10.0, 100.0)
 """Units per metre of common bodies: metres mostly, decimetres in MakeHuman, centimetres."""
-OFF_UNIT = 1.6
+UNIT_FACTOR_TOLERANCE = 1.6
 """A body whose head size differs by more than this factor in every unit was scaled on purpose."""
 LARGEST_MISFIT = 0.035
 """Metres rms: larger than the difference between any two heads."""
@@ -50,7 +50,7 @@ def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
     """
     scale = _similarity(head, body, np.ones(len(head)))[0]
     unit = min(UNITS, key=lambda u: abs(np.log(scale / u)))
-    if max(scale / unit, unit / scale) < OFF_UNIT:
+    if max(scale / unit, unit / scale) < UNIT_FACTOR_TOLERANCE:
         scale = unit
     _, rotation, translation = _similarity(head, body, weights, scale)
     placement = Placement(scale, rotation, translation, 0.0)

@@ -18,7 +18,7 @@ SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
 PROJECTION_BEFORE = "likeness_projection_before"
 """On a scene that looks through a photo: settings to restore afterwards."""
-WEARER = "likeness_wearer"
+EXPRESSION_HEAD = "likeness_wearer"
 """On such a scene: the head with the photo's expression."""
 FREE_PROJECTION = "PERSP"
 """Fallback for a view that looked through the artist's own camera before."""
@@ -150,7 +150,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     context.view_layer.update()  # update the head's matrix
     _clip_to_head(camera)
     if wearer is not None:
-        scene[WEARER] = wearer
+        scene[EXPRESSION_HEAD] = wearer
     if RENDER_BEFORE not in scene:
         scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
         scene[CAMERA_BEFORE] = scene.camera
@@ -188,7 +188,7 @@ def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 def photo_wearer(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The head with a photo's expression, even if that photo's camera is gone; None if there is none."""
-    wearer = scene.get(WEARER)
+    wearer = scene.get(EXPRESSION_HEAD)
     return wearer if isinstance(wearer, bpy.types.Object) else None
 
 
@@ -204,7 +204,7 @@ def leave_cameras(context: bpy.types.Context) -> None:
             setattr(scene.render, name, value)
         if scene.camera is None or tags.PHOTO in scene.camera:
             scene.camera = scene.get(CAMERA_BEFORE)
-        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE, WEARER):
+        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE, EXPRESSION_HEAD):
             scene.pop(name, None)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":

@@ -52,7 +52,7 @@ def known_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
     return tuple(str(group["name"]) for group in collection.get(tags.PHOTOS, ()))
 
 
-def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+def head_corrections(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
     """Corrections of a head's photos: the stored ones, updated by the points currently shown."""
     said = {one.label: one for one in map(_read, collection.get(tags.CORRECTIONS, ())) if one is not None}
     for label in edited_photos(collection):
@@ -64,16 +64,16 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
             if _corrected(point, (x, y)):
                 points[landmark] = (landmark, x, y)
         said[label] = replace(before, points=tuple(points.values()))
-    return tuple(one for one in said.values() if not one.says_nothing)
+    return tuple(one for one in said.values() if not one.is_empty)
 
 
-def was_said(collection: bpy.types.Collection) -> bool:
+def has_corrections(collection: bpy.types.Collection) -> bool:
     """Whether a head's photos have or had corrections: removed ones still affect the head's shape. Called at every
     redraw, so stored corrections are not decoded."""
-    return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
+    return bool(len(collection.get(tags.CORRECTIONS, ())) or head_corrections(collection))
 
 
-def of_list(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
+def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
     """The scene's corrections for the photos of its list, by label: (path, label)."""
     use = {photo.path: photo.use for photo in scene.likeness.photos}
     return tuple(PhotoCorrections(label, use[path]) for path, label in given if use.get(path, "both") != "both")
@@ -111,7 +111,9 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
     head has them."""
     photo = str(camera[tags.PHOTO])
     put_away(collection, photo)
-    corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
+    corrected = {
+        landmark: (x, y) for one in head_corrections(collection) if one.label == photo for landmark, x, y in one.points
+    }
     believed = _fitted_points(camera)
     home = (camera.users_collection or (collection,))[0]
     made = []
@@ -121,7 +123,7 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
         point = bpy.data.objects.new(name, None)
         point[tags.HEAD_ID], point[tags.PHOTO], point[tags.LANDMARK] = collection[tags.HEAD_ID], photo, landmark
         if landmark not in corrected:
-            point[tags.BEGUN] = list(place)
+            point[tags.CREATED_AT] = list(place)
         point.empty_display_type = "CUBE" if landmark in corrected else "SPHERE"
         point.show_in_front = True
         point.parent = camera
@@ -136,7 +138,7 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
     """Store the positions of a photo's points, and remove the points."""
     if photo not in edited_photos(collection):
         return
-    points = next((one.points for one in of_head(collection) if one.label == photo), ())
+    points = next((one.points for one in head_corrections(collection) if one.label == photo), ())
     stored = _stored(collection)
     stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), points=points)
     _store(collection, stored)
@@ -176,7 +178,7 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
             believed[camera] = _fitted_points(camera) if tags.LANDMARKS in camera else {}
         place = believed[camera].get(int(point[tags.LANDMARK]))
         if place is not None:
-            point[tags.BEGUN] = list(place)
+            point[tags.CREATED_AT] = list(place)
             point.empty_display_type = "SPHERE"
             _move_to(point, place)
             moved += 1
@@ -226,9 +228,9 @@ def _pixel(point: bpy.types.Object) -> tuple[float, float]:
 
 def _corrected(point: bpy.types.Object, place: tuple[float, float]) -> bool:
     """Whether the point was moved by the artist."""
-    if tags.BEGUN not in point:
+    if tags.CREATED_AT not in point:
         return True
-    began = np.clip(np.array(point[tags.BEGUN]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
+    began = np.clip(np.array(point[tags.CREATED_AT]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
     return bool(np.hypot(*(np.array(place) - began)) > STILL_SHARE * max(point.parent[tags.PHOTO_SIZE]))
 
 

@@ -25,7 +25,7 @@ def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None
     head.data.update_tag()
 
 
-def wears(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
+def expression_unchanged(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
     """Whether the head's 52 keys still have the values of ``set_expression``."""
     keys, led = head.data.shape_keys, led_keys(head)
     blocks = () if keys is None else keys.key_blocks[1:]

@@ -63,7 +63,7 @@ def _world(obj: bpy.types.Object) -> Matrix:
     return own if obj.parent is None else _world(obj.parent) @ obj.matrix_parent_inverse @ own
 
 
-def stand_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
+def place_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
     """Move a new ``head`` and its children beside the visible objects of the layer. parts : its objects, with
     itself."""
     there = [obj for obj in layer.objects if obj is not None]  # None stands for an object just removed

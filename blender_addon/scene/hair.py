@@ -75,14 +75,14 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
     obj.parent = head
     new_modifier(obj)
-    hang_on(obj, head)
+    attach_to_head(obj, head)
     material = hair_material(np.median(hair.tip_colour, axis=0))
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)
     return obj
 
 
-def hang_on(obj: bpy.types.Object, head: bpy.types.Object) -> None:
+def attach_to_head(obj: bpy.types.Object, head: bpy.types.Object) -> None:
     """Parent hair to ``head`` and attach it to its skin."""
     head.add_rest_position_attribute = True
     obj.data.surface = head
@@ -113,7 +113,7 @@ def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.
 
     Modifiers, materials and settings stay in both cases. ``hair`` is ignored for groomed guides.
     """
-    hang_on(obj, head)
+    attach_to_head(obj, head)
     if is_groomed(obj) or hair is None:
         move_with_skin(obj.data, head.data)
         return

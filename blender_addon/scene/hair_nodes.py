@@ -19,7 +19,7 @@ SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull 
 SURFACE_UV = "surface_uv_coordinate"
 """Blender's own name for a curve's attachment UV."""
 UV_MAP, REST = "Head", "rest_position"
-STRAY = ("Clump", "Frizz")
+STRAND_NOISE_INPUTS = ("Clump", "Frizz")
 """Settings that are inputs of ``offset_group``."""
 VERSION_TAG, VERSION = "likeness_hair_nodes", 3
 
@@ -41,8 +41,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Render Hairs", "NodeSocketInt", 90, 1, 500, "Hairs for each guide in renders"),
     Setting("Clump", "NodeSocketFloat", 0.45, 0, 1, "How far the hairs of a guide come together at their tips"),
     Setting("Frizz", "NodeSocketFloat", 0.0025, 0, 0.05, "Metres by which hairs stray at their tips"),
-    Setting("Uneven Ends", "NodeSocketFloat", 0.15, 0, 1, "Share of its length that the shortest hair lacks"),
-    Setting("Thickness", "NodeSocketFloat", 1, 0, 20, "Of the guides' radius"),
+    Setting("Uneven Ends", "NodeSocketFloat", 0.15, 0, 1, "Hairs are shortened at random by at most this share"),
+    Setting("Thickness", "NodeSocketFloat", 1, 0, 20, "Factor on the guides' radius"),
 )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def offset_group() -> bpy.types.NodeTree:
     """The file's node group that offsets each hair from its guide, created if missing: also a slice."""
     group, is_new = _group(OFFSET_NAME)
     if is_new:
-        for name in STRAY:
+        for name in STRAND_NOISE_INPUTS:
             group.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketFloat")
         group.interface.new_socket("Offset", in_out="OUTPUT", socket_type="NodeSocketVector")
         _Builder(group).build_offset()
@@ -236,7 +236,7 @@ class _Builder:
 
     def build_follow(self) -> None:
         out = self.node("NodeGroupOutput")
-        self.link(self.on_the_head(self.inputs["Geometry"]), out.inputs["Geometry"])
+        self.link(self.guides_on_head(self.inputs["Geometry"]), out.inputs["Geometry"])
 
     def build(self) -> None:
         follow = self.node("GeometryNodeGroup", node_tree=follow_group())
@@ -256,7 +256,7 @@ class _Builder:
         moved = self.node("GeometryNodeSetPosition")
         self.link(ends.outputs["Curve"], moved.inputs["Geometry"])
         offset = self.node("GeometryNodeGroup", node_tree=offset_group())
-        for name in STRAY:
+        for name in STRAND_NOISE_INPUTS:
             self.link(self.inputs[name], offset.inputs[name])
         self.link(offset.outputs["Offset"], moved.inputs["Offset"])
         thick = self.node("GeometryNodeSetCurveRadius")
@@ -267,7 +267,7 @@ class _Builder:
         out = self.node("NodeGroupOutput")
         self.link(thick.outputs["Curve"], out.inputs["Geometry"])
 
-    def on_the_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+    def guides_on_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
         """Move guides to the head's current shape: rotated with the skull about roots that moved with the skin."""
         info = self.node("GeometryNodeObjectInfo")
         self.link(self.inputs[HEAD], info.inputs["Object"])

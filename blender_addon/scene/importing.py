@@ -18,14 +18,14 @@ from . import corrections, tags
 from .cameras import new_camera, photo_camera, remove_camera, set_background, update_camera
 from .coordinates import origin_of
 from .drivers import drive_keys
-from .expressions import set_expression, wears
+from .expressions import expression_unchanged, set_expression
 from .frames import to_blender, to_head
-from .free_place import stand_beside
+from .free_place import place_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
-from .materials import fill_pictures, head_pictures, material_for_part, renew_skin
+from .materials import fill_pictures, head_pictures, material_for_part, upgrade_skin
 from .meshes import add_keys, new_mesh, put_own_maps, put_skin_values, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
@@ -268,7 +268,7 @@ class _Build:
 
     def _materials(self) -> None:
         """Assign materials to parts without one; none if the albedo they need is missing."""
-        renew_skin(self.object_of("head"))
+        upgrade_skin(self.object_of("head"))
         pictures = head_pictures(self.collection())
         if pictures.albedo is None:
             return
@@ -325,7 +325,7 @@ class _Build:
             cameras.objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
         looked_through = camera in map(photo_camera, bpy.data.scenes)
-        compared = looked_through and wears(head, dict(camera[tags.EXPRESSION]))
+        compared = looked_through and expression_unchanged(head, dict(camera[tags.EXPRESSION]))
         update_camera(camera, photo)
         if compared:  # keep the photo's expression on the head
             set_expression(head, photo.expression)
@@ -389,7 +389,7 @@ class _Build:
         if self.new and self.place.at_cursor:
             head.location = scene.cursor.location
         elif self.new:
-            stand_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
+            place_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
         select_alone(head, layer)
 
 

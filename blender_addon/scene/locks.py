@@ -18,7 +18,7 @@ LOCK = "Lock"
 """Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""
 FADE_RINGS = 4
 """Edge rings over which the lock of a sculpt fades out, to avoid a step at its border."""
-ALONG_LIDS = ("lashes", "tear_lines", "caruncles")
+LID_ATTACHED_PARTS = ("lashes", "tear_lines", "caruncles")
 """Parts that deform with the adjacent skin."""
 AROUND_METRES = 0.01
 """Added to the minimum distance between skin and part to give the width of the Gaussian that weights the skin around an
@@ -46,7 +46,7 @@ def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray |
         return None
     skin = neutral_coordinates(head.data) + origin_of(head.data)
     points = neutral_coordinates(part.data) + origin_of(part.data)
-    if part.get(tags.PART) in ALONG_LIDS:
+    if part.get(tags.PART) in LID_ATTACHED_PARTS:
         tree = KDTree(len(skin))
         for number, point in enumerate(skin.tolist()):
             tree.insert(point, number)

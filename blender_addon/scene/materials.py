@@ -45,7 +45,7 @@ SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
 """Colour and opacity of transparent parts in Solid shading, which has no opacity per vertex. Lashes are centimetre-wide
 strips that are mostly clear, so any opacity of the strip would look like smoked glass over the lid."""
 
-LOOKS: tuple[Look, ...] = (
+MATERIAL_LOOKS: tuple[Look, ...] = (
     Look(
         "Skin",
         {
@@ -137,7 +137,7 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
         return made.setdefault("Cornea", made.get("Cornea") or cornea_material())
     if part == "tear_lines":
         return made.setdefault("Tears", made.get("Tears") or tear_material())
-    look = next(look for look in LOOKS if part in look.parts)
+    look = next(look for look in MATERIAL_LOOKS if part in look.parts)
     if look.name not in made:
         shown = (pictures.albedo, UV_HEAD)
         if part in EYEBALLS and pictures.eyes is not None:
@@ -150,12 +150,12 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
 
 def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
     """A skin material that shows ``albedo`` in another UV map, with ``pores_across_map`` pores across it."""
-    material = _new_material(next(look for look in LOOKS if look.skin), albedo, uv_map)
+    material = _new_material(next(look for look in MATERIAL_LOOKS if look.skin), albedo, uv_map)
     material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
     return material
 
 
-def renew_skin(head: bpy.types.Object) -> None:
+def upgrade_skin(head: bpy.types.Object) -> None:
     """Update the skin of a head from an earlier version: regional gloss, and emission of the mouth's inside.
 
     Only if these inputs are not linked yet; their roughness and specular level are kept as scale factors of the

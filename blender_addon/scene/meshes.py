@@ -20,7 +20,7 @@ MOUTH_INSIDE = "mouth_inside"
 SKIN_ROUGHNESS = "skin_roughness"
 """Attribute of the head's and the bust's mesh: the roughness of the skin, above 0."""
 ALPHA = "lash_alpha"
-AS_MADE = "likeness_as_made"
+ORIGINAL_BASIS = "likeness_as_made"
 """Attribute of a mesh: the basis as it was made, used to detect sculpting."""
 SCULPTED_METRES = 1e-5
 """A vertex this far from its original position counts as sculpted."""
@@ -130,7 +130,7 @@ def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> N
 
 def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     """(V, 3) sculpted offsets of the basis from its original shape, metres; None if there are none or it is unknown."""
-    attribute = mesh.attributes.get(AS_MADE)
+    attribute = mesh.attributes.get(ORIGINAL_BASIS)
     if attribute is None or len(attribute.data) != len(mesh.vertices):
         return None
     made = np.empty((len(mesh.vertices), 3), np.float32)
@@ -154,7 +154,7 @@ def remove_sculpt(mesh: bpy.types.Mesh) -> None:
 
 
 def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
-    attribute = mesh.attributes.get(AS_MADE) or mesh.attributes.new(AS_MADE, "FLOAT_VECTOR", "POINT")
+    attribute = mesh.attributes.get(ORIGINAL_BASIS) or mesh.attributes.new(ORIGINAL_BASIS, "FLOAT_VECTOR", "POINT")
     attribute.data.foreach_set("vector", np.ascontiguousarray(made, np.float32).ravel())
 
 

@@ -53,7 +53,7 @@ def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
     return None
 
 
-def why_not(context: bpy.types.Context) -> str:
+def unavailable_reason(context: bpy.types.Context) -> str:
     """Why ``apply`` cannot be called now, as a sentence for a button; "" if it can."""
     if context.mode != "OBJECT":
         return "Switch to Object Mode"

@@ -9,7 +9,7 @@ import numpy as np
 from mathutils import Vector
 
 from ..protocol.result import HeadResult, ResultPart
-from ..rig.names import LOOKS
+from ..rig.names import EYE_LOOK_KEYS
 from ..rig.rigid import rigid_motion, turning_point
 from . import tags
 from .coordinates import origin_of
@@ -37,7 +37,7 @@ def eye_centre(eye: ResultPart) -> np.ndarray:
     motions = [
         rigid_motion(eye.vertices, eye.vertices + moves)
         for name, moves in zip(eye.key_names, eye.keys, strict=True)
-        if name.startswith(LOOKS)
+        if name.startswith(EYE_LOOK_KEYS)
     ]
     found = turning_point(motions)
     return 0.5 * (eye.vertices.min(axis=0) + eye.vertices.max(axis=0)) if found is None else found.astype(np.float32)

@@ -43,7 +43,7 @@ def list_words(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
     return f"Photos of {whose} are in the list ({len(others)}): take them out first if they do not show {name}."
 
 
-def photos_of(
+def photos_to_send(
     collection: bpy.types.Collection, scene: bpy.types.Scene
 ) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:
     """The photos to send to solve a head again, and (path as listed, label) of the scene's list for the statuses.

@@ -60,7 +60,7 @@ INTRINSICS = "likeness_intrinsics"
 """On a camera object: focal lengths x and y, principal point x and y, in pixels of the photo."""
 LANDMARK = "likeness_landmark"
 """On a draggable point: index of the landmark, or of a head point (numbered after the 478 landmarks)."""
-BEGUN = "likeness_begun"
+CREATED_AT = "likeness_begun"
 """On such a point: x and y in pixels of the photo where it was created; missing if it was corrected earlier."""
 
 

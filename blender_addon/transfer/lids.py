@@ -18,7 +18,7 @@ COLUMNS = 48
 EXTENT = 1.2
 """Half the grid's width, in radii."""
 STEP = 2 * EXTENT / COLUMNS
-SINKS = 0.01
+COVERING_DEPTH_SHARE = 0.01
 """Skin up to this share of the radius inside the eyeball still covers it, because meshes may intersect slightly."""
 ROUNDS = 8
 MOST_AT_ONCE = 1.5
@@ -31,9 +31,9 @@ FILM = 1.07
 """Skin vertices closer to the eyeball than this multiple of its extent are a tear film or shade, and do not occlude."""
 SKIN = 1.02
 """Minimum distance of lids from the centre, as a multiple of the eyeball's extent."""
-HIDES = 0.02
+OCCLUDING_CONFIDENCE = 0.02
 """Skin with a confidence above this occludes an eyeball."""
-ABOUT = 0.99
+FARTHEST_POINT_COSINE = 0.99
 """Cosine of the angle within which the eyeball's farthest point is searched."""
 
 
@@ -51,7 +51,7 @@ class Eyeball:
         radii = np.linalg.norm(own, axis=1)
         alike = unit(points - self.middle) @ unit(own).T
         alike[np.arange(len(points)), alike.argmax(axis=1)] = 1.0
-        return np.where(alike > ABOUT, radii, 0.0).max(axis=1)
+        return np.where(alike > FARTHEST_POINT_COSINE, radii, 0.0).max(axis=1)
 
 
 def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: np.ndarray):
@@ -73,7 +73,7 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
     local = (lids.vertices - eye.middle) @ axes.T / eye.radius
     way = motion[index].astype(float) @ axes.T / eye.radius
     film = np.linalg.norm(lids.vertices - eye.middle, axis=1) < FILM * eye.reach(lids.vertices)
-    hides = ~film & (sure[index] > HIDES)
+    hides = ~film & (sure[index] > OCCLUDING_CONFIDENCE)
     triangles = lids.triangles[hides[lids.triangles].any(axis=1)]
     yield
     front = _front(eye, axes)
@@ -133,7 +133,7 @@ def _upper_edge(points: np.ndarray, triangles: np.ndarray, front: np.ndarray):
     Returns (columns,) upper edge of the visible area, 1 if nothing is visible, and (rows, columns) bool.
     """
     lines = _lines()
-    depth, z = front - SINKS, lines[:, None]
+    depth, z = front - COVERING_DEPTH_SHARE, lines[:, None]
     covered = np.isinf(front)
     corners = points[triangles]
     facing = (corners[:, :, 1].max(axis=1) > 0) & (np.abs(corners[:, :, 0]).min(axis=1) < EXTENT)

@@ -14,9 +14,9 @@ from .surface import EdgeOperator, Surface
 
 STIFF = 0.05
 """A part is stiff (an eyeball, teeth) if its motions differ from rigid ones by less than this share."""
-CLINGS = 0.5
+ATTACHED_KEY_SHARE = 0.5
 """A part that more than this share of the keys move is attached to the skin, like lashes."""
-SAME = 0.4
+SAME_PIECE_IOU = 0.4
 """Threshold for the intersection over union of the bounding boxes of a piece and its stiff part."""
 MARGIN = 0.1
 """A piece may belong to a part if its centre is in the part's bounding box, enlarged by this share of its diagonal."""
@@ -77,7 +77,7 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         turn = (u * [1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
         turns[number], shifts[number] = turn, turn @ (middle - mean) + to - middle
         stiff &= bool(np.linalg.norm((vertices - mean) @ turn.T + to - vertices - motion) < STIFF * size)
-    clings = moving > CLINGS * len(motions)
+    clings = moving > ATTACHED_KEY_SHARE * len(motions)
     return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
 
 
@@ -93,7 +93,7 @@ def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) ->
             continue
         candidates = [mesh.vertices[mesh.pieces == piece] for piece in pieces]
         shared = [_shared_volume(points, part.placed) for points in candidates]
-        if shared and max(shared) > SAME:
+        if shared and max(shared) > SAME_PIECE_IOU:
             points = candidates[int(np.argmax(shared))]
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
             radius = float(np.median(np.linalg.norm(points - middle, axis=1)))
@@ -120,7 +120,7 @@ def move_pieces(
         index = np.flatnonzero(mesh.pieces == piece)
         points = mesh.vertices[index]
         same = [_shared_volume(points, part.placed) if part.stiff else 0.0 for part in own]
-        if own and max(same) > SAME:
+        if own and max(same) > SAME_PIECE_IOU:
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
             out[:, index] = own[int(np.argmax(same))].rigid(points, middle)
             yield

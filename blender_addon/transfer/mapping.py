@@ -100,5 +100,5 @@ def from_json(text: str) -> tuple[KeyLink, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise AddonError("This is not a mapping of shape keys.", _ADVICE, "bad_mapping") from error
     if not all(np.isfinite([link.weight, link.lowest, link.highest]).all() for link in links):
-        raise AddonError("The mapping contains numbers that are none.", _ADVICE, "bad_mapping")
+        raise AddonError("The mapping contains numbers that are not finite.", _ADVICE, "bad_mapping")
     return links

@@ -23,7 +23,7 @@ FIRST_REACH, LAST_REACH = 0.12, 0.03
 """Points farther away than this share of the face's size do not attract; first and last round."""
 SLIDE = 0.15
 """Weight of the attraction along the surface."""
-MEETS = 0.006
+CONFIDENCE_FALLOFF_SHARE = 0.006
 """Distance of the surfaces, as a share of the face's size, at which the confidence has fallen to 37 % (1/e)."""
 MARKED_PULL = 50.0
 
@@ -135,7 +135,9 @@ def correspond(target: Surface, bent: Surface, face_size: float):
         yield
     corner_normals = bent.normals[bent.triangles[triangle[near]]]
     facing = np.einsum("nd,nkd,nk->n", target.normals[near], corner_normals, bary[near])
-    sure[near] = np.exp(-((best / (MEETS * face_size)) ** 2)) * np.clip((facing - 0.2) / 0.5, 0.0, 1.0)
+    sure[near] = np.exp(-((best / (CONFIDENCE_FALLOFF_SHARE * face_size)) ** 2)) * np.clip(
+        (facing - 0.2) / 0.5, 0.0, 1.0
+    )
     return Correspondence(triangle, bary, sure)
 
 

@@ -8,7 +8,7 @@ from ..rig.lead import bones_lead
 from ..rig.names import EYE_AIM, EYES_LED, JAW_LED
 from ..scene import tags
 from .keys_panel import active_face
-from .panel import TAB
+from .panel import SidebarPanel
 
 
 def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -17,14 +17,11 @@ def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
     return None if collection is None else tags.rig_object(collection)
 
 
-class ArmaturePanel(bpy.types.Panel):
+class ArmaturePanel(SidebarPanel, bpy.types.Panel):
     """Bones."""
 
     bl_idname = "LIKENESS_PT_armature"
     bl_label = "Armature"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod

@@ -14,7 +14,7 @@ from ..rig.names import LEADABLE_KEYS
 from ..scene import tags
 from ..scene.poses import poses
 from .key_pictures import picture_icon
-from .panel import TAB
+from .panel import SidebarPanel
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Brows": ("brow",),
@@ -163,14 +163,11 @@ def unregister() -> None:
     bpy.types.ASSETBROWSER_MT_context_menu.remove(draw_in_asset_browser)
 
 
-class KeysPanel(bpy.types.Panel):
+class KeysPanel(SidebarPanel, bpy.types.Panel):
     """The 52 keys."""
 
     bl_idname = "LIKENESS_PT_keys"
     bl_label = "Face Keys"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod

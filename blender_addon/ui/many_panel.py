@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..many import run
-from .panel import TAB
+from .panel import SidebarPanel
 from .text import draw_wrapped
 from .thumbnails import photo_icon
 
@@ -29,14 +29,11 @@ class PeopleList(bpy.types.UIList):
         row.label(text="", icon=ICONS[item.state])
 
 
-class ManyPanel(bpy.types.Panel):
+class ManyPanel(SidebarPanel, bpy.types.Panel):
     """Many people, one after the other."""
 
     bl_idname = "LIKENESS_PT_many"
     bl_label = "Many People"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
     bl_order = 10
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import bpy
 
 from .. import installer
-from ..backend_process.folder_lock import BEING_CHANGED
+from ..backend_process.folder_lock import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
@@ -25,6 +27,19 @@ from .waiting_heads import draw_offered
 
 TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
+ONE_REDRAW_SECONDS = 0.05
+"""Blender draws the main panel and the head's within this time of one redraw."""
+
+_checked: tuple[float, AddonError | None] | None = None
+"""When the main panel checked the backend, and the result, until the head's panel has drawn it."""
+
+
+class SidebarPanel:
+    """Mix-in: a panel in the sidebar of the 3D views."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
 
 
 class PhotoList(bpy.types.UIList):
@@ -44,14 +59,11 @@ class PhotoList(bpy.types.UIList):
             row.label(text="", icon=STATUS_ICONS[item.status])
 
 
-class MainPanel(bpy.types.Panel):
+class MainPanel(SidebarPanel, bpy.types.Panel):
     """Photos to a head."""
 
     bl_idname = "LIKENESS_PT_main"
     bl_label = "Likeness"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.likeness
@@ -90,15 +102,12 @@ class MainPanel(bpy.types.Panel):
             draw_wrapped(layout, view.sentence, icon="INFO")
 
 
-class OptionsPanel(bpy.types.Panel):
+class OptionsPanel(SidebarPanel, bpy.types.Panel):
     """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
 
     bl_idname = "LIKENESS_PT_options"
     bl_parent_id = MainPanel.bl_idname
     bl_label = "Options"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -110,14 +119,11 @@ class OptionsPanel(bpy.types.Panel):
             column.prop(settings, name)
 
 
-class HeadPanel(bpy.types.Panel):
+class HeadPanel(SidebarPanel, bpy.types.Panel):
     """The active head: its shape, its photos' cameras, its expression."""
 
     bl_idname = "LIKENESS_PT_head"
     bl_label = "Head"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -131,7 +137,7 @@ class HeadPanel(bpy.types.Panel):
         mesh = active_mesh(context, collection)
         photos = cameras_by_photo(collection, mesh)
         sliders = layout.column(align=True)
-        sliders.enabled = _backend_problem(context) is None
+        sliders.enabled = _problem_in_main_panel(context) is None
         wished = collection.likeness
         sliders.prop(wished, "symmetry")
         row = sliders.row(align=True)
@@ -222,7 +228,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     draw_wrapped(box, view.sentence)
     if view.advice:
         draw_wrapped(box, view.advice, icon="ERROR")
-    if session().homeless:
+    if session().has_lost_scene:
         box.operator("likeness.take_head", icon="IMPORT")
         box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
         return
@@ -236,7 +242,7 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Draw progress in the status bar while something runs."""
     view, work = session().view, current_work()
-    if session().homeless:
+    if session().has_lost_scene:
         self.layout.label(text=view.sentence, icon="USER")  # the buttons for it are only in the panel
     elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")
@@ -300,7 +306,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    of_folder = problem.code in ("folder", BEING_CHANGED)
+    of_folder = problem.code in ("folder", FOLDER_BUSY)
     if view is not None and view.error is not None and not of_folder:
         draw_error(layout, view.error.sentence, view.error.advice)
     else:
@@ -316,11 +322,23 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
 
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
     """Why no backend can be used, or None."""
+    global _checked
+    problem = None
     try:
         chosen_backend(context, drawing=True)
     except AddonError as error:
-        return error
-    return None
+        problem = error
+    _checked = time.monotonic(), problem
+    return problem
+
+
+def _problem_in_main_panel(context: bpy.types.Context) -> AddonError | None:
+    """``_backend_problem``, without a second check of the files if the main panel has just made one."""
+    global _checked
+    checked, _checked = _checked, None
+    if checked is None or time.monotonic() - checked[0] > ONE_REDRAW_SECONDS:
+        return _backend_problem(context)
+    return checked[1]
 
 
 def _looks_through_camera(context: bpy.types.Context) -> bool:

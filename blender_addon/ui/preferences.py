@@ -22,7 +22,7 @@ from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
 _existing_backends = Looks(existing.problem_of)
-WHERE = (
+BACKEND_LOCATIONS = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
     ("REMOTE", "Remote", "A backend that listens on another machine"),
@@ -46,7 +46,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
 
     bl_idname = PACKAGE
 
-    where: EnumProperty(name="Backend", items=WHERE, default="INSTALLED")
+    where: EnumProperty(name="Backend", items=BACKEND_LOCATIONS, default="INSTALLED")
     backend_folder: StringProperty(
         name="Backend Folder",
         description="Folder to install the backend in; empty: the extension's own",
@@ -136,7 +136,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         used = installer.folder_in_use(named, drawing=True)
         problem = named.problem
         if not named.answers or named.being_changed:
-            redraw.soon()
+            redraw.schedule()
         else:
             self._draw_installed(layout, named, used)
         if named.being_changed:
@@ -153,7 +153,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
         elif problem is None:
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        if named.holds_something and not named.being_changed:
+        if named.has_contents and not named.being_changed:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
@@ -236,7 +236,7 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
     named = installer.named_folder(drawing)
     used = installer.folder_in_use(named, drawing)
     if drawing and (not used.answers or used.being_changed):
-        redraw.soon()
+        redraw.schedule()
     if used.being_changed:
         raise used.problem
     if used.installed is None:
@@ -266,7 +266,7 @@ def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
     entered = _existing(chosen)
     problem = _existing_backends.at((str(entered.python), str(entered.source or "")), drawing)
     if problem is None:
-        redraw.soon()
+        redraw.schedule()
         return "The drive that the existing backend lies on does not answer."
     return problem
 
@@ -290,7 +290,7 @@ def _draw_waiting(layout: bpy.types.UILayout, wanted: LocalBackend) -> None:
     sentence = session().runner.waiting_settings(wanted)
     if sentence:
         draw_wrapped(layout, sentence, icon="INFO")
-        redraw.soon()  # other clients may come and go
+        redraw.schedule()  # other clients may come and go
 
 
 def _update_button(named: FolderState) -> str:

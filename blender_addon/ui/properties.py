@@ -12,8 +12,8 @@ from ..protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
 
 QUALITIES = (
     ("fast", "Fast", "Landmarks only: a rough head within seconds"),
-    ("standard", "Standard", "Landmarks, then the pictures themselves"),
-    ("best", "Best", "Takes its time for the last details"),
+    ("standard", "Standard", "Landmarks, then comparison of the pictures"),
+    ("best", "Best", "Most accurate; takes several times as long"),
 )
 TEXTURE_SIZES = (
     ("1024", "1 k", "Albedo of 1024 by 1024 pixels"),
@@ -54,8 +54,8 @@ HAIR_STYLES = (
     ("locs", "Locs", ""),
 )
 FACE_MODELS = (
-    ("linear", "Linear", "Faces are sums of modes: what fits best today"),
-    ("graph", "Graph", "Faces of the graph network, where the backend has it trained; else linear"),
+    ("linear", "Linear", "Linear face model; the most accurate"),
+    ("graph", "Graph", "Face model of the graph network; linear if the backend does not have it"),
 )
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
@@ -166,10 +166,10 @@ class LikenessSettings(bpy.types.PropertyGroup):
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
     )
     bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge")
-    hair: EnumProperty(name="Hair", description="What becomes of the photos' hair", items=HAIRS, default="curves")
+    hair: EnumProperty(name="Hair", description="Form in which hair is made", items=HAIRS, default="curves")
     hair_style: _hair_style()
     face_model: EnumProperty(
-        name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"
+        name="Face Model", description="Model of the head's shape", items=FACE_MODELS, default="linear"
     )
     symmetry: _symmetry()
     average: _average()

@@ -25,7 +25,7 @@ def everything() -> None:
     status_bar()
 
 
-def soon() -> None:
+def schedule() -> None:
     """Redraw everything again in a moment, because what is drawn now is not final."""
     if not bpy.app.background and not bpy.app.timers.is_registered(everything):
         bpy.app.timers.register(everything, first_interval=0.5)
@@ -51,7 +51,7 @@ def regions(kind: str) -> None:
                         region.tag_redraw()
 
 
-class Pace:
+class RedrawPacing:
     """Decide on every tick what to redraw, so that drawing never slows down the work that it shows."""
 
     def __init__(self) -> None:

@@ -60,10 +60,10 @@ def report_error(operator: bpy.types.Operator, said: str) -> None:
 
     In scripts the call raises it unchanged.
     """
-    operator.report({"ERROR"}, said if bpy.app.background else in_lines(said))
+    operator.report({"ERROR"}, said if bpy.app.background else wrap_lines(said))
 
 
-def in_lines(said: str) -> str:
+def wrap_lines(said: str) -> str:
     """Wrap ``said`` to lines of at most ``POPUP_LETTERS``; paths and names are not broken."""
     lines = [
         textwrap.wrap(line, POPUP_LETTERS, break_long_words=False, break_on_hyphens=False) or [""]

@@ -32,7 +32,7 @@ def photo_is_there(path: str) -> bool | None:
     """Whether the file exists; None if its drive does not respond, or not yet."""
     found = _files.at(bpy.path.abspath(path), drawing=True)
     if found is None:
-        redraw.soon()
+        redraw.schedule()
     return found
 
 

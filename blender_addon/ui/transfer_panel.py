@@ -9,7 +9,7 @@ from ..operators.transfer_settings import settings_of, source_of
 from ..scene.tags import active_head
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
-from .panel import TAB
+from .panel import SidebarPanel
 from .text import draw_wrapped, time_left
 
 
@@ -24,14 +24,11 @@ class KeyLinkList(bpy.types.UIList):
         row.prop(item, "target", text="", emboss=False)
 
 
-class ExpressionPanel(bpy.types.Panel):
+class ExpressionPanel(SidebarPanel, bpy.types.Panel):
     """Expressions onto rigs."""
 
     bl_idname = "LIKENESS_PT_expression"
     bl_label = "Expressions"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = TAB
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -58,7 +55,7 @@ class ExpressionPanel(bpy.types.Panel):
         column.prop(settings, "source")
         source = source_of(context)
         if source is None:
-            draw_wrapped(layout, "Choose a mesh with shape keys as source, and select those that shall get them.")
+            draw_wrapped(layout, "Choose a mesh with shape keys as source, and select the meshes to transfer to.")
         elif settings.source is None:
             active = ", the active object" if source == context.active_object else ""
             draw_wrapped(layout, f"The source is {source.name}{active}.", icon="INFO")
@@ -71,14 +68,12 @@ class ExpressionPanel(bpy.types.Panel):
             layout.operator("likeness.reset_selected", icon="LOOP_BACK")
 
 
-class MappingPanel(bpy.types.Panel):
+class MappingPanel(SidebarPanel, bpy.types.Panel):
     """The artist's own mapping."""
 
     bl_idname = "LIKENESS_PT_mapping"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Mapping"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw_header(self, context: bpy.types.Context) -> None:
@@ -112,19 +107,17 @@ def _draw_link(layout: bpy.types.UILayout, context: bpy.types.Context, link: bpy
         column.prop(link, field)
 
 
-class PointsPanel(bpy.types.Panel):
+class PointsPanel(SidebarPanel, bpy.types.Panel):
     """Points that the artist marks where a face is not found by itself."""
 
     bl_idname = "LIKENESS_PT_points"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Corresponding Points"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, obj = self.layout, context.active_object
-        draw_wrapped(layout, "Where Make ARKit Keys misses the face: mark at least four points on both meshes.")
+        draw_wrapped(layout, "If Make ARKit Keys misses the face, mark at least four points on both meshes.")
         if obj is None or obj.type != "MESH":
             return
         present = points_on(obj)
@@ -138,14 +131,12 @@ class PointsPanel(bpy.types.Panel):
         layout.operator("likeness.clear_points", icon="TRASH")
 
 
-class PosePanel(bpy.types.Panel):
+class PosePanel(SidebarPanel, bpy.types.Panel):
     """Where the head's turning comes from and goes to."""
 
     bl_idname = "LIKENESS_PT_head_pose"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Head Pose"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:

@@ -32,7 +32,7 @@ class WaitingHead:
 
 
 @dataclass(frozen=True)
-class ReadHead:
+class LoadedHead:
     """A head read from disk, with its job and the seconds that it took."""
 
     job: Job
@@ -52,11 +52,11 @@ class WaitingHeads:
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, "likeness-heads")
         self._current: Future[WaitingHead] | None = None
-        self._reading: Future[ReadHead] | None = None
+        self._reading: Future[LoadedHead] | None = None
         self._was_offered = False
 
     @property
-    def was_offered(self) -> bool:
+    def is_offered_head(self) -> bool:
         """Whether the session's head was an offered one."""
         return self._was_offered
 
@@ -79,7 +79,7 @@ class WaitingHeads:
         self._offer(*found)
         return len(found) > 0
 
-    def of_name(self, name: str) -> WaitingHead:
+    def offered_head(self, name: str) -> WaitingHead:
         """The offered head with this name, the first one for "". Raises ``AddonError`` ``gone`` if there is none."""
         head = next((head for head in self.offered if name in ("", head.name)), None)
         if head is None:
@@ -98,7 +98,7 @@ class WaitingHeads:
         self._current.set_result(head)
         self._reading = self._thread.submit(_read, head, place)
 
-    def taken(self) -> ReadHead | None:
+    def taken(self) -> LoadedHead | None:
         """The head that was read, once; None before. Raises ``AddonError`` if reading failed."""
         if self._reading is None or not self._reading.done():
             return None
@@ -181,7 +181,7 @@ def _keep(folder: Path, job: Job, seconds: float, message: tuple[bytes, ...]) ->
     return WaitingHead(slot, parse_note(note))
 
 
-def _read(head: WaitingHead, place: Place) -> ReadHead:
+def _read(head: WaitingHead, place: Place) -> LoadedHead:
     """Read a head and check it like a message from the network. Raises ``AddonError``."""
     raw, buffers = head_file.read(head.slot.path)
     try:
@@ -192,7 +192,7 @@ def _read(head: WaitingHead, place: Place) -> ReadHead:
         result = decode_result(parse_header(buffers[0]), buffers[1:split])
     except AddonError as error:
         raise (head_file.other_version() if error.code == "version" else head_file.damaged()) from error
-    return ReadHead(note.job(place, buffers[split:]), result, note.seconds)
+    return LoadedHead(note.job(place, buffers[split:]), result, note.seconds)
 
 
 def _delete(current: Future[WaitingHead]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from backend.parallel import beside, each, in_order, threads_at_once
+from backend.parallel import each, in_order, in_thread, threads_at_once
 
 
 def test_results_keep_their_order_and_errors_reach_the_caller():
@@ -43,7 +43,7 @@ def test_two_wait_for_each_other_only_if_they_run_at_the_same_time():
 def test_freed_memory_is_kept_until_it_is_given_back():
     script = """
 import numpy as np
-from backend.allocator import give_freed_memory_back, keep_freed_memory
+from backend.allocator import release_freed_memory, keep_freed_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
@@ -54,7 +54,7 @@ for _ in range(3):
     array = np.ones(1 << 25)
     del array
 kept = resident() - before
-give_freed_memory_back()
+release_freed_memory()
 print(kept, resident() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -126,8 +126,8 @@ def test_torch_has_its_threads_again_afterwards():
 
 def test_what_runs_beside_is_waited_for_and_its_error_comes_out():
     going = threading.Event()
-    result = beside(lambda: going.wait(20.0))
+    result = in_thread(lambda: going.wait(20.0))
     going.set()
     assert result() is True
     with pytest.raises(ZeroDivisionError):
-        beside(lambda: 1 // 0)()
+        in_thread(lambda: 1 // 0)()

@@ -10,7 +10,7 @@ import bpy
 import pytest
 from head_message import HeadMessage
 
-from blender_addon.client.events import Arrived
+from blender_addon.client.events import ResultReceived
 from blender_addon.protocol.result import HeadResult
 from blender_addon.runner import JobView
 from blender_addon.session import session
@@ -30,8 +30,8 @@ class Backend:
         self.busy = True
         self.meanwhile()
 
-    def tick(self) -> list[Arrived]:
-        arrived, self.busy = [Arrived("", self.result, self.message.frames)] if self.busy else [], False
+    def tick(self) -> list[ResultReceived]:
+        arrived, self.busy = [ResultReceived("", self.result, self.message.frames)] if self.busy else [], False
         return arrived
 
     def cancel(self) -> None:

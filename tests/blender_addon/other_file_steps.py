@@ -54,7 +54,7 @@ def a_head_waits(into: str | None = None) -> None:
     begin(into)
     new_file()
     tick()
-    assert session().homeless
+    assert session().has_lost_scene
 
 
 def list_photo(folder: Path) -> None:

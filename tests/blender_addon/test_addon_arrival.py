@@ -67,7 +67,7 @@ def test_a_head_that_waited_arrives_as_the_scene_says_that_takes_it(backend: Bac
     backend.meanwhile = another_file
     session().begin(listed_job(), None)
     session().tick()
-    assert session().homeless and bpy.ops.likeness.take_head() == {"FINISHED"}
+    assert session().has_lost_scene and bpy.ops.likeness.take_head() == {"FINISHED"}
     while session().busy:
         session().tick()
     (collection,) = tags.heads_in(bpy.context.scene)

@@ -74,7 +74,7 @@ def test_a_folder_with_files_of_somebody_else_is_refused_and_left_as_it_is(tmp_p
     error = attempt(entered(tmp_path))
     assert error.code == "folder" and "environment and 1 more" in error.sentence
     assert names(tmp_path) == ["environment", "thesis.odt"]
-    assert not entered(tmp_path).holds_something
+    assert not entered(tmp_path).has_contents
 
 
 def test_what_a_file_manager_leaves_does_not_fill_a_folder(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: Backen
     assert names(there.root) == [] and own.installed() is not None
     name_folder(bpy, "")
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert not own.holds_something
+    assert not own.has_contents
 
 
 @pytest.mark.blender

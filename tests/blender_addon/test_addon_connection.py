@@ -15,8 +15,17 @@ import zmq
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import RETRIES, Patience
-from blender_addon.client.events import Arrived, Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
+from blender_addon.client.conversation import RETRIES, Timeouts
+from blender_addon.client.events import (
+    ConnectFailed,
+    ConnectionLost,
+    Event,
+    JobFailed,
+    Progressed,
+    Queued,
+    ResultReceived,
+    Welcomed,
+)
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.messages import parse_header
 from blender_addon.client.photo_files import unique_labels
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
     from head_message import HeadMessage
 
 LEFT: dict[Connection, list[Event]] = {}
-PATIENCE = Patience(hello=1.0, again=1.5)
+PATIENCE = Timeouts(hello=1.0, again=1.5)
 
 
 def until(connection: Connection, wanted: Callable[[Event], bool], seconds: float = 8.0) -> list[Event]:
@@ -102,7 +111,7 @@ def test_a_result_comes_with_the_message_that_it_was(message: HeadMessage, conne
     with ScriptedServer(submitted) as server:
         connection = connect(server)
         connection.submit(Submission("t5", (PhotoFile("a.jpg", data=b"x"),)))
-        arrived = until(connection, is_a(Arrived))[-1]
+        arrived = until(connection, is_a(ResultReceived))[-1]
     header, *buffers = arrived.message
     again = decode_result(parse_header(header), buffers)
     assert buffers == list(message.buffers) and again.report == arrived.result.report
@@ -144,8 +153,8 @@ def test_a_killed_server_is_given_up_with_a_sentence(connect: Callable[..., Conn
     with ScriptedServer() as server:
         connection = connect(server)
         until(connection, is_a(Welcomed))
-    events = until(connection, is_a(GaveUp))
-    assert any(isinstance(event, Lost) for event in events)
+    events = until(connection, is_a(ConnectFailed))
+    assert any(isinstance(event, ConnectionLost) for event in events)
     assert events[-1].code == "unreachable" and server.endpoint in events[-1].sentence and events[-1].advice
 
 
@@ -159,7 +168,7 @@ def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..
         connection.submit(Submission("t4", (PhotoFile("a.jpg", data=b"x"),)))
         until(connection, is_a(Queued))
         server.silent = True
-        until(connection, is_a(Lost))
+        until(connection, is_a(ConnectionLost))
         server.silent = False
         welcome = until(connection, is_a(Welcomed))[-1]
         assert welcome.same_server
@@ -176,7 +185,7 @@ def test_a_job_that_never_gets_across_is_given_up(connect: Callable[..., Connect
         connection = connect(server)
         connection.submit(Submission("t8", (PhotoFile("a.jpg", data=b"x"),)))
         for _ in range(RETRIES):
-            until(connection, is_a(Lost))
+            until(connection, is_a(ConnectionLost))
             server.silent = False
             until(connection, is_a(Welcomed))
         failed = until(connection, is_a(JobFailed))[-1]
@@ -192,7 +201,7 @@ def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[...
         while not server.photos:
             time.sleep(0.01)
         server.instance, server.silent = "another", True
-        until(connection, is_a(Lost))
+        until(connection, is_a(ConnectionLost))
         server.silent = False
         failed = until(connection, is_a(JobFailed))[-1]
         assert failed.code == "server_died" and "once more" in failed.advice
@@ -202,7 +211,7 @@ def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
     wrong = zmq.curve_keypair()[0].decode()
     with ScriptedServer() as server:
         connection = connect(server, wrong)
-        gave_up = until(connection, is_a(GaveUp))[-1]
+        gave_up = until(connection, is_a(ConnectFailed))[-1]
         assert gave_up.code in ("refused", "unreachable") and "key" in gave_up.advice
         assert server.seen == []
 
@@ -212,13 +221,13 @@ def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(connect: Callabl
         endpoint = f"tcp://127.0.0.1:{dying.getsockname()[1]}"
         connection = connect(SimpleNamespace(endpoint=endpoint, public_key=zmq.curve_keypair()[0].decode()))
         dying.accept()[0].close()
-    assert until(connection, is_a(GaveUp))[-1].code == "unreachable"
+    assert until(connection, is_a(ConnectFailed))[-1].code == "unreachable"
 
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
-        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
         assert gave_up.code == "version" and "version" in gave_up.advice
 
 
@@ -226,7 +235,7 @@ def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connec
 def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"limits": limits}
-        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
         assert gave_up.code == "malformed"
 
 

@@ -41,7 +41,7 @@ def points(bpy) -> dict[int, object]:
 def said(collection) -> tuple[PhotoCorrections, ...]:
     from blender_addon.scene import corrections
 
-    return corrections.of_head(collection)
+    return corrections.head_corrections(collection)
 
 
 def drag(bpy, landmark: int, by: Sequence[float]) -> None:
@@ -226,7 +226,7 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
     jobs = []
 
     class Sent:
-        why_busy, busy = "", False
+        busy_reason, busy = "", False
 
         def begin(self, job: object, backend: object) -> None:
             jobs.append(job)
@@ -358,7 +358,7 @@ def test_what_a_script_left_is_no_mask(bpy, head) -> None:
 
     for numbers in ([4, 2, 3, 4], [4, 2], [0, 0, 0], [4, 2, 9, -1], [5000, 1, 5000]):
         head["likeness_corrections"] = [{"name": PHOTO, "use": "shape", "mask": numbers}]
-        assert all(one.mask is None for one in corrections.of_head(head))
+        assert all(one.mask is None for one in corrections.head_corrections(head))
 
 
 def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, result: HeadResult) -> None:

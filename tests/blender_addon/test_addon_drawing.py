@@ -10,9 +10,9 @@ pytestmark = pytest.mark.blender
 
 
 def test_the_pace_of_drawing() -> None:
-    from blender_addon.ui.redraw import Pace
+    from blender_addon.ui.redraw import RedrawPacing
 
-    pace = Pace()
+    pace = RedrawPacing()
     assert pace.tick(10.0, True, False, False) == (True, False)
     assert pace.tick(10.1, True, False, False) == (False, False)  # not every word at once
     assert pace.tick(10.25, False, False, False) == (True, False)  # but none is lost

@@ -109,7 +109,7 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     kill(other)
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1]) and chosen_backend(bpy.context).folder == own.root
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert names(own.root) == [] and not own.holds_something
+    assert names(own.root) == [] and not own.has_contents
 
 
 @pytest.mark.blender

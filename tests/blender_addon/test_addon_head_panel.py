@@ -180,7 +180,7 @@ def test_skin_is_locked_by_a_sculpt_or_a_selection(backend: Backend, result: Hea
 
     head = tags.part_object(import_head(result, bpy.context), "head")
     assert "likeness.lock_skin" not in buttons()
-    with pytest.raises(RuntimeError, match="Nobody has sculpted"):
+    with pytest.raises(RuntimeError, match="This head has not been sculpted"):
         bpy.ops.likeness.lock_skin()
     head.data.shape_keys.reference_key.points[500].co.z += 0.004
     assert "likeness.lock_skin" in buttons()

@@ -20,7 +20,7 @@ from blender_addon.backend_process import install, python_finder
 from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.backend_process.pip_log import PipProgress, why_pip_failed
+from blender_addon.backend_process.pip_log import PipProgress, pip_failure_sentence
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
 
@@ -148,7 +148,7 @@ def test_a_mediapipe_that_cannot_read_its_models_is_noticed(tmp_path: Path) -> N
     )
     code, *said = environment_check(tmp_path)
     assert code == "1"
-    error = why_pip_failed(said, 1)
+    error = pip_failure_sentence(said, 1)
     assert error.code == "folder" and "plain letters" in error.advice
 
 
@@ -329,7 +329,7 @@ def test_a_python_whose_words_were_lost_is_none(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_why_pip_failed(line: str, code: str) -> None:
-    error = why_pip_failed(["Collecting torch", line, "trailing words"], 1)
+    error = pip_failure_sentence(["Collecting torch", line, "trailing words"], 1)
     assert error.code == code
     assert error.advice.endswith(".")
     if code == "install":

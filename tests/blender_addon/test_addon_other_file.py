@@ -113,7 +113,7 @@ def test_a_head_that_waits_can_be_thrown_away(
         bpy.ops.likeness.reconstruct()
     assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
     assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
-    begin_again = session().why_busy == ""
+    begin_again = session().busy_reason == ""
     assert begin_again and "likeness.take_head" not in drawn()[1]
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_opened_in_the_middle_of_the_import(
     new_file(tmp_path)
     assert not session().importing
     tick()
-    assert session().homeless and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
+    assert session().has_lost_scene and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
     bpy.ops.likeness.take_head()
     tick()
     (collection,) = tags.head_collections()
@@ -173,7 +173,7 @@ def test_a_head_that_the_file_only_links_waits_for_its_own_file(
     with pytest.raises(RuntimeError, match="linked from another file"):
         bpy.ops.likeness.take_head()
     tick()
-    assert session().homeless
+    assert session().has_lost_scene
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "library.blend"))
     assert bpy.ops.likeness.take_head() == {"FINISHED"}
     tick()

@@ -58,7 +58,7 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -
     assert folder.installed() is not None and removal.view.sentence == "Waiting for the backend to end"
     ended.set()
     removal.join(10)
-    assert seen[0] is not None and folder.installed() is None and not folder.holds_something
+    assert seen[0] is not None and folder.installed() is None and not folder.has_contents
     assert removal.view.error is None
 
 
@@ -104,9 +104,9 @@ def test_what_cannot_be_deleted_can_be_removed_later(
     refusals += [folder.root] * 9
     error = finished(Removal(folder)).view.error
     assert "could not be removed" in error.sentence and str(folder.root) in error.advice
-    assert folder.installed() is None and folder.holds_something
+    assert folder.installed() is None and folder.has_contents
     refusals.clear()
-    assert finished(Removal(folder)).view.error is None and not folder.holds_something
+    assert finished(Removal(folder)).view.error is None and not folder.has_contents
 
 
 def test_an_update_replaces_a_source_that_is_held_for_a_while(
@@ -141,7 +141,7 @@ class Server:
 
     def stop(self) -> None:
         time.sleep(0.3)
-        if self._folder.holds_something:
+        if self._folder.has_contents:
             self.exit_code = 0
 
 
@@ -169,7 +169,7 @@ def test_the_preferences_remove_what_is_there(bpy: ModuleType, folder: BackendFo
     assert {"likeness.install_backend", "likeness.remove_backend"} <= offered()
     session().runner._process = server = Server(folder)
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert server.exit_code == 0 and not folder.holds_something
+    assert server.exit_code == 0 and not folder.has_contents
     assert "likeness.remove_backend" not in offered()
 
 

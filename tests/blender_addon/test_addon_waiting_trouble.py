@@ -113,7 +113,7 @@ def test_a_damaged_file_is_said_and_can_be_thrown_away(
     assert "damaged" in words and "Throw it away, and reconstruct" in words and "likeness.take_head" not in operators
     with pytest.raises(RuntimeError, match="damaged"):
         bpy.ops.likeness.take_head()
-    assert session().why_busy == ""
+    assert session().busy_reason == ""
     assert bpy.ops.likeness.throw_away_head() == {"FINISHED"}
     assert kept(folder) == [] and "likeness.throw_away_head" not in drawn()[1]
 
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_made_is_said(backend: Backend, folder: Path) ->
     a_head_waits()
     written()
     tick()
-    assert "could not be kept on the disk" in session().view.advice and session().homeless
+    assert "could not be kept on the disk" in session().view.advice and session().has_lost_scene
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -221,7 +221,7 @@ def test_a_file_that_is_opened_while_a_head_whose_import_failed_is_written_gets_
     goes_on.set()
     written()
     tick()
-    assert session().homeless
+    assert session().has_lost_scene
     bpy.ops.likeness.take_head()
     tick_while_busy()
     shut_down()
@@ -300,7 +300,7 @@ def test_a_fault_of_ours_leaves_the_panel_alive(
         a_head_waits()
         written()
         tick()
-        assert "ZeroDivisionError" in session().view.advice and session().homeless
+        assert "ZeroDivisionError" in session().view.advice and session().has_lost_scene
         session().cancel()
     list_photo(folder.parents[2])
     a_head_waits()

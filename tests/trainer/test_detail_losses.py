@@ -110,8 +110,8 @@ def test_identity_distance_and_the_adversary_by_hand() -> None:
     one, two = torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
     assert float(detail.identity_distance(one, two)) == pytest.approx(0.5)  # cosines 1 and 0
     real, fake = torch.tensor([0.5, 1.0]), torch.tensor([0.0, 0.6])
-    assert float(detail.told_apart(real, fake)) == pytest.approx(0.5 * (0.125 + 0.18))
-    assert float(detail.taken_for_real(fake)) == pytest.approx(0.5 * (1.0 + 0.16) / 2)
+    assert float(detail.discriminator_loss(real, fake)) == pytest.approx(0.5 * (0.125 + 0.18))
+    assert float(detail.generator_loss(fake)) == pytest.approx(0.5 * (1.0 + 0.16) / 2)
 
 
 def test_gradients_of_losses_on_pictures() -> None:
@@ -124,8 +124,8 @@ def test_gradients_of_losses_on_pictures() -> None:
     for loss in (
         lambda x: detail.pixel_error(x, photos, mask),
         lambda x: detail.identity_distance(x.flatten(1) @ features, photos.flatten(1) @ features),
-        lambda x: detail.taken_for_real(x.flatten(1) @ features),
-        lambda x: detail.told_apart(photos.flatten(1) @ features, x.flatten(1) @ features),
+        lambda x: detail.generator_loss(x.flatten(1) @ features),
+        lambda x: detail.discriminator_loss(photos.flatten(1) @ features, x.flatten(1) @ features),
     ):
         assert torch.autograd.gradcheck(
             lambda c, f=loss: f(detail.refined_pictures(coarse, c, places, mask)), (change,)

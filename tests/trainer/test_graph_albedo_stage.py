@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.models.graph_albedo.network import GraphAlbedoConfig, GraphAlbedoNet
 from trainer.data.graph.skins import CompletedSkinsConfig, SkinBatch
 from trainer.losses import graph_face as losses
@@ -82,7 +83,7 @@ def test_it_learns_what_is_always_wrong_and_the_export_loads() -> None:
     assert own.pictures(batch)["skins"].shape == (3, 4 * 16, 4 * 16)
     made = own.export()
     assert made is not None
-    again = GraphAlbedoNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
+    again = GraphAlbedoModel.build(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
     assert torch.equal(again.usual, own.modules["albedo"].usual)
 
 

@@ -322,11 +322,11 @@ def test_living_people_exchange_expressions_each_in_their_own_way() -> None:
     people = torch.arange(3)
     own = stage._posed(batch, people, people)[:, : batch.vertices.shape[1]]
     assert torch.allclose(own, batch.vertices, atol=1e-6)
-    without = replace(batch, habits=None)
+    without = replace(batch, idiosyncrasies=None)
     assert float((stage._posed(without, people, people)[:, : own.shape[1]] - own).norm(dim=-1).max()) > 3e-4
     assert bool(stage.step(batch, 0.0)["pair"] > 0)
     part = part_of(batch, torch.tensor([False, True, True]))
-    assert torch.equal(part.habits.stick, batch.habits.stick[1:]) and len(part.person) == 2
+    assert torch.equal(part.idiosyncrasies.stick, batch.idiosyncrasies.stick[1:]) and len(part.person) == 2
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from backend.models.checkpoints import ASSETS, load_model
-from backend.models.lap.network import LapNet, load_lap
+from backend.models.lap.apply import LapModel
+from backend.models.lap.network import LapNet
 from trainer.data.lap import LapBatch, LapPeopleConfig
 from trainer.evaluate.lap import HELD_OUT_SEED
 from trainer.stages.lap_metrics import canonical_errors, view_degrees
@@ -15,7 +16,7 @@ from trainer.stages.lap_metrics import canonical_errors, view_degrees
 
 @pytest.fixture(scope="module")
 def network() -> LapNet:
-    return load_lap()
+    return LapModel.load().network
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from trainer.data.lap import landmark_shapes
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.stages import lap
 from trainer.stages.lap import LapStage, LapStageConfig, LapWeights
-from trainer.stages.lap_first import MarkedViews
+from trainer.stages.lap_initialisation import MarkedViews
 
 CPU = torch.device("cpu")
 PICTURES = LapWeights(perceptual=0.0, flip_perceptual=0.0)

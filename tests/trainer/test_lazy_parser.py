@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from trainer.__main__ import COMMANDS, main
-from trainer.evaluate.command import WHATS
+from trainer.evaluate.command import EVALUATIONS
 from trainer.lazy_parser import add_commands
 
 
@@ -29,7 +29,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
     assert "--limit-mb" in found[1].stdout
 
 
-@pytest.mark.parametrize("module_name", [*(entry[0] for entry in (COMMANDS | WHATS).values())])
+@pytest.mark.parametrize("module_name", [*(entry[0] for entry in (COMMANDS | EVALUATIONS).values())])
 def test_every_command_has_options_and_a_way_to_run(module_name: str) -> None:
     module = importlib.import_module(module_name)
     module.add_arguments(argparse.ArgumentParser())

@@ -363,9 +363,9 @@ def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> N
     assert found["neutral"] < found["neutral.mean_face"] and 0 <= found["lip_iou.upper"] <= 1
     assert list((tmp_path / "pictures").rglob("*.png"))
     export_run(tmp_path, tmp_path / "model")
-    from backend.models.learned_basis.network import load_learned_basis
+    from backend.models.learned_basis.apply import BasisModel
 
-    network = load_learned_basis(tmp_path / "model")
+    network = BasisModel.load(tmp_path / "model").network
     assert isinstance(network, LearnedBasisNet)
     figures = face_figures(network, FaceMarks(), [small_people()])
     assert figures["landmark"] == pytest.approx(found["landmark"], rel=0.2)

@@ -59,7 +59,7 @@ def asked_for(tools: Any) -> Story:
 
 
 def waits(tools: Any) -> Story:
-    yield from tools.until(lambda: tools.session().homeless, 180, "the head")
+    yield from tools.until(lambda: tools.session().has_lost_scene, 180, "the head")
     yield 1.0
 
 
@@ -156,7 +156,7 @@ def disabled(tools: Any) -> Story:
     tools.forget_gap()
     yield from tools.until(lambda: tools.session().waiting.offered, 10, "the offer")
     yield 1.0
-    assert not tools.session().busy and not tools.session().homeless
+    assert not tools.session().busy and not tools.session().has_lost_scene
     assert bpy.ops.likeness.reconstruct.poll(), "it keeps nobody from working"
     tools.show_sidebar()
     yield 1.0

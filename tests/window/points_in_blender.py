@@ -47,7 +47,7 @@ def said(tools: Any) -> dict[int, np.ndarray]:
     """What is sent with the next solve: places by landmark."""
     corrections = tools.addon("scene.corrections")
     collection = next(c for c in bpy.data.collections if "likeness_id" in c)
-    return {number: np.array([x, y]) for one in corrections.of_head(collection) for number, x, y in one.points}
+    return {number: np.array([x, y]) for one in corrections.head_corrections(collection) for number, x, y in one.points}
 
 
 def on_screen(tools: Any, obj: bpy.types.Object) -> tuple[int, int]:

@@ -37,13 +37,13 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             count += 1
         return count
 
-    def with_done(self, step: str, place: int, command: DoneCommand) -> ChainState:
+    def with_completed(self, step: str, place: int, command: DoneCommand) -> ChainState:
         """The state after command number ``place`` of ``step``; records of later commands are dropped."""
         before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
         begun = {name: words for name, words in self.begun.items() if name != step}
         return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
 
-    def with_begun(self, step: str, words: tuple[str, ...]) -> ChainState:
+    def with_started(self, step: str, words: tuple[str, ...]) -> ChainState:
         """The state while this command of ``step`` runs."""
         return ChainState(self.steps, {**self.begun, step: words})
 

@@ -130,14 +130,14 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None],
         say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {' '.join(command.arguments)}")
         started = time.monotonic()
         goes_on = state.begun.get(step.name) == wanted[place]
-        state = state.with_begun(step.name, wanted[place])
+        state = state.with_started(step.name, wanted[place])
         write_state(places.work, state)
         said = _resumed(wanted[place], places, goes_on)
         ended = run(command, said)
         if ended:
             sentence = f"python -m trainer {' '.join(said)} ended with code {ended}."
             raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
-        state = state.with_done(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
+        state = state.with_completed(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
         write_state(places.work, state)
 
 

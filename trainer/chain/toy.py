@@ -40,7 +40,7 @@ LIMITS = {
 """Largest value of each field of a recipe, wherever it occurs. Two steps test a training step and one after it."""
 PORTRAIT_SIDE = 256
 """Pixels, the smallest size at which the face detector finds all of them."""
-PER_TRAIT = 2
+PORTRAITS_PER_TRAIT = 2
 """Portraits per answer on a list, because the classifiers need more than one of each."""
 
 
@@ -77,7 +77,7 @@ def _first_of_each(answers: Mapping[str, tuple[str, object]]) -> list[str]:
     chosen: dict[tuple[str, object], list[str]] = {}
     for name in sorted(answers):
         chosen.setdefault(answers[name], []).append(name)
-    return [name for names in chosen.values() for name in names[:PER_TRAIT]]
+    return [name for names in chosen.values() for name in names[:PORTRAITS_PER_TRAIT]]
 
 
 def draw_portraits(folder: Path) -> int:

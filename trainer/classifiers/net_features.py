@@ -53,7 +53,7 @@ def save(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float, net_ver
     )
 
 
-def spoilt(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def degraded_picture(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Degrade a picture (S, S, 3) uint8: lower resolution, another light, JPEG compression."""
     side = pixels.shape[0]
     small = max(8, int(side * rng.uniform(*_SHRUNK)))
@@ -72,7 +72,7 @@ def face_features(
     """Eye and mouth features of a head crop (S, S, 3) with landmarks (478, 3); with ``rng`` the crop is degraded."""
     face = face_square(landmarks)
     near = face.cut(pixels, parser.size)
-    near = near if rng is None else spoilt(near, rng)
+    near = near if rng is None else degraded_picture(near, rng)
     places = face.from_picture(landmarks[:, :2], parser.size)
     features = parser.look(near).features
     return eye_features(features, places), mouth_features(features, places)

@@ -30,7 +30,7 @@ from trainer.data.noise3d import fractal_noise, scattered_spots, value_noise
 from trainer.data.photographs import Photograph, Shot, shot_camera, take_photograph
 from trainer.data.raytrace.film import Film
 from trainer.data.raytrace.scene import Surface, joined
-from trainer.data.torso import hang_torso
+from trainer.data.torso import sweep_torso
 
 IDENTITY_DEVIATION = 0.9
 IDENTITY_MODES = 40
@@ -246,7 +246,7 @@ class DressedTemplate:
             1 - cover,
         )
         neck = canonical[:, 1] < template.vertices[: template.head.vertex_stop, 1].min() + 0.02
-        torso = hang_torso(points, self.head.faces, neck, SHOULDERS, np.asarray(look.cloth))
+        torso = sweep_torso(points, self.head.faces, neck, SHOULDERS, np.asarray(look.cloth))
         eyes = [self._eye(index, level1, look_at_point) for index in range(2)]
         return joined((head, torso, *eyes))
 
@@ -275,7 +275,7 @@ SHOULDERS = (
     *((1.00, 1.00, 0.006), (1.04, 1.04, 0.016), (1.20, 1.12, 0.030), (1.60, 1.25, 0.045), (2.2, 1.45, 0.062)),
     *((2.8, 1.6, 0.085), (3.2, 1.7, 0.12), (3.35, 1.8, 0.18), (3.4, 1.9, 0.6)),
 )
-"""From neck to shirt to shoulders; see ``torso.hang_torso``."""
+"""From neck to shirt to shoulders; see ``torso.sweep_torso``."""
 
 
 def dressed_template(person: DemoPerson) -> DressedTemplate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 HALVES = ("development", "judgement")
-ANOTHER_LOOK = "@"
+LOOK_SEPARATOR = "@"
 """Before the number of a look in the name of a drawn head: ``scan_cgtub@1``."""
 
 
@@ -16,7 +16,7 @@ def half_of(name: str) -> str:
 
 def person_of(name: str) -> str:
     """Whose head it is that has been drawn: without the look."""
-    return name.partition(ANOTHER_LOOK)[0]
+    return name.partition(LOOK_SEPARATOR)[0]
 
 
 def name_hash(text: str) -> bytes:

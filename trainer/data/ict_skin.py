@@ -26,12 +26,12 @@ from trainer.data.raytrace.scene import Surface, joined
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
-from trainer.data.torso import hang_torso
+from trainer.data.torso import sweep_torso
 
 LEVELS = 2
 TEETH_BACK = 0.008
 BUST = ((1.12, 1.12, 0.03), (1.18, 1.18, 0.12), (1.15, 1.15, 0.5))
-"""Outline of the shirt below the head model's bust, see ``torso.hang_torso``."""
+"""Outline of the shirt below the head model's bust, see ``torso.sweep_torso``."""
 FACE_MIDDLE = np.array([0.0, 0.0, 0.08])
 
 
@@ -300,7 +300,7 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     albedo = np.clip(albedo, 0.005, 0.95)
     head = Surface(points, fine.faces, normals, albedo, specular, roughness, translucency)
     return IctPerson(
-        joined((head, hang_torso(points, fine.faces, canonical[:, 1] < -0.10, BUST, cloth))),
+        joined((head, sweep_torso(points, fine.faces, canonical[:, 1] < -0.10, BUST, cloth))),
         (np.flatnonzero(fine.part == 3), np.flatnonzero(fine.part == 4)),
         np.stack([eye_centre(vertices, 0), eye_centre(vertices, 1)]),
     )

@@ -12,7 +12,7 @@ from trainer.contracts import SourceConfig
 from trainer.data.turns import Turns
 
 
-class Joinable(Protocol):
+class Concatenable(Protocol):
     """A batch that can be concatenated with others of its kind."""
 
     @classmethod
@@ -23,7 +23,7 @@ class Joinable(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleAndPortraitsConfig(SourceConfig):
-    """Synthetic people and portraits in one batch; both sources' batches are of one ``Joinable`` kind."""
+    """Synthetic people and portraits in one batch; both sources' batches are of one ``Concatenable`` kind."""
 
     people: SourceConfig
     """The source with labels."""
@@ -48,8 +48,8 @@ class PeopleAndPortraits:
         self._sources = (config.people.build(), config.portraits.build())
         self._turns = Turns(config.shares)
 
-    def batch(self, indices: range, device: torch.device) -> Joinable:
+    def batch(self, indices: range, device: torch.device) -> Concatenable:
         """Return the people of ``indices`` first, then the portraits."""
         own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
-        batches: list[Joinable] = [source.batch(part, device) for source, part in own if len(part)]
+        batches: list[Concatenable] = [source.batch(part, device) for source, part in own if len(part)]
         return type(batches[0]).joined(batches, device)

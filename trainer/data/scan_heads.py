@@ -2,8 +2,8 @@
 
 SIMPOP 15-20 are face masks without eyes, ears or colour. The most probable ICT head is registered to each of them. Its
 surface then matches the scan to about a tenth of a millimetre and continues to ears, neck, skull and eyeballs
-(``carried_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed
-unchanged. Never used for training.
+(``fitted_ict_head``); it gets skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is
+photographed unchanged. Never used for training.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from scipy.ndimage import map_coordinates
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
-from trainer.data.carried_head import carry_onto_scan
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.data.face_paint import EyeLook
+from trainer.data.fitted_ict_head import carry_onto_scan
 from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.ict_skin import SkinLook, ict_person
 from trainer.data.midpoint import subdivide_midpoint
@@ -35,9 +35,9 @@ from trainer.template.obj_file import read_obj
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
 MILLIMETRE = 0.001
-PHOTOGRAPHED_WITHIN = 0.0006
+PHOTOGRAPHED_METRES = 0.0006
 """Metres; scan points farther than this from the photographed surface (mostly the eyes) are not evaluated."""
-SEVEN = (33, 133, 362, 263, 2, 61, 291)
+ALIGNMENT_LANDMARKS = (33, 133, 362, 263, 2, 61, 291)
 """MediaPipe ids of the seven alignment points: the corners of the eyes from the person's right to the left, the base of
 the nose, the corners of the mouth."""
 NOSE_TIP = 1
@@ -68,8 +68,8 @@ class ScanTruth:
     Attributes
     ----------
     name : ``SIMPOP_15`` and so on.
-    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of ``SEVEN``.
-    nose_tip, bridge (between the eyes) : (3,).
+    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of
+    ``ALIGNMENT_LANDMARKS``. nose_tip, bridge (between the eyes) : (3,).
     ears : (2, 3) the tragi, left and right of the person (NaN when the scan has none).
     """
 
@@ -99,7 +99,7 @@ class ScanHead:
 
 def truth_from_marks(name: str, scan_vertices: np.ndarray, marks: np.ndarray, ears: np.ndarray) -> ScanTruth:
     """Make a ``ScanTruth`` with points from MediaPipe landmarks (478, 3) on the scan."""
-    return ScanTruth(name, scan_vertices, marks[list(SEVEN)], marks[NOSE_TIP], marks[BRIDGE], ears)
+    return ScanTruth(name, scan_vertices, marks[list(ALIGNMENT_LANDMARKS)], marks[NOSE_TIP], marks[BRIDGE], ears)
 
 
 def face_middle(marks: np.ndarray) -> np.ndarray:
@@ -155,7 +155,7 @@ def scan_head(name: str) -> ScanHead:
     person = ict_person(moved, person_look(number, number))
     skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
     _, distance, _ = closest_points(skin, vertices)
-    truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_WITHIN], marks, moved[list(tragus_ids())])
+    truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_METRES], marks, moved[list(tragus_ids())])
     return ScanHead(truth, person.looking_at, face_middle(marks))
 
 

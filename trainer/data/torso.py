@@ -11,7 +11,7 @@ from trainer.data.midpoint import open_edges
 from trainer.data.raytrace.scene import Surface
 
 
-def hang_torso(
+def sweep_torso(
     points: np.ndarray,
     faces: np.ndarray,
     allowed: np.ndarray,

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from backend.errors import LikenessError
 from backend.fitting.identity_basis import BASIS_NAMES
-from backend.models.checkpoints import load_model
 from backend.models.contract import NOT_TRAINED
-from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
-from backend.models.learned_basis.network import LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, FacePortraitsConfig
 from trainer.data.face_model.source import Actors, FacePeople
 from trainer.data.people.scene import Shot
@@ -164,10 +162,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Flat figures of ``evaluate basis``: "not trained" without a model, "left out: why" where an input is missing."""
-    network = trained_or_none(load_learned_basis, arguments.model)
+    model = trained_or_none(BasisModel.load, arguments.model)
+    network = model and model.network
     identities = None if network is None else identities_of(network, _named_folders(arguments.identity))
     figures = head_figures(identities and identities.named, arguments.people, scans=not arguments.no_scans)
-    if network is None:
+    if model is None or network is None:
         names = (*_ENCODED, *_ANGLES, *_KEYS, *_COLOURS, *_FITTED_CODES, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
         figures |= dict.fromkeys(names, NOT_TRAINED)
     else:
@@ -180,7 +179,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
             figures |= reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
         figures |= dict.fromkeys(_FITTED, "left out: not asked for")
-        model = BasisModel(network, torch.device("cpu"), load_model(LEARNED_BASIS.name, arguments.model).version)
         if arguments.sheets:
             figures |= write_sheets(model, arguments.sheets)
         if not arguments.no_scans:

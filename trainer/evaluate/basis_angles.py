@@ -9,7 +9,7 @@ from backend.models.learned_basis.network import FaceBases
 from trainer.evaluate.basis_identities import COMPONENTS, LEARNED, Identities
 from trainer.stages.learned_basis_start import surface_metric
 
-ALIKE = 0.99
+SAME_DIRECTION_COSINE = 0.99
 _RIDGE = 1e-12
 
 
@@ -49,9 +49,9 @@ def compared(learned: Tensor, start: Tensor, metric: Tensor) -> dict[str, float]
     return {
         "least_cosine": same.min().item(),
         "mean_cosine": same.mean().item(),
-        "alike": float((cosines.abs().amax(1) > ALIKE).sum()),
+        "alike": float((cosines.abs().amax(1) > SAME_DIRECTION_COSINE).sum()),
         "of": float(len(own)),
-        "inside": float(((inside / lengths).sqrt() > ALIKE).sum()),
+        "inside": float(((inside / lengths).sqrt() > SAME_DIRECTION_COSINE).sum()),
         "span": (inside.sum() / lengths.sum()).item(),
         "between": _principal_angles(own, other, metric).mean().item(),
     }

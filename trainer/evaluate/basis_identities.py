@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.models.learned_basis.network import FaceBases, LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.learned_basis.network import FaceBases, LearnedBasisNet
 from trainer.stages.learned_basis_start import begin_from_people, begin_from_prior
 
 PEOPLE = 1000
@@ -54,7 +55,7 @@ def identities_of(network: LearnedBasisNet, others: Mapping[str, Path], people: 
         ON_GRAPH: on_graph,
     }
     for name, folder in others.items():
-        found = load_learned_basis(folder).bases.identity().detach()
+        found = BasisModel.load(folder).network.bases.identity().detach()
         if name in named or found.shape != on_graph.shape:
             why = "that name is taken" if name in named else f"its identity is {tuple(found.shape)}"
             advice = f"Bases are compared under names of their own and as {tuple(on_graph.shape)} numbers."

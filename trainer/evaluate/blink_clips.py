@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.rig.arkit import LIDS
-from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.people_sampler import FRAMES_PER_SECOND
 from trainer.data.people.scene import Shot
 from trainer.data.people.source import People, PeopleConfig
 
@@ -37,7 +37,7 @@ class BlinkPeople(People):
         return [_blinking(shot, number, middles, turned) for number, shot in enumerate(frames)]
 
 
-class OpenEyed(People):
+class LimitedLids(People):
     """The pictures of ``people`` at the same instants, with the lids limited to their median over the clip's frames."""
 
     def __init__(self, people: People) -> None:

@@ -15,11 +15,11 @@ from rich.console import Console
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
-WHATS: dict[str, tuple[str, str]] = {
+EVALUATIONS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "foreign": (
         "trainer.evaluate.foreign",
-        "people and pictures that nothing here comes from: who is it by shape alone; millimetres",
+        "people and pictures from other sources: millimetres, and recognition by shape alone",
     ),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
@@ -29,19 +29,19 @@ WHATS: dict[str, tuple[str, str]] = {
     ),
     "basis": ("trainer.evaluate.basis", "the learned face model: bases against the prior, the encoder alone"),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
-    "textures": ("trainer.evaluate.textures", "textures against a photo that each was not made from"),
-    "hair": ("trainer.evaluate.hair", "hair fitted to photos against a photo that it was not fitted to"),
+    "textures": ("trainer.evaluate.textures", "textures against a held-out photo"),
+    "hair": ("trainer.evaluate.hair", "hair against a held-out photo"),
     "graph": ("trainer.evaluate.graph", "the graph face model: its decoder against a linear one, its encoder"),
     "detail": ("trainer.evaluate.detail", "wrinkles against known relief of synthetic people"),
-    "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks read off pictures"),
+    "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks estimated from pictures"),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and
 ``run(arguments, console) -> dict[str, float | str]``, and a line of help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one sub-command per entry of ``WHATS``."""
-    for subparser in add_commands(parser, WHATS, "what"):
+    """Add one sub-command per entry of ``EVALUATIONS``."""
+    for subparser in add_commands(parser, EVALUATIONS, "what"):
         subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
 
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table; returns exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
     console = Console()
     try:
-        figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
+        figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
     except LikenessError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_CODES[error.code]

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from backend.geometry.template import load_template
 from trainer.data.surface_landmarks import find_surface_landmarks
 from trainer.template.bake import head_topology
-from trainer.template.measure import STEADY
+from trainer.template.measure import SIMULATED_FIT_LANDMARKS
 from trainer.template.model_fit import fit_model
 from trainer.template.scans import TriangleMesh, read_simulated
 
@@ -54,5 +54,5 @@ def best_fit_to_simulated(number: int) -> np.ndarray:
     """``best_fit_cage`` of a simulated face, with landmarks detected on clay renderings."""
     scan = read_simulated(number)
     found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-    usable = tuple(index for index in STEADY if found.found[index])
+    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if found.found[index])
     return best_fit_cage(scan, usable, found.positions[list(usable)])

@@ -17,7 +17,7 @@ from backend.errors import LikenessError
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.models.detail import DETAIL
-from backend.models.detail.apply import DetailModel, displacements, load_detail_model
+from backend.models.detail.apply import DetailModel, displacements
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.disturbances import DISTURBANCES, Changes
 from trainer.data.detail.relief import Cause, cause
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people, console)
     figures |= freckle_figures(model, max(2, arguments.people // 4))
-    figures |= kept_out_figures(model, max(2, 2 * arguments.people // 5))
+    figures |= suppression_figures(model, max(2, 2 * arguments.people // 5))
     table = Table(title="Displacement of synthetic people's skin")
     for column in ("figure", "value"):
         table.add_column(column)
@@ -150,7 +150,7 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
     return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
 
 
-def kept_out_figures(model: DetailModel, people: int) -> dict[str, float]:
+def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
     """For each of ``DISTURBANCES``: ``kept_out.NAME``, energy of the relief found at rest with it, relative to the same
     people without it, with the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the
     relief found with it."""
@@ -216,4 +216,4 @@ def region_mask(region: str, size: int = 512) -> np.ndarray:
 
 
 def _model(folder: Path | None) -> DetailModel | None:
-    return DETAIL.find() if folder is None else load_detail_model(folder)
+    return DETAIL.find() if folder is None else DetailModel.load(folder)

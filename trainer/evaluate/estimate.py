@@ -15,7 +15,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
-from backend.models.contract import Models, asking
+from backend.models.contract import Models, applied_to_photos
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.apply import GraphModel
 from backend.models.landmarks import LANDMARK_NET
@@ -26,7 +26,7 @@ from backend.models.registry import open_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.reading.source import PhotoSource
-from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
+from trainer.data.scan_heads import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
 """Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""
@@ -38,7 +38,8 @@ class Estimate:
 
     Attributes
     ----------
-    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``scan_heads.SEVEN``.
+    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of
+    ``scan_heads.ALIGNMENT_LANDMARKS``.
     """
 
     cage: np.ndarray
@@ -61,7 +62,7 @@ def as_estimate(cage: np.ndarray) -> Estimate:
         cage,
         vertices,
         np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
-        marks[list(SEVEN)],
+        marks[list(ALIGNMENT_LANDMARKS)],
         marks[NOSE_TIP],
         marks[BRIDGE],
     )
@@ -102,7 +103,7 @@ def fit_with(
     committed one (``identity_basis``)."""
     template = load_template() if template is None else template
     encoded, modes_around = face_model_of(models, template)
-    canonical = asking(canonical_face, models.of(LAP, LapModel))
+    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel))
     return fit_face(
         collection, options, template=template, canonical=canonical, encoded=encoded, modes_around=modes_around
     )

@@ -27,10 +27,10 @@ from backend.geometry.template import load_template
 from backend.photos.faces.detect import detect_faces
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.people.batch import PeopleBatch
-from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.people_sampler import FRAMES_PER_SECOND
 from trainer.data.people.source import People, PeopleConfig
 from trainer.evaluate.blink_clips import FRAMES as BLINK_FRAMES
-from trainer.evaluate.blink_clips import BlinkPeople, OpenEyed, yaw_of
+from trainer.evaluate.blink_clips import BlinkPeople, LimitedLids, yaw_of
 from trainer.evaluate.blink_counts import BlinkCounts, blink_figures, count_blinks, different_pixels
 from trainer.evaluate.pose_errors import PoseErrors, pose_errors, turn_between
 from trainer.evaluate.seen_skin import seen_appearance
@@ -231,7 +231,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             console.print(f"person {index}: no face")
     figures = weight_figures("photos", reads) if reads else {}
     clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True).build()
-    open_eyed = OpenEyed(clips)
+    open_eyed = LimitedLids(clips)
     reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index, open_eyed)
@@ -267,7 +267,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
 def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], BlinkCounts]:
     """``blinks.*`` of the blink clips; blinks in clips without any detected face count as missed."""
     people = BlinkPeople()
-    open_eyed = OpenEyed(people)
+    open_eyed = LimitedLids(people)
     by_yaw: dict[float, BlinkCounts] = {}
     for index in range(count):
         known = known_pictures(people, index, open_eyed)

@@ -27,7 +27,7 @@ from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
 from trainer.evaluate.metrics.verification import area_gain, area_interval, rank_interval
 
-QUESTIONS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
+PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
 """Question -> photo sets (``SETS``) of the probe and of the gallery."""
 SETS = ("first", "second", "both", "rest")
 DISTANCES = {"plain": plain_distances, "whitened": whitened_distances}
@@ -70,7 +70,7 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
     apart = ~np.eye(len(people), dtype=bool)
     for variant in variants:
         shapes = {name: aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS}
-        for question, (probe, gallery) in QUESTIONS.items():
+        for question, (probe, gallery) in PROBE_AND_GALLERY_SETS.items():
             prefix = f"real.{variant}.{question}"
             for kind, measure in DISTANCES.items():
                 place = prefix if kind == "plain" else f"{prefix}.{kind}"
@@ -105,12 +105,12 @@ def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
         title=title,
     )
     for variant in variants:
-        for question in QUESTIONS:
+        for question in PROBE_AND_GALLERY_SETS:
             place = f"real.{variant}.{question}"
             names = (f"{place}{kind}.{figure}" for kind in ("", ".whitened") for figure in ("auc", "rank1"))
             cells = [f"{figures[name]:.3f}" for name in names]
             cells += [f"{figures[f'{place}.{name}_mm']:.2f}" for name in ("within", "between")]
-            last = question == list(QUESTIONS)[-1]
+            last = question == list(PROBE_AND_GALLERY_SETS)[-1]
             table.add_row(variant, question.replace("_", ":"), *cells, end_section=last)
     return table
 

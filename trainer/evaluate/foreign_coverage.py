@@ -13,12 +13,12 @@ import numpy as np
 from scipy.linalg import eigh
 
 from backend.errors import LikenessError
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh
+from backend.fitting.canonical_stage import canonical_mesh, canonical_prior
 from backend.fitting.options import fit_options_for
 from backend.fitting.population import identity_prior
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import Template, load_template
-from backend.models.contract import asking
+from backend.models.contract import applied_to_photos
 from backend.models.lap import LAP
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import open_models
@@ -27,7 +27,7 @@ from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.depth_floor import best_fit_cage
 from trainer.evaluate.foreign_fits import fitted_neutrals
 from trainer.evaluate.metrics.intervals import mean_interval
-from trainer.template.measure import STEADY
+from trainer.template.measure import SIMULATED_FIT_LANDMARKS
 from trainer.template.scans import TriangleMesh
 
 LEAST_SAID = 1.0
@@ -35,7 +35,7 @@ LEAST_SAID = 1.0
 
 
 def claimed_deviations(
-    belief: IdentityBelief, prior: IdentityBelief, truth: np.ndarray, least: float = LEAST_SAID
+    belief: IdentityPrior, prior: IdentityPrior, truth: np.ndarray, least: float = LEAST_SAID
 ) -> np.ndarray:
     """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
 
@@ -55,7 +55,9 @@ def true_identity(folder: Path, template: Template) -> np.ndarray | None:
         if not len(data.get("triangles", ())):
             return None
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
-    return _identity_of(best_fit_cage(scan, tuple(STEADY), marks[list(STEADY)]), template)
+    return _identity_of(
+        best_fit_cage(scan, tuple(SIMULATED_FIT_LANDMARKS), marks[list(SIMULATED_FIT_LANDMARKS)]), template
+    )
 
 
 def _identity_of(cage: np.ndarray, template: Template) -> np.ndarray:
@@ -78,7 +80,11 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     stage, lap = options.canonical, models.of(LAP, LapModel)
     if stage is None or lap is None:
         raise LikenessError("missing_part", f"LAP takes no part: {models.said(LAP)}.", "Its weights are in assets/lap.")
-    mesh, prior, ask = canonical_mesh(template), identity_prior(template, options.prior), asking(canonical_face, lap)
+    mesh, prior, ask = (
+        canonical_mesh(template),
+        identity_prior(template, options.prior),
+        applied_to_photos(canonical_face, lap),
+    )
     errors = []
     for photos in heads.values():
         truth = true_identity(photos[0].parent, template)
@@ -87,7 +93,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
             continue
         face = ask(collect([PhotoSource.from_path(photos[0])]).faces)
         around = _identity_of(found["without.lap"], template)
-        errors.append(claimed_deviations(canonical_belief(template, mesh, face, around, stage), prior, truth))
+        errors.append(claimed_deviations(canonical_prior(template, mesh, face, around, stage), prior, truth))
     errors = [own for own in errors if len(own)]
     if not errors:
         raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")

@@ -20,7 +20,7 @@ from trainer.evaluate.scans import measure
 
 SKINS = "skins"
 """Subfolder of a head's folder with its first photo rendered with other skins."""
-WORSE = 1.1
+WORSE_RATIO = 1.1
 """A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 
 
@@ -44,7 +44,8 @@ def drawn_truth(folder: Path) -> ScanTruth:
 
 def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
     """Flat figures ``drawn.head.NAME.…``, and over people ``drawn.VARIANT.nN.median_mm`` and ``.ratio`` (to the mean
-    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above ``WORSE``.
+    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above
+    ``WORSE_RATIO``.
 
     nN : the fit to the first photo (``n1``) and to all photos. A head without a detected face counts as the mean face,
     and in ``drawn.VARIANT.nN.faceless``. A person rendered in several looks counts with their mean.
@@ -73,7 +74,7 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
             if kind in kinds:
                 figures |= mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
         if "ratio" in kinds:
-            figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE for _, ratio in kinds["ratio"]))
+            figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE_RATIO for _, ratio in kinds["ratio"]))
             figures[f"drawn.{column}.faceless"] = sum(faceless for _, faceless in kinds["faceless"])
     return figures
 

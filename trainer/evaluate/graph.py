@@ -14,10 +14,10 @@ from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from backend.models.graph_face.apply import GraphModel, load_graph_model
+from backend.models.graph_face.apply import GraphModel
 from backend.models.graph_face.codes import codes_of_shape
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
-from backend.models.learned_basis.apply import load_basis_model
+from backend.models.learned_basis.apply import BasisModel
 from trainer.ablations import trained_models
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig, LivingShapesConfig
 from trainer.data.graph.batch import part_of
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure and print a table; ``not trained`` where there is no model."""
     try:
-        model = load_graph_model(arguments.model)
+        model = GraphModel.load(arguments.model)
     except LikenessError as error:
         if error.code != "missing_part" or arguments.model is not None:
             raise
@@ -121,7 +121,7 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
 def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
     """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
     left out."""
-    kinds = estimators(graph, trained_or_none(load_basis_model, None))
+    kinds = estimators(graph, trained_or_none(BasisModel.load, None))
     figures: dict[str, float | str] = {}
     if arguments.clips:
         figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")

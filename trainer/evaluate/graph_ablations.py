@@ -13,7 +13,7 @@ from backend.errors import LikenessError
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.sparse_product import spread
 from backend.geometry.template import load_template
-from backend.models.graph_face.apply import load_graph_model
+from backend.models.graph_face.apply import GraphModel
 from backend.models.graph_face.layers import neighbour_means
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
 from trainer.data.graph import GraphBatch, GraphPeopleConfig
@@ -47,7 +47,7 @@ def ablation_figures(models: Mapping[str, Sequence[Path]], people: int) -> dict[
         raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
     found = {}
     for name, paths in models.items():
-        nets = [load_graph_model(path).network for path in paths]
+        nets = [GraphModel.load(path).network for path in paths]
         found[name] = np.mean([person_errors(net, _people(net, people)) for net in nets], 0)  # (MEASURES, people)
     figures: dict[str, float | str] = {}
     for name, values in sorted(found.items(), key=lambda item: item[0] != WHOLE):

@@ -9,7 +9,7 @@ import torch
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from backend.models.graph_albedo.apply import load_graph_albedo
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.rendering.color import linear_from_srgb
 from backend.texture.inpainting.learned import bare_skin, small_maps, with_learned_completion
 from backend.texture.unwrapping.head_surface import texture_space
@@ -34,7 +34,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
     names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
-    model = trained_or_none(load_graph_albedo, folder)
+    model = trained_or_none(GraphAlbedoModel.load, folder)
     if model is None:
         return dict.fromkeys(names, "not trained")
     if people < 2:

@@ -14,7 +14,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from backend.models.lap.network import LapNet, load_lap
+from backend.models.lap.apply import LapModel
+from backend.models.lap.network import LapNet
 from trainer.ablations import trained_models
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
@@ -68,7 +69,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
 
 
 @torch.no_grad()
-def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
     ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
     poor = replace(pictures, poor=1.0, marks=False)
@@ -187,14 +188,15 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
     figures: dict[str, float | str] = {}
     pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
-    network = trained_or_none(load_lap, arguments.model)
+    model = trained_or_none(LapModel.load, arguments.model)
+    network = model and model.network
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
         figures |= dict.fromkeys(names, "not trained")
     else:
         figures |= model_figures(network, pictures, _linear(network, pictures, arguments.linear_people))
         if not arguments.no_poor:
-            figures |= poor_figures(network, pictures)
+            figures |= degraded_figures(network, pictures)
     if arguments.ablations:
         figures |= ablation_figures(trained_models(arguments.ablations), lambda net: held_out(net, pictures))
     if network is not None and arguments.portraits:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from backend.errors import LikenessError
-from backend.models.lap.network import LapNet, load_lap
+from backend.models.lap.apply import LapModel
+from backend.models.lap.network import LapNet
 from trainer.data.lap import LapBatch
 from trainer.evaluate.metrics.intervals import ratio_interval
 from trainer.recipe import WHOLE
@@ -62,6 +63,6 @@ def ablation_figures(
 
 def _errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
     """(MEASURES + 1, people) errors of one model; the last row is the mean face's, facing the camera."""
-    network = load_lap(folder)
+    network = LapModel.load(folder).network
     errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
     return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])

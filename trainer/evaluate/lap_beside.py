@@ -14,7 +14,7 @@ from backend.models.lap.network import LapNet
 from trainer.contracts import Source
 from trainer.data.lap import LapBatch
 from trainer.data.lap.landmark_shapes import landmark_shapes
-from trainer.stages.lap_first import VIEW_SHAPES
+from trainer.stages.lap_initialisation import VIEW_SHAPES
 from trainer.stages.lap_metrics import canonical_errors, first_photos
 from trainer.stages.lap_sets import filled_depth
 

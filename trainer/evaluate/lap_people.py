@@ -31,7 +31,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True)
-class HeldBack:
+class HeldOutRender:
     """A held-out photo and its render, (S, S, 3) uint8 both, and a mask (S, S) bool of the face in both renders."""
 
     photo: np.ndarray
@@ -42,7 +42,7 @@ class HeldBack:
 
 
 @torch.no_grad()
-def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dict[str, list[HeldBack]]:
+def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dict[str, list[HeldOutRender]]:
     """Re-render every photo of every person with at least two from this person's other photos."""
     network.eval()
     size, found = network.config.size, {}
@@ -71,7 +71,7 @@ def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dic
         average = render_face(mean.of(torch.zeros(len(given), dtype=torch.int64)), scene, network.config)
         masks = (rendered.mask & average.mask).numpy()
         found[name] = [
-            HeldBack(photo, _bytes(render), mask, _bytes(plain))
+            HeldOutRender(photo, _bytes(render), mask, _bytes(plain))
             for photo, render, mask, plain in zip(pictures[name], rendered.image, masks, average.image, strict=True)
         ]
     return found
@@ -84,7 +84,7 @@ def _mean_face(network: LapNet, codes: Sequence[Codes]) -> CanonicalMaps:
     return CanonicalMaps(depth.mean(0, keepdim=True), albedo.mean(0, keepdim=True))
 
 
-def people_figures(found: Mapping[str, Sequence[HeldBack]]) -> dict[str, float]:
+def people_figures(found: Mapping[str, Sequence[HeldOutRender]]) -> dict[str, float]:
     """``people.ssim`` of the renders, ``people.ssim.mean_face`` of renders of the mean face. ``people.identity`` :
     embedding distance of renders to the person's photos; ``.others`` : to other people's photos; ``.mean_face`` : of
     renders of the mean face; ``.photo`` : of the person's photos among themselves at LAP's resolution; ``.found`` :

@@ -31,13 +31,13 @@ def living_sheet(people: int, seed: int) -> np.ndarray:
     faces = LivingFaces(PeopleSurface(template, torch.device("cpu")))
     modes = len(template.identity_modes)
     drawn = [draw_living_person(np.random.Generator(np.random.Philox(key=[seed, n])), modes) for n in range(people)]
-    neutral, habits = faces.neutral(drawn), faces.habits(drawn)
+    neutral, idiosyncrasies = faces.neutral(drawn), faces.idiosyncrasies(drawn)
     columns = [neutral]
     for keys in _DONE:
         weights = torch.zeros(people, len(ARKIT_INDEX))
         for name, value in keys.items():
             weights[:, ARKIT_INDEX[name]] = value
-        columns.append(faces.posed(neutral, weights, habits))
+        columns.append(faces.posed(neutral, weights, idiosyncrasies))
     columns += [faces.neutral([replace(one, bmi=bmi, age=age) for one in drawn]) for bmi, age in _BUILDS]
     count = template.head.vertex_stop
     return in_columns([clay(column[:, :count], seen_from(people, _YAW, _SCALE)) for column in columns])

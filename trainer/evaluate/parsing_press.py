@@ -13,6 +13,7 @@ import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import WORK_SIDE, look_at_face
+from backend.models.parsing.headwear import Headwear
 from backend.models.parsing.parsed_labels import FaceLabels
 from backend.models.parsing.person_voting import vote_over_photos
 from backend.photos.collection import FaceClass
@@ -73,7 +74,7 @@ def count_wrong(
 
 def press_figures(photographs: Path) -> dict[str, float]:
     """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
-    other photos (there is no vote on headwear).
+    other photos.
 
     Raises ``LikenessError`` where a photo is missing.
     """
@@ -93,7 +94,9 @@ def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
     """Log odds by kind, for the kinds with a score."""
     for kind in KINDS:
         score = getattr(worn, kind, np.nan)
-        if not np.isnan(score):
+        if isinstance(score, Headwear):
+            score = score.score
+        if score is not None and not np.isnan(score):
             yield kind, score
 
 

@@ -19,8 +19,8 @@ from trainer.data.disk_cache import save_arrays
 from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
+from trainer.expressions.cached_people import KEPT, CachedPeople, cached_shot, chosen
 from trainer.expressions.cast import HardPeople, WidePeople
-from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
@@ -77,7 +77,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
     return _observed(rows)
 
 
-def observe_kept(people: KeptPeople, numbers: np.ndarray) -> Observed:
+def observe_kept(people: CachedPeople, numbers: np.ndarray) -> Observed:
     """Kept pictures with the landmark net's points alone. The detector would take most of the time, and the reader does
     not use its landmarks."""
     rows = []
@@ -121,7 +121,7 @@ def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> 
 
 
 def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
-    """The same for the landmark net's people that ``kept_people.chosen`` selects."""
+    """The same for the landmark net's people that ``cached_people.chosen`` selects."""
     if not rare and not calm:
         return
     numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)
@@ -131,7 +131,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
         for first in range(0, len(own), PEOPLE_AT_ONCE)
     ]
     missing = [(path, own) for path, own in parts if not path.exists()]
-    people = KeptPeople() if missing else None
+    people = CachedPeople() if missing else None
     for path, own in missing:
         if time.monotonic() > end:
             return
@@ -141,7 +141,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
 def _kept_weights(path: Path) -> np.ndarray:
     """(N, 52) expression weights of all the landmark net's people, drawn once and cached in a file."""
     if not path.exists():
-        save_arrays(path, weights=np.array([kept_shot(number).expression.weights for number in range(KEPT.count)]))
+        save_arrays(path, weights=np.array([cached_shot(number).expression.weights for number in range(KEPT.count)]))
     with np.load(path) as data:
         return data["weights"]
 

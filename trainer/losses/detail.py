@@ -96,12 +96,12 @@ def identity_distance(rendered: Tensor, photos: Tensor) -> Tensor:
     return 1.0 - functional.cosine_similarity(rendered, photos, dim=1).mean()
 
 
-def told_apart(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Discriminator loss of section 2.5.3 (Mao et al. 2017, equation 9): targets are 1 for photos, 0 for renders."""
     return 0.5 * ((real - 1.0).square().mean() + fake.square().mean())
 
 
-def taken_for_real(fake: Tensor) -> Tensor:
+def generator_loss(fake: Tensor) -> Tensor:
     """Generator loss against it: the target for its renders is 1."""
     return 0.5 * (fake - 1.0).square().mean()
 

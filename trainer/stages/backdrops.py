@@ -50,7 +50,7 @@ def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Te
         return pictures, torch.zeros_like(labels, dtype=torch.bool)
     changed = behind_heads(labels) & chosen[:, None, None]
     other = _moved_aside(pictures.roll(1, 0))
-    other = toned_alike(other, pictures)
+    other = match_tone(other, pictures)
     soft = functional.avg_pool2d(changed[:, None].float(), _FEATHER, stride=1, padding=_FEATHER // 2)
     soft = soft * changed[:, None]  # pixels of other labels stay unchanged
     return torch.lerp(pictures, other, soft), changed
@@ -62,7 +62,7 @@ def monochrome(pictures: Tensor) -> Tensor:
     return ratios.std((2, 3)).mean(1) < _MONOCHROME_SPREAD
 
 
-def toned_alike(pieces: Tensor, pictures: Tensor) -> Tensor:
+def match_tone(pieces: Tensor, pictures: Tensor) -> Tensor:
     """Tone pieces (N, 3, H, W) for insertion into ``pictures`` (N, 3, H, W): monochrome pictures get pieces in their
     tint."""
     own_tint = pictures.mean((2, 3), keepdim=True) / luminance(pictures).mean((2, 3), keepdim=True).clamp_min(0.02)

@@ -86,12 +86,12 @@ class DetailStage(Stage):
 
     SUMMARY: ClassVar[str] = (
         "Displacement of the skin in UV map `Head`, millimetres, for any expression of a person. Input: the person's "
-        "photos unwrapped into UV with the light that the fit found, and what the expression does to the smooth mesh."
+        "photos unwrapped into UV with the fit's light, and the deformation of the smooth mesh by the expression."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic skin whose relief was made by rules: lines across the direction in which "
-        "expressions press the skin, folds, bags, moles. Where no photo looks it gives what is usual. It knows no "
-        "scars, and stubble or hair in front of the skin may leave traces."
+        "Trained on synthetic skin only, with rule-based relief: lines across the direction in which expressions "
+        "compress the skin, folds, bags, moles. Where no photo shows the skin its output is typical skin. It cannot "
+        "predict scars; stubble or hair in front of the skin may leave traces."
     )
 
     def __init__(self, config: DetailStageConfig, device: torch.device) -> None:
@@ -143,7 +143,7 @@ class DetailStage(Stage):
                 wanted = self._features(shown_photos(pictures), pictures.marks)
             terms["identity"] = losses.identity_distance(self._features(refined, pictures.marks), wanted)
         if weights.adversary:
-            terms["adversary"] = losses.taken_for_real(self.modules["critic"](pictures.coarse, refined))
+            terms["adversary"] = losses.generator_loss(self.modules["critic"](pictures.coarse, refined))
         return terms
 
     def turns(self) -> Sequence[Turn]:
@@ -165,7 +165,7 @@ class DetailStage(Stage):
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             refined = _refined(pictures, own, batch.photos)
         real = critic(pictures.coarse, shown_photos(pictures))
-        return {"told_apart": losses.told_apart(real, critic(pictures.coarse, refined))}
+        return {"told_apart": losses.discriminator_loss(real, critic(pictures.coarse, refined))}
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
         """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (in no photo): ``correlation`` of

@@ -55,12 +55,12 @@ class GraphAlbedoStage(Stage):
     """See ``GraphAlbedoStageConfig``."""
 
     SUMMARY: ClassVar[str] = (
-        "What to add to the log albedo of a texture in UV map `Head` where no photo shows the skin of face, ears and "
-        "neck, of the texture that the product made and of where photos show it."
+        "Correction of the log albedo in UV map `Head` where no photo shows the skin of face, ears and neck. Input: "
+        "the product's own texture, and its coverage by photos."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic skins, painted by rules, of heads whose shape, cameras and light were known: what "
-        "it adds is what is usual there. It knows no scars, tattoos or single moles of a side that it does not see."
+        "Trained on synthetic, rule-based skin only, of heads with known shape, cameras and light. It adds what is "
+        "typical for a place; it cannot predict scars, tattoos or single moles of a side that no photo shows."
     )
 
     def __init__(self, config: GraphAlbedoStageConfig, device: torch.device) -> None:

@@ -93,8 +93,8 @@ class GraphFaceStage(Stage):
         "head's shape and the colours of its skin."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic people. Their faces are those of a linear model with bumps, whose expressions are "
-        "carried to each face; its codes tell synthetic people apart and have not been made for recognising real ones."
+        "Trained on synthetic people only: faces of a linear model with bumps, with expressions adapted to each face. "
+        "Its codes distinguish synthetic people and were not made for recognising real ones."
     )
 
     def __init__(self, config: GraphFaceStageConfig, device: torch.device) -> None:
@@ -177,11 +177,11 @@ class GraphFaceStage(Stage):
     def _posed(self, batch: GraphBatch, people: Tensor, others: Tensor) -> Tensor:
         """(N, V, 3) faces number ``people`` (N,) of a batch, posed with the weights of ``others`` (N,)."""
         neutral, weights = batch.neutral[people], batch.weights[others]
-        if batch.habits is None:
+        if batch.idiosyncrasies is None:
             return self._carried.posed(neutral, weights)
         if self._living is None:
             self._living = LivingFaces(PeopleSurface(load_template(), neutral.device))
-        return self._living.posed(neutral, weights, batch.habits.of(people))
+        return self._living.posed(neutral, weights, batch.idiosyncrasies.of(people))
 
     def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
         """Compute the terms that need a person's true shape."""
@@ -350,7 +350,7 @@ class GraphFaceStage(Stage):
 
     def export(self) -> ExportedModel:
         """Export encoder and decoders, without the trunk's weights, which come from its package."""
-        config, tensors = self.config.network, self.modules["net"].learnt()
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
         return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 

@@ -73,12 +73,12 @@ class LandmarkStage(Stage):
     """See ``LandmarkStageConfig``."""
 
     SUMMARY: ClassVar[str] = (
-        "478 points of a face's surface in a picture of it, hidden ones too, each with a standard deviation. Input: "
-        "the upright square window around a face; output: places in sides of the window."
+        "Positions of 478 points of a face's surface in a picture, hidden ones included, each with a standard "
+        "deviation. Input: the upright square window around a face; output: positions in units of the window's side."
     )
     LIMITS: ClassVar[str] = (
-        "Made for one face that a detector has found: the window is that of its landmarks, 1.25 times their larger "
-        "extent. It has only seen synthetic people; where a face is covered it guesses, and says so by its deviations."
+        "Made for one detected face: the window is 1.25 times the larger extent of its landmarks. Trained on "
+        "synthetic people only. On covered parts of a face it guesses, with large deviations."
     )
 
     def __init__(self, config: LandmarkStageConfig, device: torch.device) -> None:

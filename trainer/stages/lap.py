@@ -22,7 +22,7 @@ from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
-from trainer.stages.lap_first import AlikeCoefficients, MarkedViews, give_first_knowledge
+from trainer.stages.lap_initialisation import AlikeCoefficients, MarkedViews, initialise_from_people
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
@@ -95,11 +95,12 @@ class LapStage(Stage):
 
     SUMMARY: ClassVar[str] = (
         "Canonical depth and albedo of a person from any number of photos, light and view of each photo, and the face "
-        "changed for one photo. Input: square sRGB crops of the face; output: maps of the same size, facing the camera."
+        "adapted to one photo's expression. Input: square sRGB crops of the face; output: maps of the same size, "
+        "facing the camera."
     )
     LIMITS: ClassVar[str] = (
-        "Made for upright crops of one face from brows to chin. It knows one grey lamp and no shadows. Hair, glasses "
-        "and hands are not modelled; the sides of a face that no photo shows are guessed."
+        "Made for upright crops of one face from brows to chin. Its light is one grey lamp without shadows. Hair, "
+        "glasses and hands are not modelled; sides of the face that no photo shows are guessed."
     )
     SENSITIVE: ClassVar[tuple[str, ...]] = ("*.mean", "*.basis", "*.coefficients.*", "depth_decoder.residual.up.*")
 
@@ -337,7 +338,7 @@ class LapStage(Stage):
         """Initialise bases and landmark shapes from the people of the source, once."""
         if not self._has_basis:
             self._has_basis = True
-            give_first_knowledge(self.network, self.config.source, self.config.basis_people, self.device)
+            initialise_from_people(self.network, self.config.source, self.config.basis_people, self.device)
 
     def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
         """Views of the photos solved from the landmark net's points."""
@@ -390,6 +391,6 @@ class LapStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
 
     def export(self) -> ExportedModel:
-        """All networks, for ``backend.models.lap.network.load_lap``."""
+        """All networks, for ``backend.models.lap.apply.LapModel``."""
         config, weights = self.config.network.to_json(), self.network.state_dict()
         return ExportedModel(LAP.name, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)

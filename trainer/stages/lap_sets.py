@@ -144,7 +144,7 @@ def bases_missing(network: LapNet) -> list[str]:
     return [name for name, decoder in decoders.items() if decoder.ready.item() < 0.5]
 
 
-def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
+def initialise_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
     """Initialise the linear decoders without a basis by PCA of synthetic people's maps."""
     config, missing = network.config, bases_missing(network)
     if "depth" in missing:

@@ -140,8 +140,8 @@ class LearnedBasisStage(Stage):
         "coefficients, light and pose from any number of photos of one person. Input: square sRGB crops of the face."
     )
     LIMITS: ClassVar[str] = (
-        "Made for upright crops of one face from brows to chin. It knows diffuse light without shadows, no gaze, no "
-        "teeth, no hair. What it has learned of skin and shape is what its training people have."
+        "Made for upright crops of one face from brows to chin. Light is diffuse without shadows; gaze, teeth and "
+        "hair are not modelled. Skin and shapes are limited to those of the people in its training data."
     )
 
     def __init__(self, config: LearnedBasisStageConfig, device: torch.device) -> None:
@@ -342,7 +342,7 @@ class LearnedBasisStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
 
     def export(self) -> ExportedModel:
-        """Bases and encoder, for ``backend.models.learned_basis.network.load_learned_basis``."""
+        """Bases and encoder, for ``backend.models.learned_basis.apply.BasisModel``."""
         tensors = {name: value for name, value in self.network.state_dict().items() if name != "begun"}
         network = self.config.network
         if self.config.exported_light != "as_trained":

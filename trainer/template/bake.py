@@ -45,7 +45,7 @@ DOLL_MODES = 60
 
 
 @dataclass(frozen=True)
-class Doll:
+class MakeHumanHeads:
     """MakeHuman's mean adult on the template's topology, and the heads of random MakeHuman people.
 
     Attributes
@@ -69,7 +69,7 @@ def _jaw_pivot(base: BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarra
     return joint + moved
 
 
-def make_doll() -> Doll:
+def make_makehuman_heads() -> MakeHumanHeads:
     """Make the template from MakeHuman alone: topology, maps, masks, landmarks."""
     base = read_base_mesh()
     selection = select(base)
@@ -120,7 +120,7 @@ def make_doll() -> Doll:
         expressions=units.astype(np.float32),
         identity_modes=whole_modes,
     )
-    return Doll(template, people, refined)
+    return MakeHumanHeads(template, people, refined)
 
 
 def head_topology(template: Template) -> HeadTopology:
@@ -156,7 +156,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
 
     Raises ``FileNotFoundError`` when MakeHuman's data or the scans are missing.
     """
-    doll, kit, options = make_doll(), read_facekit(), PriorOptions()
+    doll, kit, options = make_makehuman_heads(), read_facekit(), PriorOptions()
     template, refined = doll.template, doll.refined
     head = template.head.vertex_stop
     topology = head_topology(template)

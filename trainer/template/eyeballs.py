@@ -31,7 +31,7 @@ def spherical_cage(directions: np.ndarray, quads: np.ndarray) -> np.ndarray:
     return cage
 
 
-def seat(behind: np.ndarray, edge: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_eyeball(behind: np.ndarray, edge: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit the centre (3,) and radius of an eyeball on which the lids rest.
 
     Only the centre's depth is solved, so that the pupil stays at its place between the lids.

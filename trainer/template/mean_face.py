@@ -10,7 +10,7 @@ import numpy as np
 from backend.geometry.template import PartRange, Template
 from backend.rig.face_loops import face_loops
 from trainer.template.closest_point import closest_points
-from trainer.template.eyeballs import seat, spherical_cage
+from trainer.template.eyeballs import fit_eyeball, spherical_cage
 from trainer.template.scans import FaceKit, triangulate
 
 LASH_LENGTH = 0.6
@@ -24,7 +24,7 @@ ARCH_WIDTH = 0.93
 
 TONGUE_DROP = np.array([0.0, -0.004, -0.003])
 """Offset of the tongue from MakeHuman's, metres: lower and further back."""
-SEATS: dict[str, tuple[float, float, float]] = {
+PART_OFFSETS: dict[str, tuple[float, float, float]] = {
     "teeth_upper": (0.0, -0.0038, 0.0), "teeth_lower": (0.0, 0.0020, -0.0010), "tongue": (0.0, -0.0050, -0.0070),
 }  # fmt: skip
 """Offsets in metres from ICT-FaceKit's places. Its upper teeth end where the lips meet, so an open smile would show
@@ -54,7 +54,7 @@ def seat_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeb
     rear = ball[ball[:, 2] < ball[:, 2].mean() + 0.004]  # without the cornea
     system = np.concatenate([2 * rear, np.ones((len(rear), 1))], axis=1)
     guess = np.linalg.lstsq(system, (rear**2).sum(1), rcond=None)[0][:3]
-    centre, radius = seat(behind, edge, guess)
+    centre, radius = fit_eyeball(behind, edge, guess)
     return Eyeballs(np.stack([centre, centre * [-1.0, 1.0, 1.0]]), radius)
 
 
@@ -98,7 +98,7 @@ def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit
         if name == "teeth_lower":
             tongue = _span(parts, "tongue")
             points[tongue] = points[tongue] * scale + shift + TONGUE_DROP
-    for name, offset in SEATS.items():
+    for name, offset in PART_OFFSETS.items():
         points[_span(parts, name)] += offset
     return points
 

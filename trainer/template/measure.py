@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from backend.geometry.template import Template, load_template
 from trainer.data.surface_landmarks import find_surface_landmarks
-from trainer.template.bake import head_topology, make_doll
+from trainer.template.bake import head_topology, make_makehuman_heads
 from trainer.template.closest_point import closest_points
 from trainer.template.facekit_prior import FIT_LANDMARKS, HeadTopology
 from trainer.template.model_fit import ModelFit, fit_model
@@ -27,7 +27,7 @@ from trainer.template.scans import MEASURING_SIMPOP, TriangleMesh, facekit_surfa
 RADIUS = 0.095
 """Metres from the nose tip within which distances count."""
 
-STEADY = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
+SIMULATED_FIT_LANDMARKS = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
 """MediaPipe landmarks for the fit to a simulated face: eye corners, nose, mouth."""
 
 NOSE_TIP_68, NOSE_TIP_478 = 30, 4
@@ -71,7 +71,7 @@ def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTar
     for number in numbers:
         scan = read_simulated(number)
         found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-        usable = tuple(index for index in STEADY if found.found[index])
+        usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if found.found[index])
         marks = found.positions[list(usable)]
         targets.append(
             ScanTarget(scan, usable, True, marks, found.positions[NOSE_TIP_478], np.arange(len(scan.vertices)))
@@ -115,7 +115,7 @@ def distances_mm(template: Template, modes: np.ndarray, targets: list[ScanTarget
 
 def measure(facekit_people: int = 6) -> dict[str, float]:
     """Flat figures, name -> millimetres; prints them too."""
-    template, doll = load_template(), make_doll().template
+    template, doll = load_template(), make_makehuman_heads().template
     head = template.head.vertex_stop
     own, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))
     figures = {}

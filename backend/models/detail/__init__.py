@@ -11,7 +11,7 @@ DETAIL = LearnedModel(
     "detail",
     purpose="wrinkles that follow the expression",
     without="the mesh has no fine wrinkles",
-    loader="backend.models.detail.apply:load_detail_model",
+    loader="backend.models.detail.apply:DetailModel.load",
     switch=Switch("detail", "do without wrinkles and pores"),
     on_gpu=True,
 )

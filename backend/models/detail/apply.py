@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from backend.models.checkpoints import load_model
 from backend.models.detail import DETAIL
-from backend.models.detail.network import DetailNet, detail_of
+from backend.models.detail.network import DetailConfig, DetailNet
 from backend.models.loaded import LoadedNetwork
 
 
 class DetailModel(LoadedNetwork[DetailNet]):
     """The detail network."""
 
-
-def load_detail_model(folder: Path | None = None, device: str = "cpu") -> DetailModel:
-    """The network of ``assets/detail`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
-    weights = load_model(DETAIL.name, folder)
-    return DetailModel(detail_of(weights).to(device), torch.device(device), weights.version)
+    model = DETAIL
+    network_type, config_type = DetailNet, DetailConfig
 
 
 @torch.inference_mode()

@@ -18,8 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.checkpoints import ModelWeights, load_weights_into
-
 OBSERVED = 7
 """Channels of a photo in the UV window, see ``backend.detail.observation``."""
 EXPRESSED = 9
@@ -189,13 +187,6 @@ class DetailNet(nn.Module):
         channels, size = wanted
         if values.dim() != 4 or values.shape[1:] != (channels, size, size):
             raise ValueError(f"expected maps (n, {channels}, {size}, {size}), not {tuple(values.shape)}")
-
-
-def detail_of(weights: ModelWeights) -> DetailNet:
-    """The network of exported weights, in eval mode. Raises ``LikenessError`` ("missing_part") where they misfit."""
-    network = DetailNet(DetailConfig.from_json(weights.config))
-    load_weights_into(network, weights)
-    return network.eval()
 
 
 def repeated(attribute: Attribute, which: Sequence[int] | Tensor) -> Attribute:

@@ -11,7 +11,7 @@ GRAPH_ALBEDO = LearnedModel(
     "graph_albedo",
     purpose="the colours of skin that no photo shows",
     without="rules and the mirrored side alone give them",
-    loader="backend.models.graph_albedo.apply:load_graph_albedo",
+    loader="backend.models.graph_albedo.apply:GraphAlbedoModel.load",
     on_gpu=True,
     by_default=False,
 )

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from backend.models.checkpoints import load_model
 from backend.models.graph_albedo import GRAPH_ALBEDO
-from backend.models.graph_albedo.network import GraphAlbedoNet
+from backend.models.graph_albedo.network import GraphAlbedoConfig, GraphAlbedoNet
 from backend.models.loaded import LoadedNetwork
 
 
 class GraphAlbedoModel(LoadedNetwork[GraphAlbedoNet]):
     """The U-Net of skins."""
 
+    model = GRAPH_ALBEDO
+    network_type, config_type = GraphAlbedoNet, GraphAlbedoConfig
+
     @property
     def size(self) -> int:
         """Texels per side of its maps."""
         return self.network.config.size
-
-
-def load_graph_albedo(folder: Path | None = None, device: str = "cpu") -> GraphAlbedoModel:
-    """The model of ``assets/graph_albedo`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
-    weights = load_model(GRAPH_ALBEDO.name, folder)
-    return GraphAlbedoModel(GraphAlbedoNet.from_weights(weights).to(device), torch.device(device), weights.version)
 
 
 @torch.inference_mode()

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.checkpoints import ModelWeights, load_weights_into
-
 _OBSERVED = 10
 """Input channels: colour (3) and coverage (1), both again mirrored, and the texel's position (2)."""
 _GROUPS = 4
@@ -98,13 +96,6 @@ class GraphAlbedoNet(nn.Module):
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
         return log_albedo + (1.0 - known) * bare * (self.usual + self.last(x).float())
-
-    @staticmethod
-    def from_weights(weights: ModelWeights) -> GraphAlbedoNet:
-        """The trained network in eval mode. Raises ``LikenessError`` if the weights do not match the network."""
-        net = GraphAlbedoNet(GraphAlbedoConfig.from_json(weights.config))
-        load_weights_into(net, weights)
-        return net.eval()
 
 
 def _mean(images: Tensor, weight: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ GRAPH_FACE = LearnedModel(
     "graph_face",
     purpose="a non-linear face model",
     without="the linear prior is used",
-    loader="backend.models.graph_face.apply:load_graph_model",
+    loader="backend.models.graph_face.apply:GraphModel.load",
     on_gpu=True,
     by_default=False,
     instead_of=("learned_basis",),

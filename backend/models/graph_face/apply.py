@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from backend.geometry.template import Template
-from backend.models.checkpoints import load_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.codes import CODE_STEP
@@ -31,15 +29,12 @@ _BATCH = 32
 class GraphModel(LoadedNetwork[GraphFaceNet]):
     """The graph face model."""
 
+    model = GRAPH_FACE
+    build = staticmethod(GraphFaceNet.from_weights)
+
     @property
     def wants_surface(self) -> bool:
         return self.network.encoder.points is not None
-
-
-def load_graph_model(folder: Path | None = None, device: str = "cpu") -> GraphModel:
-    """The model of ``assets/graph_face`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
-    weights = load_model(GRAPH_FACE.name, folder)
-    return GraphModel(GraphFaceNet.from_weights(weights).to(device), torch.device(device), weights.version)
 
 
 @torch.inference_mode()

@@ -295,7 +295,7 @@ class GraphFaceNet(nn.Module):
         """(B, C, 3) sRGB colours at the vertices, of codes (B, 128)."""
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
-    def learnt(self) -> dict[str, Tensor]:
+    def trainable_state(self) -> dict[str, Tensor]:
         """The state dict without the weights of the trunk ``lite0``, which come from its package."""
         trunk = self.encoder.trunk
         foreign = {f"encoder.trunk.{name}" for name in trunk.imagenet_names()} if self._frozen else set()

@@ -11,7 +11,7 @@ LANDMARK_NET = LearnedModel(
     "landmarks",
     purpose="points of the face's surface",
     without="the fit takes the detector's landmarks",
-    loader="backend.models.landmarks.apply:load_surface_landmarker",
+    loader="backend.models.landmarks.apply:SurfaceLandmarker.load",
     on_gpu=True,
     switch=Switch("landmark_net", "fit to the detector's landmarks alone, not to our net's as well"),
 )

@@ -108,11 +108,6 @@ class SurfaceLandmarker:
         return SurfaceLandmarks(np.mean(places, axis=0), np.mean(deviations, axis=0))
 
 
-def load_surface_landmarker(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
-    """``SurfaceLandmarker.load``."""
-    return SurfaceLandmarker.load(folder, device)
-
-
 def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
     """The shipped net; None where there is none. Raises ``DamagedFileError``."""
     return LANDMARK_NET.find(device)

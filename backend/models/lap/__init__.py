@@ -11,7 +11,7 @@ LAP = LearnedModel(
     "lap",
     purpose="canonical depth and albedo",
     without="the fit starts from landmarks",
-    loader="backend.models.lap.apply:load_lap_model",
+    loader="backend.models.lap.apply:LapModel.load",
     switch=Switch("lap", "do without the canonical face that the networks of LAP give"),
     on_gpu=True,
 )

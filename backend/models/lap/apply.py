@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backend.models.checkpoints import load_model
 from backend.models.landmarks.apply import marks_in
 from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.models.lap.config import LapConfig
-from backend.models.lap.network import CanonicalMaps, LapNet, lap_of
+from backend.models.lap.network import CanonicalMaps, LapNet
 from backend.models.lap.placing import place_landmarks
 from backend.models.lap.render import view_of
 from backend.models.loaded import LoadedNetwork
@@ -37,15 +35,12 @@ _SEEN_TOLERANCE = 0.006
 class LapModel(LoadedNetwork[LapNet]):
     """LAP's networks."""
 
+    model = LAP
+    network_type, config_type = LapNet, LapConfig
+
     @property
     def wants_surface(self) -> bool:
         return self.network.landmarks is not None
-
-
-def load_lap_model(folder: Path | None = None, device: str = "cpu") -> LapModel:
-    """The networks of ``assets/lap`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
-    weights = load_model(LAP.name, folder)
-    return LapModel(lap_of(weights, device), torch.device(device), weights.version)
 
 
 @torch.inference_mode()

@@ -9,14 +9,11 @@ modify the shared face for one photo (section 4.2).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
-from backend.models.lap import LAP
 from backend.models.lap.blocks import (
     CodeEncoder,
     ConfidenceNet,
@@ -332,15 +329,3 @@ def _resized(maps: Tensor, size: int) -> Tensor:
     if maps.shape[-1] == size:
         return maps
     return functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
-def load_lap(folder: Path | None = None, device: torch.device | str = "cpu") -> LapNet:
-    """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` if missing."""
-    return lap_of(load_model(LAP.name, folder), device)
-
-
-def lap_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LapNet:
-    """The networks in eval mode, with weights that are already loaded."""
-    network = LapNet(LapConfig.from_json(weights.config))
-    load_weights_into(network, weights)
-    return network.to(device).eval()

@@ -14,7 +14,7 @@ LEARNED_BASIS = LearnedModel(
     "learned_basis",
     purpose="an encoder that starts the fit; its identity is principal components of synthetic people",
     without="the fit starts cold, from landmarks",
-    loader="backend.models.learned_basis.apply:load_basis_model",
+    loader="backend.models.learned_basis.apply:BasisModel.load",
     switch=Switch("learned_basis", "start the fit cold, not from the learned face model's encoder"),
     on_gpu=True,
 )

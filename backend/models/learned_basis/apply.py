@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
-from backend.models.checkpoints import load_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import LANDMARKS
-from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisNet, learned_basis_of
+from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisConfig, LearnedBasisNet
 from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
 from backend.photos.faces.crop import upright_square
@@ -28,11 +26,8 @@ STAGE = "encoder"
 class BasisModel(LoadedNetwork[LearnedBasisNet]):
     """The learned face model."""
 
-
-def load_basis_model(folder: Path | None = None, device: str = "cpu") -> BasisModel:
-    """The model of ``assets/learned_basis`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
-    weights = load_model(LEARNED_BASIS.name, folder)
-    return BasisModel(learned_basis_of(weights, device), torch.device(device), weights.version)
+    model = LEARNED_BASIS
+    network_type, config_type = LearnedBasisNet, LearnedBasisConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,8 +19,6 @@ from torch import Tensor, nn
 
 from backend.geometry.graph_surface import GraphSurface, graph_surface
 from backend.geometry.sparse_product import spread
-from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
-from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import FaceCode, FaceEncoder
 from backend.models.learned_basis.light import SMALLEST_REGION, solved_light, vertex_areas
 
@@ -232,18 +229,3 @@ class LearnedBasisNet(nn.Module):
             expression_nodes=expression,
             reflectance=self.bases.reflectance_of(code.reflectance)[own],
         )
-
-
-def load_learned_basis(folder: Path | None = None, device: torch.device | str = "cpu") -> LearnedBasisNet:
-    """The trained model in eval mode, from ``assets/learned_basis`` or ``folder``.
-
-    Raises ``LikenessError`` if it is not trained.
-    """
-    return learned_basis_of(load_model(LEARNED_BASIS.name, folder), device)
-
-
-def learned_basis_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LearnedBasisNet:
-    """The model in eval mode, with weights that are already loaded."""
-    network = LearnedBasisNet(LearnedBasisConfig.from_json(weights.config))
-    load_weights_into(network, weights)
-    return network.to(device).eval()

@@ -11,7 +11,7 @@ PARSING = LearnedModel(
     "parsing",
     purpose="masks of skin, hair, glasses and so on",
     without="landmark regions and colours are used",
-    loader="backend.models.parsing.network:load_face_parser",
+    loader="backend.models.parsing.network:FaceParser.load",
     on_gpu=True,
 )
 PARSING_OPINION = LearnedModel(

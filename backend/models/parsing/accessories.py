@@ -10,6 +10,7 @@ import numpy as np
 
 from backend.models.parsing.facial_hair import FacialHairScores, facial_hair_scores
 from backend.models.parsing.glasses import glasses_score
+from backend.models.parsing.headwear import Headwear, hat_score, over_face
 from backend.models.parsing.net_evidence import NetEvidence
 from backend.models.parsing.rims import find_rims
 from backend.photos.collection import FaceClass
@@ -40,13 +41,13 @@ _SECOND_BIAS = (1.8, 0.9, 1.35)
 (``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
 _DOUBTFUL = 0.2
 """Mean probability of hair on the chin from which, under a moustache, some of it is kept: a goatee, or long ends."""
-_HEADWEAR, _RATHER_THAN_HAIR, _HAT_LIKELIER = 0.28, 0.4, 4.0
-"""Least share of occluder above the brows, of all and of what is not skin, for a hat; below it such patches are hair or
-background. Chosen on 55 press photos with something on the head; bald heads and grey hair have less."""
+_HAT_LIKELIER = 4.0
+"""Factor on the odds of a hat above the brows, and divisor of the skin's there, where there is one."""
 _MAYBE_HAIR, _NO_HAT_DIVISOR = 0.1, 10.0
 """Without a hat: probability of hair from which an occluder above the face is not a hand, and divisor of its odds."""
 _ODDS_FACTORS, _LIKELY = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
-"""Factors on the odds of a moustache or beard, ascending; grey ones that edges found need the last two."""
+"""Factors on the odds of a moustache or beard, or of a hat that another photo made certain (``vote_on_hats``),
+ascending; grey beards that edges found need the last two."""
 _CHEEK_HAIR_FACTOR = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
 _MOUSTACHE_REACH = 0.1  # heights of the face: a moustache reaches this far beyond the lips
 _WORN_FACTOR = 2.0
@@ -54,7 +55,6 @@ _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
 _LEAST_ON_RIMS = 1.0
 """Least odds of glasses on the best-fitting outline, because a wire is too thin to be visible all along."""
 _CLEAR_LENS = 0.4  # of the cheeks' linear brightness: darker lenses are tinted and count as glasses everywhere
-_HAT_REACH = 0.3  # heights of the face
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,13 @@ def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
 
 @dataclass(frozen=True)
 class AccessoryScores:
-    """Log odds that a face wears glasses, a moustache, a beard; worn above 0, nan where the crop lacks the place."""
+    """Log odds that a face wears glasses, a moustache, a beard; worn above 0, nan where the crop lacks the place.
+    ``headwear`` : the same of a hat, with its colour; None: decided from the class probabilities alone."""
 
     glasses: float
     moustache: float
     beard: float
+    headwear: Headwear | None = None
 
 
 def score_accessories(
@@ -118,7 +120,7 @@ def score_accessories(
     )
 
 
-def settle_accessories(
+def resolve_accessories(
     probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: AccessoryScores
 ) -> np.ndarray:
     """(C, S, S) float32 class probabilities, changed to agree with the decisions; landmarks (478, 2 or 3) in pixels.
@@ -145,11 +147,12 @@ def settle_accessories(
     if not moustache and not beard:
         hair *= _CHEEK_HAIR_FACTOR
     above = above_brows(landmarks, side)
-    on_top = odds[:, above & _over_face(landmarks, side)][[FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER]].sum(
-        axis=1
-    )
-    if on_top[2] > max(_HEADWEAR * on_top.sum(), _RATHER_THAN_HAIR * on_top[1:].sum()):
-        odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER
+    on_top = odds[:, above & over_face(landmarks, side)]
+    by_itself = hat_score(on_top) > 0
+    if by_itself or (scores.headwear is not None and scores.headwear.score > 0):
+        no_skin = on_top[:, on_top[FaceClass.SKIN] < 0.5]
+        more = least_factor(no_skin[FaceClass.OCCLUDER], no_skin[FaceClass.HAIR], _ODDS_FACTORS, _LIKELY)
+        odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER if by_itself else max(_HAT_LIKELIER, more)
         odds[FaceClass.SKIN][above] /= _HAT_LIKELIER
     else:
         odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT_DIVISOR
@@ -162,13 +165,6 @@ def _mean_log_odds(probability: np.ndarray) -> float:
         return float("nan")
     mean = float(np.clip(probability.mean(), 1e-3, 1 - 1e-3))
     return float(np.log(mean / (1 - mean)))
-
-
-def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: columns of the face, up to ``_HAT_REACH`` heights above it, without others' hats."""
-    places = np.arange(side) + 0.5
-    columns = (places > landmarks[:, 0].min()) & (places < landmarks[:, 0].max())
-    return (places > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
 def least_factor(own: np.ndarray, rest: np.ndarray, factors: Sequence[float], enough: float) -> float:

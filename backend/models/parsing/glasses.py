@@ -10,7 +10,7 @@ from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, land
 from backend.photos.regions.masks import grown
 from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
 
-WORN, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
+GLASSES_THRESHOLD, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
 _STRIP_PER_FACE = 0.95
 _LOWERED = 0.06  # of the face's height: distance of the strip's centre below the eyes
 _LENS_REACH = 0.11
@@ -19,7 +19,8 @@ _DARK_LENS, _BLACK_LENS = 3.0, 7.0
 
 
 def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
-    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; worn above ``WORN``.
+    """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; worn above
+    ``GLASSES_THRESHOLD``.
 
     A linear classifier on oriented gradients of the strip around the eyes, trained on hand-labelled portraits
     (``trainer.classifiers.portrait_statistics``).
@@ -36,7 +37,7 @@ def wears_glasses(pixels: np.ndarray, landmarks: np.ndarray, distance: np.ndarra
     lenses = _lens_distances(landmarks, distance, size).min()
     if lenses > _BLACK_LENS:
         return score > WORN_IF_BLACK
-    return score > (WORN_IF_DARK if lenses > _DARK_LENS else WORN)
+    return score > (WORN_IF_DARK if lenses > _DARK_LENS else GLASSES_THRESHOLD)
 
 
 def _lens_distances(landmarks: np.ndarray, distance: np.ndarray, size: float) -> np.ndarray:

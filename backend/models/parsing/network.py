@@ -187,7 +187,7 @@ class ParsingNet(nn.Module):
             found.append(x)
         return found
 
-    def learnt(self) -> dict[str, Tensor]:
+    def trainable_state(self) -> dict[str, Tensor]:
         """The state dict without a frozen trunk's weights, which come from a package, and without training counters."""
         foreign: set[str] = set()
         if self.config.trunk == "lite0_frozen":
@@ -328,11 +328,6 @@ class FaceParser:
             picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
         )
         return picture.contiguous(memory_format=torch.channels_last)
-
-
-def load_face_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
-    """``FaceParser.load`` of the first net."""
-    return FaceParser.load(folder, device)
 
 
 def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:

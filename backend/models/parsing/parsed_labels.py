@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from backend.models.parsing.accessories import AccessoryScores, look_at_edges, score_accessories, settle_accessories
+from backend.models.parsing.accessories import AccessoryScores, look_at_edges, resolve_accessories, score_accessories
+from backend.models.parsing.headwear import look_for_headwear
 from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.other_heads import without_other_heads
@@ -81,13 +82,14 @@ def label_by_net(
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
         worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
-    odds = settle_accessories(probabilities, landmarks, pixels, worn)
-    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
+        worn = replace(worn, headwear=look_for_headwear(probabilities, landmarks, pixels))
+    odds = resolve_accessories(probabilities, landmarks, pixels, worn)
+    return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Labels from class probabilities, see ``settle``.
+class ResolvedLabels:
+    """Labels from class probabilities, see ``resolve_labels``.
 
     Attributes
     ----------
@@ -100,12 +102,12 @@ class Settled:
     hands: np.ndarray
 
 
-def settle(
+def resolve_labels(
     odds: np.ndarray,
     somebody: np.ndarray,
     pixels: np.ndarray,
     landmarks: np.ndarray,
-) -> Settled:
+) -> ResolvedLabels:
     """Labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), from class probabilities (C, S, S) with
     decided accessories; somebody (S, S) : probability of a person, by MediaPipe."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
@@ -113,7 +115,7 @@ def settle(
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
-    return Settled(labels, coloured != likeliest, hands)
+    return ResolvedLabels(labels, coloured != likeliest, hands)
 
 
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

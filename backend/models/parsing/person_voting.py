@@ -1,13 +1,13 @@
-"""Per-person voting on glasses, moustache and beard over all photos."""
+"""Per-person voting on glasses, moustache, beard and hat over all photos."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 
 import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores
+from backend.models.parsing.headwear import vote_on_hats
 
 _LARGEST_VOTE = (2.0, 4.0, 4.0)
 """Largest log odds that a person's other photos add to those of one photo, for glasses, which come and go, moustache
@@ -19,15 +19,18 @@ def vote_over_photos(scores: Sequence[AccessoryScores | None]) -> tuple[Accessor
     """Each photo's scores with the votes of the person's other photos added.
 
     A vote is the hyperbolic tangent of half the log odds: probability for minus probability against. The mean vote
-    counts at most ``_LARGEST_VOTE``, so that a confident photo is not overruled, because people shave.
+    counts at most ``_LARGEST_VOTE``, so that a confident photo is not overruled, because people shave. Hats have a vote
+    of their own (``vote_on_hats``).
     """
-    known = np.array([(np.nan,) * 3 if each is None else astuple(each) for each in scores]).reshape(-1, 3)
+    known = np.array([(np.nan,) * 3 if each is None else _scores(each) for each in scores]).reshape(-1, 3)
+    hats = vote_on_hats([None if each is None else each.headwear for each in scores])
     votes = np.tanh(known / 2)
     others = np.nansum(votes, axis=0) - np.nan_to_num(votes)
     count = np.maximum((~np.isnan(votes)).sum(axis=0) - ~np.isnan(votes), 1)
     changed = known + np.array(_LARGEST_VOTE) * others / count
     return tuple(
-        None if was is None else AccessoryScores(*map(float, row)) for was, row in zip(scores, changed, strict=True)
+        None if was is None else AccessoryScores(*map(float, row), hat)
+        for was, row, hat in zip(scores, changed, hats, strict=True)
     )
 
 
@@ -35,4 +38,14 @@ def decide_alike(one: AccessoryScores | None, other: AccessoryScores | None) -> 
     """Whether both have the same decisions."""
     if one is None or other is None:
         return one is other
-    return all((a > 0) == (b > 0) for a, b in zip(astuple(one), astuple(other), strict=True))
+    if any((a > 0) != (b > 0) for a, b in zip(_scores(one), _scores(other), strict=True)):
+        return False
+    return _hat(one) == _hat(other)
+
+
+def _scores(worn: AccessoryScores) -> tuple[float, float, float]:
+    return worn.glasses, worn.moustache, worn.beard
+
+
+def _hat(worn: AccessoryScores) -> bool:
+    return worn.headwear is not None and worn.headwear.score > 0

@@ -31,7 +31,7 @@ class DetectedFace:
 
 
 def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
-    """Detect faces in (H, W, 3) uint8 pixels, largest first, at most 20; includes small, turned and sideways faces.
+    """Detect faces in (H, W, 3) uint8 pixels, largest first; includes small, turned and sideways faces.
 
     Searches the whole image, without and with a margin (for faces that fill it). If no large face is found, also
     searches overlapping tiles (for small faces). If nothing is found, repeats with the image turned by a quarter, a
@@ -50,7 +50,7 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     scaled = [
         DetectedFace((f.centre[0] / factor, f.centre[1] / factor), f.side / factor, f.angle, f.score) for f in faces
     ]
-    return tuple(sorted(scaled, key=lambda face: -face.side)[: FACES.max_faces])
+    return tuple(sorted(scaled, key=lambda face: -face.side))
 
 
 def faces_in_view(pixels: np.ndarray) -> tuple[DetectedFace, ...]:

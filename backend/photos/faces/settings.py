@@ -23,8 +23,6 @@ class FacesSettings:
     """Fraction of the image's short side, 0.1 to 0.5: if a larger face is found, no tiles are searched."""
     min_tile: int = 96
     """Pixels, 48 to 192: smaller tiles cannot contain a usable face."""
-    max_faces: int = 20
-    """Faces, 5 to 50: most per photo; the largest are kept."""
     least_contrast: int = 8
     """Levels of 255, 2 to 20, between the darkest and the brightest value of a view. With less it is a plain area
     (black video frame, backdrop) and is skipped, which saves two models on ten tiles in four orientations."""

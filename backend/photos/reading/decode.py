@@ -162,7 +162,7 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
         )
     if width * height > max(READING.small_pixels, size * limits.max_pixels_per_byte):
         raise PhotoUnreadableError(
-            f"It says {width} x {height} pixels and has {size} bytes, too few for a photo; export it again."
+            f"It has {size} bytes, too few for the {width} x {height} pixels of its header; export it again."
         )
 
 

@@ -95,7 +95,7 @@ class _Idle:
                     return decoder
         return Decoder()
 
-    def give_back(self, decoder: Decoder) -> None:
+    def return_to_pool(self, decoder: Decoder) -> None:
         """Return a decoder to the pool if it is still usable."""
         with self._lock:
             if decoder.usable:
@@ -118,4 +118,4 @@ def start_decoders(count: int) -> None:
     """Start ``count`` decoders in advance, so that the first photos need not wait."""
     started = [idle.take() for _ in range(count)]
     for decoder in started:
-        idle.give_back(decoder)
+        idle.return_to_pool(decoder)

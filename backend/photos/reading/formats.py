@@ -21,5 +21,5 @@ _SPOKEN = {"MPO": "JPEG", "WEBP": "WebP", "HEIF": "HEIC"}
 _NAMES = tuple(dict.fromkeys(_SPOKEN.get(name, name) for name in FORMAT_SUFFIXES))
 FORMATS_TEXT = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
 """The formats in a sentence: ``JPEG, PNG ... or GIF``."""
-GIVE_PHOTOS = f"Give {FORMATS_TEXT} files."
+FORMATS_ADVICE = f"Give {FORMATS_TEXT} files."
 """Advice when no photo could be read."""

@@ -91,7 +91,7 @@ class _Decoding:
         finally:
             with self._lock:
                 self._decoder = None
-            idle.give_back(decoder)
+            idle.return_to_pool(decoder)
 
     def end(self) -> None:
         """Kill a running decoder; does nothing after it has finished."""

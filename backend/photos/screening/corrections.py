@@ -113,7 +113,9 @@ def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[s
     if sum(len(one.points) for one in corrections) > MOST_POINTS:
         raise LikenessError("usage", f"More than {MOST_POINTS} points are corrected.", "Reset some photo.")
     if sum(len(one.mask.runs) for one in corrections if one.mask is not None) > MOST_RUNS:
-        raise LikenessError("usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or plainer.")
+        raise LikenessError(
+            "usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or use simpler masks."
+        )
     use = {one.name: one.use for one in corrections}
     for what in ("shape", "texture"):
         if names and not any(use.get(name, "both") in (what, "both") for name in names):

@@ -42,7 +42,7 @@ def screen(
     }
     left_out = duplicates(list(chosen.values()), names)
     kept = [face for photo, face in chosen.items() if photo not in left_out]
-    left_out |= strangers(kept, model)
+    left_out |= other_people(kept, model)
     kept = [face for face in kept if face.photo not in left_out]
     poor = {face.photo: reason for face in kept if (reason := weakness(face))}
     if len(poor) < len(kept):
@@ -54,7 +54,7 @@ def screen(
     taken = {face.photo for face in best}
     for face in kept:
         if face.photo not in taken:
-            left_out[face.photo] = f"{len(kept)} photos are good and the best {max_used} are used; this is not one."
+            left_out[face.photo] = f"It is not among the best {max_used} of {len(kept)} good photos; more are not used."
     best.sort(key=lambda face: (-face.quality.score, face.photo))
     return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
 
@@ -130,7 +130,7 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     return left_out
 
 
-def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
+def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
     """Photo index -> reason for faces of another person than most photos show.
 
     Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class BlendingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/texture_settings.py`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
     reports which figures respond.
     """
 

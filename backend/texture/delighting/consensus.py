@@ -19,7 +19,7 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.parallel import each
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.highlights import gloss
-from backend.texture.delighting.light import DelitBase, strange_colour
+from backend.texture.delighting.light import DelitBase, excess_chroma
 from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
@@ -89,7 +89,7 @@ def multi_view_consensus(
     matt = base.base - gloss(base.base, bare, operators)
     matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
     # chroma beyond the range is coloured rim light
-    correction = correction - strange_colour(smooth + correction - matt, DELIGHTING.colour_range)
+    correction = correction - excess_chroma(smooth + correction - matt, DELIGHTING.colour_range)
     log_base = surface.lifted(
         _extrapolated_base(surface, operators, common + correction, _normalised_weight(total), matt)
     ).astype(np.float32)

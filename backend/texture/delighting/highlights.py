@@ -120,8 +120,6 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) visibility of bare skin
     at each vertex.
     """
-    if weight.sum() < DELIGHTING.gloss_least_weight:
-        return np.zeros_like(log_skin)
     linear = np.exp(log_skin)
     mean = linear.mean(1)
     red, blue = linear[:, 0], linear[:, 2]
@@ -136,6 +134,4 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     amount = np.minimum(amount, DELIGHTING.gloss_most * blue)
     brightens = log_skin - np.log(linear - amount[:, None])
     trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
-    return np.maximum(
-        smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), DELIGHTING.gloss_pull), 0.0
-    )
+    return np.maximum(smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), 1e-3), 0.0)

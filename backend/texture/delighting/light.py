@@ -151,12 +151,12 @@ def _shared_base(
         operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma
     )
     level = level * np.reshape(pigment, (-1, 1))
-    chroma = chroma - strange_colour(chroma, DELIGHTING.skin_colours)
+    chroma = chroma - excess_chroma(chroma, DELIGHTING.skin_colours)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
     return log_tone + deviation
 
 
-def strange_colour(difference: np.ndarray, most: float) -> np.ndarray:
+def excess_chroma(difference: np.ndarray, most: float) -> np.ndarray:
     """(V, 3) the part of a difference in log albedo (V, 3) whose chroma exceeds ``most`` (log units). Subtract it:
     coloured light reaches such chroma, skin does not."""
     colour = difference - difference.mean(1, keepdims=True)

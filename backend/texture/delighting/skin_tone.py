@@ -5,6 +5,9 @@ pigments determine the colour of skin (Tsumura et al., "Independent-component an
 melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density (minus
 the logarithm of linear reflectance) haemoglobin is nearly one direction. Real people fill a thin sheet around the
 curve, while light of any colour and exposure shifts an estimate freely. So an estimate is drawn to that sheet.
+
+Cameras raise contrast, and with it the chroma of everything but white and grey, so the sheet is that of photographed
+skin (``DelightingSettings.camera_chroma``): relighting it with white light gives the colour of a photograph.
 """
 
 from __future__ import annotations
@@ -42,13 +45,15 @@ def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
 
 
 def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) -> np.ndarray:
-    """Logarithm of linear-light skin albedo (..., 3) for ``melanin`` in [0, 1] (light to dark) and ``haemoglobin`` in
-    units of its density relative to a typical face (about -1 to 1)."""
+    """Logarithm of linear-light skin albedo (..., 3), as photographs show it beside white, for ``melanin`` in [0, 1]
+    (light to dark) and ``haemoglobin`` in units of its density relative to a typical face (about -1 to 1)."""
     melanin = np.asarray(melanin, float)
     anchors = np.log(_lab_to_linear(_MELANIN_LAB))
     position = np.linspace(0.0, 1.0, len(anchors))
     curve = np.stack([np.interp(melanin, position, anchors[:, c]) for c in range(3)], -1)
-    return curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
+    reflected = curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
+    brightness = reflected.mean(-1, keepdims=True)
+    return brightness + DELIGHTING.camera_chroma * (reflected - brightness)
 
 
 def plausible_tone(

@@ -23,7 +23,6 @@ def compose_skin(
     inpainted: InpaintedSkin,
     prior: np.ndarray,
     positions: np.ndarray,
-    density: float,
     without_colour: bool,
 ) -> np.ndarray:
     """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
@@ -32,14 +31,12 @@ def compose_skin(
     ----------
     working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
     positions : (V, 3) neutral, metres.
-    density : texels per metre at the atlas's size.
     without_colour : no photo has colour, so the prior's chroma is used everywhere.
     """
     size = atlas.resolution
-    # middle frequencies: mirrored side first, then narrow gaps from their surroundings, the rest from the prior
-    reach = FINISHING.gap * density * working.resolution / size
+    # middle frequencies: mirrored side first, then the prior and its surroundings' offset from it
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
-    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)), reach)
+    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)))
     # fine frequencies: mirrored side first, then synthetic pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
     skin = working.image(working.sample(plain)[:, 0])

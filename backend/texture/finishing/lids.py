@@ -30,7 +30,7 @@ _PORE_DEVIATION = (
 _MIN_TEXELS = 50  # texels of open skin needed
 
 
-def even_lids(
+def inpaint_lid_folds(
     skin: np.ndarray,
     atlas: SurfaceAtlas,
     template: Template,

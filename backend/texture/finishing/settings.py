@@ -9,13 +9,11 @@ from dataclasses import dataclass
 class FinishingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks/texture_settings.py`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
     """
 
     rim_detail: float = 0.85
     """Share in [0, 1] of the detail that coarse photos lose at grazing angles and at their borders."""
-    gap: float = 0.015
-    """Metres, 0.005 to 0.04: reach of the surroundings into an unseen gap; without them the gap stands out."""
     nostril_haemoglobin: float = 0.8
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5

@@ -61,8 +61,7 @@ def with_beard(
         bristles = consensus.log_base[:count].astype(np.float64)
     typical = _dark_typical(bristles, sure_beard * operators.mass)
     colour = smooth_field(operators, bristles, sure_beard, INPAINTING.beard_length, typical, 0.02)
-    hair = np.exp(colour - INPAINTING.between_hairs)
-    return np.log(np.exp(skin) * (1.0 - share[:, None]) + hair * share[:, None]), share
+    return np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour) * share[:, None]), share
 
 
 def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> BeardVotes:
@@ -109,12 +108,10 @@ def _beard(
     share = smooth_field(operators, votes[:, None], looked, INPAINTING.beard_length, np.zeros(1), 0.02)[:, 0]
     place = positions[:count]
     lips = float(np.median(place[surface.regions["lips"][:count] > 0.5, 1]))
-    chin = float(place[surface.regions["chin"][:count] > 0.5, 1].min())
     ears = place[surface.regions["ears"][:count] > 0.5]
     reach = np.clip((ears[:, 2].max() + 0.03 - place[:, 2]) / 0.03, 0.0, 1.0)  # up along the jaw to the sideburns
     top = lips + 0.012 + reach * max(float(ears[:, 1].mean()) - lips, 0.0)
     grows = smoothstep(top + 0.012, top - 0.004, place[:, 1])
-    grows = grows * smoothstep(chin - INPAINTING.beard_drop, chin - 0.2 * INPAINTING.beard_drop, place[:, 1])
     grows = grows * smoothstep(ears[:, 2].min() - 0.002, ears[:, 2].min() + 0.016, place[:, 2])
     grows = grows * (1.0 - surface.regions["ears"][:count])
     return 0.95 * smoothstep(0.1, 0.45, share) * grows

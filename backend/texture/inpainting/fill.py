@@ -1,4 +1,4 @@
-"""Fill holes in blended bands (mirrored side, then surroundings, then a prior) and synthesise pores."""
+"""Fill holes in blended bands (mirrored side, then surroundings) and synthesise pores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from backend.geometry.noise import gradient_noise
-from backend.geometry.smoothstep import smoothstep
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
 from backend.texture.inpainting.settings import INPAINTING
-from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
+from backend.texture.unwrapping.uv_filters import push_pull
 
 
 def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -36,17 +35,12 @@ def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, 
     return filled.astype(np.float32), total.astype(np.float32)
 
 
-def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: float) -> np.ndarray:
-    """Fill narrow gaps from their surroundings and wide ones from ``prior``.
+def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Fill gaps with ``prior`` and the offset of their surroundings from it.
 
-    image, prior : (R, R, C); cover : (R, R) in [0, 1]; reach : texels over which surroundings count.
+    image, prior : (R, R, C); cover : (R, R) in [0, 1].
     """
-    around = push_pull(image - prior, cover)  # offset of the surroundings from the prior
-    _, support = masked_lowpass(cover[..., None], cover, reach)
-    near = smoothstep(*INPAINTING.near_gap, support)[..., None]
-    return (
-        prior + image * cover[..., None] - prior * cover[..., None] + around * near * (1 - cover)[..., None]
-    ).astype(np.float32)
+    return (prior + push_pull(image - prior, cover)).astype(np.float32)
 
 
 def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:

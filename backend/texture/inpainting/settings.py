@@ -6,20 +6,10 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class SmoothSkinSettings:
-    """How closely smooth skin follows the visible skin."""
-
-    shade: float
-    """Log units, 0.05 to 0.8: scale of the robust weight around lit skin's brightness."""
-    anchor: float
-    """Share, 0.001 to 0.2: pull towards the one typical colour."""
-
-
-@dataclass(frozen=True)
 class InpaintingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/texture_settings.py`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
     reports which figures respond.
     """
 
@@ -40,16 +30,15 @@ class InpaintingSettings:
     """Share, 0 to 1: limit of how much wider a coarse photo's border is than a sharp one's."""
     aslant: tuple[float, float] = (0.75, 0.50)
     """Cosine in [0, 1]: bare skin at more grazing angles is specular and takes the inpainted skin's colour."""
-    near_border: tuple[float, float] = (1.0, 0.2)
-    """Confidence in [0, 1]: below, a photo's border is near and its skin is treated as at a grazing angle."""
     lit_quantile: float = 0.65
     """Quantile of visible skin's brightness that counts as lit."""
-    asymmetry: float = 0.3
-    """Share in [0, 1] of the left-right difference that inpainted skin keeps."""
-    plainest: SmoothSkinSettings = SmoothSkinSettings(shade=0.15, anchor=0.03)
-    """Nearly one colour; the reference for skin at grazing angles."""
-    nearest: SmoothSkinSettings = SmoothSkinSettings(shade=0.40, anchor=0.005)
-    """Continues the colour of the visible skin beside it."""
+    plainest_shade: float = 0.15
+    """Log units, 0.05 to 0.8: scale of the robust weight around lit skin's brightness for nearly plain skin, the
+    reference for skin at grazing angles."""
+    nearest_shade: float = 0.40
+    """The same for inpainted skin, which continues the colour of the visible skin beside it."""
+    anchor: float = 0.01
+    """Share, 0.001 to 0.2: pull of both towards the one typical colour."""
     blotches: tuple[float, float, float] = (0.014, 0.026, 0.026)
     """Log units of red, green and blue, 0 to 0.05: blotches that keep inpainted skin from looking too even."""
     bristle_run: tuple[float, float, float] = (1.0, 0.4, 0.6)
@@ -66,13 +55,6 @@ class InpaintingSettings:
     """Quantile of a beard's brightness that represents bristles; brighter texels are skin between them."""
     few_bristles: float = 5.0
     """Summed weight of vertices, 1 to 50, below which too few bristles are labelled to use the labels."""
-    between_hairs: float = 0.10
-    """Log units, 0 to 0.3, by which a beard is darker than its smooth colour, which includes skin."""
-    beard_drop: float = 0.050
-    """Metres, 0.02 to 0.1, below the chin's lowest point where a beard ends."""
-    near_gap: tuple[float, float] = (0.03, 0.35)
-    """Visible share in [0, 1] of a gap's surroundings: up to the first value the gap is wide and filled by the prior,
-    from the second on it is narrow and filled by its surroundings."""
     pore_octaves: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
     """Metres: wavelengths of synthetic pores."""
     chart_edge: float = 0.02

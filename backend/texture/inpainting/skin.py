@@ -16,7 +16,7 @@ from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.beard import beard_votes, with_beard
 from backend.texture.inpainting.colour_limits import limited_difference
 from backend.texture.inpainting.confidence import confidence
-from backend.texture.inpainting.settings import INPAINTING, SmoothSkinSettings
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, image_at_cage
 from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
@@ -78,13 +78,12 @@ def inpaint_skin(
     own = consensus.log_base[:count].astype(np.float64)
     skin_weight = weight**2 * plain * (1.0 - 0.8 * surface.regions["neck"][:count])
     skin_weight = skin_weight * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, votes.bearded))
-    plainest = _skin(surface, operators, own, skin_weight, tone, INPAINTING.plainest)
+    plainest = _skin(surface, operators, own, skin_weight, tone, INPAINTING.plainest_shade)
     facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
     rim = smoothstep(*(np.array(INPAINTING.aslant) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
-    rim = np.maximum(rim, smoothstep(*INPAINTING.near_border, weight))
     bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, votes.bearded))
     calm = own + bare[:, None] * (limited_difference(own - plainest) + plainest - own)
-    skin = _skin(surface, operators, calm, skin_weight, tone, INPAINTING.nearest)
+    skin = _skin(surface, operators, calm, skin_weight, tone, INPAINTING.nearest_shade)
     skin, share = with_beard(skin, surface, atlas, photos, consensus, operators, votes, weight, positions)
     fields = (skin, calm, share, coarse * bare)
     lifted = (surface.lifted(values).astype(np.float32) for values in fields)
@@ -124,19 +123,20 @@ def _skin(
     own: np.ndarray,
     weight: np.ndarray,
     tone: np.ndarray,
-    options: SmoothSkinSettings,
+    shade: float,
 ) -> np.ndarray:
-    """(C, 3) smooth, nearly symmetric skin fitted to the visible skin ``own`` (C, 3) by ``weight`` (C,)."""
+    """(C, 3) smooth, symmetric skin fitted to the visible skin ``own`` (C, 3) by ``weight`` (C,); ``shade`` : scale of
+    the robust weight around lit skin's brightness, log units."""
     if weight.sum() < 20:
         return np.broadcast_to(np.log(tone), own.shape).copy()
     brightness = own.mean(1)
     order = np.argsort(brightness, kind="stable")
     share = np.cumsum(weight[order] * operators.mass[order])
     level = float(brightness[order][np.searchsorted(share, INPAINTING.lit_quantile * share[-1])])
-    weight = weight / (1.0 + ((brightness - level) / options.shade) ** 2) ** 2
+    weight = weight / (1.0 + ((brightness - level) / shade) ** 2) ** 2
     typical = np.average(own, axis=0, weights=weight * operators.mass)
-    field = smooth_field(operators, own, weight, INPAINTING.skin_length, typical, options.anchor)
-    return field - (1.0 - INPAINTING.asymmetry) * 0.5 * (field - field[surface.mirror])
+    field = smooth_field(operators, own, weight, INPAINTING.skin_length, typical, INPAINTING.anchor)
+    return 0.5 * (field + field[surface.mirror])
 
 
 def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class PartsSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks/texture_settings.py`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
     """
 
     brow_shown: float = 0.85

@@ -58,7 +58,7 @@ def texel_regions(
     masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
-    return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
+    return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def screen(
     bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
     strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
     seen = unwrap.seen > SEEN
-    weight = weight * (1.0 - _dilated(bad * seen, atlas, UNWRAPPING.lip_margin * density))
+    weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
     weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class UnwrappingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/texture_settings.py`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
     reports which figures respond.
     """
 
@@ -33,8 +33,6 @@ class UnwrappingSettings:
     """Pixels, 0.5 to 3: smoothing of the borders between labels."""
     shading_floor: float = 0.12
     """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
-    darkest_chroma: float = 1e-3
-    """Linear light, 1e-4 to 1e-2: darker pixels are raised to this value, because their colour is noise."""
     tooth_redness: float = 0.06
     """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
     bearded: float = 0.20
@@ -44,11 +42,7 @@ class UnwrappingSettings:
     hollow: tuple[float, float] = (0.8, 1.1)
     """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
     margin: float = 0.0025
-    """Metres, 0.001 to 0.005: dilation of screened texels."""
-    lip_margin: float = 0.0006
-    """The same within lips, which are narrow."""
-    beside_ears: float = 0.004
-    """Metres, 0.001 to 0.01: farther from the mesh's ear, a photo's ear is not on this surface."""
+    """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
     strand: float = 0.75
     """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.rendering.color import LUMINANCE
 from backend.texture.unwrapping.settings import UNWRAPPING
+from backend.texture.unwrapping.unwrap import DARKEST
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def shading_contrast(samples: PhotoSamples) -> float:
 
 def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
     """Weighted root mean square deviation of the log chroma of linear light (C, 3) from its mean; weight (C,)."""
-    logs = np.log(np.maximum(linear, UNWRAPPING.darkest_chroma))
+    logs = np.log(np.maximum(linear, DARKEST))
     return _spread(logs - logs.mean(1, keepdims=True), weight)
 
 

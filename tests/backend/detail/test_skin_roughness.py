@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.skin_roughness import LID_MARGIN, OF_REGIONS, USUAL, skin_roughness
+from backend.detail.skin_roughness import DEFAULT_ROUGHNESS, LID_MARGIN, REGION_ROUGHNESS, skin_roughness
 from backend.geometry.template import load_template
 from backend.geometry.topology import unique_edges
 from backend.rig.face_loops import face_loops
@@ -21,10 +21,10 @@ def inside(name: str) -> np.ndarray:
     return template.regions[name][: template.head.vertex_stop] > 0.95
 
 
-@pytest.mark.parametrize("name", OF_REGIONS)
+@pytest.mark.parametrize("name", REGION_ROUGHNESS)
 def test_a_region_has_its_own_roughness(rough: np.ndarray, name: str) -> None:
     assert inside(name).sum() > 30
-    assert np.median(rough[inside(name)]) == pytest.approx(OF_REGIONS[name], abs=0.02)
+    assert np.median(rough[inside(name)]) == pytest.approx(REGION_ROUGHNESS[name], abs=0.02)
 
 
 def test_lids_are_moist_on_their_edges_alone(rough: np.ndarray) -> None:
@@ -46,7 +46,7 @@ def test_lids_are_dry_where_they_meet(rough: np.ndarray) -> None:
 
 def test_cheeks_are_between_the_oily_nose_and_the_dry_ears(rough: np.ndarray) -> None:
     nose, cheeks, ears = (np.median(rough[inside(name)]) for name in ("nose", "cheeks", "ears"))
-    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(USUAL, abs=0.02)
+    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(DEFAULT_ROUGHNESS, abs=0.02)
 
 
 def test_skin_changes_slowly_and_alike_on_both_sides(rough: np.ndarray) -> None:

@@ -10,9 +10,9 @@ from canonical_hand_made import canonical_of, usual_place
 from scipy.spatial.transform import Rotation
 
 from backend.fitting.canonical_place import CanonicalPlace, place_by_points, sample_surface
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks, place_on_head
+from backend.fitting.canonical_stage import canonical_mesh, canonical_prior, place_by_landmarks, place_on_head
 from backend.fitting.options import CanonicalStage
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 
 STAGE = CanonicalStage(shown_share=1.0, depth_information=2000.0, normal_information=2000.0)
 
@@ -111,7 +111,7 @@ def test_a_known_depth_map_pulls_the_identity_to_the_truth(template, mesh) -> No
     guess = np.zeros_like(identity)
     before = error(guess)
     for _ in range(4):
-        belief = canonical_belief(template, mesh, face, guess, STAGE)
+        belief = canonical_prior(template, mesh, face, guess, STAGE)
         np.testing.assert_allclose(belief.information, belief.information.T, atol=1e-6 * belief.information.max())
         assert np.linalg.eigvalsh(belief.information).min() > -1e-6 * belief.information.max()
         guess = np.linalg.solve(belief.information + np.eye(len(guess)), belief.pull)
@@ -132,7 +132,7 @@ def test_networks_that_show_half_of_a_person_are_read_as_that(template, mesh) ->
         """The found face's share of the true one: slope of its drawn points' offsets from the mean on the true ones."""
         guess = np.zeros_like(identity)
         for _ in range(4):
-            belief = canonical_belief(template, mesh, face, guess, stage)
+            belief = canonical_prior(template, mesh, face, guess, stage)
             guess = np.linalg.solve(belief.information + np.eye(len(guess)), belief.pull)
         true, found = (mesh.points.identity[mesh.facing > 0.6] @ one for one in (identity, guess))
         true, found = true - true.mean(0), found - found.mean(0)
@@ -150,7 +150,7 @@ def test_what_bumps_and_place_explain_does_not_move_the_identity(template, mesh)
     bent = replace(face, depth=face.depth + 0.004 * columns**2 - 0.003 * rows * columns + 0.002 * rows)
 
     def moved(stage: CanonicalStage) -> float:
-        beliefs = [canonical_belief(template, mesh, one, zero, stage) for one in (face, bent)]
+        beliefs = [canonical_prior(template, mesh, one, zero, stage) for one in (face, bent)]
         straight, other = (np.linalg.solve(one.information + np.eye(len(zero)), one.pull) for one in beliefs)
         return float(np.linalg.norm(other - straight))
 
@@ -159,7 +159,7 @@ def test_what_bumps_and_place_explain_does_not_move_the_identity(template, mesh)
 
 
 def test_belief_costs_least_where_it_wants_the_identity() -> None:
-    belief = IdentityBelief(np.diag([2.0, 1.0]), np.array([2.0, 3.0]))
+    belief = IdentityPrior(np.diag([2.0, 1.0]), np.array([2.0, 3.0]))
     best = np.array([1.0, 3.0])
     for step in ([0.1, 0.0], [-0.1, 0.0], [0.0, 0.2], [0.0, -0.2]):
         assert belief.cost(best + step) > belief.cost(best)

@@ -10,7 +10,7 @@ from plain_photo import mask_of
 from view_hand_made import seen_face, view
 
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.fitting.refit import refit_face
@@ -75,7 +75,7 @@ def test_points_of_the_ears_move_the_ears_and_the_hair_line_moves_nothing() -> N
 def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
     textured = replace(photo("c", -20.0, person(1)), use="texture")
     collection = PhotoCollection((photo("a", 0.0, person(1)), textured, photo("b", 30.0, person(1))))
-    kept: list[BegunFit] = []
+    kept: list[ResumableFit] = []
     before = fit_face(collection, LANDMARKS_ALONE, keep=kept.append)
     same = refit_face(kept[0], collection.faces, LANDMARKS_ALONE)
     assert np.abs(same.neutral - before.neutral).max() < 3e-4
@@ -95,16 +95,16 @@ def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
 
 def test_a_kept_fit_is_not_for_other_photos_or_another_use() -> None:
     faces = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1)))
-    kept: list[BegunFit] = []
+    kept: list[ResumableFit] = []
     fit_face(PhotoCollection(faces), LANDMARKS_ALONE, keep=kept.append)
-    assert kept[0].goes_on_with(faces) and kept[0].goes_on_with(faces[::-1])
+    assert kept[0].matches_photos(faces) and kept[0].matches_photos(faces[::-1])
     for other in (
         faces[:1],
         (faces[0], photo("b", 30.0, person(1))),
         (faces[0], replace(faces[1], use="texture")),
         (faces[0], replace(faces[1], name="c")),
     ):
-        assert not kept[0].goes_on_with(other)
+        assert not kept[0].matches_photos(other)
         with pytest.raises(ValueError, match="not the photos"):
             refit_face(kept[0], other, LANDMARKS_ALONE)
 
@@ -153,7 +153,7 @@ def test_a_kept_fit_is_not_for_a_new_mask_and_goes_on_with_the_same() -> None:
     hidden = np.zeros((60, 60), bool)
     hidden[40:50, 20:30] = True
     masked = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
-    kept: list[BegunFit] = []
+    kept: list[ResumableFit] = []
     fit_face(masked, LANDMARKS_ALONE, keep=kept.append)
     again = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
-    assert kept[0].goes_on_with(again.faces) and not kept[0].goes_on_with(collection.faces)
+    assert kept[0].matches_photos(again.faces) and not kept[0].matches_photos(collection.faces)

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting import fit
 from backend.fitting.encoded_start import (
     compared_vertices,
-    encoded_belief,
+    encoded_prior,
     projected_expression,
     projected_identity,
     started_photo,
@@ -21,7 +21,7 @@ from backend.fitting.fit import fit_landmarks
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -63,7 +63,7 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
     truth = person(template)
     encoded = encoded_of(template, truth, [])
     stage = replace(STAGE, deviation_mm=2.0, shown_share=0.8)
-    belief = encoded_belief(template, encoded, stage, 30.0)
+    belief = encoded_prior(template, encoded, stage, 30.0)
 
     chosen = compared_vertices(template)
     modes = template.identity_modes[:, chosen].astype(np.float64)
@@ -74,9 +74,9 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
 
     some = np.random.default_rng(0).normal(size=len(truth))
     assert cost(some) - cost(truth) == pytest.approx(belief.cost(some) - belief.cost(truth), rel=1e-6)
-    both = belief.and_also(IdentityBelief(np.eye(len(truth)), some))
+    both = belief.combined_with(IdentityPrior(np.eye(len(truth)), some))
     assert both.cost(truth) == pytest.approx(belief.cost(truth) + 0.5 * truth @ truth - some @ truth)
-    assert belief.and_also(None) is belief
+    assert belief.combined_with(None) is belief
 
 
 def test_expressions_come_back_as_weights_within_their_bounds(template) -> None:

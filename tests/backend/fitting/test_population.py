@@ -12,7 +12,7 @@ import pytest
 from backend.errors import DamagedFileError
 from backend.fitting import population
 from backend.fitting.options import PriorWeights
-from backend.fitting.population import belief_of, identity_prior, populations, standard_normal
+from backend.fitting.population import gaussian_prior, identity_prior, populations, standard_normal
 from backend.geometry.template import Template, load_template
 from trainer.template.population import pooled
 
@@ -33,7 +33,7 @@ def test_a_belief_is_its_gaussian() -> None:
     generator = np.random.default_rng(0)
     root = generator.normal(size=(4, 4))
     mean, covariance = generator.normal(size=4), root @ root.T + np.eye(4)
-    belief = belief_of(mean, covariance)
+    belief = gaussian_prior(mean, covariance)
     for step in generator.normal(size=(3, 4)):
         difference = belief.cost(mean + step) - belief.cost(mean)
         assert difference == pytest.approx(0.5 * step @ np.linalg.solve(covariance, step))

@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import BegunFit
+from backend.fitting.fit_state import ResumableFit
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import FitOptions, fit_options_for, wished_options
+from backend.fitting.options import FitOptions, fit_options_for, with_shape_options
 from backend.fitting.refit import refit_face
 from backend.fitting.symmetric_state import symmetric_state
 from backend.geometry.symmetry import symmetric_part
@@ -44,9 +44,9 @@ def photos() -> PhotoCollection:
 
 
 @pytest.fixture(scope="module")
-def kept(photos: PhotoCollection) -> tuple[FittedFace, BegunFit]:
+def kept(photos: PhotoCollection) -> tuple[FittedFace, ResumableFit]:
     """The fit that nobody has wished anything of, and what it leaves behind."""
-    begun: list[BegunFit] = []
+    begun: list[ResumableFit] = []
     return fit_face(photos, LANDMARKS_ALONE, keep=begun.append), begun[0]
 
 
@@ -69,27 +69,27 @@ def seen_off(fitted: FittedFace, photos: PhotoCollection) -> float:
     return float(np.sqrt((off**2).sum(-1).mean()))
 
 
-def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     for quality in ("fast", "standard", "best"):
         options = fit_options_for(quality)
-        assert wished_options(options, 0.0, 0.5) == options
-    same = fit_face(photos, wished_options(LANDMARKS_ALONE, 0.0, 0.5))
+        assert with_shape_options(options, 0.0, 0.5) == options
+    same = fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.0, 0.5))
     np.testing.assert_array_equal(same.neutral, kept[0].neutral)
     for one, other in zip(same.photos, kept[0].photos, strict=True):
         np.testing.assert_array_equal(one.vertices, other.vertices)
 
 
-def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     before = asymmetry(kept[0])
     assert before > 0.3
-    half = fit_face(photos, wished_options(LANDMARKS_ALONE, 0.5, 0.5))
-    whole = fit_face(photos, wished_options(LANDMARKS_ALONE, 1.0, 0.5))
+    half = fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.5, 0.5))
+    whole = fit_face(photos, with_shape_options(LANDMARKS_ALONE, 1.0, 0.5))
     assert asymmetry(half) == pytest.approx(before / 2, rel=0.05)
     assert asymmetry(whole) < 0.02  # lips are closed afterwards
     assert seen_off(whole, photos) < 1.5 * seen_off(kept[0], photos)
 
 
-def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
     """A face that looks 3 degrees aside in its own frame comes to look ahead, and the cameras turn instead."""
     turn = Rotation.from_euler("y", 3.0, degrees=True).as_matrix()
     middle = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)[1]
@@ -107,12 +107,14 @@ def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[
 
 
 def test_likeness_brings_the_face_nearer_to_the_average(photos: PhotoCollection) -> None:
-    away = [from_average(fit_face(photos, wished_options(LANDMARKS_ALONE, 0.0, likeness))) for likeness in (0, 0.5, 1)]
+    away = [
+        from_average(fit_face(photos, with_shape_options(LANDMARKS_ALONE, 0.0, likeness))) for likeness in (0, 0.5, 1)
+    ]
     assert away[0] > away[1] > away[2] and away[2] < 0.97 * away[1]
 
 
-def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
-    wishes = wished_options(LANDMARKS_ALONE, 1.0, 1.0)
+def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, ResumableFit]) -> None:
+    wishes = with_shape_options(LANDMARKS_ALONE, 1.0, 1.0)
     refitted, whole = refit_face(kept[1], photos.faces, wishes), fit_face(photos, wishes)
     assert asymmetry(refitted) < 0.02
     moved = np.abs(whole.neutral - kept[0].neutral)[FACE].max()
@@ -123,6 +125,6 @@ def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, 
 
 def test_the_cage_is_held_as_strongly_as_the_identity() -> None:
     standard = fit_options_for("standard")
-    far, near = (wished_options(standard, 0.0, likeness) for likeness in (0.0, 1.0))
+    far, near = (with_shape_options(standard, 0.0, likeness) for likeness in (0.0, 1.0))
     assert far.prior.identity_deviation == 2.0 and near.prior.identity_deviation == 0.5
     assert (far.cage.magnitude_deviation_mm, near.cage.magnitude_deviation_mm) == (2.0, 0.5)

@@ -91,7 +91,7 @@ def test_a_style_belongs_to_itself_and_is_not_strange() -> None:
     for name in ("side part", "long straight", "afro", "tied back"):
         assert family.nearest(style_point(name)).name == name
     outside = np.where(np.arange(len(NUMBERS)) % 2, 1.0, 0.0)
-    assert family.strangeness(outside[None])[0] > 5 * family.strangeness(style_point("bob")[None])[0]
+    assert family.style_penalty(outside[None])[0] > 5 * family.style_penalty(style_point("bob")[None])[0]
 
 
 @pytest.mark.parametrize("name", ["crew", "bob", "long straight"])

@@ -15,7 +15,7 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.head_points import FIRST_HAIR, LANDMARKS, ear_vertices
 from backend.geometry.template import Template, load_template
 from backend.hair.fit_style import fit_style
-from backend.hair.hair_line import line_places, told_of_line
+from backend.hair.hair_line import apply_hairline_points, line_places
 from backend.hair.hair_views import hair_views
 from backend.hair.style_model import named
 from backend.photos.collection import FaceClass, PhotoFace
@@ -49,7 +49,7 @@ def line_in(template: Template, yaw: float, numbers: dict[str, float]) -> np.nda
 
 def test_the_points_give_the_line_that_they_were_taken_from(template: Template) -> None:
     one = face(0.0, FaceClass.SKIN, hair_line=line_in(template, 0.0, NUMBERS))
-    numbers, _ = told_of_line(template, fitted(template, 0.0), (one,))
+    numbers, _ = apply_hairline_points(template, fitted(template, 0.0), (one,))
     line = line_places(template, template.vertices, numbers)
     off = np.linalg.norm(line - line_places(template, template.vertices, NUMBERS), axis=-1)
     moved = np.linalg.norm(line - line_places(template, template.vertices, {}), axis=-1)
@@ -59,7 +59,7 @@ def test_the_points_give_the_line_that_they_were_taken_from(template: Template) 
 def test_all_photos_are_read_as_hair_above_the_line_and_skin_below(template: Template) -> None:
     set_here = face(0.0, FaceClass.SKIN, hair_line=line_in(template, 0.0, NUMBERS))
     other = face(20.0, FaceClass.HAIR)
-    _, (first, second) = told_of_line(template, fitted(template, 0.0, 20.0), (set_here, other))
+    _, (first, second) = apply_hairline_points(template, fitted(template, 0.0, 20.0), (set_here, other))
     places = {
         yaw: [line_in(template, yaw, NUMBERS | {"forehead": NUMBERS["forehead"] + up})[0] for up in (0.012, -0.012)]
         for yaw in (0.0, 20.0)
@@ -73,7 +73,7 @@ def test_all_photos_are_read_as_hair_above_the_line_and_skin_below(template: Tem
 def test_without_points_and_with_points_beside_the_head_nothing_changes(template: Template) -> None:
     for line in (None, np.array([[1.0, 1.0], [SIDE - 1.0, 2.0]])):
         faces = (face(0.0, FaceClass.SKIN, hair_line=line),)
-        numbers, told = told_of_line(template, fitted(template, 0.0), faces)
+        numbers, told = apply_hairline_points(template, fitted(template, 0.0), faces)
         assert numbers == {} and told[0] is faces[0]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of, wait_until
 
-from backend.stages import COLD_SHARE
+from backend.stages import COLD_START_SHARE
 
 
 def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
@@ -284,7 +284,9 @@ def test_the_bar_moves_while_the_worker_loads_the_models_and_never_goes_back(sta
     assert all(message["seconds_left"] is None for message in loading)
     assert told[: len(loading)] == loading and told[len(loading)]["stage"] == "photos"
     fractions = [message["fraction"] for message in told]
-    assert fractions == sorted(fractions) and loading[-1]["fraction"] == COLD_SHARE <= told[len(loading)]["fraction"]
+    assert (
+        fractions == sorted(fractions) and loading[-1]["fraction"] == COLD_START_SHARE <= told[len(loading)]["fraction"]
+    )
 
     client.ignored.clear()
     warm = client.submit("warm", "answer")["job"]

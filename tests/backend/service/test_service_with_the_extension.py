@@ -14,17 +14,17 @@ from slow_link import Link
 
 from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import Patience
+from blender_addon.client.conversation import Timeouts
 from blender_addon.client.events import (
-    Arrived,
+    ConnectFailed,
+    ConnectionLost,
     Event,
-    GaveUp,
+    ExpressionsReceived,
     JobFailed,
-    Lost,
     Previewed,
     Progressed,
     Queued,
-    Solved,
+    ResultReceived,
     Welcomed,
 )
 from blender_addon.client.keys import KeyPair, ServerAddress
@@ -36,7 +36,7 @@ Kind = TypeVar("Kind", bound=Event)
 class Extension:
     """The extension's connection, and all events so far."""
 
-    def __init__(self, server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> None:
+    def __init__(self, server: ServerProcess, patience: Timeouts | None = None, link: Link | None = None) -> None:
         address = ServerAddress(link.endpoint if link else server.endpoint, server.public_key)
         self.connection = Connection(address, KeyPair(*server.keys()), "test", patience)
         self.events: list[Event] = []
@@ -61,7 +61,7 @@ class Extension:
 def extend() -> Iterator[Callable[..., Extension]]:
     opened: list[Extension] = []
 
-    def connect(server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> Extension:
+    def connect(server: ServerProcess, patience: Timeouts | None = None, link: Link | None = None) -> Extension:
         opened.append(Extension(server, patience, link))
         return opened[-1]
 
@@ -75,7 +75,7 @@ def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension])
     welcomed = extension.wait_for(Welcomed)
     assert welcomed.limits.photos == 64 and welcomed.pid is not None
     extension.submit("face", "face")
-    result = extension.wait_for(Arrived).result
+    result = extension.wait_for(ResultReceived).result
     assert any(isinstance(event, Queued) for event in extension.events)
     assert any(isinstance(event, Progressed) and event.sentence for event in extension.events)
     (preview,) = [event.preview for event in extension.events if isinstance(event, Previewed)]
@@ -98,7 +98,7 @@ def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extensi
     failed = extension.wait_for(JobFailed)
     assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
     extension.submit("ext-next", "face")
-    assert extension.wait_for(Arrived).token == "ext-next"
+    assert extension.wait_for(ResultReceived).token == "ext-next"
 
 
 def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
@@ -112,7 +112,7 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"clip")
     extension.connection.submit(Transfer("by-path", video=clip))
-    assert extension.wait_for(Solved).clip.weights.shape == (2, 52)
+    assert extension.wait_for(ExpressionsReceived).clip.weights.shape == (2, 52)
 
     class Elsewhere(type(clip)):
         """A path that has another name where the server looks."""
@@ -121,19 +121,19 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
             return tmp_path / "somewhere" / "else.mp4"
 
     extension.connection.submit(Transfer("by-bytes", video=Elsewhere(clip)))
-    assert extension.wait_for(Solved).token == "by-bytes"
+    assert extension.wait_for(ExpressionsReceived).token == "by-bytes"
 
 
 def test_a_server_that_dies_is_noticed(
     start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
 ) -> None:
     server = start_server(timing={"heartbeat": 0.3, "silence": 1.5})
-    extension = extend(server, Patience(hello=3.0, again=1.0))
+    extension = extend(server, Timeouts(hello=3.0, again=1.0))
     extension.wait_for(Welcomed)
     extension.submit("doomed", "stuck 60")
     extension.wait_for(Progressed)
     server.process.send_signal(signal.SIGKILL)
-    gone = extension.wait_for(GaveUp)
+    gone = extension.wait_for(ConnectFailed)
     assert gone.code == "unreachable" and gone.sentence and gone.advice
 
 
@@ -147,8 +147,8 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
             time.sleep(0.01)
         link.swallow = False
         link.cut()
-        extension.wait_for(Lost)
-        assert extension.wait_for(Arrived).token == "lost-on-the-way"
+        extension.wait_for(ConnectionLost)
+        assert extension.wait_for(ResultReceived).token == "lost-on-the-way"
 
 
 def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
@@ -173,9 +173,9 @@ def test_a_slow_line_is_given_its_time(
         extension = extend(server, link=link)
         extension.wait_for(Welcomed)
         extension.submit("slow", "face" + " " * 1_200_000)
-        extension.wait_for(Arrived)
+        extension.wait_for(ResultReceived)
         assert link.accepted == 1 and link.sent_down > 3_000_000
-    assert not any(isinstance(event, Lost) for event in extension.events)
+    assert not any(isinstance(event, ConnectionLost) for event in extension.events)
 
 
 @pytest.mark.slow
@@ -187,5 +187,5 @@ def test_one_photo_may_take_longer_than_heartbeats(
         extension = extend(server, link=link)
         extension.wait_for(Welcomed)
         extension.submit("large-and-slow", "face" + " " * 2_600_000)
-        assert extension.wait_for(Arrived).token == "large-and-slow"
+        assert extension.wait_for(ResultReceived).token == "large-and-slow"
         assert link.accepted == 1

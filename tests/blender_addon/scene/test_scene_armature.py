@@ -16,7 +16,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.names import BONES_OF, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.expressions import set_expression, wears  # noqa: E402
+from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_keys_that_bones_lead_are_set_one_by_one_and_eyes_go_on_looking_at_their
     bpy.context.view_layer.update()
     assert rig[EYE_AIM] == 0.0 and keys["eyeLookUpLeft"].value == pytest.approx(0.5, abs=0.02)
     assert keys["jawOpen"].value < 0.02 > keys["jawLeft"].value
-    assert wears(head, {"eyeLookUpLeft": 0.5}) and not wears(head, {"eyeLookUpLeft": 0.8})
+    assert expression_unchanged(head, {"eyeLookUpLeft": 0.5}) and not expression_unchanged(head, {"eyeLookUpLeft": 0.8})
 
 
 def test_eyes_are_bones_of_both_sides() -> None:

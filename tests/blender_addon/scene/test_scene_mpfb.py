@@ -65,7 +65,7 @@ def test_a_body_gets_the_head_in_its_own_unit(
     wider = points.copy()
     wider[numbers] *= [1.04, 1.0, 1.0]  # the body's own head is wider
     body = add_body(bpy, unit * wider[:count])
-    assert mpfb.why_not(bpy.context) == ""
+    assert mpfb.unavailable_reason(bpy.context) == ""
     assert "Human" in mpfb.apply(bpy.context)
     assert body.data.shape_keys.key_blocks["Likeness"].value == 1
     head = to_blender(result.head.vertices)
@@ -156,7 +156,7 @@ def test_the_bodys_own_keys_stay_and_are_taken_into_account(
 
 
 def test_what_is_no_body_is_refused(bpy, collection, points: np.ndarray) -> None:
-    assert "No MakeHuman body" in mpfb.why_not(bpy.context)
+    assert "No MakeHuman body" in mpfb.unavailable_reason(bpy.context)
     with pytest.raises(AddonError, match="No MakeHuman body"):
         mpfb.apply(bpy.context)
     shuffled = np.random.default_rng(0).permutation(points)

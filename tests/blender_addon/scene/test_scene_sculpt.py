@@ -86,7 +86,7 @@ def test_edit_mode_counts_as_sculpting(bpy, collection, result: HeadResult) -> N
 
 def test_files_from_before_have_no_memory_and_no_error(bpy, collection, result: HeadResult) -> None:
     head = tags.part_object(collection, "head")
-    head.data.attributes.remove(head.data.attributes[meshes.AS_MADE])
+    head.data.attributes.remove(head.data.attributes[meshes.ORIGINAL_BASIS])
     sculpt(head, range(10), (0.003, 0.0, 0.0))
     assert meshes.sculpted(head.data) is None
     again(bpy, collection, result)

@@ -120,7 +120,7 @@ def test_a_changed_command_is_run_again_with_all_after_it() -> None:
     state = ChainState({"a": tuple(DoneCommand((word,), 1.0) for word in "xyz")})
     assert state.done("a", (("x",), ("y",), ("z",))) == 3
     assert state.done("a", (("x",), ("other",), ("z",))) == 1
-    assert state.with_done("a", 1, DoneCommand(("other",), 2.0)).done("a", (("x",), ("other",), ("z",))) == 2
+    assert state.with_completed("a", 1, DoneCommand(("other",), 2.0)).done("a", (("x",), ("other",), ("z",))) == 2
 
 
 def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path) -> None:

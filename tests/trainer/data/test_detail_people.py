@@ -15,7 +15,7 @@ from backend.detail.observation import observe
 from backend.detail.window import surface_frames
 from backend.geometry.template import load_template
 from trainer.data.detail import DetailPeopleConfig
-from trainer.data.detail.in_front import Rims, draw_things, missed, rims
+from trainer.data.detail.occluders import Rims, draw_things, missed, rims
 from trainer.data.detail.relief import Relief, ReliefParameters, cause, draw_relief
 from trainer.data.detail.uv_photo import draw_shot, take_photo
 from trainer.data.people.light import draw_light

@@ -11,7 +11,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from trainer.data.foreign.heads import EYES_OPEN, LOOKS, SOURCES, ForeignHead, all_marks, without_gaps
+from trainer.data.foreign.heads import EYES_OPEN, LOOKS_PER_SCAN, SOURCES, ForeignHead, all_marks, without_gaps
 from trainer.data.foreign.paint import IRISES, in_eye, painted_eye, shut_lids, skin_colour
 from trainer.data.halves import HALVES, half_of, person_of
 from trainer.data.shared_data import shared_folder
@@ -44,12 +44,12 @@ def test_a_head_stays_in_a_half_and_sources_share_no_seed(source):
 
 def test_all_looks_of_a_scan_are_one_person():
     names = [SOURCES["scans"].name(number) for number in range(SOURCES["scans"].most)]
-    assert len(set(names)) == len(names) == LOOKS * len(EYES_OPEN)
+    assert len(set(names)) == len(names) == LOOKS_PER_SCAN * len(EYES_OPEN)
     people = {person_of(name) for name in names}
     assert people == {f"scan_{name}" for name in EYES_OPEN}
     for person in people:
         looks = [number for number, name in enumerate(names) if person_of(name) == person]
-        assert len(looks) == LOOKS
+        assert len(looks) == LOOKS_PER_SCAN
         assert set(looks) <= set(SOURCES["scans"].numbers(half_of(person), 1000))
         assert set(looks) & set(SOURCES["scans"].numbers(half_of(person), 1000, looks=1)) == {looks[0]}
 

@@ -93,6 +93,6 @@ def test_living_people_come_again_by_their_number_with_their_habits() -> None:
     one, other = source.batch(range(2), CPU), source.batch(range(1, 2), CPU)
     assert one.person.tolist() == [0, 0, 1, 1] and one.photos is None
     assert torch.allclose(one.vertices[2:], other.vertices, atol=1e-5)
-    assert torch.equal(one.habits.left[2:], other.habits.left)
+    assert torch.equal(one.idiosyncrasies.left[2:], other.idiosyncrasies.left)
     plain = GraphShapesConfig(seed=3).build().batch(range(2), CPU)
     assert float((plain.neutral - one.neutral).norm(dim=-1).max()) > 1e-3, "the same bones have soft tissue here"

@@ -14,10 +14,10 @@ from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, poor
+from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, degraded
 from trainer.data.lap import landmark_shapes as shapes
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
-from trainer.data.lap.poor import PoorSets
+from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.reduced import reduced
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
@@ -224,25 +224,25 @@ def test_face_classes_are_found() -> None:
 def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: LapBatch) -> None:
     clean = Still(people)
     for share in (0.0, 0.5, 1.0):
-        found, again = (PoorSets(clean, share, 5).batch(range(2), CPU) for _ in range(2))
+        found, again = (DegradedSets(clean, share, 5).batch(range(2), CPU) for _ in range(2))
         changed = (found.images - people.images).abs().flatten(1).amax(1) > 0.02
         assert torch.equal(found.images, again.images) and torch.equal(found.labels, again.labels)
         assert {0.0: 0, 1.0: 6}.get(share, int(changed.sum())) == int(changed.sum())
         assert found.truth is people.truth and found.images.min() >= 0 and found.images.max() <= 1
-    second = PoorSets(clean, 1.0, 5).batch(range(1, 2), CPU)
+    second = DegradedSets(clean, 1.0, 5).batch(range(1, 2), CPU)
     assert torch.equal(second.images, found.images[3:]), "a person is the same in whatever company"
 
 
 @pytest.mark.parametrize("way", range(4))
 def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
     image, label = people.images[0], people.labels[0]
-    worse, seen = poor._DEGRADATIONS[way](image, label, np.random.default_rng(1))
+    worse, seen = degraded._DEGRADATIONS[way](image, label, np.random.default_rng(1))
     edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
     name = ("cover", "cut", "blur", "darken")[way]
     if name == "cover":
         assert (seen == int(FaceClass.OCCLUDER)).float().mean() > 0.05
     elif name == "cut":
-        assert 0.25 < (seen == poor.UNKNOWN).float().mean() < 0.55
+        assert 0.25 < (seen == degraded.UNKNOWN).float().mean() < 0.55
     else:
         assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())
 

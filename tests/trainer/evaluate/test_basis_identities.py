@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
+from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.evaluate import basis, basis_fitted, basis_heads, basis_identities
 from trainer.evaluate.basis_angles import angle_figures, compared
@@ -70,7 +71,8 @@ def test_another_models_identity_is_compared_where_its_sizes_are_the_same(
     other = LearnedBasisNet(CONFIG)
     begin_from_prior(other.bases)
     models = {"same": other, "small": LearnedBasisNet(dataclasses.replace(CONFIG, identity=8))}
-    monkeypatch.setattr(basis_identities, "load_learned_basis", lambda folder: models[folder.name])
+    loaded = {name: BasisModel(net, torch.device("cpu"), name) for name, net in models.items()}
+    monkeypatch.setattr(basis_identities.BasisModel, "load", lambda folder: loaded[folder.name])
     named = identities_of(network, {"third": Path("same")}, FEW).named
     torch.testing.assert_close(named["third"], named[ON_GRAPH])
     for name, folder, why in (("learned", "same", "taken"), ("few", "small", r"\(8, 100, 3\)")):
@@ -108,8 +110,7 @@ def test_an_evaluation_draws_the_components_once(network: LearnedBasisNet, monke
         begin_from_people(bases, FEW)
 
     monkeypatch.setattr(basis_identities, "begin_from_people", begin)
-    monkeypatch.setattr(basis, "trained_or_none", lambda *_: network)
-    monkeypatch.setattr(basis, "load_model", lambda *_: argparse.Namespace(version="small"))
+    monkeypatch.setattr(basis, "trained_or_none", lambda *_: BasisModel(network, torch.device("cpu"), "small"))
     for name in ("encoder_figures", "key_figures", "pair_figures"):
         monkeypatch.setattr(basis, name, lambda *_: {})
     parser = argparse.ArgumentParser()

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.geometry.template import load_template
 from trainer.evaluate.depth_floor import best_fit_cage
-from trainer.template.measure import STEADY
+from trainer.template.measure import SIMULATED_FIT_LANDMARKS
 from trainer.template.scans import TriangleMesh, triangulate
 
 
@@ -18,9 +18,9 @@ def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
     triangles = triangulate(template.quads[: template.head.face_stop])
     face = template.regions["face"] > 0.3
     scan = TriangleMesh(true, triangles[face[triangles].all(1)])  # ears, neck and skull have no surface
-    marks = template.landmarks478.positions(true)[list(STEADY)]
+    marks = template.landmarks478.positions(true)[list(SIMULATED_FIT_LANDMARKS)]
 
-    found = best_fit_cage(scan, STEADY, marks)
+    found = best_fit_cage(scan, SIMULATED_FIT_LANDMARKS, marks)
 
     def depth(cage: np.ndarray) -> float:
         return float(template.landmarks478.positions(cage)[1, 2] - cage[template.regions["ears"] > 0.5, 2].mean())

@@ -13,7 +13,7 @@ from backend.models.detail import DETAIL
 from backend.models.detail.network import DetailConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.evaluate import detail
-from trainer.evaluate.command import WHATS
+from trainer.evaluate.command import EVALUATIONS
 from trainer.evaluate.detail_synthetic_sheet import SIDE, clay_picture
 
 
@@ -51,7 +51,7 @@ def test_light_and_dark_taken_for_height_is_not_kept_out(monkeypatch: pytest.Mon
     names = ("moles", "glasses", "glasses_noticed")
     monkeypatch.setattr(detail, "DISTURBANCES", {name: detail.DISTURBANCES[name] for name in names})
     monkeypatch.setattr(detail, "displacements", lambda _, photos, *__: 0.01 * photos[:1, 0])
-    figures = detail.kept_out_figures(Guess, 1)
+    figures = detail.suppression_figures(Guess, 1)
     assert {name.split(".")[1] for name in figures} == set(names)
     found = {name: figures[f"kept_out.{name}"] for name in names}
     assert found["moles"] > 1.02 and found["glasses"] > 1.2 and found["glasses_noticed"] < found["glasses"]
@@ -61,7 +61,7 @@ def test_light_and_dark_taken_for_height_is_not_kept_out(monkeypatch: pytest.Mon
 def test_what_the_photo_does_not_say_is_an_energy_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detail, "DISTURBANCES", {"moles": detail.DISTURBANCES["moles"]})
     monkeypatch.setattr(detail, "displacements", lambda *_: np.eye(512, dtype=np.float32)[None])
-    figures = detail.kept_out_figures(Guess, 1)
+    figures = detail.suppression_figures(Guess, 1)
     assert [figures[f"kept_out.moles{end}"] for end in ("", ".low", ".high")] == pytest.approx([1.0, 1.0, 1.0])
 
 
@@ -87,4 +87,4 @@ def test_without_a_model_it_says_so(
     monkeypatch.setenv(DETAIL.folder_variable, str(tmp_path))
     assert detail.run(argparse.Namespace(model=None, people=4), Console()) == {"detail": "not trained"}
     assert "not trained" in capsys.readouterr().out
-    assert "detail" in WHATS
+    assert "detail" in EVALUATIONS

@@ -79,7 +79,7 @@ def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> None:
         raise LikenessError("missing_part", "The graph_face model is not trained.", "")
 
-    monkeypatch.setattr(graph, "load_graph_model", missing)
+    monkeypatch.setattr(graph.GraphModel, "load", missing)
     found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheets=None), Console(quiet=True))
     assert found == {"graph": "not trained"}
 

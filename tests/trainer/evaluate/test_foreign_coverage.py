@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from backend.fitting.population import belief_of
-from backend.fitting.solver import IdentityBelief
+from backend.fitting.population import gaussian_prior
+from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
 from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign_coverage import claimed_deviations, coverage_figures, true_identity
@@ -15,17 +15,17 @@ from trainer.evaluate.foreign_coverage import claimed_deviations, coverage_figur
 TEMPLATE = load_template()
 
 
-def beliefs(spread: float, seed: int, size: int = 12) -> tuple[IdentityBelief, IdentityBelief, np.ndarray]:
+def beliefs(spread: float, seed: int, size: int = 12) -> tuple[IdentityPrior, IdentityPrior, np.ndarray]:
     """A prior, a person drawn from it, and a belief in three directions whose errors are ``spread`` times as large as
     it claims."""
     generator = np.random.default_rng(seed)
     mixed = generator.normal(size=(size, size))
     covariance = mixed @ mixed.T / size + 0.1 * np.eye(size)
-    prior = belief_of(np.zeros(size), covariance)
+    prior = gaussian_prior(np.zeros(size), covariance)
     truth = generator.multivariate_normal(np.zeros(size), covariance)
     rows = np.linalg.solve(np.linalg.cholesky(covariance), generator.normal(size=(size, 3))).T * 5
     said = rows @ truth + spread * generator.normal(size=3)
-    return IdentityBelief(rows.T @ rows, rows.T @ said), prior, truth
+    return IdentityPrior(rows.T @ rows, rows.T @ said), prior, truth
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
@@ -37,7 +37,7 @@ def test_errors_are_told_in_the_deviations_that_were_claimed(spread):
 
 def test_what_is_hardly_said_is_not_counted():
     belief, prior, truth = beliefs(1.0, 3)
-    faint = IdentityBelief(1e-6 * belief.information, 1e-6 * belief.pull)
+    faint = IdentityPrior(1e-6 * belief.information, 1e-6 * belief.pull)
     assert len(claimed_deviations(faint, prior, truth)) == 0
 
 

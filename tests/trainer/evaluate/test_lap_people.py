@@ -55,9 +55,9 @@ def test_distances_leave_out_the_photo_itself(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(lap_people, "face_embedding", embedding)
 
-    def one(photo: int, render: int) -> lap_people.HeldBack:
+    def one(photo: int, render: int) -> lap_people.HeldOutRender:
         plain = [np.full((16, 16, 3), value, np.uint8) for value in (photo, render, 128)]
-        return lap_people.HeldBack(plain[0], plain[1], np.ones((16, 16), bool), plain[2])
+        return lap_people.HeldOutRender(plain[0], plain[1], np.ones((16, 16), bool), plain[2])
 
     figures = lap_people.people_figures({"a": [one(100, 110), one(120, 110)], "b": [one(200, 210), one(200, 190)]})
     share = 0.36  # of the framed picture, (300 / 500) squared

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from trainer.data.detail.in_front import InFront, Rims, rims, strands
+from trainer.data.detail.occluders import FaceOccluders, Rims, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
 from trainer.data.detail.uv_photo import ShotParameters
 
@@ -53,7 +53,7 @@ class Changes:
         radius = tuple(value / cause.usual_texel for value in _SPOT_RADIUS)
         return spots(generator, cause.window.allowed, self.spots, radius)
 
-    def in_front(self, cause: Cause, generator: np.random.Generator) -> InFront | None:
+    def in_front(self, cause: Cause, generator: np.random.Generator) -> FaceOccluders | None:
         """Return the occluders in front of the face, None for none."""
         if not self.strands and not self.glasses:
             return None
@@ -68,7 +68,7 @@ class Changes:
             reach = round(_OCCLUDER_MARGIN * 1000.0 / cause.usual_texel)
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
             weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
-        return InFront(image, weight)
+        return FaceOccluders(image, weight)
 
 
 NOTHING = Changes()

@@ -16,7 +16,7 @@ from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.detail.batch import DetailBatch, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
-from trainer.data.detail.in_front import draw_things, missed
+from trainer.data.detail.occluders import draw_things, missed
 from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Cause, Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo

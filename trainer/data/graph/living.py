@@ -1,4 +1,4 @@
-"""Shapes of living people, who have habits of motion: ``kind = "living_shapes"`` in recipes."""
+"""Shapes of living people, who have idiosyncrasies of motion: ``kind = "living_shapes"`` in recipes."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class LivingShapes:
             people.append(draw_living_person(generator, len(self._template.identity_modes)))
             weights.extend(draw_expression(generator).weights for _ in range(count))
         each = torch.arange(len(people), device=device).repeat_interleave(count)
-        neutral, habits = faces.neutral(people)[each], faces.habits(people).of(each)
+        neutral, idiosyncrasies = faces.neutral(people)[each], faces.idiosyncrasies(people).of(each)
         keys = torch.from_numpy(np.stack(weights)).to(device)
         return GraphBatch(
             person=torch.tensor(list(indices), device=device)[each],
             neutral=neutral,
             weights=keys,
-            vertices=faces.posed(neutral, keys, habits)[:, : self._template.head.vertex_stop],
+            vertices=faces.posed(neutral, keys, idiosyncrasies)[:, : self._template.head.vertex_stop],
             photos=None,
-            habits=habits,
+            idiosyncrasies=idiosyncrasies,
         )
 
 

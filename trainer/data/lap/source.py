@@ -8,8 +8,8 @@ import torch
 
 from trainer.contracts import Source, SourceConfig
 from trainer.data.lap.batch import LapBatch, join_lap
+from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.marks import MarkedSets
-from trainer.data.lap.poor import PoorSets
 from trainer.data.lap.reduced import ReducedSets
 from trainer.data.lap.stored import StoredSets
 from trainer.data.lap.truth import TruthMaker
@@ -69,7 +69,7 @@ class LapPeopleConfig(SourceConfig):
             source = StoredSets(source, self.people(), self.keep, self.folder)
         changed = self.poor > 0 or self.drawn > self.size
         if self.poor:
-            source = PoorSets(source, self.poor, self.seed)
+            source = DegradedSets(source, self.poor, self.seed)
         if self.marks:
             source = MarkedSets(source, self.people(), 0 if changed else self.keep, self.folder, self.quick_marks)
         if self.drawn > self.size:

@@ -25,7 +25,7 @@ _MADE_AT_ONCE = 16
 def code_of_sets() -> list[Path]:
     """Return the source files that determine the content of stored sets; a change of them makes a new store."""
     here = Path(__file__).resolve().parent
-    own = (here / f"{name}.py" for name in ("truth", "stored", "poor", "reduced"))
+    own = (here / f"{name}.py" for name in ("truth", "stored", "degraded", "reduced"))
     return [*own, *sorted((here.parent / "people").rglob("*.py"))]
 
 

@@ -1,4 +1,4 @@
-"""Living people: faces made from bone, soft tissue and habits of expression."""
+"""Living people: faces made from bone, soft tissue and idiosyncrasies of expression."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.living.habits import SIDED, HabitParameters, Habits, draw_habits, stacked, uneven
+from trainer.data.living.idiosyncrasies import (
+    SIDED,
+    Idiosyncrasies,
+    PersonIdiosyncrasies,
+    draw_idiosyncrasies,
+    stacked,
+    uneven,
+)
 from trainer.data.living.lips import LipContact
 from trainer.data.living.soft_tissue import SoftTissue
 from trainer.data.people.carried import CarriedExpressions
@@ -25,12 +32,13 @@ _MEDIAN_BLEND = 0.012
 
 @dataclass(frozen=True)
 class LivingPerson:
-    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``habits`` of expression."""
+    """``bone``: the shape that ``draw_identity`` draws. ``bmi`` kg/m2, ``age`` years. ``idiosyncrasies`` of
+    expression."""
 
     bone: IdentityParameters
     bmi: float
     age: float
-    habits: HabitParameters
+    idiosyncrasies: PersonIdiosyncrasies
 
 
 def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPerson:
@@ -39,7 +47,7 @@ def draw_living_person(generator: np.random.Generator, modes: int) -> LivingPers
     age = float(_YOUNGEST + (_OLDEST - _YOUNGEST) * generator.beta(1.3, 1.7))
     gained = 0.06 * np.clip((age - 40) / 20, -1, 1)
     bmi = float(np.clip(_USUAL_BMI * np.exp(gained + _BMI_SPREAD * generator.standard_normal()), *_BMI_LIMITS))
-    return LivingPerson(bone, bmi, age, draw_habits(generator))
+    return LivingPerson(bone, bmi, age, draw_idiosyncrasies(generator))
 
 
 class LivingFaces:
@@ -66,19 +74,19 @@ class LivingFaces:
         age = torch.tensor([one.age for one in people], device=self._device)
         return self._lips.parted(self._tissue.laid(self.bones(people), bmi, age))
 
-    def habits(self, people: list[LivingPerson]) -> Habits:
-        """Return these people's habits."""
-        return stacked([one.habits for one in people], self._device)
+    def idiosyncrasies(self, people: list[LivingPerson]) -> Idiosyncrasies:
+        """Return these people's idiosyncrasies."""
+        return stacked([one.idiosyncrasies for one in people], self._device)
 
-    def posed(self, neutral: Tensor, weights: Tensor, habits: Habits) -> Tensor:
-        """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own habits.
+    def posed(self, neutral: Tensor, weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
+        """(N, V, 3) neutral faces (N, V, 3) posed with weights (N, 52), each with its own idiosyncrasies.
 
         For keys of both sides, the extra motion of one side is added as it is on the mean head. It is about a sixth of
         the key, and carrying it over to the person's face would change it by only a tenth.
         """
-        moved = self._carried.posed(neutral, uneven(weights, habits))
-        both = weights * habits.left * (SIDED.to(weights.device) == 0)
+        moved = self._carried.posed(neutral, uneven(weights, idiosyncrasies))
+        both = weights * idiosyncrasies.left * (SIDED.to(weights.device) == 0)
         count = len(self._left)
         halves = (both @ self._keys.flatten(1)).view(-1, count, 3)
         moved = torch.cat([moved[:, :count] + self._left * halves, moved[:, count:]], 1)
-        return self._lips.touching(moved, neutral, habits.stick)
+        return self._lips.touching(moved, neutral, idiosyncrasies.stick)

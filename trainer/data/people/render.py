@@ -17,13 +17,13 @@ from trainer.data.people.downsample import smaller, smaller_labels
 from trainer.data.people.eyes import iris_place, lid_height, paint_eye, paint_mouth
 from trainer.data.people.maps import maps_at, sample_maps, sample_tiles, tiles_at
 from trainer.data.people.scene import HeadLight, Posed
-from trainer.data.people.shading import KeyLight, even_light, key_light, shade_surface, unit
+from trainer.data.people.shading import KeyLight, fill_light, key_light, shade_surface, unit
 from trainer.data.people.shadow import lamp_visibility, openness
 from trainer.data.people.skin import Columns, Painted, paint_skin, smoothstep
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
-from trainer.data.people.veil import lay_veil
+from trainer.data.people.veil import blend_veil
 
-WORN = TONGUE + 1
+ATTACHMENT_KIND = TONGUE + 1
 """Kind of the attachments' faces."""
 _WORN_OPENNESS = 0.75
 
@@ -117,7 +117,7 @@ class Renderer:
         behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
         linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
         depth = found.scatter(values[:, 10:], torch.inf)[..., 0]
-        linear, labels = lay_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
+        linear, labels = blend_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
         return Picture(
             linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
             labels=smaller_labels(labels, self.size),
@@ -140,13 +140,13 @@ class Renderer:
         own = key[:, :count]
         own = torch.where(eyeballs, own.clamp(min=0.35), own)
         own = torch.where(mouth, torch.maximum(own, 0.5 * self._open), own)
-        on_head = torch.cat([even_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
+        on_head = torch.cat([fill_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
-        on_worn = torch.cat([even_light(opaque.normals, opened, light), key[:, count:, None]], -1)
+        on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(
             points=torch.cat([posed.drawn[:, surface.source], opaque.vertices], 1),
             faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
-            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), WORN)]),
+            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), ATTACHMENT_KIND)]),
             normals=torch.cat([normals[:, surface.source], opaque.normals], 1),
             light=torch.cat([on_head[:, surface.source], on_worn], 1),
         )
@@ -170,13 +170,13 @@ class Renderer:
         albedo = weights.new_zeros(count, 3)
         labels = torch.zeros(count, dtype=torch.uint8, device=weights.device)
         gloss, rough, fibre = weights.new_zeros(count), weights.new_full((count,), 0.5), weights.new_zeros(count)
-        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, WORN):
+        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, ATTACHMENT_KIND):
             mask = (kind >= TEETH_UPPER) & (kind <= TONGUE) if wanted == TEETH_UPPER else kind == wanted
             chosen = mask.nonzero()[:, 0]
             if len(chosen) == 0:
                 continue
             some, w = _subset(found, chosen), weights[chosen]
-            if wanted == WORN:
+            if wanted == ATTACHMENT_KIND:
                 paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
                 fibre.index_copy_(0, chosen, own_fibre)
             else:

@@ -39,7 +39,7 @@ def unit(vectors: Tensor) -> Tensor:
     return vectors * (x * x + y * y + z * z).clamp(min=1e-20).rsqrt()[..., None]
 
 
-def even_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
+def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
     """(N, V, 3) light of everything except the key lamp at unit normals (N, V, 3), scaled by the openness (N, V)."""
     even = shade(normals, light.ambient).clamp(min=0)
     wrap = normals.new_tensor(WRAP)

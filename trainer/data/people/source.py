@@ -14,9 +14,9 @@ from trainer.contracts import SourceConfig
 from trainer.data.people.attachments.attachments import Attachments
 from trainer.data.people.background import background_pictures
 from trainer.data.people.batch import PeopleBatch, join_batches
-from trainer.data.people.casting import Casting
 from trainer.data.people.film import develop
 from trainer.data.people.geometry_labels import LandmarkLabels, head_depth
+from trainer.data.people.people_sampler import PeopleSampler
 from trainer.data.people.render import Renderer
 from trainer.data.people.scene import Shot, Stage, light_in_head
 from trainer.data.people.skin import Columns
@@ -84,7 +84,7 @@ class People:
         self.config = config
         template = load_template()
         self.attachments = Attachments(template, detail=0.5 if config.size < 96 else 1.0)
-        self.casting = Casting(config.seed, len(template.identity_modes), self.attachments)
+        self.casting = PeopleSampler(config.seed, len(template.identity_modes), self.attachments)
         self._tools: dict[torch.device, _Tools] = {}
 
     def shots(self, index: int) -> list[Shot]:

@@ -9,11 +9,11 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 from trainer.data.people.attachments.layers import VEIL_LABEL_ALPHA, SurfaceLayer, fibre_highlight, surface_tone
 from trainer.data.people.scene import HeadLight
-from trainer.data.people.shading import even_light, key_light, unit
+from trainer.data.people.shading import fill_light, key_light, unit
 from trainer.data.people.view import Cameras
 
 
-def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
+def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
              scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Blend ``layer`` over pictures (N, H, W, 3) and labels (N, H, W) where it is nearer than depth (N, H, W).
 
@@ -25,7 +25,7 @@ def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer,
     pixels = cameras.project(layer.vertices) * linear.new_tensor([scale, scale, 1.0])
     found = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
     weights = fragment_barycentrics(pixels, found)
-    even = even_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
+    even = fill_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
     tail = torch.stack([layer.alpha, layer.mirror, layer.specular, layer.roughness], -1)
     sight = cameras.places()[:, None] - layer.vertices
     attributes = torch.cat(

@@ -14,7 +14,7 @@ BEHIND = 0.25
 FACE_CROP = 1.1
 """Same as ``backend.photos.faces.crop``'s crops of heads (``crop_head``) and faces (``face_square``); tests check
 it."""
-ROOMY_CROP = 1.8
+WIDE_CROP_FACTOR = 1.8
 """Crop side relative to the face's larger extent, with margin for rotating and moving a smaller window."""
 
 
@@ -151,7 +151,7 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
         middle = middle + extent[:, None] * (RAISED * up - BEHIND * torch.sin(yaw)[:, None] * right)
         side = CROP_PER_FACE * extent
     elif framing == "roomy":
-        side = ROOMY_CROP * extent
+        side = WIDE_CROP_FACTOR * extent
     else:
         side = FACE_CROP * (high - low).mean(1)
     side = side * zoom
@@ -196,7 +196,7 @@ def photo_border(views: list[ViewParameters], size: int, framing: str, device: t
     """Find the photos' ends in crops of ``size`` pixels; ``framing`` as for ``frame``."""
     edges = np.stack([view.edges for view in views]).astype(np.float64) * size
     if framing != "head":  # those crops lie well inside the head's
-        share = {"face": FACE_CROP, "roomy": ROOMY_CROP}[framing] / CROP_PER_FACE
+        share = {"face": FACE_CROP, "roomy": WIDE_CROP_FACTOR}[framing] / CROP_PER_FACE
         edges = (edges + (1 - share) / 2 * size) / share
     into = np.clip(np.round(-edges), 0, size // 2 - 1).astype(np.int64)  # (N, 4) pixels that are missing
     left, top, right, bottom = torch.from_numpy(into).to(device).unbind(1)

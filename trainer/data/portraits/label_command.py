@@ -38,7 +38,7 @@ _LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClas
 _WHITE, _CYAN = (255, 255, 255), (0, 255, 255)
 
 
-def doubt(parser: FaceParser, picture: np.ndarray) -> float:
+def net_uncertainty(parser: FaceParser, picture: np.ndarray) -> float:
     """Uncertainty of the net about a crop (256, 256, 3) uint8: the share of pixels where a large class has a
     probability from 0.2 to 0.8, plus the share whose class differs in the mirror image."""
     seen = parser.probabilities(picture)
@@ -135,7 +135,7 @@ def _most_doubtful(cache: PortraitCache, parser: FaceParser, count: int) -> dict
     """Cached labels of the portraits that are not corrected yet and least certain for the net."""
     done = read_hand_labels().keys() if HAND_LABELS_PATH.is_file() else ()
     rows = [row for row in np.flatnonzero(cache.verdicts == Verdict.KEPT) if cache.files[row].path not in done]
-    doubts = [doubt(parser, np.ascontiguousarray(cache.crops[row])) for row in rows]
+    doubts = [net_uncertainty(parser, np.ascontiguousarray(cache.crops[row])) for row in rows]
     chosen = [rows[place] for place in np.argsort(doubts)[::-1][:count]]
     return {
         cache.files[row].path: HandLabels(

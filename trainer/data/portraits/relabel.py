@@ -23,7 +23,7 @@ from backend.expression.frontalised import posed_depth
 from backend.models.parsing import PARSING_OPINION
 from backend.models.parsing.accessories import least_factor
 from backend.models.parsing.network import FaceParser
-from backend.models.parsing.parsed_labels import settle
+from backend.models.parsing.parsed_labels import resolve_labels
 from backend.models.parsing.rims import find_rims
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import class_probabilities, wide_probabilities
@@ -144,7 +144,7 @@ def _factor(
     return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _FOUND_PROBABILITY)
 
 
-def teach(
+def teacher_labels(
     teachers: Sequence[FaceParser],
     pixels: np.ndarray,
     landmarks: np.ndarray,
@@ -160,7 +160,7 @@ def teach(
     if second is not None:
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
-    settled = settle(own, person_probability(pixels), pixels, landmarks)
+    settled = resolve_labels(own, person_probability(pixels), pixels, landmarks)
     labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
     result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
@@ -180,7 +180,7 @@ def relabel(
     second: FaceParser | None = None,
 ) -> int:
     """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'
-    (``teach``).
+    (``teacher_labels``).
 
     Three kinds of portraits become unknown throughout: held-out ones and those on the evaluation sheet; those in
     neither list, unless ``unlisted`` is set and the teachers label them on their own; those whose landmarks fit no head
@@ -208,14 +208,15 @@ def relabel(
 def _taught(
     teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
-    """Run ``teach`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head pose."""
+    """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head
+    pose."""
     pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
     try:
         solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache has no depths
     except ValueError:
         return None
     known = cache.labels[row] != UNKNOWN
-    labels = teach(teachers, pixels, solid, seen, second)
+    labels = teacher_labels(teachers, pixels, solid, seen, second)
     labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = UNKNOWN
     return labels
 

@@ -10,7 +10,7 @@ import numpy as np
 
 LEAF_SIZE = 4
 STACK_SIZE = 64
-FAR = np.float32(1e30)
+NO_HIT_DISTANCE = np.float32(1e30)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
         if parent >= 0:
             links[parent, 0] = node
         for axis in range(3):
-            low, high = FAR, -FAR
+            low, high = NO_HIT_DISTANCE, -NO_HIT_DISTANCE
             for k in range(start, stop):
                 low = min(low, lows[order[k], axis])
                 high = max(high, highs[order[k], axis])
@@ -101,7 +101,7 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
             continue
         best, widest = 0, np.float32(-1.0)
         for axis in range(3):
-            low, high = FAR, -FAR
+            low, high = NO_HIT_DISTANCE, -NO_HIT_DISTANCE
             for k in range(start, stop):
                 centre = centres[order[k], axis]
                 low = min(low, centre)
@@ -118,7 +118,8 @@ def _build(lows, highs, centres, order):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit):  # pragma: no cover - compiled
-    """Distance at which the ray enters the node's box; FAR when it misses the box or enters beyond ``limit``."""
+    """Distance at which the ray enters the node's box; NO_HIT_DISTANCE when it misses the box or enters beyond
+    ``limit``."""
     a = (bounds[node, 0] - ox) * ix
     b = (bounds[node, 3] - ox) * ix
     near, far = min(a, b), max(a, b)
@@ -129,7 +130,7 @@ def _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit):  # pragma: no cover
     b = (bounds[node, 5] - oz) * iz
     near, far = max(near, min(a, b)), min(far, max(a, b))
     if near > far or far < 0 or near > limit:
-        return FAR
+        return NO_HIT_DISTANCE
     return near
 
 
@@ -151,7 +152,7 @@ def trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, limit, any_hit):  # pr
     while depth > 0:
         depth -= 1
         node = stack[depth]
-        if _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit) >= FAR:
+        if _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit) >= NO_HIT_DISTANCE:
             continue
         size = links[node, 1]
         if size == 0:
@@ -159,14 +160,14 @@ def trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, limit, any_hit):  # pr
             near_first = _box_entry(bounds, first, ox, oy, oz, ix, iy, iz, limit)
             near_second = _box_entry(bounds, second, ox, oy, oz, ix, iy, iz, limit)
             if near_first <= near_second:
-                if near_second < FAR:
+                if near_second < NO_HIT_DISTANCE:
                     stack[depth] = second
                     depth += 1
-                if near_first < FAR:
+                if near_first < NO_HIT_DISTANCE:
                     stack[depth] = first
                     depth += 1
             else:
-                if near_first < FAR:
+                if near_first < NO_HIT_DISTANCE:
                     stack[depth] = first
                     depth += 1
                 stack[depth] = second
@@ -230,7 +231,7 @@ def closest_hits(bvh: Bvh, origins: np.ndarray, directions: np.ndarray) -> tuple
         bvh.corners,
         np.ascontiguousarray(origins, dtype=np.float32),
         np.ascontiguousarray(directions, dtype=np.float32),
-        FAR,
+        NO_HIT_DISTANCE,
     )
     faces = np.where(hits >= 0, bvh.face_order[hits], -1).astype(np.int32)
     u, v = coordinates[:, 1], coordinates[:, 2]

@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from trainer.data.raytrace.bvh import FAR, trace
+from trainer.data.raytrace.bvh import NO_HIT_DISTANCE, trace
 
 BOUNCE = 0.5
 """Share of the ambient light that a blocking surface reflects, times its albedo."""
@@ -87,7 +87,7 @@ def _row(
             dx = np.float32(rotation[0, 0] * cx + rotation[1, 0] * cy + rotation[2, 0])
             dy = np.float32(rotation[0, 1] * cx + rotation[1, 1] * cy + rotation[2, 1])
             dz = np.float32(rotation[0, 2] * cx + rotation[1, 2] * cy + rotation[2, 2])
-            hit, along, u, v = trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, FAR, False)
+            hit, along, u, v = trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, NO_HIT_DISTANCE, False)
             if hit < 0:
                 continue
             coverage[row, column] += scale
@@ -160,7 +160,7 @@ def _row(
                 tx = np.float32(ax * tangents[0, 0] + ay * tangents[1, 0] + az * nx)
                 ty = np.float32(ax * tangents[0, 1] + ay * tangents[1, 1] + az * ny)
                 tz = np.float32(ax * tangents[0, 2] + ay * tangents[1, 2] + az * nz)
-                blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, FAR, True)
+                blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, NO_HIT_DISTANCE, True)
                 if blocked >= 0:
                     other = faces[face_order[blocked], 0]
                     for c in range(3):
@@ -186,7 +186,7 @@ def _row(
                 tx, ty, tz = 2 * v_h * mx - vx, 2 * v_h * my - vy, 2 * v_h * mz - vz
                 n_l = nx * tx + ny * ty + nz * tz
                 if n_l > 0 and gx * tx + gy * ty + gz * tz > 0:
-                    blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, FAR, True)
+                    blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, NO_HIT_DISTANCE, True)
                     if blocked < 0:
                         a2 = alpha * alpha
                         shadow_v = 2 * n_v / (n_v + math.sqrt(a2 + (1 - a2) * n_v * n_v))

@@ -12,7 +12,7 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, save_model
 from backend.models.contract import forget_models
 from backend.models.graph_albedo import GRAPH_ALBEDO
-from backend.models.graph_albedo.apply import load_graph_albedo, skin_correction
+from backend.models.graph_albedo.apply import GraphAlbedoModel, skin_correction
 from backend.models.graph_albedo.network import GraphAlbedoConfig, GraphAlbedoNet
 from backend.models.registry import open_models
 
@@ -70,12 +70,12 @@ def test_it_is_small_and_its_weights_come_back() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) < 600_000
     own = awake()
     state = dict(own.state_dict())
-    again = GraphAlbedoNet.from_weights(ModelWeights(GRAPH_ALBEDO.name, SMALL.to_json(), state, "0" * 12))
+    again = GraphAlbedoModel.build(ModelWeights(GRAPH_ALBEDO.name, SMALL.to_json(), state, "0" * 12))
     given = skins()
     with torch.no_grad():
         assert torch.equal(again(*given), own(*given))
     with pytest.raises(LikenessError):
-        GraphAlbedoNet.from_weights(
+        GraphAlbedoModel.build(
             ModelWeights(GRAPH_ALBEDO.name, GraphAlbedoConfig(size=16, widths=(8, 8)).to_json(), state, "0" * 12)
         )
 
@@ -92,7 +92,7 @@ def test_it_takes_part_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(GRAPH_ALBEDO.folder_variable, str(tmp_path))
     forget_models()
     try:
-        model = open_models(also={GRAPH_ALBEDO.name}).of(GRAPH_ALBEDO, type(load_graph_albedo(tmp_path)))
+        model = open_models(also={GRAPH_ALBEDO.name}).of(GRAPH_ALBEDO, GraphAlbedoModel)
         assert model is not None and model.size == 16
     finally:
         forget_models()

@@ -143,7 +143,7 @@ def test_weights_that_are_there_and_weights_that_are_not(tmp_path: Path, monkeyp
     assert GRAPH_FACE.find() is None
     torch.manual_seed(0)
     config = replace(SMALL, landmarks=4)
-    tensors = half_precision(GraphFaceNet(config).learnt())
+    tensors = half_precision(GraphFaceNet(config).trainable_state())
     save_model(ModelWeights(GRAPH_FACE.name, config.to_json(), tensors, fingerprint(tensors)), tmp_path / "model")
     monkeypatch.setenv(GRAPH_FACE.folder_variable, str(tmp_path / "model"))
     made = GRAPH_FACE.find()

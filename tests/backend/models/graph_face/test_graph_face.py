@@ -95,7 +95,7 @@ def test_configurations_survive_json_and_nonsense_is_refused() -> None:
 
 
 def test_weights_come_back_and_those_of_another_network_are_refused(net: GraphFaceNet) -> None:
-    tensors = {name: value.clone() for name, value in net.learnt().items()}
+    tensors = {name: value.clone() for name, value in net.trainable_state().items()}
     assert not any("convolution" in name for name in tensors if name.startswith("encoder.trunk"))
     again = GraphFaceNet.from_weights(ModelWeights("graph_face", SMALL.to_json(), tensors, "0" * 12))
     code = torch.rand(1, 8)

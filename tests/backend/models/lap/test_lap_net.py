@@ -10,6 +10,7 @@ import torch
 from canonical_hand_made import TINY, tiny_network
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lap.apply import LapModel
 from backend.models.lap.blocks import ConfidenceNet, LinearDecoder
 from backend.models.lap.network import (
     CanonicalMaps,
@@ -17,7 +18,6 @@ from backend.models.lap.network import (
     LapNet,
     Scene,
     fuse_codes,
-    load_lap,
     mean_of_views,
     mirrored_view,
 )
@@ -197,7 +197,7 @@ def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
     net = small_net(decoder="linear", translation=(0.1, 0.1, 0.2))
     tensors = half_precision(net.state_dict())
     save_model(ModelWeights("lap", net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
-    loaded = load_lap(tmp_path)
+    loaded = LapModel.load(tmp_path).network
     assert loaded.config == net.config
     pictures = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():

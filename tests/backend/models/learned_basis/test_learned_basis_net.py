@@ -14,8 +14,9 @@ from backend.geometry.deformation_graph import build_graph
 from backend.geometry.graph_surface import GraphSurface, build_surface
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_weights_into, save_model
+from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.encoder import LANDMARKS, FaceCode, FacePose
-from backend.models.learned_basis.network import FaceBases, LearnedBasisConfig, LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis.network import FaceBases, LearnedBasisConfig, LearnedBasisNet
 
 NODES = 60
 SMALL = LearnedBasisConfig(
@@ -178,4 +179,4 @@ def test_a_saved_model_gives_the_same_codes(tmp_path: Path) -> None:
     assert isinstance(first, FaceCode)
     torch.testing.assert_close(first.expression, second.expression, atol=3e-3, rtol=0)
     with pytest.raises(LikenessError, match="not trained"):
-        load_learned_basis(tmp_path / "nothing")
+        BasisModel.load(tmp_path / "nothing")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import EdgeEvidence, score_accessories, settle_accessories
+from backend.models.parsing.accessories import EdgeEvidence, resolve_accessories, score_accessories
 from backend.models.parsing.facial_hair import FacialHairScores
 from backend.models.parsing.net_evidence import NetEvidence
 from backend.photos.collection import FaceClass
@@ -33,7 +33,7 @@ def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair
 def _settle(
     odds: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, edges: EdgeEvidence, net: NetEvidence
 ) -> np.ndarray:
-    return settle_accessories(odds, landmarks, pixels, score_accessories(odds, landmarks, edges, net))
+    return resolve_accessories(odds, landmarks, pixels, score_accessories(odds, landmarks, edges, net))
 
 
 def _skin() -> np.ndarray:

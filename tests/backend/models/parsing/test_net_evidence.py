@@ -10,7 +10,7 @@ from backend.errors import LikenessError
 from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.photos.faces.landmarks import mean_landmarks
-from trainer.classifiers.net_features import fit, spoilt
+from trainer.classifiers.net_features import degraded_picture, fit
 
 SIZE = 256
 
@@ -74,6 +74,6 @@ def test_weights_undo_the_scaling_of_features() -> None:
 
 def test_a_spoilt_picture_is_the_same_picture() -> None:
     ramp = np.tile(np.linspace(20, 200, SIZE, dtype=np.uint8)[None, :, None], (SIZE, 1, 3))
-    worse = spoilt(ramp, np.random.default_rng(4))
+    worse = degraded_picture(ramp, np.random.default_rng(4))
     assert worse.shape == ramp.shape and worse.dtype == np.uint8
     assert np.corrcoef(worse[..., 1].ravel(), ramp[..., 1].ravel())[0, 1] > 0.98

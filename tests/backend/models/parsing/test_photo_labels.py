@@ -185,6 +185,6 @@ def test_the_photos_stage_asks_for_the_nets_where_it_is_told(
     monkeypatch.setattr(LearnedModel, "find", find)
     look_at_face(*head, device="cuda")
     assert asked == [("parsing", "cuda")]  # without the first net there is no second opinion
-    assert ReconstructOptions(device="cpu").of_photos().device == "cpu"
+    assert ReconstructOptions(device="cpu").collect_options().device == "cpu"
     monkeypatch.setattr("backend.pipeline.computing_device", lambda wanted: "cuda")
-    assert ReconstructOptions().of_photos().device == "cuda"
+    assert ReconstructOptions().collect_options().device == "cuda"

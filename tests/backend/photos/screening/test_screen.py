@@ -10,7 +10,7 @@ from made_photos import candidate, quality
 from backend.photos.faces.landmarks import HeadPose, mean_landmarks
 from backend.photos.screening.candidate import mirrored_fingerprint, picture_fingerprint
 from backend.photos.screening.identity import Evidence
-from backend.photos.screening.screen import best_spread, choose_person, duplicates, screen, strangers, weakness
+from backend.photos.screening.screen import best_spread, choose_person, duplicates, other_people, screen, weakness
 
 ANNA, BERT, CARL = np.eye(3)
 
@@ -66,16 +66,16 @@ def test_one_wrong_person_among_five_is_left_out() -> None:
 def test_two_wrong_people_among_six_are_left_out() -> None:
     people = [ANNA, BERT, ANNA, ANNA, CARL, ANNA]
     faces = [candidate(index, person) for index, person in enumerate(people)]
-    assert sorted(strangers(faces, Cosine())) == [1, 4]
+    assert sorted(other_people(faces, Cosine())) == [1, 4]
 
 
 def test_nobody_is_a_stranger_on_weak_evidence() -> None:
     two = [candidate(0, ANNA), candidate(1, BERT)]
-    assert strangers(two, Cosine()) == {}
+    assert other_people(two, Cosine()) == {}
     all_different = [candidate(0, ANNA), candidate(1, BERT), candidate(2, CARL)]
-    assert strangers(all_different, Cosine()) == {}
+    assert other_people(all_different, Cosine()) == {}
     half_alike = np.array([0.6, 0.8, 0.0])
-    assert strangers([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)], Cosine()) == {}
+    assert other_people([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)], Cosine()) == {}
 
 
 def test_copies_are_used_once_and_the_better_one() -> None:

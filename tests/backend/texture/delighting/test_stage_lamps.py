@@ -13,7 +13,7 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.albedo import build_albedo
-from backend.texture.delighting.light import strange_colour
+from backend.texture.delighting.light import excess_chroma
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
 from backend.texture.unwrapping.photo_selection import plain_skin, prefer_soft_light, prepare_photo
 from backend.texture.unwrapping.screening import texel_regions
@@ -108,9 +108,9 @@ def test_one_tint_is_no_spread_of_colours() -> None:
 @pytest.mark.parametrize("most", [0.05, 0.2])
 def test_colour_beyond_what_skin_has_is_taken_away_and_brightness_stays(most: float) -> None:
     difference = np.random.default_rng(1).normal(0.0, 0.15, (200, 3))
-    left = difference - strange_colour(difference, most)
+    left = difference - excess_chroma(difference, most)
     chroma = left - left.mean(1, keepdims=True)
     assert np.linalg.norm(chroma, axis=1).max() < most + 1e-9
     assert np.allclose(left.mean(1), difference.mean(1))
     small = 0.1 * most * difference / np.abs(difference).max()
-    assert np.abs(strange_colour(small, most)).max() == 0.0
+    assert np.abs(excess_chroma(small, most)).max() == 0.0

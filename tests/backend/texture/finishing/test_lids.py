@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.template import load_template
-from backend.texture.finishing.lids import even_lids, lid_fold
+from backend.texture.finishing.lids import inpaint_lid_folds, lid_fold
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
 
 SIZE = 1024
@@ -23,7 +23,7 @@ def test_streaks_in_the_fold_go_and_all_other_skin_stays() -> None:
     folded = fold > 0.98
     skin = SKIN * np.exp(-streaks * (fold > 0.5))[:, None]
     density = texels_per_metre(surface, positions, SIZE)
-    result = even_lids(skin, space.skin, template, surface, positions, density)
+    result = inpaint_lid_folds(skin, space.skin, template, surface, positions, density)
     assert folded.sum() > 300
     before, after = np.log(skin[folded]).mean(1), np.log(result[folded]).mean(1)
     assert before.std() > 0.35 and after.std() < 0.12

@@ -149,5 +149,5 @@ def test_wide_gaps_are_filled_from_the_mirror() -> None:
     cover[40:, :24] = 0.0
     image = np.where(np.arange(64) < 32, 0.3, -1.2)[None, :, None] * np.ones((64, 1, 1))
     filled, total = fill_from_mirror(image.astype(np.float32), cover)
-    whole = fill_gaps(filled, total, np.zeros_like(filled), 6.0)
+    whole = fill_gaps(filled, total, np.zeros_like(filled))
     assert whole[58, 4:18].max() < -1.0 and whole[20, 4:18].min() > 0.25

@@ -101,7 +101,7 @@ def test_lips_do_not_go_through_each_other(
     lips = LipContact(template, CPU)
     neutral = faces.neutral(people)
     assert float(lips.gaps(neutral).min()) > 0.0
-    posed = faces.posed(neutral, weights(**{key: 1.0}), faces.habits(people))
+    posed = faces.posed(neutral, weights(**{key: 1.0}), faces.idiosyncrasies(people))
     assert float(lips.gaps(posed).min()) >= 0.0
 
 
@@ -119,13 +119,16 @@ def test_corners_stay_together_until_the_jaw_opens_far(
     template: Template, faces: LivingFaces, people: list[LivingPerson]
 ) -> None:
     lips, carried = LipContact(template, CPU), CarriedExpressions(template, CPU)
-    neutral, habits = faces.neutral(people), replace(faces.habits(people), stick=torch.full((PEOPLE,), 0.003))
+    neutral, idiosyncrasies = (
+        faces.neutral(people),
+        replace(faces.idiosyncrasies(people), stick=torch.full((PEOPLE,), 0.003)),
+    )
     share = {}
     for opening in (0.05, 0.5):
         keys = weights(jawOpen=opening)
         stuck, free = (
             lips.gaps(one) - lips.gaps(neutral)
-            for one in (faces.posed(neutral, keys, habits), carried.posed(neutral, keys))
+            for one in (faces.posed(neutral, keys, idiosyncrasies), carried.posed(neutral, keys))
         )
         share[opening] = stuck / free
     corners, middle = [0, 8], 4
@@ -137,30 +140,30 @@ def test_corners_stay_together_until_the_jaw_opens_far(
 def test_lips_close_over_an_open_jaw_and_no_further(
     template: Template, faces: LivingFaces, people: list[LivingPerson]
 ) -> None:
-    lips, neutral, habits = LipContact(template, CPU), faces.neutral(people), faces.habits(people)
-    gaps = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6, mouthClose=0.6), habits))
-    opened = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6), habits))
+    lips, neutral, idiosyncrasies = LipContact(template, CPU), faces.neutral(people), faces.idiosyncrasies(people)
+    gaps = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6, mouthClose=0.6), idiosyncrasies))
+    opened = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6), idiosyncrasies))
     assert float(gaps.min()) >= 0.0
     assert float((gaps / opened).max()) < 0.3
-    closed = faces.posed(neutral, weights(mouthClose=1.0), habits)
+    closed = faces.posed(neutral, weights(mouthClose=1.0), idiosyncrasies)
     assert torch.allclose(closed, neutral, atol=1e-6)
 
 
 def test_a_smile_is_uneven_the_same_way_each_time(
     template: Template, faces: LivingFaces, people: list[LivingPerson]
 ) -> None:
-    neutral, habits = faces.neutral(people), faces.habits(people)
+    neutral, idiosyncrasies = faces.neutral(people), faces.idiosyncrasies(people)
 
     def lead(strength: float) -> torch.Tensor:
         keys = weights(mouthSmileLeft=strength, mouthSmileRight=strength)
-        corners = marks(template, faces.posed(neutral, keys, habits) - neutral, [291, 61]).norm(dim=-1)
+        corners = marks(template, faces.posed(neutral, keys, idiosyncrasies) - neutral, [291, 61]).norm(dim=-1)
         return (corners[:, 0] - corners[:, 1]) / corners.mean(1)
 
     weak, strong = lead(0.4), lead(1.0)
     assert bool((weak.sign() == strong.sign()).all())
     assert float(strong.abs().max()) > 0.05
     assert float((weak - strong).abs().max()) < 0.5 * float(strong.abs().max())
-    even = replace(habits, left=torch.zeros_like(habits.left))
+    even = replace(idiosyncrasies, left=torch.zeros_like(idiosyncrasies.left))
     keys = weights(mouthSmileLeft=1.0, mouthSmileRight=1.0)
     corners = marks(template, faces.posed(neutral, keys, even) - neutral, [291, 61]).norm(dim=-1)
     least = (corners[:, 0] - corners[:, 1]).abs() / corners.mean(1)
@@ -168,19 +171,19 @@ def test_a_smile_is_uneven_the_same_way_each_time(
 
 
 def test_keys_of_both_sides_are_uneven_too(template: Template, faces: LivingFaces, people: list[LivingPerson]) -> None:
-    neutral, habits = faces.neutral(people), faces.habits(people)
-    left = replace(habits, left=torch.full((PEOPLE, 52), 0.3))
+    neutral, idiosyncrasies = faces.neutral(people), faces.idiosyncrasies(people)
+    left = replace(idiosyncrasies, left=torch.full((PEOPLE, 52), 0.3))
     brows = marks(template, faces.posed(neutral, weights(browInnerUp=1.0), left) - neutral, [336, 107]).norm(dim=-1)
-    even = replace(habits, left=torch.zeros(PEOPLE, 52))
+    even = replace(idiosyncrasies, left=torch.zeros(PEOPLE, 52))
     usual = marks(template, faces.posed(neutral, weights(browInnerUp=1.0), even) - neutral, [336, 107]).norm(dim=-1)
     assert bool((brows[:, 0] > 1.05 * usual[:, 0]).all()) and bool((brows[:, 1] < 0.95 * usual[:, 1]).all())
 
 
 def test_habits_leave_a_neutral_face_alone_and_pairs_share_one(faces: LivingFaces, people: list[LivingPerson]) -> None:
-    neutral, habits = faces.neutral(people), faces.habits(people)
-    assert torch.allclose(faces.posed(neutral, weights(), habits), neutral, atol=1e-6)
+    neutral, idiosyncrasies = faces.neutral(people), faces.idiosyncrasies(people)
+    assert torch.allclose(faces.posed(neutral, weights(), idiosyncrasies), neutral, atol=1e-6)
     for name, number in ARKIT_INDEX.items():
-        assert torch.equal(habits.left[:, number], habits.left[:, ARKIT_INDEX[mirrored_name(name)]])
+        assert torch.equal(idiosyncrasies.left[:, number], idiosyncrasies.left[:, ARKIT_INDEX[mirrored_name(name)]])
 
 
 def test_people_are_adults_of_the_usual_weights() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mean_face import mean_face
 
-from backend.models.parsing.parsed_labels import Settled
+from backend.models.parsing.parsed_labels import ResolvedLabels
 from backend.photos.collection import FaceClass
 from backend.photos.faces.sampling import Window
 from trainer.data.portraits import relabel as relabelling
@@ -110,7 +110,7 @@ def portraits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PortraitCache:
     cache.labels[:, -20:] = cache.labels[:, :, :9] = relabelling.UNKNOWN
     cache.landmarks[:] = _landmarks()
     cache.verdicts[:] = Verdict.KEPT
-    monkeypatch.setattr(relabelling, "teach", lambda *_: np.full((SIDE, SIDE), FaceClass.SKIN, np.uint8))
+    monkeypatch.setattr(relabelling, "teacher_labels", lambda *_: np.full((SIDE, SIDE), FaceClass.SKIN, np.uint8))
     return cache
 
 
@@ -121,11 +121,11 @@ def test_a_second_net_has_its_say_in_what_is_hair(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(relabelling, "person_probability", lambda pixels: np.ones(pixels.shape[:2], np.float32))
     picture, nobody = np.full((SIDE, SIDE, 3), 127, np.uint8), np.zeros((SIDE, SIDE), bool)
     monkeypatch.setattr(
-        relabelling, "settle", lambda odds, *_: Settled(odds.argmax(0).astype(np.uint8), nobody, nobody)
+        relabelling, "resolve_labels", lambda odds, *_: ResolvedLabels(odds.argmax(0).astype(np.uint8), nobody, nobody)
     )
     seen = Traits(None, None, None)
-    alone = relabelling.teach([None], picture, _landmarks(), seen)
-    both = relabelling.teach([None], picture, _landmarks(), seen, second=object())
+    alone = relabelling.teacher_labels([None], picture, _landmarks(), seen)
+    both = relabelling.teacher_labels([None], picture, _landmarks(), seen, second=object())
     assert (alone == FaceClass.SKIN).all() and (both == FaceClass.HAIR).all()
 
 

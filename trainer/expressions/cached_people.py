@@ -17,13 +17,13 @@ from backend.photos.faces.sampling import Window
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.data.people.casting import Casting
+from trainer.data.people.people_sampler import PeopleSampler
 from trainer.data.people.scene import Shot, Stage
 from trainer.data.people.surface import PeopleSurface
 
 KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
 """The people of trainer/recipes/landmarks_cpu.toml."""
-USUAL = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
+COMMON_KEY_PREFIXES = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
 """Prefixes of the common keys: every second picture moves them."""
 STRONG = 0.25
 """Weight above which a key counts; smaller ones hardly show."""
@@ -40,18 +40,18 @@ class _Bare:
 
 
 @cache
-def _casting() -> Casting:
-    return Casting(KEPT.people.seed, len(load_template().identity_modes), _Bare())
+def _casting() -> PeopleSampler:
+    return PeopleSampler(KEPT.people.seed, len(load_template().identity_modes), _Bare())
 
 
-def kept_shot(number: int) -> Shot:
+def cached_shot(number: int) -> Shot:
     """Person, expression and view of kept picture ``number``, without worn things."""
     return _casting().photos(number, 1)[0]
 
 
 def rarity(weights: np.ndarray) -> np.ndarray:
     """(N,) sum over all keys but the usual ones of how far weights (N, 52) exceed ``STRONG``."""
-    rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(USUAL)]
+    rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(COMMON_KEY_PREFIXES)]
     return np.clip(weights[:, rare] - STRONG, 0.0, None).sum(1)
 
 
@@ -63,7 +63,7 @@ def chosen(weights: np.ndarray, rare: int, calm: int) -> tuple[np.ndarray, np.nd
     return order[: min(rare, int((off > 0.0).sum()))], np.flatnonzero(off == 0.0)[:calm]
 
 
-class KeptPeople:
+class CachedPeople:
     """The cached pictures of these people; see the module."""
 
     def __init__(self) -> None:
@@ -74,7 +74,9 @@ class KeptPeople:
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a slightly
         perturbed window; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
-        posed = self._stage.pose([kept_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing)
+        posed = self._stage.pose(
+            [cached_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing
+        )
         count = len(load_template().vertices)
         for row, number in enumerate(numbers):
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))

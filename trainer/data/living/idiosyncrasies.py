@@ -1,4 +1,4 @@
-"""Personal habits of expression: asymmetry, jaw drift to one side, lips that stick."""
+"""Personal idiosyncrasies of expression: asymmetry, jaw drift to one side, lips that stick."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _STICK = (0.0012, 0.0035)
 
 
 @dataclass(frozen=True)
-class Habits:
-    """Habits of N people.
+class Idiosyncrasies:
+    """Idiosyncrasies of N people.
 
     Attributes
     ----------
@@ -35,36 +35,36 @@ class Habits:
     drift: Tensor
     stick: Tensor
 
-    def of(self, chosen: Tensor) -> Habits:
+    def of(self, chosen: Tensor) -> Idiosyncrasies:
         """Select people by ``chosen``, numbers or (N,) bool."""
-        return Habits(self.left[chosen], self.drift[chosen], self.stick[chosen])
+        return Idiosyncrasies(self.left[chosen], self.drift[chosen], self.stick[chosen])
 
 
 @dataclass(frozen=True)
-class HabitParameters:
-    """``Habits`` of one person, in numpy."""
+class PersonIdiosyncrasies:
+    """``Idiosyncrasies`` of one person, in numpy."""
 
     left: np.ndarray
     drift: float
     stick: float
 
 
-def draw_habits(generator: np.random.Generator) -> HabitParameters:
-    """Draw one person's habits."""
+def draw_idiosyncrasies(generator: np.random.Generator) -> PersonIdiosyncrasies:
+    """Draw one person's idiosyncrasies."""
     general = generator.normal(0, _SIDE_SPREAD)
     own = generator.normal(0, _KEY_SPREAD, len(ARKIT_NAMES))
     for name, number in ARKIT_INDEX.items():
         own[number] = own[min(number, ARKIT_INDEX[mirrored_name(name)])]
     left = np.clip(general + own, -_MOST_ASYMMETRY, _MOST_ASYMMETRY).astype(np.float32)
     left[[number for name, number in ARKIT_INDEX.items() if name.startswith(_SYMMETRIC_KEYS)]] = 0
-    return HabitParameters(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
+    return PersonIdiosyncrasies(left, float(generator.normal(0, _DRIFT)), float(generator.uniform(*_STICK)))
 
 
-def stacked(people: list[HabitParameters], device: torch.device) -> Habits:
-    """Stack people's habits to one ``Habits``."""
+def stacked(people: list[PersonIdiosyncrasies], device: torch.device) -> Idiosyncrasies:
+    """Stack people's idiosyncrasies to one ``Idiosyncrasies``."""
     left = torch.from_numpy(np.stack([one.left for one in people])).to(device)
     drift, stick = (torch.tensor([getattr(one, name) for one in people], device=device) for name in ("drift", "stick"))
-    return Habits(left, drift, stick)
+    return Idiosyncrasies(left, drift, stick)
 
 
 _SYMMETRIC_KEYS = ("eye", "jaw", "tongue", "mouthLeft", "mouthRight", "mouthClose")
@@ -73,14 +73,14 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 """(52,) 1 for keys of the left side, -1 for the right, 0 for keys of both sides."""
 
 
-def uneven(weights: Tensor, habits: Habits) -> Tensor:
-    """(N, 52) weights with habits from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that close
-    over an open jaw (``mouthClose``) no further than it is open."""
-    found = weights * (1 + SIDED.to(weights.device) * habits.left)
+def uneven(weights: Tensor, idiosyncrasies: Idiosyncrasies) -> Tensor:
+    """(N, 52) weights with idiosyncrasies from target weights (N, 52): asymmetric pairs, the jaw's drift, and lips that
+    close over an open jaw (``mouthClose``) no further than it is open."""
+    found = weights * (1 + SIDED.to(weights.device) * idiosyncrasies.left)
     close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     found = found.clone()
     found[:, close] = torch.minimum(weights[:, close], weights[:, opened])
-    drift = habits.drift * weights[:, opened]
+    drift = idiosyncrasies.drift * weights[:, opened]
     found[:, ARKIT_INDEX["jawLeft"]] += drift.clamp(min=0)
     found[:, ARKIT_INDEX["jawRight"]] += (-drift).clamp(min=0)
     return found

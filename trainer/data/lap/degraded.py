@@ -30,7 +30,7 @@ _CUT_SHARE = (0.3, 0.5)
 """Share of the picture that lies outside the photo."""
 
 
-class PoorSets:
+class DegradedSets:
     """A source of sets with a share ``poor`` of degraded photos; seed and index determine which and how.
 
     Occluded pixels get the label ``OCCLUDER``, pixels beyond the photo's end ``UNKNOWN``. The ground truth stays
@@ -50,11 +50,11 @@ class PoorSets:
                 row = place * photos + photo
                 generator = np.random.default_rng((self._seed, index, photo, 77))
                 if generator.random() < self._poor:
-                    images[row], labels[row] = made_poor(images[row], labels[row], generator)
+                    images[row], labels[row] = degraded_sample(images[row], labels[row], generator)
         return dataclasses.replace(batch, images=images, labels=labels)
 
 
-def made_poor(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+def degraded_sample(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Degrade a picture (3, S, S) in [0, 1] and its labels (S, S) in one way or two."""
     ways = generator.permutation(len(_DEGRADATIONS))[: 2 if generator.random() < _TWO_DEGRADATIONS else 1]
     for way in sorted(ways):  # an occluder is blurred and darkened with the face

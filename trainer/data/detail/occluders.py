@@ -16,7 +16,7 @@ _STRAND_WIDTH = (0.3, 0.6)
 
 
 @dataclass(frozen=True)
-class InFront:
+class FaceOccluders:
     """Occluders in front of the face, and how far the parsing detects them.
 
     Attributes
@@ -50,12 +50,12 @@ class Rims:
 
 
 @dataclass(frozen=True)
-class Things:
+class PersonOccluders:
     """Occluders that one person has in all photos; the strands' positions differ from photo to photo.
 
     Attributes
     ----------
-    strands : greatest number. rims : None for no glasses. dark : see ``InFront``.
+    strands : greatest number. rims : None for no glasses. dark : see ``FaceOccluders``.
     """
 
     strands: int
@@ -63,7 +63,7 @@ class Things:
     dark: float
 
 
-def draw_things(g: np.random.Generator) -> Things:
+def draw_things(g: np.random.Generator) -> PersonOccluders:
     """Draw strands, glasses or both. Most are darker than skin; some are brighter, like grey hair and metal."""
     kind = g.random()
     rims = Rims(
@@ -74,10 +74,10 @@ def draw_things(g: np.random.Generator) -> Things:
         lower=bool(g.random() < 0.8),
     )
     dark = float(g.uniform(0.4, 0.97)) if g.random() < 0.85 else float(-g.uniform(0.2, 0.8))
-    return Things(0 if kind < 0.45 else int(g.integers(2, 25)), rims if kind < 0.6 else None, dark)
+    return PersonOccluders(0 if kind < 0.45 else int(g.integers(2, 25)), rims if kind < 0.6 else None, dark)
 
 
-def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
+def missed(g: np.random.Generator, cause: Cause, things: PersonOccluders) -> FaceOccluders:
     """Draw one photo's occluders; the masks miss all of them."""
     size = cause.window.size
     opacity = np.zeros((size, size), np.float32)
@@ -89,7 +89,7 @@ def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
             _shifted(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel
         )
         opacity = np.maximum.reduce([opacity, frame, np.float32(0.4 * g.random()) * shade])
-    return InFront(opacity, np.ones_like(opacity), things.dark)
+    return FaceOccluders(opacity, np.ones_like(opacity), things.dark)
 
 
 def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = True) -> np.ndarray:

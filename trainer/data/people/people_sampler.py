@@ -24,7 +24,7 @@ _BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
 FRAMES_PER_SECOND = 12.0
 
 
-class Casting:
+class PeopleSampler:
     """Draw people and pictures by number. A number's result does not depend on other draws."""
 
     def __init__(self, seed: int, modes: int, attachments: Attachments) -> None:

@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 _BLOCK = 1 << 20
 
 
-class PhotoIn(msgspec.Struct, frozen=True):
+class PhotoDigest(msgspec.Struct, frozen=True):
     """An input photo: its name and SHA-256; None where the file is missing, or of a kind that is never read."""
 
     name: str
@@ -30,7 +30,7 @@ class PhotoIn(msgspec.Struct, frozen=True):
 class Input(msgspec.Struct, frozen=True):
     """Everything that determines a head, on any machine. ``corrections`` : SHA-256 of their file."""
 
-    photos: tuple[PhotoIn, ...]
+    photos: tuple[PhotoDigest, ...]
     options: PersonOptions
     stamp: Stamp
     corrections: str | None = None
@@ -42,7 +42,7 @@ class Input(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
 
-class MadeFrom(msgspec.Struct, frozen=True, kw_only=True):
+class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     """``made_from.json``.
 
     Attributes
@@ -61,16 +61,16 @@ class MadeFrom(msgspec.Struct, frozen=True, kw_only=True):
     version: int = FORMAT_VERSION
 
 
-def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoIn, ...]:
+def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoDigest, ...]:
     """Hash (name, path) of photos; one that cannot be read counts as missing."""
     most = ReadLimits().max_file_bytes
-    return tuple(PhotoIn(name, sha256_of(path, most)) for name, path in photos)
+    return tuple(PhotoDigest(name, sha256_of(path, most)) for name, path in photos)
 
 
-def made_before(folder: Path, fingerprint: str) -> MadeFrom | None:
+def made_before(folder: Path, fingerprint: str) -> InputRecord | None:
     """The record of the head in ``folder`` if it is complete and was made from the same input."""
     try:
-        record = msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=MadeFrom)
+        record = msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=InputRecord)
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
     complete = all((folder / name).is_file() for name in FILE_NAMES)
@@ -82,7 +82,7 @@ def forget(folder: Path) -> None:
     (folder / FILE_NAME).unlink(missing_ok=True)
 
 
-def remember(folder: Path, record: MadeFrom) -> None:
+def remember(folder: Path, record: InputRecord) -> None:
     """Write the record after all files. Raises ``LikenessError`` ("disk")."""
     write_file(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 

@@ -9,9 +9,9 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
-from trainer.expressions import kept_people, observe
+from trainer.expressions import cached_people, observe
+from trainer.expressions.cached_people import KEPT, CachedPeople, cached_shot, chosen, rarity
 from trainer.expressions.features import feature_table
-from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot, rarity
 from trainer.expressions.learn import held_out_rows
 from trainer.expressions.observe import KEPT_NUMBERS, collect_kept, read_observed
 from trainer.recipe import find_recipe, load_recipe
@@ -22,7 +22,7 @@ def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Four people, drawn into a folder of their own."""
     torch.set_num_threads(1)
     config = replace(KEPT, count=4, folder=str(tmp_path / "pictures"))
-    for module in (kept_people, observe):
+    for module in (cached_people, observe):
         monkeypatch.setattr(module, "KEPT", config)
 
 
@@ -32,7 +32,7 @@ def test_they_are_those_of_the_recipe() -> None:
 
 def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
     template = load_template()
-    for number, row in enumerate(KeptPeople().rows(np.arange(2))):
+    for number, row in enumerate(CachedPeople().rows(np.arange(2))):
         pixels, places, pose, weights, neutral = row
         assert pixels.shape == (160, 160, 3)
         vertices = neutral + np.tensordot(weights, template.expressions, 1)
@@ -43,7 +43,7 @@ def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
         off = np.linalg.norm(focal * spread - (places - places.mean(0)), axis=1)
         assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
         unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
-        np.testing.assert_array_equal(weights[unmoved], kept_shot(number).expression.weights[unmoved])
+        np.testing.assert_array_equal(weights[unmoved], cached_shot(number).expression.weights[unmoved])
 
 
 def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
@@ -76,7 +76,7 @@ def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     collect_kept(tmp_path, 100, 100)
     observed = read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
-    monkeypatch.delattr(observe, "kept_shot")
-    monkeypatch.delattr(observe, "KeptPeople")
+    monkeypatch.delattr(observe, "cached_shot")
+    monkeypatch.delattr(observe, "CachedPeople")
     collect_kept(tmp_path, 100, 100)
     assert len(read_observed(tmp_path).person) == len(observed.person)

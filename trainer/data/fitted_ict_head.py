@@ -32,14 +32,14 @@ from trainer.template.scans import TriangleMesh
 
 SEEN = 0.45
 """Openness above which a vertex counts as skin visible to a scanner (not nostrils, inner lips, lid pockets)."""
-BESIDE_SCAN = 0.015
+SCAN_DISTANCE_METRES = 0.015
 """Metres from the scan within which skin belongs to it. This covers nostrils, lips, lids and what holes leave out."""
 FADING_EDGES = 4.0
 """Edges (of about 4 mm) over which the field fades behind the scan."""
 
 
 @dataclass(frozen=True)
-class CarriedHead:
+class FittedIctHead:
     """An ICT head fitted to a face scan, upright, at the scan's scale.
 
     Attributes
@@ -54,7 +54,7 @@ class CarriedHead:
     translation: np.ndarray
 
 
-def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
+def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     """Fit the most probable head to a face scan that looks along +z: vertices (N, 3) in metres, triangles (F, 3)."""
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
@@ -79,12 +79,12 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     share = 1 / np.maximum(near_distance, 1e-4) ** 2
     share /= share.sum(1, keepdims=True)
     moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
-    likeliest = likeliest_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))[:SKIN_STOP]
+    likeliest = most_probable_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))[:SKIN_STOP]
     moved[:SKIN_STOP] = likeliest + spread_field(model.skin, scanned, fitted - likeliest, FADING_EDGES)
     fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
     for eye, (first, stop) in enumerate(EYES):
         moved[first:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
-    return CarriedHead(moved, marks, rotation, translation)
+    return FittedIctHead(moved, marks, rotation, translation)
 
 
 def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.ndarray:
@@ -95,10 +95,10 @@ def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.n
     distance, near = cKDTree(scan).query(skin)
     at_border = np.zeros(len(scan), bool)
     at_border[border] = True
-    return (distance < BESIDE_SCAN) & ~at_border[near]
+    return (distance < SCAN_DISTANCE_METRES) & ~at_border[near]
 
 
-def likeliest_head(
+def most_probable_head(
     model: IctModel, fine: FineIct, scan: TriangleMesh, marks: np.ndarray, chosen: np.ndarray
 ) -> np.ndarray:
     """Return the (V, 3) most probable ICT head, up to a free similarity, given an upright ``scan`` and some landmarks.

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backend.batch.made_from import FILE_NAME, Input, MadeFrom, forget, made_before, photos_in, remember
+from backend.batch.input_record import FILE_NAME, Input, InputRecord, forget, made_before, photos_in, remember
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import ASSETS, Stamp, current_stamp
 from backend.exchange.file_names import FILE_NAMES
@@ -62,7 +62,7 @@ def test_only_files_are_hashed(tmp_path: Path) -> None:
 def test_a_head_is_done_when_all_of_it_is_there_and_from_the_same(photo: Path, tmp_path: Path) -> None:
     head, what = tmp_path / "head", given(photo)
     head.mkdir()
-    record = MadeFrom(
+    record = InputRecord(
         fingerprint=what.fingerprint,
         input=what,
         seconds=1.0,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.reading.source import PhotoSource
-from backend.pipeline import KeptFit
+from backend.pipeline import CachedFit
 from backend.progress import ProgressReporter, silent
 
 IDLE_SECONDS = 120.0
@@ -25,7 +25,7 @@ class _Kept:
     collection: PhotoCollection
 
 
-class KeptFaces:
+class CachedFaces:
     """``collect`` with a cache of its last result for ``idle_seconds``. The cached fit of the photos (``fit``) is
     dropped with them."""
 
@@ -34,7 +34,7 @@ class KeptFaces:
         self._lock = threading.Lock()
         self._kept: _Kept | None = None
         self._timer: threading.Timer | None = None
-        self._fit: KeptFit | None = None
+        self._fit: CachedFit | None = None
 
     def __call__(
         self, sources: Sequence[PhotoSource], *, progress: ProgressReporter = silent, options: CollectOptions
@@ -62,13 +62,13 @@ class KeptFaces:
         with self._lock:
             self._kept = self._fit = None
 
-    def keep_fit(self, fit: KeptFit) -> None:
+    def keep_fit(self, fit: CachedFit) -> None:
         """Keep the fit of the photos as long as they are kept."""
         with self._lock:
             self._fit = fit if self._kept is not None else None
 
     @property
-    def fit(self) -> KeptFit | None:
+    def fit(self) -> CachedFit | None:
         """The last fit, None if it is not kept."""
         return self._fit
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flat_sheet import flat_sheet
 
-from trainer.data.carried_head import likeliest_head, scanned_part
+from trainer.data.fitted_ict_head import most_probable_head, scanned_part
 from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.scan_registration import longest_border, spread_field
 from trainer.data.shared_data import shared_folder
@@ -47,7 +47,7 @@ def test_a_mask_of_a_face_tells_where_its_ears_are():
     used, renumbered = np.unique(faces, return_inverse=True)
     scan = TriangleMesh(person[used], renumbered.reshape(-1, 3))
     marks = fine.landmarks.on(turned, fine.coarse_faces)
-    found = likeliest_head(model, fine, scan, marks, np.flatnonzero(fine.landmarks.steady))
+    found = most_probable_head(model, fine, scan, marks, np.flatnonzero(fine.landmarks.steady))
     ears = list(tragus_ids())
     off, mean_off = (np.linalg.norm(head[ears] - person[ears], axis=1).max() for head in (found, whole.neutral))
     assert off < 0.002

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from texture_scene import Scene, Shot, make_scene, with_labels
 
-from backend.photos.collection import OTHERWISE, FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
+from backend.texture.unwrapping.beard_consistency import with_consistent_beards
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
-from backend.texture.unwrapping.one_beard import with_one_beard
 from backend.texture.unwrapping.unwrap import unwrap_photo, view_surface
 
 SIZE = 512
@@ -55,16 +55,16 @@ def test_of_two_photos_that_differ_the_bare_one_shows_the_lower_face(yaw: float)
     """The side that only the bearded photo shows was bearded, and the rest was not."""
     pair = make_scene([Shot(0.0), Shot(yaw)])
     faces = (pair.faces[0], bearded(pair.faces[1]))
-    agreed = dark_share(pair, with_one_beard(pair.template, pair.fitted, faces))
+    agreed = dark_share(pair, with_consistent_beards(pair.template, pair.fitted, faces))
     assert agreed < 0.01
     assert dark_share(pair, faces) > 4 * max(agreed, 0.01), "half a beard"
 
 
 def test_of_three_photos_the_one_with_a_beard_leaves_the_lower_face_to_the_others(scene: Scene) -> None:
     faces = (scene.faces[0], scene.faces[1], bearded(scene.faces[2]))
-    agreed = with_one_beard(scene.template, scene.fitted, faces)
+    agreed = with_consistent_beards(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    covered = agreed[2].labels == OTHERWISE
+    covered = agreed[2].labels == CONTRADICTED_LABEL
     assert (covered[faces[2].labels == FaceClass.FACIAL_HAIR]).all()
     assert not covered[: round(faces[2].landmarks[168, 1]) + 40].any()  # the upper cheeks
     assert dark_share(scene, agreed) < 0.01
@@ -72,9 +72,9 @@ def test_of_three_photos_the_one_with_a_beard_leaves_the_lower_face_to_the_other
 
 def test_of_three_photos_the_one_without_a_beard_leaves_the_lower_face_to_the_others(scene: Scene) -> None:
     faces = (bearded(scene.faces[0]), bearded(scene.faces[1]), scene.faces[2])
-    agreed = with_one_beard(scene.template, scene.fitted, faces)
+    agreed = with_consistent_beards(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    assert (agreed[2].labels == OTHERWISE).sum() > 2000
+    assert (agreed[2].labels == CONTRADICTED_LABEL).sum() > 2000
     assert dark_share(scene, agreed) > 0.3
 
 
@@ -82,14 +82,14 @@ def test_of_three_photos_the_one_without_a_beard_leaves_the_lower_face_to_the_ot
 def test_photos_that_agree_stay_as_they_are(scene: Scene, count: int) -> None:
     for faces in (scene.faces[:count], tuple(map(bearded, scene.faces[:count]))):
         fitted = scene.fitted if count == 3 else make_scene(VIEWS[:1]).fitted
-        agreed = with_one_beard(scene.template, fitted, faces)
+        agreed = with_consistent_beards(scene.template, fitted, faces)
         assert all(one is other for one, other in zip(agreed, faces, strict=True))
 
 
 def test_lips_beside_a_beard_that_is_left_out_count_as_before(scene: Scene) -> None:
     """They are often what that photo shows best."""
     faces = (scene.faces[0], bearded(scene.faces[1]), scene.faces[2])
-    agreed = with_one_beard(scene.template, scene.fitted, faces)
+    agreed = with_consistent_beards(scene.template, scene.fitted, faces)
     assert agreed[1] is not faces[1]
     surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
     photo = scene.fitted.photos[1]

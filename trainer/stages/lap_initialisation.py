@@ -11,7 +11,7 @@ from backend.models.lap.network import LapNet
 from backend.rendering.camera_models import View
 from trainer.contracts import SourceConfig
 from trainer.data.lap.landmark_shapes import depth_shapes, landmark_shapes
-from trainer.stages.lap_sets import bases_missing, first_people, give_bases
+from trainer.stages.lap_sets import bases_missing, first_people, initialise_bases
 
 VIEW_SHAPES = 48
 """Shape components that are solved with a view; as many as networks with landmarks get as input."""
@@ -20,7 +20,7 @@ _NEWEST = 0.02
 """Rate of the running mean: about fifty batches of a few people, so that it has little noise."""
 
 
-def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
+def initialise_from_people(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
     """Initialise the linear decoders' bases and the landmarks' shapes from the first ``people`` of a source with truth,
     unless loaded weights already have them."""
     marked, config = network.landmarks, network.config
@@ -31,7 +31,7 @@ def give_first_knowledge(network: LapNet, source: SourceConfig, people: int, dev
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         found = first_people(source.build(), people, device)
         if bases:
-            give_bases(network, [own.truth for own in found])
+            initialise_bases(network, [own.truth for own in found])
         if not shapes:
             return
         marks = torch.cat([own.marks for own in found])

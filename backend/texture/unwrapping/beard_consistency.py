@@ -12,22 +12,22 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.photos.collection import LABELS_SIDE, OTHERWISE, FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering.render import render_linear
 from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 from backend.texture.unwrapping.photo_selection import photo_trust
 from backend.texture.unwrapping.unwrap import sample_labels, view_surface
 
-AT_ODDS = 0.5
+BEARD_DIFFERENCE_SHARE = 0.5
 """Share of the chin: a photo that differs from the others by more than half the chin shows another beard."""
 LEAST_CHIN = 0.3
 """Share of the chin that a photo has to show to count: a third, so that a head from the side still counts."""
 _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
-def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
-    """Label the lower face ``OTHERWISE`` in photos whose chin is bearded where most photos' is bare, or the reverse.
-    The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
+def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the
+    reverse. The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
 
     ``faces`` : (P,) in the order of ``fitted.photos``.
     """
@@ -35,12 +35,12 @@ def with_one_beard(template: Template, fitted: FittedFace, faces: Sequence[Photo
     chin = surface.regions["chin"][: surface.count]
     bearded = np.array([_bearded(surface, chin, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     known = np.isfinite(bearded)
-    if known.sum() < 2 or np.ptp(bearded[known]) <= AT_ODDS:
+    if known.sum() < 2 or np.ptp(bearded[known]) <= BEARD_DIFFERENCE_SHARE:
         return tuple(faces)
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
     place = _beard_region(surface, fitted.neutral[: surface.count])
-    other = known & (np.abs(bearded - usual) > AT_ODDS)
+    other = known & (np.abs(bearded - usual) > BEARD_DIFFERENCE_SHARE)
     return tuple(
         _without_beard(surface, place, face, photo) if odd else face
         for face, photo, odd in zip(faces, fitted.photos, other, strict=True)
@@ -69,7 +69,7 @@ def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
 
 
 def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
-    """The face with its beard, and skin where beards grow, labelled ``OTHERWISE``."""
+    """The face with its beard, and skin where beards grow, labelled ``CONTRADICTED_LABEL``."""
     height, width = face.labels.shape
     scale = min(1.0, LABELS_SIDE / max(height, width))
     drawn = render_linear(
@@ -81,4 +81,4 @@ def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, pho
     )
     there = cv2.resize(drawn.color[..., 0], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     there = (there & np.isin(face.labels, _SHAVEN_OR_NOT)) | (face.labels == FaceClass.FACIAL_HAIR)
-    return replace(face, labels=np.where(there, np.uint8(OTHERWISE), face.labels))
+    return replace(face, labels=np.where(there, np.uint8(CONTRADICTED_LABEL), face.labels))

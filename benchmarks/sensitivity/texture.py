@@ -1,0 +1,133 @@
+"""Constants of ``backend/texture``: figures of ``evaluate textures``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import fit_options_for
+from backend.geometry.surface_fields import SurfaceOperators
+from backend.geometry.template import Template, load_template
+from backend.hair.fit_hair import fit_hair
+from backend.hair.hair_strands import HairStrands
+from backend.models.registry import open_models
+from backend.photos.collect import collect
+from backend.photos.reading.source import PhotoSource
+from backend.texture import albedo
+from backend.texture.blending.settings import BLENDING
+from backend.texture.delighting.settings import DELIGHTING
+from backend.texture.finishing.settings import FINISHING
+from backend.texture.inpainting.settings import INPAINTING
+from backend.texture.parts.settings import PARTS
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
+from backend.texture.unwrapping.settings import UNWRAPPING
+from benchmarks.sensitivity.constants import settings_constants
+from benchmarks.sensitivity.frame import Measured, Subject
+from benchmarks.sensitivity.kept import Kept
+from trainer.evaluate import held_out_photo
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import WithoutPhoto, without_photo
+from trainer.evaluate.left_out import left_out
+from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
+
+ROOMS = {
+    "unwrapping": UNWRAPPING,
+    "delighting": DELIGHTING,
+    "blending": BLENDING,
+    "inpainting": INPAINTING,
+    "parts": PARTS,
+    "finishing": FINISHING,
+}
+SHARES = (
+    "delighting.symmetric_level",
+    "delighting.symmetric_chroma",
+    "delighting.matt_quantile",
+    "delighting.gloss_most",
+    "delighting.dark_grey",
+    "delighting.coarse_colour",
+    "blending.moved_less",
+    "blending.expression_folds",
+    "inpainting.known",
+    "inpainting.under_jaw_grazing",
+    "inpainting.aslant",
+    "inpainting.lit_quantile",
+    "inpainting.near_border",
+    "inpainting.bristle_quantile",
+    "inpainting.bristle_run",
+    "parts.brow_dark_part",
+    "parts.brow_density",
+    "parts.iris_light",
+    "parts.white_light",
+    "parts.white_range",
+    "parts.least_shaded",
+    "parts.root_shade",
+    "finishing.rim_detail",
+    "finishing.mouth_front",
+)
+FELT = 0.002
+"""Log units, or correlation: seeds and JPEG change figures as much."""
+_LIGHT = (UNWRAPPING, DELIGHTING)
+_BANDS = (*_LIGHT, BLENDING)
+_STAGES = {
+    "openness": (),
+    "surface_operators": (),
+    "prepare_photos": (UNWRAPPING,),
+    "estimate_tone": _LIGHT,
+    "solve_base": _LIGHT,
+    "multi_view_consensus": _LIGHT,
+    "inpaint_skin": (*_LIGHT, INPAINTING),
+    "middle_band": _BANDS,
+    "fine_band": _BANDS,
+    "eye_picture": (PARTS,),
+}
+"""Steps of ``build_albedo`` -> the settings that they read."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A fit with one of its photos left out, and the hair fitted to the others."""
+
+    fitted: FittedFace
+    split: WithoutPhoto
+    strands: HairStrands | None
+
+
+def person_of(photos: Sequence[Path], most: int) -> Person:
+    """Fit at most ``most`` photos and leave out the middle one."""
+    collection = collect([PhotoSource.from_path(path) for path in photos[:most]])
+    fitted = fit_with(collection, fit_options_for("fast"), open_models())
+    number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
+    split = without_photo(fitted, collection.faces, fitted.photos[number].name)
+    return Person(fitted, split, fit_hair(load_template(), split.others, split.other_faces).strands)
+
+
+def subject(size: int) -> Subject:
+    """All constants of the texture, measured on textures of ``size`` texels a side."""
+    kept = Kept((Template, HeadSurface, TextureSpace, SurfaceAtlas, SurfaceOperators))
+    kept.keep(albedo, _STAGES)
+    kept.keep(held_out_photo, {"view_surface": (UNWRAPPING,), "unwrap_photo": (UNWRAPPING,)})
+
+    def measure(person: Person, changed: str) -> Measured:
+        template, split = load_template(), person.split
+        made = albedo.build_albedo(template, split.others, split.other_faces, size, person.strands)
+        beside = held_out_photo.beside_photo(template, person.fitted, split.own, split.face, made)
+        found = texture_figures(beside)
+        return Measured({} if found is None else flat_figures(mean_figures([found]), ""), made.albedo)
+
+    def stop_recording() -> None:
+        kept.recording = False
+
+    return Subject(
+        constants={name: one for room, held in ROOMS.items() for name, one in settings_constants(held, room).items()},
+        shares=SHARES,
+        measure=measure,
+        difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()),
+        unit="of 255 mean difference of textures",
+        felt=FELT,
+        after_base=stop_recording,
+    )
