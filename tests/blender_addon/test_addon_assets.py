@@ -247,6 +247,7 @@ def test_the_panel_is_drawn_anew_when_the_writing_has_ended(writing: None, monke
     monkeypatch.setattr(timer.redraw, "everything", lambda: drawn.append(run.is_writing()))
     while run.is_writing():
         assert timer._on_timer() is not None or not run.is_writing()
+        time.sleep(0.01)
     assert drawn == [False]
 
 

@@ -23,6 +23,7 @@ from trainer.data.graph import (
 )
 from trainer.data.graph.batch import GraphBatch, part_of
 from trainer.data.graph.linear import linear_faces
+from trainer.data.lap import landmark_shapes
 from trainer.distributed import world
 from trainer.export import export_run
 from trainer.loop import RunOptions, train
@@ -43,6 +44,11 @@ SMALL = GraphFaceConfig(
     landmarks=4,
     linear=False,
 )
+
+
+@pytest.fixture(autouse=True)
+def _few_landmark_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)  # all 3,000 take seconds, for each stage
 
 
 @pytest.fixture(scope="module")

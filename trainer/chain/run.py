@@ -8,17 +8,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import LikenessError
+from trainer.chain.forked import ForkedCommands
 from trainer.chain.progress import ChainState, DoneCommand, read_state, write_state
 from trainer.chain.steps import Command, Need, Repeats, Step
 from trainer.data.shared_data import shared_folder
 from trainer.recipe import known_recipes
 
 ROOT = Path(__file__).resolve().parents[2]
+
+Runner = Callable[[Command, Sequence[str]], int]
+"""Runs a command with these words after ``python -m trainer`` in a process of its own; returns the exit code."""
 
 
 @dataclass(frozen=True)
@@ -79,21 +84,42 @@ def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[s
         from trainer.chain.toy import draw_portraits
 
         say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")
-    for step in steps:
-        if step.repeats is Repeats.BY_HAND:
-            continue
-        lacking = missing(step, places, toy)
-        if lacking and toy:
-            say(f"{step.name}: left out ({'; '.join(lacking)})")
-            continue
-        if lacking:
-            advice = f"Get it, or leave the step out with --only. Done so far: {places.work}."
-            raise LikenessError("missing_part", f"{step.name} needs {'; '.join(lacking)}.", advice)
-        _run_step(step, places, toy, say)
+    with _runner(places, toy) as run:
+        for step in steps:
+            if step.repeats is Repeats.BY_HAND:
+                continue
+            lacking = missing(step, places, toy)
+            if lacking and toy:
+                say(f"{step.name}: left out ({'; '.join(lacking)})")
+                continue
+            if lacking:
+                advice = f"Get it, or leave the step out with --only. Done so far: {places.work}."
+                raise LikenessError("missing_part", f"{step.name} needs {'; '.join(lacking)}.", advice)
+            _run_step(step, places, toy, say, run)
     return read_state(places.work)
 
 
-def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None]) -> None:
+@contextmanager
+def _runner(places: Places, toy: bool) -> Iterator[Runner]:
+    """At toy size, where most of the time would be imports, commands are forked from a process that has them."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
+
+    def start(command: Command, wanted: Sequence[str]) -> int:
+        launcher = [sys.executable, "-m", "trainer"]
+        if command.processes > 1 and not toy:
+            launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
+            launcher += ["-m", "trainer"]
+        return subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
+
+    if not toy or not hasattr(os, "fork"):
+        yield start
+        return
+    with ForkedCommands(places.work, environment) as forked:
+        yield lambda command, wanted: forked.run(wanted)
+
+
+def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None], run: Runner) -> None:
     wanted = tuple(words(command, places, toy) for command in step.commands)
     state = read_state(places.work)
     done = state.done(step.name, wanted)
@@ -106,23 +132,13 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None])
         goes_on = state.begun.get(step.name) == wanted[place]
         state = state.with_started(step.name, wanted[place])
         write_state(places.work, state)
-        _run_command(command, _resumed(wanted[place], places, goes_on), places, toy)
+        said = _resumed(wanted[place], places, goes_on)
+        ended = run(command, said)
+        if ended:
+            sentence = f"python -m trainer {' '.join(said)} ended with code {ended}."
+            raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
         state = state.with_completed(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
         write_state(places.work, state)
-
-
-def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: bool) -> None:
-    """Run a command; raises ``LikenessError`` where it fails."""
-    launcher = [sys.executable, "-m", "trainer"]
-    if command.processes > 1 and not toy:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
-        launcher += ["-m", "trainer"]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
-    ended = subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
-    if ended:
-        sentence = f"python -m trainer {' '.join(wanted)} ended with code {ended}."
-        raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
 
 
 def _resumed(wanted: tuple[str, ...], places: Places, goes_on: bool) -> list[str]:

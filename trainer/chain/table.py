@@ -65,7 +65,12 @@ STEPS = (
     Step(
         "identity-population",
         ("identity_population.safetensors",),
-        (Command(("identity-population", "--out", "{assets}/identity_population.safetensors"), toy=("--limit", "2")),),
+        (
+            Command(
+                ("identity-population", "--out", "{assets}/identity_population.safetensors"),
+                toy=("--limit", "2", "--iterations", "2"),
+            ),
+        ),
         after=("template",),
         needs=(Need.SCANS,),
         cpu_hours=0.02,

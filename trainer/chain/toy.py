@@ -40,7 +40,7 @@ LIMITS = {
 """Largest value of each field of a recipe, wherever it occurs. Two steps test a training step and one after it."""
 PORTRAIT_SIDE = 256
 """Pixels, the smallest size at which the face detector finds all of them."""
-PORTRAITS_PER_TRAIT = 3
+PORTRAITS_PER_TRAIT = 2
 """Portraits per answer on a list, because the classifiers need more than one of each."""
 
 

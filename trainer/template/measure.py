@@ -79,7 +79,9 @@ def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTar
     return targets
 
 
-def fitted(template: Template, modes: np.ndarray, topology: HeadTopology, target: ScanTarget) -> ModelFit:
+def fitted(
+    template: Template, modes: np.ndarray, topology: HeadTopology, target: ScanTarget, iterations: int = ITERATIONS
+) -> ModelFit:
     """Fit a face with modes (K, V_head, 3): most probable coefficients and a similarity."""
     head = template.head.vertex_stop
     embedding = template.landmarks478 if target.mesh478 else template.landmarks68
@@ -95,7 +97,7 @@ def fitted(template: Template, modes: np.ndarray, topology: HeadTopology, target
     return fit_model(
         template.vertices[:head].astype(np.float64), modes, topology.matrix[:head], topology.triangles,
         topology.skin_weights(face=1.0), target.scan, rows, target.landmarks,
-        landmark_noise=0.004 if target.mesh478 else 0.002, iterations=ITERATIONS,
+        landmark_noise=0.004 if target.mesh478 else 0.002, iterations=iterations,
     )  # fmt: skip
 
 

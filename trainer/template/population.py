@@ -17,7 +17,7 @@ from backend.fitting.population import POPULATION_PATH, template_fingerprint
 from backend.geometry.template import load_template
 from backend.safetensors_file import write_arrays
 from trainer.template.bake import head_topology
-from trainer.template.measure import fitted, simulated_targets
+from trainer.template.measure import ITERATIONS, fitted, simulated_targets
 from trainer.template.scans import TRAINING_SIMPOP
 
 SECOND_SHARE = 0.7
@@ -37,26 +37,32 @@ def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.nd
     return share * mean, covariance
 
 
-def simulated_coefficients(limit: int | None = None) -> np.ndarray:
+def simulated_coefficients(limit: int | None = None, iterations: int = ITERATIONS) -> np.ndarray:
     """(P, K) most probable identity coefficients of the simulated faces that training may use, or of the first
-    ``limit``."""
+    ``limit``, after ``iterations`` of each fit."""
     template = load_template()
     topology, modes = head_topology(template), template.identity_modes[:, : template.head.vertex_stop]
     targets = simulated_targets(TRAINING_SIMPOP[:limit])
-    return np.stack([fitted(template, modes.astype(np.float64), topology, one).coefficients for one in targets])
+    modes = modes.astype(np.float64)
+    return np.stack([fitted(template, modes, topology, one, iterations).coefficients for one in targets])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``identity-population``."""
     parser.add_argument("--out", type=Path, default=POPULATION_PATH, help="file to write (default: the shipped one)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N of the simulated faces, at least 2")
+    parser.add_argument(
+        "--iterations", type=int, default=ITERATIONS, metavar="N", help=f"of each face's fit (default: {ITERATIONS})"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute the pooled statistics and write them; needs ``../shared/faces3d``."""
     if arguments.limit is not None and arguments.limit < 2:
         raise LikenessError("usage", f"{arguments.limit} faces have no spread.", "Give --limit 2 or more.")
-    mean, covariance = pooled(simulated_coefficients(arguments.limit))
+    if arguments.iterations < 1:
+        raise LikenessError("usage", "A fit without iterations finds nothing.", "Give --iterations 1 or more.")
+    mean, covariance = pooled(simulated_coefficients(arguments.limit, arguments.iterations))
     arrays = {"mean": mean.astype(np.float32), "covariance": covariance.astype(np.float32)}
     write_arrays(arguments.out, arrays, {"template": template_fingerprint()})
     return 0

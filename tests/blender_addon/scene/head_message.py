@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 
 VARIABLE = "LIKENESS_TEST_MESSAGE"
 BODY_VERTICES = 19_158
+GUIDES = 150
+"""Of the hair. Blender draws all of it again after a change of a key; with 900 that took most of the tests' time."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class HeadMessage:
         return json.loads(json.dumps(self.header)), list(self.buffers)
 
 
+@cache
 def load_or_make() -> HeadMessage:
-    """The saved message where ``LIKENESS_TEST_MESSAGE`` names one, else a new one."""
+    """The saved message where ``LIKENESS_TEST_MESSAGE`` names one, else a new one; the same for all of a process."""
     saved = os.environ.get(VARIABLE)
     return load(Path(saved)) if saved else make()
 
@@ -118,7 +122,7 @@ def make() -> HeadMessage:
         albedo,
         tuple(photos),
         report,
-        made_up_hair(template),
+        made_up_hair(template, GUIDES),
         detail=made_up_detail(),
         eyes=dressing,
         mouth_inside=template.regions["mouth_interior"][: len(parts[0].vertices)].astype(np.float32),

@@ -15,7 +15,7 @@ from backend.hair.locks import Flow, Locks
 BROWN, FAIR = (0.055, 0.026, 0.012), (0.30, 0.18, 0.085)
 
 
-def made_up_hair(template: Template, guides: int = 900, length: float = 0.36, waves: float = 2.0) -> HairStrands:
+def made_up_hair(template: Template, guides: int, length: float = 0.36, waves: float = 2.0) -> HairStrands:
     """Long hair, parted in the middle, brown with fairer tips; ``length`` in metres, ``waves`` a strand."""
     random = np.random.default_rng(3)
     hull = head_hull(template)

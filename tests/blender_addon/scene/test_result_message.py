@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head_message import HeadMessage
+from head_message import GUIDES, HeadMessage
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.hair import MOST_GUIDES, MOST_POINTS
@@ -32,8 +32,8 @@ def test_a_result_arrives_whole(result: HeadResult) -> None:
     assert result.photos[2].expression["mouthSmileLeft"] == pytest.approx(0.4)
     assert result.albedo_size == (256, 256)
     hair = result.hair
-    assert hair is not None and hair.points.shape == (900, 16, 3) and hair.root_uv.shape == (900, 2)
-    assert hair.width.shape == (900,) and hair.root_colour.shape == hair.tip_colour.shape == (900, 3)
+    assert hair is not None and hair.points.shape == (GUIDES, 16, 3) and hair.root_uv.shape == (GUIDES, 2)
+    assert hair.width.shape == (GUIDES,) and hair.root_colour.shape == hair.tip_colour.shape == (GUIDES, 3)
     assert hair.style == "long wavy" and hair.parameters["top"] == pytest.approx(0.36)
 
 
@@ -150,14 +150,14 @@ CHANGES: dict[str, Change] = {
     "alpha over 1": with_array("lashes.alpha", lambda a: a.__setitem__(5, 1.5)),
     "hair that is a list": set_item("hair", []),
     "hair without points": with_header(lambda h: h["hair"].pop("points")),
-    "hair of one point": reshaped("hair.points", 900 * 16, 1, 3),
+    "hair of one point": reshaped("hair.points", GUIDES * 16, 1, 3),
     "hair of too many points": reshaped("hair.points", 100, 144, 3),
     "hair of too many guides": reshaped("hair.points", 7200, 2, 3),
     "hair of no guides": reshaped("hair.points", 0, 16, 3),
     "hair with nan": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), np.nan)),
     "hair far away": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), -11.0)),
     "roots with nan": with_array("hair.root_uv", lambda a: a.__setitem__((5, 1), np.nan)),
-    "too few roots": reshaped("hair.root_uv", 450, 4),
+    "too few roots": reshaped("hair.root_uv", GUIDES // 2, 4),
     "locks wider than a head": with_array("hair.width", lambda a: a.__setitem__(5, 0.5)),
     "locks of less than no width": with_array("hair.width", lambda a: a.__setitem__(5, -0.01)),
     "hair brighter than white": with_array("hair.root_colour", lambda a: a.__setitem__((5, 1), 1.1)),

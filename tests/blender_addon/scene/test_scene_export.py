@@ -9,7 +9,7 @@ import pytest
 from gltf_validator import validated
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
+from blender_addon.protocol.names import ARKIT_NAMES
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
@@ -80,81 +80,6 @@ def value_at(bpy, obj, key: str, frame: int) -> float:
     bpy.context.scene.frame_set(frame)
     graph = bpy.context.evaluated_depsgraph_get()
     return obj.evaluated_get(graph).data.shape_keys.key_blocks[key].value
-
-
-@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
-def test_all_parts_come_back_with_their_keys_places_and_animation(bpy, collection, tmp_path: Path, name: str) -> None:
-    scene, head = bpy.context.scene, tags.part_object(collection, "head")
-    scene.frame_start, scene.frame_end = 1, 6
-    animate(head)
-    scene.frame_set(5)
-    posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in ("head", "tongue", "teeth_lower")}
-    keyed = {
-        part: [block.name for block in tags.part_object(collection, part).data.shape_keys.key_blocks][1:]
-        for part in PART_NAMES + EYE_PART_NAMES
-        if tags.part_object(collection, part).data.shape_keys
-    }
-    scene.frame_set(2)
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path)
-    assert scene.frame_current == 2
-    parts = imported(bpy, path)
-    assert set(parts) == set(PART_NAMES + EYE_PART_NAMES)
-    found = {
-        part: [b.name for b in obj.data.shape_keys.key_blocks][1:] for part, obj in parts.items() if obj.data.shape_keys
-    }
-    assert {part: set(names) for part, names in found.items()} == {part: set(names) for part, names in keyed.items()}
-    assert set(found["head"]) == set(ARKIT_NAMES)
-    start = bpy.data.actions[0].frame_range[0]  # importers may begin at 0 or 1
-    for part in posed:
-        moved = parts[part].data.shape_keys.key_blocks["jawOpen"]
-        value = value_at(bpy, parts[part], "jawOpen", round(start) + 4)
-        assert value == pytest.approx(1.0, abs=1e-3)
-        wanted = places(parts[part], parts[part].data.shape_keys.key_blocks[0].points)
-        opened = places(parts[part], moved.points)
-        assert np.abs(opened - wanted).max() > 0.003
-        assert nearest(opened, posed[part]) < TOLERANCE
-    for obj in parts.values():  # real size, upright
-        assert np.array(obj.matrix_world.to_scale()) == pytest.approx([obj.matrix_world.to_scale()[0]] * 3, rel=1e-4)
-
-
-@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
-def test_a_blink_and_a_look_move_lashes_eyes_and_corneas_in_the_file(
-    bpy, collection, tmp_path: Path, name: str
-) -> None:
-    """At each frame every part of the file lies where Blender draws it, moved by keys that the file animates."""
-    scene, keys = bpy.context.scene, tags.part_object(collection, "head").data.shape_keys.key_blocks
-    scene.frame_start, scene.frame_end = 1, 5
-    course = {"eyeBlinkLeft": (0.0, 1.0, 0.0), "eyeLookInLeft": (0.0, 0.0, 1.0)}
-    for key, values in course.items():
-        for frame, value in zip((1, 3, 5), values, strict=True):
-            keys[key].value = value
-            keys[key].keyframe_insert("value", frame=frame)
-    drawn_at = {}
-    for frame in (1, 3, 5):
-        scene.frame_set(frame)
-        for part in ("lashes", "eye_left", "cornea_left", "eye_right"):
-            drawn_at[part, frame] = drawn(bpy, tags.part_object(collection, part))
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path)
-    parts = imported(bpy, path)
-    start = round(bpy.data.actions[0].frame_range[0])  # importers may begin at 0 or 1
-    moved = {}
-    for part, frame in drawn_at:
-        blocks = parts[part].data.shape_keys.key_blocks
-        for key, values in course.items():
-            if key in blocks:
-                wanted = values[(frame - 1) // 2]
-                assert value_at(bpy, parts[part], key, start + frame - 1) == pytest.approx(wanted, abs=1e-3)
-        scene = bpy.context.scene
-        scene.frame_set(start + frame - 1)
-        in_file = drawn(bpy, parts[part])
-        assert nearest(in_file, drawn_at[part, frame]) < TOLERANCE
-        scene.frame_set(start)
-        moved[part, frame] = np.linalg.norm(in_file - drawn(bpy, parts[part]), axis=1).max()
-    assert moved["lashes", 3] > 0.005  # metres: a lid goes a centimetre down
-    assert moved["eye_left", 5] > 0.003 and moved["cornea_left", 5] > 0.003  # 25 degrees of a ball of 12 mm
-    assert max(moved["eye_left", 3], moved["cornea_left", 3], moved["eye_right", 5]) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["GLTF", "GAME"])

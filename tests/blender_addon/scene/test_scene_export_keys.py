@@ -10,7 +10,7 @@ import pytest
 from scene_helpers import evaluated, subdivision
 from test_scene_export import TOLERANCE, imported, places
 
-from blender_addon.protocol.names import ARKIT_NAMES
+from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
@@ -29,6 +29,8 @@ MOVED_BY: Mapping[str, set[str]] = {
     "lashes": {"eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"},
     "eye_left": {"eyeLookUpLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft"},
     "eye_right": {"eyeLookUpRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight"},
+    "cornea_left": {"eyeLookUpLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft"},
+    "cornea_right": {"eyeLookUpRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight"},
 }
 """Keys that have to move parts beside the skin."""
 
@@ -64,6 +66,11 @@ def matched(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return numbers
 
 
+def key_names(obj) -> set[str]:
+    """All keys of a mesh beside its first one; none where it has no keys."""
+    return {block.name for block in obj.data.shape_keys.key_blocks[1:]} if obj.data.shape_keys else set()
+
+
 def worst(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted, axis=1).max())
 
@@ -94,10 +101,18 @@ def test_every_vertex_of_all_keys_and_of_a_clip_comes_back(
     for frame in range(1, FRAMES + 1):
         scene.frame_set(frame)
         clip.append(as_drawn(bpy, collection, preset))
+    scene.frame_set(2)
+    own_keys = {str(obj[tags.PART]): key_names(obj) for obj in export_parts(collection)}
     path = tmp_path / f"head{preset.suffix}"
     export_head(bpy.context, collection, preset, path)
+    assert scene.frame_current == 2
     found = imported(bpy, path)
     assert set(found) == set(rest)
+    if not preset.one_mesh:
+        assert set(found) == set(PART_NAMES + EYE_PART_NAMES)
+        assert {part: key_names(obj) for part, obj in found.items()} == own_keys
+    for obj in found.values():  # as large along all axes
+        assert np.array(obj.matrix_world.to_scale()) == pytest.approx([obj.matrix_world.to_scale()[0]] * 3, rel=1e-4)
     numbers = {part: matched(places(obj, obj.data.vertices), rest[part]) for part, obj in found.items()}
     for part, obj in found.items():
         own = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
