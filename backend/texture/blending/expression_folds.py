@@ -26,8 +26,8 @@ def folds_of_some_photos(
     """(S, S) log units, at most 0, by which folds that not all photos show darken the blended detail.
 
     Pigment is in all photos at the same place; a fold is where this expression has it. So skin that an expression moves
-    is no darker than the brightest photo shows it, up to the photos' typical disagreement. Folds that lie at the same
-    place in all photos stay.
+    is no darker than the brightest photo shows it, up to what is usual on this skin. Folds that lie at the same place
+    in all photos stay.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def folds_of_some_photos(
     brightest = np.maximum.reduce([one - _UNSEEN * (1.0 - share) for one, share in zip(own, shows, strict=True)])
     several = np.clip(sum(shows) - 1.0, 0.0, 1.0)  # one photo alone contradicts nothing
     seen = np.maximum.reduce(weights).astype(np.float32)
-    dark = np.minimum(smooth(blended, seen), 0.0)
-    darker = several * np.maximum(np.minimum(brightest, 0.0) - dark, 0.0)
+    level = smooth(blended, seen)
+    darker = several * np.maximum(np.minimum(brightest, 0.0) - np.minimum(level, 0.0), 0.0)
     skin = several * moved > 0.5
-    usual = float(np.median(darker[skin])) if skin.any() else 0.0
-    folds = (moved * np.maximum(darker - usual, 0.0)).astype(np.float32)
+    usual = float(np.median((brightest - level)[skin])) if skin.any() else 0.0  # the photos' differences, folds or not
+    folds = (moved * np.maximum(darker - max(usual, 0.0), 0.0)).astype(np.float32)
     return -cv2.GaussianBlur(folds, (0, 0), sigma)
