@@ -25,9 +25,9 @@ def folds_of_some_photos(
 ) -> np.ndarray:
     """(S, S) log units, at most 0, by which folds that not all photos show darken the blended detail.
 
-    Pigment is in all photos at the same place; a fold is where this expression has it. So skin that an expression moves
-    is no darker than the brightest photo shows it, up to what is usual on this skin. Folds that lie at the same place
-    in all photos stay.
+    Pigment is at the same place in all photos; a fold is where this expression has it. So skin that an expression moves
+    is no darker than the median photo shows it (of two photos the brighter one), up to what is usual on this skin.
+    Folds that lie at the same place in most photos stay.
 
     Parameters
     ----------
@@ -44,12 +44,15 @@ def folds_of_some_photos(
 
     own = each(smooth, middles, weights)
     shows = [smoothstep(*_SHOWS, weight) for weight in weights]
-    brightest = np.maximum.reduce([one - _UNSEEN * (1.0 - share) for one, share in zip(own, shows, strict=True)])
-    several = np.clip(sum(shows) - 1.0, 0.0, 1.0)  # one photo alone contradicts nothing
+    detail = np.stack([one - _UNSEEN * (1.0 - share) for one, share in zip(own, shows, strict=True)])
+    count = sum(shows)
+    middle = np.maximum((np.rint(count).astype(int) - 1) // 2, 0)
+    median = np.take_along_axis(-np.sort(-detail, axis=0), middle[None], axis=0)[0]
+    several = np.clip(count - 1.0, 0.0, 1.0)  # one photo alone contradicts nothing
     seen = np.maximum.reduce(weights).astype(np.float32)
     level = smooth(blended, seen)
-    darker = several * np.maximum(np.minimum(brightest, 0.0) - np.minimum(level, 0.0), 0.0)
+    darker = several * np.maximum(np.minimum(median, 0.0) - np.minimum(level, 0.0), 0.0)
     skin = several * moved > 0.5
-    usual = float(np.median((brightest - level)[skin])) if skin.any() else 0.0  # the photos' differences, folds or not
+    usual = float(np.median((median - level)[skin])) if skin.any() else 0.0  # the photos' differences, folds or not
     folds = (moved * np.maximum(darker - max(usual, 0.0), 0.0)).astype(np.float32)
     return -cv2.GaussianBlur(folds, (0, 0), sigma)
