@@ -105,7 +105,9 @@ def test_results_are_kept_until_arguments_or_settings_differ() -> None:
 def test_shares_are_constants_that_are_at_most_1(name: str) -> None:
     tables = importlib.import_module(f"benchmarks.sensitivity.{name}")
     constants = {
-        key: constant for room, held in tables.ROOMS.items() for key, constant in settings_constants(held, room).items()
+        key: constant
+        for room, held in tables.STAGE_SETTINGS.items()
+        for key, constant in settings_constants(held, room).items()
     }
     assert set(tables.SHARES) <= set(constants)
     assert all(np.max(constants[share].value) <= 1.0 for share in tables.SHARES)

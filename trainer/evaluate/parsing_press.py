@@ -81,10 +81,10 @@ def press_figures(photographs: Path) -> dict[str, float]:
     truths, alone, together = [], [], []
     for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
         looked = [(photo, *found) for photo in photos if (found := _look(photographs, photo)) is not None]
-        voted = vote_over_photos([labels.worn for _, labels, _ in looked])
+        voted = vote_over_photos([labels.accessories for _, labels, _ in looked])
         for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
             truths.append(photo.worn)
-            alone.append({kind: score > 0 for kind, score in _scores(labels.worn)} | {"headwear": headwear})
+            alone.append({kind: score > 0 for kind, score in _scores(labels.accessories)} | {"headwear": headwear})
             together.append({kind: score > 0 for kind, score in _scores(scores)})
     figures = {f"press.{name}": value for name, value in count_wrong(truths, alone).items()}
     return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
