@@ -124,9 +124,10 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     height = lock_height(line, lock_widths(line[:, 0], style.style))
     line = to_outlines(line, height, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
-    end, beside = _ends(from_both_sides(line, views)), _beside(line[:, 0])
+    own = trusted(line, views)
+    end, beside = _ends(own + from_other_side(line, views)), _beside(line[:, 0])
     usual = np.median(end[beside], axis=1)  # closes gaps in the hair and removes isolated strands
-    bare = trusted(line, views) <= -0.5 * (1 + BARE_FACE) * sum(view.trust for view in views)  # half show the face
+    bare = own <= -0.5 * (1 + BARE_FACE) * sum(view.trust for view in views)  # half show the face
     before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
     end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
     normals = skin_normals(line[:, 0], *head)

@@ -166,10 +166,12 @@ def prepare_photo(
     transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
-    top = space.skin.sample(smoothstep(0.3, 0.7, surface.regions["scalp"])[:, None])[:, 0]
-    below_hat = above_eyes(surface, surface.lifted(neutral)) * wears_hat(unwrap, top)
-    clear = clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
-    unwrap = replace(unwrap, weight=screened.weight * clear)
+    weight, below_hat = screened.weight, np.zeros(len(transfer))
+    hat = wears_hat(unwrap, regions.scalp)
+    if hat > 0.0:
+        below_hat = hat * above_eyes(surface, surface.lifted(neutral))
+        weight = weight * clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
+    unwrap = replace(unwrap, weight=weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     typical = usual_weight(seen)
     lit_alike = 1.0 - below_hat[: surface.count]  # a hat's shade is no light of spherical harmonics

@@ -26,7 +26,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``.
+    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``. scalp : the top.
     """
 
     lips: np.ndarray
@@ -37,6 +37,7 @@ class TexelRegions:
     chin: np.ndarray
     near_ears: np.ndarray
     openness: np.ndarray
+    scalp: np.ndarray
 
 
 def texel_regions(
@@ -55,7 +56,8 @@ def texel_regions(
     height = mouth + 0.5 * (eyes - mouth)
     hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
     hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
-    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
+    scalp = smoothstep(0.3, 0.7, regions["scalp"])
+    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness, scalp)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
