@@ -62,6 +62,11 @@ def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
     return next((state for state in other_folders(drawing) if state.installed is not None), named)
 
 
+def look_again() -> None:
+    """Check the folders anew when they are drawn next: an installation or a removal has just ended."""
+    _looks.forget()
+
+
 def cuda_card() -> bool:
     """Whether an NVIDIA card has been found so far. The first call starts the check on a thread, as it may take
     seconds."""

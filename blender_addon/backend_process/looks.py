@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -9,6 +10,9 @@ from typing import Generic, TypeVar
 
 DRAWING_SECONDS = 0.1
 CLICK_SECONDS = 3.0
+REUSE_SECONDS = 0.5
+"""A result is drawn for this long before the next check. A check is a thread, for which the redraw waits some
+milliseconds on a busy machine, and a slider that is dragged redraws up to 60 times a second."""
 STALE_SECONDS = 2.0
 """While a new check runs, the last result is used for drawing for up to this long."""
 
@@ -35,14 +39,22 @@ class Looks(Generic[K, V]):
     def __init__(self, look: Callable[[K], V]) -> None:
         self._look = look
         self._under_way: dict[K, _Look[V]] = {}
-        self._last: dict[K, V | None] = {}
+        self._last: dict[K, tuple[float, V | None]] = {}
+        self._changed = -math.inf
+
+    def forget(self) -> None:
+        """Use no result of a check that has begun by now: this program has just changed what it found."""
+        self._changed = time.monotonic()
 
     def at(self, place: K, drawing: bool = False) -> V | None:
         """The result for ``place``; None if the drive does not respond.
 
         Waits up to ``CLICK_SECONDS`` for the check. With ``drawing`` it waits at most ``DRAWING_SECONDS`` and accepts a
-        recent result.
+        recent result; within ``REUSE_SECONDS`` of a check there is no other.
         """
+        began, last = self._last.get(place, (-math.inf, None))
+        if drawing and began > max(self._changed, time.monotonic() - REUSE_SECONDS):
+            return last
         under_way = self._under_way.get(place)
         if under_way is None or self._collected(place, under_way):
             under_way = self._under_way[place] = _Look(lambda: self._look(place))
@@ -50,12 +62,12 @@ class Looks(Generic[K, V]):
         if not drawing:
             under_way.thread.join(CLICK_SECONDS)
         recent = drawing and time.monotonic() - under_way.began < STALE_SECONDS
-        return self._last.get(place) if self._collected(place, under_way) or recent else None
+        return self._last.get(place, (0.0, None))[1] if self._collected(place, under_way) or recent else None
 
     def _collected(self, place: K, look: _Look[V]) -> bool:
         """Whether the check has ended; if so, store its result as the last one."""
         if look.thread.is_alive():
             return False
-        self._last[place] = look.seen
+        self._last[place] = look.began, look.seen
         self._under_way.pop(place, None)
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import bpy
 import numpy as np
 
@@ -83,7 +85,7 @@ class RemoveSculpt(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if _sculpted_meshes(context) else "This head has not been sculpted")
+        return clickable(cls, "" if any(_sculpted_meshes(context)) else "This head has not been sculpted")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for mesh in _sculpted_meshes(context):
@@ -149,13 +151,13 @@ def _head(context: bpy.types.Context) -> bpy.types.Object | None:
     return None if collection is None else tags.part_object(collection, "head")
 
 
-def _sculpted_meshes(context: bpy.types.Context) -> list[bpy.types.Mesh]:
+def _sculpted_meshes(context: bpy.types.Context) -> Iterator[bpy.types.Mesh]:
     """Meshes of the active head's parts whose basis has been sculpted."""
     collection = tags.active_head(context)
     if collection is None or context.mode != "OBJECT":
-        return []
+        return
     own = [obj.data for obj in tags.objects_of(collection) if tags.PART in obj and obj.type == "MESH"]
-    return [mesh for mesh in dict.fromkeys(own) if meshes.sculpted(mesh) is not None]
+    yield from (mesh for mesh in dict.fromkeys(own) if meshes.sculpted(mesh) is not None)
 
 
 class ApplyToBody(SlicedOperator, bpy.types.Operator):

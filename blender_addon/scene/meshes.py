@@ -136,8 +136,11 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     made = np.empty((len(mesh.vertices), 3), np.float32)
     attribute.data.foreach_get("vector", made.ravel())
     moved = neutral_coordinates(mesh) - made
-    moved[np.abs(moved).max(1) < SCULPTED_METRES] = 0.0
-    return moved if moved.any() else None
+    far = np.abs(moved) >= SCULPTED_METRES
+    if not far.any():
+        return None
+    moved[~(far[:, 0] | far[:, 1] | far[:, 2])] = 0.0  # any(1) takes six times as long, and panels ask on every redraw
+    return moved
 
 
 def remove_sculpt(mesh: bpy.types.Mesh) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import bpy
 
 from .. import installer
@@ -27,11 +25,6 @@ from .waiting_heads import draw_offered
 
 TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
-ONE_REDRAW_SECONDS = 0.05
-"""Blender draws the main panel and the head's within this time of one redraw."""
-
-_checked: tuple[float, AddonError | None] | None = None
-"""When the main panel checked the backend, and the result, until the head's panel has drawn it."""
 
 
 class SidebarPanel:
@@ -137,7 +130,7 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
         mesh = active_mesh(context, collection)
         photos = cameras_by_photo(collection, mesh)
         sliders = layout.column(align=True)
-        sliders.enabled = _problem_in_main_panel(context) is None
+        sliders.enabled = _backend_problem(context) is None
         wished = collection.likeness
         sliders.prop(wished, "symmetry")
         row = sliders.row(align=True)
@@ -322,23 +315,11 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
 
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
     """Why no backend can be used, or None."""
-    global _checked
-    problem = None
     try:
         chosen_backend(context, drawing=True)
     except AddonError as error:
-        problem = error
-    _checked = time.monotonic(), problem
-    return problem
-
-
-def _problem_in_main_panel(context: bpy.types.Context) -> AddonError | None:
-    """``_backend_problem``, without a second check of the files if the main panel has just made one."""
-    global _checked
-    checked, _checked = _checked, None
-    if checked is None or time.monotonic() - checked[0] > ONE_REDRAW_SECONDS:
-        return _backend_problem(context)
-    return checked[1]
+        return error
+    return None
 
 
 def _looks_through_camera(context: bpy.types.Context) -> bool:

@@ -49,7 +49,8 @@ class Layout:
 
 
 def head_of_many_photos(result: HeadResult) -> bpy.types.Collection:
-    """A head whose photos all have corrected landmarks and a mask; the first is looked through, its landmarks out."""
+    """A sculpted head, locked where it is, whose photos all have corrected landmarks and a mask; the first is looked
+    through, its landmarks out."""
     many = tuple(replace(result.photos[n % len(result.photos)], name=f"{n}.jpg") for n in range(PHOTOS))
     report = dict(result.report) | {"photos": [{"name": photo.name, "used": True, "reason": ""} for photo in many]}
     collection = import_head(replace(result, photos=many, report=report), bpy.context)
@@ -65,6 +66,11 @@ def head_of_many_photos(result: HeadResult) -> bpy.types.Collection:
     first = tags.camera_objects(collection)[0]
     corrections.put_points(collection, first)
     cameras.look_through(bpy.context, first)
+    head = tags.part_object(collection, "head")
+    head.data.shape_keys.reference_key.points[500].co.z += 0.004
+    bpy.context.view_layer.objects.active = head
+    bpy.ops.likeness.lock_skin()
+    bpy.context.scene.likeness_keys.symmetric = False  # all 52 keys are drawn
     return collection
 
 

@@ -149,6 +149,7 @@ def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
         assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_window_goes_on_while_heads_are_pictured_or_written(
     many, backend: Backend, people: Path, result: HeadResult, apart: bool

@@ -78,6 +78,7 @@ class DeadDrive:
 
         monkeypatch.setattr(BackendFolder, "installed", slow)
         monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
+        monkeypatch.setattr(looks, "REUSE_SECONDS", 0.0)
 
 
 @pytest.mark.blender
@@ -216,6 +217,7 @@ def test_a_device_that_counts_later_is_said_in_the_preferences(
         LikenessPreferences.draw(shown, bpy.context)
         return " ".join(str(call.kwargs.get("text")) for call in shown.mock_calls)
 
+    monkeypatch.setattr(looks, "REUSE_SECONDS", 0.0)
     assert "counts from the next" not in said()
     assert looks_at == [own]  # once
     chosen.device = "cpu"

@@ -16,7 +16,7 @@ import pytest
 from backend_folders import drawn, entered, fill, name_folder, names
 from runner_steps import alive, ended, until
 
-from blender_addon.backend_process import file_lock
+from blender_addon.backend_process import file_lock, looks
 from blender_addon.backend_process.file_lock import FileLock, is_locked
 from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder
@@ -107,6 +107,7 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     assert "Waituntil" in "".join(str(call.kwargs.get("text")).replace(" ", "") for call in layout.mock_calls)
 
     kill(other)
+    time.sleep(looks.REUSE_SECONDS)
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1]) and chosen_backend(bpy.context).folder == own.root
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert names(own.root) == [] and not own.has_contents

@@ -172,6 +172,7 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
 
 
 def test_a_photo_that_blender_cannot_show_is_no_hole_in_the_panel(enabled: None, tmp_path: Path) -> None:
+    from blender_addon.backend_process import looks
     from blender_addon.ui.panel import _draw_photo
 
     (tmp_path / "c.HEIC").write_bytes(b"x")
@@ -185,6 +186,7 @@ def test_a_photo_that_blender_cannot_show_is_no_hole_in_the_panel(enabled: None,
 
     assert "Blender cannot show such a photo" in said()
     (tmp_path / "c.HEIC").unlink()
+    time.sleep(looks.REUSE_SECONDS)
     assert "is not there any more" in said()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
-from redraws import Layout, head_of_many_photos, redraw_milliseconds  # noqa: E402
+from redraws import head_of_many_photos, redraw_milliseconds  # noqa: E402
 
+from blender_addon.backend_process import looks  # noqa: E402
+from blender_addon.backend_process.looks import Looks  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import corrections  # noqa: E402
 
@@ -43,16 +44,18 @@ def test_with_twenty_photos_it_takes_less_than_five_milliseconds(decoded: list[o
     assert taken["tab"] < MOST_MILLISECONDS
 
 
-def test_the_backends_files_are_looked_at_once_a_redraw(decoded: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the main panel; the head's panel takes its result, and looks itself if the main one is collapsed."""
-    from blender_addon.ui import panel
+def test_many_redraws_check_the_files_once(decoded: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main panel and the head's share the result; each redraw checks again only once the result is old."""
+    from blender_addon import installer
 
-    looks, chosen = [], panel.chosen_backend
-    monkeypatch.setattr(panel, "chosen_backend", lambda *given, **named: looks.append(1) or chosen(*given, **named))
+    checks, own = [], Looks(lambda folder: checks.append(folder))
+    monkeypatch.setattr(installer, "_looks", own)
+    monkeypatch.setattr(looks, "REUSE_SECONDS", 60.0)
     redraw_milliseconds(runs=3)
-    assert len(looks) == 3
-    panel.HeadPanel.draw(SimpleNamespace(layout=Layout()), bpy.context)
-    assert len(looks) == 4
+    assert len(checks) == 1
+    own.forget()
+    redraw_milliseconds(runs=3)
+    assert len(checks) == 2
 
 
 def test_of_twenty_photos_corrections_one_is_taken_apart(decoded: list[object]) -> None:

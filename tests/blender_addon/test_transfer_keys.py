@@ -167,6 +167,7 @@ def test_keys_are_undone_in_one_step(head) -> None:
     assert len(state()) == 53
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 def test_stopping_early_leaves_the_target_as_it_was(head) -> None:
     from blender_addon.operators.transfer_keys import _make
 

@@ -171,6 +171,7 @@ def test_a_body_that_is_deleted_meanwhile_ends_in_a_sentence(bpy, collection, bo
             pass
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 def test_the_window_never_waits_for_the_bake(bpy, collection, body) -> None:
     """With a texture of 2 k, which takes seconds: nearly all steps are waits of a hundredth of a second, with time for
     the window in between."""

@@ -243,10 +243,12 @@ def assert_short(steps: Iterator[float]) -> None:
     assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] < 1
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 def test_slices_are_short_and_all_of_them_take_less_than_a_second(bpy, result: HeadResult, photo_files) -> None:
     assert_short(importing.import_steps(result, Place.shown(bpy.context), photo_files))
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 def test_slices_are_short_with_an_armature(bpy, result: HeadResult, photo_files) -> None:
     assert_short(importing.import_steps(result, Place.shown(bpy.context), photo_files, armature=True))
     (collection,) = tags.head_collections()
