@@ -45,8 +45,8 @@ SHARES = (
 )
 SMALLEST_CHANGE = 0.003
 """Overlap, share or log units."""
-FIGURES = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness", "contrast",
-           "redder", "bluer")  # fmt: skip
+FIGURES = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness",
+           "brightness_off", "contrast", "red_off", "blue_off")  # fmt: skip
 
 
 @dataclass(frozen=True)

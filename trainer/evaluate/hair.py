@@ -58,7 +58,8 @@ class HairFigures:
     face_hidden : share of the photo's facial skin that the silhouette covers.
     found : 1 if hair was found, else 0.
     in_skull, in_ear, in_eyes : shares of ``StrandsInside``.
-    brightness, contrast, redder, bluer : ``HairTone`` in the held-out photo.
+    brightness, contrast, redder, bluer : ``HairTone`` in the held-out photo. brightness_off, red_off, blue_off : sizes
+        of ``brightness``, ``redder`` and ``bluer``, of which photos of one person do not cancel each other in a mean.
     seconds : duration of the fit.
     """
 
@@ -74,9 +75,12 @@ class HairFigures:
     in_ear: float
     in_eyes: float
     brightness: float
+    brightness_off: float
     contrast: float
     redder: float
+    red_off: float
     bluer: float
+    blue_off: float
     seconds: float
 
 
@@ -138,9 +142,12 @@ def held_out_hair(
         in_ear=np.nan if inside is None else inside.ears,
         in_eyes=np.nan if inside is None else inside.eyes,
         brightness=tone.brightness,
+        brightness_off=abs(tone.brightness),
         contrast=tone.contrast,
         redder=tone.redder,
+        red_off=abs(tone.redder),
         bluer=tone.bluer,
+        blue_off=abs(tone.bluer),
         seconds=seconds,
     )
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)

@@ -17,10 +17,15 @@ from made_hair import SIDE, camera, style_point
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
 from backend.hair.fit_style import PIECES, SEGMENTS, grown
-from backend.hair.strand_colours import colour_of_views, natural, strand_colours
+from backend.hair.strand_colours import StrandColours, brighter_than_skin, colour_of_views, natural, strand_colours
 from backend.hair.style_model import lock_noise
 from backend.photos.collection import FaceClass
+from backend.rendering.color import srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
+
+SIZE = 3 * SIDE
+SKIN = 0.4
+"""Albedo."""
 
 
 @pytest.mark.parametrize(
@@ -64,25 +69,55 @@ def test_what_is_natural_already_does_not_move_again(logs: list[float]) -> None:
         np.testing.assert_allclose(natural(once), once, atol=1e-9)
 
 
-def test_locks_differ_in_brightness_and_not_in_hue() -> None:
-    """A lamp on one side made half of a grey head's locks orange and half of them blue."""
+def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, StrandColours]:
+    """Guides of a crew cut, and their colours by a photo from the front that is taken to be lit evenly by 1."""
     template = load_template()
-    size = 3 * SIDE
-    pixels = np.zeros((size, size, 3), np.uint8)
-    pixels[:, : size // 2], pixels[:, size // 2 :] = (120, 100, 80), (160, 160, 165)
-    labels = np.full((size, size), FaceClass.HAIR, np.uint8)
     light = light_from_directions(np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3)), 1.0)
     photo = FittedPhoto("1.jpg", camera(0.0).scaled(3), np.zeros(52), template.vertices, light, 1.0, 0.1)
-    mean = np.zeros((template.head.vertex_stop, 3), np.float32)
-    fitted = FittedFace(np.zeros(1), template.vertices, mean, (photo,))
-    face = plain_photo((size, size), name="1.jpg", pixels=pixels, labels=labels)
+    skin = np.full((template.head.vertex_stop, 3), SKIN, np.float32)
+    fitted = FittedFace(np.zeros(1), template.vertices, skin, (photo,))
+    face = plain_photo((SIZE, SIZE), name="1.jpg", pixels=pixels, labels=labels)
     points = grown(template, template.vertices, style_point("crew")[None], lock_noise(400))[0]
     guides = points.reshape(400, SEGMENTS * PIECES, 3)
     guides = guides[np.isfinite(guides).all((1, 2))][:, ::3]
-    colours = strand_colours(guides, fitted, [face])
+    return guides, strand_colours(guides, fitted, [face])
+
+
+def test_locks_differ_in_brightness_and_not_in_hue() -> None:
+    """A lamp on one side made half of a grey head's locks orange and half of them blue."""
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[:, : SIZE // 2], pixels[:, SIZE // 2 :] = (120, 100, 80), (160, 160, 165)
+    guides, colours = coloured(pixels, np.full((SIZE, SIZE), FaceClass.HAIR, np.uint8))
     logs = np.log(colours.root)
     hue = logs - logs[:, 1:2]
     np.testing.assert_allclose(hue, np.broadcast_to(hue[0], hue.shape), atol=1e-4)
     front = guides[:, 0, 2] > 0.06
     right, left = (logs[front & side, 1].mean() for side in (guides[:, 0, 0] < -0.02, guides[:, 0, 0] > 0.02))
     assert abs(left - right) > 0.2, "one side is lighter than the other, as in the photo"
+
+
+def test_hair_is_compared_with_the_skin_beside_it() -> None:
+    """The light falls off to a quarter down the picture; hair further up is not asked, nor skin further down."""
+    rows = np.broadcast_to(np.linspace(0, 1, 200)[:, None], (200, 80))
+    hair, skin = (rows > 0.3) & (rows < 0.49), rows > 0.51
+    light = -np.log(4) * rows
+    log_light = np.where(hair, np.log(0.1), np.log(SKIN)) + light + np.where(rows < 0.4, 1.0, 0.0)
+    found = brighter_than_skin(log_light.astype(np.float32), hair, skin, 8.0)
+    assert found == pytest.approx(np.log(0.1 / SKIN), abs=0.15)
+    assert brighter_than_skin(log_light.astype(np.float32), hair & (rows < 0.35), skin, 8.0) is None
+    assert brighter_than_skin(log_light.astype(np.float32), hair, np.zeros_like(skin), 8.0) is None
+
+
+def test_sun_on_top_of_a_head_whitens_dark_hair_half_as_much_as_it_seems() -> None:
+    """A photo whose light is known from the face alone, and is four times as strong on the hair's upper part."""
+    hairline = 105
+    rows = np.broadcast_to(np.arange(SIZE)[:, None], (SIZE, SIZE))
+    labels = np.where(rows < hairline, FaceClass.HAIR, FaceClass.SKIN).astype(np.uint8)
+    linear = np.where(labels == FaceClass.HAIR, 0.1, SKIN) * np.where(rows < hairline - 15, 4.0, 1.0)
+    pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
+    _, beside = coloured(pixels, labels)
+    labels[labels == FaceClass.SKIN] = FaceClass.BACKGROUND
+    _, alone = coloured(pixels, labels)
+    seems, says = np.median(alone.root), np.median(beside.root)
+    assert seems == pytest.approx(0.4, rel=0.1)
+    assert says == pytest.approx(np.sqrt(0.1 * 0.4), rel=0.15)

@@ -80,9 +80,12 @@ def figures_of(overlap: float, **others: float) -> HairFigures:
             "in_ear",
             "in_eyes",
             "brightness",
+            "brightness_off",
             "contrast",
             "redder",
+            "red_off",
             "bluer",
+            "blue_off",
         ),
         np.nan,
     )
@@ -172,6 +175,11 @@ def test_the_mean_is_over_people_and_has_an_interval() -> None:
     assert flat["person.bert.gain"] == pytest.approx(0.5)
     assert flat["hair.gain.low"] <= flat["hair.gain"] <= flat["hair.gain.high"]
     assert "hair.in_skull" not in flat
+
+
+def test_hair_too_dark_in_one_photo_and_too_light_in_the_next_is_off() -> None:
+    photos = [figures_of(0.6, brightness=error, brightness_off=abs(error)) for error in (-0.5, 0.5)]
+    assert mean_figures(photos).brightness == 0 and mean_figures(photos).brightness_off == 0.5
 
 
 def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_photo(
