@@ -62,11 +62,6 @@ def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
     return next((state for state in other_folders(drawing) if state.installed is not None), named)
 
 
-def look_again() -> None:
-    """Check the folders anew when they are drawn next: an installation or a removal has just ended."""
-    _looks.forget()
-
-
 def cuda_card() -> bool:
     """Whether an NVIDIA card has been found so far. The first call starts the check on a thread, as it may take
     seconds."""
@@ -121,7 +116,8 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         end_server = runner.wait_for_end
     if plan is not None:
         remember(_note(), folder.root)
-    _current = Removal(folder, end_server, lock) if plan is None else Installation(folder, plan, end_server, lock)
+    given = end_server, lock, _looks.forget
+    _current = Removal(folder, *given) if plan is None else Installation(folder, plan, *given)
     _current.start()
     return _current
 

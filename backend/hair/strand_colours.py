@@ -65,17 +65,11 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     because they come from lamps or walls at one side, or from JPEG blocks.
     """
     by_name = {face.name: face for face in faces}
-    log_skin = np.log(np.maximum(np.median(fitted.vertex_albedo, 0), _DARKEST))
+    log_skin = float(np.log(max(np.median(fitted.vertex_albedo[:, 1]), _DARKEST)))
     seen = [_seen(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
-    logs, shown = np.stack([log for log, _ in seen]), np.stack([mask for _, mask in seen])  # (V, G, P, 3), (V, G, P)
-    if not shown.any():
-        whole, logs = _UNKNOWN, np.zeros_like(logs)
-    else:
-        whole = colour_of_views(
-            np.array([np.median(log[mask], 0) for log, mask in zip(logs, shown, strict=True) if mask.any()])
-        )
-        for log, mask in zip(logs, shown, strict=True):
-            log -= np.median(log[mask], 0) if mask.any() else 0.0
+    logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
+    views = [colour for _, _, colour in seen if colour is not None]
+    whole = colour_of_views(np.array(views)) if views else _UNKNOWN
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
     ends = []
@@ -135,13 +129,14 @@ def brighter_than_skin(log_light: np.ndarray, hair: np.ndarray, skin: np.ndarray
 
 
 def _seen(
-    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(G, P, 3) log albedo at the guides' points, and (G, P) whether the photo shows the point.
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none.
 
     The light is known from the face, and on top of the head and at its back it is a guess, a bad one where the sun
-    stands behind the person. The skin beside the hair, whose log albedo is ``log_skin`` (3,), has the hair's light, but
-    only roots and thin hair lie beside skin. So the brightness is the mean of what both say.
+    stands behind the person. The skin beside the hair, whose log albedo in green is ``log_skin``, has the hair's light,
+    but only roots and thin hair lie beside skin. So the brightness of the whole is the mean of what both say.
     """
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
@@ -168,9 +163,12 @@ def _seen(
     usual = float(np.abs(shading[shown]).mean()) if shown.any() else 1.0
     albedo = np.maximum(linear[row, column], _DARKEST) / np.maximum(shading, _LEAST_SHADING * max(usual, 1e-3))
     log_albedo = np.log(np.maximum(albedo, _DARKEST))
-    if shown.any():
-        reach = _BESIDE * float(camera.intrinsics[0, 0] / np.median(pixel[..., 2]))
-        brighter = brighter_than_skin(np.log(np.maximum(linear[..., 1], _DARKEST)), hair, skin, reach)
-        if brighter is not None:
-            log_albedo += 0.5 * (log_skin[1] + brighter - np.median(log_albedo[shown][:, 1]))
-    return log_albedo, shown
+    if not shown.any():
+        return log_albedo, shown, None
+    whole = np.median(log_albedo[shown], 0)
+    log_albedo -= whole
+    reach = _BESIDE * float(camera.intrinsics[0, 0] / np.median(pixel[..., 2]))
+    brighter = brighter_than_skin(np.log(np.maximum(linear[..., 1], _DARKEST)), hair, skin, reach)
+    if brighter is not None:
+        whole = whole + 0.5 * (log_skin + brighter - whole[1])
+    return log_albedo, shown, whole

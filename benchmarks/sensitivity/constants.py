@@ -49,6 +49,11 @@ def settings_constants(settings: Any, above: str) -> dict[str, Constant]:
     return found
 
 
+def constants_of_rooms(rooms: Mapping[str, Any]) -> dict[str, Constant]:
+    """``settings_constants`` of several settings dataclasses by the name of their room."""
+    return {name: one for room, held in rooms.items() for name, one in settings_constants(held, room).items()}
+
+
 def module_constants(modules: Mapping[str, ModuleType], names: Sequence[str]) -> dict[str, Constant]:
     """``module.NAME`` -> constant, of the modules called ``names``; public ones change in every module of ``modules``
     that imports them."""

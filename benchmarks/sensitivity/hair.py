@@ -14,21 +14,16 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.hair.fit_hair import FoundHair, hair_of_style
 from backend.hair.fit_style import FittedStyle, fit_style
 from backend.hair.hair_views import hair_views
-from backend.models.registry import open_models
-from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
-from backend.photos.reading.source import PhotoSource
 from benchmarks.sensitivity.constants import module_constants
 from benchmarks.sensitivity.frame import Measured, Subject
-from trainer.evaluate.estimate import fit_with
+from benchmarks.sensitivity.people import fitted_person
 from trainer.evaluate.hair import held_out_hair
 from trainer.evaluate.held_out_photo import without_photo
-from trainer.evaluate.left_out import left_out
 
 FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
 VARIED_MODULES = ("fit_style", "style_model")
@@ -61,10 +56,8 @@ class Person:
 
 def person_of(photos: Sequence[Path], most: int) -> Person:
     """Fit at most ``most`` photos, hold out the middle one and search the style of the others."""
-    collection = collect([PhotoSource.from_path(path) for path in photos[:most]])
-    fitted = fit_with(collection, fit_options_for("standard"), open_models())
-    number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
-    return searched(fitted, collection.faces, fitted.photos[number].name)
+    one = fitted_person(photos, most, "standard")
+    return searched(one.fitted, one.faces, one.left_out)
 
 
 def searched(fitted: FittedFace, faces: tuple[PhotoFace, ...], name: str) -> Person:

@@ -35,7 +35,7 @@ from backend.photos.regions.settings import REGIONS
 from backend.photos.screening.quality import is_monochrome
 from backend.photos.screening.settings import SCREENING
 from benchmarks.sensitivity import texture
-from benchmarks.sensitivity.constants import settings_constants
+from benchmarks.sensitivity.constants import constants_of_rooms
 from benchmarks.sensitivity.frame import Measured, Subject
 from benchmarks.sensitivity.kept import Kept
 from trainer.data.people import PeopleConfig
@@ -300,9 +300,7 @@ def subject(size: int) -> Subject:
         _texture().after_base()
 
     return Subject(
-        constants={
-            name: one for room, held in STAGE_SETTINGS.items() for name, one in settings_constants(held, room).items()
-        },
+        constants=constants_of_rooms(STAGE_SETTINGS),
         shares=SHARES,
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()) if a.shape == b.shape else 0.0,

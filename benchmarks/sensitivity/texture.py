@@ -9,14 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for
 from backend.geometry.surface_fields import SurfaceOperators
 from backend.geometry.template import Template, load_template
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands
-from backend.models.registry import open_models
-from backend.photos.collect import collect
-from backend.photos.reading.source import PhotoSource
 from backend.texture import albedo
 from backend.texture.blending.settings import BLENDING
 from backend.texture.delighting.settings import DELIGHTING
@@ -26,13 +22,12 @@ from backend.texture.parts.settings import PARTS
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
 from backend.texture.unwrapping.settings import UNWRAPPING
-from benchmarks.sensitivity.constants import settings_constants
+from benchmarks.sensitivity.constants import constants_of_rooms
 from benchmarks.sensitivity.frame import Measured, Subject
 from benchmarks.sensitivity.kept import Kept
+from benchmarks.sensitivity.people import fitted_person
 from trainer.evaluate import held_out_photo
-from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import WithoutPhoto, without_photo
-from trainer.evaluate.left_out import left_out
 from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
 
 STAGE_SETTINGS = {
@@ -98,11 +93,9 @@ class Person:
 
 def person_of(photos: Sequence[Path], most: int) -> Person:
     """Fit at most ``most`` photos and leave out the middle one."""
-    collection = collect([PhotoSource.from_path(path) for path in photos[:most]])
-    fitted = fit_with(collection, fit_options_for("fast"), open_models())
-    number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
-    split = without_photo(fitted, collection.faces, fitted.photos[number].name)
-    return Person(fitted, split, fit_hair(load_template(), split.others, split.other_faces).strands)
+    one = fitted_person(photos, most, "fast")
+    split = without_photo(one.fitted, one.faces, one.left_out)
+    return Person(one.fitted, split, fit_hair(load_template(), split.others, split.other_faces).strands)
 
 
 def subject(size: int) -> Subject:
@@ -122,9 +115,7 @@ def subject(size: int) -> Subject:
         kept.recording = False
 
     return Subject(
-        constants={
-            name: one for room, held in STAGE_SETTINGS.items() for name, one in settings_constants(held, room).items()
-        },
+        constants=constants_of_rooms(STAGE_SETTINGS),
         shares=SHARES,
         measure=measure,
         difference=lambda a, b: float(np.abs(a.astype(int) - b).mean()),

@@ -96,7 +96,7 @@ class Installation:
 
     ``end_server`` is called before anything is installed. It waits until a server running from the folder has ended,
     and raises ``AddonError`` if that server must go on. ``lock`` is the folder's lock, released before the view reports
-    the end.
+    the end; ``ended`` is called in between, on the installation's thread.
     """
 
     _NAME = "The installation"
@@ -107,10 +107,11 @@ class Installation:
         plan: InstallPlan,
         end_server: Callable[[], None] | None = None,
         lock: FileLock | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self.view = InstallView("Starting")
         self.lines: deque[str] = deque(maxlen=2000)
-        self.folder, self._plan, self._end_server, self._lock = folder, plan, end_server, lock
+        self.folder, self._plan, self._end_server, self._lock, self._ended = folder, plan, end_server, lock, ended
         self._cuda = False
         self._stopped = threading.Event()
         self._child: subprocess.Popen[str] | None = None
@@ -149,6 +150,8 @@ class Installation:
         finally:
             if self._lock is not None:
                 self._lock.release()
+            if self._ended is not None:
+                self._ended()
             self.view = view
 
     def _work(self) -> str:
@@ -308,9 +311,13 @@ class Removal(Installation):
     _NAME = "The removal"
 
     def __init__(
-        self, folder: BackendFolder, end_server: Callable[[], None] | None = None, lock: FileLock | None = None
+        self,
+        folder: BackendFolder,
+        end_server: Callable[[], None] | None = None,
+        lock: FileLock | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(folder, InstallPlan(Path()), end_server, lock)
+        super().__init__(folder, InstallPlan(Path()), end_server, lock, ended)
 
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)

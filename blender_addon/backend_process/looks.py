@@ -34,7 +34,7 @@ class _Look(Generic[V]):
 
 
 class Looks(Generic[K, V]):
-    """Results of ``look`` per place, at most one check per place at a time. Call it from one thread only."""
+    """Results of ``look`` per place, at most one check per place at a time. ``at`` is for one thread only."""
 
     def __init__(self, look: Callable[[K], V]) -> None:
         self._look = look
@@ -43,7 +43,7 @@ class Looks(Generic[K, V]):
         self._changed = -math.inf
 
     def forget(self) -> None:
-        """Use no result of a check that has begun by now: this program has just changed what it found."""
+        """Reuse no result of a check that has begun by now: this program has just changed what it found."""
         self._changed = time.monotonic()
 
     def at(self, place: K, drawing: bool = False) -> V | None:
@@ -62,7 +62,7 @@ class Looks(Generic[K, V]):
         if not drawing:
             under_way.thread.join(CLICK_SECONDS)
         recent = drawing and time.monotonic() - under_way.began < STALE_SECONDS
-        return self._last.get(place, (0.0, None))[1] if self._collected(place, under_way) or recent else None
+        return self._last[place][1] if self._collected(place, under_way) or (recent and place in self._last) else None
 
     def _collected(self, place: K, look: _Look[V]) -> bool:
         """Whether the check has ended; if so, store its result as the last one."""

@@ -21,11 +21,8 @@ from .polls import clickable
 
 def _watch() -> float | None:
     """Timer: redraw while an installation runs."""
-    running = installer.running()
-    if not running:
-        installer.look_again()
     redraw.everything()
-    return 0.25 if running else None
+    return 0.25 if installer.running() else None
 
 
 class _Installing(bpy.types.Operator):
@@ -39,7 +36,6 @@ class _Installing(bpy.types.Operator):
             return {"CANCELLED"}
         if bpy.app.background:
             installation.join()
-            installer.look_again()
             view = installation.view
             self.report({"ERROR"} if view.error else {"INFO"}, str(view.error or view.sentence))
             return {"CANCELLED"} if view.error else {"FINISHED"}

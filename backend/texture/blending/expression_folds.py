@@ -12,9 +12,6 @@ from backend.parallel import each
 from backend.texture.blending.settings import BLENDING
 from backend.texture.unwrapping.uv_filters import channel_mean, masked_lowpass
 
-_SHOWS = (0.3, 0.8)  # weight of a photo from none to full of its say that skin is not dark
-_UNSEEN = 3.0  # log units, as dark as any detail: what a photo without a say is taken for
-
 
 def folds_of_some_photos(
     blended: np.ndarray,
@@ -43,8 +40,8 @@ def folds_of_some_photos(
         return masked_lowpass(channel_mean(detail)[..., None], weight, sigma)[0][..., 0]
 
     own = each(smooth, middles, weights)
-    shows = [smoothstep(*_SHOWS, weight) for weight in weights]
-    detail = np.stack([one - _UNSEEN * (1.0 - share) for one, share in zip(own, shows, strict=True)])
+    shows = [smoothstep(*BLENDING.fold_shown, weight) for weight in weights]
+    detail = np.stack([one - BLENDING.fold_unseen * (1.0 - share) for one, share in zip(own, shows, strict=True)])
     count = sum(shows)
     middle = np.maximum((np.rint(count).astype(int) - 1) // 2, 0)
     median = np.take_along_axis(-np.sort(-detail, axis=0), middle[None], axis=0)[0]

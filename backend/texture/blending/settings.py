@@ -37,6 +37,10 @@ class BlendingSettings:
     is divided by the number of photos, because several photos have different expressions."""
     fold_width: float = 0.002
     """Metres, 0.001 to 0.004: half the width of a laugh's folds, which are 3 to 6 mm wide."""
+    fold_shown: tuple[float, float] = (0.3, 0.8)
+    """Weight in [0, 1] of a photo, from where on to where fully it can say that skin is not as dark as a fold."""
+    fold_unseen: float = 3.0
+    """Log units, 2 to 5, as dark as any detail: what a photo that cannot say so is taken for."""
     prefer_first: float = 1.4
     """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0

@@ -16,9 +16,6 @@ from backend.texture.unwrapping.photo_selection import TexturePhoto, bare_skin, 
 from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.uv_filters import masked_lowpass
 
-_KNOWN = (0.02, 0.25)  # share of bare skin around a texel, from no shade to all of it; half at a straight edge
-_LEAST_TEXELS = 100  # summed weight of lit skin, and of skin below the hat, that an estimate needs
-
 
 def hat_shade(
     surface: HeadSurface, atlas: SurfaceAtlas, photo: TexturePhoto, log_delit: np.ndarray, density: float
@@ -41,12 +38,14 @@ def hat_shade(
     brows = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.uint8))
     near_brows = atlas.gather(cv2.dilate(brows, disc(max(1, round(UNWRAPPING.margin * density))))) > 0
     shaded = photo.unwrap.weight * (photo.unwrap.labels == FaceClass.SKIN) * (below > 0.0) * ~near_brows
-    if lit.sum() < _LEAST_TEXELS or shaded.sum() < _LEAST_TEXELS:
+    if min(lit.sum(), shaded.sum()) < DELIGHTING.hat_least_texels:
         return none
     darker = (log_delit - weighted_median(log_delit, lit)).astype(np.float32)
     smooth, support = masked_lowpass(
         atlas.image(darker), atlas.image(shaded.astype(np.float32)), DELIGHTING.light_length * density
     )
-    shade = np.minimum(atlas.gather(smooth), 0.0) * smoothstep(*_KNOWN, atlas.gather(support))[:, None]
+    shade = (
+        np.minimum(atlas.gather(smooth), 0.0) * smoothstep(*DELIGHTING.hat_shade_known, atlas.gather(support))[:, None]
+    )
     at_vertices, _ = atlas.splat(shade, np.ones(len(shade), np.float32), len(photo.below_hat))
     return (at_vertices * photo.below_hat[:, None]).astype(np.float32)

@@ -38,6 +38,10 @@ class DelightingSettings:
     """The same for asymmetric differences."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
+    hat_shade_known: tuple[float, float] = (0.02, 0.25)
+    """Share in [0, 1] of bare skin around a texel, from no shade of a hat to all of it; half at a straight edge."""
+    hat_least_texels: float = 100.0
+    """Texels, 30 to 1000: summed weight of lit skin, and of skin below the hat, that an estimate of its shade needs."""
     difference_length: float = 0.020
     """Metres, 0.01 to 0.05: scale of a photo's smooth difference from the others (exposure, cast shadows)."""
     consensus_outlier: float = 0.25
