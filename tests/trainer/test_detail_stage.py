@@ -64,7 +64,7 @@ def small_recipe(name: str) -> Recipe:
 
 
 def all_terms() -> DetailStageConfig:
-    weights = DetailWeights(relative=1.0, shading=1.0, pixels=1.0, identity=1.0, adversary=1.0, size=1.0)
+    weights = DetailWeights(pixels=1.0, identity=1.0, adversary=1.0, size=1.0)
     critic = CriticConfig(widths=(8, 8))
     return DetailStageConfig(steps=1, batch=2, network=SMALL, weights=weights, critic=critic, source=PEOPLE)
 
@@ -90,8 +90,8 @@ def test_without_truth_only_what_photos_say_counts() -> None:
     assert told.displacement.any() and not untold.displacement.any() and not untold.told.any()
     torch.testing.assert_close(told.photos, untold.photos)
     terms, without = stage.step(told, 0.0), stage.step(untold, 0.0)
-    assert all(float(without[name].detach()) == 0.0 for name in ("height", "slope", "relative"))
-    for name in ("shading", "pixels", "identity", "adversary", "size"):
+    assert all(float(without[name].detach()) == 0.0 for name in ("height", "slope"))
+    for name in ("pixels", "identity", "adversary", "size"):
         torch.testing.assert_close(without[name], terms[name])
     assert few_people(replace(PEOPLE, told=0.5)).told.tolist() == [False, True]
 
@@ -156,7 +156,7 @@ def test_identity_features_are_frozen_and_differentiable(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("one_thread", "no_tensorboard")
-@pytest.mark.parametrize("name", ["detail_cpu", "detail_cpu_covered", "detail_cpu_self", "detail_gpu", "paper/detail"])
+@pytest.mark.parametrize("name", ["detail_cpu", "paper/detail"])
 def test_recipes_take_real_steps_end_by_steps_and_resume_to_the_same_bits(name: str, tmp_path: Path) -> None:
     recipe = small_recipe(name)
     state = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))

@@ -264,9 +264,7 @@ STEPS = (
         ),
         after=("template",),
         cpu_hours=3.4,
-        remark="Steps and seeds are those of the card. The second run starts from float16 weights here. "
-        "detail_cpu_self goes on without truth, detail_cpu_covered with things before faces, "
-        "detail_gpu trains both ways; nothing that ships comes from them.",
+        remark="Steps and seeds are those of the card. The second run starts from float16 weights here.",
     ),
 )
 """Every file of ``assets/`` is made by exactly one of them (checked by a test)."""

@@ -15,8 +15,6 @@ from backend.rendering.color import linear_from_srgb, srgb_from_linear
 _ROBUST_SCALE = 0.1
 """Millimetres (and millimetres per texel), transition from squared to absolute differences. Most wrinkles are smaller,
 so that the optimum is the mean where the input leaves the relief open."""
-_LEAST_RELIEF = 0.01
-"""Millimetres of root mean square relief, about the unevenness of young skin: lower bound of the denominator."""
 _LEAST_LIGHT = 1e-3
 """Lower bound of linear light (and of differences of colours), so that roots and logarithms have bounded slopes."""
 
@@ -32,19 +30,6 @@ def slope_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return _mean(_robust(across) + _robust(down), mask)
 
 
-def relative_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Mean over maps of the root mean square difference of heights, divided by the root mean square height (at least
-    ``_LEAST_RELIEF``). It penalises relief on flat skin, which hardly affects ``height_error``.
-
-    mask : (B, 1, N, N); a map's weight is its mask's sum.
-    """
-    mask = mask.expand_as(found)
-    area = mask.flatten(1).sum(1)
-    mean = [(mask * values.square()).flatten(1).sum(1) / area.clamp(min=1.0) for values in (found - truth, truth)]
-    ratio = (mean[0] + 1e-8).sqrt() / mean[1].sqrt().clamp(min=_LEAST_RELIEF)
-    return (area * ratio).sum() / area.sum().clamp(min=1.0)
-
-
 def slopes(heights: Tensor) -> tuple[Tensor, Tensor]:
     """Derivatives (B, 1, N, N) of heights to the right and down, per texel, by central differences (one-sided at the
     edges)."""
@@ -52,18 +37,9 @@ def slopes(heights: Tensor) -> tuple[Tensor, Tensor]:
     return across, down
 
 
-def shading_error(found: Tensor, photos: Tensor) -> Tensor:
-    """The paper's masked pixel-wise loss, in UV: mean difference between the shading that a relief would cause under
-    the photo's light and the photo's shading.
-
-    photos : (B, 7, N, N) of ``backend.detail.observation.observe``; found : displacement with each photo's expression.
-    To first order log shading changes by ``-(b . slope)``.
-    """
-    return _mean(_robust(photos[:, :1] - relief_light(found, photos)), photos[:, 5:6])
-
-
 def relief_light(found: Tensor, photos: Tensor) -> Tensor:
-    """(P, 1, N, N) change of the logarithm of the light due to relief, to first order, for photos (P, 7, N, N)."""
+    """(P, 1, N, N) change of the logarithm of the light due to relief, to first order, ``-(b . slope)``, for photos
+    (P, 7, N, N) of ``backend.detail.observation.observe``."""
     across, down = slopes(found)
     return -(photos[:, 3:4] * across + photos[:, 4:5] * down)
 

@@ -29,14 +29,8 @@ class DetailWeights:
     """Difference from the true displacement, millimetres."""
     slope: float = 4.0
     """Difference from its slopes, millimetres a texel."""
-    relative: float = 0.0
-    """Root mean square difference from the true displacement, relative to the true one's, per map."""
-    shading: float = 0.0
-    """The paper's pixel-wise loss, in UV: the relief's shading against the photo. Like all terms below it needs no
-    ground
-    truth. It turns colours into relief."""
     pixels: float = 0.0
-    """The paper's pixel-wise loss, in the picture."""
+    """The paper's pixel-wise loss, in the picture. Like all terms below it needs no ground truth."""
     identity: float = 0.0
     """The paper's perceptual loss: one minus the cosine of identity features of refined render and photo."""
     adversary: float = 0.0
@@ -63,9 +57,6 @@ class DetailStageConfig(StageConfig):
     """Weights of the loss terms."""
     size_ends: float = 0.5
     """Fraction of the stage after which the detail regularisation ends."""
-
-    rest: float = 1.0
-    """Weight of the displacement at rest relative to that with an expression, for people with ground truth."""
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     """Features compared by the term ``identity``."""
     critic: CriticConfig | None = None
@@ -114,15 +105,12 @@ class DetailStage(Stage):
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
         if batch.told.any():
-            counts = batch.told[:, None] * found.new_tensor([config.rest, 1.0, 1.0])  # of ``TARGETS``
-            mask = batch.allowed * counts.view(-1, 1, 1, 1)
+            mask = batch.allowed * batch.told.repeat_interleave(TARGETS).view(-1, 1, 1, 1)
             terms["height"] = losses.height_error(found, batch.displacement, mask)
             terms["slope"] = losses.slope_error(found, batch.displacement, mask)
-            if weights.relative:
-                terms["relative"] = losses.relative_error(found, batch.displacement, mask)
         if regular:
             terms["size"] = (1.0 - fraction / config.size_ends) * losses.detail_size(found, batch.allowed)
-        if weights.shading or weights.pixels or weights.identity or weights.adversary:
+        if weights.pixels or weights.identity or weights.adversary:
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             terms.update(self._photo_terms(batch, own))
         return terms
@@ -130,10 +118,6 @@ class DetailStage(Stage):
     def _photo_terms(self, batch: DetailBatch, own: Tensor) -> dict[str, Tensor]:
         """Compute the terms of the photos for the displacement (P, 1, N, N) with each photo's expression."""
         weights, terms = self.config.weights, {}
-        if weights.shading:
-            terms["shading"] = losses.shading_error(own, batch.photos)
-        if not (weights.pixels or weights.identity or weights.adversary):
-            return terms
         pictures = _pictures(batch)
         refined = _refined(pictures, own, batch.photos)
         if weights.pixels:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from backend.rendering.color import LUMINANCE
 from trainer.contracts import OptimizerConfig
 from trainer.data.detail import DetailPictures
 
@@ -18,10 +17,6 @@ class CriticConfig:
 
     widths: tuple[int, ...] = (32, 64, 128)
     """Channels; each layer halves the resolution, except the last convolution."""
-    colours: bool = False
-    """Whether its input has colours. Relief does not change colours, so a discriminator with colours would detect
-    freckles,
-    which the generator cannot make."""
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(kind="adam", learning_rate=0.0002, betas=(0.5, 0.999))
     )
@@ -37,8 +32,7 @@ class PatchCritic(nn.Module):
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__()
-        self.colours = config.colours
-        inputs = 6 if config.colours else 2
+        inputs = 6
         layers: list[nn.Module] = []
         for number, outputs in enumerate(config.widths):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1))
@@ -50,9 +44,6 @@ class PatchCritic(nn.Module):
 
     def forward(self, coarse: Tensor, pictures: Tensor) -> Tensor:
         """(P, 1, s, s) float32 of coarse renders and pictures (P, 3, S, S), sRGB in [0, 1]."""
-        if not self.colours:
-            grey = coarse.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-            coarse, pictures = ((one * grey).sum(1, keepdim=True) for one in (coarse, pictures))
         # pairs are nearly equal: their difference, scaled up, is easier to learn from than the pictures
         return self.layers(torch.cat([2.0 * coarse - 1.0, 8.0 * (pictures - coarse)], 1)).float()
 

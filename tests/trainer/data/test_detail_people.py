@@ -15,7 +15,7 @@ from backend.detail.observation import observe
 from backend.detail.window import surface_frames
 from backend.geometry.template import load_template
 from trainer.data.detail import DetailPeopleConfig
-from trainer.data.detail.occluders import Rims, draw_things, missed, rims
+from trainer.data.detail.occluders import rims
 from trainer.data.detail.relief import Relief, ReliefParameters, cause, draw_relief
 from trainer.data.detail.uv_photo import draw_shot, take_photo
 from trainer.data.people.light import draw_light
@@ -68,39 +68,15 @@ def test_lines_end_at_the_hair_line_where_skin_goes_on() -> None:
     assert np.abs(raised[above]).max() < 0.02 < 0.1 < raised[forehead].std()
 
 
-def test_things_before_faces_change_some_peoples_photos_and_nothing_else() -> None:
-    none, some = (DetailPeopleConfig(size=64, coarse=16, seed=8, in_front=share).build() for share in (0.0, 0.5))
-    changed = []
-    for number in range(8):
-        one, other = none.person(number), some.person(number)
-        torch.testing.assert_close(one.displacement, other.displacement)
-        torch.testing.assert_close(one.expressions, other.expressions)
-        torch.testing.assert_close(one.wanted, other.wanted)
-        changed.append(not torch.equal(one.photos, other.photos))
-    assert 2 <= sum(changed) <= 6, changed
-
-
-def test_masks_miss_what_is_drawn_before_faces() -> None:
-    g, known = np.random.default_rng(6), cause(SIZE)
-    for _ in range(12):
-        things = draw_things(g)
-        assert things.strands or things.rims is not None
-        drawn = missed(g, known, things)
-        assert (drawn.weight == 1).all() and 0.1 < drawn.opacity.max() <= 1 and drawn.opacity.min() == 0
-
-
 def test_a_frame_of_glasses_goes_around_both_eyes() -> None:
     known = cause(SIZE)
     lids = [
         known.window.image(known.window.surface.regions[f"lids_{side}"][:, None])[..., 0] for side in ("left", "right")
     ]
-    for corner in (0.0, 1.0):
-        drawn = rims(known, Rims(corner=corner)) > 0.5
-        count, parts = cv2.connectedComponents((~drawn).astype(np.uint8), connectivity=4)
-        inside = [np.bincount(parts[lid > 0.5], minlength=count).argmax() for lid in lids]
-        assert len({*inside, parts[0, 0]}) == 3, "each eye has a lens of its own"
-    half = rims(known, Rims(lower=False)) > 0.5
-    assert 0.3 * drawn.sum() < half.sum() < 0.7 * drawn.sum()
+    drawn = rims(known) > 0.5
+    count, parts = cv2.connectedComponents((~drawn).astype(np.uint8), connectivity=4)
+    inside = [np.bincount(parts[lid > 0.5], minlength=count).argmax() for lid in lids]
+    assert len({*inside, parts[0, 0]}) == 3, "each eye has a lens of its own"
 
 
 def test_brows_are_no_skin_in_photos_as_in_the_product() -> None:
@@ -152,5 +128,5 @@ def test_freckles_change_the_photos_and_not_the_relief() -> None:
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="photos"):
         DetailPeopleConfig(photos=0)
-    with pytest.raises(ValueError, match="in_front"):
-        DetailPeopleConfig(in_front=1.5)
+    with pytest.raises(ValueError, match="told"):
+        DetailPeopleConfig(told=1.5)

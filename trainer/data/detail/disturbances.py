@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from trainer.data.detail.occluders import FaceOccluders, Rims, rims, strands
+from trainer.data.detail.occluders import FaceOccluders, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
 from trainer.data.detail.uv_photo import ShotParameters
 
@@ -62,7 +62,7 @@ class Changes:
         if self.strands:
             image = np.maximum(image, strands(generator, cause, self.strands))
         if self.glasses:
-            image = np.maximum(image, rims(cause, Rims()))
+            image = np.maximum(image, rims(cause))
         weight = np.ones_like(image)
         if self.noticed:
             reach = round(_OCCLUDER_MARGIN * 1000.0 / cause.usual_texel)

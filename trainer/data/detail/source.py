@@ -16,7 +16,6 @@ from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.detail.batch import DetailBatch, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
-from trainer.data.detail.occluders import draw_things, missed
 from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Cause, Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
@@ -27,8 +26,6 @@ from trainer.data.people.skin import SkinParameters, draw_skin
 _IDENTITY_SPREAD = 0.95
 _CHANGES_SEED = 1 << 40
 """Added to the seed of what ``Changes`` draw, so that all other draws stay the same."""
-_OCCLUDERS_SEED = 1 << 41
-"""Added to the seed of occluders, for the same reason."""
 _PAINTED_LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
@@ -46,9 +43,6 @@ class DetailPeopleConfig(SourceConfig):
     """Another seed gives other people."""
     colours: str = "all"
     """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
-
-    in_front: float = 0.0
-    """Share of the people with hair strands or glasses in front of the face that the masks miss."""
     told: float = 1.0
     """Share of the people with known relief, spread evenly over their numbers. The relief of the others is set to
     zero."""
@@ -56,8 +50,8 @@ class DetailPeopleConfig(SourceConfig):
     """Side of the pictures in pixels, for losses on pictures; 0: none."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.told <= 1 or not 0 <= self.in_front <= 1 or self.picture < 0:
-            raise ValueError("told and in_front must be in [0, 1] and picture at least 0")
+        if not 0 <= self.told <= 1 or self.picture < 0:
+            raise ValueError("told must be in [0, 1] and picture at least 0")
         if self.photos < 1 or self.colours not in ("all", "plain", "marked"):
             raise ValueError("photos must be at least 1, colours one of all, plain and marked")
 
@@ -123,8 +117,6 @@ class DetailPeople:
         surface = known.window.surface
         maps = ExpressionMaps(self._coarse, drawn.neutral)
         albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
-        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _OCCLUDERS_SEED, index]))
-        things = draw_things(of_things) if of_things.random() < config.in_front else None
         bare = bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
@@ -132,8 +124,6 @@ class DetailPeople:
             first = weights if first is None else first
             positions = surface.lifted(posed(weights).astype(np.float64))
             shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
-            if things is not None and in_front is None:
-                in_front = missed(of_things, known, things)
             frames = surface_frames(surface, positions)
             photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
             photo = replace(photo, weight=photo.weight * bare)

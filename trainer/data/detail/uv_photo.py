@@ -12,7 +12,7 @@ from backend.detail.observation import PhotoInWindow, frames_in_window
 from backend.detail.window import SurfaceFrames
 from backend.geometry.smoothstep import smoothstep
 from backend.rendering import spherical_harmonics as sh
-from trainer.data.detail.occluders import FaceOccluders
+from trainer.data.detail.occluders import DARK, FaceOccluders
 from trainer.data.detail.relief import Cause
 from trainer.data.people.light import LightParameters, draw_light
 from trainer.data.people.maps import MAP_NAMES, full_tiles, sample_tiles
@@ -137,7 +137,7 @@ def take_photo(
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
     if in_front is not None:
-        linear = linear * (1.0 - in_front.dark * in_front.opacity[..., None])
+        linear = linear * (1.0 - DARK * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
     weight = smoothstep(0.15, 0.5, cosine) * _visibility(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
