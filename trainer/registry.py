@@ -27,7 +27,6 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
         "detail_portraits": "trainer.data.detail.portraits:DetailPortraitsConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
-        "living_shapes": "trainer.data.graph:LivingShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
         "graph_portraits": "trainer.data.graph.portraits:GraphPortraitsConfig",
         "completed_skins": "trainer.data.graph.skins:CompletedSkinsConfig",

@@ -16,12 +16,11 @@ from trainer.data.graph import (
     UNKNOWN,
     GraphPeopleConfig,
     GraphShapesConfig,
-    LivingShapesConfig,
     known_part,
     labelled_people,
     smaller_batch,
 )
-from trainer.data.graph.batch import GraphBatch, part_of
+from trainer.data.graph.batch import GraphBatch
 from trainer.data.graph.linear import linear_faces
 from trainer.data.lap import landmark_shapes
 from trainer.distributed import world
@@ -310,23 +309,6 @@ def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people
     assert any(name.startswith("critic") for name in moved) and any("shape_decoder" in name for name in moved)
     frozen = {name for name, value in trainee.modules.named_parameters() if not value.requires_grad}
     assert frozen and not frozen & moved
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_living_people_exchange_expressions_each_in_their_own_way() -> None:
-    torch.manual_seed(0)
-    source = LivingShapesConfig(seed=2, expressions=1)
-    network = replace(SMALL, linear=True)
-    stage = GraphFaceStageConfig(steps=1, batch=3, network=network, source=source, basis_people=20).build(CPU)
-    batch = source.build().batch(range(3), CPU)
-    people = torch.arange(3)
-    own = stage._posed(batch, people, people)[:, : batch.vertices.shape[1]]
-    assert torch.allclose(own, batch.vertices, atol=1e-6)
-    without = replace(batch, idiosyncrasies=None)
-    assert float((stage._posed(without, people, people)[:, : own.shape[1]] - own).norm(dim=-1).max()) > 3e-4
-    assert bool(stage.step(batch, 0.0)["pair"] > 0)
-    part = part_of(batch, torch.tensor([False, True, True]))
-    assert torch.equal(part.idiosyncrasies.stick, batch.idiosyncrasies.stick[1:]) and len(part.person) == 2
 
 
 @pytest.mark.usefixtures("one_thread")

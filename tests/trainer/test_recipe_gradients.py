@@ -34,8 +34,6 @@ from trainer.stages.parsing import ParsingStageConfig
 
 CPU = torch.device("cpu")
 ALL = sorted(path for path in RECIPES.rglob("*.toml"))
-SHAPES_ALONE = {"graph_cpu_living": {"net.encoder", "net.albedo_decoder", "net.mean_albedo"}}
-"""A recipe of a shape decoder has no photos: what it leaves as it was."""
 
 
 def small(stage: StageConfig, folder: Path) -> StageConfig:
@@ -135,4 +133,4 @@ def test_every_network_gets_a_gradient_in_some_stage(
                 pulled = id(parameter) in moving and parameter.grad is not None and bool(parameter.grad.any())
                 learned[network] = learned.get(network, False) or pulled
     assert learned
-    assert {network for network, moved in learned.items() if not moved} == SHAPES_ALONE.get(path.stem, set())
+    assert not {network for network, moved in learned.items() if not moved}

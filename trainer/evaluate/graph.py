@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,8 @@ from backend.models.graph_face.codes import codes_of_shape
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
 from backend.models.learned_basis.apply import BasisModel
 from trainer.ablations import trained_models
-from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig, LivingShapesConfig
+from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.batch import part_of
-from trainer.data.graph.linear import SEED as LINEAR_SEED
 from trainer.data.graph.linear import linear_faces
 from trainer.data.scan_heads import HELD_OUT
 from trainer.data.shared_data import shared_folder
@@ -36,8 +34,6 @@ from trainer.evaluate.graph_photos import (
     synthetic_clips,
 )
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
-from trainer.evaluate.known_tissue import known_tissue_figures
-from trainer.evaluate.living_sheet import living_sheet
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.trained import trained_or_none
 from trainer.recipe import find_recipe, load_recipe
@@ -46,10 +42,6 @@ from trainer.stages.graph_face import face_distance, same_person_share
 CPU = torch.device("cpu")
 SEED = 91
 """Seed of people unused for training and selection in all recipes."""
-HEADS: Mapping[str, type[GraphShapesConfig] | type[LivingShapesConfig]] = {
-    "people": GraphShapesConfig,
-    "living": LivingShapesConfig,
-}
 PRIOR = 1e-8
 """Square metres; see ``codes_of_shape``."""
 _BATCH = 8
@@ -60,7 +52,6 @@ _SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
-    parser.add_argument("--heads-of", choices=sorted(HEADS), default="people", help="which synthetic people these are")
     parser.add_argument("--decoders", action="store_true", help="the decoders alone")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
@@ -87,9 +78,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
-    figures = decoder_figures(net, arguments.heads, HEADS[arguments.heads_of])
-    if arguments.heads_of == "living":
-        figures |= known_tissue_figures(net.config.identity, SEED, arguments.heads, PRIOR)
+    figures = decoder_figures(net, arguments.heads)
     if not arguments.decoders:
         figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
@@ -99,7 +88,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         first = torch.arange(len(batch.person)) % source.config.photos == 0
         write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)))
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
-        write_sheet(arguments.sheets / "living.png", living_sheet(12, SEED))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
             write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown))
     table = Table(title="Graph face model, held-out heads")
@@ -135,22 +123,17 @@ def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str,
     return figures
 
 
-def decoder_figures(
-    net: GraphFaceNet,
-    heads: int,
-    shapes: type[GraphShapesConfig] | type[LivingShapesConfig] = GraphShapesConfig,
-    prior: float = PRIOR,
-) -> dict[str, float | str]:
+def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
     """Mean distance of the face's vertices, millimetres, between held-out faces and each model's nearest face.
     ``graph.KIND``, ``linear.KIND``, ``mean.KIND``, and ``ratio.KIND`` of graph to linear with the bounds of its 95 %
-    interval. KIND: ``neutral`` and ``moved`` (with expression) of the synthetic people of ``shapes``; the linear model
-    is computed from the same kind of people."""
+    interval. KIND: ``neutral`` and ``moved`` (with expression) of synthetic people; the linear model is computed from
+    other such people."""
     template = load_template()
     count = template.head.vertex_stop
     weight = template.regions["face"][:count].astype(np.float64)
     face = weight > 0.5
-    linear = linear_faces(net.config.identity, net.config.expression, shapes=shapes(seed=LINEAR_SEED))
-    batch = shapes(seed=SEED, expressions=1).build().batch(range(heads), CPU)
+    linear = linear_faces(net.config.identity, net.config.expression)
+    batch = GraphShapesConfig(seed=SEED, expressions=1).build().batch(range(heads), CPU)
     kinds: dict[str, tuple[np.ndarray, bool]] = {
         "neutral": (batch.neutral[:, :count].numpy(), True),
         "moved": (batch.vertices.numpy(), False),
@@ -159,8 +142,8 @@ def decoder_figures(
     for kind, (targets, neutral) in kinds.items():
         rows = []
         for target in targets:
-            fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), prior, neutral)
-            made = (fitted.shape.numpy(), linear.nearest(target, weight, prior, neutral), linear.mean)
+            fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral)
+            made = (fitted.shape.numpy(), linear.nearest(target, weight, PRIOR, neutral), linear.mean)
             rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
         found = np.array(rows)  # (H, 3)
         for column, name in enumerate(("graph", "linear", "mean")):

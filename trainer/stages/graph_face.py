@@ -29,9 +29,7 @@ from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
 from trainer.data.graph import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
 from trainer.data.lap.landmark_shapes import landmark_shapes
-from trainer.data.living import LivingFaces
 from trainer.data.people.carried import CarriedExpressions
-from trainer.data.people.surface import PeopleSurface
 from trainer.losses import graph_face as losses
 from trainer.pretrained import lite0_state
 from trainer.stages.graph_coders import LinearCoder, ShapeCoder
@@ -131,7 +129,6 @@ class GraphFaceStage(Stage):
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
-        self._living: LivingFaces | None = None
         self._neighbours = neighbour_means(level).to(device)
         self._linear_codes: tuple[Tensor, Tensor] | None = None
 
@@ -157,7 +154,8 @@ class GraphFaceStage(Stage):
             moved = losses.shape(found[told], truth[told], self.weight)
             terms["shape"] = moved + losses.shape(rest[told], neutral[told], self.weight)
             if weights.pair:
-                terms["pair"] = losses.shape(exchanged, self._posed(batch, told, others)[:, :count], self.weight)
+                posed = self._carried.posed(batch.neutral[told], batch.weights[others])[:, :count]
+                terms["pair"] = losses.shape(exchanged, posed, self.weight)
         if weights.smooth:
             terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
         if weights.plain_smooth:
@@ -173,15 +171,6 @@ class GraphFaceStage(Stage):
             terms.update(self._photo_terms(batch, codes, found))
             terms.update(self._person_terms(known_part(batch), codes.of(named)))
         return terms
-
-    def _posed(self, batch: GraphBatch, people: Tensor, others: Tensor) -> Tensor:
-        """(N, V, 3) faces number ``people`` (N,) of a batch, posed with the weights of ``others`` (N,)."""
-        neutral, weights = batch.neutral[people], batch.weights[others]
-        if batch.idiosyncrasies is None:
-            return self._carried.posed(neutral, weights)
-        if self._living is None:
-            self._living = LivingFaces(PeopleSurface(load_template(), neutral.device))
-        return self._living.posed(neutral, weights, batch.idiosyncrasies.of(people))
 
     def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
         """Compute the terms that need a person's true shape."""

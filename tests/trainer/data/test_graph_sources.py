@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
-from trainer.data.graph import GraphBatch, GraphPeopleConfig, GraphShapesConfig, LivingShapesConfig, mirrored_batch
+from trainer.data.graph import GraphBatch, GraphPeopleConfig, GraphShapesConfig, mirrored_batch
 from trainer.data.people.carried import CarriedExpressions
 
 CPU = torch.device("cpu")
@@ -86,13 +86,3 @@ def test_shapes_alone_have_no_end_and_no_pictures() -> None:
     assert torch.equal(one.weights[2:], other.weights)
     with pytest.raises(ValueError, match="mirror"):
         mirrored_batch(one, torch.arange(one.neutral.shape[1]))
-
-
-def test_living_people_come_again_by_their_number_with_their_habits() -> None:
-    source = LivingShapesConfig(seed=3).build()
-    one, other = source.batch(range(2), CPU), source.batch(range(1, 2), CPU)
-    assert one.person.tolist() == [0, 0, 1, 1] and one.photos is None
-    assert torch.allclose(one.vertices[2:], other.vertices, atol=1e-5)
-    assert torch.equal(one.idiosyncrasies.left[2:], other.idiosyncrasies.left)
-    plain = GraphShapesConfig(seed=3).build().batch(range(2), CPU)
-    assert float((plain.neutral - one.neutral).norm(dim=-1).max()) > 1e-3, "the same bones have soft tissue here"

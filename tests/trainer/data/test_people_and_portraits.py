@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from trainer.contracts import SourceConfig
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, GraphPhotos
-from trainer.data.living.idiosyncrasies import Idiosyncrasies
 from trainer.data.people_and_portraits import PeopleAndPortraitsConfig
 
 CPU = torch.device("cpu")
@@ -73,15 +72,6 @@ def test_faces_with_photos_and_shapes_alone_do_not_go_into_one_batch() -> None:
     assert joined.photos is not None and joined.photos.images.shape[0] == 2
     with pytest.raises(ValueError, match="shapes alone"):
         GraphBatch.joined([pictured, other], CPU)
-
-
-def test_habits_of_living_people_go_into_one_batch_and_not_with_others() -> None:
-    alike = GraphBatch(torch.tensor([0]), torch.zeros(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
-    living = replace(alike, idiosyncrasies=Idiosyncrasies(torch.ones(1, 52), torch.ones(1), torch.ones(1)))
-    both = GraphBatch.joined([living, living], CPU).idiosyncrasies
-    assert both is not None and both.left.shape == (2, 52) and both.drift.shape == both.stick.shape == (2,)
-    with pytest.raises(ValueError, match="living people"):
-        GraphBatch.joined([living, alike], CPU)
 
 
 def _photos() -> GraphPhotos:

@@ -1,7 +1,6 @@
 """Training data of the graph face model."""
 
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
-from trainer.data.graph.living import LivingShapesConfig
 from trainer.data.graph.source import GraphPeopleConfig, GraphShapesConfig
 
 __all__ = [
@@ -9,7 +8,6 @@ __all__ = [
     "GraphBatch",
     "GraphPeopleConfig",
     "GraphShapesConfig",
-    "LivingShapesConfig",
     "known_part",
     "labelled_people",
     "mirrored_batch",

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.data.landmark_mirror import landmark_mirror
-from trainer.data.living.idiosyncrasies import Idiosyncrasies
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
@@ -53,7 +52,6 @@ class GraphBatch:
     person : (N,) int64 number of the person, ``UNKNOWN`` for portraits: of these only ``images``, ``marks``, ``places``
         and ``seen`` are known, and the shapes are fitted. neutral : (N, V, 3) the template's cage without expression.
     weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
-    idiosyncrasies : of living people; None for people who all move alike.
     """
 
     person: Tensor
@@ -61,30 +59,16 @@ class GraphBatch:
     weights: Tensor
     vertices: Tensor
     photos: GraphPhotos | None
-    idiosyncrasies: Idiosyncrasies | None = None
 
     @classmethod
     def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
-        """Concatenate batches on ``device``, in order. Raises ``ValueError`` where only some have photos, or only some
-        have idiosyncrasies."""
+        """Concatenate batches on ``device``, in order. Raises ``ValueError`` where only some have photos."""
         photos = [batch.photos for batch in batches if batch.photos is not None]
         if photos and len(photos) != len(batches):
             raise ValueError("shapes alone and photos do not go into one batch")
-        idiosyncrasies = [batch.idiosyncrasies for batch in batches if batch.idiosyncrasies is not None]
-        if idiosyncrasies and len(idiosyncrasies) != len(batches):
-            raise ValueError("living people and others do not go into one batch")
         whole = _joined_tensors(batches, ("person", "neutral", "weights", "vertices"), device)
-        return cls(
-            **whole,
-            photos=GraphPhotos(**_joined_tensors(photos, _names(GraphPhotos), device)) if photos else None,
-            idiosyncrasies=Idiosyncrasies(**_joined_tensors(idiosyncrasies, _names(Idiosyncrasies), device))
-            if idiosyncrasies
-            else None,
-        )
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(kind))
+        names = [one.name for one in fields(GraphPhotos)]
+        return cls(**whole, photos=GraphPhotos(**_joined_tensors(photos, names, device)) if photos else None)
 
 
 def _joined_tensors(parts: Sequence[object], names: Sequence[str], device: torch.device) -> dict[str, Tensor]:
@@ -142,10 +126,8 @@ def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
     """Keep the faces selected by ``chosen`` (N,) bool."""
     photos = batch.photos
     kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
-    idiosyncrasies = None if batch.idiosyncrasies is None else batch.idiosyncrasies.of(chosen)
-    apart = ("photos", "idiosyncrasies")
-    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name not in apart}
-    return GraphBatch(**whole, photos=kept, idiosyncrasies=idiosyncrasies)
+    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
+    return GraphBatch(**whole, photos=kept)
 
 
 def labelled_people(person: Tensor, share: float) -> Tensor:

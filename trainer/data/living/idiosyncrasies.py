@@ -35,10 +35,6 @@ class Idiosyncrasies:
     drift: Tensor
     stick: Tensor
 
-    def of(self, chosen: Tensor) -> Idiosyncrasies:
-        """Select people by ``chosen``, numbers or (N,) bool."""
-        return Idiosyncrasies(self.left[chosen], self.drift[chosen], self.stick[chosen])
-
 
 @dataclass(frozen=True)
 class PersonIdiosyncrasies:
