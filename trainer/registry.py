@@ -32,7 +32,6 @@ KINDS: dict[str, dict[str, str]] = {
         "completed_skins": "trainer.data.graph.skins:CompletedSkinsConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
-        "lap_mix": "trainer.data.lap:LapMixConfig",
         "face_people": "trainer.data.face_model:FacePeopleConfig",
         "face_portraits": "trainer.data.face_model:FacePortraitsConfig",
         "face_mix": "trainer.data.face_model:FaceMixConfig",

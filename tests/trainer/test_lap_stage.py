@@ -27,7 +27,6 @@ from trainer.stages.lap_metrics import (
     eroded,
     mad_per_photo,
     side_per_photo,
-    view_degrees,
     view_errors,
 )
 from trainer.stages.lap_sets import nested_groups, principal_maps, random_subsets, single_photos, true_coefficients
@@ -164,32 +163,6 @@ def test_the_decoded_faces_count_for_what_all_have_alike() -> None:
     )
 
 
-def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_learn_from_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(landmark_shapes, "PEOPLE", 200)  # all 3,000 take seconds
-    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True)
-    network = dataclasses.replace(
-        SMALL_NET,
-        landmark_components=4,
-        fusion="precision",
-        view_head=True,
-        view_knows_face=True,
-        translation=(0.1, 0.1, 0.25),
-    )
-    weights = dataclasses.replace(KNOWN, view_depth=1.0)
-    stage = small_stage(source=source, network=network, weights=weights, basis_people=4).build(CPU)
-    batch = source.build().batch(range(4, 6), CPU)
-    terms = stage.step(batch, 0.0)
-    assert {"depth", "view", "view_depth"} <= set(terms) and all(torch.isfinite(term) for term in terms.values())
-    landmarks = stage.network.landmarks
-    assert landmarks.people.flatten(1).norm(dim=1).min() > 0 and landmarks.spread.max() < 0.1
-    sum(terms.values()).backward()
-    assert landmarks.code[0].weight.grad.abs().sum() > 0 and landmarks.net[0].weight.grad.abs().sum() > 0
-    upright = torch.rad2deg((((batch.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
-    assert view_degrees(stage.network, batch).mean() < upright.mean(), "untrained, but placed by its landmarks"
-
-
 def test_a_posterior_learns_from_whole_sets_and_knows_its_own_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)
     source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True, quick_marks=True)
@@ -251,12 +224,6 @@ def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:
     torch.manual_seed(1)
     lip_term = stage.step(lips, 0.0)["photometric"]
     assert lip_term != skin_term
-
-
-def test_depth_and_view_can_be_held_back() -> None:
-    stage = small_stage(depth_frozen=0.3, depth_rate=0.1).build(CPU)
-    rates = {group.name: [group.rate(f) for f in (0.1, 0.5)] for group in stage.parameter_groups()}
-    assert rates["depth"] == [0.0, 0.1] and rates["rest"] == [1.0, 1.0] and rates["basis"][1] == pytest.approx(0.002)
 
 
 def test_batched_measures_equal_those_that_define_them() -> None:

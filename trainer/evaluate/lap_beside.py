@@ -67,7 +67,7 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     batches = [source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu")) for start in starts]
     if any(batch.marks is None or batch.truth is None for batch in batches):
         raise ValueError("a linear map is learned from sets with truth and the landmark net's points")
-    points = LandmarkFace(size, VIEW_SHAPES, 0)
+    points = LandmarkFace(size, VIEW_SHAPES)
     marks = torch.cat([batch.marks for batch in batches])
     points.set_reference(landmark_shapes(size, VIEW_SHAPES, torch.device("cpu")), marks[: _MEASURED * max(COUNTS)])
     depth = torch.cat([filled_depth(batch.truth.depth) for batch in batches]).flatten(1)

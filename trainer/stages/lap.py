@@ -36,6 +36,9 @@ from trainer.stages.lap_sets import (
 from trainer.stages.lap_sheet import contact_sheet
 from trainer.stages.lap_weights import LapWeights
 
+_SMALLEST_FACE = 0.25
+"""Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LapStageConfig(StageConfig):
@@ -57,8 +60,6 @@ class LapStageConfig(StageConfig):
     """Smallest and largest set; sizes are random."""
     relaxed: float = 0.3
     """Equation 5: factor on differences at mouth, eyes and brows in phase ``aggregate``; 1: not relaxed."""
-    smallest_face: float = 0.25
-    """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
     basis_people: int = 512
     """People whose maps give the linear decoders' first basis."""
     basis_rate: float = 0.02
@@ -67,19 +68,13 @@ class LapStageConfig(StageConfig):
     """Views for the picture terms: the networks', or at first those solved from the landmark net's points."""
     views_held: float = 1.0
     """Fraction of the stage that uses the landmarks' views; there the networks' views learn from ``held_view`` only."""
-    depth_frozen: float = 0.0
-    """Fraction of the stage in which depth and view are frozen."""
-    depth_rate: float = 1.0
-    """Factor on the learning rate of depth and view afterwards."""
-    rasterizer: str = "auto"
-    """See ``backend.rendering.rasterize.face_ids``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.set_sizes[0] <= self.set_sizes[1]:
             raise ValueError(f"set_sizes must rise from 1, not {self.set_sizes}")
-        if not 0 <= self.depth_frozen < 1 or not 0 < self.relaxed <= 1:
-            raise ValueError("depth_frozen must be in [0, 1) and relaxed in (0, 1]")
+        if not 0 < self.relaxed <= 1:
+            raise ValueError(f"relaxed must be in (0, 1], not {self.relaxed}")
         if not 0 < self.views_held <= 1:
             raise ValueError(f"views_held must be in (0, 1], not {self.views_held}")
         if self.network.personal_size != self.network.size:
@@ -180,13 +175,11 @@ class LapStage(Stage):
             return terms | self._view_truth(batch.truth, view)
 
     def _view_truth(self, truth: CanonicalTruth, view: View) -> dict[str, Tensor]:
-        """Term for the views of labelled photos, which come first in the batch."""
+        """Term for the views of the photos."""
         if not self.config.weights.view:
             return {}
-        count = len(truth.rotation)
-        found = View(view.rotation[:count], view.translation[:count])
         wanted = View(truth.rotation, truth.translation)
-        return {"view": canonical.view_error(found, wanted, filled_depth(truth.personal_depth))}
+        return {"view": canonical.view_error(view, wanted, filled_depth(truth.personal_depth))}
 
     def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
         """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
@@ -207,15 +200,13 @@ class LapStage(Stage):
         return terms
 
     def _surprise(self, truth: CanonicalTruth, found: Posterior, owner: Tensor) -> dict[str, Tensor]:
-        """Negative log-likelihood of the true depth coefficients of labelled sets; ``owner`` (G,) : person per set."""
+        """Negative log-likelihood of the true depth coefficients of sets; ``owner`` (G,) : person per set."""
         if not self.config.weights.posterior:
             return {}
         decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < LARGEST_TRUE_DEPTH)
         raw = self.network.raw_depth(truth.depth)
         wanted = true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
-        some = (owner < len(truth.depth)).nonzero()[:, 0]
-        chosen = Posterior(found.mean[some], found.precision[some])
-        return {"posterior": chosen.surprise(wanted[owner[some]]).mean()}
+        return {"posterior": found.surprise(wanted[owner]).mean()}
 
     def _subsets(self, set_of: Tensor) -> Subsets:
         if self.config.multi_image:
@@ -235,22 +226,21 @@ class LapStage(Stage):
         with torch.autocast(self.device.type, enabled=False):
             sigma, feature_sigma = sigma.float(), feature_sigma.float()
             face_mask = class_mask(batch.labels, FACE_CLASSES)
-            large = face_mask.float().mean((1, 2)) >= config.smallest_face
+            large = face_mask.float().mean((1, 2)) >= _SMALLEST_FACE
             face_mask = face_mask & large[:, None, None]
             if mirrored:
                 flipped = face.flipped()
                 both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
-                rendered = render_face(both, scene.with_mirrored(), config.network, config.rasterizer)
+                rendered = render_face(both, scene.with_mirrored(), config.network)
             else:
-                rendered = render_face(face, scene, config.network, config.rasterizer)
+                rendered = render_face(face, scene, config.network)
             images = rendered.image.chunk(2) if mirrored else (rendered.image,)
             masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
             photos = grey_where(pictures, batch.is_grey)
             terms: dict[str, Tensor] = {}
             if weights.view_depth and batch.truth is not None:
-                count = len(batch.truth.view_depth)
-                depth, true = rendered.surface.depth[:count], batch.truth.view_depth
-                shown = class_mask(batch.labels[:count], FACE_CLASSES) & rendered.mask[:count] & (true > 0)
+                depth, true = rendered.surface.depth[: len(photos)], batch.truth.view_depth
+                shown = class_mask(batch.labels, FACE_CLASSES) & masks[0] & (true > 0)
                 terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
             wanted = None if self._features is None else self._seen_features(photos, half)
             seen = face_mask
@@ -272,13 +262,11 @@ class LapStage(Stage):
             return self._features(pictures).float()
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
-        """Terms for the canonical faces of labelled sets against truth."""
-        weights = self.config.weights
-        labelled = (subsets.owner < len(truth.depth)).nonzero()[:, 0]
-        owner = subsets.owner[labelled]
+        """Terms for the canonical faces of sets against truth."""
+        weights, owner = self.config.weights, subsets.owner
         true = truth.depth[owner]
         mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
-        depth, albedo = face.depth[labelled], face.albedo[labelled]
+        depth, albedo = face.depth, face.albedo
         terms = {}
         if weights.depth:
             terms["depth"] = canonical.depth_error(depth, true, mask)
@@ -293,30 +281,26 @@ class LapStage(Stage):
         return terms
 
     def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
-        """Terms for view and light of labelled photos against truth."""
+        """Terms for view and light of photos against truth."""
         truth = batch.truth
         terms = self._view_truth(truth, scene.view)
         if self.config.weights.light:
-            count, depth = len(truth.rotation), filled_depth(truth.personal_depth)
+            depth = filled_depth(truth.personal_depth)
             camera = CanonicalCamera(tuple(depth.shape[-2:]))
-            shown = (truth.view_depth > 0) & class_mask(batch.labels[:count], FACE_CLASSES)
+            shown = (truth.view_depth > 0) & class_mask(batch.labels, FACE_CLASSES)
             surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
             view = View(truth.rotation, truth.translation)
-            photo, seen = unwarp_to_canonical(pictures[:count], depth, surface, view, camera)
-            light = type(scene.light)(
-                scene.light.ambient[:count], scene.light.diffuse[:count], scene.light.direction[:count]
-            )
-            rows = batch.set_of[:count]
-            albedo = truth.albedo[rows] * 2 - 1
-            image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), light))
-            known = (seen & truth.albedo_seen[rows]).float()
+            photo, seen = unwarp_to_canonical(pictures, depth, surface, view, camera)
+            albedo = truth.albedo[batch.set_of] * 2 - 1
+            image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), scene.light))
+            known = (seen & truth.albedo_seen[batch.set_of]).float()
             terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
 
     def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:
-        """Terms for the personalised faces of labelled photos against truth."""
+        """Terms for the personalised faces of photos against truth."""
         weights, true = self.config.weights, truth.personal_depth
-        depth = face.depth[: len(true)]
+        depth = face.depth
         mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
         terms = {}
         if weights.personal_depth:
@@ -378,13 +362,10 @@ class LapStage(Stage):
             else:
                 named["confidence" if part == "confidence" else "rest"].append(parameter)
 
-        def late(fraction: float) -> float:
-            return 0.0 if fraction < config.depth_frozen else config.depth_rate
-
         rates = {
             "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
-            "basis": lambda fraction: 0.0 if refining else config.basis_rate * late(fraction),
-            "depth": lambda fraction: 0.0 if refining else late(fraction),
+            "basis": lambda fraction: 0.0 if refining else config.basis_rate,
+            "depth": lambda fraction: 0.0 if refining else 1.0,
             "confidence": lambda fraction: 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,
         }

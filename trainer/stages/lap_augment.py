@@ -54,16 +54,15 @@ def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
     photos = chosen[batch.set_of]
     truth = batch.truth
     if truth is not None:
-        people, some = chosen[: len(truth.depth)], photos[: len(truth.rotation)]
         side = truth.rotation.new_tensor([-1.0, 1.0, 1.0])
         truth = CanonicalTruth(
-            depth=_flip_where(people, truth.depth),
-            albedo=_flip_where(people, truth.albedo),
-            albedo_seen=_flip_where(people, truth.albedo_seen),
-            personal_depth=_flip_where(some, truth.personal_depth),
-            rotation=torch.where(some[:, None, None], truth.rotation * side * side[:, None], truth.rotation),
-            translation=torch.where(some[:, None], truth.translation * side, truth.translation),
-            view_depth=_flip_where(some, truth.view_depth),
+            depth=_flip_where(chosen, truth.depth),
+            albedo=_flip_where(chosen, truth.albedo),
+            albedo_seen=_flip_where(chosen, truth.albedo_seen),
+            personal_depth=_flip_where(photos, truth.personal_depth),
+            rotation=torch.where(photos[:, None, None], truth.rotation * side * side[:, None], truth.rotation),
+            translation=torch.where(photos[:, None], truth.translation * side, truth.translation),
+            view_depth=_flip_where(photos, truth.view_depth),
         )
     marks = batch.marks
     if marks is not None:
@@ -97,7 +96,7 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
     grid = functional.affine_grid(torch.cat([back, offset], 2), [count, 1, side, side], align_corners=False)
 
     def sample(maps: Tensor, mode: str, padding: str) -> Tensor:
-        return functional.grid_sample(maps, grid[: len(maps)], mode, padding, align_corners=False)
+        return functional.grid_sample(maps, grid, mode, padding, align_corners=False)
 
     marks = batch.marks
     if marks is not None:
@@ -108,12 +107,11 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
     labels = sample(batch.labels[:, None].float(), "nearest", "border")[:, 0].to(batch.labels.dtype)
     truth = batch.truth
     if truth is not None:
-        known = len(truth.rotation)
-        turn = rotation_from_euler(torch.stack([angle * 0, angle * 0, angle], 1))[:known]
+        turn = rotation_from_euler(torch.stack([angle * 0, angle * 0, angle], 1))
         distance = 1 + truth.translation[:, 2]
-        nearer = distance / zoom[:known]
+        nearer = distance / zoom
         placed = (turn @ truth.translation[..., None])[..., 0]
-        aside = shift[:known] * (side / CanonicalCamera((side, side)).focal) * nearer[:, None]
+        aside = shift * (side / CanonicalCamera((side, side)).focal) * nearer[:, None]
         translation = torch.cat([placed[:, :2] + aside, (nearer - 1)[:, None]], 1)
         whole = torch.stack([truth.view_depth, (truth.view_depth > 0).float()], 1)
         depth, share = sample(whole, "bilinear", "zeros").unbind(1)

@@ -14,7 +14,7 @@ from trainer.data.lap.landmark_shapes import depth_shapes, landmark_shapes
 from trainer.stages.lap_sets import bases_missing, first_people, initialise_bases
 
 VIEW_SHAPES = 48
-"""Shape components that are solved with a view; as many as networks with landmarks get as input."""
+"""Shape components that are solved with a view."""
 
 _NEWEST = 0.02
 """Rate of the running mean: about fifty batches of a few people, so that it has little noise."""
@@ -35,13 +35,10 @@ def initialise_from_people(network: LapNet, source: SourceConfig, people: int, d
         if not shapes:
             return
         marks = torch.cat([own.marks for own in found])
-        if config.posterior:
-            given = config.size, config.depth_components, config.landmark_components
-            known = depth_shapes(*given, network.raw_depth, device)
-            network.depth_decoder.set_basis(known.mean, known.basis)
-            marked.set_reference(known.landmarks, marks)
-        else:
-            marked.set_reference(landmark_shapes(config.size, config.landmark_components, device), marks)
+        given = config.size, config.depth_components, config.landmark_components
+        known = depth_shapes(*given, network.raw_depth, device)
+        network.depth_decoder.set_basis(known.mean, known.basis)
+        marked.set_reference(known.landmarks, marks)
 
 
 class AlikeCoefficients(nn.Module):
@@ -73,7 +70,7 @@ class MarkedViews:
         """size : side of the pictures in pixels. people : people of the source whose points give the residual around
         the face shapes. Raises ``ValueError`` if the source's pictures have no points."""
         with torch.random.fork_rng([]):  # later random draws of networks and photos must not depend on this
-            self._face = LandmarkFace(size, VIEW_SHAPES, 0).to(device)
+            self._face = LandmarkFace(size, VIEW_SHAPES).to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             marks = [own.marks for own in first_people(source.build(), people, device)]
             if any(own is None for own in marks):

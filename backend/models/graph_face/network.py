@@ -210,7 +210,7 @@ class GraphEncoder(nn.Module):
             self.tones = nn.Linear(3 * 64, config.feature)  # because normalised layers lose a photo's brightness
             told = config.feature
         if config.landmarks:
-            self.points = LandmarkFace(config.size, config.landmarks, code=0)
+            self.points = LandmarkFace(config.size, config.landmarks)
             told += self.points.width
         self.identity = nn.Linear(told, config.identity)
         self.expression = nn.Linear(told, config.expression)

@@ -21,12 +21,10 @@ class LapConfig:
     depth_width, albedo_width : channels of the aggregation encoders' (and the paper's decoders') first level.
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
-    fusion : ``adaptive`` softmax weights; ``average``; ``precision`` (ours): softmax weights with an additional code of
-        zeros, the mean face, whose share falls with more photos, as in a Gaussian posterior; ``posterior`` (ours): that
-        posterior itself for depth, see ``posterior.py``, and ``precision`` for albedo. The last needs landmarks and the
+    fusion : ``adaptive`` softmax weights; ``average``; ``posterior`` (ours): a Gaussian posterior for depth, see
+        ``posterior.py``, and softmax weights with the mean face for albedo. It needs the landmark net's points and the
         linear decoder, whose coefficients are the depth codes.
-    landmark_components : shape components, by which people differ, estimated from the landmark net's points; 0: none
-        (the paper). With ``posterior`` the shape is the depth basis, and these are further components of the points.
+    landmark_components : with ``posterior``, components of the points' motion beside the depth basis; else 0.
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that is initially zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
@@ -38,8 +36,7 @@ class LapConfig:
     refine_residual : the refining networks predict changes of the shared maps instead of new maps.
     depth_range : of the canonical depth. border_columns, border_depth : this many columns at the left and right border
         are set to this depth.
-    rotation_degrees, translation : largest turn and shifts of a view. correction_degrees, correction : the same for the
-        networks' correction of the first view, where that comes from landmarks.
+    rotation_degrees, translation : largest turn and shifts of a view.
     """
 
     size: int = 128
@@ -48,7 +45,7 @@ class LapConfig:
     albedo_width: int = 64
     code: int = 256
     pooled: int = 64
-    fusion: Literal["adaptive", "average", "precision", "posterior"] = "adaptive"
+    fusion: Literal["adaptive", "average", "posterior"] = "adaptive"
     landmark_components: int = 0
     decoder: Literal["convolution", "linear"] = "convolution"
     depth_components: int = 96
@@ -72,19 +69,18 @@ class LapConfig:
     border_depth: float = 1.05
     rotation_degrees: float = LAP_ROTATION_DEGREES
     translation: tuple[float, float, float] = LAP_TRANSLATION
-    correction_degrees: float = 20.0
-    correction: tuple[float, float, float] = (0.05, 0.05, 0.15)
 
     def __post_init__(self) -> None:
         level_count(self.size)
         level_count(self.personal_size)
         if self.depth_range[0] >= self.depth_range[1]:
             raise ValueError(f"depth_range must rise, not {self.depth_range}")
-        if self.mirrored_views and (self.landmark_components or self.view_knows_face):
+        if self.mirrored_views and (self.posterior or self.view_knows_face):
             raise ValueError("mirrored_views is for views that come from a picture and nothing else")
-
         if self.posterior and (self.decoder != "linear" or not self.landmark_components or self.depth_residual):
             raise ValueError("fusion posterior needs landmark_components, a linear decoder and no depth_residual")
+        if self.landmark_components and not self.posterior:
+            raise ValueError("landmark_components are for fusion posterior")
 
     @property
     def posterior(self) -> bool:

@@ -81,15 +81,15 @@ class LandmarkEvidence:
 
 
 class LandmarkFace(nn.Module):
-    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views, features and codes.
+    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views and features.
 
     Attributes
     ----------
     width : number of features of a photo.
     """
 
-    def __init__(self, size: int, components: int, code: int, nuisances: int = EXPRESSIONS) -> None:
-        """code : length of ``codes``, 0 for none. nuisances : number of components that are free in each photo."""
+    def __init__(self, size: int, components: int, nuisances: int = EXPRESSIONS) -> None:
+        """nuisances : number of components that are free in each photo."""
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
         told = 2 * components + 12 + _SPREADS
@@ -100,9 +100,6 @@ class LandmarkFace(nn.Module):
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
         self.spreads = nn.Linear(LANDMARKS, _SPREADS)
         self.net = nn.Sequential(nn.Linear(told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
-        self.code = None
-        if code:
-            self.code = nn.Sequential(nn.Linear(2 * components, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, code))
 
     @torch.no_grad()
     def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
@@ -133,10 +130,6 @@ class LandmarkFace(nn.Module):
         view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
         told = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
         return torch.cat([told, self.net(told)], 1)
-
-    def codes(self, faces: MarkedFaces) -> Tensor:
-        """(G, C) contribution of the shapes to the sets' depth codes."""
-        return self.code(torch.cat([faces.shape, faces.certainty], 1))
 
     @torch.no_grad()
     def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:

@@ -36,6 +36,8 @@ from backend.rendering.lambert import LambertLight, lambert_image, lambert_shadi
 
 _FIRST_PRECISION = -3.0
 """Initial precision of the pictures' coefficients, before softplus: a twentieth of the prior's."""
+_CORRECTION_DEGREES, _CORRECTION = 20.0, (0.05, 0.05, 0.15)
+"""Largest turn and shifts of the networks' correction of a view that comes from landmarks."""
 _EDGE = 0.97
 """Canonical values are clamped to this share of their range before the inverse tanh."""
 
@@ -80,15 +82,14 @@ class Scene:
 @dataclass(frozen=True)
 class Codes:
     """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo (None if not computed);
-    the features (N, F) of the depth encoder, which the view may use; the marks (N, 478, 3), if the networks use them,
-    and the marks' evidence, if the fusion is ``posterior``."""
+    the features (N, F) of the depth encoder, which the view may use; the marks' evidence, if the fusion is
+    ``posterior``."""
 
     depth: Tensor
     depth_logits: Tensor
     features: Tensor
     albedo: Tensor | None = None
     albedo_logits: Tensor | None = None
-    marks: Tensor | None = None
     evidence: LandmarkEvidence | None = None
 
     def of(self, rows: Tensor) -> Codes:
@@ -103,7 +104,7 @@ class LapNet(nn.Module):
     """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``photos.faces.crop.face_square``.
 
     Marks are (N, 478, 3), the landmark net's output for the same squares: x, y and standard deviation in sides. They
-    are required if ``config.landmark_components`` is not 0, else None.
+    are required with fusion ``posterior``, else None.
     """
 
     def __init__(self, config: LapConfig) -> None:
@@ -113,10 +114,8 @@ class LapNet(nn.Module):
         depth_code, inputs = c.code, 3
         if c.posterior:
             depth_code, inputs = c.depth_components, ALIGNED_CHANNELS
-            self.landmarks = LandmarkFace(c.size, c.depth_components, 0, EXPRESSIONS + c.landmark_components)
+            self.landmarks = LandmarkFace(c.size, c.depth_components, EXPRESSIONS + c.landmark_components)
             self.fusion = PosteriorFusion(c.depth_components)
-        elif c.landmark_components:
-            self.landmarks = LandmarkFace(c.size, c.landmark_components, c.code)
         told = 0 if self.landmarks is None else self.landmarks.width
         self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, told, inputs)
         if c.posterior:  # initially the landmarks' shape
@@ -154,17 +153,15 @@ class LapNet(nn.Module):
     def encode_depth(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
         """``encode`` without albedo, which suffices for depth and views."""
         if self.landmarks is None:
-            return Codes(*self.depth_encoder(pictures), marks=marks)
+            return Codes(*self.depth_encoder(pictures))
         if marks is None:
             raise ValueError("these networks want the landmark net's points beside the pictures")
-        if self.fusion is None:
-            return Codes(*self.depth_encoder(pictures, self.landmarks.features(marks)), marks=marks)
         evidence = self.landmarks.evidence(marks)
         with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
             laid = aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
         told = self.landmarks.features(marks, evidence.alone())
         change, logits, features = self.depth_encoder(laid, told)
-        return Codes(evidence.shape + change, logits, features, marks=marks, evidence=evidence)
+        return Codes(evidence.shape + change, logits, features, evidence=evidence)
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4). ``set_of`` (N,) int64 : index of each code's set, from 0."""
@@ -173,8 +170,7 @@ class LapNet(nn.Module):
 
     def _shared(self, codes: Codes, depth: Tensor, set_of: Tensor) -> CanonicalMaps:
         """The faces of sets with depth codes (G, C)."""
-        fusion = "precision" if self.config.posterior else self.config.fusion
-        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, fusion))
+        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion))
 
     def posterior(self, codes: Codes, set_of: Tensor) -> Posterior:
         """Posterior of the sets' depth coefficients; for ``fusion = "posterior"``."""
@@ -182,15 +178,11 @@ class LapNet(nn.Module):
             return self.fusion(codes.evidence, codes.depth, codes.depth_logits, set_of)
 
     def _together(self, codes: Codes, set_of: Tensor) -> tuple[Tensor, View | None]:
-        """The fused depth codes (G, C) of sets, and the photos' views by landmarks (None without landmarks)."""
+        """The fused depth codes (G, C) of sets, and the photos' views by landmarks (None except with ``posterior``)."""
         if self.fusion is not None:
             depth = self.posterior(codes, set_of).mean
             return depth, self.views_with(codes, depth[set_of])
-        fused = fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion)
-        if self.landmarks is None:
-            return fused, None
-        faces = self.landmarks.faces(codes.marks, set_of)
-        return fused + self.landmarks.codes(faces), faces.view
+        return fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion), None
 
     def depth_codes(self, codes: Codes, set_of: Tensor) -> Tensor:
         """(G, C) fused codes from which the depth of sets is decoded."""
@@ -252,7 +244,7 @@ class LapNet(nn.Module):
         said, config = self.view(pictures, more).float(), self.config
         if start is None:
             return view_from_network(said, rotation_degrees=config.rotation_degrees, translation=config.translation)
-        change = view_from_network(said, rotation_degrees=config.correction_degrees, translation=config.correction)
+        change = view_from_network(said, rotation_degrees=_CORRECTION_DEGREES, translation=_CORRECTION)
         with torch.autocast(pictures.device.type, enabled=False):  # half precision is too coarse for rotations
             return View(change.rotation @ start.rotation, change.translation + start.translation)
 
@@ -308,7 +300,8 @@ def mean_of_views(first: View, second: View) -> View:
 def fuse_codes(codes: Tensor, logits: Tensor, set_of: Tensor, fusion: str = "adaptive") -> Tensor:
     """Fuse codes (N, C) of photos to codes (G, C) of sets: see ``LapConfig.fusion``.
 
-    The order of the photos does not matter beyond rounding. A set of one keeps its code, except with ``precision``.
+    ``posterior`` adds a code of zeros, the mean face, whose share falls with more photos. The order of the photos does
+    not matter beyond rounding. Without it a set of one keeps its code.
     """
     counts = torch.bincount(set_of)
     start = torch.cumsum(counts, 0) - counts
@@ -318,7 +311,7 @@ def fuse_codes(codes: Tensor, logits: Tensor, set_of: Tensor, fusion: str = "ada
     shape = (len(counts), int(counts.max()) + 1, codes.shape[1])  # the last one is the code of zeros
     weights = torch.full(shape, -torch.inf, device=codes.device)
     weights[set_of, slot] = torch.zeros_like(codes).float() if fusion == "average" else logits.float()
-    if fusion == "precision":
+    if fusion == "posterior":
         weights[:, -1] = 0.0
     padded = torch.zeros(shape, device=codes.device)
     padded[set_of, slot] = codes.float()

@@ -30,15 +30,15 @@ class RenderedFace:
         return self.surface.mask
 
 
-def view_of(face: CanonicalMaps, view: View, config: LapConfig, backend: str = "auto") -> ViewedSurface:
+def view_of(face: CanonicalMaps, view: View, config: LapConfig) -> ViewedSurface:
     """The surfaces of N faces in one view each."""
     camera = CanonicalCamera(tuple(face.depth.shape[-2:]))
-    return view_surface(face.depth, view, camera, depth_range=config.view_depth_range, backend=backend)
+    return view_surface(face.depth, view, camera, depth_range=config.view_depth_range)
 
 
-def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig, backend: str = "auto") -> RenderedFace:
+def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig) -> RenderedFace:
     """Equation 1: N faces lit in the canonical frame, then seen in their photos' views."""
-    surface = view_of(face, scene.view, config, backend)
+    surface = view_of(face, scene.view, config)
     return RenderedFace(surface.sample(face.shaded(scene.light)), surface)
 
 

@@ -13,10 +13,9 @@ from backend.models.lap.landmark_face import LandmarkFace
 from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
-from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, degraded
+from trainer.data.lap import LapBatch, LapPeopleConfig, degraded
 from trainer.data.lap import landmark_shapes as shapes
-from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
+from trainer.data.lap.batch import FACE_CLASSES, class_mask
 from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.reduced import reduced
 from trainer.data.lap.stored import StoredSets
@@ -122,7 +121,7 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
 
 @pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
 def test_changed_photos_keep_their_marks(people: LapBatch, mean_points: torch.Tensor, change: dict[str, float]) -> None:
-    reference, truth = LandmarkFace(32, 4, 8), people.truth
+    reference, truth = LandmarkFace(32, 4), people.truth
     reference.points.copy_(mean_points - mean_points.new_tensor(LAP_PIVOT))
     placed = View(truth.rotation, truth.translation).apply(mean_points.expand(len(truth.rotation), -1, -1))
     places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
@@ -180,40 +179,6 @@ def test_stored_sets_are_the_same_and_are_made_once(people: LapBatch, tmp_path: 
     assert torch.equal(first.labels, people.labels) and torch.equal(first.truth.albedo_seen, people.truth.albedo_seen)
     torch.testing.assert_close(first.images, people.images, atol=2.1e-3, rtol=0)
     assert torch.equal(first.set_of, people.set_of)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Marked(SourceConfig):
-    """Single pictures whose pixels are their index, with or without truth."""
-
-    made: LapBatch
-    known: bool
-
-    def build(self) -> _Marked:
-        return self
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        found = _Counting(self.made).batch(indices, device)
-        one = torch.arange(0, 3 * len(indices), 3)
-        images = torch.tensor([float(i) for i in indices]).view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
-        if self.known:
-            return dataclasses.replace(found, images=images.repeat_interleave(3, 0))
-        return LapBatch(images, found.labels[one], torch.ones(len(one), dtype=torch.bool), torch.arange(len(one)), None)
-
-
-def test_a_mixture_gives_every_sample_once_whatever_the_batches(people: LapBatch) -> None:
-    mix = LapMixConfig(people=_Marked(made=people, known=True), real=_Marked(made=people, known=False), real_share=0.75)
-    source = mix.build()
-    whole = source.batch(range(0, 8), CPU)
-    assert len(whole.truth.depth) == 2 and len(whole.truth.rotation) == 6 and int(whole.set_of[-1]) == 7
-    assert whole.is_grey.tolist() == [False] * 6 + [True] * 6
-    parts = [source.batch(range(start, start + 4), CPU) for start in (0, 4)]
-    real = torch.cat([part.images[part.is_grey, 0, 0, 0] for part in parts])
-    assert real.tolist() == whole.images[whole.is_grey, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
-    known = torch.cat([part.images[~part.is_grey, 0, 0, 0] for part in parts])
-    assert known.tolist() == whole.images[~whole.is_grey, 0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
-    with pytest.raises(ValueError, match="truth come first"):
-        join_lap([dataclasses.replace(people, truth=None), people])
 
 
 def test_face_classes_are_found() -> None:

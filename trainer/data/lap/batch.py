@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -57,7 +57,7 @@ class LapBatch:
     labels : (N, S, S) uint8 of ``FaceClass``, 255 where unknown.
     is_grey : (N,) bool; the photo has no colour.
     set_of : (N,) int64, ascending from 0.
-    truth : of the first sets; None when no set has ground truth.
+    truth : of all sets, or None.
     marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard deviation in sides of the picture;
         None where the net was not run.
     """
@@ -68,34 +68,6 @@ class LapBatch:
     set_of: Tensor
     truth: CanonicalTruth | None
     marks: Tensor | None = None
-
-
-def join_lap(batches: list[LapBatch]) -> LapBatch:
-    """Concatenate batches, with marks if all have them. Raises ``ValueError`` when one without ground truth precedes
-    one with it."""
-    known = [batch.truth is not None for batch in batches]
-    if sorted(known, reverse=True) != known:
-        raise ValueError("batches with truth come first")
-    sets, start = [], 0
-    for batch in batches:
-        sets.append(batch.set_of + start)
-        start += int(batch.set_of[-1]) + 1
-    truths = [batch.truth for batch in batches if batch.truth is not None]
-    marks = [batch.marks for batch in batches if batch.marks is not None]
-    return LapBatch(
-        images=torch.cat([batch.images for batch in batches]),
-        labels=torch.cat([batch.labels for batch in batches]),
-        is_grey=torch.cat([batch.is_grey for batch in batches]),
-        set_of=torch.cat(sets),
-        truth=_join_truth(truths) if truths else None,
-        marks=torch.cat(marks) if len(marks) == len(batches) else None,
-    )
-
-
-def _join_truth(truths: list[CanonicalTruth]) -> CanonicalTruth:
-    return CanonicalTruth(
-        **{field.name: torch.cat([getattr(t, field.name) for t in truths]) for field in fields(CanonicalTruth)}
-    )
 
 
 def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:

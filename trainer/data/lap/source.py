@@ -1,13 +1,13 @@
-"""Sources of ``LapBatch``: ``kind = "lap_people"``, ``"lap_portraits"`` and ``"lap_mix"`` in recipes."""
+"""Sources of ``LapBatch``: ``kind = "lap_people"`` and ``"lap_portraits"`` in recipes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
 from trainer.contracts import Source, SourceConfig
-from trainer.data.lap.batch import LapBatch, join_lap
+from trainer.data.lap.batch import LapBatch
 from trainer.data.lap.degraded import DegradedSets
 from trainer.data.lap.marks import MarkedSets
 from trainer.data.lap.reduced import ReducedSets
@@ -131,45 +131,3 @@ class LapPortraits:
         found = self._source.batch(indices, device)
         sets = torch.arange(len(found.images), device=device) // self._photos
         return LapBatch(found.images, found.labels, found.is_grey, sets, None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LapMixConfig(SourceConfig):
-    """Sets of both kinds in each batch, those with ground truth first."""
-
-    people: SourceConfig = field(default_factory=LapPeopleConfig)
-    """Sets with ground truth."""
-    real: SourceConfig
-    """Sets without ground truth."""
-    real_share: float = 0.5
-    """Share of a batch's sets without ground truth."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.real_share < 1:
-            raise ValueError(f"real_share must be between 0 and 1, not {self.real_share}")
-
-    def build(self) -> LapMix:
-        """Make both."""
-        return LapMix(self)
-
-
-class LapMix:
-    """See ``LapMixConfig``. An index determines its kind, so that a sample does not depend on its batch."""
-
-    def __init__(self, config: LapMixConfig) -> None:
-        self._share = config.real_share
-        self._people, self._real = config.people.build(), config.real.build()
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """Return sets number ``indices``."""
-        first, last = self._real_before(indices.start), self._real_before(indices.stop)
-        people = range(indices.start - first, indices.stop - last)
-        parts = []
-        if len(people):
-            parts.append(self._people.batch(people, device))
-        if last > first:
-            parts.append(self._real.batch(range(first, last), device))
-        return join_lap(parts)
-
-    def _real_before(self, index: int) -> int:
-        return int(index * self._share + 1e-9)

@@ -83,7 +83,8 @@ def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
 
 def told_of_landmarks() -> LapModel:
     """Networks that have learnt nothing but what landmarks say of views."""
-    network = tiny_network(replace(TINY, landmark_components=2, view_head=True))
+    posterior = {"fusion": "posterior", "decoder": "linear", "depth_components": 2, "depth_residual": 0}
+    network = tiny_network(replace(TINY, **posterior, landmark_components=2, view_head=True))
     bowl = torch.rand(478, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.15, 0.15, 0.05])
     bowl = bowl - bowl.mean(0) + torch.tensor([0.0, 0.0, 1.0])
     people = torch.zeros(2, 478, 3)

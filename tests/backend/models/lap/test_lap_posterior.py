@@ -59,7 +59,7 @@ def test_surprise_is_the_negative_log_likelihood() -> None:
 
 def test_evidence_of_a_photo_leads_to_its_shape_and_views_follow_other_shapes() -> None:
     reference = shapes()
-    net = LandmarkFace(SIDE, K, 0)
+    net = LandmarkFace(SIDE, K)
     net.set_reference(reference, seen(reference.mean, views(6, 20)))
     view, truth = views(5, 30), torch.tensor([[1.0, -0.5, 0.8]])
     points = reference.mean + torch.einsum("gk,klc->glc", truth, reference.people)
@@ -86,7 +86,7 @@ def test_pictures_laid_onto_a_face_show_it_from_the_front() -> None:
 
 
 def test_a_net_begins_with_what_landmarks_say_and_needs_its_parts() -> None:
-    config = dataclasses.replace(CONFIG, fusion="posterior", depth_residual=0, depth_components=K)
+    config = dataclasses.replace(CONFIG, depth_components=K)
     torch.manual_seed(0)
     net = LapNet(config).eval()
     reference = shapes()
@@ -108,7 +108,7 @@ def test_a_net_begins_with_what_landmarks_say_and_needs_its_parts() -> None:
         face, scene = net(pictures, together, marks)
     torch.testing.assert_close(found, net.landmarks.faces(marks, together).shape, atol=0.1, rtol=0)
     assert face.depth.shape == (1, SIDE, SIDE) and scene.view.rotation.shape == (4, 3, 3)
-    assert net.landmarks.code is None and LapConfig.from_json(config.to_json()) == config
+    assert LapConfig.from_json(config.to_json()) == config
     with pytest.raises(ValueError, match="posterior needs"):
         dataclasses.replace(config, landmark_components=0)
     with pytest.raises(ValueError, match="landmark net's points"):
