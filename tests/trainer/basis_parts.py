@@ -36,7 +36,6 @@ KNOWN = FaceModelWeights(
     lips=0.2,
     photometric=10.0,
     perceptual=0.5,
-    basis_smooth=0.001,
     shape=1.0,
     expression=1.0,
     pose=1.0,

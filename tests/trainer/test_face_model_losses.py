@@ -53,8 +53,6 @@ def test_a_move_of_the_whole_graph_is_smooth_and_a_single_node_is_not() -> None:
     assert losses.graph_smoothness(nodes, edges) == 0
     nodes[0, 1, 0] = 4.0
     assert losses.graph_smoothness(nodes, edges).item() == pytest.approx(2 * 9 / 6)
-    basis = nodes[:1].repeat(3, 1, 1)
-    assert losses.basis_smoothness(basis, edges).item() == pytest.approx(3 * 2 * 9 / 3)
 
 
 def test_only_neutral_faces_have_to_have_no_expression() -> None:

@@ -49,7 +49,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
     elif isinstance(stage, LearnedBasisStageConfig):
         kept = {name: getattr(stage.network, name) for name in ("orthogonal", "light")}
         few |= {"network": dataclasses.replace(SMALL_FACE_MODEL, **kept), "source": ReplayConfig()}
-        few |= {"perceptual": picture, "start": "prior", "start_people": 0, "refit_identity": False}
+        few |= {"perceptual": picture, "start": "people", "start_shapes": 8, "start_people": 0, "refit_identity": False}
     elif isinstance(stage, LandmarkStageConfig):
         people = PeopleConfig(size=64, framing="roomy", film=False)
         network = LandmarkNetConfig(

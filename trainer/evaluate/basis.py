@@ -4,7 +4,7 @@ held-out people in one pass, and how much the encoder helps the fit."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from rich.table import Table
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.fitting.identity_basis import BASIS_NAMES
 from backend.models.contract import NOT_TRAINED
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.network import LearnedBasisNet
@@ -26,11 +25,7 @@ from trainer.data.people.scene import Shot
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits.cache import open_cache
 from trainer.data.shared_data import shared_folder
-from trainer.evaluate.basis_angles import angle_figures
-from trainer.evaluate.basis_fitted import MEASURES, fitted_figures, photo_errors
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
-from trainer.evaluate.basis_identities import COMPONENTS, LEARNED, ON_GRAPH, Identities, identities_of
-from trainer.evaluate.basis_keys import key_figures
 from trainer.evaluate.basis_pairs import found_pairs, verification_figures
 from trainer.evaluate.basis_photometric import photometric_figures
 from trainer.evaluate.basis_reenactment import reenactment_figures
@@ -45,18 +40,8 @@ from trainer.stages.learned_basis_render import FaceMarks
 
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_FITTED = (
-    *(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder")),
-    *(f"fit.median_mm.{basis}" for basis in BASIS_NAMES),
-)
-_ANGLES = tuple(
-    f"angles.{basis}.{figure}"
-    for basis in ("identity", "expression")
-    for figure in ("least_cosine", "mean_cosine", "alike", "inside", "of", "span", "between")
-)
+_FITTED = tuple(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder"))
 _COLOURS = ("photometric.learned", "photometric.prior")
-_FITTED_CODES = tuple(f"basis.{name}.{measure}" for name in (LEARNED, COMPONENTS, ON_GRAPH) for measure in MEASURES)
-_KEYS = ("keys.moved_mm", "keys.refused", "keys.explained_mm.template", "keys.explained_mm.corrected")
 _RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
 _PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
 _REENACTED = ("reenactment.landmark", "reenactment.photometric")
@@ -140,13 +125,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate basis``."""
     parser.add_argument("--people", type=int, default=48, help="held-out synthetic people (default 48)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument(
-        "--identity",
-        action="append",
-        default=[],
-        metavar="NAME=FOLDER",
-        help="the identity basis of another exported model, compared with the others under this name; repeatable",
-    )
     parser.add_argument("--no-scans", action="store_true", help="leave out the fits to scans and to heads (minutes)")
     parser.add_argument("--clips", type=int, default=8, help="clips of synthetic people that are reenacted (default 8)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
@@ -164,16 +142,14 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate basis``: "not trained" without a model, "left out: why" where an input is missing."""
     model = trained_or_none(BasisModel.load, arguments.model)
     network = model and model.network
-    identities = None if network is None else identities_of(network, _named_folders(arguments.identity))
-    figures = head_figures(identities and identities.named, arguments.people, scans=not arguments.no_scans)
+    learned = None if network is None else network.bases.identity().detach()
+    figures = head_figures(learned, arguments.people, scans=not arguments.no_scans)
     if model is None or network is None:
-        names = (*_ENCODED, *_ANGLES, *_KEYS, *_COLOURS, *_FITTED_CODES, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
+        names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
         figures |= dict.fromkeys(names, NOT_TRAINED)
     else:
         figures |= encoder_figures(network, arguments.people, arguments.kept)
-        figures |= angle_figures(network.bases, identities)
-        figures |= key_figures(network.bases, held_out(network.config.size, arguments.people, arguments.kept))
-        figures |= portrait_figures(network, identities, arguments)
+        figures |= portrait_figures(network, arguments)
         figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")
         if arguments.clips:
             figures |= reenactment_figures(network, arguments.clips, arguments.kept)
@@ -190,26 +166,15 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     return figures
 
 
-def _named_folders(words: Sequence[str]) -> dict[str, Path]:
-    """Parse the command line's ``NAME=FOLDER`` arguments. Raises ``LikenessError`` for any other form."""
-    pairs = [word.partition("=") for word in words]
-    if any(not name or not folder for name, _, folder in pairs):
-        raise LikenessError("usage", "--identity wants NAME=FOLDER.", "For example --identity zero=runs/zero/model.")
-    return {name: Path(folder) for name, _, folder in pairs}
-
-
-def portrait_figures(
-    network: LearnedBasisNet, identities: Identities, arguments: argparse.Namespace
-) -> dict[str, float | str]:
-    """Photometric errors on held-out real portraits and fit errors of each identity basis; writes the sheet."""
+def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) -> dict[str, float | str]:
+    """Photometric errors on held-out real portraits; writes the sheet."""
     if not arguments.portraits:
-        return dict.fromkeys((*_COLOURS, *_FITTED_CODES), "left out: no portraits were given")
+        return dict.fromkeys(_COLOURS, "left out: no portraits were given")
     batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
     if arguments.sheet:
         sheet = contact_sheet(network, batch, rows=_SHEET_ROWS).permute(1, 2, 0).numpy()
         cv2.imwrite(str(arguments.sheet), (sheet[..., ::-1] * 255).round().clip(0, 255).astype(np.uint8))
-    fitted = fitted_figures(photo_errors(network, identities.named, batch))
-    return photometric_figures(network, batch) | fitted
+    return photometric_figures(network, batch)
 
 
 def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str]:

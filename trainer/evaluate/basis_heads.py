@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +13,6 @@ from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisConfig
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
 from trainer.data.shared_data import shared_folder
-from trainer.evaluate.basis_identities import COMPONENTS, LEARNED
 from trainer.losses.face_model import METRES_TO_MM
 
 HELD_OUT_SEED = 903
@@ -58,20 +55,21 @@ def people_heads(count: int) -> np.ndarray:
     return offsets[:, : template.head.vertex_stop]
 
 
-def head_figures(identities: Mapping[str, Tensor] | None, people: int, scans: bool) -> dict[str, float | str]:
-    """Median distances to the nearest face of each basis: ``heads.median_mm.NAME`` on simulated faces outside the
+def head_figures(learned: Tensor | None, people: int, scans: bool) -> dict[str, float | str]:
+    """Median distances to the nearest face of a basis: ``heads.median_mm.NAME`` on simulated faces outside the
     prior, ``ict.median_mm.NAME`` on random people of ICT-FaceKit, ``people.median_mm.NAME`` on held-out synthetic
-    people. NAME is ``prior`` (modes at all vertices) or the name of one of ``identities`` (K, G, 3), node offsets in
-    millimetres, if a model is trained.
+    people. NAME is ``prior`` (modes at all vertices) or ``learned``, if a model is trained.
 
-    All bases use the same number of coefficients: the learned identity's, or the paper's without a model.
+    learned : (K, G, 3) node offsets in millimetres.
+
+    Both use the same number of coefficients: the learned identity's, or the paper's without a model.
     """
     template = load_template()
     head = template.head.vertex_stop
-    count = LearnedBasisConfig().identity if identities is None else len(identities[LEARNED])
+    count = LearnedBasisConfig().identity if learned is None else len(learned)
     bases = {"prior": template.identity_modes[:count, :head].astype(np.float64)}
-    if identities is not None:
-        bases |= {name: _of_cage(nodes) for name, nodes in identities.items()}
+    if learned is not None:
+        bases["learned"] = _of_cage(learned)
     figures: dict[str, float | str] = {"coefficients": float(count)}
     importance = 0.02 + template.regions["face"][:head].astype(np.float64)
     offsets = people_heads(people)
@@ -85,9 +83,8 @@ def head_figures(identities: Mapping[str, Tensor] | None, people: int, scans: bo
                 from trainer.template.measure import distances_mm
 
                 figures[f"{where}.median_mm.{name}"] = float(distances_mm(template, modes, targets)[:, 0].mean())
-    if identities is None:
-        untrained = [f"{where}.median_mm.{name}" for name in (COMPONENTS, LEARNED) for where in ("people", *_OUTSIDE)]
-        figures |= dict.fromkeys(untrained, NOT_TRAINED)
+    if learned is None:
+        figures |= dict.fromkeys((f"{where}.median_mm.learned" for where in ("people", *_OUTSIDE)), NOT_TRAINED)
     return figures
 
 

@@ -76,7 +76,7 @@ def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, bat
         "landmark": (apart * weight).sum(1) / weight.sum(1),
         "photometric": colour_errors(bases, face, pixels, code.light, batch),
     }
-    return errors | lip_figures(network, pixels, batch, "auto")
+    return errors | lip_figures(network, pixels, batch)
 
 
 def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:

@@ -1,5 +1,5 @@
 """How much the learned face model helps the fit: scan-to-mesh error, landmark error and time with the encoder's start
-and with a cold start; and errors of fits in its identity basis."""
+and with a cold start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.identity_basis import BASIS_NAMES, in_basis
 from backend.fitting.options import FitOptions, fit_options_for
-from backend.geometry.template import Template, load_template
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import open_models
@@ -35,15 +33,13 @@ class TimedFit:
     seconds: float
 
 
-def timed_fit(
-    collection: PhotoCollection, model: BasisModel | None, options: FitOptions, template: Template | None = None
-) -> TimedFit:
+def timed_fit(collection: PhotoCollection, model: BasisModel | None, options: FitOptions) -> TimedFit:
     """Fit as ``backend.pipeline`` does: from the encoder's face with a ``model``, from a cold start without one."""
     models = open_models({LEARNED_BASIS.name})
     if model is not None:
         models = models.changed(LEARNED_BASIS, model)
     start = time.process_time()
-    fitted = fit_with(collection, options, models, template)
+    fitted = fit_with(collection, options, models)
     return TimedFit(fitted, time.process_time() - start)
 
 
@@ -52,10 +48,8 @@ def start_figures(
 ) -> dict[str, float]:
     """``scan.median_mm``, ``fit_seconds`` and ``fit_landmark_percent``, each ``.cold`` and ``.encoder``: means over the
     held-out heads. Fits use six photos, or one photo with the suffix ``.one``. Seconds are processor time, because
-    other work on the machine hardly changes it. ``fit.median_mm.BASIS`` for each of ``BASIS_NAMES``: fits in this
-    basis with the encoder's start."""
+    other work on the machine hardly changes it."""
     options = fit_options_for("standard") if options is None else options
-    templates = {basis: in_basis(load_template(), model.network.bases, basis) for basis in BASIS_NAMES}
     rows: dict[str, list[float]] = {}
     for name in names:
         truth = scan_head(name).truth
@@ -64,13 +58,9 @@ def start_figures(
             number = "" if count > 1 else ".one"
             if not rows:  # warm up, so that one-time costs of the process count for neither
                 timed_fit(collection, model, options)
-            cold = timed_fit(collection, None, options)
-            fits = {basis: timed_fit(collection, model, options, own) for basis, own in templates.items()}
-            medians = {basis: measure(truth, as_estimate(fit.fitted.neutral)).median for basis, fit in fits.items()}
-            for basis, median in medians.items():
-                rows.setdefault(f"fit.median_mm.{basis}{number}", []).append(median)
-            cold_median = measure(truth, as_estimate(cold.fitted.neutral)).median
-            for way, timed, median in (("cold", cold, cold_median), ("encoder", fits["prior"], medians["prior"])):
+            for way, start in (("cold", None), ("encoder", model)):
+                timed = timed_fit(collection, start, options)
+                median = measure(truth, as_estimate(timed.fitted.neutral)).median
                 landmark = float(np.mean([photo.landmark_error_percent for photo in timed.fitted.photos]))
                 rows.setdefault(f"scan.median_mm.{way}{number}", []).append(median)
                 rows.setdefault(f"fit_seconds.{way}{number}", []).append(timed.seconds)

@@ -14,7 +14,7 @@ from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import load_template
 from backend.models.contract import Models, applied_to_photos
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.apply import GraphModel
@@ -93,15 +93,9 @@ def fit_photos(
     return fit_with(collection, fit_options_for(quality), models).neutral
 
 
-def fit_with(
-    collection: PhotoCollection,
-    options: FitOptions,
-    models: Models,
-    template: Template | None = None,
-) -> FittedFace:
-    """Fit as ``backend.pipeline`` does, with the available models; ``template`` may have other identity modes than the
-    committed one (``identity_basis``)."""
-    template = load_template() if template is None else template
+def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -> FittedFace:
+    """Fit as ``backend.pipeline`` does, with the available models."""
+    template = load_template()
     encoded, modes_around = face_model_of(models, template)
     canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel))
     return fit_face(

@@ -43,15 +43,6 @@ def graph_smoothness(nodes: Tensor, edges: Tensor) -> Tensor:
     return (nodes[:, edges[:, 0]] - nodes[:, edges[:, 1]]).square().sum(-1).mean()
 
 
-def basis_smoothness(basis: Tensor, edges: Tensor) -> Tensor:
-    """``graph_smoothness`` of each vector (M, G, 3) of a basis, summed over the vectors, as for codes from a unit
-    normal.
-
-    Ours, because the codes of a batch do not constrain modes that are unused in it.
-    """
-    return graph_smoothness(basis, edges) * len(basis)
-
-
 def expression_of_neutral(expression: Tensor, neutral: Tensor) -> Tensor:
     """Equation 11: mean over neutral faces of |delta|^2; expression (N, m_e), neutral (N,) bool; 0 without any."""
     squared = expression.square().sum(1)

@@ -35,7 +35,6 @@ from trainer.stages.learned_basis_render import FaceMarks, lip_grid
 from trainer.stages.learned_basis_start import (
     REFLECTANCE_CLASSES,
     begin_from_people,
-    begin_from_prior,
     begin_reflectance,
     refit_identity,
 )
@@ -43,6 +42,8 @@ from trainer.stages.learned_basis_start import (
 _START_BATCH = 16
 _LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
 """Sets, and random augmentations of each, whose landmarks give the encoder's landmark components."""
+_LIP_THRESHOLD = 6.0
+"""Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,6 @@ class FaceModelWeights:
     """Equation 10: differences between neighbouring nodes, mm squared."""
     disentangle: float = 0.1
     """Equation 11: expression codes of neutral faces."""
-    basis_smooth: float = 0.0
-    """Equation 10 on the bases themselves (ours)."""
     identity_prior: float = 0.01
     """Squared identity codes."""
     reflectance_prior: float = 0.01
@@ -101,31 +100,26 @@ class LearnedBasisStageConfig(StageConfig):
     """Features of the perceptual term."""
     augment: FaceAugmentConfig = field(default_factory=FaceAugmentConfig)
     """Random changes to the training photos."""
-    start: Literal["zero", "prior", "people"] = "zero"
-    """Initialisation of the bases: zero (the paper), the template's modes and expressions, or the identities of
-    ``start_shapes`` synthetic people and the template's expressions."""
+    start: Literal["zero", "people"] = "zero"
+    """Initialisation of the bases: zero (the paper), or the identities of ``start_shapes`` synthetic people and the
+    template's expressions."""
     start_shapes: int = 1000
-    """People whose neutral shapes give the first identity basis, with ``people``."""
+    """People whose neutral shapes give the first identity basis."""
     refit_identity: bool = False
-    """Replace a trained model's identity basis by that of ``start`` and adapt its encoder; with ``zero`` the basis is
-    zero and the encoder stays as it is."""
+    """Replace a trained model's identity basis by that of ``start_shapes`` people and adapt its encoder."""
     start_people: int = 512
     """People whose reflectance gives the mean and, unless ``start`` is zero, the first basis; 0: one skin tone."""
-    lip_threshold: float = 6.0
-    """Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
     geometry_rate: float = 1.0
     """Factor on the learning rate of identity and expression bases, which are in millimetres."""
     reflectance_rate: float = 0.1
     """Factor on the learning rate of the reflectance basis and the mean reflectance."""
     exported_light: Literal["as_trained", "solved"] = "as_trained"
     """``network.light`` of the exported model. With ``solved``, a learned light becomes the start of the solved one."""
-    rasterizer: str = "auto"
-    """See ``backend.rendering.rasterize.face_ids``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.start_people < 0 or self.start_shapes < 1 or self.lip_threshold <= 0:
-            raise ValueError("start_people must be at least 0, start_shapes at least 1 and lip_threshold above 0")
+        if self.start_people < 0 or self.start_shapes < 1:
+            raise ValueError("start_people must be at least 0 and start_shapes at least 1")
 
     def build(self, device: torch.device) -> LearnedBasisStage:
         """See ``StageConfig``."""
@@ -201,7 +195,7 @@ class LearnedBasisStage(Stage):
         self, batch: FaceBatch, code: FaceCode, face: ModelledFace, cameras: PerspectiveCameras
     ) -> dict[str, Tensor]:
         """Terms of equations 6 to 9, and of the albedo where it is known."""
-        config, weights, size = self.config, self.config.weights, batch.images.shape[-1]
+        weights, size = self.config.weights, batch.images.shape[-1]
         terms: dict[str, Tensor] = {}
         pixels = cameras.project(face.vertices)
         if weights.landmark:
@@ -213,9 +207,9 @@ class LearnedBasisStage(Stage):
             with torch.no_grad():
                 photo = photo_contours(lip_masks(batch.labels, batch.landmarks))
             contours = mesh_contours(pixels, self._lips)
-            terms["lips"] = contour_error(contours, photo, size, config.lip_threshold)
+            terms["lips"] = contour_error(contours, photo, size, _LIP_THRESHOLD)
         if weights.photometric or weights.albedo or self._features is not None:
-            rendered = render_face(self.network.bases, face, pixels, code.light, size, config.rasterizer)
+            rendered = render_face(self.network.bases, face, pixels, code.light, size)
             terms |= self._picture_terms(batch, rendered)
         return terms
 
@@ -236,14 +230,10 @@ class LearnedBasisStage(Stage):
         return terms
 
     def _regularisers(self, batch: FaceBatch, code: FaceCode, face: ModelledFace) -> dict[str, Tensor]:
-        weights, bases = self.config.weights, self.network.bases
-        edges = bases.surface.edges.to(self.device)
-        terms = {}
+        weights, terms = self.config.weights, {}
         if weights.smooth:
+            edges = self.network.bases.surface.edges.to(self.device)
             terms["smooth"] = losses.graph_smoothness(face.identity_nodes + face.expression_nodes, edges)
-        if weights.basis_smooth:
-            both = losses.basis_smoothness(bases.identity_raw, edges)
-            terms["basis_smooth"] = both + losses.basis_smoothness(bases.expression, edges)
         if weights.disentangle and self.config.phase == "together":
             terms["disentangle"] = losses.expression_of_neutral(code.expression, batch.neutral)
         for name in ("identity", "reflectance", "expression"):
@@ -282,18 +272,13 @@ class LearnedBasisStage(Stage):
         if config.refit_identity and self.network.begun.item() < 2:
             if not bases.identity_raw.any():
                 raise ValueError("refit_identity needs the weights of a trained model: --init-from")
-            if config.start == "zero":
-                bases.identity_raw.zero_()
-            else:
-                with _exact(self.device):
-                    refit_identity(self.network, config.start_shapes if config.start == "people" else 0)
+            with _exact(self.device):
+                refit_identity(self.network, config.start_shapes)
             self.network.begun.fill_(2)
         if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # exported models have bases but no ``begun``
             return
-        with _exact(self.device):  # bfloat16 would round people's shapes
-            if config.start == "prior":
-                begin_from_prior(bases)
-            elif config.start == "people":
+        if config.start == "people":
+            with _exact(self.device):  # bfloat16 would round people's shapes
                 begin_from_people(bases, config.start_shapes)
         if config.start_people:
             source, batches = config.source.build(), []
@@ -307,12 +292,12 @@ class LearnedBasisStage(Stage):
     def metrics(self, batches: Iterable[FaceBatch]) -> Mapping[str, float]:
         """See ``learned_basis_metrics.face_figures``."""
         with _exact(self.device):
-            return face_figures(self.network, self._marks, batches, self.config.rasterizer)
+            return face_figures(self.network, self._marks, batches)
 
     def pictures(self, batch: FaceBatch) -> Mapping[str, Tensor]:
         """``faces``: a row for each of up to six photos; see ``learned_basis_metrics.contact_sheet``."""
         with _exact(self.device):
-            return {"faces": contact_sheet(self.network, batch, self.config.rasterizer)}
+            return {"faces": contact_sheet(self.network, batch)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: identity basis, expression basis, reflectance; the encoder's trunk with the pose, its reflectance
@@ -352,16 +337,11 @@ class LearnedBasisStage(Stage):
 
     def _identity_origin(self) -> str:
         """A sentence on the identity basis if it was refitted and not trained since; else an empty string."""
-        config = self.config
         learns = any(group.name == "geometry" and group.rate(1.0) > 0 for group in self.parameter_groups())
         if learns or self.network.begun.item() < 2:
             return ""
-        origins = {
-            "zero": "nothing",
-            "prior": "the prior",
-            "people": f"the principal components of {config.start_shapes:,} synthetic people's shapes",
-        }
-        return f"The identity basis was not learned: it is {origins[config.start]}."
+        people = f"the principal components of {self.config.start_shapes:,} synthetic people's shapes"
+        return f"The identity basis was not learned: it is {people}."
 
 
 def _constant(rate: float) -> Callable[[float], float]:

@@ -25,9 +25,7 @@ _SMALLEST_LIP = 6
 
 
 @torch.no_grad()
-def face_figures(
-    network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[FaceBatch], rasterizer: str = "auto"
-) -> dict[str, float]:
+def face_figures(network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
     """Means over photos, without NaN figures.
 
     ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
@@ -46,15 +44,13 @@ def face_figures(
         count[name] = count.get(name, 0) + len(values)
 
     for batch in batches:
-        for name, values in photo_figures(network, marks, batch, rasterizer).items():
+        for name, values in photo_figures(network, marks, batch).items():
             add(name, values)
     return {name: total[name] / count[name] if count[name] else float("nan") for name in total}
 
 
 @torch.no_grad()
-def photo_figures(
-    network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch, rasterizer: str = "auto"
-) -> dict[str, Tensor]:
+def photo_figures(network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
     """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
     size, bases = batch.images.shape[-1], network.bases
     code = encode_again(network, batch)
@@ -68,11 +64,11 @@ def photo_figures(
         apart = (points[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
         weight = (batch.landmark_weight > 0).float()
         figures[name] = (apart * weight).sum(1) / weight.sum(1)
-    rendered = render_face(bases, face, pixels, code.light, size, rasterizer)
+    rendered = render_face(bases, face, pixels, code.light, size)
     mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
     difference = (rendered.image - batch.images).abs().mean(1) * mask
     figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
-    figures |= lip_figures(network, pixels, batch, rasterizer)
+    figures |= lip_figures(network, pixels, batch)
     skin = bases.surface.face[: bases.surface.cage].to(pixels.device) > 0.5
     cage = bases.surface.cage
     moved = (face.vertices - face.neutral)[:, :cage][:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
@@ -85,10 +81,10 @@ def photo_figures(
     return figures
 
 
-def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch, rasterizer: str) -> dict[str, Tensor]:
+def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
     """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
     masks = lip_masks(batch.labels, batch.landmarks)
-    seen = lip_pictures(network.bases, pixels, batch.images.shape[-1], rasterizer)
+    seen = lip_pictures(network.bases, pixels, batch.images.shape[-1])
     figures = {}
     for name, found, wanted in zip(("upper", "lower"), seen, (masks.upper, masks.lower), strict=True):
         both, either = (found & wanted).sum((1, 2)), (found | wanted).sum((1, 2))
@@ -128,24 +124,24 @@ def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rasterizer: str = "auto", rows: int = 6) -> Tensor:
+def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> Tensor:
     """(3, H, W) in [0, 1], one row per photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
     size, bases = batch.images.shape[-1], network.bases
     code = encode_again(network, batch)
     face = network.face(code)
     pixels = code.pose.cameras(size).project(face.vertices)
     neutral_pixels = code.pose.cameras(size).project(face.neutral)
-    rendered = render_face(bases, face, pixels, code.light, size, rasterizer)
+    rendered = render_face(bases, face, pixels, code.light, size)
     clay = ModelledFace(
         face.vertices, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
     )
     lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
     light = lamp.to(pixels).expand(len(pixels), -1, -1)
-    surface = render_face(bases, clay, pixels, light, size, rasterizer)
+    surface = render_face(bases, clay, pixels, light, size)
     calm = ModelledFace(
         face.neutral, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
     )
-    plain = render_face(bases, calm, neutral_pixels, light, size, rasterizer)
+    plain = render_face(bases, calm, neutral_pixels, light, size)
     columns = [
         batch.images,
         torch.where(rendered.mask[:, None], rendered.image, batch.images),

@@ -94,10 +94,10 @@ def lip_grid(template: Template | None = None) -> LipGrid:
     return LipGrid(*grids, *borders)
 
 
-def lip_pictures(bases: FaceBases, pixels: Tensor, size: int, rasterizer: str = "auto") -> tuple[Tensor, Tensor]:
+def lip_pictures(bases: FaceBases, pixels: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Masks (N, S, S) bool of the visible upper and lower lip."""
     surface = bases.surface
     regions = torch.stack([surface.lip_upper, surface.lip_lower], -1).to(pixels)[None]
-    found = fragments(face_ids(pixels, bases.faces, (size, size), backend=rasterizer, cull_backfaces=True), bases.faces)
+    found = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
     seen = found.scatter(fragment_values(regions, found, fragment_barycentrics(pixels, found))) > 0.5
     return seen[..., 0], seen[..., 1]

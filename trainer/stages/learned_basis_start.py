@@ -1,5 +1,5 @@
-"""Initialise the learned face model from the template's modes or from synthetic people's shapes and reflectance, and
-refit the identity basis of a trained model."""
+"""Initialise the learned face model from synthetic people's shapes and reflectance, and refit the identity basis of a
+trained model."""
 
 from __future__ import annotations
 
@@ -82,37 +82,31 @@ def usual_expressions(seed: int = 0) -> np.ndarray:
 
 
 @torch.no_grad()
-def begin_from_prior(bases: FaceBases) -> None:
-    """Initialise both bases with the principal directions of the template's modes and of its 52 expressions."""
-    template = load_template()
-    head = template.head.vertex_stop
-    _begin_modes(bases)
-    _begin(bases, bases.expression, np.tensordot(usual_expressions().T, template.expressions[:, :head], 1))
-
-
-@torch.no_grad()
 def begin_from_people(bases: FaceBases, count: int) -> None:
-    """As ``begin_from_prior``, but identity gets the principal directions of ``count`` synthetic people in
-    ``surface_metric``. Their shapes have more than the template's modes.
+    """Initialise both bases: identity with the principal directions of ``count`` synthetic people in
+    ``surface_metric``, expression with those of the template's 52 expressions.
 
     People and their mirror images count equally. The evaluation draws its people with other seeds.
     """
-    begin_from_prior(bases)
+    template = load_template()
+    head = template.head.vertex_stop
     _begin_identity(bases, count)
+    _begin(
+        bases,
+        bases.expression,
+        np.tensordot(usual_expressions().T, template.expressions[:, :head], 1),
+        bases.surface.metric().numpy(),
+    )
 
 
 @torch.no_grad()
 def refit_identity(network: LearnedBasisNet, count: int) -> None:
-    """Give a trained model the identity basis of ``begin_from_people``, or that of ``begin_from_prior`` if ``count`` is
-    0, without retraining. The encoder's last layer is transformed by least squares over the vertices, so that its faces
-    stay as close as the new basis permits."""
+    """Give a trained model the identity basis of ``begin_from_people`` without retraining. The encoder's last layer is
+    transformed by least squares over the vertices, so that its faces stay as close as the new basis permits."""
     bases, head = network.bases, network.encoder.identity
     graph = deformation_graph(bases.config.nodes)
     before = bases.identity().cpu().double().flatten(1).numpy()
-    if count:
-        _begin_identity(bases, count)
-    else:
-        _begin_modes(bases)
+    _begin_identity(bases, count)
     after = bases.identity().cpu().double().flatten(1).numpy()
     metric = np.kron(_vertex_metric(graph), np.eye(3))
     system = after @ metric @ after.T
@@ -120,11 +114,6 @@ def refit_identity(network: LearnedBasisNet, count: int) -> None:
     carried = torch.from_numpy(np.linalg.solve(system, after @ metric @ before.T)).to(head.weight)  # (new, old)
     head.weight.copy_(carried @ head.weight)
     head.bias.copy_(carried @ head.bias)
-
-
-def _begin_modes(bases: FaceBases) -> None:
-    template = load_template()
-    _begin(bases, bases.identity_raw, template.identity_modes[:, : template.head.vertex_stop])
 
 
 def _begin_identity(bases: FaceBases, count: int) -> None:
@@ -143,12 +132,9 @@ def _begin_identity(bases: FaceBases, count: int) -> None:
     _begin(bases, bases.identity_raw, offsets, surface_metric(bases.config.nodes))
 
 
-def _begin(
-    bases: FaceBases, parameter: torch.nn.Parameter, offsets: np.ndarray, metric: np.ndarray | None = None
-) -> None:
+def _begin(bases: FaceBases, parameter: torch.nn.Parameter, offsets: np.ndarray, metric: np.ndarray) -> None:
     """Set a basis to the principal directions of cage offsets (K, V, 3), metres, with independent unit coefficients."""
     nodes = deformation_graph(bases.config.nodes).fitted(offsets, _importance()) / MILLIMETRE
-    metric = bases.surface.metric().numpy() if metric is None else metric
     parameter.copy_(torch.from_numpy(principal(nodes, metric, len(parameter))))
 
 

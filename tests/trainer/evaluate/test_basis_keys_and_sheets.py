@@ -1,9 +1,8 @@
-"""Learned expressions as corrections of the keys, under the rig's rules; pictures of the model."""
+"""Pictures of the learned face model."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,65 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import BasisModel
-from backend.models.learned_basis.network import FaceBases
-from backend.rig.arkit import ARKIT_INDEX
-from trainer.evaluate import basis_keys, basis_sheets
-from trainer.stages.learned_basis_start import begin_from_prior
+from trainer.evaluate import basis_sheets
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from basis_parts import small_people
-from encoded_hand_made import TINY, tiny_network
-
-
-def begun() -> FaceBases:
-    bases = FaceBases(replace(TINY, expression=52))
-    begin_from_prior(bases)
-    return bases
-
-
-def test_what_has_learned_nothing_corrects_nothing_and_what_has_grown_makes_keys_grow() -> None:
-    bases = begun()
-    assert np.abs(basis_keys.corrections(bases)).max() < 1e-7
-    with torch.no_grad():
-        bases.expression.mul_(1.1)
-    change = basis_keys.corrections(bases)
-    template = load_template()
-    face = template.regions["face"][: template.head.vertex_stop] > 0.5
-    jaw = ARKIT_INDEX["jawOpen"]
-    key = template.expressions[jaw, : template.head.vertex_stop]
-    wanted = 0.1 * key[face]  # a tenth of what 60 nodes can express of it
-    apart = np.linalg.norm(change[jaw][face] - wanted, axis=1).mean()
-    assert apart < 0.25 * np.linalg.norm(wanted, axis=1).mean()
-
-
-def test_keys_that_break_a_rule_are_named() -> None:
-    template = load_template()
-    keys = template.expressions.copy()
-    from backend.rig.personalise import personalise_keys
-
-    whole = personalise_keys(template, template.vertices)
-    assert basis_keys.rule_breakers(template, whole) == []
-    keys = whole.copy()
-    keys[ARKIT_INDEX["eyeBlinkLeft"]] *= 0.5
-    keys[ARKIT_INDEX["mouthClose"]] *= 0.5
-    keys[ARKIT_INDEX["mouthSmileLeft"]] += 0.2 * whole[ARKIT_INDEX["mouthSmileRight"]]
-    assert set(basis_keys.rule_breakers(template, keys)) == {"eyeBlinkLeft", "jawOpen", "mouthClose", "mouthSmileLeft"}
-
-
-def test_sums_of_keys_are_explained_by_keys() -> None:
-    template = load_template()
-    batch = small_people()
-    count = template.head.vertex_stop
-    weights = torch.zeros(len(batch.truth.vertices), 52)
-    weights[:, ARKIT_INDEX["jawOpen"]], weights[:, ARKIT_INDEX["browInnerUp"]] = 0.7, 0.4
-    moved = torch.einsum("nk,kvc->nvc", weights, torch.from_numpy(template.expressions[:, :count]))
-    made = replace(batch, truth=replace(batch.truth, vertices=batch.truth.neutral + moved))
-    assert basis_keys.explained_mm(template.expressions, [made]) < 0.01
-    without = template.expressions.copy()
-    without[ARKIT_INDEX["jawOpen"]] = 0
-    assert basis_keys.explained_mm(without, [made]) > 0.3
+from encoded_hand_made import tiny_network
 
 
 @pytest.fixture(scope="module")

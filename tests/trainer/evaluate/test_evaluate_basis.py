@@ -16,8 +16,7 @@ from trainer.__main__ import main
 from trainer.data.face_model import FacePeopleConfig
 from trainer.data.face_model.source import FacePeople
 from trainer.evaluate import basis, basis_heads
-from trainer.evaluate.basis_angles import compared
-from trainer.stages.learned_basis_start import begin_from_prior
+from trainer.stages.learned_basis_start import begin_from_people
 
 SMALL = LearnedBasisConfig(
     size=24, level=0, nodes=60, identity=12, reflectance=2, expression=6, width=8, stages=2, feature=16, focal=0.0
@@ -49,7 +48,7 @@ def test_more_coefficients_of_the_prior_come_nearer_to_people_it_does_not_know()
 def test_separation_tells_who_from_what() -> None:
     torch.manual_seed(0)
     network = LearnedBasisNet(SMALL).eval()
-    begin_from_prior(network.bases)
+    begin_from_people(network.bases, 20)
     config = FacePeopleConfig(size=24, seed=8, photos=2, film=False)
     batch = FacePeople(config, basis.SameFaces(config)).batch(range(3), torch.device("cpu"))
     moved = (batch.truth.vertices - batch.truth.neutral).reshape(3, 2, -1)
@@ -67,21 +66,4 @@ def test_without_a_model_the_prior_is_still_measured(tmp_path: Path, monkeypatch
     figures = json.loads(out.read_text())
     assert figures["people.median_mm.prior"] > 0 and figures["people.median_mm.learned"] == "not trained"
     assert figures["lip_iou.upper"] == figures["separation.identity_mm.same"] == "not trained"
-    assert figures["people.median_mm.components"] == figures["basis.learned.lip_iou.upper"] == "not trained"
     assert figures["scan.median_mm.encoder"] == figures["verification.eer"] == "not trained"
-
-
-def test_angles_tell_what_a_basis_has_beyond_its_beginning() -> None:
-    g = torch.Generator().manual_seed(0)
-    start = torch.randn(4, 3, 3, generator=g)
-    metric = torch.diag(torch.linspace(0.5, 2, 9)).double()
-    same = compared(2 * start, start, metric)
-    assert same["least_cosine"] == pytest.approx(1) and same["span"] == pytest.approx(1) and same["alike"] == 4
-    turned = torch.linalg.qr(torch.randn(4, 4, generator=g))[0]
-    mixed = compared(torch.einsum("ij,jgc->igc", turned, start), start, metric)
-    assert mixed["span"] == pytest.approx(1) and mixed["inside"] == 4 and mixed["mean_cosine"] < 0.9, (
-        "other directions of the same span"
-    )
-    other = torch.cat([start[:1], torch.randn(3, 3, 3, generator=g), torch.zeros(1, 3, 3)])
-    found = compared(other, torch.cat([start, torch.zeros(2, 3, 3)]), metric)
-    assert found["alike"] == 1 and found["of"] == 4 and 0.2 < found["span"] < 0.95
