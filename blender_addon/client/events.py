@@ -30,7 +30,7 @@ class Welcomed:
     device : ``cpu`` or ``cuda``, "" until its worker has started.
     limits : what it accepts.
     same_server : whether it is the same run as before, so that earlier jobs still exist; True the first time.
-    capabilities : names of optional features.
+    capabilities : ``path`` if the server reads files where they are, ``shutdown`` if it may be ended.
     ping_seconds, silence_seconds : heartbeat interval, and the silence after which either side counts as gone.
     """
 

@@ -48,7 +48,7 @@ def number_of(header: Mapping[str, Any], name: str) -> float | None:
 
 def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed:
     """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
-    capabilities = [] if header.get("capabilities") is None else checked_field(header, "capabilities", list)
+    capabilities = checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
     device, pid = header.get("device"), number_of(header, "pid")
     instance = checked_field(header, "instance", str)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AddonError
-from ..protocol.names import LANDMARKS
 from .events import Welcomed
 from .photo_files import is_text, read_photos, read_video, unique_labels
 
@@ -106,12 +105,6 @@ class Transfer:
 
 
 AnyJob = Submission | Transfer
-NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
-"""Options that older servers reject; servers that accept them list them as capabilities."""
-
-
-CHOICE_NAMES = {"symmetry": "Symmetry", "average": "Average", "hair_style": "Hairstyle"}
-"""Choices that older servers do not support, by option name; their values must not be dropped silently."""
 
 
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
@@ -119,51 +112,24 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
 
     Raises
     ------
-    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits,
-        ``version`` for a server that does not support an option.
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
     if isinstance(job, Transfer):
         return _transfer(job, welcome)
     described, contents = _photos(job.photos, welcome)
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
-    unknown = NEWER_OPTIONS - welcome.capabilities
-    options = {k: v for k, v in job.options.items() if k not in unknown}
-    for name in (CHOICE_NAMES.keys() & options.keys()) - welcome.capabilities:
-        raise AddonError(
-            f"This backend ({welcome.likeness}) does not know {CHOICE_NAMES[name]}.",
-            "Set it back, or bring the extension and the backend to the same version.",
-            "version",
-        )
+    options = dict(job.options)
     if job.corrections:
-        options["corrections"] = _corrections(job, welcome)
+        options["corrections"] = _corrections(job)
     return header | {"options": options}, contents
 
 
-def _corrections(job: Submission, welcome: Welcomed) -> list[dict[str, Any]]:
-    if "corrections" not in welcome.capabilities:
-        raise AddonError(
-            f"This backend ({welcome.likeness}) takes no corrected landmarks.",
-            "Bring the extension and the backend to the same version.",
-            "version",
-        )
+def _corrections(job: Submission) -> list[dict[str, Any]]:
     if sum(len(one.points) for one in job.corrections) > MOST_POINTS:
         raise AddonError(
             f"More than {MOST_POINTS} points are corrected.", "Reset the points of some photos.", "too_large"
         )
-    farthest = max((number for one in job.corrections for number, _, _ in one.points), default=0)
-    if farthest >= LANDMARKS and "head_points" not in welcome.capabilities:
-        raise AddonError(
-            f"This backend ({welcome.likeness}) takes no points of ears and hair line.",
-            "Bring the extension and the backend to the same version, or reset the points.",
-            "version",
-        )
     masks = {one.label: one.mask for one in job.corrections if one.mask is not None}
-    if masks and "mask" not in welcome.capabilities:
-        raise AddonError(
-            f"This backend ({welcome.likeness}) takes no masks.",
-            "Bring the extension and the backend to the same version, or clear the masks.",
-            "version",
-        )
     if sum(len(mask.runs) for mask in masks.values()) > MOST_RUNS:
         raise AddonError("The masks have too many edges.", "Mask fewer photos, or paint fewer strokes.", "too_large")
     described = []
@@ -176,12 +142,6 @@ def _corrections(job: Submission, welcome: Welcomed) -> list[dict[str, Any]]:
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
-    if "transfer" not in welcome.capabilities:
-        raise AddonError(
-            f"This backend ({welcome.likeness}) cannot read expressions off pictures.",
-            "Bring the extension and the backend to the same version.",
-            "version",
-        )
     header: dict[str, Any] = {"type": "transfer", "request": "submit", "token": job.token}
     contents: list[bytes] = []
     if job.video is None:

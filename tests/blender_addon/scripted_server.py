@@ -106,6 +106,7 @@ class ScriptedServer:
             "instance": self.instance,
             "pid": os.getpid(),
             "device": None,
+            "capabilities": [],
             "something": "that only a later server says",
             "limits": {"frame_bytes": 2**20, "message_bytes": 2**21, "photos": 4},
             "heartbeat": {"interval_seconds": 0.2, "silence_seconds": self.silence_seconds},

@@ -208,9 +208,7 @@ def test_ears_and_hair_line_are_dragged_and_a_fit_that_looked_for_no_hair_leaves
         EAR_TOP: tuple(np.round(before[0, :2] + [4, 0])),
         HAIR_LINE: tuple(np.round(before[6, :2] - [0, 5])),
     }
-    assert corrections_sent(one, frozenset({"corrections", "head_points"}))["points"]
-    with pytest.raises(AddonError, match="takes no points of ears and hair line"):
-        corrections_sent(one, frozenset({"corrections"}))
+    assert corrections_sent(one)["points"]
     moved = [replace(one, head_points=one.head_points + np.float32([2, 2, 0])) for one in result.photos]
     for photo in moved:
         photo.head_points[6:, 2] = -1.0
@@ -260,10 +258,10 @@ def mask(bpy, head, photo: str) -> PhotoMask:
     return corrections.mask_of(head, photo)
 
 
-def corrections_sent(one: PhotoCorrections, capabilities: frozenset[str]) -> dict[str, object]:
-    """What goes to a server with these capabilities."""
+def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
+    """What goes to a server."""
     limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
-    server = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, capabilities)
+    server = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0)
     header, _ = composed(Submission("t", (PhotoFile(one.label, data=b"x"),), {}, (one,)), server)
     (described,) = header["options"]["corrections"]
     return described
@@ -326,10 +324,8 @@ def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) 
     (collection,) = (c for c in bpy.data.collections if "likeness_id" in c)
     (one,) = said(collection)
     assert one.mask == kept and one.use == "shape" and len(one.points) == 1
-    described = corrections_sent(one, frozenset({"corrections", "mask"}))
+    described = corrections_sent(one)
     assert described["mask"] == {"width": kept.width, "height": kept.height, "runs": kept.runs}
-    with pytest.raises(AddonError, match="takes no masks"):
-        corrections_sent(one, frozenset({"corrections"}))
     bpy.ops.likeness.reset_points(photo=PHOTO)
     bpy.ops.likeness.use_photo_for(photo=PHOTO, use="both")
     assert said(collection)[0].mask == kept
@@ -416,18 +412,6 @@ def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResul
     assert caught.value.code == "head_gone" and len(tags.head_collections()) == 1
 
 
-def test_a_backend_that_knows_no_corrections_is_not_asked() -> None:
-    job = Submission(
-        "t", (PhotoFile("a.jpg", data=b"x"),), {}, (PhotoCorrections("a.jpg", "shape", ((CHIN, 1.0, 2.0),)),)
-    )
-    limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
-    old = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, frozenset())
-    with pytest.raises(AddonError, match="takes no corrected landmarks"):
-        composed(job, old)
-    newer = replace(old, capabilities=frozenset({"corrections"}))  # and solves the whole head
-    wanted = replace(job, options={"quality": "fast", "geometry_only": True})
-    assert set(composed(wanted, newer)[0]["options"]) == {"quality", "corrections"}
-    newest = replace(old, capabilities=frozenset({"corrections", "geometry_only"}))
-    assert composed(wanted, newest)[0]["options"]["geometry_only"] is True
-    header, _ = composed(job, replace(old, capabilities=frozenset({"corrections"})))
-    assert header["options"]["corrections"] == [{"name": "a.jpg", "use": "shape", "points": [[CHIN, 1.0, 2.0]]}]
+def test_corrections_go_with_the_job() -> None:
+    one = PhotoCorrections("a.jpg", "shape", ((CHIN, 1.0, 2.0),))
+    assert corrections_sent(one) == {"name": "a.jpg", "use": "shape", "points": [[CHIN, 1.0, 2.0]]}

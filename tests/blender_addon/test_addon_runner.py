@@ -253,7 +253,7 @@ def test_a_result_that_comes_while_cancelling_is_dropped(runner: Runner) -> None
         server.send(peer, result | {"buffers": [described]}, [content])
 
     with ScriptedServer(submitted) as server:
-        server.on_cancel, server.welcome = solved, {"capabilities": ["transfer"]}
+        server.on_cancel = solved
         runner.begin(Transfer("t1", SUBMISSION.photos), remote_address(server.endpoint, server.public_key))
         until(runner, runs)
         runner.cancel()

@@ -13,9 +13,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
-from blender_addon.client.events import Limits, Welcomed  # noqa: E402
-from blender_addon.client.submissions import PhotoFile, Submission, composed  # noqa: E402
-from blender_addon.errors import AddonError  # noqa: E402
+from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
@@ -99,14 +97,3 @@ def fit_buttons() -> list[str]:
     layout = MagicMock()
     HeadPanel.draw(MagicMock(layout=layout), bpy.context)
     return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
-
-
-def test_a_backend_that_does_not_know_them_is_told_so() -> None:
-    job = Submission("t", (PhotoFile("a.jpg", data=b"x"),), {"quality": "fast", "symmetry": 1.0})
-    limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
-    old = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, frozenset({"corrections", "geometry_only"}))
-    with pytest.raises(AddonError, match="does not know Symmetry"):
-        composed(job, old)
-    new = replace(old, capabilities=frozenset({"symmetry", "average"}))
-    assert composed(job, new)[0]["options"] == {"quality": "fast", "symmetry": 1.0}
-    assert composed(replace(job, options={"quality": "fast"}), old)[0]["options"] == {"quality": "fast"}

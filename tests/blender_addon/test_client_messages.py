@@ -26,7 +26,6 @@ WELCOME: dict[str, Any] = {
 def test_what_is_well_said_is_understood() -> None:
     event = welcomed(WELCOME, None)
     assert event.capabilities == {"reconstruct"} and event.pid == 7
-    assert welcomed(WELCOME | {"capabilities": None}, None).capabilities == frozenset()
 
 
 @pytest.mark.parametrize(
