@@ -94,12 +94,6 @@ class NamedBuffers:
             raise malformed("a picture has another size than the header says")
         return data, (width, height)
 
-    def optional_picture(self, entry: Mapping[str, Any], field: str, most_pixels_a_side: int) -> bytes | None:
-        """The PNG file named by ``entry[field]``; None if it is null or absent."""
-        if entry.get(field) is None:
-            return None
-        return self.picture(checked_field(entry, field, str), most_pixels_a_side)[0]
-
     def file(self, name: str, media_type: str) -> memoryview:
         """The bytes of the file called ``name``."""
         description, view = self._get(name)

@@ -21,12 +21,12 @@ class ResultEyes:
     ----------
     picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None if the job asked for the geometry only.
     uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
-    picture_small_png : a small copy of the same picture; None from a backend that does not send it.
+    picture_small_png : a small copy of the same picture; None without it.
     """
 
     picture_png: bytes | None
     uv: Mapping[str, np.ndarray]
-    picture_small_png: bytes | None = None
+    picture_small_png: bytes | None
 
 
 def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
@@ -34,9 +34,10 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
 
     Raises ``AddonError`` ``malformed``.
     """
-    picture, small = named.optional_picture(entry, "picture", MOST_PIXELS_A_SIDE), None
-    if picture is not None:
-        small = named.optional_picture(entry, "picture_small", MOST_SMALL_PIXELS_A_SIDE)
+    picture = small = None
+    if entry.get("picture") is not None:
+        picture, _ = named.picture(checked_field(entry, "picture", str), MOST_PIXELS_A_SIDE)
+        small, _ = named.picture(checked_field(entry, "picture_small", str), MOST_SMALL_PIXELS_A_SIDE)
     uv = {
         "eye_left": named.array(checked_field(entry, "uv_left", str), "<f4", (left, 2)),
         "eye_right": named.array(checked_field(entry, "uv_right", str), "<f4", (right, 2)),

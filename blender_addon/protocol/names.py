@@ -6,7 +6,7 @@ PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "
 """The objects of a head; the first one drives the others."""
 LASHES = "lashes"
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
-"""Further parts of heads with close-up eyes; earlier heads and older backends have none of them."""
+"""Further parts of heads with close-up eyes."""
 BUST = "bust"
 """Neck and shoulders, if requested for the head."""
 ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)

@@ -69,10 +69,9 @@ class ResultPhoto:
     camera_from_head : (4, 4) float64 rigid; camera: x right, y down, z forward.
     expression : ARKit name -> weight in [0, 1], all 52.
     landmark_error_percent, photometric_error : of the fit, None if unknown.
-    landmarks : (478, 4) float32 in the same pixels: detected position, and position on the fitted head; None from a
-        backend that does not send them.
+    landmarks : (478, 4) float32 in the same pixels: detected position, and position on the fitted head.
     head_points : (11, 3) float32: x and y of ``HEAD_POINTS`` in the same pixels, and a visibility: 1 visible, 0 hidden,
-        -1 not checked; None as above.
+        -1 not checked.
     """
 
     name: str
@@ -82,8 +81,8 @@ class ResultPhoto:
     expression: Mapping[str, float]
     landmark_error_percent: float | None
     photometric_error: float | None
-    landmarks: np.ndarray | None = None
-    head_points: np.ndarray | None = None
+    landmarks: np.ndarray
+    head_points: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -93,19 +92,19 @@ class HeadResult:
     Attributes
     ----------
     arkit_names : the 52 names in the result's order.
-    parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES`` if there are ``eyes``, then ``BUST`` if requested.
+    parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES``, then ``BUST`` if requested.
     albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) if
         the job asked for the geometry only: then the existing albedo, hair and relief stay.
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
-    hair : guide strands; None if there is no hair or it is unknown.
-    hair_cards : the same hair as a mesh, if requested.
-    detail : relief of the skin; None if there is none or it is unknown.
-    eyes : texture and UV map of the eyes, None from a backend that does not make them.
-    mouth_inside : (V,) float32 in [0, 1] per head vertex, 1 behind the lips; None from a backend that does not send it.
+    eyes : texture and UV map of the eyes.
+    mouth_inside : (V,) float32 in [0, 1] per head vertex, 1 behind the lips.
     skin_roughness : (V,) float32 roughness of the skin, likewise.
-    albedo_small_png : small copy of the albedo for previews; None from a backend that does not send it.
-    lashes : single hairs; None from a backend that does not make them, and without an albedo.
+    hair : guide strands; None if there is none.
+    hair_cards : the same hair as a mesh, if requested.
+    detail : relief of the skin; None if there is none.
+    albedo_small_png : small copy of the albedo for previews; None without an albedo.
+    lashes : single hairs; None without an albedo.
     """
 
     arkit_names: tuple[str, ...]
@@ -114,12 +113,12 @@ class HeadResult:
     albedo_size: tuple[int, int]
     photos: tuple[ResultPhoto, ...]
     report: Mapping[str, Any]
+    eyes: ResultEyes
+    mouth_inside: np.ndarray
+    skin_roughness: np.ndarray
     hair: ResultHair | None = None
     hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
-    eyes: ResultEyes | None = None
-    mouth_inside: np.ndarray | None = None
-    skin_roughness: np.ndarray | None = None
     albedo_small_png: bytes | None = None
     lashes: ResultLashes | None = None
 
@@ -163,14 +162,12 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
     inside = _head_values(named, header, "mouth_inside", len(parts[0].vertices))
     roughness = _head_values(named, header, "skin_roughness", len(parts[0].vertices))
-    eyes = None
-    if header.get("eyes") is not None:
-        entry = checked_field(header, "eyes", dict)
-        eyes = decode_eyes(named, entry, *(len(parts[PART_NAMES.index(name)].vertices) for name in EYEBALLS))
-        more = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
-        if tuple(part.name for part in more) != EYE_PART_NAMES:
-            raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
-        parts += more
+    entry = checked_field(header, "eyes", dict)
+    eyes = decode_eyes(named, entry, *(len(parts[PART_NAMES.index(name)].vertices) for name in EYEBALLS))
+    more = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
+    if tuple(part.name for part in more) != EYE_PART_NAMES:
+        raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
+    parts += more
     if header.get("bust") is not None:
         parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
         if parts[-1].name != BUST:
@@ -178,10 +175,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     png, albedo_size, small, lashes = None, (0, 0), None, None
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
-        small = named.optional_picture(header, "albedo_small", MOST_SMALL_PIXELS_A_SIDE)
-        if header.get("lashes") is not None:
-            count = len(parts[PART_NAMES.index(LASHES)].vertices)
-            lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
+        small, _ = named.picture(checked_field(header, "albedo_small", str), MOST_SMALL_PIXELS_A_SIDE)
+        count = len(parts[PART_NAMES.index(LASHES)].vertices)
+        lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")
@@ -192,14 +188,12 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (hair, cards, detail, eyes, inside, roughness, small, lashes)
+    more = (eyes, inside, roughness, hair, cards, detail, small, lashes)
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 
-def _head_values(named: NamedBuffers, header: Mapping[str, Any], field: str, count: int) -> np.ndarray | None:
-    """Values (V,) in [0, 1] of the head's vertices; None if the backend does not send them."""
-    if header.get(field) is None:
-        return None
+def _head_values(named: NamedBuffers, header: Mapping[str, Any], field: str, count: int) -> np.ndarray:
+    """Values (V,) in [0, 1] of the head's vertices."""
     values = named.array(checked_field(header, field, str), "<f4", (count,))
     if not (values.min() >= 0 and values.max() <= 1):  # fails for NaN, too
         raise malformed(f"its {field} is not between 0 and 1")
@@ -295,12 +289,9 @@ def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Res
     ]
     points = []
     for field, shape in (("landmarks", (LANDMARKS, 4)), ("head_points", (len(HEAD_POINTS), 3))):
-        found = None
-        if entry.get(field) is not None:
-            found = named.array(checked_field(entry, field, str), "<f4", shape)
-            if not np.abs(found).max() <= LARGEST_PIXEL:  # fails for NaN, too
-                raise malformed(f"a landmark of photo {name} is not finite or far too large")
-        points.append(found)
+        points.append(named.array(checked_field(entry, field, str), "<f4", shape))
+        if not np.abs(points[-1]).max() <= LARGEST_PIXEL:  # fails for NaN, too
+            raise malformed(f"a landmark of photo {name} is not finite or far too large")
     return ResultPhoto(name, size, intrinsics, pose, expression, *errors, *points)
 
 

@@ -99,10 +99,7 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     camera[tags.PIXEL_ASPECT] = list(lens.pixel_aspect)
     camera[tags.EXPRESSION] = dict(photo.expression)
     camera[tags.INTRINSICS] = photo.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
-    if photo.landmarks is not None:
-        camera[tags.LANDMARKS] = photo.landmarks.astype(float).ravel().tolist()
-    else:
-        camera.pop(tags.LANDMARKS, None)
+    camera[tags.LANDMARKS] = photo.landmarks.astype(float).ravel().tolist()
     _keep_head_points(camera, photo)
     if camera in map(photo_camera, bpy.data.scenes):
         _clip_to_head(camera)
@@ -110,9 +107,6 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
 
 def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     """Store the points of ears and hairline; points that were not checked keep their old position."""
-    if photo.head_points is None:
-        camera.pop(tags.HEAD_POINTS, None)
-        return
     points, before = photo.head_points.astype(float), camera.get(tags.HEAD_POINTS, ())
     if len(before) == points.size:
         points = np.where(points[:, 2:] < 0, np.reshape(before, points.shape), points)

@@ -25,7 +25,7 @@ from .hair import put_hair
 from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
-from .materials import fill_pictures, head_pictures, material_for_part, upgrade_skin
+from .materials import fill_pictures, head_pictures, material_for_part
 from .meshes import add_keys, new_mesh, put_own_maps, put_skin_values, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
@@ -250,7 +250,7 @@ class _Build:
 
     def _albedo(self) -> None:
         self._picture(tags.ALBEDO, "albedo", self.result.albedo_png)
-        if self.result.eyes is not None and self.result.eyes.picture_png is not None:
+        if self.result.eyes.picture_png is not None:
             self._picture(tags.EYES, "eyes", self.result.eyes.picture_png)
         if self.result.lashes is not None:
             self._picture(tags.LASHES, "lashes", self.result.lashes.picture_png)
@@ -268,7 +268,6 @@ class _Build:
 
     def _materials(self) -> None:
         """Assign materials to parts without one; none if the albedo they need is missing."""
-        upgrade_skin(self.object_of("head"))
         pictures = head_pictures(self.collection())
         if pictures.albedo is None:
             return

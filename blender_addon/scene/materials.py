@@ -12,7 +12,7 @@ from . import tags
 from .eevee_mouth import DEPTHS, dim_by_depth
 from .eye_materials import add_caruncle_colour, cornea_material, limit_coat_to_sclera, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD, UV_LASH
-from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
+from .skin_gloss import USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ MATERIAL_LOOKS: tuple[Look, ...] = (
 
 @dataclass(frozen=True)
 class HeadPictures:
-    """The images of a head's materials: albedo, eyes, lashes; the latter two None from older backends."""
+    """The images of a head's materials: albedo, eyes, lashes; None where one was deleted."""
 
     albedo: bpy.types.Image | None
     eyes: bpy.types.Image | None = None
@@ -153,29 +153,6 @@ def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: f
     material = _new_material(next(look for look in MATERIAL_LOOKS if look.skin), albedo, uv_map)
     material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
     return material
-
-
-def upgrade_skin(head: bpy.types.Object) -> None:
-    """Update the skin of a head from an earlier version: regional gloss, and emission of the mouth's inside.
-
-    Only if these inputs are not linked yet; their roughness and specular level are kept as scale factors of the
-    regional values.
-    """
-    own = [slot.material for slot in head.material_slots if slot.material and tags.HEAD_ID in slot.material]
-    material = own[0] if own else None
-    nodes = material.node_tree.nodes if material is not None and material.node_tree else ()
-    shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
-    if shader is None:
-        return
-    gloss = {ROUGHNESS: shader.inputs["Roughness"], SPECULAR: shader.inputs["Specular IOR Level"]}
-    if not any(name in nodes or socket.is_linked for name, socket in gloss.items()):
-        add_gloss(material.node_tree, shader)
-        for name, socket in gloss.items():
-            nodes[name].inputs[1].default_value = socket.default_value
-    texture, strength = nodes.get("Albedo"), shader.inputs["Emission Strength"]
-    dark = not (strength.is_linked or shader.inputs["Emission Color"].is_linked or strength.default_value)
-    if dark and MOUTH_LIGHT_NODE not in nodes and texture is not None:
-        _light_mouth(material.node_tree, texture, shader)
 
 
 def fill_pictures(head_id: str, pictures: HeadPictures) -> None:

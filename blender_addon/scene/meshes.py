@@ -70,9 +70,9 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
 
 
 def put_own_maps(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
-    """Add the UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes, if the backend sent them; ``object_of``
-    returns a part's object by name."""
-    for name, places in ({} if result.eyes is None else result.eyes.uv).items():
+    """Add the UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes; ``object_of`` returns a part's object by
+    name."""
+    for name, places in result.eyes.uv.items():
         _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading uses the active UV map
     if result.lashes is not None:
         _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places, active=False)
@@ -93,16 +93,16 @@ def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) 
 
 
 def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
-    """Set the attributes ``MOUTH_INSIDE`` and ``SKIN_ROUGHNESS`` if the backend sent them; ``object_of`` returns a
-    part's object by name. The bust gets the roughness of the neck's rim. Edited meshes are skipped."""
+    """Set the attributes ``MOUTH_INSIDE`` and ``SKIN_ROUGHNESS``; ``object_of`` returns a part's object by name. The
+    bust gets the roughness of the neck's rim. Edited meshes are skipped."""
     rough = result.skin_roughness
     found = [("head", MOUTH_INSIDE, result.mouth_inside), ("head", SKIN_ROUGHNESS, rough)]
-    if rough is not None and result.parts[-1].name == BUST:
+    if result.parts[-1].name == BUST:
         at_rim = rough[result.head.vertices[:, 1].argmin()]
         found.append((BUST, SKIN_ROUGHNESS, np.full(len(result.parts[-1].vertices), at_rim)))
     for part, name, values in found:
         mesh = object_of(part).data
-        if values is not None and len(mesh.vertices) == len(values):
+        if len(mesh.vertices) == len(values):
             attribute = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")
             attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
 

@@ -81,9 +81,8 @@ def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.nd
 
 
 def small_pictures(result: HeadResult) -> dict[str, bytes]:
-    """Tag of a head's picture -> small PNG copy of it, as far as the backend sent them."""
-    eyes = None if result.eyes is None else result.eyes.picture_small_png
-    pictures = {tags.ALBEDO: result.albedo_small_png, tags.EYES: eyes}
+    """Tag of a head's picture -> small PNG copy of it; empty for a result with the geometry only."""
+    pictures = {tags.ALBEDO: result.albedo_small_png, tags.EYES: result.eyes.picture_small_png}
     return {tag: png for tag, png in pictures.items() if png is not None}
 
 

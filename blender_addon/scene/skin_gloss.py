@@ -7,7 +7,7 @@ import bpy
 from .meshes import MOUTH_INSIDE, SKIN_ROUGHNESS
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
-"""Values for skin without the attribute: a body, heads of older backends."""
+"""Values for skin without the attribute: a body."""
 ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"
 """Names of the final nodes; their second values are the two above and scale all skin. Blender's glTF exporter writes
 them as material factors, because it cannot export vertex attributes."""

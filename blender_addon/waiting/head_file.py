@@ -22,7 +22,7 @@ MOST_BYTES = 2**31
 """Limit for a whole file; if the .blend holds the photos, the file contains all of them."""
 _WINDOWS_DISK_FULL = 112
 _NOTE_CHECKSUM = "note_crc32"
-"""Key of the checksum over the rest of the note; files of earlier versions have none."""
+"""Key of the checksum over the rest of the note."""
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
@@ -132,7 +132,7 @@ def _note(file: BinaryIO) -> dict[str, Any]:
         note = json.loads(file.read(length).decode("utf-8"))
         if checked_field(note, "version", int) != VERSION:
             raise other_version()
-        if _NOTE_CHECKSUM in note and note.pop(_NOTE_CHECKSUM) != _note_checksum(note):
+        if note.pop(_NOTE_CHECKSUM, None) != _note_checksum(note):
             raise damaged()
         sizes = checked_field(note, "buffers", list)
         checked_field(note, "crc32", int)

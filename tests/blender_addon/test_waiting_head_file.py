@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,9 +58,12 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
 def with_note(data: bytes, change: Callable[[dict], object]) -> bytes:
     length = int.from_bytes(data[8:16], "little")
     note = json.loads(data[16 : 16 + length])
-    del note["note_crc32"]  # as earlier versions wrote it: what else is wrong has to be seen without
+    del note["note_crc32"]
     changed = change(note)
-    text = json.dumps(note if changed is None else changed).encode()
+    note = note if changed is None else changed
+    if isinstance(note, dict):  # what else is wrong has to be seen with a checksum that fits
+        note = {**note, "note_crc32": zlib.crc32(json.dumps(note).encode("ascii"))}
+    text = json.dumps(note).encode()
     return data[:8] + len(text).to_bytes(8, "little") + text + data[16 + length :]
 
 

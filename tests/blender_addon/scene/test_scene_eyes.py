@@ -90,22 +90,6 @@ def test_light_reaches_an_iris_through_its_cornea(bpy: ModuleType, head) -> None
     assert with_cornea > 0.5 * brightness() > 0.01
 
 
-def test_a_head_of_before_keeps_its_material_and_gets_corneas(bpy: ModuleType, message: HeadMessage) -> None:
-    header, buffers = message.copy()
-    del header["eyes"]
-    old = import_head(decode_result(header, buffers), bpy.context)
-    eye = tags.part_object(old, "eye_left")
-    material = eye.material_slots[0].material
-    assert tags.part_object(old, "cornea_left") is None and tags.EYES not in old
-    assert _picture_of(eye) == old[tags.ALBEDO].name
-    again = import_head(decode_result(*message.copy()), bpy.context, into=old[tags.HEAD_ID])
-    assert again == old and eye.material_slots[0].material == material
-    assert _picture_of(eye) == old[tags.ALBEDO].name
-    cornea = tags.part_object(old, "cornea_left")
-    assert cornea is not None and cornea.users_collection[0] == old
-    assert "Eye" in eye.data.uv_layers
-
-
 def test_a_deleted_picture_of_the_eyes_comes_back(bpy: ModuleType, head, message: HeadMessage) -> None:
     bpy.data.images.remove(head[tags.EYES])
     import_head(decode_result(*message.copy()), bpy.context, into=head[tags.HEAD_ID])

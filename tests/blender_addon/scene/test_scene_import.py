@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,19 +176,6 @@ def test_materials_show_the_packed_albedo(bpy, collection, result: HeadResult) -
     lashes.loops.foreach_get("vertex_index", corners)
     np.testing.assert_allclose(places.reshape(-1, 2), result.lashes.places[corners], atol=1e-6)
     assert lashes.uv_layers.active.name == "Head"
-
-
-def test_lashes_of_an_older_backend_are_a_band_as_opaque_as_their_vertices(bpy, result: HeadResult) -> None:
-    collection = importing.import_head(replace(result, lashes=None), bpy.context)
-    lashes = tags.part_object(collection, "lashes")
-    (material,) = lashes.data.materials
-    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    opacity = shader.inputs["Alpha"].links[0].from_node
-    assert tags.LASHES not in collection and "Lash" not in lashes.data.uv_layers
-    lashes = tags.part_object(collection, "lashes")
-    colors = np.empty(4 * len(lashes.data.vertices), np.float32)
-    lashes.data.attributes[opacity.layer_name].data.foreach_get("color", colors)
-    np.testing.assert_allclose(colors.reshape(-1, 4)[:, 3], result.parts[6].alpha)
 
 
 def test_provenance_is_in_the_file(collection, message: HeadMessage) -> None:

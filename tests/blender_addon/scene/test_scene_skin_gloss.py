@@ -19,7 +19,6 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.materials import MOUTH_LIGHT_NODE  # noqa: E402
 from blender_addon.scene.skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR  # noqa: E402
 
 
@@ -65,20 +64,6 @@ def test_the_skin_is_as_rough_as_its_vertices_say(bpy: ModuleType, message: Head
     assert np.ptp(shown) > 0.25
 
 
-def test_a_head_of_an_older_backend_has_one_roughness(bpy: ModuleType, message: HeadMessage) -> None:
-    head = tags.part_object(import_head(decode_result(*without_roughness(message)), bpy.context), "head")
-    assert "skin_roughness" not in head.data.attributes
-    baked = baked_roughness(bpy, head)
-    assert (baked > 0).sum() > 1000
-    np.testing.assert_allclose(baked[baked > 0], USUAL_ROUGHNESS, atol=0.01)
-
-
-def test_roughness_comes_when_a_head_of_before_is_solved_again(bpy: ModuleType, message: HeadMessage) -> None:
-    old = import_head(decode_result(*without_roughness(message)), bpy.context)
-    import_head(decode_result(*message.copy()), bpy.context, into=old[tags.HEAD_ID])
-    assert np.ptp(roughness_of(tags.part_object(old, "head"))) > 0.25
-
-
 def test_the_mouths_inside_mirrors_little(bpy: ModuleType, message: HeadMessage) -> None:
     """Eevee mirrors the world wherever there is a mirror: the lining was grey. The factor stays in the last node."""
     head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
@@ -89,53 +74,6 @@ def test_the_mouths_inside_mirrors_little(bpy: ModuleType, message: HeadMessage)
     slope, there = outside.inputs[1].default_value, outside.inputs[2].default_value
     assert there == 1.0 and 0.05 < there + slope < 0.2
     assert nodes[SPECULAR].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
-
-
-def earlier_skin(head) -> tuple:
-    """The head's skin as it was before gloss and mouth light: node tree and shader."""
-    tree = head.material_slots[0].material.node_tree
-    shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
-    for name in ("Roughness", "Specular IOR Level", "Emission Strength", "Emission Color"):
-        for link in list(shader.inputs[name].links):
-            tree.links.remove(link)
-    for name in (ROUGHNESS, SPECULAR, MOUTH_LIGHT_NODE):
-        tree.nodes.remove(tree.nodes[name])
-    return tree, shader
-
-
-def test_the_skin_of_an_earlier_file_gets_gloss_and_mouth_light_when_it_is_solved_again(
-    bpy: ModuleType, message: HeadMessage
-) -> None:
-    """What the artist has set stays: a roughness scales the regions', what is linked stays linked."""
-    result = decode_result(*message.copy())
-    old = import_head(result, bpy.context)
-    head = tags.part_object(old, "head")
-    tree, shader = earlier_skin(head)
-    shader.inputs["Roughness"].default_value = 0.3
-    material = head.material_slots[0].material
-    import_head(result, bpy.context, into=old[tags.HEAD_ID])
-    assert head.material_slots[0].material == material
-    assert shader.inputs["Roughness"].links[0].from_node == tree.nodes[ROUGHNESS]
-    assert tree.nodes[ROUGHNESS].inputs[1].default_value == pytest.approx(0.3)
-    assert tree.nodes[SPECULAR].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
-    assert shader.inputs["Emission Strength"].links[0].from_node == tree.nodes[MOUTH_LIGHT_NODE]
-    count = len(tree.nodes)
-    import_head(result, bpy.context, into=old[tags.HEAD_ID])
-    assert len(tree.nodes) == count, "once"
-
-
-def test_a_gloss_of_the_artists_own_stays_when_a_head_of_an_earlier_file_is_solved_again(
-    bpy: ModuleType, message: HeadMessage
-) -> None:
-    result = decode_result(*message.copy())
-    old = import_head(result, bpy.context)
-    tree, shader = earlier_skin(tags.part_object(old, "head"))
-    own = tree.nodes.new("ShaderNodeTexNoise")
-    tree.links.new(own.outputs[0], shader.inputs["Roughness"])
-    shader.inputs["Emission Strength"].default_value = 0.5
-    import_head(result, bpy.context, into=old[tags.HEAD_ID])
-    assert shader.inputs["Roughness"].links[0].from_node == own and not shader.inputs["Specular IOR Level"].is_linked
-    assert not shader.inputs["Emission Strength"].is_linked
 
 
 def test_gltf_from_blender_has_the_usual_roughness(bpy: ModuleType, message: HeadMessage, tmp_path: Path) -> None:
