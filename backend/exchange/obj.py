@@ -26,8 +26,8 @@ LASH_OPACITY = 0.5
 """Opacity of the lashes' material; OBJ has no opacity per vertex, unlike ``face.glb``."""
 
 
-def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str = "albedo.png") -> None:
-    """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they refer to the texture file, which is written elsewhere.
+def write_obj(asset: FaceAsset, folder: Path) -> None:
+    """Write ``face.obj`` and ``face.mtl`` into ``folder``; they refer to ``albedo.png``, which is written elsewhere.
 
     Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as texture
     coordinates (v up). The eyeballs have map ``Eye`` and ``eyes.png``. Skin with relief refers to ``normal.png``.
@@ -37,7 +37,7 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
     folder = Path(folder)
     lines = [
         f"# Likeness {__version__}: neutral face, subdivided once; metres, y up, x to the person's left",
-        f"mtllib {stem}.mtl",
+        "mtllib face.mtl",
     ]
     vertices_before = uvs_before = 0
     for part in asset.dressed_parts():
@@ -51,14 +51,14 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
         uvs_before += len(level.uv)
     if asset.hair_cards is not None:
         lines += _card_lines(asset.hair_cards, vertices_before, uvs_before)
-    (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    (folder / "face.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     materials = "\n".join(
-        _material(part.name, part_material(asset, part.name), texture, asset.detail is not None)
+        _material(part.name, part_material(asset, part.name), "albedo.png", asset.detail is not None)
         for part in asset.dressed_parts()
     )
     if asset.hair_cards is not None:
         materials += _HAIR_MATERIAL
-    (folder / f"{stem}.mtl").write_text(materials, encoding="utf-8", newline="\n")
+    (folder / "face.mtl").write_text(materials, encoding="utf-8", newline="\n")
 
 
 def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iterator[str]:

@@ -87,11 +87,10 @@ def _turn(subject: Subject, seen: SeenFace, solved: SolvedFrame) -> np.ndarray:
     )
 
 
-def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | None = None) -> SolvedFrame:
-    weights = weights or PHOTO_WEIGHTS
+def _solve_landmarks(subject: Subject, seen: SeenFace) -> SolvedFrame:
     modes = subject.model.nuisance_size
-    start = initial_parameters(subject.template, seen.face, weights, modes)
-    camera = camera_prior(seen.face, weights)
+    start = initial_parameters(subject.template, seen.face, PHOTO_WEIGHTS, modes)
+    camera = camera_prior(seen.face, PHOTO_WEIGHTS)
     if camera.log_focal is None:
         focal = PHOTO_FOCAL_PER_SIDE * max(seen.face.source_size) * seen.face.crop_scale
         camera = replace(camera, log_focal=float(np.log(focal)), log_focal_deviation=PHOTO_FOCAL_DEVIATION)

@@ -55,19 +55,18 @@ class UvRaster:
         return out.reshape(self.resolution, self.resolution, -1)
 
 
-def rasterize_uv(uv: np.ndarray, uv_faces: np.ndarray, resolution: int, *, backend: str = "auto") -> UvRaster:
+def rasterize_uv(uv: np.ndarray, uv_faces: np.ndarray, resolution: int) -> UvRaster:
     """Rasterize a UV map.
 
     Parameters
     ----------
     uv : (T, 2) in [0, 1], v up. uv_faces : (F, 3) indices into ``uv``. resolution : texels along a side.
-    backend : see ``rasterize.face_ids``.
     """
     points = np.ones((1, len(uv), 3), np.float32)
     points[0, :, 0] = uv[:, 0] * resolution
     points[0, :, 1] = (1 - uv[:, 1]) * resolution
     vertices, faces = torch.from_numpy(points), torch.from_numpy(np.array(uv_faces, np.int64))
-    ids = face_ids(vertices, faces, (resolution, resolution), backend=backend)
+    ids = face_ids(vertices, faces, (resolution, resolution))
     weights = np.zeros((resolution * resolution, 3), np.float32)
     rows = max(1, _BLOCK // resolution)
     for start in range(0, resolution, rows):

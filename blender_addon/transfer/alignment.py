@@ -33,10 +33,9 @@ class Similarity:
         return self.scale * points @ self.rotation.T + self.shift
 
 
-def fit_similarity(points: np.ndarray, onto: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
+def fit_similarity(points: np.ndarray, onto: np.ndarray) -> Similarity:
     """The least-squares similarity (Umeyama 1991) that maps points (N, 3), N >= 3, onto others."""
-    w = np.ones(len(points)) if weights is None else weights
-    w = w / w.sum()
+    w = np.full(len(points), 1.0 / len(points))
     from_mean, to_mean = w @ points, w @ onto
     p, q = points - from_mean, onto - to_mean
     u, s, vt = np.linalg.svd((q * w[:, None]).T @ p)

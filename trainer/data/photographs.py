@@ -8,7 +8,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from backend.rendering.camera import Camera
-from trainer.data.raytrace.bvh import Bvh
 from trainer.data.raytrace.film import Film, develop, jpeg_bytes
 from trainer.data.raytrace.render import look_at, trace_view
 from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surface
@@ -142,13 +141,13 @@ def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
 
 
 def take_photograph(
-    surface: Surface, middle: np.ndarray, shot: Shot, bvh: Bvh | None = None, samples: int = 3, ambient_rays: int = 3
+    surface: Surface, middle: np.ndarray, shot: Shot, samples: int = 3, ambient_rays: int = 3
 ) -> Photograph:
     """Photograph ``surface``, a face that looks along +z with its centre at ``middle``, with the settings ``shot``."""
     generator = np.random.default_rng(shot.seed)
     camera = shot_camera(shot, middle)
     light = lighting(shot.light, shot.light_turn, middle)
-    view = trace_view(surface, camera, light, samples, ambient_rays, shot.seed, bvh)
+    view = trace_view(surface, camera, light, samples, ambient_rays, shot.seed)
     linear = view.over(background(shot.size, generator))
     seen = view.coverage > 0.99
     level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from backend.fitting.detector_model import (
-    DetectorModel,
     load_detector_model,
     turn_of,
     view_features,
@@ -21,9 +20,9 @@ from trainer.stages.face_scales import face_scales
 class DetectorErrors(nn.Module):
     """Draw errors of the landmark detector from the measured model in ``backend.fitting.detector_model``."""
 
-    def __init__(self, model: DetectorModel | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        model = load_detector_model() if model is None else model
+        model = load_detector_model()
         for name, value in {
             "bias": model.bias[:, :LANDMARKS],
             "modes": model.modes[:, :LANDMARKS],

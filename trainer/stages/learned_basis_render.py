@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import load_template
 from backend.models.learned_basis.encoder import LANDMARKS
 from backend.models.learned_basis.network import FaceBases
 from backend.rendering.camera_models import PerspectiveCameras
@@ -26,9 +26,9 @@ _FACING = 0.05
 class FaceMarks(nn.Module):
     """Landmarks and outline rows of the template on the surface's cage vertices."""
 
-    def __init__(self, template: Template | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        template = load_template() if template is None else template
+        template = load_template()
         marks = template.landmarks478
         rows = template.contour_rows
         outline = np.array(OUTLINE)
@@ -74,9 +74,9 @@ class FaceMarks(nn.Module):
         return marks.index_copy(1, self.outline, outline)
 
 
-def lip_grid(template: Template | None = None) -> LipGrid:
+def lip_grid() -> LipGrid:
     """Grid of the lips on the cage: columns from corner to corner, and the row at which each column leaves the lip."""
-    template = load_template() if template is None else template
+    template = load_template()
     mouth = face_loops(template).mouth
     region = template.regions["lips"]
     grids, borders = [], []

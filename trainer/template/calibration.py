@@ -8,7 +8,6 @@ the template, the same for all people, with the smallest robust reprojection err
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,10 +111,7 @@ def random_light(rng: np.random.Generator) -> np.ndarray:
     return light * rng.uniform(0.9, 1.6) / max(float(strength.sum()), 0.8)
 
 
-def observe(
-    template: Template, dresser: Dresser, count: int, seed: int, yaws: tuple[float, float] = (-62.0, 62.0),
-    say: Callable[[str], None] = print,
-) -> list[Observation]:  # fmt: skip
+def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list[Observation]:
     """Render ``count`` random people and detect their landmarks; people without a detected face are left out."""
     fine = subdivide(template, 2)
     faces = np.concatenate([fine.quads[:, [0, 1, 2]], fine.quads[:, [0, 2, 3]]])
@@ -129,7 +125,7 @@ def observe(
         identity = rng.normal(size=len(template.identity_modes)) * 0.9
         neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
         cage = (neutral + np.tensordot(random_expression(rng), template.expressions, 1)).astype(np.float32)
-        yaw = rng.uniform(*yaws) * (0.35 if rng.random() < 0.4 else 1.0)
+        yaw = rng.uniform(-62.0, 62.0) * (0.35 if rng.random() < 0.4 else 1.0)
         pitch = rng.uniform(-20, 20)
         camera = random_camera(rng, cage[: template.head.vertex_stop].mean(0) + CAMERA_TARGET_OFFSET, yaw, pitch)
         look = Look(
@@ -155,7 +151,7 @@ def observe(
         scale = float(np.linalg.norm(corners[0] - corners[1]) * camera.intrinsics[0, 0] / depth)
         found.append(Observation(cage, camera, yaw, marks[:, :2].astype(np.float64), scale))
         if index % 20 == 19:
-            say(f"{index + 1} rendered, {len(found)} found")
+            print(f"{index + 1} rendered, {len(found)} found")
     return found
 
 

@@ -14,6 +14,9 @@ from trainer.template.closest_point import closest_points
 from trainer.template.registration import border_vertices, vertex_areas
 from trainer.template.scans import TriangleMesh
 
+_NOISE = 0.0005
+"""Metres, standard deviation of a patch of one square centimetre."""
+
 
 @dataclass(frozen=True)
 class ModelFit:
@@ -36,11 +39,8 @@ def fit_model(
     landmark_rows: sp.csr_matrix,
     landmark_targets: np.ndarray,
     *,
-    prior: float = 1.0,
-    noise: float = 0.0005,
     landmark_noise: float = 0.002,
     iterations: int = 30,
-    with_scale: bool = True,
 ) -> ModelFit:
     """Maximum-a-posteriori fit of a linear model to a scan.
 
@@ -50,11 +50,10 @@ def fit_model(
     matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
     weights : (P,) confidence of each point.
     landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
-    prior : weight of the coefficients' unit-variance prior.
-    noise, landmark_noise : standard deviations in metres of a patch of one square centimetre and of a landmark.
+    landmark_noise : standard deviation of a landmark in metres.
     """
     count = len(modes)
-    scale, rotation, translation = nearest_similarity(landmark_rows @ mean, landmark_targets, with_scale=with_scale)
+    scale, rotation, translation = nearest_similarity(landmark_rows @ mean, landmark_targets)
     coefficients = np.zeros(count)
     normals = vertex_normals(scan.vertices, scan.triangles)
     border = border_vertices(scan.triangles, len(scan.vertices))
@@ -76,30 +75,30 @@ def fit_model(
         reach = max(0.03 * 0.8**iteration, 0.006)
         trust = weights * areas * (~border[corners].any(1)) * ((own * normal).sum(1) > 0.5)
         trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
-        sigma = max(noise * 4 * 0.85**iteration, noise)
-        rows = _rows(local, mode_points, scale, rotation, with_scale)  # (P, 3, 7 + K)
+        sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
+        rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)
         plane = np.einsum("pi,pij->pj", normal, rows)
         residual = ((target - points) * normal).sum(1)
         landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
-        extra = _rows(landmarks, mode_landmarks, scale, rotation, with_scale).reshape(-1, rows.shape[2])
+        extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
         extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
         size = np.linalg.norm(extra_residual.reshape(-1, 3), axis=1)
         robust = np.repeat(1 / (1 + (size / (3 * landmark_noise)) ** 2), 3) / landmark_noise**2
         system = plane.T @ (plane * (trust / sigma**2)[:, None]) + extra.T @ (extra * robust[:, None])
         right = plane.T @ (residual * trust / sigma**2) + extra.T @ (extra_residual * robust)
-        system[7:, 7:] += prior * np.eye(count)
-        right[7:] -= prior * coefficients
+        system[7:, 7:] += np.eye(count)
+        right[7:] -= coefficients
         system += np.eye(len(system)) * 1e-9
         step = np.linalg.solve(system, right)
         rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
         translation = translation + step[3:6]
-        scale *= 1.0 + step[6] if with_scale else 1.0
+        scale *= 1.0 + step[6]
         coefficients = coefficients + step[7:]
     cage = scale * (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T + translation
     return ModelFit(coefficients, scale, rotation, translation, cage)
 
 
-def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray, with_scale: bool) -> np.ndarray:
+def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
     """(P, 3, 7 + K) derivatives of the posed points by rotation, translation, scale and coefficients."""
     turned = scale * local @ rotation.T
     rows = np.zeros((len(local), 3, 7 + len(modes)))
@@ -107,7 +106,6 @@ def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarr
     rows[:, 1, 0], rows[:, 1, 2] = -turned[:, 2], turned[:, 0]
     rows[:, 2, 0], rows[:, 2, 1] = turned[:, 1], -turned[:, 0]
     rows[:, [0, 1, 2], [3, 4, 5]] = 1.0
-    if with_scale:
-        rows[:, :, 6] = turned
+    rows[:, :, 6] = turned
     rows[:, :, 7:] = np.einsum("ij,kpj->pik", scale * rotation, modes, optimize=True)
     return rows

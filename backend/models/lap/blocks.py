@@ -31,10 +31,10 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, channels // GROUP), channels)
 
 
-def halve(inputs: int, outputs: int, normed: bool = True) -> nn.Sequential:
+def halve(inputs: int, outputs: int) -> nn.Sequential:
     """4 x 4 convolution with stride 2, GroupNorm, LeakyReLU 0.2."""
-    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)]
-    return nn.Sequential(*layers, *([norm(outputs)] if normed else []), nn.LeakyReLU(0.2, inplace=True))
+    convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+    return nn.Sequential(convolution, norm(outputs), nn.LeakyReLU(0.2, inplace=True))
 
 
 def double(inputs: int, outputs: int) -> nn.Sequential:

@@ -50,13 +50,12 @@ class CanonicalFrames:
 class TruthMaker:
     """Compute ``CanonicalTruth`` on one device."""
 
-    def __init__(self, device: torch.device, backend: str = "auto") -> None:
+    def __init__(self, device: torch.device) -> None:
         template = load_template()
         self._surface = PeopleSurface(template, device)
         marks = template.landmarks478
         self._mark_vertices = torch.from_numpy(marks.vertices[:468].astype(np.int64)).to(device)
         self._mark_weights = torch.from_numpy(marks.barycentrics[:468]).to(device)[..., None]
-        self._backend = backend
 
     def frames(self, neutral: Tensor, size: int) -> CanonicalFrames:
         """Return the canonical frames of neutral cages (N, V, 3)."""
@@ -95,9 +94,7 @@ class TruthMaker:
     def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
         """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""
         pixels = camera.project(points)
-        found = fragments(
-            face_ids(pixels, self._surface.faces, camera.size, backend=self._backend), self._surface.faces
-        )
+        found = fragments(face_ids(pixels, self._surface.faces, camera.size), self._surface.faces)
         values = fragment_values(pixels[..., 2:], found, fragment_barycentrics(pixels, found))
         return found.scatter(values.clamp(NEAREST, FARTHEST))[..., 0]
 

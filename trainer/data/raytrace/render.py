@@ -100,13 +100,11 @@ def look_at(
     focal_px: float,
     size: tuple[int, int],
     target: np.ndarray,
-    principal: tuple[float, float] | None = None,
 ) -> Camera:
     """Build a camera that looks at ``target`` (3,) in the head frame from ``distance`` metres.
 
     Positive yaw shows the head turned to its own left (the camera is on the person's right), positive pitch shows it
-    looking up (the camera is low), positive roll rotates the picture clockwise. ``principal`` is the target's position
-    in pixels; the picture's centre when None.
+    looking up (the camera is low), positive roll rotates the picture clockwise. The target is in the picture's centre.
     """
     yaw, pitch, roll = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
     turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
@@ -116,6 +114,5 @@ def look_at(
     camera_from_head = np.eye(4)
     camera_from_head[:3, :3] = rotation
     camera_from_head[:3, 3] = np.array([0, 0, distance]) - rotation @ target
-    cx, cy = (size[0] / 2, size[1] / 2) if principal is None else principal
-    intrinsics = np.array([[focal_px, 0, cx], [0, focal_px, cy], [0, 0, 1.0]])
+    intrinsics = np.array([[focal_px, 0, size[0] / 2], [0, focal_px, size[1] / 2], [0, 0, 1.0]])
     return Camera(intrinsics, camera_from_head, size)

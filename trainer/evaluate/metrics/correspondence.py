@@ -11,11 +11,10 @@ from backend.geometry.similarity import nearest_similarity
 
 @dataclass(frozen=True)
 class VertexError:
-    """Millimetres: mean, median and root mean square."""
+    """Millimetres: mean and median."""
 
     mean: float
     median: float
-    rms: float
 
 
 def per_vertex_error(
@@ -28,7 +27,7 @@ def per_vertex_error(
     if align:
         predicted = nearest_similarity(predicted, true).apply(predicted)
     distance = np.linalg.norm(predicted - true, axis=1) * 1000
-    return VertexError(float(distance.mean()), float(np.median(distance)), float(np.sqrt((distance**2).mean())))
+    return VertexError(float(distance.mean()), float(np.median(distance)))
 
 
 def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> float:

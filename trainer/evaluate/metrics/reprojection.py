@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from backend.geometry.similarity import nearest_similarity
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import load_template
 from trainer.evaluate.metrics.correspondence import landmark_nme
 
 OUTER_CORNERS = (33, 263)
@@ -31,9 +31,7 @@ class HeldOutFit:
     expression: np.ndarray
 
 
-def reproject_held_out(
-    neutral: np.ndarray, landmarks: np.ndarray, centre: tuple[float, float], template: Template | None = None
-) -> HeldOutFit:
+def reproject_held_out(neutral: np.ndarray, landmarks: np.ndarray, centre: tuple[float, float]) -> HeldOutFit:
     """Fit camera and expression of one photo to a given neutral shape, and return the remaining error.
 
     Parameters
@@ -42,7 +40,7 @@ def reproject_held_out(
     landmarks : (478, 3) MediaPipe landmarks, x and y in pixels, z on the same scale (used only for the initial pose).
     centre : the principal point in pixels (the centre of the whole photograph).
     """
-    template = template or load_template()
+    template = load_template()
     marks = template.landmarks478
     used = np.flatnonzero(marks.valid[:468])
     base = marks.positions(neutral.astype(np.float64))[used]
