@@ -1,4 +1,4 @@
-"""Measurements of a rig: gaps of lids and lips, rigid parts, leakage of one-sided keys.
+"""Measurements of a rig: openings of lids and lips, rigid parts.
 
 All functions take vertices of all parts (V, 3) in the template's order, head frame, metres. Gaps are in millimetres.
 """
@@ -71,11 +71,6 @@ def lid_openings(template: Template, vertices: np.ndarray, eye: int) -> tuple[np
     return azimuths, (low - high) * radius * 1e3
 
 
-def lid_gap_mm(template: Template, vertices: np.ndarray, eye: int) -> float:
-    """The widest opening between the lids of eye 0 (left) or 1 (right); 0 for a shut eye."""
-    return float(max(0.0, lid_openings(template, vertices, eye)[1].max()))
-
-
 def lip_places(loops: MouthLoops, vertices: np.ndarray) -> np.ndarray:
     """``SAMPLES`` abscissas (metres) from the person's right to left over the inner 90 % of the mouth's width."""
     corners = vertices[loops.rows[loops.contact : loops.contact + 2][:, [loops.right, loops.left]], 0]  # (2, 2)
@@ -101,26 +96,11 @@ def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
     return (low - high) * 1e3
 
 
-def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
-    """The widest opening between the lips, seen from the front; 0 for a shut mouth."""
-    return float(max(0.0, lip_openings(template, vertices).max()))
-
-
 def lower_lip(template: Template, vertices: np.ndarray) -> tuple[np.ndarray, float]:
     """The lower lip in the median plane: the point (3,) of its upper edge, and the z of its foremost one, metres."""
     loops = face_loops(template).mouth
     lip = vertices[loops.rows[loops.contact - 2 :, loops.lower[len(loops.lower) // 2]]]
     return lip[lip[:, 1].argmax()], lip[:, 2].max()
-
-
-def side_leak(template: Template, neutral: np.ndarray, offsets: np.ndarray, side: int, margin_mm: float) -> float:
-    """Largest offset (mm) by which a key of one side moves the other side of the face.
-
-    Counts vertices further than ``margin_mm`` across the median plane, for a key of the left (``side`` = +1) or right
-    (-1) side.
-    """
-    beyond = side * neutral[:, 0] < -margin_mm * 1e-3
-    return float(np.linalg.norm(offsets[beyond], axis=1).max(initial=0.0) * 1e3)
 
 
 def _aperture_azimuths(loops: EyeLoops, vertices: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.rig.face_loops import face_loops
-from backend.rig.measure import eye_sphere, lower_lip, part_slice
+from backend.rig.measure import eye_sphere, lid_openings, lip_openings, lower_lip, part_slice
 
 
 def lid_penetration_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, eye: int) -> float:
@@ -61,3 +61,23 @@ def rigidity_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, p
     _, rotation, translation = nearest_similarity(neutral[place], vertices[place], with_scale=False)
     moved = neutral[place] @ rotation.T + translation
     return float(np.linalg.norm(moved - vertices[place], axis=1).max() * 1e3)
+
+
+def lid_gap_mm(template: Template, vertices: np.ndarray, eye: int) -> float:
+    """The widest opening between the lids of eye 0 (left) or 1 (right); 0 for a shut eye."""
+    return float(max(0.0, lid_openings(template, vertices, eye)[1].max()))
+
+
+def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
+    """The widest opening between the lips, seen from the front; 0 for a shut mouth."""
+    return float(max(0.0, lip_openings(template, vertices).max()))
+
+
+def side_leak(template: Template, neutral: np.ndarray, offsets: np.ndarray, side: int, margin_mm: float) -> float:
+    """Largest offset (mm) by which a key of one side moves the other side of the face.
+
+    Counts vertices further than ``margin_mm`` across the median plane, for a key of the left (``side`` = +1) or right
+    (-1) side.
+    """
+    beyond = side * neutral[:, 0] < -margin_mm * 1e-3
+    return float(np.linalg.norm(offsets[beyond], axis=1).max(initial=0.0) * 1e3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rig_measures import lid_penetration_mm, rigidity_mm, tongue_place
+from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm, side_leak, tongue_place
 
 from backend.geometry.template import load_template
 from backend.rig.face_loops import face_loops
@@ -11,11 +11,8 @@ from backend.rig.measure import (
     eye_sphere,
     fit_sphere,
     from_eye_angles,
-    lid_gap_mm,
-    lip_gap_mm,
     lip_openings,
     part_slice,
-    side_leak,
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from rig_measures import lid_penetration_mm, rigidity_mm, tongue_place
+from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm, side_leak, tongue_place
 from scipy.spatial import cKDTree
 
 from backend.geometry.similarity import nearest_similarity
@@ -13,11 +13,8 @@ from backend.geometry.template import Template, load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.measure import (
     eye_sphere,
-    lid_gap_mm,
     lid_openings,
-    lip_gap_mm,
     part_slice,
-    side_leak,
 )
 from backend.rig.personalise import personalise_keys
 

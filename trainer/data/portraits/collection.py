@@ -51,8 +51,6 @@ class PortraitsConfig(SourceConfig):
     """Photos per person; people with fewer are left out."""
     colour: Literal["any", "colour", "grey"] = "any"
     """Filter by colour."""
-    smallest_face: float = 0.0
-    """Height of the smallest face, in pixels of the photo itself."""
     largest_yaw: float = 90.0
     """Largest yaw to either side, degrees."""
     mirror: bool = False
@@ -86,7 +84,6 @@ class Portraits:
         self.cache = cache
         self.grey = np.asarray(cache.hue_spread) <= COLOUR_FROM
         wanted = np.asarray(cache.verdicts) == Verdict.KEPT
-        wanted &= np.asarray(cache.face_px) >= config.smallest_face
         wanted &= np.abs(np.asarray(cache.yaw)) <= config.largest_yaw
         if config.colour != "any":
             wanted &= self.grey == (config.colour == "grey")
