@@ -16,7 +16,7 @@ from trainer.contracts import SourceConfig
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.loop import RunOptions, train
 from trainer.losses.detail import pixel_error
-from trainer.losses.identity_features import IdentityConfig, identity_features
+from trainer.losses.identity_features import IdentityFeatures
 from trainer.recipe import Recipe, find_recipe, load_recipe
 from trainer.stages.detail import DetailStageConfig, DetailWeights, _pictures, _refined
 from trainer.stages.detail_critic import CriticConfig, shown_photos
@@ -143,13 +143,12 @@ def test_no_relief_leaves_the_coarse_render_and_pictures_are_wanted() -> None:
         replace(all_terms(), critic=None)
 
 
-@pytest.mark.parametrize("kind", ["lite0", "graph_face"])
-def test_identity_features_are_frozen_and_differentiable(kind: str) -> None:
-    features = identity_features(IdentityConfig(kind=kind), CPU)
+def test_identity_features_are_frozen_and_differentiable() -> None:
+    features = IdentityFeatures()
     assert not any(parameter.requires_grad for parameter in features.parameters())
     pictures = few_people(PEOPLE).pictures
     photos = pictures.photos.clone().requires_grad_()
-    found = features(photos, pictures.marks)
+    found = features(photos)
     assert found.shape[0] == len(photos) and torch.isfinite(found).all()
     found.square().sum().backward()
     assert photos.grad.abs().sum() > 0

@@ -17,7 +17,7 @@ from trainer.data.detail import DetailBatch, DetailPictures
 from trainer.data.detail.batch import TARGETS
 from trainer.data.detail.picture import pooled_texels
 from trainer.losses import detail as losses
-from trainer.losses.identity_features import IdentityConfig, identity_features
+from trainer.losses.identity_features import IdentityFeatures
 from trainer.stages.detail_critic import CriticConfig, PatchCritic, shown_photos
 
 
@@ -57,8 +57,6 @@ class DetailStageConfig(StageConfig):
     """Weights of the loss terms."""
     size_ends: float = 0.5
     """Fraction of the stage after which the detail regularisation ends."""
-    identity: IdentityConfig = field(default_factory=IdentityConfig)
-    """Features compared by the term ``identity``."""
     critic: CriticConfig | None = None
     """The discriminator of the term ``adversary``, or None."""
 
@@ -91,7 +89,7 @@ class DetailStage(Stage):
         if config.critic is not None:
             modules["critic"] = PatchCritic(config.critic)
         self.modules = nn.ModuleDict(modules).to(device)
-        self._features = identity_features(config.identity, device) if config.weights.identity else None
+        self._features = IdentityFeatures().to(device) if config.weights.identity else None
 
     def step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
         """Compute the terms of ``DetailWeights``: means over displaceable skin, or over its visible part in photos.
@@ -124,8 +122,8 @@ class DetailStage(Stage):
             terms["pixels"] = losses.pixel_error(refined, pictures.photos, pictures.mask)
         if weights.identity:
             with torch.no_grad():
-                wanted = self._features(shown_photos(pictures), pictures.marks)
-            terms["identity"] = losses.identity_distance(self._features(refined, pictures.marks), wanted)
+                wanted = self._features(shown_photos(pictures))
+            terms["identity"] = losses.identity_distance(self._features(refined), wanted)
         if weights.adversary:
             terms["adversary"] = losses.generator_loss(self.modules["critic"](pictures.coarse, refined))
         return terms

@@ -84,13 +84,13 @@ def test_the_coarse_picture_lacks_the_detail_and_nothing_else() -> None:
     photo, density = stained_photo()
     where = picture_places(window, frontal_pixels(), SIZE)
     cut = np.random.default_rng(0).integers(60, 200, (SIZE, SIZE, 3)).astype(np.uint8)
-    pictures = pictures_of(photo, window, density, where, np.zeros((478, 2)), cut)
+    pictures = pictures_of(photo, window, density, where, cut)
     given = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255
     torch.testing.assert_close(pictures.photos, given, atol=1e-4, rtol=0)
     unknown = pictures.mask.expand_as(given) == 0
     torch.testing.assert_close(pictures.coarse[unknown], given[unknown], atol=1e-4, rtol=0)
     assert pictures.mask.max() == 1.0 and pictures.mask.mean() > 0.2
-    own = pictures_of(photo, window, density, where, np.zeros((478, 2)))
+    own = pictures_of(photo, window, density, where)
     brighter = (own.coarse - own.photos)[0, 0]
     assert brighter.max() > 0.03 and (brighter > 0.01).float().mean() < 0.02, "the stain is gone"
 
@@ -122,8 +122,6 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     assert pictures.mask[0].mean() > 0.1 and pictures.mask[0].max() <= 1.0
     changed = (pictures.photos - pictures.coarse).abs()[0].mean(0)
     assert changed[pictures.mask[0, 0] > 0.9].mean() > 5 * changed[pictures.mask[0, 0] == 0].mean()
-    marks = pictures.marks[0, :, :2]
-    assert float(marks.min()) > -0.1 and float(marks.max()) < 1.1
     people = DetailPeopleConfig(size=64, coarse=16, photos=1, picture=64)
     both = PeopleAndPortraitsConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
     assert both.told.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]

@@ -22,15 +22,13 @@ class DetailPictures:
     residual
         of the smooth face under the fitted light. places : (P, S, S, 2) position of each pixel in the window, -1 to 1
         (right, down), for ``torch.nn.functional.grid_sample``. mask : (P, 1, S, S) in [0, 1], share of a pixel that is
-        bare skin and may be displaced. marks : (P, 478, 3) landmarks of the fitted face, right and down in sides of the
-        picture, and their standard deviation.
+        bare skin and may be displaced.
     """
 
     photos: Tensor
     coarse: Tensor
     places: Tensor
     mask: Tensor
-    marks: Tensor
 
 
 @dataclass(frozen=True)

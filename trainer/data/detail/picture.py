@@ -26,8 +26,6 @@ MIDDLE = (0.0, 0.72, 0.09)
 """Point at the centre of the picture: metres, head frame."""
 _BACKGROUND_LIGHT = 0.2
 """Linear light of the background behind a synthetic face."""
-_LANDMARK_DEVIATION = 0.004
-"""Standard deviation of a fitted face's landmarks in sides of the picture, about a third of an eye's height."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,13 @@ def pictures_of(
     window: DetailWindow,
     texels_per_metre: float,
     where: PicturePlaces,
-    marks: np.ndarray,
     cut: np.ndarray | None = None,
 ) -> DetailPictures:
     """Make the pictures of one photo.
 
     Parameters
     ----------
-    marks : (478, 2) pixels of the fitted face's landmarks. cut : (S, S, 3) uint8 sRGB, the photograph's crop; None:
-        the colours that ``photo`` has at each pixel's texel.
+    cut : (S, S, 3) uint8 sRGB, the photograph's crop; None: the colours that ``photo`` has at each pixel's texel.
     """
     size = len(where.places)
     detail = colour_detail(photo, texels_per_metre).astype(np.float32)
@@ -103,13 +99,11 @@ def pictures_of(
     else:
         linear = linear_from_srgb(cut)
     coarse = linear * np.exp(-seen[..., 3:6] * mask)
-    places = np.column_stack([marks / size, np.full(len(marks), _LANDMARK_DEVIATION)])
     return DetailPictures(
         photos=_channels_first(srgb_from_linear(linear)),
         coarse=_channels_first(srgb_from_linear(coarse)),
         places=torch.from_numpy(where.places)[None],
         mask=_channels_first(mask),
-        marks=torch.from_numpy(places.astype(np.float32))[None],
     )
 
 

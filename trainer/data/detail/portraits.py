@@ -147,7 +147,6 @@ def observed_portrait(
             return np.column_stack([square.from_picture(pixels[:, :2], picture), pixels[:, 2]])
 
         where = picture_places(window, seen(surface.lifted(cage)), picture)
-        marks = seen(template.landmarks478.positions(fit.vertices.astype(np.float64)))[:, :2]
-        shown = pictures_of(photo, window, density, where, marks, square.cut(face.pixels, picture))
+        shown = pictures_of(photo, window, density, where, square.cut(face.pixels, picture))
         arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
     return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}

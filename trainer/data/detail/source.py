@@ -131,8 +131,7 @@ class DetailPeople:
             if config.picture:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_places(known.window, pixels, config.picture)
-                marks = projected(self._marks(posed(weights)), shot.turn, config.picture)[:, :2]
-                pictures.append(pictures_of(photo, known.window, known.density, where, marks))
+                pictures.append(pictures_of(photo, known.window, known.density, where))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
@@ -178,9 +177,3 @@ class DetailPeople:
         person_relief = Relief(changes.relief(relief), config.size)
         keys = template.expressions[:, :count] * gains[:, None, None]
         return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
-
-    def _marks(self, cage: np.ndarray) -> np.ndarray:
-        """(478, 3) landmarks of a head's cage (C, 3); the eyes stay in their rest position."""
-        vertices = self._template.vertices.astype(np.float64)
-        vertices[: len(cage)] = cage
-        return self._template.landmarks478.positions(vertices)
