@@ -104,7 +104,7 @@ class HeadResult:
     hair_cards : the same hair as a mesh, if requested.
     detail : relief of the skin; None if there is none.
     albedo_small_png : small copy of the albedo for previews; None without an albedo.
-    lashes : single hairs; None without an albedo.
+    lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
     """
 
     arkit_names: tuple[str, ...]
@@ -176,8 +176,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
         small, _ = named.picture(checked_field(header, "albedo_small", str), MOST_SMALL_PIXELS_A_SIDE)
-        count = len(parts[PART_NAMES.index(LASHES)].vertices)
-        lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
+        if header.get("lashes") is not None:
+            count = len(parts[PART_NAMES.index(LASHES)].vertices)
+            lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")

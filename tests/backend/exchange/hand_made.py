@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.skin_detail import SkinDetail, height_map
-from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
+from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
@@ -130,9 +132,19 @@ def make_asset() -> FaceAsset:
     expression = np.zeros(52)
     expression[ARKIT_NAMES.index("jawOpen")] = 0.75
     landmarks = np.random.default_rng(7).uniform(0, 200, (478, 4)).astype(np.float32)
+    places = np.ones((11, 3), np.float32)
     photos = (
-        AssetPhoto("one.jpg", front_camera(), expression, 1.25, 0.04, landmarks),
-        AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
+        AssetPhoto("one.jpg", front_camera(), expression, 1.25, 0.04, landmarks, places),
+        AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06, landmarks[::-1], places),
     )
     report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}
     return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report, spikes())
+
+
+def with_eyes(asset: FaceAsset) -> FaceAsset:
+    """The asset with the eyes' surfaces and the skin's values, as every head has them on the wire."""
+    uv = {part.name: np.zeros((len(part.vertices), 2), np.float32) for part in asset.parts[1:3]}
+    surfaces = tuple(replace(globe("eye_left"), name=name) for name in EYE_PART_NAMES)
+    values = np.linspace(0, 1, len(asset.parts[0].vertices), dtype=np.float32)
+    eyes = EyeDressing(np.zeros((8, 16, 3), np.uint8), uv, surfaces)
+    return replace(asset, eyes=eyes, mouth_inside=values, skin_roughness=values[::-1])

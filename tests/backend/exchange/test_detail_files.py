@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pygltflib
 import pytest
-from hand_made import waves
+from hand_made import waves, with_eyes
 
 from backend.detail.groups import KEY_GROUPS
 from backend.exchange.detail_files import (
@@ -77,7 +77,7 @@ def test_the_normal_map_leans_where_the_relief_rises(detailed: FaceAsset) -> Non
 
 
 def test_a_message_carries_the_relief(detailed: FaceAsset) -> None:
-    message = encode_face(detailed)
+    message = encode_face(with_eyes(detailed))
     back = decode_result(json.loads(msgspec.json.encode(message.header)), message.buffers).detail
     np.testing.assert_array_equal(_steps(back.always_png), detailed.detail.always.steps)
     assert [group.name for group in back.wrinkles] == list(detailed.detail.wrinkles)

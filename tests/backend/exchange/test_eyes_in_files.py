@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +36,6 @@ def test_the_message_has_the_seven_parts_and_the_eyes_beside(asset: FaceAsset) -
         assert np.array_equal(again.eyes.uv[name], uv)
     cornea = next(part for part in again.parts if part.name == "cornea_left")
     assert "eyeLookUpLeft" in cornea.key_names and "jawOpen" not in cornea.key_names
-
-
-def test_an_older_backend_sends_no_eyes(asset: FaceAsset) -> None:
-    message = encode_face(replace(asset, eyes=None))
-    del message.header["eyes"]
-    again = decode_result(json.loads(json.dumps(message.header)), message.buffers)
-    assert again.eyes is None and [part.name for part in again.parts] == list(PART_NAMES)
 
 
 def test_eyes_have_a_picture_of_their_own_in_gltf_and_clear_corneas(asset: FaceAsset) -> None:

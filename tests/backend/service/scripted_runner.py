@@ -185,7 +185,8 @@ def _face(task: Task, report: JobReporter) -> WireMessage:
     intrinsics = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
     pose = np.diag([1.0, -1, -1, 1])
     pose[:3, 3] = [0, 0.1, 1.0]
-    photo = AssetPhoto(task.names[0], Camera(intrinsics, pose, (640, 480)), np.zeros(52), 1.5, float("nan"))
+    points = np.zeros((478, 4), np.float32), np.zeros((11, 3), np.float32)
+    photo = AssetPhoto(task.names[0], Camera(intrinsics, pose, (640, 480)), np.zeros(52), 1.5, float("nan"), *points)
     report_entry = {"name": task.names[0], "used": True, "reason": ""}
     albedo = np.full((64, 64, 3), 200, np.uint8)
     asset = assemble(

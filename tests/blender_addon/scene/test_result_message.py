@@ -179,7 +179,6 @@ CHANGES: dict[str, Change] = {
     "albedo of no size": picture(lambda data: b""),
     "photos are missing": with_header(lambda h: h.pop("photos")),
     "no eyes": with_header(lambda h: h.pop("eyes")),
-    "no lashes": with_header(lambda h: h.pop("lashes")),
     "no small albedo": with_header(lambda h: h.pop("albedo_small")),
     "a mouth without inside": with_header(lambda h: h.pop("mouth_inside")),
     "a photo without landmarks": with_header(lambda h: h["photos"][0].pop("landmarks")),
