@@ -32,6 +32,7 @@ IMPORT_NAMES = {
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
     "pyzmq": "zmq",
+    "tomli-w": "tomli_w",
 }
 """Package name -> import name, where they differ."""
 

@@ -107,6 +107,7 @@ def test_the_stamp_is_of_the_packages_that_compute(monkeypatch: pytest.MonkeyPat
         "pyzmq",
         "rich",
         "safetensors",
+        "tomli-w",
     }
     versions = {package.split()[0]: package.split()[1] for package in before.packages}
 
