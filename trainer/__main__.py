@@ -17,7 +17,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "all": ("trainer.chain.command", "make every file of assets/, in order, or print how it is made"),
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
-    "pack": ("trainer.pack", "one archive that trains elsewhere with torch and numpy alone"),
     "preview-data": ("trainer.data.people.preview", "contact sheets of synthetic people"),
     "demo-photos": ("trainer.data.demo_person", "photographs of a synthetic person, to try the product on"),
     "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),

@@ -1,8 +1,7 @@
 """Interface between ``trainer.loop`` and training stages and data sources.
 
 A stage is a frozen dataclass (its configuration and factory) and a class that does the work. Both are found by the name
-in the recipe, through ``trainer.registry``. Stages and sources that are to run from a packed archive (``trainer.pack``)
-import only torch, numpy, the standard library, ``backend`` and ``trainer``.
+in the recipe, through ``trainer.registry``.
 """
 
 from __future__ import annotations

@@ -7,10 +7,8 @@ import datetime
 import json
 import math
 import platform
-import struct
 import sys
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 _TABLE_WIDTH = 100
@@ -146,7 +145,7 @@ class RunLog:
             pixels = to_pixels(picture)
             target = self.folder / "pictures" / f"{place.name}_{place.step:09d}_{name}.png"
             target.parent.mkdir(exist_ok=True)
-            target.write_bytes(encode_png(pixels))
+            Image.fromarray(pixels).save(target)
             if self._board is not None:
                 self._board.add_image(f"{place.name}/{name}", pixels, place.run_step, dataformats="HWC")
 
@@ -222,21 +221,6 @@ def to_pixels(picture: Tensor) -> np.ndarray:
         raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
     scaled = picture.detach().float().clamp(0, 1).mul(255).round()
     return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encode (H, W, 3) uint8 pixels as a PNG file, with the standard library only."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise ValueError(f"pixels must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + width * 3), np.uint8)  # filter type 0 in front of every row
-    rows[:, 1:] = pixels.reshape(height, width * 3)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data)) for tag, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def _json_number(value: float) -> float | None:

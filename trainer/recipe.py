@@ -6,17 +6,18 @@ import dataclasses
 import difflib
 import functools
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+import tomli_w
+
 from backend.errors import LikenessError
 from trainer.contracts import StageConfig
 from trainer.registry import find_class, kind_of
-from trainer.toml_writer import to_toml
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 SHARED = "network"
@@ -121,7 +122,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
     if len(networks) > 1 and networks[0] is not None and all(one == networks[0] for one in networks):
         stages = [{key: value for key, value in stage.items() if key != SHARED} for stage in table.pop("stages")]
         table |= {SHARED: networks[0], "stages": stages}
-    return to_toml(table)
+    return tomli_w.dumps(table)
 
 
 def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
@@ -141,42 +142,37 @@ def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def encode(value: Any) -> Any:
-    """Convert dataclasses, tuples and maps to TOML types; configurations with a ``family`` get their ``kind``."""
+    """Convert dataclasses, tuples and maps to TOML types, without ``None``; configurations with a ``family`` get their
+    ``kind``."""
     if dataclasses.is_dataclass(value):
         table = {"kind": kind_of(value)} if hasattr(value, "family") else {}
-        return table | {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        value = table | {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: encode(item) for key, item in value.items()}
+        return {key: encode(item) for key, item in value.items() if item is not None}
     return value
 
 
 def decode(expected: Any, value: Any, key: str, where: str) -> Any:
-    """Convert ``value`` from TOML to type ``expected`` (dataclass, scalar, ``tuple[...]``, ``X | None``, ``Literal``).
+    """Convert ``value`` from TOML to type ``expected``: a dataclass, ``X | None`` or a tuple of such, or what
+    ``msgspec`` converts.
 
     ``key`` is the path of the value for error messages, ``where`` the file. Integers are accepted as floats, nothing
     else is converted. Raises ``RecipeError``.
     """
-    if dataclasses.is_dataclass(expected):
-        return _decode_dataclass(expected, value, key, where)
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin in (types.UnionType, typing.Union):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return decode(inner, value, key, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise RecipeError(f"{where}: {key} is {value!r}; it must be one of {', '.join(map(repr, arguments))}.")
-        return value
-    if origin is tuple:
-        return _decode_tuple(arguments, value, key, where)
-    if origin in (dict, Mapping):
-        _require(isinstance(value, dict), "a table", value, key, where)
-        return {name: decode(arguments[1], item, f"{key}.{name}", where) for name, item in value.items()}
-    if expected is float and type(value) is int:
-        return float(value)
-    _require(type(value) is expected, f"a {expected.__name__}", value, key, where)
-    return value
+    config = next((argument for argument in (expected, *arguments) if dataclasses.is_dataclass(argument)), None)
+    if config is not None and origin is tuple:
+        _require(isinstance(value, list), "a list", value, key, where)
+        return tuple(_decode_dataclass(config, item, f"{key}.{index}", where) for index, item in enumerate(value))
+    if config is not None:
+        return _decode_dataclass(config, value, key, where)
+    try:
+        return msgspec.convert(value, expected)
+    except msgspec.ValidationError as error:
+        advice = f"It must be one of {', '.join(map(repr, arguments))}." if origin is Literal else ""
+        raise RecipeError(f"{where}: {key} is {value!r}: {error}.", advice) from error
 
 
 def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
@@ -209,18 +205,6 @@ def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
         return expected(**arguments)
     except ValueError as error:
         raise RecipeError(f"{where}: {label}: {error}.") from error
-
-
-def _decode_tuple(arguments: tuple[Any, ...], value: Any, key: str, where: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list), "a list", value, key, where)
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        kinds = (arguments[0],) * len(value)
-    else:
-        kinds = arguments
-        _require(len(value) == len(kinds), f"a list of {len(kinds)}", value, key, where)
-    return tuple(
-        decode(kind, item, f"{key}.{place}", where) for place, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    )
 
 
 @functools.cache

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import disk_errors_named
-from backend.file_lock import try_lock
+from backend.file_lock import lock_file
 
 LOCK_FILE = ".batch.lock"
 
@@ -24,9 +23,11 @@ def only_batch_in(folder: Path) -> Iterator[None]:
     """
     with disk_errors_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-    with file:
-        if not try_lock(file):
-            advice = "Wait for it, or choose another folder with --out."
-            raise LikenessError("in_use", f"Another batch works in {folder} already.", advice)
+        lock = lock_file(folder / LOCK_FILE)
+    if lock is None:
+        advice = "Wait for it, or choose another folder with --out."
+        raise LikenessError("in_use", f"Another batch works in {folder} already.", advice)
+    try:
         yield
+    finally:
+        lock.release()

@@ -13,13 +13,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from backend.errors import LikenessError
-from backend.file_lock import try_lock
+from backend.file_lock import lock_file
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
+_MOST_SECONDS_TO_LOCK = 0.05
+"""A run that is just ending removes its lock within this time."""
 _MOST_SECONDS_TO_CLEAR = 1.0
 """Time limit for removing unwanted files: after Ctrl-C the user waits, and the next run removes the rest."""
 
@@ -37,17 +38,17 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._held = ExitStack()
-        self._work: _HiddenFolder | None = None
+        self._files = self.path  # where they are written first
 
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
             if _is_folder(self.path):
                 if self._beside.exists():  # left by a run that began before the folder existed
                     self._hold(self._beside)
-                self._work = self._hold(self._inside)
+                self._files = self._hold(self._inside)
             else:
                 self._held.enter_context(_parents_made(self.path.absolute().parent))
-                self._work = self._hold(self._beside)
+                self._files = self._hold(self._beside)
             self._held = self._held.pop_all()
         return self
 
@@ -66,18 +67,15 @@ class OutputFolder:
         """As ``write_together``, while the lock is held."""
         from backend.parallel import each  # imported here, because it takes a second
 
-        assert self._work is not None
         with disk_errors_named(self.path):
-            files = self._work.path / "files"
-            shutil.rmtree(files, ignore_errors=True)
-            files.mkdir(0o700)
+            files = _emptied(self._files)
             progress(WRITING, 0.0)
             share = 1.0 / (len(steps) + 1)
             each(lambda step: step(files), steps, told=lambda done: progress(WRITING, share * done))
             last(files)
             for name in names:
                 _flush_to_disk(files / name)
-            if self.path.exists() and self._work.path != self._inside:
+            if self.path.exists() and files.parent != self._inside:
                 self._hold(self._inside)  # another process made the folder in the meantime
             progress(WRITING, 1.0)  # last chance to cancel
             _move_into_place(files, self.path, names)
@@ -90,8 +88,8 @@ class OutputFolder:
     def _inside(self) -> Path:
         return self.path / hidden_name("")
 
-    def _hold(self, path: Path) -> _HiddenFolder:
-        return self._held.enter_context(_HiddenFolder(path, self.path))
+    def _hold(self, path: Path) -> Path:
+        return self._held.enter_context(_hidden_folder(path, self.path))
 
 
 def write_together(
@@ -118,27 +116,14 @@ def write_file(path: Path, content: bytes) -> None:
     Raises ``LikenessError`` with code "disk", or "in_use" if another run is writing it right now.
     """
     path = Path(path)
-    temporary = path.absolute().parent / hidden_name(path.name)
     with disk_errors_named(path.parent):
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        file = _locked_file(temporary, path)
-        try:
-            file.truncate(0)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            if os.name == "nt":  # Windows cannot rename open files
-                file.close()
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        finally:
-            file.close()
+        with _hidden_folder(path.absolute().parent / hidden_name(path.name), path) as files:
+            (files / "file").write_bytes(content)
+            _flush_to_disk(files / "file")
+            os.replace(files / "file", path)
 
 
 def check_writable(folder: Path) -> None:
@@ -155,59 +140,44 @@ def hidden_name(name: str) -> str:
     return f".likeness-{name if len(os.fsencode(name)) < 200 else sha256(os.fsencode(name)).hexdigest()}".rstrip("-")
 
 
-class _HiddenFolder:
-    """A private folder with a file ``lock`` in it; a context manager that makes, locks and removes it."""
+@contextmanager
+def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
+    """Make and lock the private folder ``path``, give an empty folder in it, and remove it.
 
-    def __init__(self, path: Path, wanted: Path) -> None:
-        self.path, self._wanted = path, wanted
-
-    def __enter__(self) -> _HiddenFolder:
-        while True:
-            self.path.mkdir(0o700, exist_ok=True)
-            with suppress(FileNotFoundError):  # the previous run was just removing it
-                self._file = _locked_file(self.path / "lock", self._wanted)
-                break
-        try:
-            self._file.write(b"\0")  # fails now if the disk is full
-            self._file.flush()
-            for left in self.path.iterdir():
-                if left.name != "lock":
-                    shutil.rmtree(left, ignore_errors=True)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    Raises ``LikenessError`` "in_use" for ``wanted`` where another run holds it.
+    """
+    while True:
+        path.mkdir(0o700, exist_ok=True)
+        with suppress(FileNotFoundError):  # the previous run was just removing it
+            lock = lock_file(path / "lock", _MOST_SECONDS_TO_LOCK)
+            break
+    if lock is None:
+        sentence = f"Another run is writing {wanted}."
+        raise LikenessError("in_use", sentence, "Wait for it, or choose another place with --out.")
+    files = path / "files"
+    try:
+        (_emptied(files) / "full").write_bytes(b"\0")  # fails now if the disk is full
+        yield _emptied(files)
+    finally:
         until = time.monotonic() + _MOST_SECONDS_TO_CLEAR
         while True:  # threads may still write into it after Ctrl-C
-            shutil.rmtree(self.path / "files", ignore_errors=True)
-            if not (self.path / "files").exists() or time.monotonic() > until:
+            shutil.rmtree(files, ignore_errors=True)
+            if not files.exists() or time.monotonic() > until:
                 break
             time.sleep(0.02)
         if os.name == "nt":  # Windows cannot remove open files
-            self._file.close()
+            lock.release()
         with suppress(OSError):
-            (self.path / "lock").unlink()
+            (path / "lock").unlink()
         with suppress(OSError):  # the next run already uses it
-            self.path.rmdir()
-        self._file.close()
+            path.rmdir()
+        lock.release()
 
 
-def _locked_file(path: Path, wanted: Path) -> BinaryIO:
-    """Create or open a file and lock it; raises ``LikenessError`` "in_use" for ``wanted``."""
-    while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
-        if not try_lock(file):
-            file.close()
-            sentence = f"Another run is writing {wanted}."
-            raise LikenessError("in_use", sentence, "Wait for it, or choose another place with --out.")
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        file.close()  # the previous run removed it after it was opened here
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def _is_folder(path: Path) -> bool:
@@ -239,7 +209,6 @@ def _parents_made(folder: Path) -> Iterator[None]:
 def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
     """Move the files from ``temporary`` to ``out_dir``; restores the earlier ones if a move fails."""
     if not out_dir.exists():
-        temporary.chmod(0o777 & ~_umask())  # it was private until now
         temporary.rename(out_dir)
         return
     earlier = temporary / "earlier"
@@ -255,12 +224,6 @@ def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> No
         for source, target in reversed(done):
             target.rename(source)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _flush_to_disk(path: Path) -> None:

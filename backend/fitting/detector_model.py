@@ -10,16 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backend.asset_file import read_asset
 from backend.assets import ASSETS
+from backend.fitting.parameters import PhotoParameters
 from backend.safetensors_file import write_arrays
-
-if TYPE_CHECKING:  # training machines have no scipy, which parameters need
-    from backend.fitting.parameters import PhotoParameters
 
 DETECTOR_PATH = ASSETS / "landmark_detector.safetensors"
 SURFACE_ERRORS_PATH = ASSETS / "landmarks" / "errors.safetensors"

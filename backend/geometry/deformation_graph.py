@@ -3,7 +3,7 @@
 Paper 3 (Mallikarjun et al., Learning Complete 3D Morphable Face Models from Images and Videos, CVPR 2021), equation 2:
 M = U M_g with a fixed matrix U that couples G = 521 nodes to all vertices. Weights as in Sumner et al., Embedded
 Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over geodesic distances, so that the lower lip does not
-follow the upper one; then smoothed. Needs numpy alone.
+follow the upper one; then smoothed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Mesh of the learned face model: the skin at a subdivision level and the eyeballs, moved by a deformation graph.
-
-Needs torch and numpy alone, so that it works on training machines.
-"""
+"""Mesh of the learned face model: the skin at a subdivision level and the eyeballs, moved by a deformation graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catmull-Clark refinement of vertex values with torch alone, for training machines without scipy.
+"""Catmull-Clark refinement of vertex values in torch, many fields at a time.
 
 Rules and order of new vertices are the same as in ``backend.geometry.subdivision``, which gives matrices.
 """

@@ -149,8 +149,7 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
 
 
 def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and their indices. Uses numpy
-    only, because training machines have no scipy."""
+    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and their indices."""
     middle = others.mean(0)
     a, b = points - middle, others - middle
     near = np.empty((len(a), count), np.int64)

@@ -15,28 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.torch
 import torch
+from safetensors import TensorSpec
 
 from backend.assets import ASSETS
 from backend.errors import DamagedFileError, LikenessError
 from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
-from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
+from backend.safetensors_file import BrokenTensorFileError, read_with, tensor_spec, write_specs
 
 SHARD_BYTES = 16_000_000
 SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
-TORCH_TYPES: dict[str, torch.dtype] = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-TYPE_NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in TORCH_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -67,24 +57,17 @@ class ModelWeights:
 
 def read_tensors(path: Path | str) -> TensorFile:
     """Read a safetensors file as CPU tensors; raises ``BrokenTensorFileError`` or ``OSError``."""
-    raw = read_raw(path)
-    tensors = {}
-    for name, tensor in raw.tensors.items():
-        if tensor.type_name not in TORCH_TYPES:
-            raise BrokenTensorFileError(f"{path}: tensor {name!r} is {tensor.type_name}, which torch cannot hold")
-        dtype = TORCH_TYPES[tensor.type_name]
-        if len(tensor.data) == 0:
-            tensors[name] = torch.empty(tensor.shape, dtype=dtype)
-        else:
-            tensors[name] = torch.frombuffer(bytearray(tensor.data), dtype=dtype).reshape(tensor.shape)
-    return TensorFile(tensors, raw.metadata)
+    tensors, metadata, _ = read_with(safetensors.torch.load, path)
+    return TensorFile(tensors, metadata)
 
 
 def write_tensors(
     path: Path | str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors of any device and memory format, atomically; raises ``TypeError`` for complex or other dtypes."""
-    write_raw(path, {name: _raw(name, tensor) for name, tensor in tensors.items()}, metadata)
+    """Write tensors of any device and memory format, atomically; raises ``TypeError`` for a dtype that the format
+    lacks."""
+    data = {name: _bytes(tensor) for name, tensor in tensors.items()}
+    write_specs(path, {name: _spec(name, tensor, data[name]) for name, tensor in tensors.items()}, metadata)
 
 
 def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
@@ -221,19 +204,20 @@ def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
     """Twelve hexadecimal digits that depend on every name, shape, dtype and bit of the tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        raw = _raw(name, tensors[name])
-        digest.update(f"{name} {raw.type_name} {raw.shape}\n".encode())
-        digest.update(raw.data)
+        tensor = tensors[name]
+        data = _bytes(tensor)
+        digest.update(f"{name} {_spec(name, tensor, data).dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(data)
     return digest.hexdigest()[:12]
 
 
-def _raw(name: str, tensor: torch.Tensor) -> RawTensor:
-    """A tensor's bytes in C order."""
-    if tensor.dtype not in TYPE_NAMES:
-        raise TypeError(f"tensor {name!r} has dtype {tensor.dtype}, which safetensors does not have")
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    data = memoryview(b"") if flat.numel() == 0 else memoryview(flat.view(torch.uint8).numpy())
-    return RawTensor(TYPE_NAMES[tensor.dtype], tuple(tensor.shape), data)
+def _bytes(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's bytes in C order, (bytes,) uint8."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+
+
+def _spec(name: str, tensor: torch.Tensor, data: np.ndarray) -> TensorSpec:
+    return tensor_spec(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data)
 
 
 def _header_allowance(weights: ModelWeights) -> int:

@@ -147,7 +147,7 @@ class PhotoCollection:
 
 def class_mask(labels: np.ndarray, classes: Iterable[FaceClass]) -> np.ndarray:
     """(H, W) uint8, 255 where ``labels`` (H, W) uint8 is one of ``classes``, else 0."""
-    import cv2  # imported here, because training machines need FaceClass but have no OpenCV
+    import cv2  # imported here, so that the server, which only names classes, starts without it
 
     table = np.zeros(256, np.uint8)
     table[[int(one) for one in classes]] = 255

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -83,8 +84,6 @@ def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
 
     covered : (H, W) bool. pixels : largest distance; texels further away keep their own index. None: no limit.
     """
-    import cv2  # here, because training machines have no OpenCV
-
     own = np.arange(covered.size).reshape(covered.shape)
     if covered.all() or not covered.any():
         return own

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from backend.errors import LikenessError
-from backend.file_lock import try_lock
+from backend.file_lock import lock_file
 from backend.service.config_folder import write_private
 from backend.service.messages import PROTOCOL
 
@@ -62,21 +60,21 @@ class ServerLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        self._file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
-        until = time.monotonic() + LOCK_SECONDS
-        while not try_lock(self._file):
+        def another_runs() -> bool:
             state = read_state(folder)
-            if time.monotonic() >= until or (state is not None and process_runs(state.pid)):
-                self._file.close()
-                where = f" (process {state.pid}, {state.endpoint})" if state else ""
-                sentence = f"A Likeness server of this user runs already{where}."
-                raise LikenessError("in_use", sentence, "Use that one, or stop it first.")
-            time.sleep(0.05)
+            return state is not None and process_runs(state.pid)
+
+        lock = lock_file(folder / LOCK_FILE, LOCK_SECONDS, another_runs, mode=0o600)
+        if lock is None:
+            state = read_state(folder)
+            where = f" (process {state.pid}, {state.endpoint})" if state else ""
+            sentence = f"A Likeness server of this user runs already{where}."
+            raise LikenessError("in_use", sentence, "Use that one, or stop it first.")
+        self._lock = lock
 
     def release(self) -> None:
         """Release the lock."""
-        self._file.close()
+        self._lock.release()
 
 
 def process_runs(pid: int) -> bool:

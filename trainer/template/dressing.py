@@ -154,7 +154,7 @@ class Dresser:
         uv_faces = _split(t.uv_head_quads[: head.face_stop])
         near = brow_region[faces].all(1)
         shape = base.vertices[t.hm08_vertex[: head.vertex_stop]]
-        triangle, weights, _ = closest_points(points, shape, faces[near], candidates=8)
+        triangle, weights, _ = closest_points(points, shape, faces[near])
         spot = (t.uv_head[uv_faces[near][triangle]] * weights[..., None]).sum(1)
         columns = np.clip((spot[:, 0] * self.resolution).astype(int), 0, self.resolution - 1)
         rows = np.clip(((1 - spot[:, 1]) * self.resolution).astype(int), 0, self.resolution - 1)

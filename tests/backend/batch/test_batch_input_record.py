@@ -102,11 +102,13 @@ def test_the_stamp_is_of_the_packages_that_compute(monkeypatch: pytest.MonkeyPat
     wanted = {requirement.split("==")[0] for requirement in project["dependencies"]}
     before = current_stamp()
     assert {package.split()[0] for package in before.packages} == wanted - {
+        "filelock",
         "msgspec",
         "pygltflib",
         "pyzmq",
         "rich",
         "safetensors",
+        "tomli-w",
     }
     versions = {package.split()[0]: package.split()[1] for package in before.packages}
 

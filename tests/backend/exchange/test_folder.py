@@ -313,7 +313,9 @@ def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_one_is_still_written
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / ("x" * 250)
     write_file(path, b"one")
-    (path.parent / all_or_none.hidden_name(path.name)).write_text("left by a killed run, longer than what comes")
+    remains = path.parent / all_or_none.hidden_name(path.name) / "files" / "file"
+    remains.parent.mkdir(parents=True)
+    remains.write_text("left by a killed run, longer than what comes")
     write_file(path, b"two")
     assert path.read_bytes() == b"two" and os.listdir(path.parent) == [path.name]
     with pytest.raises(LikenessError, match="too long"):

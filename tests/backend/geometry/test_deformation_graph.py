@@ -1,4 +1,4 @@
-"""The deformation graph: symmetric, local, a partition of unity, fine enough for faces; refinement without scipy."""
+"""The deformation graph: symmetric, local, a partition of unity, fine enough for faces; refinement in torch."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from backend.models.checkpoints import (
     save_model,
 )
 from backend.models.eight_bits import STEP_SUFFIX, in_eight_bits, large_weights
-from backend.safetensors_file import RawTensor, write_raw
+from backend.safetensors_file import tensor_spec, write_specs
 
 
 def network_weights() -> dict[str, torch.Tensor]:
@@ -102,8 +103,8 @@ def test_a_type_that_torch_does_not_have_is_refused(tmp_path: Path) -> None:
         with pytest.raises(LikenessError, match="is damaged"):
             load_model("line", tmp_path)
     metadata = {"config": json.dumps({}), "version": "v"}
-    write_raw(path, {"w": RawTensor("U32", (2,), memoryview(bytes(8)))}, metadata)
-    with pytest.raises(LikenessError, match="'w' is U32, which torch cannot hold"):
+    write_specs(path, {"w": tensor_spec("w", "float8_e8m0fnu", (8,), np.zeros(8, np.uint8))}, metadata)
+    with pytest.raises(LikenessError, match="'F8_E8M0' is a type that cannot be read here"):
         load_model("line", tmp_path)
 
 

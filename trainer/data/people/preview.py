@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from backend.models.parsing.network import CLASS_COLOURS
@@ -105,6 +106,4 @@ def _bytes(images: Tensor) -> np.ndarray:
 
 
 def _save(path: Path, pictures: np.ndarray, columns: int) -> None:
-    from PIL import Image  # here: machines that only train have no Pillow
-
     Image.fromarray(sheet(pictures, columns)).save(path, quality=88, subsampling=0, optimize=True)

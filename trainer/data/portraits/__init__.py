@@ -1,6 +1,6 @@
 """Collections of real photographs: detected, cropped and labelled once, then read from memory-mapped files in training.
 
-``collection`` reads a cache and needs only numpy and torch; ``prepare`` makes one.
+``collection`` reads a cache; ``prepare`` makes one.
 """
 
 from trainer.data.portraits.collection import PortraitBatch, PortraitsConfig

@@ -1,4 +1,4 @@
-"""Prepared portraits as a source of training data; needs only torch and numpy."""
+"""Prepared portraits as a source of training data."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class Bvh:
     bounds : (N, 6) float32, minimum x y z, then maximum x y z.
     links : (N, 2) int32. Inner node: (index of the second child, 0); the first child follows its parent. Leaf: (first
         triangle, number of triangles).
-    corners : (F, 3, 3) float32 triangle corner positions in the hierarchy's order: first corner, then the two edges
-        from it.
+    corners : (F, 3, 3) triangle corner positions in the hierarchy's order: first corner, then the two edges from it.
+        float32 for rays, float32 or float64 for closest points.
     face_order : (F,) int32, original face index of every triangle in ``corners``.
     """
 
@@ -33,16 +33,16 @@ class Bvh:
     face_order: np.ndarray
 
 
-def build_bvh(vertices: np.ndarray, faces: np.ndarray) -> Bvh:
-    """Build the hierarchy over triangles ``faces`` (F, 3) of ``vertices`` (V, 3); median split along the longest
-    axis."""
+def build_bvh(vertices: np.ndarray, faces: np.ndarray, dtype: type = np.float32) -> Bvh:
+    """Build the hierarchy over triangles ``faces`` (F, 3) of ``vertices`` (V, 3), with corners of ``dtype``; median
+    split along the longest axis."""
     if len(faces) == 0:
         raise ValueError("a BVH needs at least one triangle")
     triangles = np.ascontiguousarray(vertices[faces], dtype=np.float32)  # (F, 3, 3)
     lows, highs = triangles.min(1), triangles.max(1)
     order = np.arange(len(faces), dtype=np.int32)
     bounds, links, count = _build(lows, highs, (lows + highs) * np.float32(0.5), order)
-    corners = triangles[order]
+    corners = vertices[faces[order]].astype(dtype)
     corners[:, 1:] -= corners[:, :1]
     return Bvh(bounds[:count].copy(), links[:count].copy(), np.ascontiguousarray(corners), order)
 
