@@ -14,7 +14,7 @@ from backend.assets import ASSETS
 from backend.errors import LikenessError
 from trainer.chain.progress import ChainState, read_state
 from trainer.chain.run import Places, missing, public_portraits, run_steps, words
-from trainer.chain.steps import Repeats, Step
+from trainer.chain.steps import TOY_STEPS, Repeats, Step
 from trainer.chain.table import STEPS
 
 WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--toy",
         action="store_true",
         help="few steps on few drawn people, written to the working folder: shows that it runs",
+    )
+    parser.add_argument(
+        "--toy-steps",
+        type=int,
+        default=TOY_STEPS,
+        metavar="N",
+        help=f"steps of each stage of a recipe with --toy (default {TOY_STEPS})",
     )
     parser.add_argument("--work", type=Path, help=f"working folder (default {WORK}, with --toy {TOY_WORK})")
     parser.add_argument("--portraits", type=Path, help="portraits (default: ../shared/photos/public_domain)")
@@ -64,7 +71,7 @@ def _places(arguments: argparse.Namespace) -> Places:
         if arguments.portraits:
             raise LikenessError("usage", "--toy draws its portraits itself.", "Leave out --portraits.")
         work = (arguments.work or TOY_WORK).resolve()
-        return Places(work, work / "assets", work / "portraits")
+        return Places(work, work / "assets", work / "portraits", arguments.toy_steps)
     return Places((arguments.work or WORK).resolve(), ASSETS, (arguments.portraits or public_portraits()).resolve())
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from backend.errors import LikenessError
 from trainer.chain.forked import ForkedCommands
 from trainer.chain.progress import ChainState, DoneCommand, read_state, write_state
-from trainer.chain.steps import Command, Need, Repeats, Step
+from trainer.chain.steps import TOY_STEPS, Command, Need, Repeats, Step
 from trainer.data.shared_data import shared_folder
 from trainer.recipe import known_recipes
 
@@ -28,16 +28,18 @@ Runner = Callable[[Command, Sequence[str]], int]
 
 @dataclass(frozen=True)
 class Places:
-    """Folders that a run of the chain reads and writes; all absolute.
+    """Folders that a run of the chain reads and writes, all absolute; and its size.
 
     Attributes
     ----------
     work : for runs, prepared portraits and state. assets : for the results. portraits : pictures of people, one each.
+    toy_steps : at toy size, steps of each stage of a recipe.
     """
 
     work: Path
     assets: Path
     portraits: Path
+    toy_steps: int = TOY_STEPS
 
 
 def public_portraits() -> Path:
@@ -67,7 +69,7 @@ def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
         from trainer.chain.toy import toy_overrides
 
         filled += command.toy
-        filled += toy_overrides(command.name) if command.name in known_recipes() else []
+        filled += toy_overrides(command.name, places.toy_steps) if command.name in known_recipes() else []
     return tuple(filled)
 
 

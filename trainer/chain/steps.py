@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+TOY_STEPS = 2
+"""Steps of each stage of a recipe at toy size: a first one, and one after it."""
+
 
 class Repeats(Enum):
     """How closely running the step again reproduces the shipped file."""

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 
+from trainer.chain.steps import TOY_STEPS
 from trainer.classifiers.portrait_statistics import GLASSES_LABELS
 from trainer.data.people import PeopleConfig
 from trainer.data.portraits.hand_labels import read_hand_labels
@@ -21,10 +22,11 @@ from trainer.data.portraits.relabel import read_traits
 from trainer.recipe import encode, find_recipe, load_recipe
 
 LIMITS = {
-    "steps": 2,
+    "steps": TOY_STEPS,
     "batch": 2,
     "validation_samples": 2,
-    "validate_steps": 2,
+    "validate_steps": TOY_STEPS,
+    "log_steps": 1,
     "count": 8,
     "keep": 8,
     "people": 8,
@@ -37,29 +39,31 @@ LIMITS = {
     "depth_components": 8,
     "albedo_components": 8,
 }
-"""Largest value of each field of a recipe, wherever it occurs. Two steps test a training step and one after it."""
+"""Largest value of each field of a recipe, wherever it occurs."""
 PORTRAIT_SIDE = 256
 """Pixels, the smallest size at which the face detector finds all of them."""
 PORTRAITS_PER_TRAIT = 2
 """Portraits per answer on a list, because the classifiers need more than one of each."""
 
 
-def toy_overrides(recipe: str) -> list[str]:
-    """``--set`` words that cut ``recipe`` down to ``LIMITS``; zeros, which mean "endless", stay."""
+def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
+    """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless",
+    stay."""
     table = encode(load_recipe(find_recipe(recipe)))
-    return [word for path in _too_large(table, "") for word in ("--set", path)]
+    limits = LIMITS | {"steps": steps, "validate_steps": steps}
+    return [word for path in _too_large(table, "", limits) for word in ("--set", path)]
 
 
-def _too_large(value: Any, path: str) -> Iterator[str]:
+def _too_large(value: Any, path: str, limits: Mapping[str, int]) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             place = f"{path}.{key}" if path else key
-            if type(item) is int and item > LIMITS.get(key, item):
-                yield f"{place}={LIMITS[key]}"
-            yield from _too_large(item, place)
+            if type(item) is int and item > limits.get(key, item):
+                yield f"{place}={limits[key]}"
+            yield from _too_large(item, place, limits)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _too_large(item, f"{path}.{number}")
+            yield from _too_large(item, f"{path}.{number}", limits)
 
 
 def portrait_names() -> list[str]:
