@@ -13,20 +13,18 @@ from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
-from backend.command_line.address_space import check_address_space
-from backend.command_line.closed_pipe import run_until_pipe_closes
-from backend.command_line.explain import explain
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
+from backend.command_line.terminal import check_address_space, explain, run_until_pipe_closes
 from backend.errors import EXIT_CODES
 
 _COMMANDS = {
     "reconstruct": "backend.command_line.reconstruct_command:run_reconstruct",
     "serve": "backend.command_line.serve_command:run_serve",
     "batch": "backend.batch.command:run_batch",
-    "canonical": "backend.command_line.canonical_command:run_canonical",
+    "canonical": "backend.command_line.reconstruct_command:run_canonical",
     "transfer": "backend.command_line.transfer_command:run_transfer",
-    "doctor": "backend.doctor:run_doctor",
+    "doctor": "backend.command_line.doctor:run_doctor",
 }
 
 

@@ -14,46 +14,44 @@ from backend.detail.find import NO_DETAIL, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.json_files import build_report
-from backend.exchange.preview import PhotoPreview, photo_previews
-from backend.exchange.shown_points import with_shown_points
-from backend.exchange.tone import tone_change
-from backend.fitting.face_model import face_model
-from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import ResumableFit
+from backend.exchange.files import build_report
+from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
+from backend.fitting.fit import face_model, fit_face, refit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for, with_shape_options
-from backend.fitting.refit import refit_face
+from backend.fitting.stages import ResumableFit
 from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_line import apply_hairline_points
+from backend.models.checkpoints import computing_device
 from backend.models.contract import applied_to_photos
-from backend.models.detail import DETAIL
-from backend.models.detail.apply import DetailModel
-from backend.models.device import computing_device
-from backend.models.graph_albedo import GRAPH_ALBEDO
-from backend.models.graph_albedo.apply import GraphAlbedoModel
-from backend.models.graph_face import GRAPH_FACE
-from backend.models.landmarks import LANDMARK_NET
-from backend.models.lap import LAP
+from backend.models.detail import DetailModel
+from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.lap.apply import LapModel, canonical_face
-from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.learned_basis.apply import BasisModel
-from backend.models.learned_basis.personalise import personalise
-from backend.models.registry import SWITCHED, left_out, open_models
-from backend.parallel import in_thread
-from backend.photos.collect import CollectOptions, collect
-from backend.photos.collect_corrected import PhotoReader, collect_corrected
+from backend.models.learned_basis.apply import BasisModel, personalise
+from backend.models.registry import (
+    DETAIL,
+    GRAPH_ALBEDO,
+    GRAPH_FACE,
+    LANDMARK_NET,
+    LAP,
+    LEARNED_BASIS,
+    SWITCHED,
+    left_out,
+    open_models,
+)
+from backend.photos.collect import CollectOptions, PhotoReader, collect, collect_corrected
 from backend.photos.collection import PhotoCollection
-from backend.photos.reading.source import PhotoSource
-from backend.photos.screening.corrections import PhotoCorrections
+from backend.photos.corrections import PhotoCorrections
+from backend.photos.formats import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
-from backend.rig.mouth_shapes import mouth_shapes
+from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
+from backend.system.parallel import in_thread
 from backend.texture.albedo import build_albedo
-from backend.texture.unwrapping.beard_consistency import with_consistent_beards
+from backend.texture.unwrap import with_consistent_beards
 
 _SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
 

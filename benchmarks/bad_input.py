@@ -57,8 +57,8 @@ class Outcome:
 def read_input(kind: str, path: Path) -> None:
     """Read an input as the commands do; raises the errors that they turn into a sentence."""
     if kind == "photos":
-        from backend.photos.reading.read import read_photo
-        from backend.photos.reading.source import PhotoSource
+        from backend.photos.formats import PhotoSource
+        from backend.photos.reading import read_photo
 
         read_photo(PhotoSource.from_path(path))
     elif kind == "takes":
@@ -85,7 +85,7 @@ def read_input(kind: str, path: Path) -> None:
 def run_reader() -> None:
     """Run the reading process: a line of JSON in, a line out, in an endless loop."""
     from backend.errors import LikenessError
-    from backend.photos.reading.source import PhotoUnreadableError
+    from backend.photos.formats import PhotoUnreadableError
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # output of libraries goes to stderr

@@ -44,7 +44,7 @@ _DONE = re.compile(r"^\d+/\d+  (\S+)  done \d", re.MULTILINE)
 
 def render_people(folder: Path, count: int) -> list[Path]:
     """Render a folder of one photo, or two for every third, for each of ``count`` people; existing ones stay."""
-    from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
 
     folders = []
     for number in range(count):
@@ -106,8 +106,8 @@ def plain(people: Sequence[Path], out: Path) -> list[subprocess.Popen[bytes]]:
     program = (
         "import sys; from pathlib import Path; import backend;"
         "from backend.pipeline import ReconstructOptions, reconstruct;"
-        "from backend.photos.reading.source import PhotoSource;"
-        "from backend.exchange.folder import write_folder; from backend.allocator import keep_freed_memory;"
+        "from backend.photos.formats import PhotoSource;"
+        "from backend.exchange.folder import write_folder; from backend.system.processes import keep_freed_memory;"
         "keep_freed_memory(); out = Path(sys.argv[1])\n"
         "for person in map(Path, sys.argv[2:]):\n"
         "    photos = [PhotoSource.from_path(path) for path in sorted(person.glob('*.jpg'))]\n"

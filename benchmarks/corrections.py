@@ -28,22 +28,19 @@ from typing import Any
 
 import numpy as np
 
-from backend.exchange.wire_buffers import WireMessage
-from backend.fitting.detector_model import DetectorModel, expected_errors
-from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import ResumableFit
+from backend.exchange.buffers import WireMessage
+from backend.fitting.detector_model import DetectorModel, expected_errors, face_scale
+from backend.fitting.fit import fit_face, refit_face
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
-from backend.fitting.refit import refit_face
-from backend.geometry.head_points import FIRST_EAR, ear_vertices
+from backend.fitting.stages import ResumableFit
 from backend.geometry.similarity import nearest_similarity
-from backend.geometry.template import load_template
-from backend.models.landmarks.network import net_points
+from backend.geometry.template import FIRST_EAR, ear_vertices, load_template
+from backend.models.landmarks import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
-from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 from backend.service import reconstruct_runner
 from backend.service.messages import JobOptions
 from backend.service.worker import JobReporter, Task

@@ -23,12 +23,21 @@ from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trainer.data.disk_cache import save_arrays, write_bytes
-from trainer.data.foreign.heads import LOOKS_PER_SCAN, SOURCES, ForeignHead, HeadSource
-from trainer.data.foreign.paint import eye_colour, in_eye, painted_eye, shut_lids, skin_colour
-from trainer.data.halves import HALVES
-from trainer.data.midpoint import subdivide_midpoint
-from trainer.evaluate.foreign_renders import SKINS
+from trainer.engine.disk_cache import save_arrays, write_bytes
+from trainer.evaluate.foreign import SKINS
+from trainer.heads.foreign import (
+    HALVES,
+    LOOKS_PER_SCAN,
+    SOURCES,
+    ForeignHead,
+    HeadSource,
+    eye_colour,
+    in_eye,
+    painted_eye,
+    shut_lids,
+    skin_colour,
+)
+from trainer.heads.photographs import subdivide_midpoint
 
 SIZE, SAMPLES = 400, 16
 LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))

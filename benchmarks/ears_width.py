@@ -18,16 +18,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backend.fitting.options import fit_options_for
-from backend.geometry.head_points import ear_vertices
 from backend.geometry.similarity import nearest_similarity
-from backend.geometry.template import load_template
+from backend.geometry.template import ear_vertices, load_template
 from backend.models.registry import open_models
 from backend.photos.collect import collect
-from backend.photos.reading.source import PhotoSource
+from backend.photos.formats import PhotoSource
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.graph_photos import synthetic_photos
-from trainer.evaluate.metrics.intervals import mean_interval
-from trainer.evaluate.metrics.shape_distance import face_weights
+from trainer.evaluate.metrics import face_weights, mean_interval
+from trainer.methods.graph_face.evaluate import synthetic_photos
 
 PHOTOS = 5
 

@@ -112,7 +112,7 @@ def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     yield from ((f"demo/{path.name}", _file(path)) for path in pictures)
     from backend.exchange.folder import write_folder
     from backend.exchange.wire import encode_face
-    from backend.photos.reading.source import PhotoSource
+    from backend.photos.formats import PhotoSource
     from backend.pipeline import ReconstructOptions, reconstruct
 
     for count in PHOTO_COUNTS:

@@ -28,8 +28,8 @@ from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.protocol.result import decode_result
 from blender_addon.scene.importing import import_steps
-from blender_addon.scene.place import Place
 from blender_addon.scene.portrait import portrait_steps, small_pictures
+from blender_addon.scene.tags import Place
 
 RUNS, RUNS_4K = 7, 3
 MOST_SECONDS, LONGEST_SLICE = 1.0, 0.1

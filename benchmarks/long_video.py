@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from memory import resident_mb
 
-from trainer.data.people.people_sampler import FRAMES_PER_SECOND
-from trainer.data.people.source import PeopleConfig
+from trainer.people.scene import FRAMES_PER_SECOND
+from trainer.people.source import PeopleConfig
 
 SIDE, SIZE = 208, (320, 240)
 SEED, SECONDS = 9400, 20
@@ -54,7 +54,7 @@ def write_video(path: Path, minutes: float) -> int:
 
 def read(path: Path) -> None:
     """Process a video as ``transfer`` does; prints the progress from time to time."""
-    from backend.expression.clip_file import write_clip
+    from backend.expression.clip import write_clip
     from backend.expression.transfer import transfer_video
 
     told = 0.0

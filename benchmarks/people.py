@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting thr
 
 import torch
 
-from trainer.data.people import PeopleConfig
+from trainer.people.source import PeopleConfig
 
 TARGET_RATES = {64: 150, 128: 60, 256: 15}
 """People per second on two cores, all labels."""

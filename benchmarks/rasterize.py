@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting thr
 
 import torch
 
-from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
+from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 from backend.rendering.depth_surface import grid_faces, points_from_depth
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

@@ -21,12 +21,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep
 
-from backend.allocator import keep_freed_memory, release_freed_memory
+from backend.exchange.files import peak_rss_mb
 from backend.exchange.folder import write_folder
-from backend.exchange.json_files import peak_rss_mb
-from backend.models.detail import DETAIL
-from backend.photos.reading.source import PhotoSource
+from backend.models.registry import DETAIL
+from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
+from backend.system.processes import keep_freed_memory, release_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = 5

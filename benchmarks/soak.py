@@ -27,7 +27,7 @@ from head_message import make
 from memory import resident_mb
 from service_client import ServerProcess, ServiceClient
 
-from blender_addon.client.messages import parse_header
+from blender_addon.client.conversation import parse_header
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
 

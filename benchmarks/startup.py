@@ -21,11 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from backend.stages import SENTENCES
-from blender_addon.backend_process.local_backend import LocalBackend
+from backend.progress import SENTENCES
+from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import Runner
-from trainer.data.demo_person import write_demo_photos
+from trainer.heads.demo_person import write_demo_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 5

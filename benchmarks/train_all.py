@@ -16,8 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backend.errors import LikenessError
-from trainer.chain.progress import ChainState, read_state
-from trainer.chain.run import Places, run_steps
+from trainer.chain.run import ChainState, Places, read_state, run_steps
 from trainer.chain.table import STEPS
 
 

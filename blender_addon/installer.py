@@ -7,17 +7,23 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folder_checks import FolderState, inspect_folder, removal_problem, without_answer
-from .backend_process.folder_lock import lock_folder
-from .backend_process.folders import BackendFolder, entered_folder
+from .backend_process.folders import (
+    BackendFolder,
+    FolderState,
+    entered_folder,
+    inspect_folder,
+    remember,
+    remembered,
+    removal_problem,
+    without_answer,
+)
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
-from .backend_process.known_folders import remember, remembered
+from .backend_process.locks import lock_folder
 from .backend_process.looks import Looks
 from .client.keys import config_folder
 from .errors import AddonError
-from .identity import PACKAGE
+from .identity import PACKAGE, user_folder
 from .runner import Runner
-from .user_folder import user_folder
 
 _current: Installation | None = None
 _cuda = _asked = False

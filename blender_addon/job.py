@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .client.submissions import PhotoCorrections, PhotoFile
 from .protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
-from .scene.place import Place
+from .scene.tags import Place
 
 
 @dataclass(frozen=True)

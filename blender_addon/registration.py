@@ -8,26 +8,8 @@ from bpy.app.handlers import persistent
 from . import installer, session, timer
 from .many import run as many_run
 from .many import settings as many_settings
-from .operators import (
-    armature,
-    backend,
-    corrections,
-    export,
-    face_keys,
-    head,
-    many,
-    photo_mask,
-    photos,
-    poses,
-    reconstruct,
-    transfer,
-    transfer_keys,
-    transfer_mapping,
-    transfer_pictures,
-    transfer_settings,
-)
+from .operators import backend, corrections, export, face_keys, head, many, photos, reconstruct, transfer, transfer_keys
 from .ui import (
-    armature_panel,
     corner_preview,
     key_pictures,
     keys_panel,
@@ -45,23 +27,16 @@ _WITH_CLASSES = (
     backend,
     head,
     corrections,
-    photo_mask,
     face_keys,
-    poses,
-    armature,
     export,
     many,
     transfer,
     transfer_keys,
-    transfer_mapping,
-    transfer_pictures,
     properties,
     many_settings,
-    transfer_settings,
     preferences,
     panel,
     keys_panel,
-    armature_panel,
     transfer_panel,
     many_panel,
 )
@@ -71,7 +46,7 @@ _SCENE_SETTINGS = {
     "likeness": properties.LikenessSettings,
     "likeness_keys": keys_panel.LikenessKeys,
     "likeness_many": many_settings.LikenessMany,
-    "likeness_transfer": transfer_settings.LikenessTransfer,
+    "likeness_transfer": transfer_keys.LikenessTransfer,
 }
 """Settings of each scene, by property name."""
 

@@ -13,15 +13,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from .backend_process.ending import Ending
-from .backend_process.folder_lock import being_changed, is_being_changed
-from .backend_process.known_server import KnownServer, pending_settings_sentence
-from .backend_process.local_backend import LocalBackend
-from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
-from .backend_process.server_process import PORT_TAKEN, ServerProcess
+from .backend_process.locks import being_changed, is_being_changed
+from .backend_process.server import (
+    END_SECONDS,
+    PORT_TAKEN,
+    Ending,
+    KnownServer,
+    LocalBackend,
+    ServerProcess,
+    pending_settings_sentence,
+    server_runs,
+    wait_for_end,
+)
 from .client import events
-from .client.connection import Connection
-from .client.conversation import Timeouts
+from .client.conversation import Connection, Timeouts
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob
 from .errors import AddonError

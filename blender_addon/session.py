@@ -11,27 +11,26 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.local_backend import LocalBackend
+from .backend_process.server import LocalBackend
 from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
-from .identity import client_name
+from .identity import client_name, user_folder
 from .job import Job
+from .protocol.buffers import Preview
 from .protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
-from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
-from .scene import photo_files, tags
+from .scene import cameras, tags
+from .scene.cameras import frame_head
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
-from .scene.place import Place
 from .scene.portrait import small_pictures
-from .ui import redraw, statuses
-from .ui.view_frame import frame_head
-from .user_folder import user_folder
-from .waiting.heads import WaitingHead, WaitingHeads
+from .scene.tags import Place
+from .ui import redraw
+from .waiting import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
@@ -248,7 +247,7 @@ class Session:
                 self._wait(_NEEDS_OBJECT_MODE)
                 return
             files = [
-                photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
+                cameras.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
                 for photo in job.photos
             ]
             self._import = _guarded(result, replace(job.place, scene_uid=scene.session_uid), files, job)
@@ -290,8 +289,8 @@ class Session:
         settings = result.report.get("settings")
         made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
         scene = _scene_of(job)
-        statuses.write(scene, job.given, result.report, self._head_id)
-        said = statuses.summary(result.report, self._took, job.missing)
+        redraw.write(scene, job.given, result.report, self._head_id)
+        said = redraw.summary(result.report, self._took, job.missing)
         self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
@@ -336,7 +335,7 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
 
 
 def _guarded(
-    result: HeadResult, place: Place, files: Sequence[photo_files.PhotoFile], job: Job
+    result: HeadResult, place: Place, files: Sequence[cameras.PhotoFile], job: Job
 ) -> Generator[float, None, str]:
     """The import; if the head to solve again is gone, a complete result makes a new one."""
     try:

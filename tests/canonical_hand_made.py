@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from plain_photo import plain_photo
 
-from backend.fitting.canonical_place import CanonicalPlace
+from backend.fitting.canonical import CanonicalPlace
 from backend.geometry.subdivision import subdivision_matrix
-from backend.geometry.template import Template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import Template, triangles_from_quads
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.models.lap.network import LapConfig, LapNet
+from backend.models.registry import LAP
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
-from backend.photos.faces.landmarks import mean_landmarks
-from backend.photos.faces.sampling import Window
-from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera
+from backend.photos.faces import Window, mean_landmarks
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera
 from backend.rendering.depth_surface import normals_from_depth
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
-from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
+from backend.models.registry import LEARNED_BASIS
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.faces.sampling import Window
+from backend.photos.faces import Window
 
 TINY = LearnedBasisConfig(
     size=32, level=0, nodes=60, identity=6, reflectance=4, expression=5, width=8, stages=3, feature=16, focal=0.0

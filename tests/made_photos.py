@@ -15,8 +15,8 @@ with suppress(ImportError):  # no wheel for this platform
     pillow_heif.register_heif_opener()
 
 from backend.photos.collection import PhotoQuality
-from backend.photos.faces.landmarks import HeadPose, mean_landmarks
-from backend.photos.screening.candidate import FaceCandidate
+from backend.photos.faces import HeadPose, mean_landmarks
+from backend.photos.screening import FaceCandidate
 
 
 def encoded(picture: np.ndarray | Image.Image, kind: str = "PNG", **settings: object) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.faces import mean_landmarks
 
 
 def mean_face(height: float, centre: tuple[float, float]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.photos.collection import PhotoFace, PhotoQuality
-from backend.photos.screening.corrections import PhotoMask
+from backend.photos.corrections import PhotoMask
 
 
 def plain_photo(size: tuple[int, int], **changes: object) -> PhotoFace:

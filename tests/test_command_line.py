@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small photo of somebody."""
-    from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
 
     path = tmp_path_factory.mktemp("photo") / "photo.jpg"
     shots = tuple(replace(shot, size=(320, 372)) for shot in demo_shots(1, 1001))

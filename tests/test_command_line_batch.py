@@ -17,7 +17,7 @@ import pytest
 from one_sentence import assert_one_sentence
 
 from backend.errors import EXIT_CODES
-from backend.exchange.folder import FILE_NAMES
+from backend.exchange.all_or_none import FILE_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("--quality", "fast", "--texture", "1024")
@@ -40,7 +40,7 @@ def rows(out: Path) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of somebody, of somebody without photos, and of a line that is wrong."""
-    from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
 
     folder = tmp_path_factory.mktemp("people")
     (folder / "anna").mkdir()
@@ -99,7 +99,7 @@ def test_wrong_arguments_are_told(people: Path, tmp_path: Path) -> None:
 def test_a_farms_command_keeps_to_its_threads(people: Path, tmp_path: Path) -> None:
     """What the libraries say when a head is made."""
     program = (
-        "import sys, types; from backend.batch import command; from backend.batch.outcome import Outcome\n"
+        "import sys, types; from backend.batch import command; from backend.batch.records import Outcome\n"
         "def make(task, progress):\n"
         "    import cv2, numba, torch\n"
         "    print(torch.get_num_threads(), cv2.getNumThreads(), numba.config.NUMBA_NUM_THREADS)\n"

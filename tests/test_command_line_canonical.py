@@ -11,11 +11,11 @@ import trimesh
 from canonical_hand_made import made_photo, save_tiny
 from PIL import Image
 
-from backend import canonical_pipeline
+from backend import canonical
 from backend.__main__ import main
+from backend.canonical import CANONICAL_FILE_NAMES
 from backend.errors import EXIT_CODES
-from backend.exchange.canonical_folder import CANONICAL_FILE_NAMES
-from backend.models.lap import LAP
+from backend.models.registry import LAP
 from backend.photos.collection import PhotoCollection, PhotoVerdict
 
 
@@ -25,7 +25,7 @@ def photos(tmp_path: Path, monkeypatch) -> list[str]:
     monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
     verdicts = (PhotoVerdict("0.png", True, ""), PhotoVerdict("1.png", False, "It is somebody else."))
     found = PhotoCollection((made_photo(0),), verdicts)
-    monkeypatch.setattr(canonical_pipeline, "collect", lambda sources, progress: found)
+    monkeypatch.setattr(canonical, "collect", lambda sources, progress: found)
     paths = [tmp_path / "0.png", tmp_path / "1.png"]
     for path in paths:
         Image.new("RGB", (8, 8)).save(path)
@@ -58,7 +58,7 @@ def test_earlier_files_stay_when_it_fails(photos: list[str], tmp_path: Path, cap
     out = tmp_path / "out"
     out.mkdir()
     (out / "canonical.json").write_text("earlier")
-    monkeypatch.setattr("backend.exchange.canonical_folder.surface_cells", lambda face: 1 / 0)
+    monkeypatch.setattr("backend.canonical.surface_cells", lambda face: 1 / 0)
     assert main(["canonical", *photos, "--out", str(out)]) == EXIT_CODES["internal"]
     assert [path.name for path in out.iterdir()] == ["canonical.json"]
     assert (out / "canonical.json").read_text() == "earlier"

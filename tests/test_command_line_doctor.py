@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import doctor
+from backend.command_line import doctor
 from backend.errors import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]

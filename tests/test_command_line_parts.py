@@ -14,13 +14,14 @@ from rich.console import Console
 
 from backend import __main__ as command
 from backend.command_line import reconstruct_command, transfer_command
-from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
-from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
+from backend.command_line.progress_display import TerminalProgress, format_seconds
+from backend.command_line.terminal import explain
 from backend.errors import EXIT_CODES, LikenessError
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
 from backend.expression.video import Video
+from backend.progress import TimeLeft
 
 
 def touch(*paths: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.exchange.detail_files import WRINKLE_FILES
+from backend.exchange.all_or_none import FILE_NAMES
 from backend.exchange.face_asset import PART_NAMES
-from backend.exchange.folder import FILE_NAMES
+from backend.exchange.files import WRINKLE_FILES
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]

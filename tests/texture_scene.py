@@ -12,16 +12,15 @@ import torch
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.noise import fractal_noise
 from backend.geometry.subdivision import Subdivision, subdivision
-from backend.geometry.template import Template, load_template
-from backend.geometry.topology import triangulate
+from backend.geometry.template import Template, load_template, triangulate
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import face_ids
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.texture.parts.eyes import paint_eyeball
-from backend.texture.unwrapping.head_surface import head_surface, texture_space
-from trainer.template.portrait_camera import portrait_camera
+from backend.texture.eyes import paint_eyeball
+from backend.texture.surface import head_surface, texture_space
+from trainer.template.pictures.key_sheet import portrait_camera
 
 TRUTH_SIZE = 1024
 TONE = np.array([0.48, 0.29, 0.21])

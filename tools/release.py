@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import backend
-from blender_addon.build import blender_command_line, build, chosen_platforms, validate
-from blender_addon.packaging_wheels import Platform
+from blender_addon.build import Platform, blender_command_line, build, chosen_platforms, validate
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKSUMS = "SHA256SUMS"

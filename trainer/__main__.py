@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from backend.command_line.closed_pipe import run_until_pipe_closes
+from backend.command_line.terminal import run_until_pipe_closes
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
@@ -17,18 +17,24 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "all": ("trainer.chain.command", "make every file of assets/, in order, or print how it is made"),
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
-    "preview-data": ("trainer.data.people.preview", "contact sheets of synthetic people"),
-    "demo-photos": ("trainer.data.demo_person", "photographs of a synthetic person, to try the product on"),
-    "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),
-    "label-portraits": ("trainer.data.portraits.label_command", "draw labels for checking, store corrections"),
-    "relabel-portraits": ("trainer.data.portraits.relabel", "label portraits with parsing nets, for training"),
-    "portrait-statistics": ("trainer.classifiers.portrait_statistics", "mean landmarks, identity, glasses by edges"),
-    "facial-hair-classifier": ("trainer.classifiers.facial_hair", "moustaches and beards by edges, tones and colours"),
-    "net-classifiers": ("trainer.classifiers.net_features", "glasses and beards on features of the parsing net"),
-    "landmark-errors": ("trainer.template.landmark_errors", "error model of the landmark net, for the fit"),
+    "preview-data": ("trainer.people.preview", "contact sheets of synthetic people"),
+    "demo-photos": ("trainer.heads.demo_person", "photographs of a synthetic person, to try the product on"),
+    "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
+    "label-portraits": ("trainer.portraits.label_command", "draw labels for checking, store corrections"),
+    "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
+    "portrait-statistics": (
+        "trainer.methods.parsing.portrait_statistics",
+        "mean landmarks, identity, glasses by edges",
+    ),
+    "facial-hair-classifier": (
+        "trainer.methods.parsing.facial_hair",
+        "moustaches and beards by edges, tones and colours",
+    ),
+    "net-classifiers": ("trainer.methods.parsing.net_features", "glasses and beards on features of the parsing net"),
+    "landmark-errors": ("trainer.methods.landmarks.errors", "error model of the landmark net, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "mean and covariance of identity coefficients, for the fit"),
-    "expressions": ("trainer.expressions.command", "train the expression reader, write assets/expressions"),
+    "expressions": ("trainer.methods.expressions.command", "train the expression reader, write assets/expressions"),
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from backend.errors import EXIT_CODES, LikenessError
-from trainer.recipe import WHOLE, Recipe, RecipeError, find_recipe, load_recipe
+from trainer.engine.recipe import WHOLE, Recipe, RecipeError, find_recipe, load_recipe
 from trainer.train_command import add_overrides
 
 RUNS = Path("runs")
@@ -65,9 +65,9 @@ def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, in
 
 def _train(recipe: Recipe, folder: Path, init_from: Path | None, device: str) -> bool:
     """Train and export one ablation; False where training was stopped early."""
-    from trainer.checkpoint import CheckpointFolder
+    from trainer.engine.checkpoint import CheckpointFolder
+    from trainer.engine.loop import RunOptions, train
     from trainer.export import export_run
-    from trainer.loop import RunOptions, train
 
     begun = CheckpointFolder(folder / "checkpoints").latest() is not None
     first = None if begun else init_from

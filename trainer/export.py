@@ -13,7 +13,6 @@ import torch
 
 from backend.errors import EXIT_CODES, LikenessError
 from backend.models.checkpoints import (
-    ASSETS,
     SHARD_BYTES,
     ModelWeights,
     eight_bit_precision,
@@ -21,12 +20,13 @@ from backend.models.checkpoints import (
     half_precision,
     save_model,
 )
-from trainer.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
-from trainer.contracts import ExportedModel, Stage
-from trainer.logs import clock_text, read_log, read_sessions
-from trainer.loop import RECIPE_FILE
-from trainer.recipe import Recipe, RecipeError, load_recipe, recipe_to_toml, stage_name
-from trainer.registry import kind_of
+from backend.system.assets import ASSETS
+from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
+from trainer.engine.contracts import ExportedModel, Stage
+from trainer.engine.logs import clock_text, read_log, read_sessions
+from trainer.engine.loop import RECIPE_FILE
+from trainer.engine.recipe import Recipe, RecipeError, load_recipe, recipe_to_toml, stage_name
+from trainer.engine.registry import kind_of
 
 CARD = "README.md"
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from backend.errors import EXIT_CODES, LikenessError
-from trainer.recipe import find_recipe, known_recipes, load_recipe, stage_name
+from trainer.engine.recipe import find_recipe, known_recipes, load_recipe, stage_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

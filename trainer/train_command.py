@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from backend.errors import EXIT_CODES, LikenessError
-from trainer.recipe import find_recipe, load_recipe
+from trainer.engine.recipe import find_recipe, load_recipe
 
 RUNS = Path("runs")
 
@@ -59,7 +59,7 @@ def _train(arguments: argparse.Namespace) -> None:
     """Train; raises ``LikenessError`` for everything that the user can fix."""
     from torch import OutOfMemoryError
 
-    from trainer.loop import RECIPE_FILE, RunOptions, train
+    from trainer.engine.loop import RECIPE_FILE, RunOptions, train
 
     try:
         path = find_recipe(arguments.recipe)

@@ -1,9 +1,17 @@
-"""``python -m backend batch``: a manifest in, one head per person and a table out."""
+"""``python -m backend batch``: a manifest in, one head per person and a table out.
+
+Lock that allows one batch at a time in a folder.
+
+One command per person, for a render farm's own scheduler (docs/farm.md).
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -11,26 +19,63 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backend.batch.batch_file import State
-from backend.batch.capacity import WorkerNeeds, worker_needs, workers_on
-from backend.batch.commands import commands
-from backend.batch.folder_lock import only_batch_in
-from backend.batch.make_head import Task, make_head
-from backend.batch.manifest import Manifest, read_manifest
-from backend.batch.one_process import run_here
-from backend.batch.outcome import Outcome
-from backend.batch.person import Person, PersonOptions
-from backend.batch.progress_lines import BatchProgress
-from backend.batch.ray_environment import ray_environment
-from backend.batch.stamp import Stamp, current_stamp
-from backend.batch.table import BatchTable
-from backend.batch.threads import THREAD_VARIABLES
+from backend.batch.make_head import Task, make_head, run_here
+from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
+from backend.batch.records import Outcome, Stamp, State, current_stamp
+from backend.batch.report import BatchProgress, BatchTable
+from backend.batch.resources import THREAD_VARIABLES, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import format_seconds
 from backend.command_line.reconstruct_command import check_device, sigterm_as_interrupt
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import OutputFolder, check_writable, hidden_name
+from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
+from backend.file_lock import lock_file
 from backend.models.registry import SWITCHED
+
+LOCK_FILE = ".batch.lock"
+
+
+@contextmanager
+def only_batch_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system releases when the process ends; creates the folder if it is missing.
+
+    Raises
+    ------
+    LikenessError : "in_use" when another batch works there, "disk" when the folder cannot be written.
+    """
+    with disk_errors_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(folder / LOCK_FILE)
+    if lock is None:
+        advice = "Wait for it, or choose another folder with --out."
+        raise LikenessError("in_use", f"Another batch works in {folder} already.", advice)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def commands(
+    manifest: Path, people: Sequence[Person], out: Path, defaults: PersonOptions, more: Sequence[str] = ()
+) -> Iterator[str]:
+    """One line per person, quoted for the system's shell, with absolute paths. The commands are idempotent. ``more`` :
+    arguments for all of them."""
+    for person in people:
+        words = [sys.executable, "-m", "backend", "batch", os.path.abspath(manifest), "--out", os.path.abspath(out)]
+        words += [*_options(defaults), *more, f"--only={person.name}"]
+        yield subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _options(defaults: PersonOptions) -> list[str]:
+    """The arguments that differ from their defaults."""
+    words: list[str] = []
+    usual = PersonOptions()
+    for name in ("quality", "texture", "hair", "hair_style", "face_model", "symmetry", "average"):
+        if getattr(defaults, name) != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
+    words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]
+    return words + [f"--{name}" for name in ("bust", "personalise") if getattr(defaults, name)]
+
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
 
@@ -210,8 +255,7 @@ def _engine(
         return
     with ray_environment(local=arguments.address is None):
         try:
-            from backend.batch.ray_cluster import cluster, machines
-            from backend.batch.ray_engine import RayEngine, RayPlan
+            from backend.batch.ray_engine import RayEngine, RayPlan, cluster, machines
         except ImportError as error:
             if (error.name or "").split(".")[0] != "ray":
                 raise

@@ -1,4 +1,9 @@
-"""Make one person's head unless it exists: the same work on every engine and for a render farm's command."""
+"""Make one person's head unless it exists: the same work on every engine and for a render farm's command.
+
+Interface of an engine: it makes people's heads and yields each outcome once.
+
+The engine without Ray: one person after the other, in this process.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +11,31 @@ import os
 import platform
 import time
 import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from backend.allocator import keep_freed_memory
-from backend.batch.input_record import Input, InputRecord, forget, made_before, photos_in, remember, sha256_of
-from backend.batch.outcome import Outcome
-from backend.batch.person import Person
-from backend.batch.stamp import Stamp
-from backend.command_line.explain import explain
+from backend.batch.manifest import Person
+from backend.batch.records import (
+    Input,
+    InputRecord,
+    Outcome,
+    Stamp,
+    forget,
+    made_before,
+    photos_in,
+    remember,
+    sha256_of,
+)
 from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.command_line.terminal import explain
 from backend.errors import Cancelled, LikenessError
 from backend.exchange.all_or_none import OutputFolder, disk_errors_named
-from backend.photos.screening.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
+from backend.photos.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
+from backend.system.processes import keep_freed_memory
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -105,9 +120,9 @@ def _reconstruct(
 ) -> InputRecord:
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
+    from backend.exchange.files import peak_rss_mb
     from backend.exchange.folder import write_folder
-    from backend.exchange.json_files import peak_rss_mb
-    from backend.photos.reading.source import PhotoSource
+    from backend.photos.formats import PhotoSource
     from backend.pipeline import ReconstructOptions, reconstruct
 
     keep_freed_memory()
@@ -138,3 +153,22 @@ def _reconstruct(
     )
     remember(folder.path, record)
     return record
+
+
+MakeHead = Callable[[Task, ProgressReporter], Outcome]
+"""``make_head``, or its replacement in a test."""
+
+
+class Engine(Protocol):
+    """Yields one ``Outcome`` per task, in the order in which they end.
+
+    Closing the iterator stops the work: a running head ends at its next progress report and leaves no partial files.
+    """
+
+    def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]: ...
+
+
+def run_here(tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
+    """An ``Engine``. If a person's photos crash the process, the run ends; a second run continues."""
+    for task in tasks:
+        yield msgspec.structs.replace(make(task, silent), attempts=1)

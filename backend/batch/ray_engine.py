@@ -2,14 +2,24 @@
 
 Ray places the workers, detects the end of a process or a machine, and finds room for a replacement. This module only
 decides which person comes next, and when to give one up.
+
+Connection to a Ray cluster: a private one on this machine's loopback, or a running one.
+
+A worker on Ray: a process that does one person after the other and loads the models once.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
+import sys
+import tempfile
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +27,133 @@ import msgspec
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from backend.batch.capacity import WorkerNeeds
-from backend.batch.engine import MakeHead
-from backend.batch.make_head import Task
-from backend.batch.outcome import Outcome
-from backend.batch.ray_cluster import lives
-from backend.batch.ray_worker import Ready, Worker
-from backend.batch.stamp import Stamp
-from backend.errors import LikenessError
+from backend.batch.make_head import MakeHead, Task
+from backend.batch.records import Outcome, Stamp, current_stamp
+from backend.batch.resources import SINGLE_THREAD_ENVIRONMENT, Machine, WorkerNeeds
+from backend.errors import Cancelled, LikenessError
+
+_STORE_BYTES = 100 * 2**20
+"""Ray's shared memory. People and outcomes have a kilobyte each; Ray's minimum is 75 MiB."""
+
+_SHORT = "/tmp" if os.name == "posix" else None
+"""Parent of the private cluster's folder; short, because paths of its sockets are limited to some hundred letters."""
+
+
+@contextmanager
+def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
+    """Connect to a Ray cluster, as a context; enter ``ray_environment`` before.
+
+    Parameters
+    ----------
+    address : of a running cluster, or None to start a private one that ends with the context. cores : of the private
+        one, all of the machine's if None.
+
+    Raises
+    ------
+    LikenessError : "usage" when there is no cluster at ``address``, "internal" when none could be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="likeness-", dir=_SHORT, ignore_cleanup_errors=True) as private:
+        try:
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    object_store_memory=_STORE_BYTES,
+                    include_dashboard=False,
+                    _temp_dir=private,
+                    logging_level=logging.CRITICAL,
+                    log_to_driver=False,
+                )
+            else:
+                ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
+            words = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            if address is None:
+                advice = "Use --workers 1 to do without it."
+                raise LikenessError("internal", f"Ray could not be started: {words}.", advice) from error
+            advice = "Check --address, and that the key is the cluster's (docs/farm.md)."
+            raise LikenessError("usage", f"No Ray cluster answers at {address}: {words}.", advice) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def machines() -> list[Machine]:
+    """The cluster's live machines."""
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            found.append(Machine(has.get("CPU", 0.0), has.get("memory", 0.0), has.get("GPU", 0.0)))
+    return found
+
+
+def lives(node_id: str) -> bool:
+    """Whether the machine is still alive in the cluster."""
+    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())
+
+
+CONTROL = "control"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """A worker's first answer. ``unfit`` : a sentence, when its version of Likeness is not that of the run."""
+
+    worker: str
+    node: str
+    unfit: str = ""
+
+
+@ray.remote(concurrency_groups={CONTROL: 1}, max_restarts=0, max_task_retries=0)
+class Worker:
+    """Its methods take and return JSON. ``stop`` may be called while ``make`` runs."""
+
+    def __init__(self, make: MakeHead) -> None:
+        self._make = make
+        self._stopping = threading.Event()
+
+    def ready(self, stamp: bytes) -> bytes:
+        """A ``Ready``; raises ``OSError`` when this machine's Likeness cannot be read."""
+        _one_thread()
+        worker = f"{platform.node()}:{os.getpid()}"
+        own = current_stamp()
+        unfit = ""
+        if own != msgspec.json.decode(stamp, type=Stamp):
+            what = "another version of Likeness, or of a package that it computes with,"
+            unfit = f"{platform.node()} has {what} than the machine that the batch was started on."
+        return msgspec.json.encode(Ready(worker, ray.get_runtime_context().get_node_id(), unfit))
+
+    def make(self, task: bytes) -> bytes:
+        """The ``Outcome`` of a ``Task``; "waiting" when it was stopped."""
+        wanted = msgspec.json.decode(task, type=Task)
+        try:
+            outcome = self._make(wanted, self._progress)
+        except Cancelled:
+            outcome = Outcome(name=wanted.person.name, status="waiting")
+        return msgspec.json.encode(outcome)
+
+    @ray.method(concurrency_group=CONTROL)
+    def stop(self) -> None:
+        """Stop the running head at its next progress report."""
+        self._stopping.set()
+
+    def _progress(self, stage: str, fraction: float) -> None:
+        if self._stopping.is_set():
+            raise Cancelled
+
+
+def _one_thread() -> None:
+    """Use one thread, because there are as many workers as cores. Libraries read the environment when they are loaded;
+    those already loaded are set directly."""
+    os.environ.update(SINGLE_THREAD_ENVIRONMENT)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+    if "numba" in sys.modules:
+        sys.modules["numba"].set_num_threads(1)
+
 
 MOST_DEATHS = 2
 """A person is given up after so many workers ended during it on machines that are still alive."""

@@ -1,22 +1,295 @@
-"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` is fast."""
+"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` is fast.
+
+Parsing of paths as arguments.
+
+Arguments shared by several commands.
+
+The arguments of ``python -m backend batch``.
+
+The arguments of ``python -m backend canonical``. Imports nothing heavy.
+
+The arguments of ``python -m backend transfer``. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from backend import __version__
-from backend.command_line.batch_parser import add_batch
-from backend.command_line.canonical_parser import add_canonical
-from backend.command_line.common_arguments import (
-    add_device,
-    add_head_options,
-    add_photos_and_folder,
-    add_traceback,
-    positive,
+from backend.choices import (
+    DEVICES,
+    EVEN_AVERAGE,
+    FACE_MODELS,
+    HAIR_STYLES,
+    HAIRS,
+    NO_SYMMETRY,
+    QUALITIES,
+    TEXTURE_SIZES,
 )
-from backend.command_line.path_argument import path_argument
-from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
+from backend.models.registry import SWITCHED
+
+
+def path_argument(text: str) -> Path:
+    """Parse a path; the empty string is refused, because ``Path("")`` would be the current folder by mistake.
+
+    Raises ``argparse.ArgumentTypeError``.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def add_photos_and_folder(command: argparse.ArgumentParser) -> None:
+    """Add ``PHOTO ...`` and ``--out DIR``."""
+    command.add_argument(
+        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
+    )
+    command.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
+
+
+def add_head_options(group: argparse._ActionsContainer) -> None:
+    """Add the options of a head, named like the fields of ``batch.person.PersonOptions``."""
+    group.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="standard",
+        help="fast for a look, standard (default), best takes several times as long",
+    )
+    group.add_argument(
+        "--texture",
+        type=int,
+        choices=TEXTURE_SIZES,
+        default=2048,
+        help="side of the albedo texture in pixels (default: 2048)",
+    )
+    group.add_argument(
+        "--hair",
+        choices=HAIRS,
+        default="cards",
+        help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
+    )
+    group.add_argument(
+        "--hair-style",
+        choices=HAIR_STYLES,
+        default="auto",
+        metavar="STYLE",
+        help=f"the hairstyle; auto (default) chooses it from the photos: {', '.join(HAIR_STYLES[1:])}",
+    )
+    group.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
+    group.add_argument(
+        "--face-model",
+        choices=FACE_MODELS,
+        default="linear",
+        help="fit in linear modes (default), or in the decoder of the graph face model",
+    )
+    group.add_argument(
+        "--symmetry",
+        type=share,
+        default=NO_SYMMETRY,
+        metavar="0..1",
+        help="how much of the shape's asymmetry is taken out: 0 (default) none, 1 all",
+    )
+    group.add_argument(
+        "--average",
+        type=share,
+        default=EVEN_AVERAGE,
+        metavar="0..1",
+        help="weight of the average face: 0.5 (default) is usual, 1 four times as strong, 0 a quarter",
+    )
+    for model in SWITCHED:
+        group.add_argument(model.switch.flag, action="store_false", dest=model.switch.name, help=model.switch.help)
+    group.add_argument(
+        "--personalise",
+        action="store_true",
+        help="tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
+    )
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    command.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+    )
+
+
+def add_traceback(command: argparse.ArgumentParser) -> None:
+    """Add ``--traceback``."""
+    command.add_argument(
+        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
+    )
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 to 1. Raises ``ValueError``, ``argparse.ArgumentTypeError``."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """Parse a positive number. Raises ``ValueError``, ``argparse.ArgumentTypeError``."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+_DESCRIPTION = """\
+Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
+(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which list
+everybody's state and the reasons of failures. Heads that are done already, from the same photos and options, are kept:
+to resume a run that was stopped, give the same command again."""
+
+BATCH_DEVICES = ("cpu", "cuda")
+
+
+def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
+    """Add the command to the parser's ``commands``."""
+    batch = commands.add_parser(
+        "batch",
+        help="many people: a manifest to one head per person, on this machine or a Ray cluster",
+        description=_DESCRIPTION,
+        epilog=f"exit codes:\n{exit_codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    batch.add_argument(
+        "manifest", type=path_argument, metavar="MANIFEST", help="a .csv table or .jsonl lines of people"
+    )
+    batch.add_argument(
+        "--out", required=True, type=path_argument, metavar="DIR", help="folder for the heads and the table"
+    )
+    where = batch.add_argument_group("where")
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="number of workers (default: as cores and memory allow); 1 works in this process, without Ray",
+    )
+    where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
+    where.add_argument(
+        "--device", choices=BATCH_DEVICES, default="cpu", help="cuda asks the cluster for a share of a GPU per worker"
+    )
+    where.add_argument(
+        "--worker-memory", type=positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
+    )
+    where.add_argument(
+        "--time-limit", type=positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
+    )
+    which = batch.add_argument_group("which people, in this process and without a table, for a render farm")
+    which.add_argument("--only", metavar="NAME", help="this one alone")
+    which.add_argument("--people", type=_ranges, metavar="RANGES", help="by their number in the manifest: 1-20,25")
+    which.add_argument(
+        "--threads", type=_count, metavar="N", help="of such a process (default: all cores; a worker has one)"
+    )
+    which.add_argument("--print-commands", action="store_true", help="only print one such command per person")
+    options = batch.add_argument_group("options of all people whose line does not set them")
+    add_head_options(options)
+    batch.add_argument(
+        "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
+    )
+    add_traceback(batch)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _ranges(text: str) -> tuple[range, ...]:
+    """``1-20,25`` as ranges of numbers from 1."""
+    ranges = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise argparse.ArgumentTypeError(f"{text} is not like 1-20,25")
+        ranges.append(range(int(first), int(last or first) + 1))
+    return tuple(ranges)
+
+
+_CANONICAL_DESCRIPTION = """\
+Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
+
+A folder stands for all photos that lie in it. Photos that show somebody else, no face or too little are left out."""
+
+_EPILOG = """\
+files written to DIR (all or none; described in docs/files.md):
+  canonical_depth.png, _normals, _albedo, _confidence   the maps
+  canonical_relit.png     under lights from seven sides
+  canonical_turned.png    from seven sides
+  canonical_photos.png    each photo, and how the face explains it
+  canonical.obj, .mtl     the textured surface
+  canonical.json          each photo's light and view"""
+
+
+def add_canonical(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-command ``canonical``."""
+    canonical = commands.add_parser(
+        "canonical",
+        help="photographs of one person to depth, normals and albedo of one face, as pictures",
+        description=_CANONICAL_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_photos_and_folder(canonical)
+    add_device(canonical)
+    add_traceback(canonical)
+
+
+_TRANSFER_DESCRIPTION = """\
+Read expressions off pictures of one person: the 52 ARKit weights, head pose and gaze of every frame of a video or of
+every photo, for any rig with these shape keys.
+
+Give a video, photos or a folder of photos, or a CSV file of the app Live Link Face. The rate of a video's frames is
+kept; frames without a face are interpolated and marked."""
+
+_TRANSFER_EPILOG = "The file is described in docs/expressions.md."
+
+
+def add_transfer(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-command ``transfer``."""
+    transfer = commands.add_parser(
+        "transfer",
+        help="a photo or a video to expressions that any rig with ARKit keys can wear",
+        description=_TRANSFER_DESCRIPTION,
+        epilog=_TRANSFER_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    transfer.add_argument(
+        "--from",
+        dest="sources",
+        nargs="+",
+        required=True,
+        type=path_argument,
+        metavar="PICTURES",
+        help="a video, photos, a folder of photos, or a Live Link Face CSV",
+    )
+    transfer.add_argument(
+        "--identity",
+        type=path_argument,
+        default=Path("auto"),
+        metavar="DIR",
+        help="folder that reconstruct wrote for this person; auto (default) solves the face from the pictures",
+    )
+    transfer.add_argument(
+        "--out", required=True, type=path_argument, metavar="FILE", help="the expression.json to write"
+    )
+    transfer.add_argument(
+        "--fps", type=_frame_rate, metavar="N", help="the photos are the frames of one take, in the order of names"
+    )
+    add_traceback(transfer)
+
+
+def _frame_rate(text: str) -> float:
+    value = float(text)
+    if not 1.0 <= value <= 1000.0:
+        raise argparse.ArgumentTypeError(f"{text} is not a frame rate between 1 and 1000")
+    return value
+
 
 _EXIT_CODE_MEANINGS = {
     "internal": "an error in Likeness itself",

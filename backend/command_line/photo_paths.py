@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.reading.formats import FORMATS_ADVICE, PHOTO_SUFFIXES
+from backend.photos.formats import FORMATS_ADVICE, PHOTO_SUFFIXES
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 

@@ -1,4 +1,7 @@
-"""``python -m backend reconstruct``: photos in, a folder of files out."""
+"""``python -m backend reconstruct``: photos in, a folder of files out.
+
+``python -m backend canonical``: photos in, pictures of the canonical face out.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.allocator import keep_freed_memory
 from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
-from backend.stages import FILE_SHARES
+from backend.progress import FILE_SHARES
+from backend.system.processes import keep_freed_memory
 
 if TYPE_CHECKING:
-    from backend.photos.reading.source import PhotoSource
+    from backend.photos.formats import PhotoSource
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -35,7 +38,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     with photos_to_folder(arguments) as (sources, folder):
         # Imported here because it takes seconds, and may find that something is not installed.
         from backend.exchange.folder import write_folder
-        from backend.photos.screening.corrections import read_corrections
+        from backend.photos.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
@@ -64,8 +67,8 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
     photos = find_photos(arguments.photos)
     check_there_are(photos)
     with sigterm_as_interrupt(), OutputFolder(arguments.out) as folder:
-        from backend.photos.reading.read import start_reading  # takes seconds
-        from backend.photos.reading.source import PhotoSource
+        from backend.photos.formats import PhotoSource
+        from backend.photos.reading import start_reading  # takes seconds
 
         start_reading(len(photos))
         check_device(arguments.device)
@@ -121,3 +124,23 @@ def sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def run_canonical(arguments: argparse.Namespace) -> None:
+    """Make the pictures by the arguments; the table goes to standard output, progress to standard error.
+
+    Raises ``LikenessError`` for errors that the user can act on, ``KeyboardInterrupt`` on Ctrl-C.
+    """
+    start = time.monotonic()
+    out, err = Console(), Console(stderr=True)
+    with photos_to_folder(arguments) as (sources, folder):
+        # Imported here because it takes seconds, and may find that something is not installed.
+        from backend.canonical import STAGES, make_canonical, write_canonical_folder
+
+        with TerminalProgress(err, dict(STAGES)) as progress:
+            made = make_canonical(sources, arguments.device, progress)
+            write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, folder, progress)
+    out.print(verdict_table(made.verdicts))
+    took = format_seconds(time.monotonic() - start)
+    sheet = arguments.out / "canonical_photos.png"
+    out.print(readable(f"Wrote {arguments.out} in {took}. Look at {sheet} first."), highlight=False, soft_wrap=True)

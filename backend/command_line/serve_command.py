@@ -20,12 +20,10 @@ def run_serve(arguments: argparse.Namespace) -> None:
     """
     import msgspec
 
-    from backend.service.bind_address import parse_bind_address
-    from backend.service.config_folder import config_folder
-    from backend.service.keys import is_public_key
+    from backend.service.access import ServerSettings, is_public_key, parse_bind_address
+    from backend.service.discovery import config_folder
     from backend.service.messages import PROTOCOL
     from backend.service.server import Server
-    from backend.service.settings import ServerSettings
     from backend.service.worker_process import OWNER_TOKEN_VARIABLE
 
     for key in arguments.allow:

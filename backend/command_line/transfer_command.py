@@ -16,8 +16,8 @@ from backend.command_line.photo_paths import find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable, disk_errors_named
-from backend.photos.reading.formats import PHOTO_SUFFIXES
-from backend.stages import TRANSFER_SHARES
+from backend.photos.formats import PHOTO_SUFFIXES
+from backend.progress import TRANSFER_SHARES
 
 if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
@@ -36,8 +36,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     _check_writable(arguments.out)
     take = _solved(arguments, err)
     # Imported here because it takes seconds.
-    from backend.expression.clip import FrameMark
-    from backend.expression.clip_file import write_clip
+    from backend.expression.clip import FrameMark, write_clip
 
     write_clip(take, arguments.out)
     frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"

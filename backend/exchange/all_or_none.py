@@ -1,4 +1,7 @@
-"""Write files atomically together: all of them or none."""
+"""Write files atomically together: all of them or none.
+
+File names of a reconstruction. Imports nothing, so that it loads at once.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,35 @@ from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.file_lock import lock_file
-from backend.progress import ProgressReporter, silent
-from backend.stages import WRITING
+from backend.progress import WRITING, ProgressReporter, silent
+
+FILE_NAMES: tuple[str, ...] = (
+    "face.glb",
+    "face.obj",
+    "face.mtl",
+    "albedo.png",
+    "eyes.png",
+    "hair.json",
+    "hair.png",
+    "normal.png",
+    "displacement.png",
+    "wrinkles_brows_up.png",
+    "wrinkles_brows_down.png",
+    "wrinkles_squint.png",
+    "wrinkles_sneer.png",
+    "wrinkles_smile.png",
+    "wrinkles_stretch.png",
+    "wrinkles_pucker.png",
+    "wrinkles_jaw_open.png",
+    "wrinkles_chin.png",
+    "detail.json",
+    "cameras.json",
+    "expressions.json",
+    "preview.png",
+    "report.json",
+)
+"""All files that a reconstruction writes; it touches no other file in the folder."""
+
 
 _MOST_SECONDS_TO_LOCK = 0.05
 """A run that is just ending removes its lock within this time."""
@@ -65,7 +95,7 @@ class OutputFolder:
         last: Callable[[Path], None] = lambda folder: None,
     ) -> None:
         """As ``write_together``, while the lock is held."""
-        from backend.parallel import each  # imported here, because it takes a second
+        from backend.system.parallel import each  # imported here, because it takes a second
 
         with disk_errors_named(self.path):
             files = _emptied(self._files)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backend.detail.skin_detail import SkinDetail
-from backend.detail.skin_roughness import skin_roughness
+from backend.detail.skin_detail import SkinDetail, skin_roughness
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
@@ -16,9 +15,9 @@ from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
-from backend.rig.mouth_shapes import mouth_shapes
-from backend.texture.parts.bust import with_bust
-from backend.texture.parts.eye_map import eye_uv
+from backend.rig.mouth import mouth_shapes
+from backend.texture.eyes import eye_uv
+from backend.texture.parts import with_bust
 
 STILL_METRES = 1e-5
 """Metres: a key that moves no vertex of a part by more than this is left out of the part."""

@@ -1,4 +1,11 @@
-"""Merge all parts of a ``FaceAsset`` into one triangle mesh that can be posed and rendered."""
+"""Merge all parts of a ``FaceAsset`` into one triangle mesh that can be posed and rendered.
+
+Convert meshes with one index per attribute into triangles with a single index, as renderers need.
+
+Parts after one Catmull-Clark step, as in the preview and in ``face.obj``.
+
+Materials of the parts, for formats with a colour, a roughness and an opacity per material.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from backend.detail.shading import relief_shading
-from backend.detail.skin_detail import SkinDetail
-from backend.exchange.face_asset import FaceAsset
-from backend.exchange.lash_alpha import lash_alpha
-from backend.exchange.subdivided import subdivided
+from backend.detail.skin_detail import SkinDetail, relief_shading
+from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.lashes import lash_alpha
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template
-from backend.geometry.topology import triangulate
+from backend.geometry.subdivision import catmull_clark, linear_split
+from backend.geometry.template import load_template, triangulate
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
@@ -22,6 +27,34 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_NAMES
+
+
+@dataclass(frozen=True)
+class SubdividedPart:
+    """A part's topology at level 1.
+
+    Attributes
+    ----------
+    matrix : (V1, V) CSR; ``matrix @ vertices`` are the level's positions, neutral or posed.
+    quads : (F1, 4) int into the rows of ``matrix``.
+    uv : (T1, 2) float32 map ``Head``, v up. uv_quads : (F1, 4) int.
+    """
+
+    matrix: sp.csr_matrix
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+
+
+def subdivided(part: FacePart) -> SubdividedPart:
+    """Subdivide a part once; a part with triangles is returned unchanged, because the step needs quads."""
+    count = len(part.vertices)
+    if (part.quads[:, 2] == part.quads[:, 3]).any():
+        return SubdividedPart(sp.identity(count, format="csr"), part.quads, part.uv, part.uv_quads)
+    matrix, quads = catmull_clark(part.quads, count)
+    uv_matrix, uv_quads = linear_split(part.uv_quads, len(part.uv))
+    return SubdividedPart(matrix, quads, (uv_matrix @ part.uv).astype(np.float32), uv_quads)
+
 
 RENDERED_TEXTURE = 1024
 """Side of the albedo in renders, in texels; images of a head are smaller than this."""
@@ -252,3 +285,79 @@ def neutral_light(yaw_degrees: float = 0.0) -> np.ndarray:
     """(9, 3) soft white light fixed to the camera: a key light from its upper left, a fill light from its right."""
     strengths = np.array([[0.80] * 3, [0.26] * 3])
     return light_from_directions(neutral_lamps(yaw_degrees), strengths, 0.44)
+
+
+@dataclass(frozen=True)
+class SplitMesh:
+    """A part as triangles; a vertex on a UV seam of either map appears once per side of the seam.
+
+    Attributes
+    ----------
+    source : (N,) int32 vertex of the part copied by each split vertex; ``part.vertices[source]`` are positions.
+    uv : (N, 2) float32 map ``Head``, v up.
+    uv_makehuman : (N, 2) float32 map ``MakeHuman``, v up.
+    triangles : (T, 3) int32 into the split vertices, counter-clockwise from outside.
+    """
+
+    source: np.ndarray
+    uv: np.ndarray
+    uv_makehuman: np.ndarray
+    triangles: np.ndarray
+
+
+def split_at_seams(part: FacePart) -> SplitMesh:
+    """Triangulate a part and split its vertices at UV seams; the order is deterministic."""
+    corners = np.stack([part.quads, part.uv_quads, part.uv_makehuman_quads], axis=-1)  # (F, 4, 3)
+    unique, inverse = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
+    split = triangulate(part.quads).apply(inverse.reshape(-1, 4))
+    return SplitMesh(
+        source=unique[:, 0].astype(np.int32),
+        uv=part.uv[unique[:, 1]].astype(np.float32),
+        uv_makehuman=part.uv_makehuman[unique[:, 2]].astype(np.float32),
+        triangles=split.astype(np.int32),
+    )
+
+
+ALBEDO, EYES, LASHES = "albedo", "eyes", "lashes"
+"""Images of a part: the eyes' is of map ``Eye``; the lashes' has an opacity and its own map."""
+
+
+@dataclass(frozen=True)
+class PartMaterial:
+    """A part's material.
+
+    ``picture`` : ``ALBEDO``, ``EYES``, ``LASHES``, or None for plain ``colour`` (linear light). ``opacity`` : of the
+    whole part.
+    """
+
+    name: str
+    roughness: float
+    picture: str | None = ALBEDO
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    opacity: float = 1.0
+
+
+SKIN = PartMaterial("skin", 0.5)
+_CLEAR = 0.12
+"""Opacity of clear parts: in these formats highlights fade with opacity, so that 0 would remove the catchlight."""
+_OF_PARTS: dict[str, PartMaterial] = {
+    "eye_left": PartMaterial("eye", 0.15),
+    "eye_right": PartMaterial("eye", 0.15),
+    "teeth_upper": PartMaterial("teeth", 0.3),
+    "teeth_lower": PartMaterial("teeth", 0.3),
+    "tongue": PartMaterial("tongue", 0.35),
+    "lashes": PartMaterial("lashes", 0.5),
+    "cornea_left": PartMaterial("cornea", 0.03, None, (0.02, 0.02, 0.02), _CLEAR),
+    "cornea_right": PartMaterial("cornea", 0.03, None, (0.02, 0.02, 0.02), _CLEAR),
+    "tear_lines": PartMaterial("tears", 0.05, None, (0.5, 0.5, 0.5), _CLEAR),
+    "caruncles": PartMaterial("caruncles", 0.25, None, (0.41, 0.18, 0.15)),
+}
+_EYE_WITH_OWN_MAP = PartMaterial("eye", 0.3, EYES)
+SINGLE_LASHES = PartMaterial("lashes", 0.5, LASHES)
+
+
+def part_material(asset: FaceAsset, name: str) -> PartMaterial:
+    """The material of the asset's part ``name``."""
+    if asset.eyes is not None and name in asset.eyes.uv:
+        return _EYE_WITH_OWN_MAP
+    return _OF_PARTS.get(name, SKIN)

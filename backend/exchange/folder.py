@@ -1,28 +1,153 @@
-"""Write the output folder of a reconstruction, completely or not at all."""
+"""Write the output folder of a reconstruction, completely or not at all.
+
+Write the neutral face as Wavefront OBJ with its material file, which refers to ``albedo.png``.
+
+Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from backend.exchange.all_or_none import OutputFolder, write_together
-from backend.exchange.detail_files import (
+from backend import __version__
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, write_together
+from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
+from backend.exchange.buffers import png_bytes
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.files import (
     normal_picture,
+    with_seconds_of,
+    write_cameras,
     write_detail,
     write_displacement,
+    write_expressions,
+    write_report,
     write_wrinkles,
 )
-from backend.exchange.face_asset import FaceAsset
-from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
-from backend.exchange.hair_files import hair_picture, write_hair
-from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
-from backend.exchange.obj import EYE_TEXTURE, NORMAL_TEXTURE, write_obj
-from backend.exchange.png import png_bytes
 from backend.exchange.preview import PhotoPreview, write_preview
+from backend.hair.cards import HairCards, card_atlas
+from backend.hair.hair_strands import HairStrands
 from backend.progress import ProgressReporter, silent
+from backend.rendering.color import srgb_bytes
+
+_HAIR_MATERIAL = (
+    "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"
+    "map_Kd hair.png\nmap_d -imfchan m hair.png\n"
+)
+EYE_TEXTURE = "eyes.png"
+NORMAL_TEXTURE = "normal.png"
+_NORMAL_STATEMENTS = ("norm", "map_Bump")
+"""``norm`` declares a normal map; Blender ignores it and reads a normal map from ``map_Bump``. Programs that interpret
+``map_Bump`` as heights read ``norm`` first."""
+LASH_OPACITY = 0.5
+"""Opacity of the lashes' material; OBJ has no opacity per vertex, unlike ``face.glb``."""
+
+
+def write_obj(asset: FaceAsset, folder: Path) -> None:
+    """Write ``face.obj`` and ``face.mtl`` into ``folder``; they refer to ``albedo.png``, which is written elsewhere.
+
+    Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as texture
+    coordinates (v up). The eyeballs have map ``Eye`` and ``eyes.png``. Skin with relief refers to ``normal.png``.
+
+    Raises ``OSError`` if a file cannot be written.
+    """
+    folder = Path(folder)
+    lines = [
+        f"# Likeness {__version__}: neutral face, subdivided once; metres, y up, x to the person's left",
+        "mtllib face.mtl",
+    ]
+    vertices_before = uvs_before = 0
+    for part in asset.dressed_parts():
+        level = subdivided(part)
+        lines.append(f"o {part.name}")
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (level.matrix @ part.vertices).tolist()]
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in level.uv.tolist()]
+        lines += [f"usemtl {part.name}", "s 1"]
+        lines += _face_lines(level.quads + 1 + vertices_before, level.uv_quads + 1 + uvs_before)
+        vertices_before += level.matrix.shape[0]
+        uvs_before += len(level.uv)
+    if asset.hair_cards is not None:
+        lines += _card_lines(asset.hair_cards, vertices_before, uvs_before)
+    (folder / "face.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    materials = "\n".join(
+        _material(part.name, part_material(asset, part.name), "albedo.png", asset.detail is not None)
+        for part in asset.dressed_parts()
+    )
+    if asset.hair_cards is not None:
+        materials += _HAIR_MATERIAL
+    (folder / "face.mtl").write_text(materials, encoding="utf-8", newline="\n")
+
+
+def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iterator[str]:
+    """Lines of the hair cards as a separate object."""
+    yield "o hair"
+    yield from (f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in cards.vertices.tolist())
+    yield from (f"vt {u:.6f} {v:.6f}" for u, v in cards.uv.tolist())
+    yield from ("usemtl hair", "s 1")
+    for a, b, c in (cards.triangles + 1).tolist():
+        corners = (f"{corner + vertices_before}/{corner + uvs_before}" for corner in (a, b, c))
+        yield f"f {' '.join(corners)}"
+
+
+def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
+    """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
+    for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
+        yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
+
+
+def _material(part_name: str, look: PartMaterial, texture: str, relief: bool) -> str:
+    shininess = 2.0 / max(look.roughness, 0.05) ** 4 - 2.0  # Blinn-Phong exponent for this roughness
+    colour = " ".join(f"{channel:g}" for channel in look.colour)
+    picture = texture if look.picture == ALBEDO else EYE_TEXTURE
+    return (
+        f"newmtl {part_name}\nKa 0 0 0\nKd {colour}\nKs 0.04 0.04 0.04\nNs {min(shininess, 1000.0):.1f}\n"
+        f"Pr {look.roughness}\nPm 0\nd {LASH_OPACITY if part_name == 'lashes' else look.opacity:g}\nillum 2\n"
+        + ("" if look.picture is None else f"map_Kd {picture}\n")
+        + "".join(f"{statement} {NORMAL_TEXTURE}\n" for statement in _NORMAL_STATEMENTS if relief and look == SKIN)
+    )
+
+
+FORMAT_VERSION = 1
+_DECIMALS = 5  # of metres: a hundredth of a millimetre
+
+
+def write_hair(strands: HairStrands | None, path: Path) -> None:
+    """Write ``hair.json``; ``guides`` is empty without hair. Raises ``OSError``."""
+    content: dict[str, object] = {"version": FORMAT_VERSION, "unit": "metre", "guides": []}
+    if strands is not None:
+        content |= {
+            "style": strands.style,
+            "numbers": dict(strands.parameters),
+            "hair_radius": strands.hair_radius,
+            "guides": [
+                {
+                    "points": np.round(points.astype(float), _DECIMALS).tolist(),
+                    "root_uv": np.round(uv.astype(float), _DECIMALS).tolist(),
+                    "width": round(float(width), _DECIMALS),
+                    "root_colour": np.round(root.astype(float), 4).tolist(),
+                    "tip_colour": np.round(tip.astype(float), 4).tolist(),
+                }
+                for points, uv, width, root, tip in zip(
+                    strands.points, strands.root_uv, strands.width, strands.root_colour, strands.tip_colour, strict=True
+                )
+            ],
+        }
+    path.write_bytes(msgspec.json.encode(content))
+
+
+def hair_picture(cards: HairCards | None) -> np.ndarray:
+    """(S, S, 4) uint8 texture of the cards in their mean colour, because OBJ has no vertex colours; one transparent
+    texel without cards."""
+    if cards is None:
+        return np.zeros((1, 1, 4), np.uint8)
+    picture = card_atlas().strands.copy()
+    picture[..., :3] = srgb_bytes(np.clip(picture[..., :3] / 255 * cards.colours.mean(0), 0, 1).astype(np.float32))
+    return picture
 
 
 def write_folder(

@@ -1,30 +1,197 @@
 """Write a ``FaceAsset`` as one binary glTF 2.0 file with named nodes, morph targets, both UV maps and embedded
-textures."""
+textures.
+
+Vertex tangents, so that all programs interpret a normal map in the same way.
+
+Wrinkle maps as textures of ``face.glb``, described in ``extras`` because glTF has no standard (docs/files.md).
+
+Skin roughness as a texture, for formats without roughness per vertex.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pygltflib as gl
 from PIL import Image
 
 from backend import __version__
-from backend.exchange.detail_files import normal_picture
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
+from backend.exchange.asset_mesh import (
+    ALBEDO,
+    EYES,
+    LASHES,
+    SINGLE_LASHES,
+    SKIN,
+    PartMaterial,
+    SplitMesh,
+    part_material,
+    split_at_seams,
+)
 from backend.exchange.face_asset import FaceAsset, FacePart
-from backend.exchange.lash_alpha import lash_alpha
-from backend.exchange.lash_hairs import lash_picture, lash_places
-from backend.exchange.part_materials import ALBEDO, EYES, LASHES, SINGLE_LASHES, SKIN, PartMaterial, part_material
-from backend.exchange.roughness_map import roughness_picture
-from backend.exchange.split_mesh import SplitMesh, split_at_seams
-from backend.exchange.tangents import vertex_tangents
-from backend.exchange.wrinkle_textures import wrinkle_extras, wrinkle_textures
+from backend.exchange.files import normal_picture, part_texels_per_metre
+from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
 from backend.geometry.normals import vertex_normals
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import triangles_from_quads, triangulate
 from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
+from backend.rendering.uv_space import gutter_source
 from backend.rig.arkit import ARKIT_NAMES
+from backend.texture.surface import UvChart, build_atlases
+
+
+def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 4) float32 in glTF's convention: unit tangent towards increasing u, and the sign w for which
+    w * (normal x tangent) points towards increasing v.
+
+    Parameters
+    ----------
+    positions, normals : (V, 3), unit normals. uv : (V, 2), v up. triangles : (T, 3), vertices split at seams. Where the
+        map has no area, the tangent is an arbitrary perpendicular to the normal.
+    """
+    corners, places = positions[triangles].astype(np.float64), uv[triangles].astype(np.float64)
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    one, two = places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    sign = np.sign(area)[:, None]  # not divided by area, so that larger faces weigh more
+    by_u = (first * two[:, 1:] - second * one[:, 1:]) * sign
+    by_v = (second * one[:, :1] - first * two[:, :1]) * sign
+    along, up = (_summed(values, triangles, len(positions)) for values in (by_u, by_v))
+    normal = normals.astype(np.float64)
+    along -= (along * normal).sum(-1, keepdims=True) * normal
+    length = np.linalg.norm(along, axis=-1, keepdims=True)
+    lost = length[:, 0] < 1e-12 * max(float(length.max(initial=0.0)), 1e-12)
+    aside = np.eye(3)[np.abs(normal).argmin(axis=1)]
+    along[lost] = np.cross(normal, aside)[lost]
+    along /= np.linalg.norm(along, axis=-1, keepdims=True)
+    turned = (np.cross(normal, along) * up).sum(-1) < 0
+    return np.concatenate([along, np.where(turned, -1.0, 1.0)[:, None]], axis=1).astype(np.float32)
+
+
+def _summed(values: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray:
+    """(count, 3) sums of values (T, 3) over the corners of triangles."""
+    flat = triangles.ravel()
+    repeated = np.repeat(values, 3, axis=0)
+    return np.stack([np.bincount(flat, repeated[:, axis], count) for axis in range(3)], -1)
+
+
+EXTRAS_VERSION = 1
+MOST_TEXELS = 512
+"""Texels a side: 0.75 mm each on the face; skin lines are 4 mm apart or more. 1,024 take three times the bytes."""
+PACKED = 3
+"""Groups of keys per image, in its red, green and blue channels."""
+ZERO = 128
+"""Stored value of height 0; 1 and 255 are minus and plus the reach."""
+SIDE_BLEND_RANGE = (0.47, 0.53)
+"""u of map ``Head`` between which the right side's keys (below) blend into the left side's: smoothstep."""
+
+
+@dataclass(frozen=True)
+class WrinkleTexture:
+    """Heights of up to three groups.
+
+    Attributes
+    ----------
+    pixels : (S, S, 3) uint8, row 0 is v = 1: metres outwards = (value - ``ZERO``) / 127 * the channel's reach.
+    groups : names. reaches : metres, one per group.
+    """
+
+    pixels: np.ndarray
+    groups: tuple[str, ...]
+    reaches: tuple[float, ...]
+
+
+def wrinkle_textures(detail: SkinDetail) -> tuple[WrinkleTexture, ...]:
+    """Heights of all groups, ``PACKED`` per image, at most ``MOST_TEXELS`` a side.
+
+    The reach of each channel is its own deepest wrinkle, because programs read only 8 bits: over the 4 mm reach of the
+    other files, one step would be as deep as a fine line.
+    """
+    names = list(detail.wrinkles)
+    textures = []
+    for first in range(0, len(names), PACKED):
+        group = tuple(names[first : first + PACKED])
+        heights = [_smaller(detail.wrinkles[name].millimetres()) * np.float32(1e-3) for name in group]
+        reaches = tuple(max(float(np.abs(one).max()), 1e-6) for one in heights)
+        pixels = np.full((*heights[0].shape, PACKED), ZERO, np.uint8)
+        for channel, (one, reach) in enumerate(zip(heights, reaches, strict=True)):
+            pixels[..., channel] = np.rint(one * (127.0 / reach)).astype(np.int16) + ZERO
+        textures.append(WrinkleTexture(pixels, group, reaches))
+    return tuple(textures)
+
+
+def wrinkle_extras(textures: Sequence[WrinkleTexture], indices: Sequence[int], head: FacePart) -> dict[str, object]:
+    """Build the block ``wrinkles`` of the skin's ``extras``, from JSON types only.
+
+    Parameters
+    ----------
+    indices : of the glTF textures, one for each of ``textures``. head : gives the map's scale.
+    """
+    entries = [
+        {
+            "name": name,
+            "keys": list(KEY_GROUPS[name]),
+            "texture": index,
+            "channel": channel,
+            "reach": round(reach, 9),
+        }
+        for texture, index in zip(textures, indices, strict=True)
+        for channel, (name, reach) in enumerate(zip(texture.groups, texture.reaches, strict=True))
+    ]
+    size = textures[0].pixels.shape[0]
+    return {
+        "version": EXTRAS_VERSION,
+        "texCoord": 0,
+        "unit": "metre",
+        "zero": ZERO,
+        "sidesMeet": list(SIDE_BLEND_RANGE),
+        "mapSide": round(size / part_texels_per_metre(head, size), 6),
+        "groups": entries,
+    }
+
+
+def _smaller(heights: np.ndarray) -> np.ndarray:
+    side = min(MOST_TEXELS, heights.shape[0])
+    if side == heights.shape[0]:
+        return heights
+    return cv2.resize(heights, (side, side), interpolation=cv2.INTER_AREA)
+
+
+SIZE = 256
+"""Texels a side, 3 mm each on the face; the cage's vertices, which carry the roughness, are 4 mm apart."""
+
+
+def roughness_picture(asset: FaceAsset) -> np.ndarray | None:
+    """(256, 256, 3) uint8 metallic-roughness texture of glTF in map ``Head``: green is the roughness of head and bust,
+    blue (metal) is 0; row 0 is v = 1. None if the asset has no roughness."""
+    rough = asset.skin_roughness
+    if rough is None:
+        return None
+    head = asset.parts[0]
+    values = [rough[:, None]]
+    charts = [_chart(head)]
+    if asset.bust is not None:  # as rough as the neck's rim, at the head's lowest vertex
+        values.append(np.full((len(asset.bust.vertices), 1), rough[head.vertices[:, 1].argmin()]))
+        charts.append(_chart(asset.bust))
+    green, covered = np.zeros(SIZE * SIZE, np.float32), np.zeros(SIZE * SIZE, bool)
+    for atlas, own in zip(build_atlases(charts, SIZE), values, strict=True):
+        green[atlas.texel] = atlas.sample(own)[:, 0]
+        covered[atlas.texel] = True
+    green = green[gutter_source(covered.reshape(SIZE, SIZE)).ravel()]
+    picture = np.zeros((SIZE, SIZE, 3), np.uint8)
+    picture[..., 0] = 255  # no occlusion, for programs that read it from this channel
+    picture[..., 1] = np.rint(255 * green.reshape(SIZE, SIZE))
+    return picture
+
+
+def _chart(part: FacePart) -> UvChart:
+    split = triangulate(part.quads)
+    return UvChart(part.uv, split.apply(part.uv_quads), split.faces)
+
 
 ROOT_NODE = "Likeness"
 """Name of the node above all parts."""

@@ -1,10 +1,15 @@
-"""Draw ``preview.png``: the head from three sides, and each photo beside its fit."""
+"""Draw ``preview.png``: the head from three sides, and each photo beside its fit.
+
+Ratio of the texture stage's skin tone to the fit's, to convert lights and colours from one to the other.
+
+Positions of the ears' points and the hairline in the photos, shown to the user for correction.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +23,75 @@ from backend.exchange.asset_mesh import (
     neutral_light,
     portrait_camera,
 )
-from backend.exchange.face_asset import FaceAsset
-from backend.exchange.png import png_bytes
-from backend.exchange.tone import tone_change
+from backend.exchange.buffers import png_bytes
+from backend.exchange.face_asset import AssetPhoto, FaceAsset
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.parallel import each
+from backend.geometry.template import HAIR_DEGREES, Template, ear_vertices
+from backend.hair.hair_line import line_places
+from backend.hair.hair_views import closed_head
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.visibility import depth_map, point_visibility
+from backend.system.parallel import each
+
+
+def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.ndarray) -> np.ndarray:
+    """(3,) ratio of the asset's albedo to the fit's, linear: the median over the face's vertices.
+
+    A photo determines the product of albedo and light, not each. Multiplying the fit's albedo by this ratio and
+    dividing its lights by it leaves renders unchanged.
+
+    Parameters
+    ----------
+    vertex_albedo : (V_head, 3) linear, the fit's. face_region : (V_head,) weights in [0, 1] of visible vertices.
+    """
+    head = asset.part("head")
+    uv = np.zeros((len(head.vertices), 2), np.float32)
+    uv[head.quads] = head.uv[head.uv_quads]
+    size = len(asset.albedo)
+    texel = np.clip(np.stack([uv[:, 0], 1 - uv[:, 1]]) * size, 0, size - 1).astype(int)
+    texture = linear_from_srgb(asset.albedo[texel[1], texel[0]])
+    shown = face_region > 0.5
+    return np.median(np.maximum(texture[shown], 1e-3) / np.maximum(vertex_albedo[shown], 1e-3), axis=0)
+
+
+_SIDE = 256
+"""Pixels of the longer side of the crop in which occlusion is tested: an ear has about 20."""
+_BIAS = 0.01
+"""Metres that a point may lie behind the surface: the hull that carries the hairline cuts corners by as much."""
+
+
+def with_shown_points(
+    photos: Sequence[AssetPhoto],
+    fitted: Sequence[FittedPhoto],
+    faces: Sequence[PhotoFace],
+    template: Template,
+    style: Mapping[str, float] | None,
+    looked: bool = True,
+) -> tuple[AssetPhoto, ...]:
+    """The photos with ``AssetPhoto.head_points``. ``style`` : parameters of the hair, None without hair and so without
+    a hairline, or if hair was not examined (``looked`` False)."""
+    return tuple(
+        replace(photo, head_points=_points(one, face, template, style, looked))
+        for photo, one, face in zip(photos, fitted, faces, strict=True)
+    )
+
+
+def _points(
+    photo: FittedPhoto, face: PhotoFace, template: Template, style: Mapping[str, float] | None, looked: bool
+) -> np.ndarray:
+    ears = photo.vertices[ear_vertices()].astype(np.float64)
+    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_places(template, photo.vertices, style)
+    places = np.concatenate([ears, line])
+    camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
+    depth = depth_map(*closed_head(photo.vertices, template), camera)
+    seen = (point_visibility(places, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
+    if style is None:
+        seen[len(ears) :] = 0.0 if looked else -1.0
+    in_file = photo.camera.project(places)[:, :2] / face.crop_scale + np.asarray(face.crop_offset)
+    return np.concatenate([in_file, seen[:, None]], axis=1).astype(np.float32)
+
 
 WIDTH = 1536
 PORTRAIT_SIZE = (512, 640)  # width, height

@@ -1,32 +1,172 @@
-"""Encode a ``FaceAsset`` as a message: a JSON header, then raw buffers (docs/protocol.md, *result*)."""
+"""Encode a ``FaceAsset`` as a message: a JSON header, then raw buffers (docs/protocol.md, *result*).
+
+Encode the skin's relief in a message (docs/protocol.md, *result*).
+
+Encode the eyes' image, UVs and surfaces in a message (docs/protocol.md, *result*).
+
+Encode hair in a message: guide strands and cards (docs/protocol.md, *result*).
+
+Encode single lashes in a message (docs/protocol.md, *result*).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from backend.exchange.face_asset import AssetPhoto, FaceAsset, FacePart
-from backend.exchange.lash_alpha import lash_alpha
-from backend.exchange.wire_buffers import (
-    FLOATS,
-    INTS,
-    BufferEntry,
-    BufferList,
-    WireMessage,
-)
-from backend.exchange.wire_detail import DetailEntry, encode_detail
-from backend.exchange.wire_eyes import EyesEntry, encode_eyes
-from backend.exchange.wire_hair import (
-    CardsEntry,
-    HairEntry,
-    encode_cards,
-    encode_hair,
-)
-from backend.exchange.wire_lashes import LashesEntry, encode_lashes
+from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
+from backend.exchange.buffers import FLOATS, INTS, BufferEntry, BufferList, WireMessage, png_bytes
+from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
+from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
+from backend.hair.cards import HairCards, card_atlas
+from backend.hair.hair_strands import HairStrands
 from backend.rig.arkit import ARKIT_NAMES
+
+PACKED = 3
+"""Wrinkle maps per image, in its red, green and blue channels."""
+
+
+class WrinkleEntry(msgspec.Struct, frozen=True):
+    """A group of keys, and the image channel (0 red, 1 green, 2 blue) with its wrinkles."""
+
+    name: str
+    keys: tuple[str, ...]
+    picture: str
+    channel: int
+
+
+class DetailEntry(msgspec.Struct, frozen=True):
+    """Relief as 16-bit images: millimetres = (value / 65536 - 0.5) * 2 * reach."""
+
+    always: str
+    always_reach: float
+    wrinkles: tuple[WrinkleEntry, ...]
+    wrinkle_reach: float
+
+
+def encode_detail(detail: SkinDetail, buffers: BufferList) -> DetailEntry:
+    """Append the maps to ``buffers`` and return their entry."""
+    size = len(detail.always.steps)
+    always = buffers.add_file("detail.always", png_bytes(detail.always.steps), "image/png", (size, size))
+    names, entries = list(detail.wrinkles), []
+    for first in range(0, len(names), PACKED):
+        group = names[first : first + PACKED]
+        maps = [detail.wrinkles[name].steps for name in group]
+        maps += [np.full_like(maps[0], MIDDLE)] * (PACKED - len(maps))
+        side = len(maps[0])
+        picture = f"detail.wrinkles.{first // PACKED}"
+        buffers.add_file(picture, png_bytes(np.stack(maps, -1)), "image/png", (side, side))
+        entries += [WrinkleEntry(name, KEY_GROUPS[name], picture, channel) for channel, name in enumerate(group)]
+    reach = next(iter(detail.wrinkles.values())).reach
+    return DetailEntry(always, detail.always.reach, tuple(entries), reach)
+
+
+class EyesEntry(msgspec.Struct, frozen=True):
+    """Eye data for close-ups; every field except ``parts`` is the name of a buffer. The images are None for a
+    geometry-only job."""
+
+    picture: str | None
+    uv_left: str
+    uv_right: str
+    parts: tuple[msgspec.Struct, ...]
+    picture_small: str | None = None
+
+
+def encode_eyes(
+    eyes: EyeDressing, encode_part: Callable[[FacePart, BufferList], msgspec.Struct], buffers: BufferList
+) -> EyesEntry:
+    """Append the eyes' data to ``buffers`` and return their entry."""
+    return EyesEntry(
+        picture=None if eyes.picture is None else buffers.add_picture("eyes.picture", eyes.picture),
+        uv_left=buffers.add_array("eyes.uv_left", eyes.uv["eye_left"], FLOATS),
+        uv_right=buffers.add_array("eyes.uv_right", eyes.uv["eye_right"], FLOATS),
+        parts=tuple(encode_part(part, buffers) for part in eyes.parts),
+        picture_small=None if eyes.picture is None else buffers.add_small_picture("eyes.picture_small", eyes.picture),
+    )
+
+
+class HairEntry(msgspec.Struct, frozen=True):
+    """Hair as guide strands; the first five fields are names of buffers. See ``HairStrands``."""
+
+    points: str
+    root_uv: str
+    width: str
+    root_colour: str
+    tip_colour: str
+    hair_radius: float
+    style: str
+    parameters: dict[str, float]
+
+
+class CardsEntry(msgspec.Struct, frozen=True):
+    """Hair as cards, if requested: names of buffers. See ``HairCards`` and ``CardAtlas``."""
+
+    vertices: str
+    normals: str
+    uv: str
+    colours: str
+    triangles: str
+    strands: str
+    relief: str
+
+
+def encode_hair(hair: HairStrands, buffers: BufferList) -> HairEntry:
+    """Append the strands to ``buffers`` and return their entry."""
+
+    def add(field: str, array: np.ndarray) -> str:
+        return buffers.add_array(f"hair.{field}", array, FLOATS)
+
+    return HairEntry(
+        points=add("points", hair.points),
+        root_uv=add("root_uv", hair.root_uv),
+        width=add("width", hair.width),
+        root_colour=add("root_colour", hair.root_colour),
+        tip_colour=add("tip_colour", hair.tip_colour),
+        hair_radius=float(hair.hair_radius),
+        style=hair.style,
+        parameters={name: float(value) for name, value in hair.parameters.items()},
+    )
+
+
+def encode_cards(cards: HairCards, buffers: BufferList) -> CardsEntry:
+    """Append the cards and their atlas to ``buffers`` and return their entry."""
+
+    def add(field: str, dtype: str, array: np.ndarray) -> str:
+        return buffers.add_array(f"hair_cards.{field}", array, dtype)
+
+    atlas = card_atlas()
+    return CardsEntry(
+        vertices=add("vertices", FLOATS, cards.vertices),
+        normals=add("normals", FLOATS, cards.normals),
+        uv=add("uv", FLOATS, cards.uv),
+        colours=add("colours", FLOATS, cards.colours),
+        triangles=add("triangles", INTS, cards.triangles),
+        strands=buffers.add_picture("hair_cards.strands", atlas.strands),
+        relief=buffers.add_picture("hair_cards.relief", atlas.normals),
+    )
+
+
+class LashesEntry(msgspec.Struct, frozen=True):
+    """Names of buffers."""
+
+    picture: str
+    places: str
+
+
+def encode_lashes(asset: FaceAsset, buffers: BufferList) -> LashesEntry | None:
+    """Append the lashes to ``buffers`` and return their entry; None if the lashes are not strips."""
+    places = lash_places(asset)
+    if places is None:
+        return None
+    return LashesEntry(
+        picture=buffers.add_picture("lashes.picture", lash_picture()),
+        places=buffers.add_array("lashes.places", places, FLOATS),
+    )
+
 
 FORMAT_VERSION = 1
 

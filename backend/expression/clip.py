@@ -1,13 +1,20 @@
-"""``ExpressionClip``: expression, head pose and gaze per frame, independent of the person's identity."""
+"""``ExpressionClip``: expression, head pose and gaze per frame, independent of the person's identity.
+
+``expression.json``: an ``ExpressionClip`` as a file (docs/expressions.md).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from backend.rig.arkit import ARKIT_INDEX
+from backend.errors import LikenessError
+from backend.exchange.all_or_none import write_file
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 28.0}
 """Rotation of the rig's eyeballs at weight 1 of an ``eyeLook`` key (docs/rig.md)."""
@@ -71,3 +78,125 @@ def gaze_of_weights(weights: np.ndarray) -> np.ndarray:
     for side, outwards in (("Left", 1.0), ("Right", -1.0)):
         columns += [outwards * (angle("Out", side) - angle("In", side)), angle("Up", side) - angle("Down", side)]
     return np.stack(columns, axis=-1).astype(np.float32)
+
+
+FORMAT, VERSION = "likeness-expression", 1
+CONVENTION = (
+    "head rows: x y z metres of the pivot, then the rotation as quaternion w x y z; axes: x right in the picture,"
+    " y up, z towards the camera; no rotation: the head looks into the camera. gaze rows: radians, left eye to the"
+    " person's left and up, right eye the same, relative to the head."
+)
+
+Row = list[float]
+
+
+class ClipFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of ``expression.json``; rows are frames."""
+
+    format: str
+    version: int
+    source: str
+    kind: str
+    fps: float | None
+    frame_count: int
+    frame_names: list[str]
+    names: list[str]
+    weights: list[Row]
+    head: list[Row | None]
+    rest_head: Row | None
+    pivot: Row
+    gaze: list[Row]
+    marks: list[int]
+    mark_names: list[str]
+    errors: list[float | None]
+    left_out: list[dict[str, str]]
+    convention: str
+
+
+def clip_bytes(take: ExpressionClip) -> bytes:
+    """The whole file: JSON in UTF-8."""
+    head = np.concatenate([take.head_positions, take.head_rotations], axis=1)
+    content = ClipFile(
+        format=FORMAT,
+        version=VERSION,
+        source=take.source,
+        kind=take.kind,
+        fps=None if take.fps is None else round(float(take.fps), 6),
+        frame_count=len(take),
+        frame_names=list(take.frame_names),
+        names=list(ARKIT_NAMES),
+        weights=_rows(take.weights, 3),
+        head=[row if known else None for row, known in zip(_rows(head, 5), np.isfinite(head).all(1), strict=True)],
+        rest_head=_rest_head(head),
+        pivot=_rows(take.pivot[None], 5)[0],
+        gaze=_rows(take.gaze, 4),
+        marks=take.marks.tolist(),
+        mark_names=[mark.name.lower() for mark in FrameMark],
+        errors=[round(error, 2) if np.isfinite(error) else None for error in take.errors.tolist()],
+        left_out=[{"name": name, "reason": reason} for name, reason in take.left_out],
+        convention=CONVENTION,
+    )
+    encoded = msgspec.json.encode(content)
+    return encoded.replace(b"],[", b"],\n[") + b"\n"  # a line per frame
+
+
+def write_clip(take: ExpressionClip, path: Path) -> None:
+    """Write ``expression.json``, whole or not at all. Raises ``LikenessError`` with code "disk"."""
+    if Path(path).is_dir():
+        raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
+    write_file(path, clip_bytes(take))
+
+
+def read_clip(path: Path) -> ExpressionClip:
+    """Read an ``expression.json``. Raises ``LikenessError`` with code "usage" when the file is not one."""
+    broken = LikenessError(
+        "usage", f"{path} is not an expression file of this version.", "Make it with 'python -m backend transfer'."
+    )
+    try:
+        file = msgspec.json.decode(Path(path).read_bytes(), type=ClipFile)
+        if file.format != FORMAT or file.version != VERSION or tuple(file.names) != ARKIT_NAMES:
+            raise broken
+        count = file.frame_count
+        head = _array([row or [np.nan] * 7 for row in file.head], (count, 7))
+        return ExpressionClip(
+            source=file.source,
+            kind=file.kind,
+            fps=file.fps,
+            frame_names=tuple(file.frame_names),
+            weights=_array(file.weights, (count, len(ARKIT_NAMES))),
+            head_positions=head[:, :3],
+            head_rotations=head[:, 3:],
+            gaze=_array(file.gaze, (count, 4)),
+            marks=_array(file.marks, (count,)).astype(np.uint8),
+            errors=_array([np.nan if error is None else error for error in file.errors], (count,)),
+            pivot=_array(file.pivot, (3,)),
+            left_out=tuple((entry["name"], entry["reason"]) for entry in file.left_out),
+        )
+    except (OSError, msgspec.DecodeError, ValueError, KeyError) as error:
+        raise broken from error
+
+
+def _rows(values: np.ndarray, digits: int) -> list[Row]:
+    """Rounded rows; whole numbers without decimals, which keeps files of mostly zeros small."""
+    rounded = np.round(np.asarray(values, np.float64), digits) + 0.0
+    return [[int(value) if value == int(value) else value for value in row] for row in np.nan_to_num(rounded).tolist()]
+
+
+def _rest_head(head: np.ndarray) -> Row | None:
+    """The take's usual pose (7,): median position and mean rotation."""
+    known = head[np.isfinite(head).all(1)]
+    if not len(known):
+        return None
+    quaternions = known[:, 3:]
+    _, vectors = np.linalg.eigh(quaternions.T @ quaternions)
+    middle = vectors[:, -1] * np.sign(vectors[np.abs(vectors[:, -1]).argmax(), -1])
+    return _rows(np.concatenate([np.median(known[:, :3], axis=0), middle])[None], 5)[0]
+
+
+def _array(rows: list, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(rows, np.float32)
+    if array.size == 0 and 0 in shape:
+        return array.reshape(shape)
+    if array.shape != shape:
+        raise ValueError(f"expected {shape}, found {array.shape}")
+    return array

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
-from backend.expression.take_limits import LONGEST_GAP_SECONDS, MOST_FRAMES
+from backend.expression.video_process import LONGEST_GAP_SECONDS, MOST_FRAMES
 from backend.rig.arkit import ARKIT_NAMES
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)

@@ -2,26 +2,308 @@
 
 Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). Its result is the start and the
 prior of a frame's solver.
+
+Frontalised landmarks: rigid pose by the points that expressions hardly move, and the residual of each landmark.
+
+Detection of a tongue between the lips by its colour.
+
+The landmark detector has no tongue and puts the lower lip across it, and the tongues in the reader's training data
+hardly show. So the colour is measured: in a mouth that is merely open, the lower half shows teeth or is dark.
+
+Evidence of a picture about a face of unknown identity: landmarks, gradients around eyes and mouth, the mouth's
+colours, and the landmark net's points and features.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
-from backend.asset_file import read_asset
-from backend.assets import ASSETS
-from backend.expression.evidence import FaceEvidence
-from backend.expression.frontalised import FrontalisedFace, frontalised_face
-from backend.fitting.initial_pose import face_scale
-from backend.photos.faces.landmarks import mean_landmarks
+from backend.fitting.detector_model import face_scale, upright_axes
+from backend.geometry.template import OUTLINE_LANDMARKS, load_template
+from backend.models.landmarks import net_points, surface_landmarker
+from backend.photos.faces import landmark_window, mean_landmarks, rigid_indices
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from backend.safetensors_file import write_arrays
+from backend.system.assets import ASSETS
+from backend.system.files import read_asset, write_arrays
+
+DISTANCE = 0.9
+"""Assumed distance of the face in metres, so that the rotation does not depend on the unknown focal length."""
+_UPPER_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 127, 162, 21, 54, 103, 67, 109)
+
+
+@cache
+def steady_landmarks() -> np.ndarray:
+    """Landmarks that expressions move little and that lie inside the face's outline."""
+    valid = np.flatnonzero(load_template().landmarks478.valid)
+    return np.setdiff1d(np.intersect1d(rigid_indices(), valid), [*OUTLINE_LANDMARKS, *_UPPER_OUTLINE])
+
+
+@dataclass(frozen=True)
+class FrontalisedFace:
+    """A face with its rigid pose removed.
+
+    Attributes
+    ----------
+    rotation : (3, 3) from the head frame to a camera that looks straight at the face's middle.
+    middle : (2,) pixels of that middle.
+    residual : (478, 2) found minus neutral along the head's upright axes in the picture, per cent of ``face_scale``.
+    depth : (478,) pixels away from the camera of the neutral landmarks, relative to the mean of ``steady_landmarks``.
+    turn : (2,) radians: direction of the camera in the head frame, to the person's left and above.
+    """
+
+    rotation: np.ndarray
+    middle: np.ndarray
+    residual: np.ndarray
+    depth: np.ndarray
+    turn: np.ndarray
+
+
+def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
+    """Frontalise landmarks (478, 2 or 3) in pixels; ``neutral`` : the person's (478, 3) metres, head frame.
+
+    Raises ``ValueError`` when no pose explains them.
+    """
+    steady = steady_landmarks()
+    points, pixels = neutral[steady].astype(np.float64), found[steady, :2].astype(np.float64)
+    middle, scale = pixels.mean(0), face_scale(found)
+    focal = scale / 0.09 * DISTANCE
+    rotation, translation = _pose(points, pixels, focal, middle)
+    focal *= DISTANCE / (rotation @ points.mean(0) + translation)[2]
+    rotation, translation = _pose(points, pixels, focal, middle)
+    seen = neutral @ rotation.T + translation
+    projected = focal * seen[:, :2] / seen[:, 2:] + middle
+    across = (found[:, :2] - projected) @ upright_axes(rotation)
+    depth = (seen[:, 2] - seen[steady, 2].mean()) * focal / DISTANCE
+    towards = -rotation.T @ translation - points.mean(0)
+    towards /= np.linalg.norm(towards)
+    return FrontalisedFace(
+        rotation,
+        middle,
+        100.0 / scale * across,
+        depth,
+        np.array([np.arctan2(towards[0], towards[2]), np.arcsin(towards[1])]),
+    )
+
+
+def posed_depth(places: np.ndarray) -> np.ndarray:
+    """(478,) pixels: depths of the mean face's landmarks in the pose of those at (478, 2) pixels, on the scale of
+    ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
+    template = load_template()
+    neutral = net_points().positions(template.vertices).astype(np.float64)
+    return frontalised_face(places, neutral).depth
+
+
+def _pose(points: np.ndarray, pixels: np.ndarray, focal: float, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
+    try:
+        found, turn, place = cv2.solvePnP(points, pixels, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
+        if found:
+            start = turn, place, True
+            found, turn, place = cv2.solvePnP(points, pixels, intrinsics, None, *start, cv2.SOLVEPNP_ITERATIVE)
+    except cv2.error as error:
+        raise ValueError("no pose explains the landmarks") from error
+    rotation = cv2.Rodrigues(turn)[0]
+    if not found or not np.isfinite(rotation).all() or (rotation @ points.mean(0) + place[:, 0])[2] <= 0.05:
+        raise ValueError("no pose explains the landmarks")
+    return rotation, place[:, 0]
+
+
+def towards_point(lateral: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation that takes the optical axis to the direction (x, y, 1) of ``lateral`` (2,) without rolling."""
+    direction = np.array([lateral[0], lateral[1], 1.0]) / np.sqrt(1.0 + float(lateral @ lateral))
+    axis = np.array([-direction[1], direction[0], 0.0])
+    sine = float(np.linalg.norm(axis))
+    return Rotation.from_rotvec(axis / max(sine, 1e-12) * np.arctan2(sine, direction[2])).as_matrix()
+
+
+UPPER_LINE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+LOWER_LINE = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+"""Landmarks of the inner lips, from the right corner to the left."""
+CORNERS, MIDDLES = (61, 291), (13, 14)
+CHEEKS = (50, 280, 205, 425, 187, 411)
+COLUMNS = np.linspace(0.15, 0.85, 24)
+DEPTHS = np.linspace(0.45, 0.95, 10)
+"""Sampled places: along the lips, and from the upper lip (0) to the lower."""
+LIGHTNESS, REDNESS = 0.66, 1.0
+"""Least lightness of a tongue relative to the cheeks', and its least redness above theirs (8-bit CIELAB)."""
+FULL_COLUMN = 0.8
+OPENING = (0.22, 0.32)
+"""Opening per mouth width up to which the result is 0, and from which on it has full weight."""
+SHARE = (0.2, 0.45)
+"""Share of tongue-coloured columns up to which no tongue is out (children's open mouths reach 0.12), and from which on
+it is fully out."""
+
+
+def tongue_out(window: np.ndarray, points: np.ndarray) -> float:
+    """How far a tongue is out, 0 to 1.
+
+    Parameters
+    ----------
+    window : (H, W, 3) uint8 sRGB, the face upright. points : (478, 2) landmarks in its pixels.
+    """
+    upper, lower = (_along(points[list(line)]) for line in (UPPER_LINE, LOWER_LINE))  # (24, 2)
+    width = float(np.linalg.norm(points[CORNERS[0]] - points[CORNERS[1]]))
+    opening = float(np.linalg.norm(points[MIDDLES[0]] - points[MIDDLES[1]])) / max(width, 1.0)
+    if opening <= OPENING[0]:
+        return 0.0
+    lab = cv2.cvtColor(window, cv2.COLOR_RGB2LAB).astype(np.float32)
+    around = np.arange(-2, 3)
+    offsets = np.stack(np.meshgrid(around, around), axis=-1).reshape(1, 25, 2)
+    skin = np.median(_colours(lab, points[list(CHEEKS)][:, None] + offsets).reshape(-1, 3), axis=0)
+    depth = DEPTHS[None, :, None]
+    inside = _colours(lab, upper[:, None] * (1.0 - depth) + lower[:, None] * depth)  # (24, 10, 3)
+    tongue = (inside[..., 0] > LIGHTNESS * skin[0]) & (inside[..., 1] > skin[1] + REDNESS)
+    share = float((tongue.mean(axis=1) > FULL_COLUMN).mean())
+    return _ramp(opening, OPENING) * _ramp(share, SHARE)
+
+
+def _along(line: np.ndarray) -> np.ndarray:
+    """(24, 2) points at ``COLUMNS`` of a line (N, 2)."""
+    places = np.linspace(0.0, 1.0, len(line))
+    return np.stack([np.interp(COLUMNS, places, line[:, axis]) for axis in range(2)], axis=1)
+
+
+def _colours(lab: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(A, B, 3) samples of a picture at points (A, B, 2)."""
+    points = points.astype(np.float32)
+    return cv2.remap(lab, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _ramp(value: float, ends: tuple[float, float]) -> float:
+    return float(np.clip((value - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0))
+
+
+WINDOW_PER_FACE, WINDOW_PIXELS = 1.25, 144
+EYE, MOUTH, FACE, COLOURS = (48, 48), (64, 48), (64, 64), (12, 9)
+"""Patches' width and height in pixels."""
+EYE_SIDE, MOUTH_SIDE, FACE_SIDE = 0.62, 0.95, 1.6
+"""Patches' widths in ``face_scale``."""
+EYE_RAISED = 0.06
+RIGHT_EYE, LEFT_EYE, AROUND_MOUTH, MIDDLE = (33, 133), (263, 362), (61, 291, 0, 17), (1, 168, 33, 263)
+"""Landmarks whose mean is the centre of a patch."""
+
+
+@dataclass(frozen=True)
+class FaceEvidence:
+    """Evidence of one face in one picture.
+
+    Attributes
+    ----------
+    landmarks : (478, 3) pixels. width : of the picture, pixels.
+    eyes : (2, E) histograms of oriented gradients (Dalal & Triggs 2005) of the left and the mirrored right eye.
+    mouth : (2, M) of the mouth and of its mirror image. face : (2, F) likewise of the whole face.
+    colours : (2, C) CIELAB of the mouth at ``COLOURS`` pixels relative to the face, and its mirror image: teeth, tongue
+        and a dark mouth.
+    tongue : how far a tongue is out, 0 to 1 (see ``tongue_out``).
+    surface : (478, 2) points of the landmark net, pixels; None where it is not trained.
+    impression : (2, H) features of the landmark net for the whole face and its mirror image
+        (``SurfaceLandmarker.impression``); None likewise.
+    """
+
+    landmarks: np.ndarray
+    width: int
+    eyes: np.ndarray
+    mouth: np.ndarray
+    face: np.ndarray
+    colours: np.ndarray
+    tongue: float = 0.0
+    surface: np.ndarray | None = None
+    impression: np.ndarray | None = None
+
+    def on_surface(self) -> np.ndarray:
+        """(478, 2) the landmark net's points; the detector's where there are none."""
+        return self.landmarks[:, :2] if self.surface is None else self.surface
+
+    def mirrored(self) -> FaceEvidence:
+        """The evidence of the mirrored picture."""
+        landmarks = self._swapped(self.landmarks)
+        surface = None if self.surface is None else self._swapped(self.surface)
+        swapped = self.eyes[::-1], self.mouth[::-1], self.face[::-1], self.colours[::-1]
+        impression = None if self.impression is None else self.impression[::-1]
+        return FaceEvidence(landmarks, self.width, *swapped, self.tongue, surface, impression)
+
+    def _swapped(self, landmarks: np.ndarray) -> np.ndarray:
+        mirrored = landmarks[mean_landmarks().mirror].copy()
+        mirrored[:, 0] = self.width - mirrored[:, 0]
+        return mirrored
+
+
+def evidence_of_window(
+    window: np.ndarray, landmarks: np.ndarray, width: int, surface: np.ndarray | None = None
+) -> FaceEvidence:
+    """Evidence of a face with landmarks (478, 3) in a picture ``width`` pixels wide. window : (144, 144, 3) uint8 sRGB,
+    upright, ``landmark_window(landmarks, WINDOW_PER_FACE)``; ``surface`` as in the result."""
+    grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
+    points = _in_window(landmarks, landmarks)
+    scale = face_scale(points)
+    raised = np.array([0.0, -EYE_RAISED * scale])
+    left = _patch(grey, points[list(LEFT_EYE)].mean(0) + raised, EYE_SIDE * scale, EYE)
+    right = _patch(grey, points[list(RIGHT_EYE)].mean(0) + raised, EYE_SIDE * scale, EYE)[:, ::-1]
+    mouth = _patch(grey, points[list(AROUND_MOUTH)].mean(0), MOUTH_SIDE * scale, MOUTH)
+    face = _patch(grey, points[list(MIDDLE)].mean(0), FACE_SIDE * scale, FACE)
+    colours = _relative_colours(window, points, scale)
+    return FaceEvidence(
+        landmarks=np.asarray(landmarks, dtype=np.float64),
+        width=width,
+        eyes=np.stack([_gradients(left, EYE), _gradients(right, EYE)]),
+        mouth=np.stack([_gradients(mouth, MOUTH), _gradients(mouth[:, ::-1], MOUTH)]),
+        face=np.stack([_gradients(face, FACE), _gradients(face[:, ::-1], FACE)]),
+        colours=np.stack([colours.ravel(), colours[:, ::-1].ravel()]),
+        tongue=tongue_out(window, points),
+        surface=surface,
+        impression=_impression(window, landmarks, surface),
+    )
+
+
+def _impression(window: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None) -> np.ndarray | None:
+    landmarker = surface_landmarker()
+    if surface is None or landmarker is None:
+        return None
+    return landmarker.impression(window, _in_window(landmarks, surface))
+
+
+def _relative_colours(window: np.ndarray, points: np.ndarray, scale: float) -> np.ndarray:
+    """(height, width, 3) of the mouth in CIELAB, minus the face's mean, over the face's standard deviation."""
+    lab = cv2.cvtColor(window, cv2.COLOR_RGB2LAB).astype(np.float32)
+    face = _patch(lab, points[list(MIDDLE)].mean(0), 0.8 * FACE_SIDE * scale, (16, 16)).reshape(-1, 3)
+    small = cv2.resize(
+        _patch(lab, points[list(AROUND_MOUTH)].mean(0), MOUTH_SIDE * scale, MOUTH),
+        COLOURS,
+        interpolation=cv2.INTER_AREA,
+    )
+    spread = np.maximum(face.std(0), [8.0, 3.0, 3.0])
+    return np.clip((small - face.mean(0)) / spread, -6.0, 6.0)
+
+
+def _in_window(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (478, 2 or more) of the picture in pixels of the upright window around ``landmarks``, (478, 2)."""
+    return landmark_window(landmarks, WINDOW_PER_FACE).from_picture(points[:, :2], WINDOW_PIXELS)
+
+
+def _patch(grey: np.ndarray, centre: np.ndarray, side: float, size: tuple[int, int]) -> np.ndarray:
+    """(height, width) patch around ``centre``, ``side`` window pixels wide."""
+    width, height = size
+    factor = width / side
+    offset = [width / 2 - factor * centre[0] - 0.5 + 0.5 * factor, height / 2 - factor * centre[1] - 0.5 + 0.5 * factor]
+    matrix = np.array([[factor, 0, offset[0]], [0, factor, offset[1]]])
+    return cv2.warpAffine(grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@cache
+def _descriptor(size: tuple[int, int]) -> cv2.HOGDescriptor:
+    return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)
+
+
+def _gradients(patch: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return _descriptor(size).compute(np.ascontiguousarray(patch)).ravel()
+
 
 READER_PATH = ASSETS / "expressions" / "expression_reader.safetensors"
 LARGEST_RESIDUAL = 25.0

@@ -11,15 +11,15 @@ import pygltflib
 
 from backend.errors import LikenessError
 from backend.exchange.assemble import face_parts
-from backend.exchange.split_mesh import split_at_seams
-from backend.expression.appearance import Appearance, appearance_of_texture
+from backend.exchange.asset_mesh import split_at_seams
+from backend.expression.photometric_pose import Appearance, appearance_of_texture
 from backend.fitting.fit import run_landmark_stage
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import PriorWeights, fit_options_for
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
-from backend.photos.reading.read import read_photo
-from backend.photos.reading.source import PhotoSource, ReadLimits
+from backend.photos.formats import PhotoSource, ReadLimits
+from backend.photos.reading import read_photo
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20

@@ -1,9 +1,12 @@
-"""Frames of a video file, one at a time, each in its slot of an even frame rate; decoded in a separate process."""
+"""Frames of a video file, one at a time, each in its slot of an even frame rate; decoded in a separate process.
+
+Photo files as the frames of one take, read one at a time, with the interface of ``Video``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.expression.video_limits import VideoLimits
-from backend.expression.video_process import NO_MEMORY, PATH
-from backend.limited_process import End, LimitedProcess
+from backend.expression.video_process import NO_MEMORY, PATH, VideoLimits
+from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.reading import read_photos
+from backend.system.processes import End, LimitedProcess
 
 TICK = 0.1
 """Seconds between checks for cancellation; 0.02 to 0.5 is sensible."""
@@ -137,3 +141,36 @@ class Video:
 
     def _refused(self, sentence: str, advice: str) -> LikenessError:
         return LikenessError("no_photo", sentence.replace(PATH, str(self._path)), advice)
+
+
+class PhotoSequence:
+    """Frames in the given order at ``fps``; files that cannot be read are dropped frames.
+
+    ``waiting`` as in ``read_photos``.
+    """
+
+    def __init__(self, paths: Sequence[Path], fps: float, waiting: Callable[[], None] = lambda: None) -> None:
+        self._paths = tuple(paths)
+        self._waiting = waiting
+        self.fps = fps
+        self.frame_count = len(self._paths)
+
+    def __enter__(self) -> PhotoSequence:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing, because no file stays open."""
+
+    def frames(self, every: int = 1) -> Iterator[VideoFrame]:
+        """As ``Video.frames``."""
+        read_any = False
+        sources = [PhotoSource.from_path(path) for path in self._paths[::every]]
+        for number, photo in enumerate(read_photos(sources, waiting=self._waiting)):
+            if isinstance(photo, PhotoUnreadableError):
+                continue
+            read_any = True
+            yield VideoFrame(number * every, photo.pixels)
+        if not read_any:
+            raise LikenessError("no_photo", "None of the pictures can be read.", "Export them again as JPEG or PNG.")

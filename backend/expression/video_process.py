@@ -4,16 +4,56 @@ The first request (``limited_child``) has ``path`` and ``limits``; its answer ha
 second has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow,
 and an empty one after the last. Any answer may be an error instead, with ``error`` and ``advice``, two sentences, and
 is then the last; ``PATH`` stands for the path in them.
+
+Limits on the length of a take from any source. Imports nothing.
+
+Limits on the cost of reading a video. Imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
-from backend.expression.take_limits import LONGEST_GAP_SECONDS, MOST_FRAMES
-from backend.expression.video_limits import VideoLimits
-from backend.limited_child import ParentLine, limit_memory, limit_time
+from backend.system.processes import ParentLine, limit_memory, limit_time
+
+LONGEST_GAP_SECONDS = 10.0
+"""A larger step between two frames' times counts as a broken time stamp."""
+MOST_FRAMES = 500_000
+"""Frames of a take, from its first to its last: more than two hours at 60 fps, 0.5 GB of memory."""
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """Limits on one video; the limit on its length is in ``take_limits``.
+
+    Attributes
+    ----------
+    max_pixels : largest width x height of a frame; 8K has 33 million. The decoder buffers several frames.
+    open_cpu_seconds : processor time until the file is open, and until its first frame. 8K takes 1.
+    cpu_seconds, cpu_seconds_per_megapixel : processor time from one frame to the next: a constant, and a part per
+        megapixel. Ordinary films take 0.007 s a megapixel, all threads together.
+    wall_factor : clock seconds per processor second, for a busy machine or a slow disk.
+    most_bytes : memory of the decoding process, where the system enforces it (Linux). 8K takes 1.1 GB.
+    """
+
+    max_pixels: int = 40_000_000
+    open_cpu_seconds: float = 10.0
+    cpu_seconds: float = 3.0
+    cpu_seconds_per_megapixel: float = 0.1
+    wall_factor: float = 6.0
+    most_bytes: int = 2 * 2**30
+
+    def seconds_for(self, pixels: int) -> float:
+        """Limit on the processor seconds for a frame with so many pixels."""
+        return self.cpu_seconds + self.cpu_seconds_per_megapixel * pixels / 1e6
+
+    @property
+    def wall_seconds(self) -> float:
+        """Longest wait for the next answer, in seconds."""
+        return self.wall_factor * max(self.open_cpu_seconds, self.seconds_for(self.max_pixels))
+
 
 PATH = "\0"
 """Placeholder for the file's path in a sentence; no path contains it."""

@@ -1,4 +1,12 @@
-"""The fit's stages in order: landmarks, outlier photos, dense alignment, cage, light and albedo."""
+"""The fit's stages in order: landmarks, outlier photos, dense alignment, cage, light and albedo.
+
+Start of the fit from the learned face model's encoder: its identity and expressions projected onto the fit's modes
+and keys, matching poses, and an identity term for the solver.
+
+Continue a fit after a person has corrected landmarks, in a fraction of a whole fit's time.
+
+Choice of the face model: whose encoder starts the fit, and whether its identity space is linear or a decoder.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +15,172 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from scipy.optimize import lsq_linear
 
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
-from backend.fitting.cage import solve_cage
-from backend.fitting.canonical_stage import canonical_mesh, canonical_prior, place_by_landmarks
-from backend.fitting.canonical_start import head_lights, start_from_view
-from backend.fitting.corrected_stages import placed_on_face, with_corrected
-from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
-from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
-from backend.fitting.dense_views import DenseMesh, View, dense_mesh
-from backend.fitting.encoded_start import started_estimate
-from backend.fitting.fit_state import FitState, ResumableFit, all_landmark_targets
+from backend.fitting.canonical import canonical_mesh, canonical_prior, head_lights, place_by_landmarks, start_from_view
+from backend.fitting.dense import (
+    DenseMatches,
+    DenseMesh,
+    DenseTargets,
+    View,
+    dense_matches,
+    dense_mesh,
+    dense_targets,
+    matched_targets,
+    views_of,
+)
+from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, turned_to
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
-from backend.fitting.mouths import seen_mouth
-from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
+from backend.fitting.options import (
+    CageStage,
+    CanonicalStage,
+    DenseStage,
+    EncodedStage,
+    FitOptions,
+    PriorWeights,
+    started_options,
+)
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.population import identity_prior
 from backend.fitting.solver import (
     FaceEstimate,
+    IdentityPrior,
     PointTargets,
     SolverWeights,
+    expression_prior,
+    identity_prior,
     residuals,
     solve,
     solver_weights,
 )
-from backend.fitting.symmetric_state import symmetric_state
-from backend.geometry.template import Template, load_template
-from backend.geometry.topology import triangles_from_quads
-from backend.models.encoded_face import EncodedFace
-from backend.models.landmarks.network import net_points
+from backend.fitting.stages import (
+    FitState,
+    ResumableFit,
+    all_landmark_targets,
+    placed_on_face,
+    seen_mouth,
+    solve_cage,
+    symmetric_state,
+    with_corrected,
+)
+from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
+from backend.models.contract import Models, applied_to_photos
+from backend.models.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.graph_face import GraphModel, graph_face, template_around
+from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.learned_basis.apply import BasisModel, encoded_face
+from backend.models.registry import GRAPH_FACE, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
+
+_STRIDE = 4
+"""Every so many vertices of the face is compared, because neighbours carry the same information."""
+
+
+def compared_vertices(template: Template) -> np.ndarray:
+    """(M,) head vertices at which shapes are compared: the face's skin without the mouth's inside and the sockets."""
+    count = template.head.vertex_stop
+    regions = {name: template.regions[name][:count] for name in ("face", "mouth_interior", "eye_sockets")}
+    usable = (regions["face"] > 0.5) & (regions["mouth_interior"] < 0.3) & (regions["eye_sockets"] < 0.5)
+    return np.flatnonzero(usable)[::_STRIDE]
+
+
+def encoded_prior(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityPrior:
+    """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
+
+    d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
+    there: the cost is information / (2 M deviation²) |d - shown_share B a|². No rigid motion is removed from d, because
+    model and modes share the head's frame.
+    """
+    chosen = compared_vertices(template)
+    modes = template.identity_modes[:, chosen].reshape(len(template.identity_modes), -1).astype(np.float64)
+    weight = information / len(chosen) / (stage.deviation_mm / 1000.0) ** 2
+    share = stage.shown_share
+    offsets = encoded.identity[chosen].ravel()
+    return IdentityPrior(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
+
+
+def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
+    """(K,) identity in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
+
+    Least squares as in ``encoded_prior`` with one measurement per compared vertex, and a ~ N(0, deviation²).
+    """
+    belief = encoded_prior(template, encoded, stage, float(len(compared_vertices(template))))
+    return np.linalg.solve(belief.information + np.eye(len(belief.pull)) / deviation**2, belief.pull)
+
+
+def projected_expression(
+    template: Template, photo: EncodedPhoto, prior: PriorWeights, stage: EncodedStage
+) -> np.ndarray:
+    """(52,) weights in [0, 1] whose keys are nearest to the encoder's expression of a photo, regularised by the fit's
+    prior on expressions."""
+    chosen = compared_vertices(template)
+    keys = template.expressions[:, chosen].reshape(len(template.expressions), -1).astype(np.float64)
+    weight = (stage.deviation_mm / 1000.0) ** -2 / len(chosen) * stage.expression_information
+    information, bias = expression_prior(prior)
+    system = weight * (keys @ keys.T) + np.diag(information)
+    right = weight * (keys @ photo.expression[chosen].ravel()) - bias
+    root = np.linalg.cholesky(system)  # 1/2 x^T S x - r^T x = 1/2 |L^T x - L^-1 r|² + constant
+    solved = lsq_linear(root.T, np.linalg.solve(root, right), bounds=(0.0, 1.0), method="bvls")
+    return np.clip(solved.x, 0.0, 1.0)
+
+
+def started_photo(
+    template: Template,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    photo: EncodedPhoto,
+    identity: np.ndarray,
+    expression: np.ndarray,
+    prior: PriorWeights,
+) -> PhotoParameters:
+    """The start with the smallest median landmark error: ``parameters`` (the mean face, no expression), the encoder's
+    face in the pose that fits the landmarks, or the encoder's face in the encoder's own rotation and distance."""
+    shape = template.vertices + np.tensordot(identity, template.identity_modes, 1)
+    shape = shape + np.tensordot(expression, template.expressions, 1)
+    chosen = np.flatnonzero(usable_landmarks(template))
+    found = face.landmarks[chosen, :2].astype(np.float64)
+    points = template.landmarks478.positions(shape)[chosen].astype(np.float64)
+    mean = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
+
+    def error(guess: PhotoParameters, places: np.ndarray) -> float:
+        return float(np.median(np.linalg.norm(guess.camera().project(places)[:, :2] - found, axis=-1)))
+
+    candidates = [(error(parameters, mean), parameters)]
+    own = initial_parameters(template, face, prior, len(parameters.nuisance), shape)
+    at_distance = own
+    if face.focal_px is None:  # else the focal length decides
+        at_distance = replace(own, log_distance=float(np.log(max(photo.distance, 0.15))))
+    turned = turned_to(at_distance, photo.rotation_in_photo(), points, found, keep_focal=face.focal_px is not None)
+    for guess in (own, turned):
+        if guess is not None:
+            candidates.append((error(guess, points), replace(guess, expression=expression)))
+    return min(candidates, key=lambda pair: pair[0])[1]
+
+
+def started_estimate(
+    template: Template,
+    faces: tuple[PhotoFace, ...],
+    starts: tuple[PhotoParameters, ...],
+    encoded: EncodedFace,
+    prior: PriorWeights,
+    stage: EncodedStage,
+) -> FaceEstimate:
+    """The fit's first estimate: the encoder's identity and expressions, in the poses with the least landmark error."""
+    identity = encoded.code
+    if identity is None:
+        identity = projected_identity(template, encoded, stage, prior.identity_deviation)
+    photos = tuple(
+        started_photo(
+            template, face, start, photo, identity, projected_expression(template, photo, prior, stage), prior
+        )
+        for face, start, photo in zip(faces, starts, encoded.photos, strict=True)
+    )
+    return FaceEstimate(identity, photos)
+
 
 REJECT_RATIO = 2.0
 """A photo is left out when its landmark residual is more than this many times the median photo's."""
@@ -396,3 +535,62 @@ def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoPar
     """(478, 4) ``FittedPhoto.landmarks``: found places, and projections of ``positions`` (478, 3) of the posed head."""
     found = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
     return np.concatenate([found, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
+
+
+OUTLIER_SCALES = (4.0, 1.0)
+"""Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
+are far off at first. With 1 in both, errors are 3 % larger (``benchmarks.corrections``)."""
+ITERATIONS = 4
+"""Gauss-Newton steps of each round; few, because they start from a finished fit."""
+
+
+def refit_face(
+    begun: ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
+) -> FittedFace | None:
+    """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
+    and matches; light and albedo are kept. ``options`` are those of that fit. None for other photos
+    (``ResumableFit.matches_photos``).
+    """
+    if not begun.matches_photos(faces):
+        return None
+    by_name = {face.name: face for face in faces}
+    state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))
+    if state.started:
+        options = started_options(options)
+    state = run_corrected_stage(state, options)
+    textures = tuple(face for face in faces if face.use == "texture")
+    state = finished_state(state, textures, options, progress, no_receiver)
+    progress("appearance", 1.0)
+    return in_order(fitted_face(state, begun.appearance), faces)
+
+
+def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
+    """Move the estimate to the corrected landmarks, together with the dense targets of the photos (from matches where
+    there are any)."""
+    template, faces, stage = state.template, state.faces, options.dense
+    model = landmark_model(template)
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    weights = prior_weights(template, options)
+    for scale in OUTLIER_SCALES:
+        targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+        if stage is not None and len(faces) > 1:
+            dense = targets_of_photos(state, dense_mesh(template), stage.face_widths[-1], stage)
+            targets = tuple(
+                one if more is None else PointTargets.joined(one, more.targets)
+                for one, more in zip(landmarks, dense, strict=True)
+            )
+        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
+        estimate = solve(state.estimate, targets, cameras, own, ITERATIONS, state.belief)
+        state = replace(state, estimate=estimate, targets=landmarks)
+    return state
+
+
+def face_model(
+    models: Models, template: Template, progress: ProgressReporter = silent
+) -> tuple[EncodedSource, ModesSource | None]:
+    """``encoded`` and ``modes_around`` of ``fit_face``: the graph face model's where it takes part, else the learned
+    face model's encoder and the template's own modes."""
+    graph = models.of(GRAPH_FACE, GraphModel)
+    if graph is not None:
+        return applied_to_photos(graph_face, graph, progress), partial(template_around, template, graph)
+    return applied_to_photos(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None

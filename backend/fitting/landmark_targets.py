@@ -10,20 +10,16 @@ import numpy as np
 from backend.fitting.detector_model import (
     DetectorModel,
     expected_errors,
+    face_scale,
     load_detector_model,
     load_surface_errors,
 )
-from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import LandmarkStage
-from backend.fitting.parameters import PhotoParameters
-from backend.fitting.points import SurfacePoints, points_at_landmarks, points_at_vertices
+from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
-from backend.geometry.head_points import ear_vertices
 from backend.geometry.normals import vertex_normals
-from backend.geometry.outline import OUTLINE_LANDMARKS
-from backend.geometry.template import Template, load_template
-from backend.geometry.topology import triangles_from_quads
-from backend.models.landmarks.network import net_points
+from backend.geometry.template import OUTLINE_LANDMARKS, Template, ear_vertices, load_template, triangles_from_quads
+from backend.models.landmarks import net_points
 from backend.photos.collection import CorrectedLandmarks, PhotoFace, SurfaceLandmarks
 
 HIDDEN_SHARE = 0.25

@@ -2,6 +2,8 @@
 
 Pooling keeps a subset of the vertices (quadric edge collapse), unpooling interpolates barycentrically on the coarser
 mesh, as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
+
+Product of a sparse matrix and a batch.
 """
 
 from __future__ import annotations
@@ -11,9 +13,21 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from backend.asset_file import read_asset
-from backend.assets import ASSETS
+from backend.system.assets import ASSETS
+from backend.system.files import read_asset
+
+
+def spread(matrix: Tensor, features: Tensor) -> Tensor:
+    """(B, M, F) product of a sparse matrix (M, N) and features (B, N, F)."""
+    batch, count, width = features.shape
+    flat = features.permute(1, 0, 2).reshape(count, batch * width)
+    with torch.autocast(features.device.type, enabled=False):  # sparse products do not support half precision
+        found = torch.sparse.mm(matrix, flat.float())
+    return found.view(matrix.shape[0], batch, width).permute(1, 0, 2)
+
 
 _INTEGERS = ("vertices", "faces", "edges", "up_rows", "up_columns")
 HIERARCHY_PATH = ASSETS / "mesh_hierarchy.safetensors"
@@ -60,7 +74,7 @@ class MeshHierarchy:
 def load_mesh_hierarchy(path: Path = HIERARCHY_PATH) -> MeshHierarchy:
     """Read the file that ``python -m trainer template`` writes.
 
-    Raises as ``backend.asset_file.read_asset`` does.
+    Raises as ``backend.system.files.read_asset`` does.
     """
     arrays = read_asset(path).arrays
     levels = []

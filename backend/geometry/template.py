@@ -1,18 +1,30 @@
-"""The template: topology, parts, UV maps, landmarks, 52 expression deltas and the identity prior, read from assets/."""
+"""The template: topology, parts, UV maps, landmarks, 52 expression deltas and the identity prior, read from assets/.
+
+Topology of quad and triangle meshes: triangulation, edges, adjacency, Laplacians. numpy; matrices need scipy.
+
+Points of the head that a user can set in a photo beyond the 478 landmarks: the ears' ends and the hairline.
+
+Their ids continue those of the landmarks: from ``FIRST_EAR``, and from ``FIRST_HAIR`` to ``POINTS`` (exclusive).
+
+The template's mirror symmetry: x -> -x together with the mirror map of the vertices.
+
+Landmarks of the face's outline, which slide over the skin as the head turns, and the fixed ones.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.assets import ASSETS
 from backend.errors import LikenessError
-from backend.made_once import made_once
-from backend.safetensors_file import BrokenTensorFileError, read_arrays, write_arrays
+from backend.system.assets import ASSETS
+from backend.system.files import BrokenTensorFileError, made_once, read_arrays, write_arrays
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
 FORMAT = "2"
@@ -275,3 +287,140 @@ def read_template(path: Path) -> Template:
 def load_template() -> Template:
     """The committed template ``assets/template.safetensors``, read once per process."""
     return read_template(TEMPLATE_PATH)
+
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class Triangulation:
+    """Triangles of a quad mesh.
+
+    Attributes
+    ----------
+    faces : (T, 3) int64 vertex indices, in the quads' winding; quads in order, one or two triangles each.
+    quad : (T,) int64 index of each triangle's quad.
+    corners : (T, 3) int64 corners (0-3) of that quad.
+    """
+
+    faces: np.ndarray
+    quad: np.ndarray
+    corners: np.ndarray
+
+    def apply(self, quads: np.ndarray) -> np.ndarray:
+        """(T, 3) the same triangulation of another index array of these quads (Q, 4), such as the UV quads."""
+        return np.asarray(quads)[self.quad[:, None], self.corners].astype(np.int64)
+
+
+def triangulate(quads: np.ndarray) -> Triangulation:
+    """Split quads (Q, 4) along their first diagonal; triangles with a repeated vertex are left out.
+
+    A triangle that is stored as a quad with its last vertex repeated gives one triangle.
+    """
+    quads = np.asarray(quads)
+    if quads.ndim != 2 or quads.shape[1] != 4:
+        raise ValueError(f"quads must be (Q, 4), not {quads.shape}")
+    corners = np.tile(np.array([[0, 1, 2], [0, 2, 3]]), (len(quads), 1))
+    quad = np.repeat(np.arange(len(quads)), 2)
+    faces = quads[quad[:, None], corners].astype(np.int64)
+    kept = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return Triangulation(faces[kept], quad[kept], corners[kept])
+
+
+def triangles_from_quads(quads: np.ndarray) -> np.ndarray:
+    """(T, 3) int64 triangles of quads (Q, 4); see ``triangulate``."""
+    return triangulate(quads).faces
+
+
+def unique_edges(faces: np.ndarray) -> np.ndarray:
+    """(E, 2) int64 undirected edges of triangles (F, 3) or quads (F, 4), smaller index first, sorted.
+
+    Sides of length zero (a triangle's repeated vertex) are left out.
+    """
+    faces = np.asarray(faces, np.int64)
+    pairs = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def boundary_edges(faces: np.ndarray) -> np.ndarray:
+    """(B, 2) int64 edges with one face, in that face's direction."""
+    faces = np.asarray(faces, np.int64)
+    pairs = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    _, first, counts = np.unique(np.sort(pairs, axis=1), axis=0, return_index=True, return_counts=True)
+    return pairs[np.sort(first[counts == 1])]
+
+
+def vertex_adjacency(faces: np.ndarray, vertex_count: int) -> csr_matrix:
+    """(V, V) symmetric sparse matrix with ones where two vertices share an edge of faces (F, 3 or 4)."""
+    from scipy.sparse import coo_matrix
+
+    edges = unique_edges(faces)
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    return coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(vertex_count, vertex_count)).tocsr()
+
+
+def uniform_laplacian(faces: np.ndarray, vertex_count: int) -> csr_matrix:
+    """(V, V) sparse L with (L x)_i = mean of the neighbours - x_i; zero rows for vertices without edges."""
+    from scipy.sparse import diags
+
+    adjacency = vertex_adjacency(faces, vertex_count)
+    degree = np.asarray(adjacency.sum(1))[:, 0]
+    scale = np.where(degree > 0, 1 / np.maximum(degree, 1), 0.0)
+    return (diags(scale) @ adjacency - diags((degree > 0).astype(float))).tocsr()
+
+
+LANDMARKS = 478
+EAR_POINTS = ("ear top", "ear side", "ear lobe")
+"""Points of each ear, left ear first: superaurale, the outermost point, subaurale."""
+HAIR_DEGREES = (0.0, 20.0, -20.0, 38.0, -38.0)
+"""Azimuths of the hairline's points about the vertical axis through the skull, 0 in front, positive to the person's
+left: its middle, the sides of the forehead, and the corners where it recedes first."""
+FIRST_EAR = LANDMARKS
+FIRST_HAIR = FIRST_EAR + 2 * len(EAR_POINTS)
+POINTS = FIRST_HAIR + len(HAIR_DEGREES)
+_LEAST_EAR_WEIGHT = 0.6
+"""Least weight of the region ``ears``, which separates the ear from the skin around it."""
+
+
+@lru_cache(maxsize=1)
+def ear_vertices() -> np.ndarray:
+    """(6,) template vertices of ``EAR_POINTS``, left ear, then right ear: its highest vertex, the one
+    farthest from the head's middle, and its lowest."""
+    template = load_template()
+    count = template.head.vertex_stop
+    head, ears = template.vertices[:count], template.regions["ears"][:count] > _LEAST_EAR_WEIGHT
+    found = []
+    for side in (1.0, -1.0):
+        own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))
+        height, away = head[own, 1], np.abs(head[own, 0])
+        found += [own[height.argmax()], own[away.argmax()], own[height.argmin()]]
+    return np.array(found)
+
+
+_FLIP = np.array([-1.0, 1.0, 1.0])
+
+
+def mirrored(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Positions or offsets (..., V, 3) reflected in the median plane; ``mirror`` (V,) is ``Template.mirror``."""
+    return points[..., mirror, :] * _FLIP.astype(points.dtype)
+
+
+def symmetric_part(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Half the sum of positions or offsets (..., V, 3) and their mirror image."""
+    return 0.5 * (points + mirrored(points, mirror))
+
+
+OUTLINE_LANDMARKS = (
+    454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234,
+)  # fmt: skip
+"""MediaPipe's face outline from the person's left ear over the chin to the right ear."""
+
+
+def usable_landmarks(template: Template) -> np.ndarray:
+    """(468,) bool: landmarks with a fixed place on the template, without the sliding outline."""
+    usable = template.landmarks478.valid[:468].copy()
+    usable[list(OUTLINE_LANDMARKS)] = False
+    return usable

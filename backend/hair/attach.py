@@ -10,8 +10,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
-from backend.geometry.template import Template
-from backend.geometry.topology import triangulate
+from backend.geometry.template import Template, triangulate
 from backend.hair.hair_views import closed_head
 
 _NEAR_TRIANGLES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backend.geometry.unit import unit
+from backend.geometry.vectors import unit
 from backend.hair.hull import HullSurface
 from backend.hair.locks import Flow, Locks
 

@@ -12,9 +12,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from backend.geometry.disc import disc
-from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
+from backend.geometry.vectors import arc_length, disc, points_along
 from backend.hair.attach import outside, skin_normals
 from backend.hair.draw import lock_height, lock_radius
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
@@ -24,15 +23,7 @@ from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise
 from backend.hair.styles import Style
 from backend.hair.to_outlines import to_outlines
-from backend.hair.votes import (
-    BARE_FACE,
-    MIRRORED,
-    from_both_sides,
-    from_other_side,
-    looked_up,
-    trusted,
-    votes,
-)
+from backend.hair.votes import BARE_FACE, MIRRORED, from_both_sides, from_other_side, looked_up, trusted, votes
 from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000

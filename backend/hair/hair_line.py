@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.head_points import HAIR_DEGREES
-from backend.geometry.template import Template
+from backend.geometry.template import HAIR_DEGREES, Template
 from backend.hair.hull import head_hull, hull_surface
 from backend.hair.style_model import NUMBERS, hairline
 from backend.photos.collection import FaceClass, PhotoFace

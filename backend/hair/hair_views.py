@@ -10,9 +10,8 @@ import numba
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.disc import disc
-from backend.geometry.template import Template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import Template, triangles_from_quads
+from backend.geometry.vectors import disc
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
-from backend.geometry.unit import unit
+from backend.geometry.vectors import arc_length, points_along, unit
 
 AZIMUTHS = 64
 """Columns of the hull round the head: 8 mm apart, less than a lock's width."""

@@ -2,7 +2,16 @@
 
 ``assets/parsing/parsing-00001-of-00002.safetensors`` and so on. Every shard repeats the model's name, its configuration
 and a fingerprint of all weights as stored, so that shards of two trainings are never mixed. Weights are float16; large
-ones may be int8 (``backend.models.eight_bits``).
+ones may be int8 (``backend.models.checkpoints``).
+
+Choice of the device on which networks run.
+
+Quantise large weights: int8 in the files, with a float32 step per output channel.
+
+The int8 tensor ``NAME`` (C, …) has a companion ``NAME.int8_step`` (C,) of float32. A weight is its int8 number times
+the step of its channel; the error is at most half a step.
+
+A network in memory, the base class of most loaded models.
 """
 
 from __future__ import annotations
@@ -12,18 +21,97 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from safetensors import TensorSpec
+from torch import Tensor
 
-from backend.assets import ASSETS
 from backend.errors import DamagedFileError, LikenessError
-from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
-from backend.safetensors_file import BrokenTensorFileError, read_with, tensor_spec, write_specs
+from backend.models.contract import LearnedModel
+from backend.models.registry import LANDMARK_NET
+from backend.system.assets import ASSETS
+from backend.system.files import BrokenTensorFileError, read_with, tensor_spec, write_specs
+
+
+def computing_device(wanted: str) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``: the GPU if there is one, unless ``wanted`` is "cpu"."""
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+STEP_SUFFIX = ".int8_step"
+LEAST_WEIGHTS = 4096
+"""Smaller tensors stay in float16; in LAP all of them together are 1 % of the bytes."""
+_LARGEST = 127
+
+
+class BrokenStepsError(ValueError):
+    """int8 weights and their steps do not match."""
+
+
+def large_weights(tensors: Mapping[str, Tensor], sensitive: Sequence[str] = ()) -> frozenset[str]:
+    """Names of the large floating-point tensors with at least two axes that match no pattern (``fnmatch``) of
+    ``sensitive``."""
+    return frozenset(
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+        and tensor.ndim >= 2
+        and tensor.numel() >= LEAST_WEIGHTS
+        and not any(fnmatchcase(name, pattern) for pattern in sensitive)
+    )
+
+
+def in_eight_bits(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantise a weight (C, …) to int8 numbers (C, …) and float32 steps (C,), on the CPU; raises ``ValueError`` unless
+    all are finite."""
+    value = tensor.detach().cpu().float()
+    if not torch.isfinite(value).all():
+        raise ValueError("weights that are not finite have no step")
+    channels = value.flatten(1)
+    steps = channels.abs().amax(1) / _LARGEST
+    numbers = (channels / steps.clamp_min(torch.finfo(torch.float32).tiny)[:, None]).round().clamp(-_LARGEST, _LARGEST)
+    return numbers.to(torch.int8).reshape(value.shape), steps
+
+
+def without_steps(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the int8 weights of a file and their steps to float32; other tensors are kept.
+
+    Raises
+    ------
+    BrokenStepsError : steps are missing, of another shape or dtype, not finite or negative, or have no int8 weights.
+    """
+    weights = {}
+    for name, tensor in tensors.items():
+        if name.endswith(STEP_SUFFIX):
+            owner = tensors.get(name.removesuffix(STEP_SUFFIX))
+            if owner is None or owner.dtype != torch.int8:
+                raise BrokenStepsError(f"{name!r} has no int8 weights beside it")
+        elif tensor.dtype == torch.int8:
+            steps = _checked_steps(name, tensor, tensors.get(name + STEP_SUFFIX))
+            weights[name] = tensor.float() * steps.reshape(-1, *[1] * (tensor.ndim - 1))
+        else:
+            weights[name] = tensor
+    return weights
+
+
+def _checked_steps(name: str, numbers: Tensor, steps: Tensor | None) -> Tensor:
+    """The steps of ``numbers``; raises ``BrokenStepsError``."""
+    if steps is None:
+        raise BrokenStepsError(f"the int8 weights {name!r} have no steps beside them")
+    if steps.dtype != torch.float32 or numbers.ndim < 2 or steps.shape != numbers.shape[:1]:
+        raise BrokenStepsError(
+            f"the int8 weights {name!r} of shape {tuple(numbers.shape)} have steps of shape {tuple(steps.shape)} "
+            f"and dtype {steps.dtype}"
+        )
+    if not torch.isfinite(steps).all() or (steps < 0).any():
+        raise BrokenStepsError(f"the int8 weights {name!r} have steps that are not finite or negative")
+    return steps
+
 
 SHARD_BYTES = 16_000_000
 SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
@@ -232,3 +320,44 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True)
+class LoadedNetwork(Generic[Network]):
+    """The trained network in eval mode, its device, and the version of its weights.
+
+    A subclass says which ``model`` it is, and the types of its network and of the network's configuration.
+    """
+
+    model: ClassVar[LearnedModel]
+    network_type: ClassVar[type[torch.nn.Module]]
+    config_type: ClassVar[type[Any]]
+    network: Network
+    device: torch.device
+    version: str
+
+    @classmethod
+    def build(cls, weights: ModelWeights) -> Any:
+        """The network in eval mode. Raises ``LikenessError`` ("missing_part") where the weights do not match it."""
+        network = cls.network_type(cls.config_type.from_json(weights.config))
+        load_weights_into(network, weights)
+        return network.eval()
+
+    @classmethod
+    def load(cls, folder: Path | None = None, device: str = "cpu") -> Self:
+        """The model of ``assets/<name>`` or ``folder``. Raises ``LikenessError`` ("missing_part") where it is not."""
+        weights = load_model(cls.model.name, folder)
+        return cls(cls.build(weights).to(device), torch.device(device), weights.version)
+
+    @property
+    def wants_surface(self) -> bool:
+        """Whether it needs faces with the landmark net's points (``PhotoFace.surface``)."""
+        return False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the models on which it depends."""
+        return (LANDMARK_NET.name,) if self.wants_surface else ()

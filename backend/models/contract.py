@@ -175,6 +175,6 @@ def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedMode
 
 
 def _has_weights(model: LearnedModel, folder: Path | None) -> bool:
-    from backend.assets import ASSETS
+    from backend.system.assets import ASSETS
 
     return model.trained(ASSETS) if folder is None else any(folder.glob(f"{model.name}-*.safetensors"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.photos.faces.sampling import Window
+from backend.photos.faces import Window
 
 
 @dataclass(frozen=True)

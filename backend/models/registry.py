@@ -7,14 +7,85 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from backend.models.contract import NOT_USED, LearnedModel, Models, OpenedModel
-from backend.models.detail import DETAIL
-from backend.models.graph_albedo import GRAPH_ALBEDO
-from backend.models.graph_face import GRAPH_FACE
-from backend.models.landmarks import LANDMARK_NET
-from backend.models.lap import LAP
-from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.contract import NOT_USED, LearnedModel, Models, OpenedModel, Switch
+
+LAP = LearnedModel(
+    "lap",
+    purpose="canonical depth and albedo",
+    without="the fit starts from landmarks",
+    loader="backend.models.lap.apply:LapModel.load",
+    switch=Switch("lap", "do without the canonical face that the networks of LAP give"),
+    on_gpu=True,
+)
+
+
+LEARNED_BASIS = LearnedModel(
+    "learned_basis",
+    purpose="an encoder that starts the fit; its identity is principal components of synthetic people",
+    without="the fit starts cold, from landmarks",
+    loader="backend.models.learned_basis.apply:BasisModel.load",
+    switch=Switch("learned_basis", "start the fit cold, not from the learned face model's encoder"),
+    on_gpu=True,
+)
+
+
+GRAPH_FACE = LearnedModel(
+    "graph_face",
+    purpose="a non-linear face model",
+    without="the linear prior is used",
+    loader="backend.models.graph_face:GraphModel.load",
+    on_gpu=True,
+    by_default=False,
+    instead_of=("learned_basis",),
+)
+
+
+GRAPH_ALBEDO = LearnedModel(
+    "graph_albedo",
+    purpose="the colours of skin that no photo shows",
+    without="rules and the mirrored side alone give them",
+    loader="backend.models.graph_albedo:GraphAlbedoModel.load",
+    on_gpu=True,
+    by_default=False,
+)
+
+
+DETAIL = LearnedModel(
+    "detail",
+    purpose="wrinkles that follow the expression",
+    without="the mesh has no fine wrinkles",
+    loader="backend.models.detail:DetailModel.load",
+    switch=Switch("detail", "do without wrinkles and pores"),
+    on_gpu=True,
+)
+
+
+LANDMARK_NET = LearnedModel(
+    "landmarks",
+    purpose="points of the face's surface",
+    without="the fit takes the detector's landmarks",
+    loader="backend.models.landmarks:SurfaceLandmarker.load",
+    on_gpu=True,
+    switch=Switch("landmark_net", "fit to the detector's landmarks alone, not to our net's as well"),
+)
+
+
+PARSING = LearnedModel(
+    "parsing",
+    purpose="masks of skin, hair, glasses and so on",
+    without="landmark regions and colours are used",
+    loader="backend.models.parsing.network:FaceParser.load",
+    on_gpu=True,
+)
+PARSING_OPINION = LearnedModel(
+    "parsing_opinion",
+    purpose="a second opinion on hair and what is behind it",
+    without="the first net decides alone",
+    loader="backend.models.parsing.network:load_second_parser",
+    on_gpu=True,
+)
+"""A second net, on frozen ImageNet features; its shipped file holds only the weights trained here."""
+
 
 MODELS: tuple[LearnedModel, ...] = (
     PARSING,

@@ -2,5 +2,5 @@
 
 In: files or images in memory. Out, from ``collect.collect``: a ``collection.PhotoCollection`` of head crops with
 landmarks and labels, best first, and the reason for every photo that is not used. Steps: ``reading``, ``faces``,
-``backend.models.parsing`` with ``regions``, ``screening``.
+``backend.models.registry`` with ``regions``, ``screening``.
 """

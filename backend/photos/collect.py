@@ -1,34 +1,40 @@
-"""The photo stage: read photo files and return the faces of one person."""
+"""The photo stage: read photo files and return the faces of one person.
+
+The photo stage with the user's corrections.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.models.landmarks.apply import surface_landmarker
+from backend.models.landmarks import surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import enlarge_labels, look_at_face
-from backend.models.parsing.glasses_voting import vote_on_glasses
-from backend.models.parsing.person_voting import same_decisions, vote_over_photos
-from backend.parallel import each, in_order
+from backend.models.parsing.voting import same_decisions, vote_on_glasses, vote_over_photos
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
-from backend.photos.faces.crop import MAX_CROP_SIDE, HeadCrop, crop_head
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import find_landmarks, head_pose
-from backend.photos.faces.sampling import fit_inside
-from backend.photos.reading.formats import FORMATS_ADVICE
-from backend.photos.reading.read import read_photo, read_photos
-from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
-from backend.photos.screening.candidate import FaceCandidate, picture_fingerprint
-from backend.photos.screening.identity import GradientIdentity, IdentityModel
-from backend.photos.screening.quality import face_size_px, is_monochrome, measure_quality
-from backend.photos.screening.screen import Choice, screen
-from backend.photos.screening.settings import SCREENING
+from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
+from backend.photos.faces import MAX_CROP_SIDE, HeadCrop, crop_head, detect_faces, find_landmarks, fit_inside, head_pose
+from backend.photos.formats import FORMATS_ADVICE, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.reading import read_photo, read_photos
+from backend.photos.screening import (
+    SCREENING,
+    Choice,
+    FaceCandidate,
+    GradientIdentity,
+    IdentityModel,
+    face_size_px,
+    is_monochrome,
+    measure_quality,
+    picture_fingerprint,
+    screen,
+)
 from backend.progress import ProgressReporter, silent
+from backend.system.parallel import each, in_order
 
 STAGE = "photos"
 NO_FACE_REASON = "No face was found in it; it may be too small, too dark, covered or turned away."
@@ -245,3 +251,29 @@ def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) ->
         f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {told}",
         "Give photos in which the face is large, sharp, lit and seen from the front or half turned.",
     )
+
+
+PhotoReader = Callable[..., PhotoCollection]
+"""Has the signature of ``photos.collect.collect``."""
+
+
+def collect_corrected(
+    sources: Sequence[PhotoSource],
+    corrections: Sequence[PhotoCorrections],
+    options: CollectOptions,
+    progress: ProgressReporter = silent,
+    reader: PhotoReader = collect,
+) -> PhotoCollection:
+    """Collect the faces with ``reader`` and apply ``corrections``; photos left out by the user are not read.
+
+    Raises ``LikenessError`` as ``collect`` does, and "usage" for corrections that do not fit the photos.
+    """
+    if not corrections:
+        return reader(sources, progress=progress, options=options)
+    names = unique_names([source.name for source in sources])
+    check_corrections(corrections, names)
+    out = {one.name for one in corrections if one.use == "neither"}
+    named = [replace(source, name=name) for source, name in zip(sources, names, strict=True)]
+    wanted = [source for source in named if source.name not in out]
+    collection = with_corrections(reader(wanted, progress=progress, options=options), corrections)
+    return replace(collection, verdicts=left_out_verdicts(collection.verdicts, names, corrections))

@@ -3,6 +3,11 @@
 The canonical depth grid, two triangles a cell, is rasterized for depth only. Colours come by warping the view's pixel
 grid back into the canonical frame and sampling the canonical image there, so that no gradient passes through rasterized
 texture.
+
+LAP's light: ambient plus one distant lamp on a Lambertian surface, in the frame of the canonical camera.
+
+Normals here point *into* the scene (z > 0 where the surface faces the camera) and the light's direction is that of the
+light rays, as in Unsup3D. Their product equals that of the outward normal and the direction to the lamp.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from functools import lru_cache
 import torch
 from torch.nn.functional import grid_sample, normalize, pad
 
-from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.camera import CanonicalCamera, View
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
@@ -161,3 +166,35 @@ def _grid_units(pixels: torch.Tensor, camera: CanonicalCamera) -> torch.Tensor:
     """Pixel positions (..., 2 or more) in grid_sample's units: -1 and 1 at the picture's borders."""
     height, width = camera.size
     return pixels[..., :2] * pixels.new_tensor([2 / width, 2 / height]) - 1
+
+
+@dataclass(frozen=True)
+class LambertLight:
+    """One light per image.
+
+    Attributes
+    ----------
+    ambient, diffuse : (N,) strengths in [0, 1]. direction : (N, 3) unit vector along which light travels, z > 0.
+    """
+
+    ambient: torch.Tensor
+    diffuse: torch.Tensor
+    direction: torch.Tensor
+
+
+def light_from_network(outputs: torch.Tensor) -> LambertLight:
+    """The light of four tanh outputs (N, 4): ambient and diffuse x / 2 + 1 / 2, direction normalize(dx, dy, 1)."""
+    ambient, diffuse = (outputs[:, :2] / 2 + 0.5).unbind(1)
+    slope = torch.cat([outputs[:, 2:4], torch.ones_like(outputs[:, :1])], 1)
+    return LambertLight(ambient, diffuse, torch.nn.functional.normalize(slope, dim=1))
+
+
+def lambert_shading(normals: torch.Tensor, light: LambertLight) -> torch.Tensor:
+    """Shading (N, H, W) = ambient + diffuse max(0, n . l) of normals (N, H, W, 3) that point into the scene."""
+    cosine = (normals * light.direction[:, None, None]).sum(-1).clamp(min=0)
+    return light.ambient[:, None, None] + light.diffuse[:, None, None] * cosine
+
+
+def lambert_image(albedo: torch.Tensor, shading: torch.Tensor) -> torch.Tensor:
+    """Image (N, 3, H, W) in [-1, 1] = (albedo / 2 + 1 / 2) * shading * 2 - 1 of albedo (N, 3, H, W) in [-1, 1]."""
+    return (albedo / 2 + 0.5) * shading[:, None] * 2 - 1

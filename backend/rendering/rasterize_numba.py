@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import torch
 
-from backend.rendering.near_plane import MIN_DEPTH
+from backend.rendering.camera import MIN_DEPTH
 
 _MIN_DEPTH = np.float32(MIN_DEPTH)
 _HALF = np.float32(0.5)

@@ -6,7 +6,7 @@ import torch
 from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
 from pytorch3d.structures import Meshes
 
-from backend.rendering.near_plane import MIN_DEPTH
+from backend.rendering.camera import MIN_DEPTH
 
 _BORDER = 1e-12
 """Blur radius with which PyTorch3D's strict inside test includes pixel centres on an edge or a vertex."""

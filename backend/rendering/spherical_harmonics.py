@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from backend.geometry.sphere import spread_directions
+from backend.geometry.vectors import spread_directions
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 

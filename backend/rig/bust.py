@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.asset_file import read_asset
-from backend.assets import ASSETS
 from backend.geometry.template import Template
+from backend.system.assets import ASSETS
+from backend.system.files import read_asset
 
 BUST_PATH = ASSETS / "bust.safetensors"
 BUST_NAME = "bust"

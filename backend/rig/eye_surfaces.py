@@ -12,8 +12,7 @@ import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
-from backend.rig.face_loops import EyeLoops, face_loops
-from backend.rig.measure import eye_sphere, part_slice
+from backend.rig.measure import EyeLoops, eye_sphere, face_loops, part_slice
 
 SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from backend.geometry.smoothstep import smoothstep
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
-from backend.rig.face_loops import MouthLoops, face_loops
+from backend.geometry.vectors import smoothstep
+from backend.rig.measure import MouthLoops, face_loops
 
 REACH_ROWS = {1: 6, 2: 4}
 """Number of loops outside the contact over which a correction fades, for heights (axis 1) and depths (axis 2)."""

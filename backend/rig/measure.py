@@ -1,14 +1,193 @@
 """Measurements of a rig: openings of lids and lips, rigid parts.
 
 All functions take vertices of all parts (V, 3) in the template's order, head frame, metres. Gaps are in millimetres.
+
+Edge loops around eyes and mouth, found on the cage by walking over quads.
+
+``hm08`` has concentric closed loops around each eye (28 vertices) and around the mouth (38 vertices), from the pocket
+behind the lid or lip out to the skin. Stacked they are grids: a column runs from inside to outside, a row is one loop.
+Gaps, contacts and the falloff of corrections on lids and lips are expressed in rows and columns of these grids.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from backend.geometry.template import PartRange, Template
-from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
+
+_EYE_SEED = (13358, 13357)
+"""``hm08`` ids of two neighbours on the left upper lid's margin; the loop is walked from the first to the second."""
+_EYE_OUTWARD = 6790
+"""``hm08`` id of the first seed's neighbour one loop further out."""
+_MOUTH_SEED = (474, 7229)
+_MOUTH_OUTWARD = 468
+_EYE_ROWS = (-3, 9)
+_MOUTH_ROWS = (-8, 7)
+_TUBE_ROWS = (-12, 1)
+
+
+@dataclass(frozen=True)
+class EyeLoops:
+    """Loops around one eye.
+
+    Attributes
+    ----------
+    rows : (R, 28) int vertex ids. Columns run along the lid, rows from the socket (behind the lid) to the skin. The
+        right eye's grid is the mirror image of the left eye's, column by column.
+    margin : index of the row on the lid's edge; ``margin + 1`` is its outer edge.
+    upper, lower : (13,) int columns of the two lids, from the inner to the outer corner.
+    inner, outer : the corners' columns.
+    """
+
+    rows: np.ndarray
+    margin: int
+    upper: np.ndarray
+    lower: np.ndarray
+    inner: int
+    outer: int
+
+
+@dataclass(frozen=True)
+class MouthLoops:
+    """Loops around the mouth.
+
+    Attributes
+    ----------
+    rows : (R, 38) int vertex ids; rows from the mouth's inside to the skin.
+    contact : index of the row where closed lips begin to touch, counted from outside.
+    upper, lower : (23,) and (13,) int columns of the lips, from the person's right to left, without the corners.
+    right, left : the corners' columns.
+    """
+
+    rows: np.ndarray
+    contact: int
+    upper: np.ndarray
+    lower: np.ndarray
+    right: int
+    left: int
+
+
+@dataclass(frozen=True)
+class FaceLoops:
+    """Loops around ``eyes`` (left, right) and ``mouth``."""
+
+    eyes: tuple[EyeLoops, EyeLoops]
+    mouth: MouthLoops
+
+
+class QuadWalk:
+    """Straight walks along the edges of a quad mesh."""
+
+    def __init__(self, quads: np.ndarray) -> None:
+        self._faces: dict[int, list[tuple[int, ...]]] = {}
+        for quad in quads.tolist():
+            face = tuple(dict.fromkeys(quad))
+            for vertex in face:
+                self._faces.setdefault(vertex, []).append(face)
+
+    def neighbours(self, vertex: int) -> set[int]:
+        found = set()
+        for face in self._faces[vertex]:
+            place = face.index(vertex)
+            found |= {face[(place + 1) % len(face)], face[place - 1]}
+        return found
+
+    def _straight_on(self, before: int, vertex: int) -> int:
+        beside = {v for face in self._faces[vertex] if before in face for v in face}
+        ahead = self.neighbours(vertex) - beside
+        if len(ahead) != 1:
+            raise ValueError(f"the edge loop does not go on through vertex {vertex}: this is not the hm08 head")
+        return ahead.pop()
+
+    def loop(self, first: int, second: int) -> list[int]:
+        """The closed loop that starts with the edge from ``first`` to ``second``."""
+        walked = [first, second]
+        while (following := self._straight_on(walked[-2], walked[-1])) != first:
+            walked.append(following)
+            if len(walked) > 200:
+                raise ValueError("the edge loop does not close: this is not the hm08 head")
+        return walked
+
+    def stack(self, loop: list[int], outward: int, rows: tuple[int, int]) -> np.ndarray:
+        """Loops ``rows[0]`` (inside) to ``rows[1]`` (outside, exclusive) around ``loop`` as an aligned grid."""
+        grid = {0: loop}
+        for direction, stop in ((1, rows[1]), (-1, rows[0] - 1)):
+            for row in range(direction, stop, direction):
+                current = grid[row - direction]
+                others = self.neighbours(current[0]) - set(current)
+                if row == 1:
+                    start = outward
+                else:
+                    others -= {outward} if row == -1 else set(grid[row - 2 * direction])
+                    start = next(iter(others))
+                if start not in self.neighbours(current[0]):
+                    raise ValueError("the next loop does not touch this one: this is not the hm08 head")
+                following = [start]
+                for vertex in current[1:]:
+                    shared = [
+                        v for v in self.neighbours(vertex) & self.neighbours(following[-1]) if v not in current
+                    ]  # the fourth corner of the quad between the two loops
+                    if len(shared) != 1:
+                        raise ValueError("the loops are not a grid here: this is not the hm08 head")
+                    following.append(shared[0])
+                grid[row] = following
+        return np.array([grid[row] for row in range(*rows)], dtype=np.int64)  # (R, C)
+
+
+_CACHE: weakref.WeakValueDictionary[int, Template] = weakref.WeakValueDictionary()
+_LOOPS: dict[int, FaceLoops] = {}
+
+
+def face_loops(template: Template) -> FaceLoops:
+    """The loops of ``template``'s head (cached for as long as the template lives).
+
+    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
+    """
+    key = id(template)
+    if _CACHE.get(key) is not template:
+        _CACHE[key] = template
+        _LOOPS[key] = _find(template)
+    return _LOOPS[key]
+
+
+def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
+    """A walk over the head's quads, and the vertices by their ids in ``hm08``."""
+    head = template.head
+    inside = np.flatnonzero(template.hm08_vertex[: head.vertex_stop] >= 0)
+    place = {int(template.hm08_vertex[i]): int(i) for i in inside}
+    missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in place]
+    if missing:
+        raise ValueError(f"the head lacks hm08 vertices {missing}")
+    return QuadWalk(template.quads[head.face_start : head.face_stop]), place
+
+
+def _find(template: Template) -> FaceLoops:
+    walk, place = _walk(template)
+    left = walk.stack(walk.loop(*(place[i] for i in _EYE_SEED)), place[_EYE_OUTWARD], _EYE_ROWS)
+    right = template.mirror[left].astype(np.int64)
+    upper = np.r_[21:28, 0:6]
+    lower = np.arange(19, 6, -1)
+    eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
+    return FaceLoops(eyes, _mouth(walk, place, _MOUTH_ROWS))
+
+
+def mouth_tube(template: Template) -> MouthLoops:
+    """The loops from the end of the mouth's inside (row 0) to the lips' contact.
+
+    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
+    """
+    return _mouth(*_walk(template), _TUBE_ROWS)
+
+
+def _mouth(walk: QuadWalk, place: Mapping[int, int], rows: tuple[int, int]) -> MouthLoops:
+    loop = walk.loop(*(place[i] for i in _MOUTH_SEED))
+    grid = walk.stack(loop, place[_MOUTH_OUTWARD], rows)
+    return MouthLoops(grid, -rows[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
+
 
 SAMPLES = 41
 """Places along a lid or lip at which a gap is measured."""

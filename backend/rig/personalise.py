@@ -1,20 +1,540 @@
-"""The 52 ARKit keys of one face: the template's keys transferred to its neutral shape, with contacts made exact."""
+"""The 52 ARKit keys of one face: the template's keys transferred to its neutral shape, with contacts made exact.
+
+Deformation transfer: carry offsets from one mesh to another of the same topology.
+
+Sumner and Popović, "Deformation transfer for triangle meshes" (2004), in the Poisson form of Botsch, Sumner, Pauly
+and Gross, "Deformation transfer for detail-preserving surface editing" (2006). The target's edges deform like the
+source's triangles:
+
+    min_d  sum_t sum_(i,j) w_tij | (d_i - d_j) - (S_t - I)(x_i - x_j) |^2  +  lambda sum_i a_i | d_i - s_i |^2 ,
+
+with S_t the source triangle's deformation gradient (the third axis of its frame is the normal, scaled as in eq. 2 of
+the 2004 paper), x the target's neutral, d the offsets to find and s the source's offsets. All keys share one sparse
+factorisation.
+
+Exact contacts: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
+
+Corrections use the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the rows
+towards the skin and into the pocket. They are zero where the posed mesh already fulfils the condition.
+
+Keep the pocket behind the lips inside: no key pushes it out through the skin.
+
+Eyelashes follow the lids' edges: each turns about the eyeball like the edge beside it.
+
+The key ``tongueOut``: the tongue comes out over this face's own lower lip and hangs down in front of it.
+
+A key moves every vertex on a straight line, so a hanging tongue must also pass over the lip on its way out. Only its
+last part bends down, and the lips part as far as its thickness needs.
+"""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sparse
+from scipy.interpolate import PchipInterpolator
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
+from backend.geometry.vectors import arc_length, smoothstep
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
-from backend.rig.contacts import close_lids, lift_lids, meet_lips
-from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
-from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
-from backend.rig.pocket import OPEN_MOUTH_KEYS, PocketBinding, bind_pocket, keep_pocket_inside, pocket_depths
-from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
-from backend.rig.tongue import tongue_out_key
+from backend.rig.measure import (
+    EyeLoops,
+    MouthLoops,
+    eye_angles,
+    eye_sphere,
+    face_loops,
+    from_eye_angles,
+    lid_openings,
+    lip_openings,
+    lip_places,
+    lower_lip,
+    part_slice,
+)
+from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes, similarity_scale
+
+_EDGES = ((0, 1), (1, 2), (2, 0))
+_REGULARISATION = 1e-3
+"""lambda: regularisation towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
+_REST_REGULARISATION = 1e3
+"""The same for vertices that no key moves."""
+_BLEND_METRES = 5e-4
+"""Metres of source motion below which the source's offset is blended in, so that vertices at rest stay at rest."""
+_LEAST_COTANGENT, _MOST_COTANGENT = 0.05, 10.0
+
+
+def triangles_of(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Two triangles (T, 3) per quad (F, 4), without degenerate ones."""
+    both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    corners = vertices[both].astype(np.float64)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return both[area > 1e-10]
+
+
+def triangle_frames(corners: np.ndarray) -> np.ndarray:
+    """Frames (..., 3, 3) of triangles (..., 3, 3): columns are two edges and n / sqrt|n| (eq. 2 of the paper)."""
+    first = corners[..., 1, :] - corners[..., 0, :]
+    second = corners[..., 2, :] - corners[..., 0, :]
+    normal = np.cross(first, second)
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    return np.stack([first, second, normal / np.sqrt(np.maximum(length, 1e-14))], axis=-1)
+
+
+@dataclass(frozen=True)
+class SourceDeformations:
+    """Deformation gradients of many keys on one source mesh.
+
+    Attributes
+    ----------
+    vertex_count : V.
+    triangles : (T, 3).
+    key, triangle : (A,) which key and triangle each gradient belongs to; triangles at rest are left out.
+    gradients : (A, 3, 3) S - I.
+    offsets : (K, V, 3) the source's own offsets.
+    """
+
+    vertex_count: int
+    triangles: np.ndarray
+    key: np.ndarray
+    triangle: np.ndarray
+    gradients: np.ndarray
+    offsets: np.ndarray
+
+
+def source_deformations(vertices: np.ndarray, quads: np.ndarray, offsets: np.ndarray) -> SourceDeformations:
+    """Prepare the keys ``offsets`` (K, V, 3) of a source mesh ``vertices`` (V, 3), ``quads`` (F, 4) for transfer."""
+    triangles = triangles_of(quads, vertices)
+    neutral = np.linalg.inv(triangle_frames(vertices[triangles].astype(np.float64)))  # (T, 3, 3)
+    keys, places, gradients = [], [], []
+    for k, offset in enumerate(offsets):
+        moving = np.flatnonzero(np.abs(offset[triangles]).max((1, 2)) > 0)
+        corners = (vertices[triangles[moving]].astype(np.float64)) + offset[triangles[moving]]
+        gradients.append(triangle_frames(corners) @ neutral[moving] - np.eye(3))
+        keys.append(np.full(len(moving), k))
+        places.append(moving)
+    return SourceDeformations(
+        len(vertices), triangles, np.concatenate(keys), np.concatenate(places),
+        np.concatenate(gradients).astype(np.float32), np.asarray(offsets, dtype=np.float32),
+    )  # fmt: skip
+
+
+def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
+    """Transfer the source's keys to the mesh ``target`` (V, 3): offsets (K, V, 3) float32.
+
+    Transfer onto the source itself returns the source's offsets.
+    """
+    count, keys = source.vertex_count, len(source.offsets)
+    corners = target[source.triangles].astype(np.float64)  # (T, 3, 3)
+    cotangents = _cotangents(corners)  # (T, 3) of the edges 01, 12, 20
+    tails = source.triangles[:, [a for a, _ in _EDGES]].ravel()
+    heads = source.triangles[:, [b for _, b in _EDGES]].ravel()
+    weights = cotangents.ravel()
+    laplacian = sparse.coo_matrix(
+        (
+            np.concatenate([weights, weights, -weights, -weights]),
+            (np.concatenate([tails, heads, tails, heads]), np.concatenate([tails, heads, heads, tails])),
+        ),
+        (count, count),
+    ).tocsc()
+    still = np.abs(source.offsets).max((0, 2)) == 0
+    pull = np.where(still, _REST_REGULARISATION, _REGULARISATION) * np.maximum(laplacian.diagonal(), 1e-6)
+    solver = splu(
+        laplacian + sparse.diags(pull, format="csc"), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+    )
+
+    spans = np.stack([corners[:, a] - corners[:, b] for a, b in _EDGES], axis=1) * cotangents[:, :, None]  # (T, 3, 3)
+    wanted = np.einsum("aij,aej->aei", source.gradients, spans[source.triangle].astype(np.float32))  # (A, 3 edges, 3)
+    right = (pull[:, None, None] * source.offsets.transpose(1, 0, 2)).reshape(count, keys * 3)  # (V, 3K)
+    bounds = np.searchsorted(source.key, np.arange(keys + 1))
+    for k in range(keys):
+        rows = slice(bounds[k], bounds[k + 1])
+        triangles = source.triangles[source.triangle[rows]]
+        flow = wanted[rows].astype(np.float64)
+        for axis in range(3):
+            for e, (a, b) in enumerate(_EDGES):
+                right[:, 3 * k + axis] += np.bincount(triangles[:, a], flow[:, e, axis], count)
+                right[:, 3 * k + axis] -= np.bincount(triangles[:, b], flow[:, e, axis], count)
+    solved = solver.solve(right).reshape(count, keys, 3).transpose(1, 0, 2)
+    share = smoothstep(0.0, _BLEND_METRES, np.linalg.norm(source.offsets, axis=2, keepdims=True))
+    return (share * solved + (1.0 - share) * source.offsets).astype(np.float32)
+
+
+def _cotangents(corners: np.ndarray) -> np.ndarray:
+    """Half cotangents (T, 3) of the angles opposite the edges 01, 12 and 20, bounded against slivers."""
+    values = []
+    for a, b in _EDGES:
+        opposite = corners[:, 3 - a - b]
+        u, v = corners[:, a] - opposite, corners[:, b] - opposite
+        values.append((u * v).sum(1) / np.maximum(np.linalg.norm(np.cross(u, v), axis=1), 1e-12))
+    return 0.5 * np.clip(np.stack(values, axis=1), _LEAST_COTANGENT, _MOST_COTANGENT)
+
+
+LID_OPENING_MM = (-0.30, -0.05)
+"""Allowed signed opening of closed lids, minimum and maximum (negative: they overlap)."""
+LID_CLEARANCE_MM = 0.10
+"""Least distance of the lids' outer skin from the eyeball on its straight path from open to closed."""
+LIP_OPENING_MM = (-1.2, -0.1)
+"""Allowed signed opening of closed lips, minimum and maximum."""
+_ROUNDS = 4
+
+
+def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: int) -> np.ndarray:
+    """Correct a blink's offsets (V, 3) so that eye 0 (left) or 1 (right) of the face ``neutral`` (V, 3) shuts.
+
+    The upper lid is turned about the eyeball's centre until its edge meets the lower lid's (``LID_OPENING_MM``). Then
+    the outer skin of both lids is lifted where its path would cross the eyeball.
+    """
+    loops = face_loops(template).eyes[eye]
+    posed = neutral.astype(np.float64) + blink
+    weights = _lid_weights(loops)
+    for _ in range(_ROUNDS):
+        centre, radius = eye_sphere(template, neutral, eye)
+        azimuths, openings = lid_openings(template, posed, eye)
+        excess = (openings - np.clip(openings, *LID_OPENING_MM)) * 1e-3 / radius  # radians to turn down
+        excess = _dilated(excess)
+        grid = loops.rows[:, loops.upper]  # (R, 13)
+        azimuth, elevation, distance = eye_angles(posed[grid], centre)
+        order = np.argsort(azimuths)
+        turn = weights[:, None] * np.interp(azimuth, azimuths[order], excess[order])
+        turn *= _corner_taper(azimuth, azimuths)
+        posed[grid] = from_eye_angles(azimuth, elevation - turn, distance, centre)
+    posed = lift_from_eyeball(template, neutral, posed, eye)
+    return (posed - neutral).astype(np.float32)
+
+
+def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray, eye: int) -> np.ndarray:
+    """Push the lids' outer skin radially out until the straight path from ``neutral`` to ``posed`` clears the eyeball.
+
+    A vertex that is closer to the eyeball in ``neutral`` than ``LID_CLEARANCE_MM`` may stay as close as it is.
+    """
+    loops = face_loops(template).eyes[eye]
+    rows = loops.rows[loops.margin + 1 :]
+    centre, radius = eye_sphere(template, neutral, eye)
+    start = neutral[rows].astype(np.float64) - centre
+    end = posed[rows] - centre
+    least = np.minimum(radius + LID_CLEARANCE_MM * 1e-3, np.linalg.norm(start, axis=-1))
+    times = np.linspace(0.0, 1.0, 17)[:, None, None, None]
+    way = start + times * (end - start)
+    fine = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
+    if fine.all():
+        return posed
+    low, high = np.ones(least.shape), np.full(least.shape, 1.5)
+    for _ in range(24):
+        scale = 0.5 * (low + high)
+        way = start + times * (end * scale[..., None] - start)
+        clear = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
+        high = np.where(clear, scale, high)
+        low = np.where(clear, low, scale)
+    lifted = posed.copy()
+    lifted[rows] = centre + end * np.where(fine, 1.0, high)[..., None]
+    return lifted
+
+
+def lift_lids(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
+    """``lift_from_eyeball`` for each of ``keys`` (K, V, 3) that moves lids, in place."""
+    for eye, loops in enumerate(face_loops(template).eyes):
+        moving = np.flatnonzero(np.any(keys[:, loops.rows.ravel()] != 0.0, axis=(1, 2)))
+        for index in moving:
+            posed = neutral.astype(np.float64) + keys[index]
+            lifted = lift_from_eyeball(template, neutral, posed, eye)
+            if lifted is not posed:
+                keys[index] += lifted - posed
+
+
+def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mouth_close: np.ndarray) -> np.ndarray:
+    """Correct ``mouthClose``'s offsets (V, 3) so that the lips meet when it and ``jawOpen`` (V, 3) are both 1.
+
+    Each lip moves half of the remaining opening, up or down; lips that overlap too far are parted.
+    """
+    loops = face_loops(template).mouth
+    posed = neutral.astype(np.float64) + jaw_open + mouth_close
+    weights = _lip_weights(loops)
+    for _ in range(_ROUNDS):
+        places = lip_places(loops, posed)
+        openings = lip_openings(template, posed)
+        excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
+        for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
+            grid = loops.rows[:, columns]
+            shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
+            posed[grid, 1] += sign * shift
+    return (posed - neutral - jaw_open).astype(np.float32)
+
+
+def _dilated(excess: np.ndarray) -> np.ndarray:
+    """(N,) largest positive excess within two places, so that a gap between two vertices corrects both."""
+    beside = np.pad(excess, 2, mode="edge")
+    most = np.max([beside[i : i + len(excess)] for i in range(5)], axis=0)
+    return np.where(most > 0, most, excess)
+
+
+def _lid_weights(loops: EyeLoops) -> np.ndarray:
+    rows = np.arange(len(loops.rows)) - loops.margin
+    return np.where(rows < -1, 0.5, np.clip(1.0 - (rows - 2) / 5.0, 0.0, 1.0))
+
+
+def _lip_weights(loops: MouthLoops) -> np.ndarray:
+    rows = np.arange(len(loops.rows)) - loops.contact
+    outwards = np.clip(1.0 - (rows - 3) / 4.0, 0.0, 1.0)
+    inwards = np.clip(1.0 + (rows + 2) / 3.0, 0.0, 1.0)
+    return np.minimum(outwards, inwards)
+
+
+def _corner_taper(azimuth: np.ndarray, azimuths: np.ndarray) -> np.ndarray:
+    ends = np.sort(azimuths[[0, -1]])
+    width = 0.08 * (ends[1] - ends[0])
+    inside = np.minimum(azimuth - ends[0], ends[1] - azimuth) / width
+    return np.clip(inside + 1.0, 0.0, 1.0)
+
+
+_LEAST_DEPTH = 0.0008
+"""Least depth in metres below the skin; half the neutral depth where that is less."""
+_NEAR_METRES = 0.006
+"""Metres from a skin vertex beyond which its tangent plane is ignored."""
+_NEIGHBOURS = 4
+_POCKET_ROUNDS = 6
+OPEN_MOUTH_KEYS = ("jawOpen", "mouthClose", "tongueOut")
+"""Keys that unfold the pocket, so that its vertices no longer lie behind the skin that was in front of them."""
+
+
+@dataclass(frozen=True)
+class PocketBinding:
+    """The skin in front of the pocket.
+
+    Attributes
+    ----------
+    pocket : (P,) vertices of the pocket behind the lips.
+    skin : (P, 4) nearest skin vertices of each, on the template.
+    """
+
+    pocket: np.ndarray
+    skin: np.ndarray
+
+
+def bind_pocket(template: Template) -> PocketBinding:
+    """Bind the vertices behind the lips' contact to the skin of mouth and cheeks in front of them."""
+    mouth = face_loops(template).mouth
+    head = template.head.vertex_stop
+    vertices = template.vertices[:head]
+    hidden = template.regions["mouth_interior"][:head]
+    inside = np.union1d(mouth.rows[: mouth.contact - 1], np.flatnonzero(hidden > 0.9))
+    skin = hidden < 0.1
+    skin[np.unique(mouth.rows[: mouth.contact + 2])] = False
+    near = np.linalg.norm(vertices - vertices[mouth.rows[mouth.contact]].mean(0), axis=1) < 0.08
+    candidates = np.flatnonzero(skin & near)
+    nearest = cKDTree(vertices[candidates]).query(vertices[inside], k=_NEIGHBOURS)[1]
+    return PocketBinding(inside, candidates[nearest])
+
+
+def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) -> np.ndarray:
+    """Depths (P, 4) in metres of the pocket's vertices below the tangent planes of the skin in front of them."""
+    return _depth(template, binding, mesh)[0]
+
+
+def keep_pocket_inside(
+    template: Template,
+    binding: PocketBinding,
+    neutral: np.ndarray,
+    offsets: np.ndarray,
+    allowed: np.ndarray | None = None,
+) -> None:
+    """Correct ``offsets`` (V, 3) in place: push back pocket vertices that come too near the skin in front of them.
+
+    ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
+    neutral depth where that is less, or ``allowed`` (P, 4) where that is less still.
+    """
+    if not np.any(offsets[binding.pocket]) and not np.any(offsets[binding.skin]):
+        return
+    rest = _depth(template, binding, neutral)[0]
+    least = np.where(rest > 0, np.minimum(0.5 * rest, _LEAST_DEPTH), rest - 1e-6)
+    if allowed is not None:
+        least = np.minimum(least, allowed - 1e-6)
+    for _ in range(_POCKET_ROUNDS):
+        depth, normals = _depth(template, binding, neutral + offsets)
+        mesh = neutral + offsets
+        apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
+        lack = np.where(apart < _NEAR_METRES, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
+        worst = lack.argmax(1)
+        if not lack.any():
+            return
+        rows = np.arange(len(worst))
+        offsets[binding.pocket] -= lack[rows, worst, None] * normals[rows, worst]
+
+
+def _depth(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depths (P, 4) below the tangent planes of the skin vertices and their normals (P, 4, 3)."""
+    head = template.head
+    quads = template.quads[head.face_start : head.face_stop]
+    normals = np.zeros((head.vertex_stop, 3))
+    corners = mesh[quads]
+    face = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
+    for corner in range(4):
+        for axis in range(3):
+            normals[:, axis] += np.bincount(quads[:, corner], face[:, axis], head.vertex_stop)
+    normals = normals[binding.skin]
+    normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-15)
+    return ((mesh[binding.skin] - mesh[binding.pocket][:, None]) * normals).sum(2), normals
+
+
+@dataclass(frozen=True)
+class LashBinding:
+    """Attachment of each lash vertex to a lid's edge.
+
+    Attributes
+    ----------
+    eye : (L,) 0 left, 1 right.
+    edges : (L, 2) the two head vertices on the lid's outer edge beside the lash.
+    shares : (L,) weight of the second one.
+    """
+
+    eye: np.ndarray
+    edges: np.ndarray
+    shares: np.ndarray
+
+
+def bind_lashes(template: Template) -> LashBinding:
+    """Bind each connected strip of the template's lashes to the nearest lid, each vertex by its azimuth."""
+    place = part_slice(template.parts["lashes"])
+    points = template.vertices[place].astype(np.float64)
+    strips = _strips(template)
+    eye = np.zeros(len(points), dtype=np.int64)
+    edges = np.zeros((len(points), 2), dtype=np.int64)
+    shares = np.zeros(len(points))
+    lids = []
+    for side, loops in enumerate(face_loops(template).eyes):
+        for columns in (loops.upper, loops.lower):
+            whole = np.r_[loops.inner, columns, loops.outer]
+            lids.append((side, loops.rows[loops.margin + 1, whole]))
+    for strip in np.unique(strips):
+        members = np.flatnonzero(strips == strip)
+        side, lid = min(lids, key=lambda lid: _distance(points[members], template.vertices[lid[1]]))
+        centre, _ = eye_sphere(template, template.vertices, side)
+        order = lid[np.argsort(eye_angles(template.vertices[lid], centre)[0])]
+        azimuths = eye_angles(template.vertices[order].astype(np.float64), centre)[0]
+        own = eye_angles(points[members], centre)[0]
+        first = np.clip(np.searchsorted(azimuths, own) - 1, 0, len(order) - 2)
+        eye[members] = side
+        edges[members] = np.stack([order[first], order[first + 1]], axis=1)
+        gap = np.maximum(azimuths[first + 1] - azimuths[first], 1e-6)
+        shares[members] = np.clip((own - azimuths[first]) / gap, 0.0, 1.0)
+    return LashBinding(eye, edges, shares)
+
+
+def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, keys: np.ndarray) -> None:
+    """Write the lashes' offsets into ``keys`` (K, V, 3).
+
+    Azimuth, elevation and radius about the face's eyeball change as at the lid's edge beside the lash. ``keys`` must
+    already hold the head's offsets.
+    """
+    place = part_slice(template.parts["lashes"])
+    for eye in (0, 1):
+        members = np.flatnonzero(binding.eye == eye)
+        rows = place.start + members
+        centre, _ = eye_sphere(template, neutral, eye)
+        edges = binding.edges[members]  # (L, 2)
+        share = binding.shares[members]
+        rest = np.stack(eye_angles(neutral[edges].astype(np.float64), centre))  # (3, L, 2)
+        own = np.stack(eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
+        for index in range(len(keys)):
+            moved = keys[index][edges]
+            if not np.any(moved):
+                keys[index, rows] = 0.0
+                continue
+            change = np.stack(eye_angles(neutral[edges] + moved.astype(np.float64), centre)) - rest
+            change = (1.0 - share) * change[..., 0] + share * change[..., 1]  # (3, L)
+            keys[index, rows] = from_eye_angles(*(own + change), centre) - neutral[rows]
+
+
+def _strips(template: Template) -> np.ndarray:
+    part = template.parts["lashes"]
+    quads = template.quads[part.face_start : part.face_stop] - part.vertex_start
+    count = part.vertex_stop - part.vertex_start
+    edges = np.concatenate([quads[:, [a, (a + 1) % 4]] for a in range(4)])
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+def _distance(points: np.ndarray, line: np.ndarray) -> float:
+    return float(np.linalg.norm(points[:, None] - line[None], axis=2).min(1).mean())
+
+
+MOUTH_OPENING_WEIGHTS = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
+"""Weights of the keys inside ``tongueOut`` that open the mouth: the biting edges of the front teeth overlap by 5 mm,
+and the tongue needs another 5 mm between them."""
+TIP_PROTRUSION_METRES = 0.0195
+"""Metres from the lower lip to the tip; this and the other lengths scale with the mouth's parts."""
+TIP_DROP_METRES = 0.0095
+"""Metres by which the middle of the tip hangs below the lip's upper edge."""
+TONGUE_HEIGHT_METRES = 0.0055
+"""Height in metres of the tongue's middle line above the lip's upper edge."""
+CURL = 0.011
+"""Distance in metres in front of the lip at which the tongue begins to bend down."""
+_BEHIND_LIP = 0.014
+"""Distance in metres behind the lip at which it reaches that height, because the lower front teeth are beneath it."""
+GROOVE, GROOVE_WIDTH = 0.0014, 0.0035
+"""Depth and half width in metres of the groove along its middle."""
+_WIDTH_FACTORS = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
+"""Factor on its width at places along it (0 root, 1 tip): broad, with a round end."""
+_THICKNESS_FACTOR = 0.95
+_TIP_CURVATURE = 12.0
+"""Curvature of the end, per metre: it draws back by this times the square of the distance from the middle."""
+_STRETCH_EXPONENT = 1.4
+"""Exponent of the lengthening along the tongue: the front stretches more than the root."""
+
+
+def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Offsets (V, 3) in metres of ``tongueOut`` for the face ``neutral`` (V, 3).
+
+    ``keys`` (name -> (V, 3) of this face) are those of ``MOUTH_OPENING_WEIGHTS``, teeth included.
+    """
+    offsets = np.zeros(neutral.shape)
+    for name, weight in MOUTH_OPENING_WEIGHTS.items():
+        offsets += weight * keys[name]
+    place = part_slice(template.parts["tongue"])
+    offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
+    return offsets
+
+
+def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndarray) -> np.ndarray:
+    """(T, 3) vertices of the tongue outside the mouth."""
+    size = similarity_scale(template, neutral)
+    top, front = lower_lip(template, neutral + make_way)
+    rest = neutral[part_slice(template.parts["tongue"])]
+    root, tip = rest[:, 2].min(), rest[:, 2].max()
+    along = (rest[:, 2] - root) / (tip - root)
+    bent = np.polyfit(along, rest[:, 1], 3)
+    middle = np.polyval(bent, along)
+
+    knots = np.array(
+        [
+            [root, np.polyval(bent, 0.0)],
+            [root + 0.3 * (tip - root), np.polyval(bent, 0.3)],
+            [top[2] - size * _BEHIND_LIP, top[1] + size * TONGUE_HEIGHT_METRES],
+            [top[2] + size * 0.002, top[1] + size * TONGUE_HEIGHT_METRES],
+            [front + size * CURL, top[1] + size * 0.75 * TONGUE_HEIGHT_METRES],
+            [front + size * TIP_PROTRUSION_METRES, top[1] - size * TIP_DROP_METRES],
+        ]
+    )
+    steps = arc_length(knots)
+    line = PchipInterpolator(steps, knots)
+    length = tip - root
+    grown = smoothstep(0.0, 0.6, along)
+    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDTH_FACTORS)(along)
+    places = length * along + (steps[-1] - length) * along**_STRETCH_EXPONENT
+    places = places - _TIP_CURVATURE / size * across**2 * smoothstep(0.6, 1.0, along)
+    ahead = line.derivative()(places)
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    above = (rest[:, 1] - middle) * (1.0 + (_THICKNESS_FACTOR - 1.0) * grown)
+    upper = smoothstep(0.0, size * 0.003, above)
+    groove = upper * np.exp(-((across / (size * GROOVE_WIDTH)) ** 2))
+    above = above - size * GROOVE * grown * groove
+    centre = line(places)  # (T, 2) z, y
+    y, z = centre[:, 1] + above * ahead[:, 0], centre[:, 0] - above * ahead[:, 1]
+    return np.stack([rest[:, 0].mean() + across, y, z], axis=1)
 
 
 @dataclass(frozen=True)

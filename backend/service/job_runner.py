@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from backend.exchange.wire_buffers import WireMessage
+from backend.exchange.buffers import WireMessage
 from backend.service import reconstruct_runner
 from backend.service.worker import JobReporter, LoadingReporter, Task
 

@@ -1,19 +1,161 @@
-"""Client messages, validated while decoded, and the errors for invalid ones (docs/protocol.md)."""
+"""Client messages, validated while decoded, and the errors for invalid ones (docs/protocol.md).
+
+Limits of the service; all are sent in ``welcome`` and enforced.
+
+Multi-frame messages on a byte stream: on pipes between server and worker, and in result files.
+
+A message is a little-endian uint32 (number of frames), a uint64 per frame (its length), and the frames.
+
+Explanations of a job's errors for the user of the client.
+"""
 
 from __future__ import annotations
 
+import errno
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import msgspec
 
 from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, Device, FaceModel, Hair, HairStyle, Quality, TextureSize
 from backend.errors import LikenessError
-from backend.photos.screening.corrections import PhotoCorrections, check_corrections
-from backend.service.limits import Limits
+from backend.photos.corrections import PhotoCorrections, check_corrections
+
+RESULT_HEADER_BYTES = 4 * 2**20
+"""The largest header of a ``result``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All limits of a server.
+
+    Attributes
+    ----------
+    header_bytes, frame_bytes, message_bytes : of a client's message: its header, one buffer, all frames together.
+        A connection that sends more than ``message_bytes`` without completing a message is closed (see ``rate_limit``).
+    identity_bytes : of the neutral head in a transfer.
+    photos, name_characters : of one job.
+    jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of all clients.
+    seconds_per_job, seconds_per_transfer : running time. An hour of video takes about two.
+    result_seconds : how long a finished job is kept.
+    waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
+    finished_jobs : number kept; the oldest go first.
+    connections : simultaneous ones.
+    """
+
+    header_bytes: int = 64 * 2**10
+    frame_bytes: int = 64 * 2**20
+    message_bytes: int = 512 * 2**20
+    identity_bytes: int = 2**20
+    photos: int = 64
+    name_characters: int = 255
+    jobs_per_client: int = 4
+    queue: int = 32
+    seconds_per_job: float = 900.0
+    seconds_per_transfer: float = 6 * 3600.0
+    result_seconds: float = 3600.0
+    waiting_bytes: int = 2 * 2**30
+    result_bytes: int = 2 * 2**30
+    finished_jobs: int = 256
+    connections: int = 64
+
+    def seconds_of(self, kind: str) -> float:
+        """Time limit of a job of this kind, in seconds."""
+        return self.seconds_per_transfer if kind == "transfer" else self.seconds_per_job
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time-outs and intervals of the server, in seconds.
+
+    Attributes
+    ----------
+    heartbeat : a connection silent for so long is pinged; a running job's progress is sent at least as often.
+    silence : after so long a client may consider the server gone; so does the server when it needs room for others.
+    patience : a connection silent for so long is removed. It is long because a message counts only when complete, and
+        photos take time on a slow line.
+    cancel_grace : time for the worker to stop by itself before it is killed.
+    worker_start : time for a worker to become ready.
+    return_seconds : time that a server without its owner waits for others to reconnect.
+    """
+
+    heartbeat: float = 2.0
+    silence: float = 15.0
+    patience: float = 3600.0
+    cancel_grace: float = 0.5
+    worker_start: float = 600.0
+    return_seconds: float = 5.0
+
+
+MOST_FRAMES = 4096
+MOST_BYTES = 2**30
+
+
+class BrokenFramesError(ValueError):
+    """The stream ends within a message, or has another format."""
+
+
+def write_frames(stream: BinaryIO, frames: Sequence[bytes | memoryview]) -> None:
+    """Write one message and flush. Raises ``OSError``."""
+    stream.write(struct.pack(f"<I{len(frames)}Q", len(frames), *(memoryview(frame).nbytes for frame in frames)))
+    for frame in frames:
+        stream.write(frame)
+    stream.flush()
+
+
+def read_frames(stream: BinaryIO) -> list[bytes] | None:
+    """The next message; None at the stream's end. Raises ``BrokenFramesError`` or ``OSError``."""
+    start = stream.read(4)
+    if not start:
+        return None
+    (count,) = struct.unpack("<I", _exactly(stream, 4 - len(start), start))
+    if count > MOST_FRAMES:
+        raise BrokenFramesError(f"{count} frames")
+    sizes = struct.unpack(f"<{count}Q", _exactly(stream, 8 * count))
+    if sum(sizes) > MOST_BYTES:
+        raise BrokenFramesError(f"{sum(sizes)} bytes")
+    return [_exactly(stream, size) for size in sizes]
+
+
+def _exactly(stream: BinaryIO, count: int, start: bytes = b"") -> bytes:
+    data = start + stream.read(count) if count else start
+    if len(data) != len(start) + count:
+        raise BrokenFramesError("the stream ends within a message")
+    return data
+
+
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def explain(error: BaseException) -> LikenessError:
+    """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
+    if isinstance(error, LikenessError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return LikenessError(
+            "out_of_memory",
+            "The machine that computes has not enough memory.",
+            "Close other programs there, give fewer photos, or choose a smaller texture or the CPU.",
+        )
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return LikenessError("disk", "The disk of the machine that computes is full.", "Make room there and try again.")
+    if isinstance(error, ImportError):
+        return LikenessError(
+            "missing_part",
+            f"A part of the backend is missing or broken: {error.name or error}.",
+            "Repair the backend's installation, or run: python -m backend doctor",
+        )
+    return LikenessError(
+        "internal",
+        f"Something went wrong inside Likeness ({type(error).__name__}: {error}).",
+        "Try again; if it happens again, report it with the server's log.",
+    )
+
 
 PROTOCOL = 1
 PROTOCOLS = (1,)

@@ -1,63 +1,412 @@
-"""The server: one ROUTER socket and one loop that never blocks (docs/protocol.md)."""
+"""The server: one ROUTER socket and one loop that never blocks (docs/protocol.md).
+
+Headers of the server's answers (docs/protocol.md).
+
+The open connections, and non-blocking sending to them.
+
+Automatic stop of a server: after an idle time, or when its owner has left and nobody else uses it.
+
+Delivery of a job's messages to its listener; results are sent one at a time per connection.
+"""
 
 from __future__ import annotations
 
+import hmac
 import logging
+import math
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
 import msgspec
 import zmq
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
 from backend import __version__
+from backend.choices import DEVICES, FACE_MODELS, HAIR_STYLES, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.errors import LikenessError
-from backend.service.answers import job_entry, protocol_error, welcome, with_request
-from backend.service.authenticator import Authenticator
-from backend.service.bind_address import bind
-from backend.service.config_folder import make_private_folder
-from backend.service.connections import Connection, Connections
-from backend.service.discovery import ServerLock, ServerState, remove_state, write_state
-from backend.service.job import Job
-from backend.service.job_book import JobBook
-from backend.service.job_queue import JobQueue
-from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
-from backend.service.lifetime import Lifetime
-from backend.service.listeners import Listeners
+from backend.progress import STAGES, TRANSFER_STAGES
+from backend.service.access import (
+    AUTHORIZED_CLIENTS,
+    CLIENT_KEY,
+    SERVER_KEY,
+    Authenticator,
+    RateLimit,
+    ServerSettings,
+    bind,
+    load_or_make_keys,
+    read_authorized_clients,
+)
+from backend.service.discovery import (
+    ServerLock,
+    ServerState,
+    make_private_folder,
+    process_runs,
+    remove_state,
+    write_state,
+)
+from backend.service.jobs import Job, JobBook, JobError, JobQueue, JobState
 from backend.service.messages import (
     PROTOCOL,
     PROTOCOLS,
     AboutJob,
+    BrokenFramesError,
     Bye,
     Cancel,
     ClientMessage,
     Fetch,
     Hello,
+    Limits,
     List,
     NewJob,
     Ping,
     Pong,
     ProtocolError,
     Shutdown,
+    Timing,
     Transfer,
     about,
     decode,
+    read_frames,
 )
-from backend.service.rate_limit import RateLimit
-from backend.service.settings import ServerSettings
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 
+
+def with_request(request: str | None) -> dict[str, str]:
+    """The request field that an answer repeats, where the question had one."""
+    return {} if request is None else {"request": request}
+
+
+def welcome(
+    instance: str, facts: Mapping[str, Any] | None, can_stop: bool, may_give_paths: bool, limits: Limits, timing: Timing
+) -> dict[str, Any]:
+    """The fields of ``welcome``; ``facts`` are the worker's facts, None before it is ready."""
+    return {
+        "protocol": PROTOCOL,
+        "protocols": PROTOCOLS,
+        "likeness": __version__,
+        "instance": instance,
+        "pid": os.getpid(),
+        **(facts or {"device": None, "models": None}),
+        "capabilities": ["path"] * may_give_paths + ["shutdown"] * can_stop,
+        "qualities": QUALITIES,
+        "texture_sizes": TEXTURE_SIZES,
+        "devices": DEVICES,
+        "hairs": HAIRS,
+        "hair_styles": HAIR_STYLES,
+        "face_models": FACE_MODELS,
+        "stages": [asdict(stage) for stage in STAGES],
+        "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],
+        "limits": asdict(limits),
+        "heartbeat": {"interval_seconds": timing.heartbeat, "silence_seconds": timing.silence},
+    }
+
+
+def job_entry(job: Job, position: int | None, limits: Limits, now: float) -> dict[str, Any]:
+    """One job in ``jobs``."""
+    end = now if job.finished is None else job.finished
+    return {
+        "job": job.id,
+        "token": job.token,
+        "state": job.state,
+        "position": position,
+        "stage": job.progress.stage,
+        "fraction": 1.0 if job.state is JobState.DONE else job.progress.fraction,
+        "seconds": 0.0 if job.started is None else round(end - job.started, 1),
+        "kind": job.kind,
+        "photos": len(job.names),
+        "expires_in": None if job.finished is None else round(job.finished + limits.result_seconds - now, 1),
+        "code": job.error.code if job.error else None,
+    }
+
+
+def job_error(job: Job, error: JobError, request: str | None) -> dict[str, Any]:
+    """The last message of a job without a result."""
+    return {"type": "error", **with_request(request), "job": job.id, "token": job.token, **asdict(error)}
+
+
+def result_follows(job: Job, size: int) -> dict[str, Any]:
+    """Announcement of a result of ``size`` bytes: no other message is sent until it has arrived."""
+    return {"type": "result_follows", "job": job.id, "token": job.token, "bytes": size}
+
+
+def protocol_error(error: ProtocolError) -> dict[str, Any]:
+    """The answer to an invalid message."""
+    header: dict[str, Any] = {
+        "type": "error",
+        **with_request(error.request),
+        **({} if error.token is None else {"token": error.token}),
+        "code": error.code,
+        "sentence": error.sentence,
+        "advice": error.advice,
+    }
+    if error.code == "version":
+        header["protocols"] = PROTOCOLS
+    return header
+
+
 _log = logging.getLogger(__name__)
+MOST_UNSENT = 64
+"""Largest send queue of a connection; one that falls behind further is dropped."""
+
+
+@dataclass
+class Connection:
+    """A connection that said hello.
+
+    Attributes
+    ----------
+    heard : time of its last message. pinged : time of its last ping.
+    unsent : send queue, for messages that ZeroMQ did not accept.
+    large : the last large message; ZeroMQ holds its memory until it is ``done``.
+    """
+
+    identity: bytes
+    client: str
+    heard: float
+    pinged: float = 0.0
+    unsent: deque[list[bytes]] = field(default_factory=deque)
+    large: zmq.MessageTracker | None = None
+
+    @property
+    def takes_large(self) -> bool:
+        """Whether the last large message has been sent."""
+        return not self.unsent and (self.large is None or self.large.done)
+
+
+class Connections:
+    """Connections by identity, over one ROUTER socket with ``ROUTER_MANDATORY``."""
+
+    def __init__(self, router: zmq.Socket, timing: Timing) -> None:
+        self._router, self._timing = router, timing
+        self._all: dict[bytes, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._all.values()))
+
+    def find(self, identity: bytes | None, client: str | None = None) -> Connection | None:
+        """The connection; None without one, or when it belongs to another client than ``client``."""
+        found = self._all.get(identity or b"")
+        return found if found is not None and client in (None, found.client) else None
+
+    def add(self, identity: bytes, client: str, now: float) -> Connection:
+        """Add a connection that said hello."""
+        self._all[identity] = Connection(identity, client, now)
+        return self._all[identity]
+
+    def remove(self, identity: bytes) -> None:
+        """Remove a connection."""
+        self._all.pop(identity, None)
+
+    def send(
+        self,
+        connection: Connection,
+        header: Mapping[str, Any],
+        buffers: Sequence[bytes] = (),
+        may_be_lost: bool = False,
+    ) -> None:
+        """Send, or queue where the connection is slow (dropped instead if the message ``may_be_lost``)."""
+        message = [connection.identity, msgspec.json.encode(header), *buffers]
+        if not connection.unsent and self._sent(connection, message):
+            return
+        if may_be_lost or connection.identity not in self._all:
+            return
+        if len(connection.unsent) >= MOST_UNSENT:
+            _log.info("a connection reads too slowly and is forgotten")
+            self.remove(connection.identity)
+            return
+        connection.unsent.append(message)
+
+    def answer_unknown_client(self, identity: bytes, header: Mapping[str, Any]) -> None:
+        """Send to a connection that has not said hello; dropped if it would block."""
+        self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
+
+    def maintain(self, now: float) -> None:
+        """Send queued messages, ping silent connections, remove dead ones."""
+        for connection in self:
+            while connection.unsent and self._sent(connection, connection.unsent[0]):
+                connection.unsent.popleft()
+            silent = now - connection.heard
+            if silent > self._timing.patience:
+                self.remove(connection.identity)
+            elif silent > self._timing.heartbeat and now - connection.pinged > self._timing.heartbeat:
+                connection.pinged = now
+                self.send(connection, {"type": "ping"}, may_be_lost=True)
+
+    def drop_disconnected(self, now: float) -> None:
+        """Remove connections whose other end is gone, or that were silent for ``Timing.silence``."""
+        for connection in self:
+            if now - connection.heard > self._timing.silence:
+                self.remove(connection.identity)
+            else:
+                self.send(connection, {"type": "ping"}, may_be_lost=True)
+
+    def _sent(self, connection: Connection, message: Sequence[bytes]) -> bool:
+        """Whether ZeroMQ accepted the message; removes a connection that is gone."""
+        large = len(message) > 2
+        try:
+            tracker = self._router.send_multipart(message, zmq.DONTWAIT, copy=not large, track=large)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.remove(connection.identity)
+            return False
+        if large:
+            connection.large = tracker
+        return True
+
+
+_PARENT_SECONDS = 0.5
+"""Seconds between checks of the parent process."""
+
+
+class Lifetime:
+    """Tracks the server's owner and other users.
+
+    The owner is the process ``parent`` and the connections that sent the owner's token. Once the owner has left, the
+    server continues while other connections exist or wait for a job.
+    """
+
+    def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, queue: JobQueue) -> None:
+        self._settings, self._connections, self._book, self._queue = settings, connections, book, queue
+        self._owners: set[bytes] = set()
+        self._left: str | None = None
+        self._used_by_others = -math.inf
+        self._active = self._parent_seen = time.monotonic()
+
+    def heard(self, now: float) -> None:
+        """Note a message as activity."""
+        self._active = now
+
+    def owns(self, token: str) -> bool:
+        """Whether ``token`` is the owner's."""
+        owner = self._settings.owner_token
+        return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
+
+    def on_owner_connected(self, identity: bytes) -> None:
+        """Note a connection of the owner."""
+        self._owners.add(identity)
+
+    def on_owner_left(self, reason: str, now: float) -> bool:
+        """The owner has left. Returns whether the server stays for others; then the owner's jobs are cancelled.
+
+        ``reason`` is returned by ``reason_to_stop``, now or after the others have left.
+        """
+        self._left = reason
+        if not self._has_others():
+            return False
+        _log.info("the owner has left (%s); others use the server, and it stays until they have left too", reason)
+        for job in [job for job in self._book if job.unfinished and job.listener in self._owners]:
+            self._queue.cancel(job, now)
+        return True
+
+    def reason_to_stop(self, now: float) -> str | None:
+        """``idle``, ``parent`` or ``shutdown`` when the server has to stop, else None; called often."""
+        idle, parent = self._settings.idle_exit, self._settings.parent
+        if self._queue.busy:
+            self._active = now
+        if idle is not None and now - self._active > idle:
+            return "idle"
+        if self._left is None and parent is not None and now - self._parent_seen > _PARENT_SECONDS:
+            self._parent_seen = now
+            if not process_runs(parent):
+                self.on_owner_left("parent", now)
+        if self._left is None:
+            return None
+        if self._has_others():
+            self._used_by_others = now
+        return self._left if now - self._used_by_others > self._settings.timing.return_seconds else None
+
+    def _has_others(self) -> bool:
+        return any(connection.identity not in self._owners for connection in self._connections) or any(
+            job.unfinished and job.listener not in self._owners for job in self._book
+        )
+
+
+@dataclass(frozen=True)
+class _WaitingResult:
+    """A result to be sent once the connection has received the previous one."""
+
+    identity: bytes
+    job: str
+    request: str | None
+
+
+class Listeners:
+    """The ``QueueListener`` of the job queue: forwards each job's messages to its listener."""
+
+    def __init__(self, connections: Connections, book: JobBook) -> None:
+        self._connections, self._book = connections, book
+        self._waiting: list[_WaitingResult] = []
+
+    @property
+    def wait_for_results(self) -> bool:
+        """Whether a result still has to be sent."""
+        return bool(self._waiting)
+
+    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+        """Forward a message about a job to its listener."""
+        connection = self._connections.find(job.listener, job.client)
+        if connection is not None:
+            self._connections.send(connection, header, buffers, may_be_lost)
+
+    def job_ended(self, job: Job) -> None:
+        """Send a job's end to its listener."""
+        connection = self._connections.find(job.listener, job.client)
+        if connection is not None:
+            self.send_end(connection, job, None)
+
+    def send_end(self, connection: Connection, job: Job, request: str | None) -> None:
+        """Send a finished job's error now, or its result as soon as the connection is ready."""
+        if job.error is not None:
+            self._connections.send(connection, job_error(job, job.error, request))
+        elif not any((waiting.identity, waiting.job) == (connection.identity, job.id) for waiting in self._waiting):
+            self._waiting.append(_WaitingResult(connection.identity, job.id, request))
+
+    def send_results(self) -> None:
+        """Send results to connections that have received the previous one, so that each has one at a time in memory."""
+        still_waiting = []
+        for waiting in self._waiting:
+            connection = self._connections.find(waiting.identity)
+            job = None if connection is None else self._book.find(connection.client, waiting.job, None)
+            if connection is None or job is None:
+                continue
+            if connection.takes_large:
+                self._send_result(connection, job, waiting.request)
+            else:
+                still_waiting.append(waiting)
+        self._waiting = still_waiting
+
+    def _send_result(self, connection: Connection, job: Job, request: str | None) -> None:
+        try:
+            with open(job.result_path, "rb") as file:
+                header, *buffers = read_frames(file) or [b"{}"]
+        except (OSError, BrokenFramesError):
+            _log.exception("a result cannot be read")
+            lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
+            self._connections.send(connection, job_error(job, lost, request))
+            return
+        self._connections.send(connection, result_follows(job, sum(map(len, buffers))))
+        self._connections.send(connection, {**msgspec.json.decode(header), **with_request(request)}, buffers)
+
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+
 JOBS = "jobs"
 """Folder in the configuration folder. It has a folder per server with its jobs, named after its instance."""
 _MESSAGES_PER_TURN = 64

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.wire_buffers import BufferList, WireMessage
-from backend.expression.clip import ExpressionClip
-from backend.expression.clip_file import clip_bytes
+from backend.exchange.buffers import BufferList, WireMessage
+from backend.expression.clip import ExpressionClip, clip_bytes
 from backend.expression.subject import Subject, subject_of
 from backend.expression.transfer import transfer_photos, transfer_video
 from backend.geometry.template import load_template

@@ -33,15 +33,18 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from backend.allocator import keep_freed_memory, release_freed_memory
 from backend.errors import Cancelled
-from backend.exchange.wire_buffers import WireMessage
-from backend.progress import TimeLeft
-from backend.service.explain import explain
-from backend.service.frames import BrokenFramesError, read_frames, write_frames
-from backend.service.limits import RESULT_HEADER_BYTES
-from backend.service.messages import JobOptions
-from backend.stages import SHARES, TRANSFER_SHARES
+from backend.exchange.buffers import WireMessage
+from backend.progress import SHARES, TRANSFER_SHARES, TimeLeft
+from backend.service.messages import (
+    RESULT_HEADER_BYTES,
+    BrokenFramesError,
+    JobOptions,
+    explain,
+    read_frames,
+    write_frames,
+)
+from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1
 IMPORTED = 0.88

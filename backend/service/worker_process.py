@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from backend.service.frames import BrokenFramesError, read_frames, write_frames
+from backend.service.messages import BrokenFramesError, read_frames, write_frames
 
 EVENTS_ENDPOINT = "inproc://worker-events"
 ENDED = "ended"

@@ -13,30 +13,28 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
-from backend.models.graph_albedo.apply import GraphAlbedoModel
+from backend.models.graph_albedo import GraphAlbedoModel
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.rig.face_loops import face_loops
-from backend.rig.measure import eye_sphere
-from backend.texture.blending.frequency_bands import fine_band, middle_band, personal_prior
-from backend.texture.delighting.ambient_occlusion import openness
-from backend.texture.delighting.consensus import multi_view_consensus
-from backend.texture.delighting.light import solve_base
-from backend.texture.delighting.skin_tone import estimate_tone
-from backend.texture.finishing.compose import compose_skin
-from backend.texture.finishing.lids import inpaint_lid_folds
-from backend.texture.finishing.paint import finish_skin, paint_lash_lines, paint_parts
-from backend.texture.inpainting.fill import pigment_prior
-from backend.texture.inpainting.learned import with_learned_completion
-from backend.texture.inpainting.skin import inpaint_skin
-from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
-from backend.texture.parts.eye_colours import EyeColours, find_eyes
-from backend.texture.parts.eye_picture import LidEdges, eye_picture
-from backend.texture.parts.iris_pattern import IrisPattern, iris_patterns
-from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
-from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import plain_skin, prepare_photos
+from backend.rig.measure import eye_sphere, face_loops
+from backend.texture.blending import fine_band, middle_band, personal_prior
+from backend.texture.delighting import estimate_tone, multi_view_consensus, openness, solve_base
+from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
+from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
+from backend.texture.inpainting import inpaint_skin, pigment_prior, with_learned_completion
+from backend.texture.parts import (
+    brow_place,
+    hidden_brows,
+    paint_brows,
+    scalp_below,
+    seen_darkness,
+    shown_beside_hair,
+    with_roots,
+    without_brows,
+)
+from backend.texture.surface import head_surface, texels_per_metre, texture_space
+from backend.texture.unwrap import plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"

@@ -23,7 +23,7 @@ from benchmarks.sensitivity.constants import module_constants
 from benchmarks.sensitivity.frame import Measured, Subject
 from benchmarks.sensitivity.people import fitted_person
 from trainer.evaluate.hair import held_out_hair
-from trainer.evaluate.held_out_photo import without_photo
+from trainer.evaluate.held_out import without_photo
 
 FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
 VARIED_MODULES = ("fit_style", "style_model")

@@ -11,9 +11,9 @@ from backend.fitting.options import fit_options_for
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
-from backend.photos.reading.source import PhotoSource
+from backend.photos.formats import PhotoSource
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.left_out import left_out
+from trainer.evaluate.held_out import left_out
 
 
 @dataclass(frozen=True)

@@ -25,22 +25,18 @@ from backend.models.parsing.network import CLASS_NAMES
 from backend.photos import collect as photo_stage
 from backend.photos.collect import CollectOptions
 from backend.photos.collection import LABELS_SIDE, PhotoFace, PhotoVerdict
-from backend.photos.faces.landmarks import landmarks_of_largest, mean_landmarks
-from backend.photos.faces.sampling import fit_inside
-from backend.photos.faces.settings import FACES
-from backend.photos.reading.read import read_photo
-from backend.photos.reading.settings import READING
-from backend.photos.reading.source import PhotoSource
-from backend.photos.regions.settings import REGIONS
-from backend.photos.screening.quality import is_monochrome
-from backend.photos.screening.settings import SCREENING
+from backend.photos.faces import FACES, fit_inside, landmarks_of_largest, mean_landmarks
+from backend.photos.formats import READING, PhotoSource
+from backend.photos.reading import read_photo
+from backend.photos.regions import REGIONS
+from backend.photos.screening import SCREENING, is_monochrome
 from benchmarks.sensitivity import texture
 from benchmarks.sensitivity.constants import constants_of_rooms
 from benchmarks.sensitivity.frame import Measured, Subject
 from benchmarks.sensitivity.kept import Kept
-from trainer.data.people import PeopleConfig
-from trainer.evaluate.parsing import HELD_OUT_SEED
-from trainer.losses.segmentation import confusion_matrix, intersection_over_union
+from trainer.methods.parsing.evaluate import HELD_OUT_SEED
+from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
+from trainer.people.source import PeopleConfig
 
 STAGE_SETTINGS = {"reading": READING, "faces": FACES, "regions": REGIONS, "screening": SCREENING}
 SHARES = (

@@ -14,20 +14,19 @@ from backend.geometry.template import Template, load_template
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.texture import albedo
-from backend.texture.blending.settings import BLENDING
-from backend.texture.delighting.settings import DELIGHTING
-from backend.texture.finishing.settings import FINISHING
-from backend.texture.inpainting.settings import INPAINTING
-from backend.texture.parts.settings import PARTS
-from backend.texture.unwrapping.atlas import SurfaceAtlas
-from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
-from backend.texture.unwrapping.settings import UNWRAPPING
+from backend.texture.blending import BLENDING
+from backend.texture.delighting import DELIGHTING
+from backend.texture.finishing import FINISHING
+from backend.texture.inpainting import INPAINTING
+from backend.texture.parts import PARTS
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace
+from backend.texture.unwrap import UNWRAPPING
 from benchmarks.sensitivity.constants import constants_of_rooms
 from benchmarks.sensitivity.frame import Measured, Subject
 from benchmarks.sensitivity.kept import Kept
 from benchmarks.sensitivity.people import fitted_person
-from trainer.evaluate import held_out_photo
-from trainer.evaluate.held_out_photo import WithoutPhoto, without_photo
+from trainer.evaluate import held_out
+from trainer.evaluate.held_out import WithoutPhoto, without_photo
 from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
 
 STAGE_SETTINGS = {
@@ -102,12 +101,12 @@ def subject(size: int) -> Subject:
     """All constants of the texture, measured on textures of ``size`` texels a side."""
     kept = Kept((Template, HeadSurface, TextureSpace, SurfaceAtlas, SurfaceOperators))
     kept.keep(albedo, _STAGES)
-    kept.keep(held_out_photo, {"view_surface": (UNWRAPPING,), "unwrap_photo": (UNWRAPPING,)})
+    kept.keep(held_out, {"view_surface": (UNWRAPPING,), "unwrap_photo": (UNWRAPPING,)})
 
     def measure(person: Person, changed: str) -> Measured:
         template, split = load_template(), person.split
         made = albedo.build_albedo(template, split.others, split.other_faces, size, person.strands)
-        beside = held_out_photo.beside_photo(template, person.fitted, split.own, split.face, made)
+        beside = held_out.beside_photo(template, person.fitted, split.own, split.face, made)
         found = texture_figures(beside)
         return Measured({} if found is None else flat_figures(mean_figures([found]), ""), made.albedo)
 

@@ -1,7 +1,15 @@
-"""State machine of a connection: greeting, jobs and their outcomes, heartbeat, reconnection, shutdown."""
+"""State machine of a connection: greeting, jobs and their outcomes, heartbeat, reconnection, shutdown.
+
+Write and read headers of protocol version 1, and turn them into events. Buffers are handled in ``protocol``.
+
+One connection to a service on a background thread: methods send commands, a queue returns events.
+"""
 
 from __future__ import annotations
 
+import json
+import queue
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,22 +17,105 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import AddonError
-from ..protocol.expression import TRANSFER, decode_expression
-from ..protocol.preview import decode_preview
+from ..protocol.buffers import TRANSFER, checked_field, decode_expression, decode_preview, malformed
 from ..protocol.result import decode_result
-from . import messages
 from .events import (
+    ConnectFailed,
     ConnectionLost,
     Event,
     ExpressionsReceived,
     JobFailed,
+    Limits,
     Previewed,
     Progressed,
+    Queued,
     ResultReceived,
     Welcomed,
 )
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
+
+PROTOCOL = 1
+MOST_HEADER_BYTES = 4 * 2**20
+_LARGEST = 1e30  # limit for numbers in a header; JSON integers may exceed any float
+
+
+def header_frame(header: Mapping[str, Any]) -> bytes:
+    """Encode a header as its frame."""
+    return json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+
+
+def parse_header(frame: bytes) -> dict[str, Any]:
+    """Decode a header from its frame. Raises ``AddonError`` ``malformed``."""
+    if len(frame) > MOST_HEADER_BYTES:
+        raise malformed("its header is too large")
+    try:
+        header = json.loads(frame.decode("utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise malformed("its header is no JSON") from error
+    checked_field(header, "type", str)
+    return header
+
+
+def text_of(header: Mapping[str, Any], name: str) -> str:
+    """A string of the header, "" if missing or null. Raises ``AddonError`` ``malformed``."""
+    return "" if header.get(name) is None else checked_field(header, name, str)
+
+
+def number_of(header: Mapping[str, Any], name: str) -> float | None:
+    """A finite number of the header, None if missing or null. Raises ``AddonError`` ``malformed``."""
+    value = header.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:  # NaN fails, too
+        raise malformed(f"{name} is not a number")
+    return value
+
+
+def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed:
+    """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
+    capabilities = checked_field(header, "capabilities", list)
+    limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
+    device, pid = header.get("device"), number_of(header, "pid")
+    instance = checked_field(header, "instance", str)
+    return Welcomed(
+        likeness=text_of(header, "likeness"),
+        instance=instance,
+        pid=None if pid is None else int(pid),
+        device=text_of(device, "kind") if isinstance(device, dict) else "",
+        limits=Limits(
+            frame_bytes=checked_field(limits, "frame_bytes", int),
+            message_bytes=checked_field(limits, "message_bytes", int),
+            photos=checked_field(limits, "photos", int),
+        ),
+        same_server=instance_before in (None, instance),
+        ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
+        silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
+        capabilities=frozenset(name for name in capabilities if isinstance(name, str)),
+    )
+
+
+def queued(header: Mapping[str, Any]) -> Queued:
+    """Event for ``queued``."""
+    return Queued(text_of(header, "token"), int(number_of(header, "position") or 0))
+
+
+def progressed(header: Mapping[str, Any]) -> Progressed:
+    """Event for ``progress``."""
+    return Progressed(
+        token=text_of(header, "token"),
+        stage=text_of(header, "stage"),
+        sentence=text_of(header, "sentence"),
+        fraction=min(max(number_of(header, "fraction") or 0.0, 0.0), 1.0),
+        seconds_left=number_of(header, "seconds_left"),
+    )
+
+
+def job_failed(header: Mapping[str, Any], token: str) -> JobFailed:
+    """Event for an ``error`` that ends the job ``token``."""
+    sentence = text_of(header, "sentence") or "The backend reported an error without a sentence."
+    return JobFailed(token, text_of(header, "code") or "internal", sentence, text_of(header, "advice"))
+
 
 TICK_SECONDS = 0.03
 SLOWEST = 32 * 2**10
@@ -141,11 +232,11 @@ class Conversation:
         self._send({"type": "bye"})
 
     def _send(self, header: Mapping[str, Any], contents: Sequence[bytes] = ()) -> None:
-        self._socket.send_multipart([messages.header_frame(header), *contents], copy=not contents)
+        self._socket.send_multipart([header_frame(header), *contents], copy=not contents)
 
     def _take_in(self, frames: list[bytes]) -> None:
-        header = messages.parse_header(frames[0])
-        kind, token = header["type"], messages.text_of(header, "token")
+        header = parse_header(frames[0])
+        kind, token = header["type"], text_of(header, "token")
         if kind == "ping":
             answer = {"type": "pong"}
             self._send({**answer, "request": header["request"]} if "request" in header else answer)
@@ -156,7 +247,7 @@ class Conversation:
         elif kind == "stays":
             self._stays = True
         elif kind == "bye":
-            self._server_leaves(messages.text_of(header, "reason"))
+            self._server_leaves(text_of(header, "reason"))
         elif token in self._jobs:
             self._take_job_message(kind, token, header, frames)
 
@@ -164,9 +255,9 @@ class Conversation:
         buffers = frames[1:]
         if kind in ("queued", "progress"):
             del self._tries[token]
-            self._tell(messages.queued(header) if kind == "queued" else messages.progressed(header))
+            self._tell(queued(header) if kind == "queued" else progressed(header))
         elif kind == "result_follows":
-            self._coming[token] = int(messages.number_of(header, "bytes") or 0)
+            self._coming[token] = int(number_of(header, "bytes") or 0)
             self._tell(Progressed(token, "result", "Receiving the result", 1.0, None))
         elif kind == "preview":
             try:
@@ -182,7 +273,7 @@ class Conversation:
             except AddonError as error:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)
-            if job := messages.text_of(header, "job"):
+            if job := text_of(header, "job"):
                 self._send({"type": "forget", "request": "forget", "job": job})
 
     def _end_job(self, token: str, event: Event) -> None:
@@ -194,7 +285,7 @@ class Conversation:
 
     def _welcome_back(self, header: dict[str, Any]) -> None:
         before = self._welcome.instance if self._welcome else None
-        welcome = messages.welcomed(header, before)
+        welcome = welcomed(header, before)
         self._welcome, self.ready = welcome, True
         self._tell(welcome)
         if self._shutdown is not None:
@@ -209,16 +300,16 @@ class Conversation:
                 self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
-        code = messages.text_of(header, "code")
-        request, _, asked = messages.text_of(header, "request").partition(" ")
+        code = text_of(header, "code")
+        request, _, asked = text_of(header, "request").partition(" ")
         token = token or asked  # some servers leave the token out
         if code == "version":
-            sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
+            sentence = f"The backend does not speak version {PROTOCOL} of the protocol."
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
         if code == "hello_first":  # the server no longer knows this client
             self._open_again()
         elif code in ("malformed", "too_many_connections") and not self.ready:
-            raise AddonError(messages.text_of(header, "sentence"), messages.text_of(header, "advice"), code)
+            raise AddonError(text_of(header, "sentence"), text_of(header, "advice"), code)
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
             if token in self._cancelled:
                 sentence = f"The {self._jobs[token].words.what} was cancelled."
@@ -230,10 +321,10 @@ class Conversation:
             self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
             self.submit(self._jobs[token])
         elif token in self._jobs and request in ("", "submit", "fetch"):
-            self._end_job(token, messages.job_failed(header, token))
+            self._end_job(token, job_failed(header, token))
         elif not token and request == "submit":  # the server could not even parse the submit
             for unread in list(self._jobs):
-                self._end_job(unread, messages.job_failed(header, unread))
+                self._end_job(unread, job_failed(header, unread))
 
     def _server_leaves(self, reason: str) -> None:
         for token, job in list(self._jobs.items()):
@@ -308,3 +399,107 @@ class Conversation:
             self._monitor.close(0)
             self._socket.close()
             self._socket = self._monitor = None
+
+
+class Connection:
+    """A client of the service.
+
+    ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
+    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the
+    token of a server that this Blender started, else "".
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        keys: KeyPair,
+        client: str,
+        patience: Timeouts | None = None,
+        owner_token: str = "",
+    ) -> None:
+        self.address = address
+        self._keys = keys
+        self._client = client
+        self._patience = patience or Timeouts()
+        self._owner_token = owner_token
+        self._ends_server = self._server_stays = False
+        self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
+
+    def start(self) -> None:
+        """Connect; ``Welcomed`` or ``ConnectFailed`` follows."""
+        self._thread.start()
+
+    def submit(self, submission: AnyJob) -> None:
+        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
+        the thread ends."""
+        self._commands.put(("submit", submission))
+
+    def cancel(self, token: str) -> None:
+        """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
+        self._commands.put(("cancel", token))
+
+    def shutdown(self) -> bool:
+        """Ask the server to stop, and close. Waits; returns whether it stays for others, False without an answer."""
+        self._ends_server = True
+        self.close(ANSWER_SECONDS + 1)
+        return self._server_stays
+
+    def close(self, wait_seconds: float = 1.0) -> None:
+        """Send ``bye`` and end the thread, waiting at most ``wait_seconds``."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(wait_seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def take(self) -> list[Event]:
+        """Events since the last call, oldest first."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._events.get_nowait())
+            except queue.Empty:
+                return taken
+
+    def _run(self) -> None:
+        try:
+            import zmq
+        except ImportError as error:
+            advice = "Install the extension from its own zip for this system; that carries pyzmq."
+            self._events.put(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
+            return
+        context = zmq.Context()
+        hello = {"type": "hello", "protocol": PROTOCOL, "client": self._client, "owner": self._owner_token}
+        talk = Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
+        try:
+            talk.open()
+            while not self._closing.is_set():
+                talk.serve()
+                self._run_commands(talk)
+            self._run_commands(talk)
+            if self._ends_server:
+                self._server_stays = talk.shutdown(self._owner_token)
+            talk.send_bye()
+        except AddonError as error:
+            self._events.put(ConnectFailed(error.code, error.sentence, error.advice))
+        except Exception as error:  # an unexpected error must not leave the window waiting forever
+            advice = "Please report it; the system console has more."
+            self._events.put(ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
+            raise
+        finally:
+            talk.close()
+            context.term()
+
+    def _run_commands(self, talk: Conversation) -> None:
+        while talk.ready:
+            try:
+                name, value = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            {"submit": talk.submit, "cancel": talk.cancel}[name](value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..protocol.preview import Preview
+from ..protocol.buffers import Preview
 from ..protocol.result import HeadResult
 from ..transfer.clips import ExpressionClip
 

@@ -1,19 +1,384 @@
-"""Export one head into one file."""
+"""Export one head into one file.
+
+Skeleton of an exported head: bones, skinning, and bone animation.
+
+In the file, keys move the face, and bones move what keys do not: neck, head, and bends of the tongue. The bones of jaw
+    and eyes follow their keys and move no vertex, so attachments to them are in the right place and a program that
+    supports only keys loses nothing. The tongue's bones are therefore children of the head's bone in the file, not of
+    the jaw's.
+
+Sample a head's keys and bones over the scene's frames as played, from actions, strips and drivers alike.
+
+Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided or joined as the file requires.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
+import numpy as np
+from mathutils import Matrix
 
 from ..errors import AddonError
-from ..rig.places import RigPlaces
+from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
+from ..rig import bones, build
+from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
-from . import skeleton
-from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy, weighted_copy
-from .key_animation import FrameAnimation, bones_may_move, key_in, may_move, sampled
+from ..scene.meshes import coordinates
 from .presets import ExportPreset
+
+STATIC_BONE_CHANGE = 1e-6
+"""Metres, or rotation-matrix units: a bone whose matrix changes by less over all frames counts as not animated."""
+NAME = "Armature"
+"""Unreal does not import an armature with this name as a bone of its own."""
+
+
+def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
+    """Bone positions of a head. Raises ``AddonError`` if a part or a key needed for them is missing."""
+    found = rig_places({obj[tags.PART]: obj for obj in parts})
+    if found is None:
+        raise AddonError(
+            "A part or a key of the head that its skeleton needs was deleted.",
+            "Solve it again, or export it without a skeleton.",
+            "no_skeleton",
+        )
+    return found
+
+
+def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy.types.Object:
+    """An armature object with the head's bones at rest, in the frame of the mesh ``head``, coordinates times ``units``.
+    Linked to nothing yet."""
+    rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
+    scaled = RigPlaces({name: (a * units, b * units) for name, (a, b) in places.bones.items()}, places.motions)
+    bones.place_bones(rig, scaled)
+    with bones.edit_mode(rig):
+        edited = rig.data.edit_bones
+        edited.remove(edited[EYE_TARGET])
+        edited[TONGUE[0]].parent = edited[HEAD]
+    matrix = head.matrix_world.copy()
+    matrix.translation *= units
+    rig.matrix_world = matrix
+    return rig
+
+
+def bind(obj: bpy.types.Object, rig: bpy.types.Object) -> None:
+    """Parent a mesh to the skeleton with an armature modifier (linear blend skinning by its vertex groups)."""
+    matrix = obj.matrix_world.copy()
+    obj.parent, obj.matrix_world = rig, matrix
+    modifier = obj.modifiers.new(NAME, "ARMATURE")
+    modifier.object = rig
+
+
+def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int, units: float) -> bool:
+    """Insert keyframes of the bones at every frame from ``first`` on; return whether there are any. ``courses`` : as
+    ``FrameAnimation.bones``, in metres."""
+    moves = {name: courses[name].copy() for name in PARENTS if name in courses and name in rig.data.bones}
+    if HEAD in moves and JAW in moves:
+        back = np.linalg.inv(moves[JAW]) @ moves[HEAD]  # the keys have already moved the tongue with the jaw
+        for name in TONGUE:
+            if name in moves:
+                moves[name] = moves[name] @ back
+    for move in moves.values():
+        move[:, :3, 3] *= units
+    moved = False
+    for name, move in moves.items():
+        bone, pose = rig.data.bones[name], rig.pose.bones[name]
+        rest = np.array(bone.matrix_local)
+        parent = moves.get(bone.parent.name) if bone.parent else None
+        above = np.broadcast_to(np.eye(4), move.shape) if parent is None else parent
+        basis = np.linalg.inv(rest) @ np.linalg.inv(above) @ move @ rest
+        if np.ptp(basis, axis=0).max() < STATIC_BONE_CHANGE:
+            continue
+        moved = True
+        pose.rotation_mode = "QUATERNION"
+        before = None
+        for frame, matrix in enumerate(basis, first):
+            place, turn, _ = Matrix(matrix.tolist()).decompose()
+            if before is not None and turn.dot(before) < 0:  # same rotation, opposite sign: take the short way
+                turn.negate()
+            before = turn.copy()
+            pose.location, pose.rotation_quaternion = place, turn
+            pose.keyframe_insert("location", frame=frame)
+            pose.keyframe_insert("rotation_quaternion", frame=frame)
+        pose.matrix_basis = Matrix()
+    return moved
+
+
+STATIC_KEY_CHANGE = 1e-5
+"""A key that changes by less than this over all frames counts as not animated."""
+
+
+def may_move(parts: Sequence[bpy.types.Object]) -> bool:
+    """Whether a key of these objects (head first) may be animated: by an action, a strip, or a driver of the head's
+    keys, from a leading bone or the artist's own."""
+    for obj in parts:
+        data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
+        if data is None:
+            continue
+        if data.action is not None or any(track.strips for track in data.nla_tracks):
+            return True
+        if obj == parts[0] and len(data.drivers):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class FrameAnimation:
+    """Animation over the F frames of the scene's frame range.
+
+    Attributes
+    ----------
+    keys : object -> key -> (F,) values, for keys that change.
+    bones : bone -> (F, 4, 4) transform of vertices from rest, in the armature's frame, for all bones; empty for a head
+        without an armature.
+    """
+
+    keys: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    bones: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def bones_may_move(rig: bpy.types.Object | None) -> bool:
+    """Whether a bone may be animated by something other than keys: an action, a strip, or a constraint to another
+    object."""
+    if rig is None:
+        return False
+    data = rig.animation_data
+    if data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks)):
+        return True
+    targets = (getattr(c, "target", None) for bone in rig.pose.bones for c in bone.constraints)
+    return any(target not in (None, rig) for target in targets)
+
+
+def sampled(
+    scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None
+) -> FrameAnimation:
+    """Sample keys and bones; the scene's current frame is restored."""
+    frames = range(scene.frame_start, scene.frame_end + 1)
+    rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
+    bones = {name: np.zeros((len(frames), 4, 4)) for name in rests}
+    keyed = [obj for obj in parts if obj.data.shape_keys]
+    values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
+    before = scene.frame_current, scene.frame_subframe
+    drawn = [(modifier, modifier.show_viewport) for obj in scene.objects for modifier in obj.modifiers]
+    try:
+        for modifier, _ in drawn:  # keys do not depend on these modifiers, which take most of a frame's time
+            modifier.show_viewport = False
+        for row, frame in enumerate(frames):
+            scene.frame_set(frame)
+            graph = bpy.context.evaluated_depsgraph_get()
+            for obj in keyed:
+                blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
+                blocks.foreach_get("value", values[obj.name][row])
+            for name, rest in rests.items():
+                bones[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
+    finally:
+        for modifier, shown in drawn:
+            modifier.show_viewport = shown
+        scene.frame_set(before[0], subframe=before[1])
+    keys = {
+        obj.name: {
+            block.name: values[obj.name][:, column]
+            for column, block in enumerate(obj.data.shape_keys.key_blocks)
+            if column and np.ptp(values[obj.name][:, column]) > STATIC_KEY_CHANGE
+        }
+        for obj in keyed
+    }
+    return FrameAnimation(keys, bones)
+
+
+def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:
+    """Insert keyframes for an object's keys at every frame from ``first`` on."""
+    blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
+    for name, values in curves.items():
+        if name not in blocks:
+            continue
+        for frame, value in enumerate(values, first):
+            blocks[name].value = float(value)
+            blocks[name].keyframe_insert("value", frame=frame)
+        blocks[name].value = 0.0
+
+
+ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "lashes")
+"""Without lashes and the parts over the eyes: they need opacity, which the shared material does not have."""
+
+
+def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """The objects of a head that are exported, head first."""
+    found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
+    return [obj for obj in found if obj is not None]
+
+
+def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
+    """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
+    Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
+    the jaw."""
+    copy = bpy.data.objects.new(obj.name, obj.data.copy())
+    copy.matrix_world = obj.matrix_world
+    part = obj[tags.PART]
+    if part == "head":
+        build.set_skin_weights(copy, places)
+    elif part == "tongue":
+        build.set_tongue_weights(copy)
+        copy.vertex_groups.remove(copy.vertex_groups[build.KEYS_OFF])
+        jaw = copy.vertex_groups.get(JAW)
+        if jaw is not None:
+            jaw.name = HEAD
+    elif part == BUST:
+        build.set_rigid_weights(copy, ROOT)
+    else:
+        build.set_rigid_weights(copy)
+    for group in [group for group in copy.vertex_groups if group.name not in PARENTS]:
+        copy.vertex_groups.remove(group)
+    return copy
+
+
+def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: float) -> bpy.types.Object:
+    """A copy of ``obj`` called ``name`` with its own mesh: every key, at 0 and without drivers, after ``subdivision``
+    Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
+    mesh = _subdivided(obj, subdivision) if subdivision else obj.data.copy()
+    keys = mesh.shape_keys
+    if keys is not None:
+        keys.animation_data_clear()
+        for block in keys.key_blocks:
+            block.value, block.mute, block.vertex_group = 0.0, False, ""
+    mesh.name = name
+    copy = bpy.data.objects.new(name, mesh)
+    if units != 1.0:
+        _scale(mesh, units)
+    matrix = obj.matrix_world.copy()
+    matrix.translation *= units
+    copy.matrix_world = matrix
+    return copy
+
+
+def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
+    """Join copies into one object, in the frame of the first: vertices, vertex groups, UV map ``Head``, the head's
+    material, and all keys of the first part. The parts and their meshes are removed."""
+    meshes = [part.data for part in parts]
+    groups = [build.weights_of(part) for part in parts]
+    counts = [len(mesh.vertices) for mesh in meshes]
+    starts = np.cumsum([0, *counts])
+    mesh = bpy.data.meshes.new(name)
+    into = parts[0].matrix_world.inverted()
+    frames = [np.array(into @ part.matrix_world) for part in parts]
+    vertices = np.concatenate([_moved(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
+    loops = np.concatenate([_ints(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)])
+    totals = np.concatenate([_ints(m.polygons, "loop_total") for m in meshes])
+    mesh.vertices.add(len(vertices))
+    mesh.loops.add(len(loops))
+    mesh.polygons.add(len(totals))
+    mesh.vertices.foreach_set("co", vertices.ravel())
+    mesh.loops.foreach_set("vertex_index", loops)
+    mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(totals)[:-1]]).astype(np.int32))
+    uv = mesh.uv_layers.new(name=meshes[0].uv_layers[0].name, do_init=False)
+    uv.uv.foreach_set("vector", np.concatenate([_floats(m.uv_layers[0].uv, "vector", 2) for m in meshes]).ravel())
+    mesh.update(calc_edges=True)
+    mesh.shade_smooth()
+    mesh.materials.append(meshes[0].materials[0] if meshes[0].materials else None)
+    obj = bpy.data.objects.new(name, mesh)
+    obj.matrix_world = parts[0].matrix_world.copy()
+    for block in meshes[0].shape_keys.key_blocks if meshes[0].shape_keys else ():
+        key = obj.shape_key_add(name=block.name, from_mix=False)
+        key.value = 0.0
+        moved = vertices.copy()
+        for part, frame, start, count in zip(meshes, frames, starts, counts, strict=False):
+            own = part.shape_keys.key_blocks.get(block.name) if part.shape_keys else None
+            if own is not None:
+                moved[start : start + count] = _moved(coordinates(own.points), frame)
+        key.points.foreach_set("co", moved.ravel())
+    for group in dict.fromkeys(group for own in groups for group in own):
+        whole = np.concatenate([own.get(group, np.zeros(n)) for own, n in zip(groups, counts, strict=True)])
+        made = obj.vertex_groups.new(name=group)
+        for weight in np.unique(whole[whole > 0]):
+            made.add(np.flatnonzero(whole == weight).tolist(), float(weight), "REPLACE")
+    for part, own in zip(parts, meshes, strict=True):
+        bpy.data.objects.remove(part)
+        bpy.data.meshes.remove(own)
+    obj.name = mesh.name = name  # one of the parts had this name
+    return obj
+
+
+def _moved(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Transform points (N, 3) by a matrix (4, 4)."""
+    return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
+
+
+def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
+    """A mesh of ``obj`` after Catmull-Clark steps, with its keys; each key is evaluated separately."""
+    plain = bpy.data.objects.new("likeness export", obj.data.copy())
+    if plain.data.shape_keys:
+        plain.data.shape_keys.animation_data_clear()
+    modifier = plain.modifiers.new("Subdivision", "SUBSURF")
+    modifier.levels = modifier.render_levels = levels
+    modifier.uv_smooth = "NONE"
+    scene = bpy.context.scene
+    scene.collection.objects.link(plain)
+    blocks = list(plain.data.shape_keys.key_blocks) if plain.data.shape_keys else []
+    try:
+        for block in blocks:
+            block.value, block.mute, block.vertex_group = 0.0, False, ""
+        mesh = _evaluated(plain)
+        rest = coordinates(mesh.vertices)
+        offsets = {}
+        for block in blocks[1:]:
+            block.value = 1.0
+            offsets[block.name] = _evaluated_coordinates(plain)
+            block.value = 0.0
+        first = blocks[0].name if blocks else ""
+    finally:
+        data = plain.data
+        bpy.data.objects.remove(plain)
+        bpy.data.meshes.remove(data)
+    if offsets:
+        holder = bpy.data.objects.new("likeness export", mesh)
+        holder.shape_key_add(name=first, from_mix=False)
+        for name, moved in offsets.items():
+            key = holder.shape_key_add(name=name, from_mix=False)
+            key.value = 0.0
+            key.points.foreach_set("co", moved.ravel())
+        mesh.shape_keys.key_blocks[0].points.foreach_set("co", rest.ravel())
+        bpy.data.objects.remove(holder)
+    return mesh
+
+
+def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
+    graph = bpy.context.evaluated_depsgraph_get()
+    graph.update()
+    return bpy.data.meshes.new_from_object(obj.evaluated_get(graph), preserve_all_data_layers=True, depsgraph=graph)
+
+
+def _evaluated_coordinates(obj: bpy.types.Object) -> np.ndarray:
+    graph = bpy.context.evaluated_depsgraph_get()
+    graph.update()
+    found = obj.evaluated_get(graph).to_mesh()
+    try:
+        return coordinates(found.vertices)
+    finally:
+        obj.evaluated_get(graph).to_mesh_clear()
+
+
+def _scale(mesh: bpy.types.Mesh, factor: float) -> None:
+    mesh.vertices.foreach_set("co", (coordinates(mesh.vertices) * factor).ravel())
+    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
+        block.points.foreach_set("co", (coordinates(block.points) * factor).ravel())
+    mesh.update()
+
+
+def _floats(items: bpy.types.bpy_prop_collection, name: str, width: int) -> np.ndarray:
+    values = np.empty(len(items) * width, np.float32)
+    items.foreach_get(name, values)
+    return values.reshape(-1, width)
+
+
+def _ints(items: bpy.types.bpy_prop_collection, name: str) -> np.ndarray:
+    values = np.empty(len(items), np.int32)
+    items.foreach_get(name, values)
+    return values
+
 
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
 
@@ -34,7 +399,7 @@ def export_head(
     """
     parts = export_parts(collection)
     with_bones = preset.skeleton if with_bones is None else with_bones
-    places = skeleton.places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
+    places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
         parts = [obj for obj in parts if obj[tags.PART] in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
@@ -71,11 +436,11 @@ def export_head(
                 matrix = obj.matrix_world.copy()
                 obj.parent, obj.matrix_world = root, matrix
             else:
-                skeleton.bind(obj, root)
+                bind(obj, root)
             key_in(obj, curves, first)
         moved = any(keys)
         if places is not None:
-            moved |= skeleton.animate(root, courses.bones, first, preset.units)
+            moved |= animate(root, courses.bones, first, preset.units)
         for obj in selected:
             obj.select_set(False)
         for obj in copies:
@@ -111,7 +476,7 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
 
 def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
     """Parent of all parts: an empty, or the skeleton."""
-    return bpy.data.objects.new(name, None) if places is None else skeleton.new_skeleton(head, places, preset.units)
+    return bpy.data.objects.new(name, None) if places is None else new_skeleton(head, places, preset.units)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:

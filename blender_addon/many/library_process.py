@@ -37,18 +37,18 @@ def main(job_path: Path) -> None:
 
 
 def _picture_in(file: str, catalogue: str) -> None:
-    from likeness_parts.scene import assets, tags
+    from likeness_parts.scene import portrait, tags
 
     bpy.ops.wm.open_mainfile(filepath=file, load_ui=False)
     for head in tags.head_collections():
-        assets.mark_as_asset(head, catalogue)
+        portrait.mark_as_asset(head, catalogue)
     bpy.ops.wm.save_mainfile(compress=True)
 
 
 def _into_library(library: str, files: list[str], catalogue: str, failed: dict[str, str]) -> None:
     """Put the heads of ``files`` into ``library``, replacing heads of the same names; everything else in it stays."""
-    from likeness_parts.scene import assets, tags
-    from likeness_parts.scene.place import remove_head
+    from likeness_parts.scene import portrait, tags
+    from likeness_parts.scene.tags import remove_head
 
     if Path(library).exists():
         bpy.ops.wm.open_mainfile(filepath=library, load_ui=False)
@@ -71,7 +71,7 @@ def _into_library(library: str, files: list[str], catalogue: str, failed: dict[s
             wanted.collections = names
         for head in [c for c in wanted.collections if c is not None and tags.HEAD_ID in c]:
             head.name = Path(file).stem
-            assets.mark_as_asset(head, catalogue)
+            portrait.mark_as_asset(head, catalogue)
     if len(failed) < len(files):
         bpy.ops.wm.save_as_mainfile(filepath=library, compress=True)
 

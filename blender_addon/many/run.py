@@ -1,15 +1,26 @@
-"""The batch run over the table, one job at a time through the session."""
+"""The batch run over the table, one job at a time through the session.
+
+Catalogues of an asset library in ``blender_assets.cats.txt``, one per line: ``UUID:path:name``.
+
+A second Blender process that turns head files into assets.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Generator, Mapping
+import uuid
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from ..backend_process.local_backend import LocalBackend
+from ..backend_process.python_finder import hidden_window
+from ..backend_process.server import LocalBackend
 from ..client.keys import ServerAddress
 from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
@@ -18,13 +29,99 @@ from ..job import Job
 from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from ..runner import Phase
 from ..scene import tags
-from ..scene.assets import CATALOGUE_ID, mark_as_asset, put_picture
-from ..scene.place import Place, remove_head
-from ..scene.portrait import portrait_steps
+from ..scene.portrait import CATALOGUE_ID, mark_as_asset, portrait_steps, put_picture
+from ..scene.tags import Place, remove_head
 from ..session import SLICE_SECONDS, session
-from .catalogue import heads_catalogue
-from .folders import file_of, library_of, photos_in
-from .library import LibraryProcess
+from . import library_process
+from .settings import file_of, library_of, photos_in
+
+FILE_NAME = "blender_assets.cats.txt"
+HEADS = "Likeness/Heads"
+_BEGINNING = "# This is an Asset Catalog Definition file for Blender.\n\nVERSION 1\n\n"
+
+
+def heads_catalogue(folder: Path, usual: str) -> str:
+    """Id of the heads' catalogue in a library folder; added with the id ``usual`` if missing.
+
+    Existing lines stay. Raises ``OSError`` if the file cannot be read or written.
+    """
+    path = folder / FILE_NAME
+    known = path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""
+    for line in known.splitlines():
+        number, _, rest = line.strip().partition(":")
+        if rest.partition(":")[0] == HEADS and _is_id(number):
+            return number
+    before = known if known.strip() else _BEGINNING
+    if not before.endswith("\n"):
+        before += "\n"
+    path.write_text(f"{before}{usual}:{HEADS}:{HEADS.replace('/', '-')}\n", "utf-8", errors="surrogateescape")
+    return usual
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+class LibraryProcess:
+    """Collect head files into one library, or mark each as an asset with a preview, in a second Blender process.
+
+    Parameters
+    ----------
+    files : .blend files with one head each, named like the head.
+    library : the file to collect them in; None to mark them in place.
+    catalogue : id of their asset catalogue.
+
+    Raises ``OSError`` if no process can be started.
+    """
+
+    def __init__(self, files: Sequence[Path], library: Path | None, catalogue: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="likeness-", ignore_cleanup_errors=True)
+        self._library, self._stopped = library, False
+        place = Path(self._folder.name)
+        job = place / "job.json"
+        wanted = {"files": [str(path) for path in files], "library": library and str(library), "catalogue": catalogue}
+        job.write_text(json.dumps(wanted), "utf-8")
+        script = library_process.__file__
+        command = [sys.executable, "-P", script, str(job)]
+        if bpy.app.binary_path:  # empty when Blender is a Python module
+            options = ["--background", "--factory-startup", "--python-exit-code", "1"]
+            command = [bpy.app.binary_path, *options, "--python", script, "--", str(job)]
+        with open(place / "log.txt", "wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **hidden_window()
+            )
+
+    def stop(self) -> None:
+        """Stop the process; files not written yet stay as they were."""
+        self._stopped = True
+        self._process.kill()
+
+    def ended(self) -> str | None:
+        """None while it runs; then a sentence about what went wrong, "" for nothing."""
+        if self._process.poll() is None:
+            return None
+        place = Path(self._folder.name)
+        try:
+            failed = json.loads((place / "reply.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            failed = None
+        log = place / "log.txt"
+        last = log.read_text("utf-8", errors="replace").strip().splitlines()[-1:] if failed is None else []
+        self._folder.cleanup()
+        what = "The assets' pictures" if self._library is None else self._library.name
+        if self._stopped:
+            return f"{what} could not be written: it was stopped."
+        if failed is None:
+            return f"{what} could not be written ({last[0] if last else 'no reason was given'})."
+        if failed:
+            file, why = next(iter(failed.items()))
+            more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+            return f"{Path(file).name}{more} could not be made an asset ({why})."
+        return ""
+
 
 PER_PERSON_ERRORS: frozenset[str] = frozenset(
     {"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"}

@@ -1,4 +1,9 @@
-"""Operators for a finished head: photo cameras and their expressions, reset, sculpt and skin locks, apply to MPFB."""
+"""Operators on a head: cameras, expressions, body, armature.
+
+Operators for a head's armature: add, remove, choose whether keys or bones lead, reset the pose.
+
+Operators for a finished head: photo cameras and their expressions, reset, sculpt and skin locks, apply to MPFB.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,88 @@ from collections.abc import Iterator
 
 import bpy
 import numpy as np
+from bpy.props import BoolProperty, EnumProperty
 
-from ..scene import cameras, expressions, locks, meshes, mpfb, tags
-from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
+from ..rig import build, lead
+from ..rig.bones import EYES_LED, JAW_LED
+from ..scene import cameras, expressions, meshes, mpfb, tags
+from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..transfer.sliced import SlicedOperator, Steps
+from ..ui.keys_panel import active_face, active_rig
 from .corrections import HeadPhotoOperator, close_all
 from .polls import NO_HEAD, clickable
+
+NO_ARMATURE = "This head has no armature: Add Armature makes one"
+_HAS_ONE = "This head has its armature"
+
+
+class AddArmature(bpy.types.Operator):
+    """Give the active head bones for neck, head, jaw, eyes and tongue"""
+
+    bl_idname = "likeness.add_armature"
+    bl_label = "Add Armature"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if active_face(context) is None:
+            return clickable(cls, NO_HEAD)
+        return clickable(cls, _HAS_ONE if active_rig(context) is not None else "")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if build.put_rig(tags.active_head(context)) is None:
+            self.report({"WARNING"}, "A part of this head or a key of its jaw or eyes is missing: no bones were added.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class _OfArmature:
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if active_face(context) is None:
+            return clickable(cls, NO_HEAD)
+        return clickable(cls, NO_ARMATURE if active_rig(context) is None else "")
+
+
+class RemoveArmature(_OfArmature, bpy.types.Operator):
+    """Take the active head's bones away; its keys keep their values"""
+
+    bl_idname = "likeness.remove_armature"
+    bl_label = "Remove Armature"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        build.remove_rig(tags.active_head(context))
+        return {"FINISHED"}
+
+
+class SetLead(_OfArmature, bpy.types.Operator):
+    """Let bones drive the shape keys of jaw or eyes, or keys turn the bones; the face stays as it is"""
+
+    bl_idname = "likeness.set_lead"
+    bl_label = "Who Leads"
+    bl_options = {"REGISTER", "UNDO"}
+
+    what: EnumProperty(
+        name="What", items=((JAW_LED, "Jaw", "The jaw's bone and keys"), (EYES_LED, "Eyes", "The eyes' bones and keys"))
+    )
+    by_bones: BoolProperty(name="Bones", description="Bones lead; else the keys do")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        lead.set_lead(active_face(context), active_rig(context), self.what, self.by_bones)
+        return {"FINISHED"}
+
+
+class ResetPose(_OfArmature, bpy.types.Operator):
+    """Put every bone of the active head to rest"""
+
+    bl_idname = "likeness.reset_pose"
+    bl_label = "Reset Pose"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        lead.reset_pose(active_face(context), active_rig(context))
+        return {"FINISHED"}
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -121,8 +202,8 @@ the vertex group Lock yourself"""
             weights = np.empty(len(head.data.vertices), bool)
             head.data.vertices.foreach_get("select", weights)
         else:
-            weights = locks.sculpted_weights(head.data)
-        locks.lock(head, weights.astype(np.float32))
+            weights = expressions.sculpted_weights(head.data)
+        expressions.lock(head, weights.astype(np.float32))
         if edited:
             bpy.ops.object.mode_set(mode="EDIT")
         return {"FINISHED"}
@@ -138,11 +219,11 @@ class UnlockSkin(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         head = _head(context)
-        locked = head is not None and locks.LOCK in head.vertex_groups and head.mode != "EDIT"
+        locked = head is not None and expressions.LOCK in head.vertex_groups and head.mode != "EDIT"
         return clickable(cls, "" if locked else "Nothing of this head is locked, or it is being edited")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        locks.unlock(_head(context))
+        expressions.unlock(_head(context))
         return {"FINISHED"}
 
 
@@ -176,4 +257,16 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
         return mpfb.apply_steps(context)
 
 
-CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, RemoveSculpt, LockSkin, UnlockSkin, ApplyToBody)
+CLASSES = (
+    AddArmature,
+    RemoveArmature,
+    SetLead,
+    ResetPose,
+    LookThroughPhoto,
+    LeavePhoto,
+    ResetExpression,
+    RemoveSculpt,
+    LockSkin,
+    UnlockSkin,
+    ApplyToBody,
+)

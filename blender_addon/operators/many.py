@@ -11,7 +11,7 @@ from .. import timer
 from ..errors import AddonError
 from ..many import run
 from ..many.settings import list_people
-from ..scene.place import Place
+from ..scene.tags import Place
 from ..session import session
 from ..ui.preferences import chosen_backend, preferences
 from ..ui.text import report_error

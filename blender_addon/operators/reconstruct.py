@@ -9,10 +9,10 @@ from .. import timer
 from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
-from ..scene import corrections, solve_again, tags
+from ..scene import corrections, tags
+from ..scene import own_head as solve_again
 from ..scene.own_head import own_id
-from ..scene.place import Place
-from ..scene.which_mesh import active_mesh, copy_words
+from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences

@@ -1,8 +1,17 @@
-"""Operators Transfer to Selected and Load Expression File: values and animation onto one or several rigs."""
+"""Operators that bring expressions to rigs: from another rig, a file, a photo or a video.
+
+Solve expressions from pictures with the session's runner, borrowed for one transfer.
+
+Operators Transfer to Selected and Load Expression File: values and animation onto one or several rigs.
+
+Operators Expression from Photo and Animate from Video: the backend solves, the selected meshes get the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import secrets
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +20,27 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
+from .. import timer
+from ..backend_process.server import LocalBackend
+from ..client.events import ExpressionsReceived
+from ..client.keys import ServerAddress
+from ..client.photo_files import PHOTO_GLOB, unique_labels
+from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..rig.lead import led_keys, set_keys
-from ..scene.locks import locked_keys
-from ..scene.which_mesh import expressive_meshes, key_mesh
-from ..transfer import apply, clips, pose
+from ..runner import JobView, Phase
+from ..scene.expressions import locked_keys
+from ..scene.own_head import neutral_head
+from ..scene.tags import Place, expressive_meshes, key_mesh
+from ..session import session
+from ..transfer import apply, clips
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
-from ..transfer.mapping import apply_links
-from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_work, current_work
+from ..transfer.clips import ExpressionClip
+from ..transfer.names import apply_links
+from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
+from ..ui.preferences import chosen_backend
 from .polls import clickable
-from .transfer_settings import (
+from .transfer_keys import (
     NO_SOURCE,
     LikenessTransfer,
     expression_keys,
@@ -29,6 +49,30 @@ from .transfer_settings import (
     settings_of,
     source_of,
 )
+
+
+def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
+    """Yield the progress of the transfer, return its result; closing the generator early cancels the job.
+
+    Raises ``AddonError`` with the backend's message, or ``busy``.
+    """
+    current = session()
+    runner = current.lend_runner()
+    try:
+        runner.begin(job, backend)
+        while True:
+            for event in runner.tick():
+                if isinstance(event, ExpressionsReceived):
+                    return event.clip
+            view = runner.view
+            if not view.phase.busy:
+                sentence = view.sentence if view.phase is Phase.FAILED else "The transfer was cancelled."
+                raise AddonError(sentence, view.advice, view.code or "cancelled")
+            yield view
+    finally:
+        runner.cancel()
+        current.return_runner()
+
 
 MOST_FRAMES = 1_000_000
 TRANSFER_KINDS = (
@@ -84,8 +128,8 @@ def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bo
         keyed = [read_curve(f).points[:, 0] for item in (giver, source.data.shape_keys) for f in fcurves_of(item)]
         ends = np.concatenate(keyed)
         frames = np.arange(np.floor(ends.min()), np.ceil(ends.max()) + 1)
-    turns = pose.sampled_turns(giver, settings.pose_from_bone, frames)
-    warning = pose.apply_turns(taker, settings.pose_to_bone, frames, turns, animate)
+    turns = apply.sampled_turns(giver, settings.pose_from_bone, frames)
+    warning = apply.apply_turns(taker, settings.pose_to_bone, frames, turns, animate)
     return [warning] if warning else []
 
 
@@ -158,8 +202,8 @@ def clip_steps(
         yield (number + 1) / len(targets)
     problems = []
     if head_pose and clip.rotation is not None and settings.pose_to is not None:
-        turns = pose.in_blender(clip.rotation)
-        problems = [pose.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
+        turns = apply.in_blender(clip.rotation)
+        problems = [apply.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
     if many and set_range:
         place.scene.frame_start, place.scene.frame_end = int(frames[0]), int(frames[-1])
     guessed = int((~clip.found).sum())
@@ -232,4 +276,101 @@ class CancelTransfer(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (TransferToSelected, LoadExpressionFile, ResetTargets, CancelTransfer)
+VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
+
+
+class _FromPictures(SlicedFileOperator, ImportHelper):
+    """Common base of both operators."""
+
+    kept = ("filepath", "gain", "head_pose")
+
+    chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
+    gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
+    head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
+
+    @classmethod
+    def can_run(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason)
+
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        """The job to submit."""
+        raise AttributeError("an operator has to say what it asks for")
+
+    def steps(self, context: bpy.types.Context) -> Steps:
+        meshes = [mesh.session_uid for mesh in selected_meshes(context, None)]
+        asked, start, now = Place.shown(context), self.first_frame(context), context.scene.frame_current_final
+        path, person = Path(bpy.path.abspath(self.filepath)), settings_of(context).person
+        if not os.path.isfile(path):
+            (label,) = unique_labels([path.name])
+            raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")
+        head = None if person is None else neutral_head(person)
+        timer.start()  # keeps ticking the backend after this operator has finished
+        clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
+        say("Writing the keys")
+        targets = [obj for obj in bpy.data.objects if obj.session_uid in meshes]
+        if not targets:
+            raise AddonError("The meshes that should get it are gone.", "Select others, and try again.", "no_target")
+        place = ClipPlace(asked.scene() or context.scene, start, now)
+        return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose))
+
+    def first_frame(self, context: bpy.types.Context) -> int:
+        """Frame where an animation begins."""
+        return context.scene.frame_current
+
+
+class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
+    """Give the selected meshes the expression that a photo shows"""
+
+    bl_idname = "likeness.expression_from_photo"
+    bl_label = "Expression from Photo"
+    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
+    doing = "Looking at the photo"
+    filename_ext = ""
+
+    filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
+
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        (label,) = unique_labels([path.name])
+        return Transfer(secrets.token_hex(16), photos=(PhotoFile(label, path),), head=head)
+
+
+class AnimateFromVideo(_FromPictures, bpy.types.Operator):
+    """Give the selected meshes the performance that a video shows, as keyframes at the scene's frame rate"""
+
+    bl_idname = "likeness.animate_from_video"
+    bl_label = "Animate from Video"
+    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
+    doing = "Watching the video"
+    kept = ("filepath", "gain", "head_pose", "start")
+    filename_ext = ""
+
+    filter_glob: StringProperty(default=VIDEOS, options={"HIDDEN"})
+    start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
+
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        return Transfer(secrets.token_hex(16), video=path, head=head)
+
+    def first_frame(self, context: bpy.types.Context) -> int:
+        return self.start
+
+
+def _waiting(steps: Generator[JobView, None, ExpressionClip]) -> Generator[Waiting, None, ExpressionClip]:
+    """Wrap the backend's progress as ``Waiting`` steps."""
+    try:
+        while True:
+            view = next(steps)
+            yield Waiting(view.sentence, view.fraction, view.seconds_left)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
+
+
+CLASSES = (
+    TransferToSelected,
+    LoadExpressionFile,
+    ResetTargets,
+    CancelTransfer,
+    ExpressionFromPhoto,
+    AnimateFromVideo,
+)

@@ -1,7 +1,17 @@
-"""A ``result`` message, checked and decoded (docs/protocol.md)."""
+"""A ``result`` message, checked and decoded (docs/protocol.md).
+
+``detail`` of a result: height maps of the skin, checked (docs/protocol.md).
+
+The eyes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md).
+
+The hair of a ``result`` message, as guides and as cards, checked (docs/protocol.md).
+
+Single lashes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +20,265 @@ import numpy as np
 
 from ..errors import AddonError
 from .buffers import MOST_SMALL_PIXELS_A_SIDE, NamedBuffers, checked_field, malformed
-from .detail import ResultDetail, decode_detail
-from .eyes import ResultEyes, decode_eyes
-from .hair import ResultCards, ResultHair, decode_cards, decode_hair
-from .lashes import ResultLashes, decode_lashes
 from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINTS, LANDMARKS, LASHES, PART_NAMES
+
+MOST_GROUPS = 64
+DETAIL_PIXELS_A_SIDE = 8192
+MOST_MILLIMETRES = 100.0
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class ResultWrinkles:
+    """Wrinkle map of a group of keys.
+
+    Attributes
+    ----------
+    name : of the group.
+    keys : ARKit names.
+    picture : index in ``ResultDetail.pictures``.
+    channel : of that picture: 0 red, 1 green, 2 blue.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    picture: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class ResultDetail:
+    """Relief of the skin: 16-bit PNG files in map ``Head``; millimetres outwards = (value / 65536 - 0.5) * 2 * reach.
+
+    Attributes
+    ----------
+    always_png, always_reach : relief of the face at rest.
+    pictures : files of the wrinkle maps.
+    wrinkle_reach : of all wrinkle maps.
+    wrinkles : the picture and channel of each group.
+    """
+
+    always_png: bytes
+    always_reach: float
+    pictures: tuple[bytes, ...]
+    wrinkle_reach: float
+    wrinkles: tuple[ResultWrinkles, ...]
+
+
+def decode_detail(named: NamedBuffers, entry: Any) -> ResultDetail:
+    """Check and decode ``detail`` of a result. Raises ``AddonError`` ``malformed``."""
+    always = named.picture(checked_field(entry, "always", str), DETAIL_PIXELS_A_SIDE)[0]
+    reaches = [checked_field(entry, field, float) for field in ("always_reach", "wrinkle_reach")]
+    if not all(0 < reach <= MOST_MILLIMETRES for reach in reaches):  # fails for NaN, too
+        raise malformed("its skin has an impossible depth")
+    groups = checked_field(entry, "wrinkles", list)
+    if len(groups) > MOST_GROUPS:
+        raise malformed(f"its skin has {len(groups)} wrinkle maps")
+    names: list[str] = []
+    wrinkles = []
+    for group in groups:
+        name, picture = checked_field(group, "name", str), checked_field(group, "picture", str)
+        keys, channel = checked_field(group, "keys", list), checked_field(group, "channel", int)
+        if not 1 <= len(name) <= 40 or not name.isprintable() or not 0 <= channel < CHANNELS:
+            raise malformed("a wrinkle map of its skin has no name or no channel")
+        if not keys or not all(isinstance(key, str) and key in ARKIT_NAMES for key in keys):
+            raise malformed(f"the keys of wrinkle map {name} are not ARKit's")
+        if picture not in names:
+            names.append(picture)
+        wrinkles.append(ResultWrinkles(name, tuple(keys), names.index(picture), channel))
+    pictures = tuple(named.picture(name, DETAIL_PIXELS_A_SIDE)[0] for name in names)
+    return ResultDetail(always, reaches[0], pictures, reaches[1], tuple(wrinkles))
+
+
+EYE_PIXELS_A_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class ResultEyes:
+    """Texture and UV coordinates of both eyes.
+
+    Attributes
+    ----------
+    picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None if the job asked for the geometry only.
+    uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
+    picture_small_png : a small copy of the same picture; None without it.
+    """
+
+    picture_png: bytes | None
+    uv: Mapping[str, np.ndarray]
+    picture_small_png: bytes | None
+
+
+def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
+    """Check and decode a result's ``eyes``; ``left`` and ``right`` are the eyeballs' vertex counts.
+
+    Raises ``AddonError`` ``malformed``.
+    """
+    picture = small = None
+    if entry.get("picture") is not None:
+        picture, _ = named.picture(checked_field(entry, "picture", str), EYE_PIXELS_A_SIDE)
+        small, _ = named.picture(checked_field(entry, "picture_small", str), MOST_SMALL_PIXELS_A_SIDE)
+    uv = {
+        "eye_left": named.array(checked_field(entry, "uv_left", str), "<f4", (left, 2)),
+        "eye_right": named.array(checked_field(entry, "uv_right", str), "<f4", (right, 2)),
+    }
+    if not all(np.abs(places).max() <= 100.0 for places in uv.values()):  # fails for NaN, too
+        raise malformed("a place in the picture of its eyes is not finite or far too large")
+    return ResultEyes(picture, uv, small)
+
+
+MOST_GUIDES, MOST_POINTS = 4096, 64
+"""Guides, and points per guide; as in docs/protocol.md."""
+LARGEST_METRES = 10.0
+"""Limit for coordinates, as for the head."""
+WIDEST_METRES = 0.2
+"""Limit for a lock's width: the width of a head."""
+THICKEST_METRES = 0.01
+"""Limit for a hair's radius; a dread's is half of that."""
+MOST_CARD_CORNERS = 200_000
+"""Limit for the vertices of all hair cards, and for their triangles."""
+MOST_ATLAS_PIXELS = 4096
+MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
+
+
+@dataclass(frozen=True)
+class ResultHair:
+    """Guide strands, G guides of P points, in the head frame in metres.
+
+    Attributes
+    ----------
+    points : (G, P, 3) float32 on the neutral face, root first.
+    root_uv : (G, 2) float32 position of the root in UV map ``Head``, v up.
+    width : (G,) float32 width of the lock that a guide represents, metres.
+    root_colour, tip_colour : (G, 3) float32 albedo in linear light, 0-1.
+    hair_radius : of a single hair at its root, metres.
+    style : name of the hairstyle.
+    parameters : its fitted numbers, lengths in metres.
+    """
+
+    points: np.ndarray
+    root_uv: np.ndarray
+    width: np.ndarray
+    root_colour: np.ndarray
+    tip_colour: np.ndarray
+    hair_radius: float
+    style: str
+    parameters: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ResultCards:
+    """Hair cards: two-sided strips of triangles, in the head frame in metres.
+
+    Attributes
+    ----------
+    vertices, normals : (V, 3) float32.
+    uv : (V, 2) float32 in the atlas, v up.
+    colours : (V, 3) float32 albedo in linear light, 0-1; multiplies the atlas.
+    triangles : (T, 3) int32.
+    strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    colours: np.ndarray
+    triangles: np.ndarray
+    strands_png: bytes
+    relief_png: bytes
+
+
+def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
+    """Check and decode ``hair_cards`` of a result; arrays are views of the buffers. Raises ``AddonError``
+    ``malformed``."""
+
+    def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
+        return named.array(checked_field(entry, field, str), dtype, shape)
+
+    vertices = array("vertices", "<f4", None, 3)
+    count = len(vertices)
+    normals, uv, colours = (array(field, "<f4", count, k) for field, k in (("normals", 3), ("uv", 2), ("colours", 3)))
+    triangles = array("triangles", "<i4", None, 3)
+    if not (3 <= count <= MOST_CARD_CORNERS and 1 <= len(triangles) <= MOST_CARD_CORNERS):
+        raise malformed(f"its hair has {len(triangles)} triangles")
+    if triangles.min() < 0 or triangles.max() >= count:
+        raise malformed("a triangle of its hair points outside of the vertices")
+    limits = ((vertices, LARGEST_METRES), (normals, 1.001), (uv, 100.0), (colours, 1.0))
+    if not all(abs(values).max() <= limit for values, limit in limits) or colours.min() < 0:  # fails for NaN, too
+        raise malformed("a number of its hair is not finite or outside of its limits")
+    strands, relief = (
+        named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in ("strands", "relief")
+    )
+    return ResultCards(vertices, normals, uv, colours, triangles, strands, relief)
+
+
+def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
+    """Check and decode ``hair`` of a result; arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
+
+    def array(field: str, *shape: int | None) -> np.ndarray:
+        return named.array(checked_field(entry, field, str), "<f4", shape)
+
+    points = array("points", None, None, 3)
+    guides, count = points.shape[:2]
+    if not (1 <= guides <= MOST_GUIDES and 2 <= count <= MOST_POINTS):
+        raise malformed(f"its hair has {guides} guides of {count} points")
+    root_uv, width = array("root_uv", guides, 2), array("width", guides)
+    colours = array("root_colour", guides, 3), array("tip_colour", guides, 3)
+    for values, low, high in (
+        (points, -LARGEST_METRES, LARGEST_METRES),
+        (root_uv, -100.0, 100.0),
+        (width, 0.0, WIDEST_METRES),
+        *((colour, 0.0, 1.0) for colour in colours),
+    ):
+        if not (values.min() >= low and values.max() <= high):  # fails for NaN, too
+            raise malformed("a number of its hair is not finite or outside of its limits")
+    radius, style = checked_field(entry, "hair_radius", float), checked_field(entry, "style", str)
+    if not 0 < radius <= THICKEST_METRES:
+        raise malformed("its hairs have an impossible thickness")
+    if len(style) > MOST_CHARACTERS or not style.isprintable():
+        raise malformed("its hairstyle's name is too long or has control characters")
+    return ResultHair(points, root_uv, width, *colours, radius, style, _parameters(entry))
+
+
+def _parameters(entry: Mapping[str, Any]) -> Mapping[str, float]:
+    found = checked_field(entry, "parameters", dict)
+    if len(found) > MOST_PARAMETERS:
+        raise malformed(f"its hair has {len(found)} parameters")
+    for name, value in found.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+        if not (number and math.isfinite(value) and len(name) <= MOST_CHARACTERS and name.isprintable()):
+            raise malformed("a parameter of its hair is no number")
+    return {name: float(value) for name, value in found.items()}
+
+
+LASH_PIXELS_A_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class ResultLashes:
+    """Texture of single hairs for the part ``lashes``.
+
+    Attributes
+    ----------
+    picture_png : PNG file, 8-bit sRGB with opacity.
+    places : (V, 2) float32 UV coordinates of the part's vertices in it, v up.
+    """
+
+    picture_png: bytes
+    places: np.ndarray
+
+
+def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> ResultLashes:
+    """Check and decode a result's ``lashes``; ``count`` is the part's number of vertices.
+
+    Raises ``AddonError`` ``malformed``.
+    """
+    picture, _ = named.picture(checked_field(entry, "picture", str), LASH_PIXELS_A_SIDE)
+    places = named.array(checked_field(entry, "places", str), "<f4", (count, 2))
+    if not np.abs(places).max() <= 100.0:  # fails for NaN, too
+        raise malformed("a place in the picture of its lashes is not finite or far too large")
+    return ResultLashes(picture, places)
+
 
 RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
@@ -22,8 +286,6 @@ MOST_VERTICES = 200_000
 """Per part; a head has 4,200."""
 MOST_PHOTOS = 256
 MOST_PIXELS_A_SIDE = 16_384
-LARGEST_METRES = 10.0
-"""Limit for coordinates and offsets of a head; the origin of ``hm08`` is at floor level or above."""
 LAST_HM08_VERTEX = 19_157
 LARGEST_PIXEL = 1e7
 """Limit for the distance of a landmark from the photo's corner."""

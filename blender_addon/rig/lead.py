@@ -14,9 +14,7 @@ import bpy
 import numpy as np
 
 from ..scene import tags
-from .bones import switch_aim
-from .names import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED
-from .places import Channel, RigPlaces
+from .bones import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED, Channel, RigPlaces, switch_aim
 
 MOTIONS = "likeness_motions"
 """On the armature object, JSON: key -> bone and channels, as measured; needed to change who leads."""

@@ -1,18 +1,191 @@
-"""Convert a solved camera to a Blender camera with the photo as its background."""
+"""Convert a solved camera to a Blender camera with the photo as its background.
+
+Photo files as sent to the backend and stored in a .blend.
+
+Move the view to a new head.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
+from ..protocol.names import BUST
 from ..protocol.result import ResultPhoto
+from ..ui.redraw import window_of
 from . import tags
-from .frames import BLENDER_FROM_HEAD
-from .photo_files import Turn
+from .meshes import BLENDER_FROM_HEAD
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """One photo: its label in the job, and the file's bytes or its path."""
+
+    name: str
+    data: bytes | None = None
+    path: str | None = None
+
+    def read(self) -> bytes | None:
+        """The file's bytes, None if it cannot be read."""
+        if self.data is not None:
+            return self.data
+        try:
+            return Path(self.path).read_bytes() if self.path else None
+        except OSError:
+            return None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Transform that makes a stored picture upright: mirror in x, then quarter turns clockwise."""
+
+    mirrored: bool
+    quarters: int
+
+
+def blender_reads(data: bytes) -> bool:
+    """Whether every Blender can show the format, from the file's first bytes (HEIC and AVIF: no)."""
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
+    return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+_TURN_OF_ORIENTATION = {
+    1: Turn(False, 0),
+    2: Turn(True, 0),
+    3: Turn(False, 2),
+    4: Turn(True, 2),
+    5: Turn(True, 3),
+    6: Turn(False, 1),
+    7: Turn(True, 1),
+    8: Turn(False, 3),
+}
+_ORIENTATION_TAG = 0x0112
+
+
+def exif_turn(data: bytes) -> Turn:
+    """The transform for a JPEG file's EXIF orientation; none for other files and for files without it."""
+    return _TURN_OF_ORIENTATION.get(_jpeg_orientation(data), Turn(False, 0))
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    if data[:2] != b"\xff\xd8":
+        return 1
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            return _tiff_orientation(data[at + 10 : at + 2 + length])
+        if marker == 0xDA or length < 2:
+            break
+        at += 2 + length
+    return 1
+
+
+def _tiff_orientation(tiff: bytes) -> int:
+    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    if order is None or len(tiff) < 10:
+        return 1
+    start = int.from_bytes(tiff[4:8], order)
+    count = int.from_bytes(tiff[start : start + 2], order)
+    for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
+        if int.from_bytes(tiff[entry : entry + 2], order) == _ORIENTATION_TAG:
+            return int.from_bytes(tiff[entry + 8 : entry + 10], order)
+    return 1
+
+
+EVEN_LIGHT = "paint.sl"
+"""Blender's studio light for texture painting: under the default one light skin looks brown and waxen."""
+
+
+def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False) -> None:
+    """Solid shading with texture colours under a neutral light; only if the user has not changed these settings.
+
+    Other modes, colours and lights set by the artist stay. With ``material_preview`` the view switches to Material
+    Preview, and shows the same colours when switched back to Solid.
+    """
+    if shading.type != "SOLID" or shading.color_type not in ("MATERIAL", "TEXTURE"):
+        return
+    shading.color_type = "TEXTURE"
+    if shading.light == "STUDIO" and shading.studio_light == "Default":
+        with suppress(TypeError):  # that light was removed by the user
+            shading.studio_light = EVEN_LIGHT
+    if material_preview:
+        shading.type = "MATERIAL"
+
+
+def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
+    """Show the head ``collection`` and its bust from the front, beside the sidebar, with ``show_albedo``.
+
+    Applies to 3D views that look through no camera, in the first window that shows ``scene``; no effect if there is
+    none.
+    """
+    found = bpy.data.collections.get(collection)
+    head, bust = (None if found is None else tags.part_object(found, part) for part in ("head", BUST))
+    window = window_of(scene)
+    if head is None or window is None or window.scene != scene:
+        return
+    for area in window.screen.areas:
+        if area.type != "VIEW_3D" or area.spaces.active.region_3d.view_perspective == "CAMERA":
+            continue
+        region = next((region for region in area.regions if region.type == "WINDOW"), None)
+        if region is None:
+            continue
+        show_albedo(area.spaces.active.shading, material_preview)
+        if bust is not None:
+            bust.select_set(True, view_layer=window.view_layer)
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            bpy.ops.view3d.view_axis(type="FRONT")
+            bpy.ops.view3d.view_selected()
+            _into_free_part(area.spaces.active.region_3d, region, area)
+        if bust is not None:
+            bust.select_set(False, view_layer=window.view_layer)
+
+
+def free_span(region: bpy.types.Region, beside: Iterable[bpy.types.Region]) -> tuple[int, int]:
+    """Left and right end, in pixels of a view's ``region``, of the part not covered by toolbar and sidebar."""
+    left, right = 0, region.width
+    for other in beside:
+        start, end = other.x - region.x, other.x - region.x + other.width
+        if other.type not in ("TOOLS", "UI") or other.width <= 1 or end <= 0 or start >= region.width:
+            continue  # hidden, or beside the view
+        if start + end < region.width:
+            left = max(left, end)
+        else:
+            right = min(right, start)
+    return (left, right) if left < right else (0, region.width)
+
+
+def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area: bpy.types.Area) -> None:
+    """Centre the view's content in its free part, and zoom out if that is narrow."""
+    left, right = free_span(region, area.regions)
+    shorter = min(region.width, region.height)
+    view.view_distance *= max(1.0, shorter / min(right - left, shorter))
+    view.update()
+    across = view.view_rotation @ Vector((1.0, 0.0, 0.0))
+    ends = [location_3d_to_region_2d(region, view, view.view_location + way * across) for way in (0.0, 1.0)]
+    if None not in ends and (ends[1] - ends[0]).length > 0.0:
+        pixels = 0.5 * (left + right - region.width)
+        view.view_location -= across * (pixels / (ends[1] - ends[0]).length)
+
+
+def fill_with_camera(context: bpy.types.Context) -> None:
+    """Zoom the window's camera views so that the camera frame fills them, as *Home* does."""
+    for area in context.screen.areas if context.screen is not None else ():
+        region = next((region for region in area.regions if region.type == "WINDOW"), None)
+        if area.type != "VIEW_3D" or region is None or bpy.app.background:
+            continue
+        if area.spaces.active.region_3d.view_perspective == "CAMERA":
+            with context.temp_override(area=area, region=region):
+                bpy.ops.view3d.view_center_camera()
+
 
 SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"

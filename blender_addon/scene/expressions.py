@@ -1,14 +1,132 @@
-"""Set and read values of the head's shape keys."""
+"""The head's expression: shape-key values, locked keys, poses.
+
+The artist's locks: skin that stays when the head is solved again, and keys that keep shape and value.
+
+Skin is locked by the vertex group ``Lock`` of the head's mesh, which can be painted. Keys are locked by Blender's own
+``ShapeKey.lock_shape``, also shown in its shape key list.
+
+Set and read values of the head's shape keys.
+
+Facial poses as pose assets: an action marked as asset, with one keyframe of each of the 52 keys.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import bpy
+import numpy as np
+from mathutils.kdtree import KDTree
 
+from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
-from .locks import locked_keys
+from ..transfer.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
+from . import tags
+from .meshes import neutral_coordinates, origin_of, sculpted
+
+LOCK = "Lock"
+"""Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""
+FADE_RINGS = 4
+"""Edge rings over which the lock of a sculpt fades out, to avoid a step at its border."""
+LID_ATTACHED_PARTS = ("lashes", "tear_lines", "caruncles")
+"""Parts that deform with the adjacent skin."""
+AROUND_METRES = 0.01
+"""Added to the minimum distance between skin and part to give the width of the Gaussian that weights the skin around an
+eye, the teeth or the tongue."""
+
+
+def lock_weights(obj: bpy.types.Object) -> np.ndarray | None:
+    """(V,) float32 weights of the group ``Lock`` in [0, 1]; None if it is missing or empty."""
+    group = obj.vertex_groups.get(LOCK)
+    if group is None:
+        return None
+    weights = np.zeros(len(obj.data.vertices), np.float32)
+    for vertex in obj.data.vertices:
+        for element in vertex.groups:
+            if element.group == group.index:
+                weights[vertex.index] = element.weight
+    return weights if weights.any() else None
+
+
+def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray | None:
+    """(V,) lock weights of another part, from the head's skin around it: per vertex for parts along the lids, one value
+    for stiff parts. None if nothing is locked there."""
+    locked = lock_weights(head)
+    if locked is None:
+        return None
+    skin = neutral_coordinates(head.data) + origin_of(head.data)
+    points = neutral_coordinates(part.data) + origin_of(part.data)
+    if part.get(tags.PART) in LID_ATTACHED_PARTS:
+        tree = KDTree(len(skin))
+        for number, point in enumerate(skin.tolist()):
+            tree.insert(point, number)
+        tree.balance()
+        weights = locked[[tree.find(point)[1] for point in points.tolist()]]
+    else:
+        distance = np.linalg.norm(skin - points.mean(axis=0), axis=1)
+        share = np.exp(-0.5 * (distance / (distance.min() + AROUND_METRES)) ** 2)
+        weights = np.full(len(points), (share * locked).sum() / share.sum(), np.float32)
+    return weights if weights.any() else None
+
+
+class PartLocks:
+    """Lock weights of a head's parts, to be queried in their order: a cornea gets the weight of its eye."""
+
+    def __init__(self) -> None:
+        self._eyes: dict[str, float] = {}
+
+    def of(self, head: bpy.types.Object, obj: bpy.types.Object) -> np.ndarray | None:
+        """(V,) weights of ``obj``, the head or another part; None if nothing of it is locked."""
+        if obj == head:
+            return lock_weights(head)
+        name = str(obj[tags.PART])
+        if name.startswith("cornea"):
+            stays = self._eyes.get(name.replace("cornea", "eye"), 0.0)
+            return np.full(len(obj.data.vertices), stays, np.float32) if stays else None
+        weights = part_weights(head, obj)
+        self._eyes[name] = 0.0 if weights is None else float(weights.mean())
+        return weights
+
+
+def lock(obj: bpy.types.Object, weights: np.ndarray) -> None:
+    """Lock vertices with weights (V,) in [0, 1]; higher existing weights stay."""
+    group = obj.vertex_groups.get(LOCK) or obj.vertex_groups.new(name=LOCK)
+    before = lock_weights(obj)
+    wanted = weights if before is None else np.maximum(weights, before)
+    for weight in np.unique(wanted[wanted > 0]):
+        group.add(np.flatnonzero(wanted == weight).tolist(), float(weight), "REPLACE")
+
+
+def unlock(obj: bpy.types.Object) -> None:
+    """Remove the vertex group."""
+    group = obj.vertex_groups.get(LOCK)
+    if group is not None:
+        obj.vertex_groups.remove(group)
+
+
+def sculpted_weights(mesh: bpy.types.Mesh) -> np.ndarray | None:
+    """(V,) 1 at vertices whose basis was sculpted, fading out around them; None if there are none."""
+    moved = sculpted(mesh)
+    if moved is None:
+        return None
+    weights = moved.any(axis=1).astype(np.float32)
+    edges = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", edges)
+    a, b = edges.reshape(-1, 2).T
+    for ring in range(1, FADE_RINGS):
+        near = weights.copy()
+        np.maximum.at(near, a, weights[b])
+        np.maximum.at(near, b, weights[a])
+        weights = np.where((weights == 0) & (near > 0), np.float32(1 - ring / FADE_RINGS), weights)
+    return weights
+
+
+def locked_keys(keys: bpy.types.Key | None) -> set[str]:
+    """Names of the shape keys that are locked."""
+    return set() if keys is None else {block.name for block in keys.key_blocks[1:] if block.lock_shape}
+
 
 _TOLERANCE, _LED_TOLERANCE = 1e-5, 0.03
 """Tolerances for a key set directly, and for a key led by a bone: the eyes' two rotations affect each other."""
@@ -39,3 +157,50 @@ def expression_unchanged(head: bpy.types.Object, weights: Mapping[str, float]) -
 def reset_expression(head: bpy.types.Object) -> None:
     """Set the head's 52 keys to 0."""
     set_expression(head, {})
+
+
+TAG = "Likeness"
+"""Tag of our pose assets in an Asset Browser."""
+_FRAME = 1.0
+
+
+def new_pose(name: str, weights: Mapping[str, float]) -> bpy.types.Action:
+    """A pose asset: an action with these weights of ARKit keys at frame 1; it stays in the file without users."""
+    action, curves = new_key_action(name)
+    for key in sorted(weights):
+        write_curve(curves, key_path(key), linear_curve(np.array([_FRAME]), np.array([weights[key]])))
+    action.asset_mark()
+    action.asset_data.description = "Expression of a face, ARKit's 52 keys"
+    action.asset_data.tags.new(TAG, skip_if_exists=True)
+    return action
+
+
+def pose_weights(action: bpy.types.Action) -> dict[str, float]:
+    """The weights of ARKit keys at an action's first frame; empty if it has none."""
+    curves = {key_of_path(curve.data_path): curve for curve in curves_of_keys(action)}
+    first = action.frame_range[0]
+    return {key: float(curve.evaluate(first)) for key, curve in curves.items() if key in ARKIT_NAMES}
+
+
+def poses() -> list[bpy.types.Action]:
+    """The pose assets of the file, own and linked ones, sorted by name."""
+    found = [action for action in bpy.data.actions if action.asset_data is not None and pose_weights(action)]
+    return sorted(found, key=lambda action: action.name.lower())
+
+
+def pose_of_file(path: Path, name: str) -> dict[str, float]:
+    """The weights of the pose ``name`` in another .blend; nothing is left behind in this file.
+
+    Raises ``AddonError`` ``no_file`` if the file cannot be read, ``no_pose`` if it has no such pose.
+    """
+    try:
+        with bpy.data.libraries.load(str(path), link=False) as (there, here):
+            here.actions = [name] if name in there.actions else []
+    except OSError as error:
+        raise AddonError(f"{path.name} could not be read.", "Check the asset library.", "no_file") from error
+    if not here.actions:
+        raise AddonError(f"{path.name} has no pose {name} any more.", "Refresh the Asset Browser.", "no_pose")
+    (action,) = here.actions
+    weights = pose_weights(action)
+    bpy.data.actions.remove(action)
+    return weights

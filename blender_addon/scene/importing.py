@@ -1,38 +1,231 @@
-"""Import a result into the scene in slices, so that the window stays responsive."""
+"""Import a result into the scene in slices, so that the window stays responsive.
+
+Drivers that make the parts' keys follow the head's: one slider also moves lashes, teeth, tongue and eyes.
+
+Find free space for a new head beside the objects of a scene.
+
+Origins of a head's objects: the head's at its neck rim, the eyes' at the centres of the eyeballs.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 from ..errors import AddonError
 from ..protocol.names import BUST
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
+from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from . import corrections, tags
-from .cameras import new_camera, photo_camera, remove_camera, set_background, update_camera
-from .coordinates import origin_of
-from .drivers import drive_keys
-from .expressions import expression_unchanged, set_expression
-from .frames import to_blender, to_head
-from .free_place import place_beside
-from .hair import put_hair
-from .hair_nodes import follow_group, hair_group, offset_group
-from .images import file_bytes, packed_image, replace_packed
-from .locks import PartLocks
-from .materials import fill_pictures, head_pictures, material_for_part
-from .meshes import add_keys, new_mesh, put_own_maps, put_skin_values, same_topology, update_mesh
-from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
+from .cameras import (
+    PhotoFile,
+    blender_reads,
+    exif_turn,
+    new_camera,
+    photo_camera,
+    remove_camera,
+    set_background,
+    update_camera,
+)
+from .expressions import PartLocks, expression_unchanged, set_expression
+from .hair import follow_group, hair_group, offset_group, put_hair
+from .materials import (
+    detail_steps,
+    file_bytes,
+    fill_pictures,
+    head_pictures,
+    material_for_part,
+    packed_image,
+    replace_packed,
+)
+from .meshes import (
+    add_keys,
+    new_mesh,
+    origin_of,
+    put_own_maps,
+    put_skin_values,
+    same_topology,
+    to_blender,
+    to_head,
+    update_mesh,
+)
 from .own_head import check_editable
-from .photo_files import PhotoFile, blender_reads, exif_turn
-from .place import Place, remove_head, remove_part, select_alone, units_per_metre
-from .skin_detail import detail_steps
-from .which_mesh import cameras_by_photo, head_mesh
+from .tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
+
+VARIABLE = "head"
+"""Name of the variable of our drivers."""
+
+
+def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Drive every key of ``part`` that the head also has by the head's value.
+
+    Foreign drivers are left alone; our own are pointed to the head's present keys. The drivers sum one variable, so
+    they need no Python and work if a file's scripts are blocked.
+    """
+    keys, head_keys = part.data.shape_keys, head.data.shape_keys
+    if keys is None or head_keys is None:
+        return
+    present = {curve.data_path: curve.driver for curve in keys.animation_data.drivers} if keys.animation_data else {}
+    for block in keys.key_blocks[1:]:
+        if block.name not in head_keys.key_blocks:
+            continue
+        path = f'key_blocks["{block.name}"].value'
+        driver = present.get(path)
+        if driver is None:
+            driver = block.driver_add("value").driver
+            driver.type = "SUM"
+            variable = driver.variables.new()
+            variable.name, variable.type = VARIABLE, "SINGLE_PROP"
+            variable.targets[0].id_type = "KEY"
+        for variable in driver.variables:
+            if variable.name == VARIABLE and variable.targets[0].id_type == "KEY":
+                variable.targets[0].id = head_keys
+                variable.targets[0].data_path = path
+
+
+GAP = 0.5
+"""Gap between the head and its neighbour, as a share of the head's width, so that they do not touch in the view."""
+_WITH_SURFACE = {
+    "MESH",
+    "CURVE",
+    "CURVES",
+    "SURFACE",
+    "META",
+    "FONT",
+    "VOLUME",
+    "POINTCLOUD",
+    "GPENCIL",
+    "GREASEPENCIL",
+}
+
+
+def free_shift(low: np.ndarray, high: np.ndarray, others: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Distance that a box must move along x to overlap no other box: 0 if free, else to the right.
+
+    Parameters
+    ----------
+    low, high : (3,) corners of the box.
+    others : corners (3,) of boxes.
+    """
+    gap = GAP * float(high[0] - low[0])
+    level = [(other_low, other_high) for other_low, other_high in others if _overlap(low, high, other_low, other_high)]
+    shift = 0.0
+    for other_low, other_high in sorted(level, key=lambda box: float(box[0][0])):
+        if low[0] + shift < other_high[0] and high[0] + shift > other_low[0] - (gap if shift else 0.0):
+            shift = float(other_high[0] - low[0]) + gap
+    return shift
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> bool:
+    """Whether two boxes overlap in y and z, regardless of x."""
+    return bool((low[1:] < other_high[1:]).all() and (high[1:] > other_low[1:]).all())
+
+
+def bounds(objects: Sequence[bpy.types.Object]) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest corner (3,) of objects in the world, also of objects not evaluated yet."""
+    corners = np.concatenate([_corners(obj) for obj in objects])
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _corners(obj: bpy.types.Object) -> np.ndarray:
+    world = np.array(_world(obj))
+    return np.array(obj.bound_box) @ world[:3, :3].T + world[:3, 3]
+
+
+def _world(obj: bpy.types.Object) -> Matrix:
+    """An object's world matrix from its own values, because ``matrix_world`` is from the last evaluation."""
+    own = obj.matrix_basis
+    return own if obj.parent is None else _world(obj.parent) @ obj.matrix_parent_inverse @ own
+
+
+def place_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
+    """Move a new ``head`` and its children beside the visible objects of the layer. parts : its objects, with
+    itself."""
+    there = [obj for obj in layer.objects if obj is not None]  # None stands for an object just removed
+    others = [obj for obj in there if obj not in parts and obj.parent != head and obj.type in _WITH_SURFACE]
+    shown = [bounds([obj]) for obj in others if obj.visible_get(view_layer=layer)]
+    head.location.x += free_shift(*bounds(parts), shown)
+
+
+EYES = ("eye_left", "eye_right")
+
+
+def neck_pivot(head: ResultPart) -> np.ndarray:
+    """(3,) centre of the skin's open rim at the neck, where the bone ``neck`` begins, head frame, rounded to a tenth of
+    a millimetre; without a rim, of the lowest centimetre."""
+    edges = np.sort(np.concatenate([head.quads[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))]), axis=1)
+    edges = edges[edges[:, 0] != edges[:, 1]]  # remove the repeated vertex of triangles
+    pairs, uses = np.unique(edges, axis=0, return_counts=True)
+    height = head.vertices[:, 1]
+    rim = np.unique(pairs[uses == 1])
+    rim = rim[height[rim] < 0.5 * (height.min() + height.max())]
+    if not len(rim):
+        rim = np.flatnonzero(height < height.min() + 0.01)
+    return np.round(head.vertices[rim].mean(axis=0), 4)
+
+
+def eye_centre(eye: ResultPart) -> np.ndarray:
+    """(3,) centre about which the look keys rotate an eyeball, head frame; without such keys the centre of its box."""
+    motions = [
+        rigid_motion(eye.vertices, eye.vertices + moves)
+        for name, moves in zip(eye.key_names, eye.keys, strict=True)
+        if name.startswith(EYE_LOOK_KEYS)
+    ]
+    found = turning_point(motions)
+    return 0.5 * (eye.vertices.min(axis=0) + eye.vertices.max(axis=0)) if found is None else found.astype(np.float32)
+
+
+def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
+    """The result in a frame with its origin at ``origin`` (3,), head frame: parts, hair and cameras."""
+    hair, cards = result.hair, result.hair_cards
+    photos = []
+    for photo in result.photos:
+        pose = photo.camera_from_head.copy()
+        pose[:3, 3] += pose[:3, :3] @ origin
+        photos.append(replace(photo, camera_from_head=pose))
+    return replace(
+        result,
+        parts=tuple(part_seen_from(part, origin) for part in result.parts),
+        photos=tuple(photos),
+        hair=None if hair is None else replace(hair, points=_less(hair.points, origin)),
+        hair_cards=None if cards is None else replace(cards, vertices=_less(cards.vertices, origin)),
+    )
+
+
+def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
+    """One part in such a frame."""
+    return replace(part, vertices=_less(part.vertices, origin))
+
+
+def head_origin(collection: bpy.types.Collection) -> np.ndarray:
+    """(3,) origin of an existing head, head frame; 0 in files of earlier versions."""
+    found = collection.get(tags.ORIGIN)
+    return np.zeros(3, np.float32) if found is None else to_head(np.array(found, np.float32))
+
+
+def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
+    """Store ``origin`` (3,), head frame, on a mesh or a collection."""
+    item[tags.ORIGIN] = to_blender(origin).tolist()
+
+
+def move_origin(obj: bpy.types.Object, origin: np.ndarray) -> None:
+    """After ``obj``'s mesh was rewritten relative to ``origin`` (3,), head frame: store it, and move the object so that
+    its points stay in place."""
+    moved = Vector((to_blender(origin) - origin_of(obj.data)).tolist())
+    obj.location += obj.matrix_basis.to_3x3() @ moved
+    remember_origin(obj.data, origin)
+
+
+def _less(points: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    return (points - origin).astype(np.float32)
+
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"

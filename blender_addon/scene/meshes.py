@@ -1,4 +1,11 @@
-"""Mesh data of one part: vertices, faces, UV maps, attributes and shape keys."""
+"""Meshes of the scene, in Blender's coordinates.
+
+Coordinates of a mesh, a shape key or a curve as arrays.
+
+Convert between the head frame (x to the person's left, y up, z out of the face) and Blender's (x, -z, y).
+
+Mesh data of one part: vertices, faces, UV maps, attributes and shape keys.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +17,48 @@ import numpy as np
 from ..protocol.buffers import malformed
 from ..protocol.names import BUST, LASHES
 from ..protocol.result import HeadResult, ResultPart
-from .coordinates import coordinates, neutral_coordinates
-from .frames import to_blender
+from . import tags
+
+
+def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
+    """(N, 3) float32 coordinates of vertices, shape-key points or curve points."""
+    flat = np.empty(3 * len(points), np.float32)
+    points.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
+
+
+def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 3) float32 coordinates of the Basis, or of the mesh if it has no keys."""
+    return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
+
+
+def origin_of(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(3,) float32 origin of a part in the head frame, Blender's axes, metres; 0 in files of earlier versions."""
+    found = mesh.get(tags.ORIGIN)
+    return np.zeros(3, np.float32) if found is None else np.array(found, np.float32)
+
+
+BLENDER_FROM_HEAD = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+"""(4, 4): in Blender's frame the face looks along -y and up is z."""
+
+
+def to_blender(points: np.ndarray) -> np.ndarray:
+    """Points or offsets (..., 3) from the head frame to Blender's, as contiguous float32."""
+    out = np.empty(points.shape, np.float32)
+    out[..., 0] = points[..., 0]
+    np.negative(points[..., 2], out=out[..., 1])
+    out[..., 2] = points[..., 1]
+    return out
+
+
+def to_head(points: np.ndarray) -> np.ndarray:
+    """Points or offsets (..., 3) from Blender's frame to the head frame, as contiguous float32."""
+    out = np.empty(points.shape, np.float32)
+    out[..., 0] = points[..., 0]
+    out[..., 1] = points[..., 2]
+    np.negative(points[..., 1], out=out[..., 2])
+    return out
+
 
 UV_HEAD, UV_MAKEHUMAN, UV_EYE, UV_LASH = "Head", "MakeHuman", "Eye", "Lash"
 HM08_VERTEX = "hm08_vertex"

@@ -1,9 +1,19 @@
-"""Apply to MPFB body: write a head's shape and expressions into a whole body with MakeHuman's ``hm08`` mesh."""
+"""Apply to MPFB body: write a head's shape and expressions into a whole body with MakeHuman's ``hm08`` mesh.
+
+Resample pictures from one UV map into another, in plain numpy: texels covered by triangles, sampling, gutters.
+
+Geometry of fitting a head into a whole MakeHuman body, in plain numpy.
+
+A body's skin from a head's: albedo and relief baked into the body's UV map, the rest tinted to the neck's tone.
+"""
 
 from __future__ import annotations
 
+import heapq
+import struct
 import time
-from collections.abc import Generator, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +25,534 @@ from mathutils.kdtree import KDTree
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
-from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
-from .body_skin import bake, skin_sources, write_skin
-from .coordinates import coordinates, neutral_coordinates, origin_of
-from .meshes import HM08_VERTEX
-from .which_mesh import active_mesh, part_on
+from .materials import (
+    ALWAYS,
+    PORES_ACROSS_MAP,
+    packed_image,
+    picture_pixels,
+    relief_nodes,
+    replace_packed,
+    skin_look_material,
+    skin_material,
+)
+from .meshes import HM08_VERTEX, UV_HEAD, coordinates, neutral_coordinates, origin_of
+from .tags import active_mesh, part_on
+
+CHUNK = 1 << 20
+"""Candidate texels per batch: 100 MB of numbers."""
+
+
+def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rasterise triangles in UV space: texels whose centres are covered, and interpolated corner values.
+
+    Parameters
+    ----------
+    corners : (T, 3, 2) UV in [0, 1], v up.
+    values : (T, 3, C).
+    side : of the square picture, texels.
+
+    Returns
+    -------
+    (N,) int64 texels, row * side + column with row 0 at v = 0, and (N, C) float32 values. A texel on a shared edge may
+    occur twice, with the same values if these are continuous.
+    """
+    at = corners.astype(np.float64) * side - 0.5  # texel centres are at integers
+    first = np.clip(np.ceil(at.min(axis=1)), 0, side - 1).astype(np.int64)
+    last = np.clip(np.floor(at.max(axis=1)), -1, side - 1).astype(np.int64)
+    size = np.maximum(last - first + 1, 0)
+    a, b, c = np.moveaxis(at, 1, 0)
+    area = _cross(b - a, c - a)
+    counts = np.where(np.abs(area) > 1e-9, size[:, 0] * size[:, 1], 0)
+    texels, found = [np.empty(0, np.int64)], [np.empty((0, values.shape[2]), np.float32)]
+    begin = 0
+    while begin < len(counts):
+        end = max(begin + 1, int(np.searchsorted(np.cumsum(counts[begin:]), CHUNK)) + begin)
+        chunk = np.arange(begin, min(end, len(counts)))
+        own = np.repeat(chunk, counts[chunk])
+        place = np.arange(len(own)) - np.repeat(np.cumsum(counts[chunk]) - counts[chunk], counts[chunk])
+        column, row = first[own, 0] + place % size[own, 0], first[own, 1] + place // size[own, 0]
+        p = np.stack([column, row], axis=1)
+        shares = np.stack([_cross(b[own] - p, c[own] - p), _cross(c[own] - p, a[own] - p)], axis=1) / area[own, None]
+        shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+        inside = (shares >= -1e-9).all(axis=1)
+        texels.append((row * side + column)[inside])
+        found.append(np.einsum("nk,nkc->nc", shares[inside], values[own[inside]]).astype(np.float32))
+        begin = end
+    return np.concatenate(texels), np.concatenate(found)
+
+
+def sampled(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Sample a picture (H, W, C), row 0 at v = 0, at UV (N, 2) bilinearly, clamping at edges; (N, C) float32."""
+    height, width = picture.shape[:2]
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip(uv[:, 1] * height - 0.5, 0, height - 1)
+    left, low = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
+    right, up = (x - left).astype(np.float32)[:, None], (y - low).astype(np.float32)[:, None]
+    below = picture[low, left] * (1 - right) + picture[low, left + 1] * right
+    above = picture[low + 1, left] * (1 - right) + picture[low + 1, left + 1] * right
+    return below * (1 - up) + above * up
+
+
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """Resize a picture (H, W, C) to a square of ``side`` texels, bilinear."""
+    for axis in (0, 1):
+        count = picture.shape[axis]
+        if count == side:
+            continue
+        at = np.clip((np.arange(side) + 0.5) * count / side - 0.5, 0, count - 1)
+        low = np.minimum(at.astype(np.int64), max(count - 2, 0))
+        share = (at - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        below, above = picture.take(low, axis), picture.take(np.minimum(low + 1, count - 1), axis)
+        above -= below
+        above *= share
+        above += below
+        picture = above
+    return picture
+
+
+def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, rings: int) -> None:
+    """Fill the gutter around ``texels`` ring by ring with the mean of known neighbours, in place, so that filtered
+    lookups beyond a chart's edge return the chart's colours.
+
+    picture : (side², C).
+    texels, taken : indices of known texels, and of texels that must stay.
+    """
+    known, free = np.zeros(side * side, bool), np.ones(side * side, bool)
+    known[texels], free[taken] = True, False
+    last = texels
+    for _ in range(rings):
+        around = np.unique(_neighbours(last, side))
+        new = around[free[around] & ~known[around]]
+        near = _neighbours(new, side)
+        counts = known[near].astype(picture.dtype)[..., None]
+        picture[new] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)
+        known[new] = True
+        last = new
+
+
+def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
+    """(4, N) neighbouring texels left, right, below and above; at the picture's edge the texel itself."""
+    row, column = texels // side, texels % side
+    return np.stack(
+        [
+            texels - (column > 0),
+            texels + (column < side - 1),
+            texels - side * (row > 0),
+            texels + side * (row < side - 1),
+        ]
+    )
+
+
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Convert sRGB in [0, 1] to linear light."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb(light: np.ndarray) -> np.ndarray:
+    """Convert linear light to sRGB, both in [0, 1]."""
+    light = np.clip(light, 0.0, 1.0)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Encode a picture (H, W, 1 or 3) uint8 or uint16, row 0 at the bottom, as PNG."""
+    height, width, channels = picture.shape
+    rows = picture[::-1].astype(picture.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8 * picture.itemsize, 2 if channels == 3 else 0, 0, 0, 0)
+    body = zlib.compress(lines.tobytes(), 2)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+
+
+SEAM_BAND = 0.045
+"""Metres of skin above the cut through the neck over which the body blends into the head."""
+NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
+"""Weights of vertices in the seam band and above it when the head is aligned to the neck."""
+UNITS = (0.1, 1.0, 10.0, 100.0)
+"""Units per metre of common bodies: metres mostly, decimetres in MakeHuman, centimetres."""
+UNIT_FACTOR_TOLERANCE = 1.6
+"""A body whose head size differs by more than this factor in every unit was scaled on purpose."""
+LARGEST_MISFIT = 0.035
+"""Metres rms: larger than the difference between any two heads."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """target = scale * points @ rotation.T + translation; ``misfit``: rms residual in metres of the head."""
+
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+    misfit: float
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Transform positions (..., 3) into the body's frame."""
+        return self.offsets(points) + self.translation
+
+    def offsets(self, offsets: np.ndarray) -> np.ndarray:
+        """Transform offsets (..., 3) into the body's frame."""
+        return self.scale * (offsets @ self.rotation.T)
+
+
+def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
+    """Align a head of real size to a body's own head by weighted least squares (Kabsch, Umeyama).
+
+    The scale is used only to detect the body's unit, so that the head keeps its size in metres. If no unit fits, the
+    body was scaled on purpose and the head is scaled with it.
+
+    Parameters
+    ----------
+    head, body : (N, 3) corresponding vertices, metres and the body's unit.
+    weights : (N,) of the alignment.
+    """
+    scale = _similarity(head, body, np.ones(len(head)))[0]
+    unit = min(UNITS, key=lambda u: abs(np.log(scale / u)))
+    if max(scale / unit, unit / scale) < UNIT_FACTOR_TOLERANCE:
+        scale = unit
+    _, rotation, translation = _similarity(head, body, weights, scale)
+    placement = Placement(scale, rotation, translation, 0.0)
+    misfit = np.sqrt(((placement.points(head) - body) ** 2).sum(axis=1).mean()) / scale
+    return Placement(scale, rotation, translation, float(misfit))
+
+
+def _similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray, scale: float | None = None
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale (free or given), rotation (3, 3) and translation (3,) that map ``source`` to ``target``."""
+    share = (weights / weights.sum())[:, None]
+    middle, goal = (share * source).sum(axis=0), (share * target).sum(axis=0)
+    u, s, vt = np.linalg.svd((share * (target - goal)).T @ (source - middle))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * signs) @ vt
+    if scale is None:
+        scale = float((s * signs).sum() / max((share * (source - middle) ** 2).sum(), 1e-12))
+    return scale, rotation, goal - scale * rotation @ middle
+
+
+def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, band: float = SEAM_BAND) -> np.ndarray:
+    """(V,) blend weights: 0 at the cut through the neck, 1 beyond ``band`` metres along edges from it, smooth between.
+
+    Parameters
+    ----------
+    vertices : (V, 3) metres, z up.
+    edges : (E, 2).
+    border : (B, 2) edges with only one face; the lowest of their loops is the cut.
+    """
+    cut = _lowest_loop(vertices, border)
+    t = np.clip(_way_along_edges(vertices, edges, cut, band) / band, 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def _lowest_loop(vertices: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """Vertices of the border loop that lies lowest on average."""
+    loop_of = {int(vertex): int(vertex) for vertex in np.unique(border)}
+
+    def root(vertex: int) -> int:
+        while loop_of[vertex] != vertex:
+            vertex = loop_of[vertex]
+        return vertex
+
+    for a, b in border.tolist():
+        loop_of[root(a)] = root(b)
+    members: dict[int, list[int]] = {}
+    for vertex in loop_of:
+        members.setdefault(root(vertex), []).append(vertex)
+    return np.array(min(members.values(), key=lambda loop: vertices[loop, 2].mean()), int)
+
+
+def _way_along_edges(vertices: np.ndarray, edges: np.ndarray, start: np.ndarray, limit: float) -> np.ndarray:
+    """(V,) shortest distance along edges from ``start`` (Dijkstra), metres; infinite beyond ``limit``."""
+    lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    neighbours: list[list[tuple[int, float]]] = [[] for _ in vertices]
+    for (a, b), length in zip(edges.tolist(), lengths.tolist(), strict=True):
+        neighbours[a].append((b, length))
+        neighbours[b].append((a, length))
+    way = np.full(len(vertices), np.inf)
+    way[start] = 0.0
+    queue = [(0.0, int(vertex)) for vertex in start]
+    while queue:
+        so_far, vertex = heapq.heappop(queue)
+        if so_far > way[vertex] or so_far > limit:
+            continue
+        for other, length in neighbours[vertex]:
+            if so_far + length < way[other]:
+                way[other] = so_far + length
+                heapq.heappush(queue, (so_far + length, other))
+    return way
+
+
+MOST_SIDE, LEAST_SIDE = 4096, 1024
+"""Limits for the side of the body's picture, texels."""
+FINER = 2
+"""The face takes about a third of the atlas's width, so twice the albedo's side is slightly coarser than the albedo."""
+MARGIN = 8
+"""Gutter around charts in texels, at ``MOST_SIDE``; mipmaps sample it in distant views."""
+LARGEST_RATIO = 6.0
+"""Limit for the ratio of the neck's tone to the body's own texture; larger ratios are not skin."""
+
+
+@dataclass(frozen=True)
+class _Corners:
+    """Triangles on the body: the head's skin as (T, 3, 2) in the body's map and in map ``Head`` with (T, 3) blend
+    weights, and all other faces as (U, 3, 2) in the body's map."""
+
+    body: np.ndarray
+    head: np.ndarray
+    weights: np.ndarray
+    others: np.ndarray
+
+
+@dataclass(frozen=True)
+class SkinSources:
+    """Inputs for baking a body's skin, read from Blender: ``albedo`` (H, W, 3) float32 sRGB, ``texture`` (H, W, 3) of
+    the body or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, the triangles, and
+    the side of the new picture in texels."""
+
+    albedo: np.ndarray
+    texture: np.ndarray | None
+    heights: np.ndarray | None
+    reach: float
+    corners: _Corners
+    side: int
+
+
+@dataclass(frozen=True)
+class BakedSkin:
+    """``picture`` and optional ``relief``: PNG files in the body's map; ``reach`` : the relief's, millimetres;
+    ``has_own`` : whether the body had a texture."""
+
+    picture: bytes
+    relief: bytes | None
+    reach: float
+    has_own: bool
+
+
+def skin_sources(
+    collection: bpy.types.Collection, head: bpy.types.Object, body: bpy.types.Object, weights: np.ndarray
+) -> SkinSources | str:
+    """Inputs for ``body``'s skin, or a sentence on why the body keeps its material.
+
+    ``weights`` (V_head,) is 1 on the head and falls to 0 at the cut through the neck.
+    """
+    albedo = collection.get(tags.ALBEDO)
+    if albedo is None or albedo.size[0] < 2:
+        return "It has no albedo, so the body keeps its looks."
+    layer = _layer(body.data)
+    if layer is None:
+        return "The body has no UV map, so it keeps its looks."
+    corners = _corners(head.data, body.data, layer, weights)
+    if corners is None:
+        return "The body's faces are not MakeHuman's, so it keeps its looks."
+    source = _own_texture(body)
+    side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
+    side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
+    texture = None if source is None else picture_pixels(source)
+    relief = None if source is not None else _relief_image(head)  # the artist's own material brings its own relief
+    heights, reach = (None, 0.0) if relief is None else (picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
+    return SkinSources(picture_pixels(albedo), texture, heights, reach, corners, side)
+
+
+def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
+    """Bake the skin in the body's map: the head's albedo and relief on the head's skin; below, the body's texture
+    tinted to the neck's tone, or that tone alone without a texture. It does not access Blender, so it can run on a
+    thread; ``told`` is called with the fraction done."""
+    corners, side = sources.corners, sources.side
+    texels, found = covered_texels(corners.body, np.dstack([corners.head, corners.weights[..., None]]), side)
+    told(0.2)
+    uv, share = found[:, :2], np.clip(found[:, 2:], 0.0, 1.0)
+    skin = linear(sampled(sources.albedo, uv))
+    told(0.35)
+    neck = skin[((share > 0.05) & (share < 0.95))[:, 0]]
+    tone = np.median(neck if len(neck) else skin, axis=0)
+    if sources.texture is None:
+        picture = np.broadcast_to(tone.astype(np.float32), (side, side, 3)).reshape(-1, 3).copy()
+    else:
+        picture = resized(sources.texture, side).reshape(-1, 3)
+        own = np.median(linear(picture[texels[((share > 0.05) & (share < 0.95))[:, 0]]]), axis=0)
+        ratio = np.clip(tone / np.maximum(own, 1e-3), 1 / LARGEST_RATIO, LARGEST_RATIO)
+        for rows in np.split(picture, side):  # row by row, to save memory
+            rows[:] = linear(rows) * ratio
+    picture[texels] = share * skin + (1.0 - share) * picture[texels]
+    rings = max(2, MARGIN * side // MOST_SIDE)
+    near = _overlapping(corners.others, corners.body, rings / side)
+    taken = covered_texels(near, np.zeros((*near.shape[:2], 0)), side)[0]
+    told(0.5)
+    grow(picture, side, texels, taken, rings)
+    told(0.65)
+    coloured = png(np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)]))
+    told(0.85)
+    relief = None
+    if sources.heights is not None:
+        heights = np.full((side * side, 1), 0.5, np.float32)
+        heights[texels] = 0.5 + share * (sampled(sources.heights, uv) - 0.5)
+        grow(heights, side, texels, taken, rings)
+        relief = png(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side, 1))
+    return BakedSkin(coloured, relief, sources.reach, sources.texture is not None)
+
+
+def write_skin(collection: bpy.types.Collection, body: bpy.types.Object, baked: BakedSkin) -> str:
+    """Assign the baked skin to ``body``; return a sentence on what was done. The body's materials are copied before
+    they are changed. A second call starts from the body's original texture."""
+    _write(collection, body, _layer(body.data), _own_texture(body), baked)
+    return "The body's texture has its skin and the neck's tone." if baked.has_own else "The body has its skin."
+
+
+def _layer(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
+    return next((layer for layer in mesh.uv_layers if layer.active_render), mesh.uv_layers.active)
+
+
+def _corners(
+    head: bpy.types.Mesh, body: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer, weights: np.ndarray
+) -> _Corners | None:
+    """None if the body has none of the head's faces."""
+    numbers = np.empty(len(head.vertices), np.int32)
+    head.attributes[HM08_VERTEX].data.foreach_get("value", numbers)
+    head_uv, body_uv = _uv(head, head.uv_layers[UV_HEAD]), _uv(body, layer)
+    place = {
+        frozenset(numbers[list(face.vertices)].tolist()): face.loop_start
+        for face in head.polygons
+        if face.loop_total == 4
+    }
+    corner_vertex = np.empty(len(head.loops), np.int32)
+    head.loops.foreach_get("vertex_index", corner_vertex)
+    of_body, of_head, shares, others = [], [], [], []
+    for face in body.polygons:
+        start, vertices = face.loop_start, list(face.vertices)
+        first = place.get(frozenset(vertices))
+        loops = [(0, 1, 2), (0, 2, 3)] if len(vertices) == 4 else [(0, 1, 2)] if len(vertices) == 3 else []
+        if first is None:
+            others += [[start + one for one in three] for three in loops]
+            continue
+        there = {int(numbers[corner_vertex[loop]]): loop for loop in range(first, first + 4)}
+        for three in loops:
+            of_body.append([start + one for one in three])
+            of_head.append([there[vertices[one]] for one in three])
+            shares.append([weights[corner_vertex[there[vertices[one]]]] for one in three])
+    if not of_body:
+        return None
+    return _Corners(
+        body_uv[np.array(of_body)],
+        head_uv[np.array(of_head)],
+        np.array(shares, np.float32),
+        body_uv[np.array(others, int).reshape(-1, 3)],
+    )
+
+
+def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
+    """The triangles (U, 3, 2) whose bounding boxes touch the one around ``own`` (T, 3, 2)."""
+    low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
+    return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]
+
+
+def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
+    flat = np.empty(2 * len(mesh.loops), np.float32)
+    layer.uv.foreach_get("vector", flat)
+    return flat.reshape(-1, 2)
+
+
+def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
+    """The relief of the face at rest; None if there is none, or in files of earlier versions, which lack its depth."""
+    material = skin_material(head)
+    found = [] if material is None else [node.image for node in relief_nodes(material) if node.name == ALWAYS]
+    return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
+
+
+def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
+    """The texture node nearest upstream of a material's output, which supplies its base colour."""
+    if material is None or material.node_tree is None:
+        return None
+    waiting = [node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL" and node.is_active_output]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop(0)
+        image = node.image if node.type == "TEX_IMAGE" else None
+        usable = image is not None and image.source != "TILED" and image.size[0] > 1
+        if usable and image.colorspace_settings.name != "Non-Color":
+            return node
+        for socket in node.inputs:
+            for link in socket.links:
+                if link.from_node not in seen:
+                    seen.add(link.from_node)
+                    waiting.append(link.from_node)
+    return None
+
+
+def _own_texture(body: bpy.types.Object) -> bpy.types.Image | None:
+    """The body's original texture, also after a skin of ours was applied."""
+    for slot in body.material_slots:
+        node = _texture_node(slot.material)
+        if node is not None:
+            return node.image.get(tags.BODY_BEFORE) if tags.BODY_SKIN in node.image else node.image
+    return None
+
+
+def _write(
+    collection: bpy.types.Collection,
+    body: bpy.types.Object,
+    layer: bpy.types.MeshUVLoopLayer,
+    source: bpy.types.Image | None,
+    baked: BakedSkin,
+) -> None:
+    image = None
+    for slot in body.material_slots:
+        node = _texture_node(slot.material)
+        if node is None or (tags.BODY_SKIN not in node.image and node.image != source):
+            continue
+        if tags.BODY_SKIN in node.image:
+            image = node.image
+            replace_packed(image, baked.picture)
+        else:
+            image = image or _new_image(collection, body, baked.picture, source)
+            slot.material = slot.material.copy()
+            _texture_node(slot.material).image = image
+    if image is not None:
+        return
+    image = _new_image(collection, body, baked.picture, None)
+    material = skin_look_material(image, layer.name, PORES_ACROSS_MAP * FINER)
+    material.name = f"{body.name} Skin"
+    if baked.relief is not None:
+        _add_relief(material, layer.name, baked.relief, baked.reach)
+    if body.material_slots:
+        body.material_slots[0].material = material
+    else:
+        body.data.materials.append(material)
+
+
+def _new_image(
+    collection: bpy.types.Collection, body: bpy.types.Object, data: bytes, before: bpy.types.Image | None
+) -> bpy.types.Image:
+    image = packed_image(f"{body.name} skin", data)
+    image[tags.BODY_SKIN] = collection[tags.HEAD_ID]
+    if before is not None:
+        image[tags.BODY_BEFORE] = before
+    return image
+
+
+def _add_relief(material: bpy.types.Material, layer: str, heights: bytes, reach: float) -> None:
+    """Add the relief as displacement, which Eevee and Cycles draw as a bump."""
+    tree = material.node_tree
+    image = packed_image(f"{material.name} relief", heights)
+    image.colorspace_settings.name = "Non-Color"
+    uv, texture, relief = (
+        tree.nodes.new(kind) for kind in ("ShaderNodeUVMap", "ShaderNodeTexImage", "ShaderNodeDisplacement")
+    )
+    uv.uv_map, texture.image, texture.name, texture.label, texture.interpolation = layer, image, ALWAYS, ALWAYS, "Cubic"
+    uv.location, texture.location, relief.location = (-900, -700), (-600, -700), (100, -500)
+    relief.inputs["Midlevel"].default_value = 0.5
+    relief.inputs["Scale"].default_value = 2.0 * reach / 1000.0
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
+    tree.links.new(texture.outputs["Color"], relief.inputs["Height"])
+    tree.links.new(relief.outputs["Displacement"], output.inputs["Displacement"])
+
 
 SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
 """Vertex counts of a body without and with MakeHuman's helper geometry. The skin comes first."""

@@ -1,8 +1,15 @@
-"""Render a small front view of a head in numpy, because Blender without a window has no OpenGL."""
+"""Pictures of a head, and the head as an asset with such a picture.
+
+Shading by fixed lamps, for small previews drawn without a renderer.
+
+Render a small front view of a head in numpy, because Blender without a window has no OpenGL.
+
+A head as an asset: its description, tags, catalogue and preview in Blender's Asset Browser.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,11 +19,25 @@ import numpy as np
 from ..protocol.names import BUST
 from ..protocol.result import HeadResult
 from . import tags
-from .coordinates import neutral_coordinates, origin_of
-from .hair_nodes import ROOT_COLOUR, TIP_COLOUR, WIDTH
-from .images import file_bytes, packed_image, picture_pixels
-from .lamps import light_on
-from .meshes import UV_EYE, UV_HEAD
+from .hair import ROOT_COLOUR, TIP_COLOUR, WIDTH
+from .materials import file_bytes, packed_image, picture_pixels
+from .meshes import UV_EYE, UV_HEAD, neutral_coordinates, origin_of
+
+Lamp = tuple[np.ndarray, float]
+"""Direction (3,) towards a lamp, of any length, and the lamp's strength."""
+
+
+def light_on(vertices: np.ndarray, triangles: np.ndarray, lamps: Sequence[Lamp], ambient: float) -> np.ndarray:
+    """(V,) float32 diffuse shading of vertices (V, 3) with triangles (T, 3), from area-weighted vertex normals."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
+    normals = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in across.T], axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-20
+    light = np.full(len(vertices), ambient, np.float32)
+    for direction, strength in lamps:
+        light += strength * np.clip(normals @ (direction / np.linalg.norm(direction)), 0, None).astype(np.float32)
+    return light
+
 
 SIDE_PIXELS = 256
 """Size of Blender's own previews."""
@@ -273,3 +294,32 @@ def _numbers(items: bpy.types.bpy_prop_collection, name: str, kind: type) -> np.
     if size:
         items.foreach_get(name, flat)
     return flat
+
+
+TAGS = ("Likeness", "head")
+CATALOGUE_ID = "6d2f0c7e-5b3a-4c55-9a53-0e8d4f1b7a26"
+"""Id of the catalogue ``Likeness/Heads`` unless a library already has another one; fixed, so that folders agree."""
+
+
+def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_ID, pictured: bool = True) -> None:
+    """Mark a head's collection as an asset, or update its description, tags, catalogue and preview.
+
+    Tags added by the user stay. ``pictured`` draws the preview, which takes about a second; in a window it is drawn in
+    slices instead (``portrait_steps``, ``put_picture``).
+    """
+    collection.asset_mark()
+    data = collection.asset_data
+    photos = sum(bool(photo["used"]) for photo in collection.get(tags.PHOTOS, ()))
+    data.description = f"Head from {photos} photo{'' if photos == 1 else 's'}, with 52 shape keys"
+    data.catalog_id = catalogue
+    for tag in TAGS:
+        data.tags.new(tag, skip_if_exists=True)
+    if pictured:
+        put_picture(collection, portrait(collection))
+
+
+def put_picture(collection: bpy.types.Collection, picture: np.ndarray) -> None:
+    """Set the asset's preview: (SIDE_PIXELS, SIDE_PIXELS, 4) display colours and opacity."""
+    preview = collection.preview_ensure()
+    preview.image_size = (SIDE_PIXELS, SIDE_PIXELS)
+    preview.image_pixels_float.foreach_set(np.ascontiguousarray(picture).ravel())

@@ -1,10 +1,20 @@
-"""Custom properties that identify a head's data, because names and objects can be changed by anybody."""
+"""Find the head's data in the scene again: tags, meshes, places.
+
+Custom properties that identify a head's data, because names and objects can be changed by anybody.
+
+Resolve which head mesh the artist means: the head's own, or a copy (Shift+D) in the same collection.
+
+Where a head is placed, the scene's units per metre, and removal of a head.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import bpy
+
+from ..protocol.names import ARKIT_NAMES
 
 HEAD_ID = "likeness_id"
 """On a head's collection: a random id. On its objects and images: the same id."""
@@ -156,3 +166,141 @@ def _moved_out(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Obj
     scenes = [s for s in bpy.data.scenes if [c for c in heads_in(s) if c[HEAD_ID] == head_id] == [collection]]
     shown = dict.fromkeys(obj for scene in scenes for obj in scene.objects if obj.get(HEAD_ID) == head_id)
     return [obj for obj in shown if obj not in held and wanted(obj)]
+
+
+def head_mesh(obj: bpy.types.Object | None) -> bpy.types.Object | None:
+    """The head mesh that an object is or is parented to, possibly a copy; None for other objects."""
+    if obj is None or HEAD_ID not in obj:
+        return None
+    while obj is not None and not (obj.type == "MESH" and obj.get(PART) == "head"):
+        obj = obj.parent
+    return obj
+
+
+def key_mesh(obj: bpy.types.Object) -> bpy.types.Object:
+    """The mesh whose keys ``obj`` follows: for eyes or teeth that of their parent head, else ``obj`` itself."""
+    of_head = head_mesh(obj) if PART in obj else None
+    return of_head or obj
+
+
+def active_mesh(context: bpy.types.Context, collection: bpy.types.Collection) -> bpy.types.Object | None:
+    """The head's active or selected mesh, possibly a copy; else its own, None if that was deleted."""
+    for obj in (context.active_object, *context.selected_objects):
+        mesh = head_mesh(obj)
+        if mesh is not None and mesh.get(HEAD_ID) == collection[HEAD_ID]:
+            return mesh
+    return part_object(collection, "head")
+
+
+def copy_words(mesh: bpy.types.Object | None, collection: bpy.types.Collection) -> str:
+    """A sentence on what solving again does if ``mesh`` is a copy with its own shape; else ""."""
+    own = part_object(collection, "head")
+    if mesh is None or own is None or mesh.data == own.data:
+        return ""
+    return f"{mesh.name} is a copy and keeps its shape: solving again changes {own.name}."
+
+
+def part_on(collection: bpy.types.Collection, mesh: bpy.types.Object, part: str) -> bpy.types.Object | None:
+    """The part parented to ``mesh``, else the head's own, None if both were deleted."""
+    parts = [obj for obj in objects_of(collection) if obj.type == "MESH" and obj.get(PART) == part]
+    return next((obj for obj in parts if head_mesh(obj) == mesh), None) or part_object(collection, part)
+
+
+def cameras_by_photo(
+    collection: bpy.types.Collection, mesh: bpy.types.Object | None = None
+) -> dict[str, bpy.types.Object]:
+    """Photo -> its camera for ``mesh``: one parented to it, else the head's own. None stands for the head's own
+    mesh."""
+    own = part_object(collection, "head")
+    mesh = mesh or own
+    found: dict[str, bpy.types.Object] = {}
+    for camera in camera_objects(collection):
+        hangs_on, photo = head_mesh(camera), str(camera[PHOTO])
+        if hangs_on == mesh and (photo not in found or head_mesh(found[photo]) != mesh):
+            found[photo] = camera
+        elif hangs_on in (None, own):
+            found.setdefault(photo, camera)
+    return found
+
+
+def expressive_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The active and the selected meshes with the 52 keys, each mesh data once; if there are none, the active
+    head's."""
+    chosen = [key_mesh(obj) for obj in (context.active_object, *context.selected_objects) if obj is not None]
+    meant = {obj.data.name_full: obj for obj in chosen if obj.type == "MESH" and _has_all_keys(obj)}
+    collection = active_head(context)
+    own = active_mesh(context, collection) if collection is not None and not meant else None
+    return list(meant.values()) if own is None else [own]
+
+
+def _has_all_keys(obj: bpy.types.Object) -> bool:
+    keys = obj.data.shape_keys
+    return keys is not None and set(keys.key_blocks.keys()) >= ARKIT_NAMES
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a head is placed.
+
+    Attributes
+    ----------
+    scene_uid : ``session_uid`` of the scene. It survives renaming and undo; a copy of the scene gets its own.
+    view_layer, layer_number : name and index of the scene's view layer in which the head becomes the active object.
+    at_cursor : whether a new head's origin goes to the scene's 3D cursor at its arrival; else it stands beside the
+        existing objects.
+    """
+
+    scene_uid: int
+    view_layer: str
+    layer_number: int
+    at_cursor: bool = False
+
+    @classmethod
+    def shown(cls, context: bpy.types.Context, at_cursor: bool = False) -> Place:
+        """The scene and view layer of the context's window."""
+        layer = context.view_layer.name
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor)
+
+    def scene(self) -> bpy.types.Scene | None:
+        """The scene, None if it was deleted."""
+        return next((scene for scene in bpy.data.scenes if scene.session_uid == self.scene_uid), None)
+
+
+def units_per_metre(scene: bpy.types.Scene | None) -> float:
+    """Scale that gives a head its real size in scenes whose unit is not the metre, as in Blender's own importers."""
+    units = None if scene is None else scene.unit_settings
+    return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
+
+
+def remove_part(collection: bpy.types.Collection, part: str) -> None:
+    """Remove one object of a head, and its mesh if it has no other users; no effect if missing."""
+    obj = part_object(collection, part)
+    if obj is not None:
+        mesh = obj.data
+        bpy.data.objects.remove(obj)
+        if mesh.users == 0:
+            bpy.data.meshes.remove(mesh)
+
+
+def remove_head(head_id: str) -> None:
+    """Remove all data of the head ``head_id`` from the file."""
+    owned = [
+        item
+        for items in (bpy.data.objects, bpy.data.collections, bpy.data.materials, bpy.data.images)
+        for item in items
+        if item.get(HEAD_ID) == head_id or item.get(CAMERAS) == head_id
+    ]
+    owned += [item.data for item in owned if isinstance(item, bpy.types.Object) and item.data is not None]
+    bpy.data.batch_remove(owned)
+
+
+def select_alone(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> None:
+    """Select only ``obj`` in a view layer and make it active; no effect if the layer excludes it."""
+    try:
+        obj.select_set(True, view_layer=layer)
+    except RuntimeError:
+        return
+    layer.objects.active = obj
+    for other in list(layer.objects.selected):
+        if other != obj:
+            other.select_set(False, view_layer=layer)

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..scene import tags
-from ..scene.coordinates import coordinates, neutral_coordinates
+from ..scene.meshes import coordinates, neutral_coordinates
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart
 

@@ -2,17 +2,109 @@
 
 A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``;
     ``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
+
+Names of shape keys in other rigs, mapped to ARKit's names without the side.
+
+Key mapping: which source key drives which target keys, with weight and limits.
 """
 
 from __future__ import annotations
 
 import enum
+import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
+from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
-from .synonyms import BASE_SYNONYMS, EXCEPTIONAL_NAMES
+
+BASE_SYNONYMS: dict[str, str] = {
+    # one spelling (lower-case letters only, without side) -> ARKit bases
+    "blink": "eyeBlink", "eyeclose": "eyeBlink", "eyesclose": "eyeBlink", "eyeclosed": "eyeBlink",
+    "eyesclosed": "eyeBlink", "closeeye": "eyeBlink", "closeeyes": "eyeBlink", "eyelidclose": "eyeBlink",
+    "wink": "eyeBlink", "upperlidclosed": "eyeBlink", "eyeclosure": "eyeBlink", "lidclose": "eyeBlink",
+    "eyeopen": "eyeWide", "eyesopen": "eyeWide", "eyeswide": "eyeWide", "upperlidopen": "eyeWide",
+    "eyeopenedup": "eyeWide", "eyewiden": "eyeWide",
+    "lowerlidup": "eyeSquint", "eyeslit": "eyeSquint", "squint": "eyeSquint", "eyessquint": "eyeSquint",
+    "lookup": "eyeLookUp", "eyeup": "eyeLookUp", "eyesup": "eyeLookUp", "eyeslookup": "eyeLookUp",
+    "lookdown": "eyeLookDown", "eyedown": "eyeLookDown", "eyesdown": "eyeLookDown",
+    "lookin": "eyeLookIn", "lookout": "eyeLookOut",
+    "browlower": "browDown", "browdrop": "browDown", "eyebrowsdown": "browDown", "eyebrowdown": "browDown",
+    "browsdown": "browDown",
+    "browraiseinner": "browInnerUp", "innerbrowup": "browInnerUp", "innerbrowraise": "browInnerUp",
+    "browinnerraise": "browInnerUp", "eyebrowsinnerup": "browInnerUp", "innerbrowraiser": "browInnerUp",
+    "browraiseouter": "browOuterUp", "outerbrowup": "browOuterUp", "outerbrowraise": "browOuterUp",
+    "browouterraise": "browOuterUp", "eyebrowsexternup": "browOuterUp", "outerbrowraiser": "browOuterUp",
+    "browup": "browInnerUp browOuterUp", "browsup": "browInnerUp browOuterUp", "browraise": "browInnerUp browOuterUp",
+    "eyebrowsup": "browInnerUp browOuterUp", "eyebrowup": "browInnerUp browOuterUp",
+    "cheekraise": "cheekSquint", "cheekup": "cheekSquint", "cheekraiser": "cheekSquint",
+    "puff": "cheekPuff", "cheekspuff": "cheekPuff", "cheekspump": "cheekPuff", "puffcheeks": "cheekPuff",
+    "nosewrinkler": "noseSneer", "nosewrinkle": "noseSneer", "sneer": "noseSneer", "nosecompression": "noseSneer",
+    "noseelevation": "noseSneer",
+    "jawdrop": "jawOpen", "mouthopen": "jawOpen", "openmouth": "jawOpen", "chindown": "jawOpen", "openjaw": "jawOpen",
+    "chinforward": "jawForward", "jawthrust": "jawForward", "chin": "jaw", "mouthmove": "mouth",
+    "mouthshift": "mouth",
+    "smile": "mouthSmile", "mouthpullup": "mouthSmile", "mouthcornerpuller": "mouthSmile", "lipcornerpuller":
+    "mouthSmile", "mouthcornerup": "mouthSmile", "lipcornerup": "mouthSmile",
+    "mouthpulldown": "mouthFrown", "mouthcornerdown": "mouthFrown", "lipcornerdepressor": "mouthFrown",
+    "lipcornerdown": "mouthFrown", "mouthsad": "mouthFrown", "mouthdepression": "mouthFrown",
+    "mouthpullside": "mouthStretch", "lipstretch": "mouthStretch", "lipstretcher": "mouthStretch",
+    "mouthwide": "mouthStretch", "mouthretraction": "mouthStretch",
+    "dimple": "mouthDimple", "dimpler": "mouthDimple", "platysma": "mouthStretch", "mouthplatysma": "mouthStretch",
+    "lipskiss": "mouthPucker", "kiss": "mouthPucker", "pucker": "mouthPucker", "mouthpursing": "mouthPucker",
+    "lippucker": "mouthPucker", "mouthprotusion": "mouthFunnel", "funnel": "mouthFunnel",
+    "lipfunneler": "mouthFunnel",
+    "mouthupupper": "mouthUpperUp", "upperlipup": "mouthUpperUp", "upperlipraise": "mouthUpperUp", "lipupperup":
+    "mouthUpperUp", "mouthdownlower": "mouthLowerDown", "lowerlipdown": "mouthLowerDown", "liplowerdown":
+    "mouthLowerDown", "mouthrollinupper": "mouthRollUpper", "upperlipbackward": "mouthRollUpper", "liprollupper":
+    "mouthRollUpper", "mouthrollinlower": "mouthRollLower", "lowerlipbackward": "mouthRollLower", "liprolllower":
+    "mouthRollLower", "lowerlipup": "mouthShrugLower", "chinraise": "mouthShrugLower",
+    "chinraiser": "mouthShrugLower",
+    "lippress": "mouthPress", "lipspress": "mouthPress", "mouthcompression": "mouthPress",
+    "mouthtighten": "mouthPress",
+    "tongue": "tongueOut", "tongueextend": "tongueOut", "tongueoutside": "tongueOut",
+    # VRM and VRoid
+    "fcleyeclose": "eyeBlink", "fcleyespread": "eyeWide", "fcleyesurprised": "eyeWide", "fclbrwangry": "browDown",
+    "fclbrwsorrow": "browInnerUp", "fclbrwsurprised": "browInnerUp browOuterUp",
+    "fclmtha": "jawOpen", "fclmthi": "mouthStretch", "fclmthu": "mouthPucker",
+    "fclmthe": "mouthUpperUp mouthLowerDown",
+    "fclmtho": "mouthFunnel", "fclmthfun": "mouthSmile", "fclmthangry": "mouthFrown", "fclmthclose": "mouthClose",
+    "fclmthdown": "mouthShrugLower", "fclmthup": "mouthShrugUpper", "fclalljoy": "mouthSmile eyeBlink",
+    "fclallangry": "browDown mouthFrown", "fclallsorrow":
+    "browInnerUp mouthFrown", "fclallsurprised": "eyeWide browInnerUp browOuterUp", "fclallfun": "mouthSmile",
+    "joy": "mouthSmile", "happy": "mouthSmile", "angry": "browDown mouthFrown", "sorrow": "browInnerUp mouthFrown",
+    "sad": "browInnerUp mouthFrown", "surprised": "eyeWide browInnerUp browOuterUp",
+    "a": "jawOpen", "i": "mouthStretch", "u": "mouthPucker", "e": "mouthUpperUp mouthLowerDown", "o": "mouthFunnel",
+    "aa": "jawOpen", "ih": "mouthStretch", "ou": "mouthPucker", "ee": "mouthUpperUp mouthLowerDown", "oh":
+    "mouthFunnel", "visemeaa": "jawOpen", "visemeou": "mouthPucker", "visemeo": "mouthFunnel",
+    # MikuMikuDance
+    "まばたき": "eyeBlink", "ウィンク": "eyeBlinkLeft", "ウィンク右": "eyeBlinkRight", "びっくり": "eyeWide",
+    "あ": "jawOpen", "い": "mouthStretch", "う": "mouthPucker", "え": "mouthUpperUp mouthLowerDown",
+    "お": "mouthFunnel", "にっこり": "mouthSmile", "怒り": "browDown", "困る": "browInnerUp", "上": "browOuterUp",
+    # facial action units
+    "au1": "browInnerUp", "au2": "browOuterUp", "au4": "browDown", "au5": "eyeWide", "au6": "cheekSquint",
+    "au7": "eyeSquint", "au9": "noseSneer", "au10": "mouthUpperUp", "au12": "mouthSmile", "au14": "mouthDimple",
+    "au15": "mouthFrown", "au16": "mouthLowerDown", "au17": "mouthShrugLower", "au18": "mouthPucker", "au20":
+    "mouthStretch", "au22": "mouthFunnel", "au24": "mouthPress", "au26": "jawOpen", "au27": "jawOpen", "au28":
+    "mouthRollUpper mouthRollLower", "au29": "jawForward", "au43": "eyeBlink", "au45": "eyeBlink",
+}  # fmt: skip
+"""Letters and digits of a key's name without the side, lower case -> ARKit names (with or without their side)."""
+
+EXCEPTIONAL_NAMES: dict[str, str] = {
+    "lefteyeturnleft": "eyeLookOutLeft", "lefteyeturnright": "eyeLookInLeft", "righteyeturnleft": "eyeLookInRight",
+    "righteyeturnright": "eyeLookOutRight", "eyellookl": "eyeLookOutLeft", "eyellookr": "eyeLookInLeft",
+    "eyerlookl": "eyeLookInRight", "eyerlookr": "eyeLookOutRight", "lookleft": "eyeLookOutLeft eyeLookInRight",
+    "lookright": "eyeLookInLeft eyeLookOutRight", "eyesleft": "eyeLookOutLeft eyeLookInRight", "eyesright":
+    "eyeLookInLeft eyeLookOutRight", "eyeslookleft": "eyeLookOutLeft eyeLookInRight", "eyeslookright":
+    "eyeLookInLeft eyeLookOutRight", "mouthlookleft": "mouthLeft", "ウィンク2": "eyeBlinkLeft", "ウィンク2右":
+    "eyeBlinkRight", "ｳｨﾝｸ2右": "eyeBlinkRight", "はぅ": "eyeBlink",
+}  # fmt: skip
+"""Names whose side or direction words do not mean a side: all their letters and digits, lower case."""
+
 
 Atom = tuple[str, str]
 """ARKit name without its side, and ``L`` or ``R``."""
@@ -117,3 +209,96 @@ def _both(bases: str, side: str) -> frozenset[Atom]:
 
 
 _FLAT = {name.lower(): name for name in sorted(ARKIT_NAMES)}
+
+
+FORMAT, VERSION = "likeness-key-mapping", 1
+_ADVICE = "Choose a file that Save Mapping wrote."
+
+
+@dataclass(frozen=True)
+class KeyLink:
+    """``target`` gets ``weight`` times the value of ``source``, clamped to ``lowest`` and ``highest``."""
+
+    source: str
+    target: str
+    weight: float = 1.0
+    lowest: float = 0.0
+    highest: float = 1.0
+
+
+def suggest(sources: Sequence[str], targets: Sequence[str]) -> tuple[KeyLink, ...]:
+    """Suggest links between the keys of two rigs by their names, in the order of ``targets``.
+
+    Equal names come first, then other spellings, then synonyms; within these, keys with the fewest motions. A target
+    key is used only if none of its motions is covered by a key chosen before, so that nothing moves twice. A key for
+    both sides gets the mean of both.
+    """
+    links = {target: (KeyLink(target, target),) for target in targets if target in set(sources)}
+    covered: set[Atom] = set()
+    for target in links:
+        if (known := meaning(target)) is not None:
+            covered |= known.atoms
+    readable = [(name, known) for name in sources if (known := meaning(name)) is not None]
+    wanted = [(name, known) for name in targets if name not in links and (known := meaning(name)) is not None]
+    for name, known in sorted(wanted, key=lambda pair: (pair[1].tier, len(pair[1].atoms))):
+        if known.atoms & covered:
+            continue
+        if found := _links(name, known, readable):
+            links[name] = found
+            covered |= known.atoms
+    return tuple(link for target in targets for link in links.get(target, ()))
+
+
+def _links(target: str, wanted: Meaning, sources: Iterable[tuple[str, Meaning]]) -> tuple[KeyLink, ...]:
+    """Link every atom of ``target`` to the most certain source that has it; the weight is the share of atoms."""
+    shares: dict[str, float] = {}
+    for atom in sorted(wanted.atoms):
+        having = [(known.tier, len(known.atoms), name) for name, known in sources if atom in known.atoms]
+        if having:
+            best = min(having)[2]
+            shares[best] = shares.get(best, 0.0) + 1.0 / len(wanted.atoms)
+    return tuple(KeyLink(source, target, round(share, 4)) for source, share in shares.items())
+
+
+def apply_links(links: Iterable[KeyLink], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values (F,) of the target's keys: the sum over each key's links of the weighted, clamped source values."""
+    out: dict[str, np.ndarray] = {}
+    for link in links:
+        if link.source in values:
+            part = np.clip(np.asarray(values[link.source], float) * link.weight, link.lowest, link.highest)
+            out[link.target] = out[link.target] + part if link.target in out else part
+    return out
+
+
+def to_json(links: Iterable[KeyLink]) -> str:
+    """Encode links as text for ``from_json``."""
+    rows = [
+        {"source": k.source, "target": k.target, "weight": k.weight, "lowest": k.lowest, "highest": k.highest}
+        for k in links
+    ]
+    return json.dumps({"format": FORMAT, "version": VERSION, "links": rows}, ensure_ascii=False, indent=1)
+
+
+def from_json(text: str) -> tuple[KeyLink, ...]:
+    """Decode links from text. Raises ``AddonError`` ``bad_mapping`` for other content or a later version."""
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError("no mapping")
+        if int(data["version"]) > VERSION:
+            raise AddonError("This mapping is from a later version of the extension.", "Update it.", "bad_mapping")
+        links = tuple(
+            KeyLink(
+                str(row["source"]),
+                str(row["target"]),
+                float(row.get("weight", 1.0)),
+                float(row.get("lowest", 0.0)),
+                float(row.get("highest", 1.0)),
+            )
+            for row in data["links"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise AddonError("This is not a mapping of shape keys.", _ADVICE, "bad_mapping") from error
+    if not all(np.isfinite([link.weight, link.lowest, link.highest]).all() for link in links):
+        raise AddonError("The mapping contains numbers that are not finite.", _ADVICE, "bad_mapping")
+    return links

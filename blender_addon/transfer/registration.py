@@ -3,16 +3,391 @@
 After Amberg, Romdhani and Vetter 2007, with a translation instead of an affine map per vertex. The source's vertices
 are attracted to the tangent planes of their closest target points; a stiffness between neighbours regularises them and
 decreases over the rounds.
+
+Brute-force nearest neighbours by matrix products. Only numpy.
+
+Triangle meshes as arrays: normals, neighbours, connected pieces, smoothing. Only numpy.
+
+Align one face to another mesh by a similarity transform, from marked points or by search. Only numpy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from .nearest import closest_on_triangles, nearest
-from .surface import EdgeOperator, Surface, scatter, solve
+from ..errors import AddonError
+
+PAIRS_PER_SLICE = 1_500_000
+
+
+def nearest(points: np.ndarray, among: np.ndarray):
+    """Index of the nearest row of ``among`` (N, D) for each row of ``points`` (M, D); yields between slices.
+
+    Returns (M,) int and (M,) distances.
+    """
+    found, distance = np.empty(len(points), int), np.empty(len(points))
+    centre = among.mean(axis=0)
+    other = (among - centre).astype(np.float32)
+    half = 0.5 * np.einsum("nd,nd->n", other, other)
+    size = max(PAIRS_PER_SLICE // max(len(among), 1), 1)
+    for first in range(0, len(points), size):
+        part = (points[first : first + size] - centre).astype(np.float32)
+        score = part @ other.T
+        score -= half
+        best = score.argmax(axis=1)
+        found[first : first + size] = best
+        distance[first : first + size] = np.linalg.norm(part - other[best], axis=1)
+        yield
+    return found, distance
+
+
+def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Closest points on triangles, one triangle per point.
+
+    points : (M, 3).
+    corners : (M, 3, 3).
+
+    Returns the barycentric weights (M, 3) and the distances (M,).
+    """
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    ab, ac, ap = b - a, c - a, points - a
+    d00, d01, d11 = (np.einsum("md,md->m", p, q) for p, q in ((ab, ab), (ab, ac), (ac, ac)))
+    d20, d21 = np.einsum("md,md->m", ap, ab), np.einsum("md,md->m", ap, ac)
+    below = d00 * d11 - d01 * d01
+    safe = np.where(np.abs(below) > 1e-30, below, 1.0)
+    v, w = (d11 * d20 - d01 * d21) / safe, (d00 * d21 - d01 * d20) / safe
+    inside = (v >= 0) & (w >= 0) & (v + w <= 1) & (np.abs(below) > 1e-30)
+    best = np.stack([1 - v - w, v, w], -1)
+    distance = np.where(inside, np.linalg.norm(points - np.einsum("mk,mkd->md", best, corners), axis=1), np.inf)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        along = corners[:, j] - corners[:, i]
+        length = np.einsum("md,md->m", along, along)
+        t = np.clip(np.einsum("md,md->m", points - corners[:, i], along) / np.where(length > 0, length, 1.0), 0.0, 1.0)
+        away = np.linalg.norm(points - corners[:, i] - t[:, None] * along, axis=1)
+        closer = ~inside & (away < distance)
+        edge = np.zeros_like(best)
+        edge[:, i], edge[:, j] = 1 - t, t
+        best[closer], distance[closer] = edge[closer], away[closer]
+    return best, distance
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Triangle mesh. vertices : (V, 3) float64. triangles : (T, 3) int."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+
+    def moved(self, vertices: np.ndarray) -> Surface:
+        """The same triangles with new vertices (V, 3)."""
+        return Surface(vertices, self.triangles)
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """(V, 3) unit normals, area-weighted; zero at vertices without area."""
+        a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
+        face = np.cross(b - a, c - a)
+        return unit(scatter(self.triangles, np.repeat(face[:, None], 3, axis=1), len(self.vertices)))
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """(E, 2) each edge once."""
+        pairs = np.concatenate([self.triangles[:, [0, 1]], self.triangles[:, [1, 2]], self.triangles[:, [2, 0]]])
+        low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
+        code = np.unique((low * len(self.vertices) + high)[low != high])
+        return np.stack([code // len(self.vertices), code % len(self.vertices)], -1)
+
+    @cached_property
+    def pieces(self) -> np.ndarray:
+        """(V,) connected component of each vertex, numbered by size: 0 is the largest."""
+        label = np.arange(len(self.vertices))
+        both = np.concatenate([self.edges, self.edges[:, ::-1]])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        vertex, start = np.unique(both[:, 0], return_index=True)
+        while len(both):
+            new = label.copy()
+            new[vertex] = np.minimum(label[vertex], np.minimum.reduceat(label[both[:, 1]], start))
+            np.minimum.at(new, label[vertex], new[vertex])  # also update the vertex that the label names
+            new = new[new]
+            if (new == label).all():
+                break
+            label = new
+        _, label, counts = np.unique(label, return_inverse=True, return_counts=True)
+        order = np.empty(len(counts), int)
+        order[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+        return order[label]
+
+    def part(self, keep: np.ndarray) -> tuple[Surface, np.ndarray]:
+        """The sub-surface of the vertices in ``keep`` (V,) bool, and their indices in this one."""
+        number = np.full(len(self.vertices), -1)
+        index = np.flatnonzero(keep)
+        number[index] = np.arange(len(index))
+        triangles = number[self.triangles]
+        return Surface(self.vertices[index], triangles[(triangles >= 0).all(axis=1)]), index
+
+
+def welded(vertices: np.ndarray, triangles: np.ndarray) -> tuple[Surface, np.ndarray]:
+    """Merge vertices (V, 3) at equal positions; return the surface and (V,) the new index of each vertex."""
+    size = np.ptp(vertices, axis=0).max() if len(vertices) else 1.0
+    grid = np.round(vertices / max(1e-6 * size, 1e-30)).astype(np.int64)
+    _, first, number = np.unique(grid, axis=0, return_index=True, return_inverse=True)
+    number = number.reshape(-1)
+    new = number[triangles]
+    flat = (new[:, 0] == new[:, 1]) | (new[:, 1] == new[:, 2]) | (new[:, 0] == new[:, 2])
+    return Surface(vertices[first], new[~flat]), number
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Normalise vectors (..., 3) to length one; zero vectors stay zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(length > 1e-20, length, 1.0)
+
+
+def scatter(index: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """(count, C) sums of ``values`` (..., C) grouped by ``index`` (...)."""
+    flat, columns = index.ravel(), values.reshape(index.size, -1)
+    return np.stack([np.bincount(flat, columns[:, c], count) for c in range(columns.shape[1])], -1)
+
+
+class EdgeOperator:
+    """Graph Laplacian: ``x -> sum over neighbours of stiffness * (x_i - x_j)``, vectorised in numpy."""
+
+    def __init__(self, edges: np.ndarray, stiffness: np.ndarray, count: int) -> None:
+        both = np.concatenate([edges, edges[:, ::-1]])
+        order = np.argsort(both[:, 0], kind="stable")
+        both, weights = both[order], np.concatenate([stiffness, stiffness])[order]
+        self.column, self.weight = both[:, 1], weights[:, None]
+        has = np.bincount(both[:, 0], minlength=count)
+        self.start = np.concatenate([[0], np.cumsum(has)[:-1]])
+        self.empty = has == 0
+        self.start = np.minimum(self.start, max(len(both) - 1, 0))
+        self.diagonal = np.bincount(both[:, 0], weights, count)[:, None]
+
+    def neighbours(self, x: np.ndarray) -> np.ndarray:
+        """(V, C) weighted sums over the neighbours."""
+        if not len(self.column):
+            return np.zeros_like(x)
+        out = np.add.reduceat(x[self.column] * self.weight.astype(x.dtype), self.start, axis=0)
+        out[self.empty] = 0.0
+        return out
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.diagonal.astype(x.dtype) * x - self.neighbours(x)
+
+
+def solve(operator, diagonal: np.ndarray, right: np.ndarray, start: np.ndarray, steps: int, tolerance: float = 1e-4):
+    """Conjugate gradients with Jacobi preconditioner for (V, C) right-hand sides at once; yields after every step.
+
+    operator : symmetric positive definite, (V, C) -> (V, C).
+    diagonal : (V, 1).
+
+    Returns (V, C).
+    """
+    x = start.copy()
+    residual = right - operator(x)
+    inverse = (1.0 / np.maximum(diagonal, 1e-20)).astype(right.dtype)
+    z = inverse * residual
+    direction = z.copy()
+    old = np.einsum("vc,vc->c", residual, z)
+    target = tolerance**2 * np.maximum(np.einsum("vc,vc->c", right, inverse * right), 1e-30)
+    for _ in range(steps):
+        if (old <= target).all():
+            break
+        applied = operator(direction)
+        below = np.einsum("vc,vc->c", direction, applied)
+        step = np.where(below > 0, old / np.where(below > 0, below, 1.0), 0.0).astype(x.dtype)
+        x += step * direction
+        residual -= step * applied
+        z = inverse * residual
+        new = np.einsum("vc,vc->c", residual, z)
+        ratio = np.where(old > 0, new / np.where(old > 0, old, 1.0), 0.0).astype(x.dtype)
+        direction = z + ratio * direction
+        old = new
+        yield
+    return x
+
+
+def finish(steps):
+    """Run a generator to its end and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+HEAD_SHARES = (1.0, 0.8, 0.62, 0.45, 0.3, 0.14)
+"""Tried ratios of the source's height to the target's: head, head with neck, bust, half body, whole body."""
+MASK_SHARES = (1.1, 0.9)
+"""Tried ratios of the face's height to the target's, in case the target is only a face."""
+WORST_FIT = 0.055
+"""Mean distance relative to the face's size: heads of all kinds fit to 0.01 to 0.03, a tube or a sphere to 0.09."""
+YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+TRIED_POINTS, TRIED_TARGET = 350, 2500
+FINE_POINTS, FINE_TARGET = 800, 8000
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """``x -> scale * rotation @ x + shift``."""
+
+    scale: float
+    rotation: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return self.scale * points @ self.rotation.T + self.shift
+
+
+def fit_similarity(points: np.ndarray, onto: np.ndarray) -> Similarity:
+    """The least-squares similarity (Umeyama 1991) that maps points (N, 3), N >= 3, onto others."""
+    w = np.full(len(points), 1.0 / len(points))
+    from_mean, to_mean = w @ points, w @ onto
+    p, q = points - from_mean, onto - to_mean
+    u, s, vt = np.linalg.svd((q * w[:, None]).T @ p)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / max((w * (p * p).sum(axis=1)).sum(), 1e-30))
+    return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
+
+
+def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:
+    """Align marked points (N, 3) of both meshes. Raises ``AddonError`` ``few_points`` for less than four, or collinear
+    ones."""
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) if len(points) >= 4 else [0.0, 0.0]
+    if len(points) < 4 or spread[1] < 0.1 * spread[0]:
+        raise AddonError(
+            "Too few points are marked on both meshes.", "Mark at least four, not in a line.", "few_points"
+        )
+    return fit_similarity(points, onto)
+
+
+def find_alignment(source: Surface, face: np.ndarray, target: Surface):
+    """Find the best alignment of the source's face to the target; yields between slices, returns a ``Similarity``.
+
+    Both must stand upright along z. The target may look along -y or be rotated by quarter turns, may be a head, a bust
+    or a body, and of any size. Several starting sizes and directions at the target's top are refined by iterative
+    closest points (ICP); the one with the least trimmed distance, relative to its size, wins.
+    Raises ``AddonError`` ``no_face`` if none fits.
+
+    Parameters
+    ----------
+    face : (N,) indices of the source's face vertices.
+    """
+    points, normals = source.vertices[face], source.normals[face]
+    some = _spread(len(face), TRIED_POINTS)
+    coarse = _spread(len(target.vertices), TRIED_TARGET)
+    trials = []
+    for start in (*_starts(source, target), *_mask_starts(points, target)):
+        fitted, cost = yield from _closest_points(
+            points[some], normals[some], target.vertices[coarse], target.normals[coarse], start, 10
+        )
+        trials.append((cost, len(trials), fitted))
+    fine = _spread(len(target.vertices), FINE_TARGET)
+    some = _spread(len(face), FINE_POINTS)
+    best = []
+    for _, number, fitted in sorted(trials)[:3]:
+        fitted, cost = yield from _closest_points(
+            points[some], normals[some], target.vertices[fine], target.normals[fine], fitted, 12
+        )
+        best.append((cost, number, fitted))
+    cost, _, fitted = min(best)
+    if cost > WORST_FIT:
+        raise AddonError(
+            "The target shows no face like the source's.", "Mark a few corresponding points on both.", "no_face"
+        )
+    return fitted
+
+
+def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
+    """ICP from ``start``; yields between slices, returns a ``Similarity``."""
+    some, fine = face[_spread(len(face), FINE_POINTS)], _spread(len(target.vertices), FINE_TARGET)
+    fitted, _ = yield from _closest_points(
+        source.vertices[some], source.normals[some], target.vertices[fine], target.normals[fine], start, 12
+    )
+    return fitted
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    return np.random.default_rng(0).permutation(count)[:most]
+
+
+def _starts(source: Surface, target: Surface):
+    low, high = source.vertices.min(axis=0), source.vertices.max(axis=0)
+    target_low, target_high = target.vertices.min(axis=0), target.vertices.max(axis=0)
+    top = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2]])
+    for share in HEAD_SHARES:
+        scale = share * (target_high[2] - target_low[2]) / max(high[2] - low[2], 1e-12)
+        upper = target.vertices[target.vertices[:, 2] >= target_high[2] - share * (target_high[2] - target_low[2])]
+        middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
+        for yaw in YAWS:
+            c, s = np.cos(yaw), np.sin(yaw)
+            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+            onto = np.array([middle[0], middle[1], target_high[2]])
+            yield Similarity(scale, rotation, onto - scale * rotation @ top)
+
+
+def _mask_starts(face: np.ndarray, target: Surface):
+    low, high = target.vertices.min(axis=0), target.vertices.max(axis=0)
+    for share in MASK_SHARES:
+        scale = share * (high[2] - low[2]) / max(np.ptp(face[:, 2]), 1e-12)
+        for yaw in YAWS:
+            c, s = np.cos(yaw), np.sin(yaw)
+            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+            middle = (face.min(axis=0) + face.max(axis=0)) / 2
+            yield Similarity(scale, rotation, (low + high) / 2 - scale * rotation @ middle)
+
+
+def _closest_points(points, normals, target, target_normals, start: Similarity, rounds: int):
+    """ICP with normals, trimming the worst 30 %. Returns the fit and its relative cost."""
+    fitted, cost = start, np.inf
+    size = np.linalg.norm(points.max(axis=0) - points.min(axis=0))
+    for _ in range(rounds):
+        reach = 0.15 * fitted.scale * size  # a normal rotated by 60 degrees counts as this distance
+        moved, turned = fitted(points), normals @ fitted.rotation.T
+        found, distance = yield from nearest(
+            np.hstack([moved, reach * turned]), np.hstack([target, reach * target_normals])
+        )
+        limit = np.quantile(distance, 0.7)
+        keep = distance <= limit
+        cost = float(distance[keep].mean() / (fitted.scale * size))
+        onto = target[found]
+        along = np.einsum("nd,nd->n", onto - moved, target_normals[found])[:, None] * target_normals[found]
+        goal = moved + along + 0.3 * (onto - moved - along)
+        new = fit_similarity(points[keep], goal[keep])
+        tilt = np.degrees(np.arccos(np.clip((np.trace(new.rotation.T @ start.rotation) - 1) / 2, -1, 1)))
+        if not 0.6 < new.scale / start.scale < 1.7 or tilt > 50:
+            return fitted, np.inf
+        fitted = new
+    return fitted, cost
+
+
+def local_frames(rest: Surface, shape: np.ndarray) -> np.ndarray:
+    """(V, 3, 3) per vertex the least-squares linear map of its neighbourhood from ``rest`` to ``shape`` (V, 3).
+
+    Neighbours do not constrain the map across the surface; there normals map to normals, scaled by the mean stretch.
+    """
+    i, j = np.concatenate([rest.edges, rest.edges[:, ::-1]]).T
+    before, after = rest.vertices[j] - rest.vertices[i], shape[j] - shape[i]
+    weight = 1.0 / np.maximum(np.einsum("ed,ed->e", before, before), 1e-20)
+    count = len(rest.vertices)
+    rows = np.arange(len(i))
+    cross = np.einsum("e,ea,eb->eab", weight, after, before).reshape(len(i), 9)
+    square = np.einsum("e,ea,eb->eab", weight, before, before).reshape(len(i), 9)
+    sums = np.stack([np.bincount(i, column[rows], count) for column in (*cross.T, *square.T)], -1)
+    cross, square = sums[:, :9].reshape(-1, 3, 3), sums[:, 9:].reshape(-1, 3, 3)
+    stretch = np.sqrt(
+        np.bincount(i, np.einsum("ed,ed->e", after, after) * weight, count) / np.maximum(np.bincount(i, None, count), 1)
+    )
+    turned = unit(rest.moved(shape).normals) * stretch[:, None]
+    strength = np.maximum(np.einsum("vaa->v", square), 1e-12)
+    cross = cross + np.einsum("v,va,vb->vab", strength, turned, rest.normals)
+    square = square + np.einsum("v,va,vb->vab", strength, rest.normals, rest.normals) + 1e-6 * np.eye(3)
+    return np.einsum("vab,vbc->vac", cross, np.linalg.inv(square))
+
 
 STIFFNESS = (30.0, 10.0, 4.0, 2.0, 1.0, 0.5, 0.3, 0.2)
 """Stiffness against bending and stretching, relative to the attraction of one point, per stage."""

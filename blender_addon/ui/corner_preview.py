@@ -10,8 +10,8 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..protocol.preview import Preview
-from ..scene.lamps import light_on
+from ..protocol.buffers import Preview
+from ..scene.portrait import light_on
 from ..session import session
 from .redraw import SWING_SECONDS
 

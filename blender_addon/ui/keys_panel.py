@@ -1,4 +1,9 @@
-"""Sliders of the active head's 52 keys: grouped by region, with both sides at once, search, and pictures."""
+"""Panels of the 52 keys and of the armature.
+
+Sliders of the active head's 52 keys: grouped by region, with both sides at once, search, and pictures.
+
+Panel of the active head's armature: add or remove it, and choose whether keys or bones lead.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,10 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..protocol.names import ARKIT_NAMES
-from ..rig.lead import led_keys, set_keys
-from ..rig.names import LEADABLE_KEYS
+from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
+from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene import tags
-from ..scene.poses import poses
+from ..scene.expressions import poses
 from .key_pictures import picture_icon
 from .panel import SidebarPanel
 
@@ -239,4 +244,46 @@ def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> 
     return cell
 
 
-CLASSES = (LikenessKeys, PosesMenu, KeysPanel)
+def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The active head's armature object, None if there is none."""
+    collection = tags.active_head(context)
+    return None if collection is None else tags.rig_object(collection)
+
+
+class ArmaturePanel(SidebarPanel, bpy.types.Panel):
+    """Bones."""
+
+    bl_idname = "LIKENESS_PT_armature"
+    bl_label = "Armature"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return active_face(context) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, head, rig = self.layout, active_face(context), active_rig(context)
+        if rig is None:
+            layout.operator("likeness.add_armature", icon="ARMATURE_DATA")
+            return
+        for what, label in ((JAW_LED, "Jaw Led by"), (EYES_LED, "Eyes Led by")):
+            led = bones_drive_keys(head, rig, what)
+            row = layout.row(align=True)
+            row.label(text=label)
+            for by_bones, name in ((False, "Keys"), (True, "Bones")):
+                button = row.operator("likeness.set_lead", text=name, depress=led == by_bones)
+                button.what, button.by_bones = what, by_bones
+        row = layout.row()
+        row.enabled = bones_drive_keys(head, rig, EYES_LED)
+        row.prop(rig, f'["{EYE_AIM}"]', text="Eyes at Target", slider=True)
+        row = layout.row(align=True)
+        row.operator("likeness.reset_pose", icon="LOOP_BACK")
+        row.operator("likeness.remove_armature", text="", icon="TRASH")
+
+
+CLASSES = (
+    LikenessKeys,
+    PosesMenu,
+    KeysPanel,
+    ArmaturePanel,
+)

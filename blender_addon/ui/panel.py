@@ -1,27 +1,45 @@
-"""Main sidebar panels: photos, options, the button, progress, and the finished head."""
+"""Main sidebar panels: photos, options, the button, progress, and the finished head.
+
+Draw heads that other Blenders left behind, with the available actions.
+"""
 
 from __future__ import annotations
 
 import bpy
 
 from .. import installer
-from ..backend_process.folder_lock import FOLDER_BUSY
+from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
-from ..scene.locks import LOCK
+from ..scene.expressions import LOCK
+from ..scene.materials import STRENGTHS, skin_material, strength_socket
 from ..scene.meshes import sculpted
-from ..scene.skin_detail import STRENGTHS, skin_material, strength_socket
-from ..scene.solve_again import list_words
-from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
+from ..scene.own_head import list_words
+from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .properties import USES
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
-from .waiting_heads import draw_offered
+
+
+def draw_offered(layout: bpy.types.UILayout) -> None:
+    """A box per head: the person's name, and buttons to put the head into the scene or to discard it."""
+    for head in session().waiting.offered:
+        box = layout.box()
+        if head.note is not None:
+            draw_wrapped(box, f"{head.note.words}.", icon="USER")
+        if head.problem is not None:
+            draw_error(box, head.problem.sentence, head.problem.advice)
+        else:
+            row = box.row()
+            row.enabled = not session().busy
+            row.operator("likeness.take_head", icon="IMPORT").head = head.name
+        box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
+
 
 TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}

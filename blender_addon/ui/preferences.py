@@ -9,11 +9,11 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import installer
-from ..backend_process import existing
-from ..backend_process.folder_checks import FolderState
+from ..backend_process import folders
+from ..backend_process.folders import FolderState
 from ..backend_process.install import installed_bytes
-from ..backend_process.local_backend import LocalBackend
 from ..backend_process.looks import Looks
+from ..backend_process.server import LocalBackend
 from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
@@ -21,7 +21,7 @@ from ..session import session
 from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
-_existing_backends = Looks(existing.problem_of)
+_existing_backends = Looks(folders.problem_of)
 BACKEND_LOCATIONS = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
@@ -262,7 +262,7 @@ def _existing(chosen: LikenessPreferences) -> LocalBackend:
 def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
     """Why the entered backend is not usable, "" if it looks usable."""
     if not chosen.existing_python:
-        return existing.NOTHING_ENTERED
+        return folders.NOTHING_ENTERED
     entered = _existing(chosen)
     problem = _existing_backends.at((str(entered.python), str(entered.source or "")), drawing)
     if problem is None:
@@ -275,7 +275,7 @@ def _draw_usable(layout: bpy.types.UILayout, chosen: LikenessPreferences) -> Non
     """Draw below the fields whether their content is usable, unabridged."""
     problem = _problem_of_existing(chosen, drawing=True)
     icon = "INFO" if not chosen.existing_python else "ERROR" if problem else "CHECKMARK"
-    draw_wrapped(layout, problem or existing.USABLE, icon=icon)
+    draw_wrapped(layout, problem or folders.USABLE, icon=icon)
 
 
 def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderState) -> LocalBackend:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..operators.transfer_keys import POINT_NAMES
-from ..operators.transfer_settings import settings_of, source_of
+from ..operators.transfer_keys import POINT_NAMES, settings_of, source_of
 from ..scene.tags import active_head
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work

@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.asset_file import read_asset, read_table
-from backend.assets import ASSETS
 from backend.errors import DamagedFileError
 from backend.expression.reading import READER_PATH, load_reader
 from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
-from backend.fitting.population import POPULATION_PATH
+from backend.fitting.solver import POPULATION_PATH
 from backend.geometry.template import TEMPLATE_PATH
 from backend.models.checkpoints import load_model, read_tensors
 from backend.models.contract import forget_models
 from backend.models.parsing import apply as masks
 from backend.models.registry import MODELS
-from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
+from backend.system.assets import ASSETS
+from backend.system.files import BrokenTensorFileError, read_arrays, read_asset, read_metadata, read_table, write_arrays
 
 TRAINED = [model.name for model in MODELS if model.trained(ASSETS)]
 TABLES = sorted(set(ASSETS.rglob("*.safetensors")) - set(ASSETS.rglob("*-of-*")) - {TEMPLATE_PATH})

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backend.made_once import made_once
-from backend.photos.faces import mediapipe_models
-from backend.photos.faces.mediapipe_models import Model
+from backend.photos import mediapipe_models
+from backend.photos.mediapipe_models import Model
+from backend.system.files import made_once
 
 
 def test_threads_that_ask_at_the_same_time_get_one_object() -> None:

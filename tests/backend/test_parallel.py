@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from backend.parallel import each, in_order, in_thread, parallel_threads
+from backend.system.parallel import each, in_order, in_thread, parallel_threads
 
 
 def test_results_keep_their_order_and_errors_reach_the_caller():
@@ -43,7 +43,7 @@ def test_two_wait_for_each_other_only_if_they_run_at_the_same_time():
 def test_freed_memory_is_kept_until_it_is_given_back():
     script = """
 import numpy as np
-from backend.allocator import release_freed_memory, keep_freed_memory
+from backend.system.processes import release_freed_memory, keep_freed_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from backend.progress import TimeLeft, extrapolated_seconds
-from backend.stages import SHARES
+from backend.progress import SHARES, TimeLeft, extrapolated_seconds
 
 Heard = tuple[str, float, float]
 """A stage, its fraction, and the second at which it was told."""

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 from safetensors import safe_open
 
-from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
+from backend.system.files import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
 
 ARRAYS = {
     "f32": np.arange(12, dtype=np.float32).reshape(3, 4),

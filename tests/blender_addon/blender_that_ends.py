@@ -23,7 +23,7 @@ from other_file_steps import a_head_waits, begin, tick_while_busy  # noqa: E402
 
 from blender_addon.protocol.result import decode_result  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.images import file_bytes  # noqa: E402
+from blender_addon.scene.materials import file_bytes  # noqa: E402
 from blender_addon.session import session  # noqa: E402
 
 

@@ -12,7 +12,7 @@ import bpy
 from instant_backend import Backend
 
 from blender_addon.job import Job
-from blender_addon.scene.place import Place
+from blender_addon.scene.tags import Place
 from blender_addon.session import listed_photos, session, shut_down
 from blender_addon.ui.panel import MainPanel
 

@@ -17,7 +17,7 @@ import bpy
 import numpy as np
 
 from blender_addon.protocol.result import HeadResult, decode_result
-from blender_addon.scene import cameras, corrections, photo_mask, tags
+from blender_addon.scene import cameras, corrections, tags
 from blender_addon.scene.importing import import_head
 
 RUNS = 15
@@ -59,10 +59,10 @@ def head_of_many_photos(result: HeadResult) -> bpy.types.Collection:
         for point in corrections.put_points(collection, camera):
             point.location.x += 0.01
         corrections.put_away(collection, camera[tags.PHOTO])
-        cells = np.zeros((photo_mask.SIDE, photo_mask.SIDE), bool)
+        cells = np.zeros((corrections.SIDE, corrections.SIDE), bool)
         for row in MASKED_ROWS:
             cells[row, 80 + shift[0, row] : 160 + shift[1, row]] = True
-        corrections.set_mask(collection, camera[tags.PHOTO], photo_mask.mask_of(cells))
+        corrections.set_mask(collection, camera[tags.PHOTO], corrections.photo_mask_of(cells))
     first = tags.camera_objects(collection)[0]
     corrections.put_points(collection, first)
     cameras.look_through(bpy.context, first)
@@ -76,7 +76,8 @@ def head_of_many_photos(result: HeadResult) -> bpy.types.Collection:
 
 def redraw_milliseconds(runs: int = RUNS) -> dict[str, float]:
     """Processor milliseconds of the drawing thread by panel, and of the ``tab`` with all of them open: medians."""
-    from blender_addon.ui import armature_panel, keys_panel, many_panel, panel, transfer_panel
+    from blender_addon.ui import keys_panel, many_panel, panel, transfer_panel
+    from blender_addon.ui import keys_panel as armature_panel
 
     modules = (panel, keys_panel, armature_panel, transfer_panel, many_panel)
     panels = [cls for module in modules for cls in module.CLASSES if issubclass(cls, bpy.types.Panel)]

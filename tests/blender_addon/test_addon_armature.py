@@ -15,7 +15,7 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.armature_panel import ArmaturePanel, active_rig  # noqa: E402
+from blender_addon.ui.keys_panel import ArmaturePanel, active_rig  # noqa: E402
 
 pytestmark = pytest.mark.blender
 

@@ -16,16 +16,20 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
-from backend.exchange.png import png_bytes  # noqa: E402
+from backend.exchange.buffers import png_bytes  # noqa: E402
 from blender_addon import timer  # noqa: E402
-from blender_addon.many import catalogue, run  # noqa: E402
+from blender_addon.many import run  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.assets import CATALOGUE_ID  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.place import Place, remove_head  # noqa: E402
-from blender_addon.scene.portrait import portrait, portrait_steps, small_pictures  # noqa: E402
+from blender_addon.scene.portrait import (  # noqa: E402
+    CATALOGUE_ID,
+    portrait,
+    portrait_steps,
+    small_pictures,
+)
+from blender_addon.scene.tags import Place, remove_head  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -62,7 +66,7 @@ def check_asset(head: object, people: Path) -> None:
     data = head.asset_data
     assert {"Likeness", "head"} <= {tag.name for tag in data.tags}
     assert data.description == "Head from 4 photos, with 52 shape keys"
-    lines = (people / catalogue.FILE_NAME).read_text("utf-8").splitlines()
+    lines = (people / run.FILE_NAME).read_text("utf-8").splitlines()
     assert "VERSION 1" in lines and f"{data.catalog_id}:Likeness/Heads:Likeness-Heads" in lines
     assert tuple(head.preview.image_size) == (256, 256)
     pixels = np.empty(256 * 256 * 4, np.float32)
@@ -279,15 +283,15 @@ def test_the_panel_says_how_to_drag_heads_in(many) -> None:
 
 
 def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:
-    path = tmp_path / catalogue.FILE_NAME
+    path = tmp_path / run.FILE_NAME
     mine = "VERSION 1\n11111111-2222-4333-8444-555555555555:Props:Props"
     path.write_text(mine, "utf-8")
-    assert catalogue.heads_catalogue(tmp_path, CATALOGUE_ID) == CATALOGUE_ID
+    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == CATALOGUE_ID
     assert path.read_text("utf-8") == f"{mine}\n{CATALOGUE_ID}:Likeness/Heads:Likeness-Heads\n"
     own = "aaaaaaaa-2222-4333-8444-555555555555"
     path.write_text(f"VERSION 1\n\nbroken:Likeness/Heads:x\n{own}:Likeness/Heads:Faces\n", "utf-8")
     before = path.read_bytes()
-    assert catalogue.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before
+    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before
 
 
 def test_the_picture_shows_the_face_in_the_middle_and_its_albedo(backend: Backend, result: HeadResult) -> None:

@@ -9,11 +9,9 @@ from types import ModuleType
 import pytest
 from backend_folders import drawn, entered, fill, finished, name_folder, names
 
-from blender_addon.backend_process import folder_checks, folders, install
-from blender_addon.backend_process.folder_checks import folder_problem
-from blender_addon.backend_process.folders import BackendFolder, entered_folder
+from blender_addon.backend_process import folders, install
+from blender_addon.backend_process.folders import BackendFolder, entered_folder, folder_problem, remember, remembered
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.backend_process.known_folders import remember, remembered
 from blender_addon.errors import AddonError
 
 
@@ -32,7 +30,7 @@ def test_on_windows_a_path_that_mediapipe_cannot_open_is_refused_at_once(
 ) -> None:
     folder = BackendFolder(tmp_path / "Jürgen" / "backend")
     assert folder_problem(folder) is None
-    monkeypatch.setattr(folder_checks, "WINDOWS", True)
+    monkeypatch.setattr(folders, "WINDOWS", True)
     installation = finished(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable)))
     error = installation.view.error
     assert error.code == "folder" and str(folder.root) in error.sentence and "C:\\Likeness" in error.advice
@@ -153,7 +151,7 @@ def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
 
     with pytest.raises(AddonError, match="not installed yet"):
         chosen_backend(bpy.context)
-    monkeypatch.setattr(folder_checks, "WINDOWS", True)
+    monkeypatch.setattr(folders, "WINDOWS", True)
     name_folder(bpy, tmp_path / "Jürgen")
     with pytest.raises(AddonError, match=r"MediaPipe.*Choose another Backend Folder.*C:\\Likeness"):
         chosen_backend(bpy.context)

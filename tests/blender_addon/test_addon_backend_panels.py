@@ -13,9 +13,8 @@ import pytest
 from backend_folders import drawn, entered, fill, name_folder
 
 from blender_addon.backend_process import looks
-from blender_addon.backend_process.folders import BackendFolder, Installed
+from blender_addon.backend_process.folders import BackendFolder, Installed, remember
 from blender_addon.backend_process.install import InstallPlan
-from blender_addon.backend_process.known_folders import remember
 from blender_addon.backend_process.looks import Looks
 from blender_addon.errors import AddonError
 
@@ -49,7 +48,7 @@ def test_what_is_refused_is_refused_before_the_backend_is_stopped(
 def test_the_backend_of_another_folder_is_not_stopped(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path, stops: list[str]
 ) -> None:
-    from blender_addon.backend_process.local_backend import LocalBackend
+    from blender_addon.backend_process.server import LocalBackend
     from blender_addon.session import session
 
     fill(own)

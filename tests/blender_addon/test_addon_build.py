@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 import backend
-from blender_addon.build import build, manifest_for, validate
-from blender_addon.packaging_wheels import PLATFORMS, PYTHONS, retag
+from blender_addon.build import PLATFORMS, PYTHONS, build, manifest_for, retag, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 

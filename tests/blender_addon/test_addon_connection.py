@@ -14,8 +14,7 @@ import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import RETRIES, Timeouts
+from blender_addon.client.conversation import RETRIES, Connection, Timeouts, parse_header
 from blender_addon.client.events import (
     ConnectFailed,
     ConnectionLost,
@@ -27,7 +26,6 @@ from blender_addon.client.events import (
     Welcomed,
 )
 from blender_addon.client.keys import KeyPair, ServerAddress
-from blender_addon.client.messages import parse_header
 from blender_addon.client.photo_files import unique_labels
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.protocol.result import decode_result

@@ -19,9 +19,9 @@ from transfer_rigs import rig, select  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
+from blender_addon.scene.meshes import origin_of  # noqa: E402
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 from blender_addon.ui.panel import HeadPanel, MainPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender

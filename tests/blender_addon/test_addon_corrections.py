@@ -13,7 +13,7 @@ from blender_addon.client.events import Limits, Welcomed
 from blender_addon.client.submissions import PhotoCorrections, PhotoFile, PhotoMask, Submission, composed
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.photo_mask import cells_of, mask_of, new_cells, rectangles, stroke
+from blender_addon.scene.corrections import cells_of, new_cells, photo_mask_of, rectangles, stroke
 
 pytestmark = pytest.mark.blender
 PHOTO, ROTATED = "portrait.jpg", "crop.jpg"
@@ -23,8 +23,8 @@ CHIN, EAR_TOP, HAIR_LINE = 152, 478, 484
 @pytest.fixture
 def head(bpy, result: HeadResult, message):
     """A head in Blender's default scene: its collection."""
+    from blender_addon.scene.cameras import PhotoFile as StoredPhoto
     from blender_addon.scene.importing import import_head
-    from blender_addon.scene.photo_files import PhotoFile as StoredPhoto
 
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=False)
     import addon_utils
@@ -245,8 +245,9 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
 
 def mask(bpy, head, photo: str) -> PhotoMask:
     """Paint a stroke of the brush in the middle of a photo, as the operator does, and keep it."""
-    from blender_addon.operators.photo_mask import Painting
-    from blender_addon.scene import corrections, photo_mask, tags
+    from blender_addon.operators.corrections import Painting
+    from blender_addon.scene import corrections, tags
+    from blender_addon.scene import corrections as photo_mask
 
     camera = next(one for one in tags.camera_objects(head) if one["likeness_photo"] == photo)
     size = tuple(int(side) for side in camera[tags.PHOTO_SIZE])
@@ -254,7 +255,7 @@ def mask(bpy, head, photo: str) -> PhotoMask:
     painting.begin((0.4 * size[0], 0.5 * size[1]), masks=True)
     painting.go((0.6 * size[0], 0.5 * size[1]))
     painting.end()
-    corrections.set_mask(head, photo, photo_mask.mask_of(painting.cells))
+    corrections.set_mask(head, photo, photo_mask.photo_mask_of(painting.cells))
     return corrections.mask_of(head, photo)
 
 
@@ -270,7 +271,7 @@ def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
 @pytest.mark.parametrize("size", [(400, 300), (300, 900), (50, 50), (6000, 4000)])
 def test_a_brush_masks_and_clears_what_it_goes_over(size: tuple[int, int]) -> None:
     cells = new_cells(size)
-    assert max(cells.shape) == 256 and not cells.any() and mask_of(cells) is None
+    assert max(cells.shape) == 256 and not cells.any() and photo_mask_of(cells) is None
     width, height = size
     start, stop, radius = (0.3 * width, 0.5 * height), (0.6 * width, 0.5 * height), 0.06 * max(size)
     masked = stroke(cells, size, start, stop, radius, True)
@@ -283,7 +284,7 @@ def test_a_brush_masks_and_clears_what_it_goes_over(size: tuple[int, int]) -> No
     if height > 4.0 * radius:
         assert masked.mean() * width * height == pytest.approx(area, rel=0.1)
     assert not stroke(masked, size, start, stop, 2.0 * radius, False).any()
-    again = mask_of(masked)
+    again = photo_mask_of(masked)
     np.testing.assert_array_equal(cells_of(again, size), masked)
     assert again.share == pytest.approx(masked.mean())
     drawn = rectangles(masked)
@@ -291,7 +292,7 @@ def test_a_brush_masks_and_clears_what_it_goes_over(size: tuple[int, int]) -> No
 
 
 def test_a_click_masks_a_cell_and_strokes_are_taken_back(bpy) -> None:
-    from blender_addon.operators.photo_mask import Painting
+    from blender_addon.operators.corrections import Painting
 
     painting = Painting((100, 100), new_cells((100, 100)))
     for _ in range(50):
@@ -402,7 +403,7 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
 def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResult) -> None:
     from blender_addon.job import Job
     from blender_addon.scene import tags
-    from blender_addon.scene.place import Place
+    from blender_addon.scene.tags import Place
     from blender_addon.session import _guarded
 
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from blender_addon.backend_process.existing import NOTHING_ENTERED, USABLE, problem_of
+from blender_addon.backend_process.folders import NOTHING_ENTERED, USABLE, problem_of
 from blender_addon.errors import AddonError
 
 

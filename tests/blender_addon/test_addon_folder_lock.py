@@ -16,12 +16,11 @@ import pytest
 from backend_folders import drawn, entered, fill, name_folder, names
 from runner_steps import alive, ended, until
 
-from blender_addon.backend_process import file_lock, looks
-from blender_addon.backend_process.file_lock import FileLock, is_locked
-from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
+from blender_addon.backend_process import locks, looks
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import InstallPlan, Removal
-from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.backend_process.locks import FileLock, is_being_changed, is_locked, lock_folder
+from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
@@ -31,7 +30,7 @@ SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
 OTHER_BLENDER = """
 import subprocess, sys, time
 from pathlib import Path
-from blender_addon.backend_process.folder_lock import lock_folder
+from blender_addon.backend_process.locks import lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import Removal
 config, root = map(Path, sys.argv[1:])
@@ -213,7 +212,7 @@ def test_a_lock_that_cannot_be_had_is_said(config: Path, tmp_path: Path, monkeyp
     def no_locks(file: object, shared: bool) -> bool:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(file_lock, "_locked", no_locks)
+    monkeypatch.setattr(locks, "_locked", no_locks)
     with pytest.raises(AddonError, match=r"No locks available"):
         lock_folder(tmp_path / "other", tmp_path / "there")
     assert not is_being_changed(tmp_path / "other", tmp_path / "there")

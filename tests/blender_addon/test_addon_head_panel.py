@@ -174,7 +174,7 @@ def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Back
 
 
 def test_skin_is_locked_by_a_sculpt_or_a_selection(backend: Backend, result: HeadResult) -> None:
-    from blender_addon.scene.locks import lock_weights
+    from blender_addon.scene.expressions import lock_weights
 
     head = tags.part_object(import_head(result, bpy.context), "head")
     assert "likeness.lock_skin" not in buttons()

@@ -17,10 +17,9 @@ import pytest
 from backend_folders import finished
 
 from blender_addon.backend_process import install, python_finder
-from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
-from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.backend_process.pip_log import PipProgress, pip_failure_sentence
+from blender_addon.backend_process.install import Installation, InstallPlan, PipProgress, Removal, pip_failure_sentence
+from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
 
@@ -172,7 +171,7 @@ def test_one_that_was_killed_with_its_blender_is_followed_by_a_repair(
 import sys, time
 from pathlib import Path
 from blender_addon.backend_process import install
-from blender_addon.backend_process.folder_lock import lock_folder
+from blender_addon.backend_process.locks import lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 install.needed_bytes = lambda cuda: 0
 folder = BackendFolder(Path({str(shared_folder.root)!r}))

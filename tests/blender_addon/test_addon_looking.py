@@ -15,9 +15,9 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 pytestmark = pytest.mark.blender
 PHOTO = "square.jpg"

@@ -14,7 +14,7 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.many import folders, run  # noqa: E402
+from blender_addon.many import run, settings  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
@@ -67,7 +67,7 @@ def failing(backend: Backend, monkeypatch: pytest.MonkeyPatch, code: str, when: 
 
 
 def test_people_are_folders_with_photos(people: Path) -> None:
-    found = folders.people_in(people)
+    found = settings.people_in(people)
     assert [(person.name, [path.name for path in person.photos]) for person in found] == [
         ("Anna", ["a.png", "b.JPG"]),
         ("Ben", ["1.jpg"]),
@@ -77,7 +77,7 @@ def test_people_are_folders_with_photos(people: Path) -> None:
 @pytest.mark.parametrize("where", ["empty", "not there"])
 def test_a_folder_without_people_is_one_sentence(people: Path, where: str) -> None:
     with pytest.raises(AddonError) as caught:
-        folders.people_in(people / where)
+        settings.people_in(people / where)
     assert caught.value.code == "no_photo"
 
 

@@ -15,8 +15,8 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
-from blender_addon.waiting.head_note import note_of, parse_note  # noqa: E402
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
+from blender_addon.waiting import note_of, parse_note  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -69,7 +69,7 @@ def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend,
 
 def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
     from blender_addon.job import Job
-    from blender_addon.scene.place import Place
+    from blender_addon.scene.tags import Place
     from blender_addon.session import listed_photos
 
     place = Place.shown(bpy.context)

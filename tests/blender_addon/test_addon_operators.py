@@ -75,7 +75,7 @@ def test_disabling_leaves_nothing_behind(enabled: None) -> None:
 def test_added_photos_start_the_backend_where_the_preferences_allow_it(
     enabled: None, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon.backend_process.local_backend import LocalBackend
+    from blender_addon.backend_process.server import LocalBackend
     from blender_addon.errors import AddonError
     from blender_addon.operators import photos
     from blender_addon.session import session
@@ -154,7 +154,7 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
     pytest.importorskip("pillow_heif").register_heif_opener()  # as the process does that decodes photos
     from PIL import Image, features
 
-    from backend.photos.reading.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
+    from backend.photos.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
 
     if not features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")
@@ -251,9 +251,10 @@ def until(condition: object, seconds: float = 240.0) -> None:
 
 def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path) -> None:
     from blender_addon.client.keys import ServerAddress
+    from blender_addon.job import Job
     from blender_addon.runner import Phase
-    from blender_addon.scene.place import Place
-    from blender_addon.session import Job, listed_photos, session
+    from blender_addon.scene.tags import Place
+    from blender_addon.session import listed_photos, session
 
     add(pictures, "a.jpg")
     photos, given = listed_photos(bpy.context.scene)
@@ -268,7 +269,7 @@ def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path
 
 @pytest.fixture(scope="module")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainer.data.demo_person import write_demo_photos
+    from trainer.heads.demo_person import write_demo_photos
 
     folder = tmp_path_factory.mktemp("demo")
     write_demo_photos(folder, count=2, size=(360, 450))
@@ -290,8 +291,9 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     settings.quality, settings.texture_size = "fast", "1024"
 
     def begin() -> None:
-        from blender_addon.scene.place import Place
-        from blender_addon.session import Job, listed_photos
+        from blender_addon.job import Job
+        from blender_addon.scene.tags import Place
+        from blender_addon.session import listed_photos
 
         photos, given = listed_photos(bpy.context.scene)
         job = Job(Place.shown(bpy.context), photos, given, settings.quality, int(settings.texture_size))

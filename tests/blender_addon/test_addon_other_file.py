@@ -20,8 +20,8 @@ from other_file_steps import begin, drawn, new_file, tick  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.meshes import origin_of  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import Phase, Runner

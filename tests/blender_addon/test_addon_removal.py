@@ -14,7 +14,7 @@ from backend_folders import finished
 from blender_addon.backend_process import folders
 from blender_addon.backend_process.folders import BackendFolder, Installed
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.backend_process.server_lock import in_use
+from blender_addon.backend_process.server import in_use
 from blender_addon.errors import AddonError
 
 

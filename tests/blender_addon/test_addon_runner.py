@@ -16,7 +16,7 @@ from runner_steps import alive, ended, runs, until
 from scripted_server import Header, ScriptedServer, progress
 from test_transfer_names import take
 
-from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from blender_addon.errors import AddonError

@@ -31,7 +31,7 @@ def meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meanw
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon_utils.enable("blender_addon", default_set=True)
-    from blender_addon.operators import transfer_pictures
+    from blender_addon.operators import transfer as transfer_pictures
 
     (tmp_path / "a.jpg").write_bytes(b"x")
 

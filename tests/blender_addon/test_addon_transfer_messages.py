@@ -13,15 +13,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from test_transfer_names import take
 
-from backend.exchange.wire_buffers import BufferList
-from backend.service.limits import Limits as ServerLimits
+from backend.exchange.buffers import BufferList
+from backend.service.messages import Limits as ServerLimits
 from backend.service.messages import Transfer as AskedFor
 from backend.service.messages import decode
+from blender_addon.client.conversation import header_frame
 from blender_addon.client.events import Limits, Welcomed
-from blender_addon.client.messages import header_frame
 from blender_addon.client.submissions import PhotoFile, Transfer, composed
 from blender_addon.errors import AddonError
-from blender_addon.protocol.expression import decode_expression
+from blender_addon.protocol.buffers import decode_expression
 
 LIMITS = Limits(frame_bytes=1000, message_bytes=2**20 + 5000, photos=4)
 

@@ -14,9 +14,8 @@ import pytest
 from runner_steps import alive, ended, runs, until
 
 from blender_addon import runner as runner_module
-from blender_addon.backend_process.local_backend import LocalBackend
-from blender_addon.backend_process.server_lock import server_runs, wait_for_end
-from blender_addon.client import connection, conversation
+from blender_addon.backend_process.server import LocalBackend, server_runs, wait_for_end
+from blender_addon.client import conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
@@ -27,10 +26,10 @@ import functools, sys
 from pathlib import Path
 del sys.modules["backend"]  # this is not it
 sys.path.insert(0, {root!r})
-from backend.service import settings
-from backend.service.limits import Timing
-settings.ServerSettings = functools.partial(
-    settings.ServerSettings,
+from backend.service import access
+from backend.service.messages import Timing
+access.ServerSettings = functools.partial(
+    access.ServerSettings,
     runner="scripted_runner",
     search_path=(Path({root!r}) / "tests" / "backend" / "service",),
     timing=Timing(heartbeat=0.4, return_seconds=0.3),
@@ -42,7 +41,7 @@ FIRST_BLENDER = """
 import sys, time
 from pathlib import Path
 from blender_addon.client.submissions import PhotoFile, Transfer
-from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.backend_process.server import LocalBackend
 from blender_addon.runner import Phase, Runner
 config, source, log = map(Path, sys.argv[1:])
 runner = Runner("first", config)
@@ -194,7 +193,7 @@ def test_an_owner_that_reads_photos_off_a_slow_drive_asks_all_the_same(
     blender: NewBlender, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the server would be killed with the other Blender's job, when the first one is quit meanwhile."""
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.0)
     first, second = blender(), blender()
     solve(first, job("t1", b"clip"), backend)
     server = first.process.pid

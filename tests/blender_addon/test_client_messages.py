@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blender_addon.client.messages import job_failed, parse_header, progressed, queued, welcomed
+from blender_addon.client.conversation import job_failed, parse_header, progressed, queued, welcomed
 from blender_addon.errors import AddonError
 
 WELCOME: dict[str, Any] = {

@@ -21,9 +21,11 @@ from transfer_rigs import select, undone_in_one_step  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.coordinates import origin_of  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.meshes import (  # noqa: E402
+    origin_of,
+    to_blender,
+)
 
 pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]
@@ -126,8 +128,7 @@ def subdivided(head, name: str, turn: float = 0.0):
 
 def likeness(head, dense, names: Iterable[str]) -> dict[str, float]:
     """Cosines of keys of the subdivided mesh against the head's own, each at the nearest of its vertices."""
-    from blender_addon.transfer.nearest import nearest
-    from blender_addon.transfer.surface import finish
+    from blender_addon.transfer.registration import finish, nearest
 
     found, _ = finish(nearest(coordinates(dense.data.vertices), coordinates(head.data.vertices)))
     return {name: cosine(motions(dense, name), motions(head, name)[found]) for name in names}

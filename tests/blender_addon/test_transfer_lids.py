@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blender_addon.transfer.lids import Eyeball, _front, _upper_edge, shut_lids
-from blender_addon.transfer.surface import Surface, finish
+from blender_addon.transfer.keys_for_mesh import Eyeball, _front, _upper_edge, shut_lids
+from blender_addon.transfer.registration import Surface, finish
 
 AROUND, HIGH = 41, 12
 AXES = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, 1.0]])

@@ -11,8 +11,7 @@ import pytest
 from blender_addon.errors import AddonError
 from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.transfer.clips import parse_csv, parse_json, read_clip, resample
-from blender_addon.transfer.mapping import KeyLink, apply_links, from_json, suggest, to_json
-from blender_addon.transfer.names import Tier, meaning
+from blender_addon.transfer.names import KeyLink, Tier, apply_links, from_json, meaning, suggest, to_json
 
 LEFT, RIGHT = ("eyeBlink", "L"), ("eyeBlink", "R")
 

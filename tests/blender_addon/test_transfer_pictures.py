@@ -25,7 +25,7 @@ from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.neutral_head import neutral_head  # noqa: E402
+from blender_addon.scene.own_head import neutral_head  # noqa: E402
 from blender_addon.transfer.actions import animated_keys, fcurves_of  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -37,7 +37,7 @@ FRAMES = 6
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``photo.jpg`` of a rendered person, ``clip.mp4`` in which the person moves sideways, ``grey.png``."""
-    from trainer.data.demo_person import write_demo_photos
+    from trainer.heads.demo_person import write_demo_photos
 
     folder = tmp_path_factory.mktemp("pictures")
     (photo,) = write_demo_photos(folder, count=1, size=(240, 300))
@@ -132,8 +132,8 @@ def test_a_photo_and_a_video_are_undone_in_one_step_each(enabled: None, pictures
 
 def test_cancelling_frees_the_backend(enabled: None, pictures: Path) -> None:
     from blender_addon.client.submissions import Transfer
+    from blender_addon.operators.transfer import solved
     from blender_addon.session import session
-    from blender_addon.solving import solved
     from blender_addon.ui.preferences import chosen_backend
 
     steps = solved(Transfer("cancelled-one", video=pictures / "clip.mp4"), chosen_backend(bpy.context))

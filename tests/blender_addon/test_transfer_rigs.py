@@ -364,7 +364,8 @@ def test_the_panels_draw_what_exists() -> None:
 
 def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
     """A property becomes a value on the operator: one that is called like a method takes the method's place."""
-    from blender_addon.operators import transfer, transfer_keys, transfer_pictures
+    from blender_addon.operators import transfer, transfer_keys
+    from blender_addon.operators import transfer as transfer_pictures
     from blender_addon.transfer.sliced import SlicedOperator
 
     operators = [cls for module in (transfer, transfer_keys, transfer_pictures) for cls in module.CLASSES]
@@ -375,7 +376,7 @@ def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
 
 
 def test_a_photo_may_have_any_file_name() -> None:
-    from blender_addon.operators.transfer_pictures import ExpressionFromPhoto
+    from blender_addon.operators.transfer import ExpressionFromPhoto
 
     for name in ("Screenshot at 9.41\u202fAM.png", "a\u3000b.jpg", os.fsdecode(b"caf\xe9.jpg")):
         (photo,) = ExpressionFromPhoto.job(None, Path(name), None).photos

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from blender_addon import waiting as head_file
 from blender_addon.errors import AddonError
-from blender_addon.waiting import head_file
 
 NOTE, BUFFERS = {"words": "\udcff ä"}, (b"header", b"", bytes(range(256)) * 40)
 

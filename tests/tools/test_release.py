@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import backend
-from blender_addon.build import blender_command_line, write_zip
-from blender_addon.packaging_wheels import PLATFORMS
+from blender_addon.build import PLATFORMS, blender_command_line, write_zip
 from tools.release import ROOT, ReleaseError, build_wheel, check_versions, make_release, write_checksums, write_index
 
 MANIFEST = """schema_version = "1.0.0"
@@ -77,7 +76,7 @@ def test_the_index_lists_each_zip_with_its_hash(tmp_path: Path) -> None:
 
 def test_a_wheel_has_the_assets_inside(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
-    for name in ("pyproject.toml", "setup.py", "README.md", "backend/__init__.py", "backend/assets.py"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "backend/__init__.py", "backend/system/assets.py"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
     recipe, asset = source / "trainer/recipes/one.toml", source / "assets/lap/README.md"
@@ -94,5 +93,7 @@ def test_a_wheel_has_the_assets_inside(tmp_path: Path) -> None:
             pytest.skip(f"needs setuptools: {error}")
         raise
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"backend/shipped_assets/lap/README.md", "trainer/recipes/one.toml", "backend/assets.py"} <= set(names)
+    assert {"backend/shipped_assets/lap/README.md", "trainer/recipes/one.toml", "backend/system/assets.py"} <= set(
+        names
+    )
     assert not [name for name in names if name.startswith(("assets", "tools", "tests"))]

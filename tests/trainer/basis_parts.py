@@ -9,10 +9,10 @@ from functools import cache
 import torch
 
 from backend.models.learned_basis.network import LearnedBasisConfig
-from trainer.contracts import OptimizerConfig, SourceConfig
-from trainer.data.face_model import FaceBatch, FacePeopleConfig, join_faces
-from trainer.losses.perceptual import PerceptualConfig
-from trainer.stages.learned_basis import FaceModelWeights, LearnedBasisStageConfig
+from trainer.engine.contracts import OptimizerConfig, SourceConfig
+from trainer.losses import PerceptualConfig
+from trainer.methods.learned_basis.data import FaceBatch, FacePeopleConfig, join_faces
+from trainer.methods.learned_basis.stage import FaceModelWeights, LearnedBasisStageConfig
 
 CPU = torch.device("cpu")
 SIZE = 32

@@ -7,8 +7,8 @@ from functools import cache
 
 import torch
 
-from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapPeopleConfig
+from trainer.engine.contracts import SourceConfig
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

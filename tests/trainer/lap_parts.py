@@ -12,13 +12,13 @@ import torch
 from canonical_hand_made import TINY
 from torch import Tensor
 
+from backend.models.lap.canonical_face import render_face
 from backend.models.lap.network import CanonicalMaps, Scene
-from backend.models.lap.render import render_face
 from backend.photos.collection import FaceClass
-from backend.rendering.camera_models import View, rotation_from_euler
-from backend.rendering.lambert import LambertLight
-from trainer.contracts import SourceConfig
-from trainer.data.lap import CanonicalTruth, LapBatch
+from backend.rendering.camera import View, rotation_from_euler
+from backend.rendering.depth_surface import LambertLight
+from trainer.engine.contracts import SourceConfig
+from trainer.methods.lap.data import CanonicalTruth, LapBatch
 
 SMALL_NET = dataclasses.replace(
     TINY,

@@ -11,8 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, SourceConfig, Stage, StageConfig, Turn
-from trainer.recipe import Recipe
+from trainer.engine.contracts import (
+    ExportedModel,
+    OptimizerConfig,
+    ParameterGroup,
+    SourceConfig,
+    Stage,
+    StageConfig,
+    Turn,
+)
+from trainer.engine.recipe import Recipe
 
 
 @dataclass(frozen=True)

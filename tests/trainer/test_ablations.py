@@ -9,8 +9,8 @@ import pytest
 from backend.models.checkpoints import ModelWeights, load_model
 from trainer.__main__ import main
 from trainer.ablations import trained_models
-from trainer.checkpoint import CheckpointFolder
-from trainer.recipe import RECIPES, RecipeError, known_recipes, load_recipe
+from trainer.engine.checkpoint import CheckpointFolder
+from trainer.engine.recipe import RECIPES, RecipeError, known_recipes, load_recipe
 
 SHORT = {"steps = 150": "steps = 4", "validate_steps = 75": "validate_steps = 4"}
 CHANGES = '[ablations]\nnarrow = ["stages.0.network.widths=[8, 8, 16, 16, 16]"]\nplain = ["stages.0.ema=0.5"]\n'

@@ -15,12 +15,12 @@ from loop_parts import line_recipe, line_stage
 from backend.models.checkpoints import load_model, read_tensors
 from backend.models.parsing.network import FaceParser
 from trainer.__main__ import main
-from trainer.checkpoint import CheckpointFolder, read_checkpoint, read_weights
-from trainer.contracts import ExportedModel
+from trainer.engine.checkpoint import CheckpointFolder, read_checkpoint, read_weights
+from trainer.engine.contracts import ExportedModel
+from trainer.engine.loop import RunOptions, train
+from trainer.engine.recipe import RecipeError, find_recipe, load_recipe
 from trainer.export import export_run
-from trainer.loop import RunOptions, train
-from trainer.recipe import RecipeError, find_recipe, load_recipe
-from trainer.stages.parsing import ParsingStage
+from trainer.methods.parsing.stage import ParsingStage
 
 TINY_STEPS = ["stages.0.steps=6", "validate_steps=3", "stages.0.batch=4", "stages.0.validation_samples=4"]
 

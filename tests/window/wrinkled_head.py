@@ -20,21 +20,27 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "blender_addon" / "scene")]
 
 from head_message import HeadMessage, save  # noqa: E402
 
-from backend.detail.expression_map import vertex_strain  # noqa: E402
-from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE  # noqa: E402
-from backend.detail.groups import KEY_GROUPS, group_weights  # noqa: E402
-from backend.detail.pores import pores  # noqa: E402
-from backend.detail.skin_detail import SkinDetail, height_map  # noqa: E402
-from backend.detail.window import place_in_map, surface_frames  # noqa: E402
+from backend.detail.find import (  # noqa: E402
+    ALWAYS_REACH,
+    WRINKLE_REACH,
+    WRINKLE_SIZE,
+    pores,
+)
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map  # noqa: E402  # noqa: E402
+from backend.detail.window import (  # noqa: E402
+    place_in_map,
+    surface_frames,
+    vertex_strain,
+)
 from backend.exchange.face_asset import FaceAsset  # noqa: E402
 from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402
-from backend.photos.reading.source import PhotoSource  # noqa: E402
+from backend.photos.formats import PhotoSource  # noqa: E402
 from backend.pipeline import ReconstructOptions, reconstruct  # noqa: E402
 from backend.rig.arkit import ARKIT_NAMES  # noqa: E402
-from backend.texture.unwrapping.head_surface import texels_per_metre, texture_space  # noqa: E402
-from trainer.data.demo_person import write_demo_photos  # noqa: E402
-from trainer.data.detail.relief import Relief, cause, draw_relief  # noqa: E402
+from backend.texture.surface import texels_per_metre, texture_space  # noqa: E402
+from trainer.heads.demo_person import write_demo_photos  # noqa: E402
+from trainer.methods.detail.relief import Relief, cause, draw_relief  # noqa: E402
 
 TEXTURE = 2048
 WINDOW = 512

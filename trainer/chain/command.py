@@ -10,12 +10,10 @@ from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
-from backend.assets import ASSETS
 from backend.errors import LikenessError
-from trainer.chain.progress import ChainState, read_state
-from trainer.chain.run import Places, missing, public_portraits, run_steps, words
-from trainer.chain.steps import TOY_STEPS, Repeats, Step
-from trainer.chain.table import STEPS
+from backend.system.assets import ASSETS
+from trainer.chain.run import ChainState, Places, missing, public_portraits, read_state, run_steps, words
+from trainer.chain.table import STEPS, TOY_STEPS, Repeats, Step
 
 WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
 

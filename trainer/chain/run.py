@@ -1,24 +1,170 @@
-"""Run the chain's steps, each command in its own process, and resume after an earlier run."""
+"""Run the chain's steps, each command in its own process, and resume after an earlier run.
+
+Record of the chain's finished commands: a small file beside its runs.
+
+Run commands of the trainer in processes that are forked from one which has imported the large packages already.
+
+At toy size most of a command's time is its imports: four seconds, for forty commands. A forked process begins with them
+and shares nothing else with the other commands.
+"""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+
+import msgspec
 
 from backend.errors import LikenessError
-from trainer.chain.forked import ForkedCommands
-from trainer.chain.progress import ChainState, DoneCommand, read_state, write_state
-from trainer.chain.steps import TOY_STEPS, Command, Need, Repeats, Step
-from trainer.data.shared_data import shared_folder
-from trainer.recipe import known_recipes
+from trainer.chain.table import TOY_STEPS, Command, Need, Repeats, Step
+from trainer.engine.disk_cache import shared_folder, write_bytes
+from trainer.engine.recipe import known_recipes
+
+STATE_FILE = "done.json"
+
+
+class DoneCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A command that succeeded: its words and its duration, seconds."""
+
+    words: tuple[str, ...]
+    seconds: float
+
+
+class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Finished commands of each step, in order; and the words of each step's command that has begun."""
+
+    steps: dict[str, tuple[DoneCommand, ...]] = {}
+    begun: dict[str, tuple[str, ...]] = {}
+
+    def done(self, step: str, words: tuple[tuple[str, ...], ...]) -> int:
+        """Count the commands, from the first on, that need not run again.
+
+        A command whose words differ from the recorded ones, and all after it, count as not done.
+        """
+        count = 0
+        for old, new in zip(self.steps.get(step, ()), words, strict=False):
+            if old.words != new:
+                break
+            count += 1
+        return count
+
+    def with_completed(self, step: str, place: int, command: DoneCommand) -> ChainState:
+        """The state after command number ``place`` of ``step``; records of later commands are dropped."""
+        before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
+        begun = {name: words for name, words in self.begun.items() if name != step}
+        return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
+
+    def with_started(self, step: str, words: tuple[str, ...]) -> ChainState:
+        """The state while this command of ``step`` runs."""
+        return ChainState(self.steps, {**self.begun, step: words})
+
+    def seconds(self, step: str) -> float:
+        """Total duration of the step's commands."""
+        return sum(command.seconds for command in self.steps.get(step, ()))
+
+
+def read_state(folder: Path) -> ChainState:
+    """Read the state in ``folder``; empty where there is none. Raises ``ValueError`` for a broken file."""
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return ChainState()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ChainState)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} is broken ({error}); delete it to begin anew") from error
+
+
+def write_state(folder: Path, state: ChainState) -> None:
+    """Write the state atomically, so that a killed run leaves the old one or the new one."""
+    write_bytes(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+
+IMPORTED = (
+    "torch._inductor",  # use_deterministic_algorithms imports it, and with it torch._dynamo
+    "mediapipe",
+    "backend.pipeline",
+    "trainer.engine.loop",
+    "trainer.export",
+    "trainer.people.source",
+)
+
+
+class ForkedCommands:
+    """A process that forks itself for each command; a context manager, for systems with ``os.fork``.
+
+    Its commands run in ``folder`` with ``environment``, where ``imported`` are imported already, and write to this
+    process's standard output and error.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], imported: Sequence[str] = IMPORTED) -> None:
+        answers, given = os.pipe()
+        program = f"import sys; from trainer.chain.run import serve; sys.exit(serve({given}, {tuple(imported)}))"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=folder, env=environment, pass_fds=(given,)
+        )
+        os.close(given)
+        self._answers = os.fdopen(answers)
+
+    def __enter__(self) -> ForkedCommands:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stdin.close()
+        self._answers.close()
+        self._process.wait()
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run ``python -m trainer`` with ``words``; returns its exit code, negative where a signal ended it.
+
+        Raises
+        ------
+        LikenessError : ``internal`` where the process that forks has ended.
+        """
+        try:
+            self._process.stdin.write(json.dumps(list(words)).encode() + b"\n")
+            self._process.stdin.flush()
+            return int(self._answers.readline())
+        except (BrokenPipeError, ValueError) as error:
+            raise LikenessError(
+                "internal", "The process that starts the commands has ended.", "Run it again."
+            ) from error
+
+
+def serve(answers: int, imported: Sequence[str]) -> int:
+    """Import modules and fork for each line of standard input, a JSON list of words.
+
+    Exit codes are written to the file descriptor ``answers``. Returns in each fork with the command's exit code, and in
+    the first process, at the end of the input, with 0.
+    """
+    for module in imported:
+        importlib.import_module(module)
+    from trainer.__main__ import main
+
+    for line in iter(sys.stdin.buffer.readline, b""):
+        sys.stdout.flush()
+        process = os.fork()
+        if not process:
+            os.close(answers)
+            with open(os.devnull, "rb") as nothing:
+                os.dup2(nothing.fileno(), 0)
+            return main(json.loads(line))
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        os.write(answers, f"{code}\n".encode())
+    return 0
+
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import torch
 
-from trainer.chain.steps import TOY_STEPS
-from trainer.classifiers.portrait_statistics import GLASSES_LABELS
-from trainer.data.people import PeopleConfig
-from trainer.data.portraits.hand_labels import read_hand_labels
-from trainer.data.portraits.relabel import read_traits
-from trainer.recipe import encode, find_recipe, load_recipe
+from trainer.chain.table import TOY_STEPS
+from trainer.engine.recipe import encode, find_recipe, load_recipe
+from trainer.methods.parsing.portrait_statistics import GLASSES_LABELS
+from trainer.people.source import PeopleConfig
+from trainer.portraits.collection import read_hand_labels
+from trainer.portraits.relabel import read_traits
 
 LIMITS = {
     "steps": TOY_STEPS,

@@ -22,18 +22,30 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
         "people and pictures from other sources: millimetres, and recognition by shape alone",
     ),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
-    "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
+    "parsing": (
+        "trainer.methods.parsing.evaluate",
+        "classes of pixels of held-out synthetic people; a sheet of photographs",
+    ),
     "lap": (
-        "trainer.evaluate.lap",
+        "trainer.methods.lap.evaluate",
         "LAP's depth on held-out synthetic people, by number of photos; a sheet of portraits",
     ),
-    "basis": ("trainer.evaluate.basis", "the learned face model: bases against the prior, the encoder alone"),
+    "basis": (
+        "trainer.methods.learned_basis.evaluate",
+        "the learned face model: bases against the prior, the encoder alone",
+    ),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "textures": ("trainer.evaluate.textures", "textures against a held-out photo"),
     "hair": ("trainer.evaluate.hair", "hair against a held-out photo"),
-    "graph": ("trainer.evaluate.graph", "the graph face model: its decoder against a linear one, its encoder"),
-    "detail": ("trainer.evaluate.detail", "wrinkles against known relief of synthetic people"),
-    "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks estimated from pictures"),
+    "graph": (
+        "trainer.methods.graph_face.evaluate",
+        "the graph face model: its decoder against a linear one, its encoder",
+    ),
+    "detail": ("trainer.methods.detail.evaluate", "wrinkles against known relief of synthetic people"),
+    "expressions": (
+        "trainer.methods.expressions.evaluate",
+        "52 weights, head pose, jitter and blinks estimated from pictures",
+    ),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and
 ``run(arguments, console) -> dict[str, float | str]``, and a line of help."""

@@ -9,24 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.fitting.face_model import face_model as face_model_of
+from backend.fitting.fit import face_model as face_model_of
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
 from backend.models.contract import Models, applied_to_photos
-from backend.models.graph_face import GRAPH_FACE
-from backend.models.graph_face.apply import GraphModel
-from backend.models.landmarks import LANDMARK_NET
-from backend.models.lap import LAP
+from backend.models.graph_face import GraphModel
 from backend.models.lap.apply import LapModel, canonical_face
-from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.registry import open_models
+from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, open_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.reading.source import PhotoSource
-from trainer.data.scan_heads import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
+from backend.photos.formats import PhotoSource
+from trainer.heads.scans import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
 """Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""

@@ -2,30 +2,354 @@
 
 Real people have no truth: the neutral face from some of a person's photos is compared with the one from the others.
 ``--cycles`` : heads with truth, rendered by Cycles.
+
+Choose real people with several photos and no truth, and the sets of their photos that are compared.
+
+Fit neutral heads to out-of-domain photographs, with learned parts switched off in turn; fits are cached on disk.
+
+Shape errors in millimetres on heads of other people, rendered by Cycles (``benchmarks/cycles_photos.py``).
+
+Calibration of LAP in the fit: its errors over its claimed standard deviations, on heads of another renderer.
+
+The fit uses LAP's canonical surface as a Gaussian belief about the identity. Errors are measured in the directions in
+which this belief has at least as much information as the prior.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
+from scipy.linalg import eigh
 
+import backend
 from backend.errors import LikenessError
-from backend.geometry.template import load_template
-from trainer.data.halves import HALVES
-from trainer.data.shared_data import shared_folder
-from trainer.evaluate.foreign_coverage import coverage_figures
-from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
-from trainer.evaluate.foreign_people import PhotoSets, people_of, photo_sets
-from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table, skin_figures
-from trainer.evaluate.metrics.intervals import mean_interval
-from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
-from trainer.evaluate.metrics.verification import area_gain, area_interval, rank_interval
+from backend.fitting.canonical import canonical_mesh, canonical_prior
+from backend.fitting.options import fit_options_for
+from backend.fitting.solver import IdentityPrior, identity_prior
+from backend.geometry.template import Template, load_template
+from backend.models.contract import applied_to_photos
+from backend.models.lap.apply import LapModel, canonical_face
+from backend.models.registry import LANDMARK_NET, LAP, LEARNED_BASIS, open_models
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection
+from backend.photos.formats import PhotoSource
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
+from trainer.evaluate.estimate import as_estimate, fit_with, template_only
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics import (
+    aligned_faces,
+    area_gain,
+    area_interval,
+    mean_interval,
+    plain_distances,
+    rank_interval,
+    whitened_distances,
+)
+from trainer.evaluate.scans import best_fit_cage, measure
+from trainer.heads.foreign import HALVES, half_of, name_hash, person_of
+from trainer.heads.ict import TriangleMesh
+from trainer.heads.scans import ScanTruth, truth_from_marks
+from trainer.template.population import SIMULATED_FIT_LANDMARKS
+
+LEAST_PHOTOS = 4
+
+
+@dataclass(frozen=True)
+class PhotoSets:
+    """Disjoint photos of a person: one ``first``, one ``second``, and others as ``rest``."""
+
+    first: Path
+    second: Path
+    rest: tuple[Path, ...]
+
+    @property
+    def both(self) -> tuple[Path, Path]:
+        """The first and the second photo."""
+        return self.first, self.second
+
+
+def people_of(folder: Path, half: str, most: int) -> dict[str, tuple[Path, ...]]:
+    """At most ``most`` people of one half with at least ``LEAST_PHOTOS`` photos, and all their photos.
+
+    They are ordered by the hashes of their names, so a larger ``most`` only adds people."""
+    everybody = {name: photos for name, photos in people_folders(folder).items() if len(photos) >= LEAST_PHOTOS}
+    names = sorted((name for name in everybody if half_of(name) == half), key=name_hash)
+    return {name: everybody[name] for name in names[:most]}
+
+
+def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
+    """Split a person's photos, shuffled by a hash of their names; ``rest`` gets at most ``most_rest``.
+
+    Raises ``ValueError`` for fewer than ``LEAST_PHOTOS``.
+    """
+    if len(photos) < LEAST_PHOTOS:
+        raise ValueError(f"{name} has {len(photos)} photos; {LEAST_PHOTOS} are needed")
+    shuffled = sorted(photos, key=lambda path: name_hash(f"{name}/{path.name}"))
+    return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The learned parts that a fit uses; ``quality`` as in ``fit_options_for``."""
+
+    quality: str = "standard"
+    lap: bool = True
+    encoder: bool = True
+    landmark_net: bool = True
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "full": Variant(),
+    "without.lap": Variant(lap=False),
+    "without.encoder": Variant(encoder=False),
+    "without.landmark_net": Variant(landmark_net=False),
+    "landmarks_only": Variant("fast", lap=False, encoder=False, landmark_net=False),
+}
+"""``full`` is the product's fit. ``landmarks_only`` is the baseline: the detector's landmarks and the prior. LAP's
+networks need the landmark net's points, so they are off without it, as in the product."""
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Hash of everything that a fit depends on: the backend's files and the weights."""
+    package = Path(backend.__file__).parent
+    files = (path for folder in (package, package.parent / "assets") for path in sorted(folder.rglob("*")))
+    chosen = [path for path in files if path.suffix in (".py", ".npz", ".json", ".safetensors")]
+    return content_key(*(part for path in chosen for part in (path.relative_to(package.parent).as_posix(), path)))
+
+
+def fitted_neutrals(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Fit photos: name of each wanted variant -> neutral vertices (V, 3) float32, metres.
+
+    Returns None if no photo shows a usable face. Photos are read at most once, and only if a variant is not cached."""
+    folder = cache_folder() / "foreign_fits" / code_version()
+    key = content_key(*photos)
+    paths = {name: folder / f"{key}_{content_key(VARIANTS[name])}.npz" for name in wanted}
+    collection: PhotoCollection | None = None
+    found = {}
+    for name, path in paths.items():
+        if not path.exists():
+            if collection is None:
+                try:
+                    collection = collect([PhotoSource.from_path(photo) for photo in photos])
+                except LikenessError as error:
+                    if error.code != "no_face":
+                        raise
+                    return None
+            save_arrays(path, neutral=fitted(collection, VARIANTS[name]))
+        with np.load(path) as data:
+            found[name] = data["neutral"]
+    return found
+
+
+def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
+    """(V, 3) float32 neutral vertices of a variant's fit."""
+    if not variant.landmark_net:
+        collection = replace(collection, faces=tuple(replace(face, surface=None) for face in collection.faces))
+    wanted = {LAP.name: variant.lap, LEARNED_BASIS.name: variant.encoder, LANDMARK_NET.name: variant.landmark_net}
+    models = open_models({name for name, asked in wanted.items() if not asked})
+    return fit_with(collection, fit_options_for(variant.quality), models).neutral.astype(np.float32)
+
+
+SKINS = "skins"
+"""Subfolder of a head's folder with its first photo rendered with other skins."""
+WORSE_RATIO = 1.1
+"""A head counts as worse than the mean face where its median distance is this many times the mean face's."""
+
+
+def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
+    """Name -> photos of the rendered heads of one half. Raises ``LikenessError`` if there are none."""
+    folders = [
+        path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(person_of(path.parent.name)) == half
+    ]
+    heads = {head.name: tuple(sorted(head.glob("*.jpg"))) for head in folders}
+    heads = {name: photos for name, photos in heads.items() if photos}
+    if not heads:
+        raise LikenessError("no_photo", f"There are no heads in {folder}.", "Draw them: benchmarks/cycles_photos.py.")
+    return heads
+
+
+def drawn_truth(folder: Path) -> ScanTruth:
+    """Load the true shape of the head rendered into ``folder``."""
+    with np.load(folder / "truth.npz") as data:
+        return truth_from_marks(folder.name, data["scan"], data["marks"], np.full((2, 3), np.nan))
+
+
+def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
+    """Flat figures ``drawn.head.NAME.…``, and over people ``drawn.VARIANT.nN.median_mm`` and ``.ratio`` (to the mean
+    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above
+    ``WORSE_RATIO``.
+
+    nN : the fit to the first photo (``n1``) and to all photos. A head without a detected face counts as the mean face,
+    and in ``drawn.VARIANT.nN.faceless``. A person rendered in several looks counts with their mean.
+    """
+    figures: dict[str, float] = {
+        "drawn.heads": float(len(heads)),
+        "drawn.people": float(len(set(map(person_of, heads)))),
+    }
+    columns: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for name, photos in heads.items():
+        truth, person = drawn_truth(photos[0].parent), person_of(name)
+        null = measure(truth, as_estimate(template_only(()))).median
+        figures[f"drawn.head.{name}.median_mm.template"] = null
+        columns.setdefault("template", {}).setdefault("median_mm", []).append((person, null))
+        for count in sorted({1, len(photos)}):
+            neutrals = fitted_neutrals(photos[:count], variants)
+            for variant in variants:
+                found = null if neutrals is None else measure(truth, as_estimate(neutrals[variant])).median
+                figures[f"drawn.head.{name}.median_mm.{variant}.n{count}"] = found
+                column = columns.setdefault(f"{variant}.n{count}", {})
+                column.setdefault("median_mm", []).append((person, found))
+                column.setdefault("ratio", []).append((person, found / null))
+                column.setdefault("faceless", []).append((person, float(neutrals is None)))
+    for column, kinds in columns.items():
+        for kind in ("median_mm", "ratio"):
+            if kind in kinds:
+                figures |= mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
+        if "ratio" in kinds:
+            figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE_RATIO for _, ratio in kinds["ratio"]))
+            figures[f"drawn.{column}.faceless"] = sum(faceless for _, faceless in kinds["faceless"])
+    return figures
+
+
+def _of_people(values: Sequence[tuple[str, float]]) -> np.ndarray:
+    """(P,) mean value of each person, from pairs of person and value."""
+    people = dict.fromkeys(person for person, _ in values)
+    return np.array([np.mean([value for other, value in values if other == person]) for person in people])
+
+
+def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
+    """Flat figures ``skins.VARIANT.FIGURE`` of heads whose first photo was rendered with several skins; each with
+    ``.low`` and ``.high``.
+
+    Distances are those of ``plain_distances``. ``moved_mm`` : between fits to two skins of one head, mean over pairs.
+    ``between_mm`` : between fits to two heads. ``share`` : ``moved_mm`` over the mean ``between_mm``; 0 if the skin has
+    no influence. Heads with a photo without a detected face are left out and counted in ``skins.faceless``. Empty for
+    fewer than two heads.
+    """
+    template = load_template()
+    skins = {name: sorted((photos[0].parent / SKINS).glob("*.jpg")) for name, photos in heads.items()}
+    fits = {
+        name: [fitted_neutrals((photo,), variants) for photo in (heads[name][0], *others)]
+        for name, others in skins.items()
+        if others
+    }
+    usable = [fit for fit in fits.values() if None not in fit]
+    if len(usable) < 2:
+        return {}
+    figures = {"skins.heads": float(len(usable)), "skins.faceless": float(len(fits) - len(usable))}
+    for variant in variants:
+        shapes = [aligned_faces(template, [neutrals[variant] for neutrals in fit]) for fit in usable]
+        moved = np.array([_apart(plain_distances(template, own, own)) for own in shapes])
+        firsts = np.concatenate([own[:1] for own in shapes])
+        apart = plain_distances(template, firsts, firsts)
+        between = apart.sum(1) / (len(apart) - 1)
+        for name, values in (("moved_mm", moved), ("between_mm", between), ("share", moved / between.mean())):
+            figures |= mean_interval(values).figures(f"skins.{variant}.{name}")
+    return figures
+
+
+def _apart(distances: np.ndarray) -> float:
+    """Mean of a symmetric matrix (N, N) without its diagonal."""
+    return float(distances[~np.eye(len(distances), dtype=bool)].mean())
+
+
+def render_table(figures: Mapping[str, float]) -> Table:
+    """The figures as a table, a row per fit."""
+    heads, people = figures["drawn.heads"], figures["drawn.people"]
+    title = f"Other people, another renderer: {heads:.0f} heads of {people:.0f} people"
+    table = Table("fit", "median mm", "over the mean face's", "worse heads", title=title)
+    for key in figures:
+        if key.endswith(".median_mm") and not key.startswith("drawn.head."):
+            place = key.removesuffix(".median_mm")
+            ratio = figures.get(f"{place}.ratio", 1.0)
+            cells = (f"{figures[key]:.2f}", f"{ratio:.2f}", f"{figures.get(f'{place}.worse', 0):.0f}")
+            table.add_row(place.removeprefix("drawn."), *cells)
+    return table
+
+
+LEAST_SAID = 1.0
+"""Least information in a direction, as a multiple of the prior's, for the direction to be measured."""
+
+
+def normalised_errors(
+    belief: IdentityPrior, prior: IdentityPrior, truth: np.ndarray, least: float = LEAST_SAID
+) -> np.ndarray:
+    """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
+
+    The directions diagonalise both the belief's information and the prior's. The D directions are those in which the
+    belief's information is at least ``least`` times the prior's. Calibrated errors have a mean square of 1.
+    """
+    said, directions = eigh(belief.information, prior.information)
+    missed = directions.T @ (belief.information @ truth - belief.pull)
+    known = said >= least
+    return missed[known] / np.sqrt(said[known])
+
+
+def true_identity(folder: Path, template: Template) -> np.ndarray | None:
+    """(K,) identity of the most probable head with the true face of a rendered head; None if its file has no
+    triangles."""
+    with np.load(folder / "truth.npz") as data:
+        if not len(data.get("triangles", ())):
+            return None
+        scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
+    return _identity_of(
+        best_fit_cage(scan, tuple(SIMULATED_FIT_LANDMARKS), marks[list(SIMULATED_FIT_LANDMARKS)]), template
+    )
+
+
+def _identity_of(cage: np.ndarray, template: Template) -> np.ndarray:
+    """(K,) least-squares coefficients of the identity modes for cage vertices (V, 3)."""
+    modes = template.identity_modes.reshape(len(template.identity_modes), -1).astype(np.float64)
+    return np.linalg.lstsq(modes.T, (cage.astype(np.float64) - template.vertices).ravel(), rcond=None)[0]
+
+
+def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
+    """Flat figures ``coverage.lap.…`` of LAP on each head's first photo, linearised as in the fit, around the face that
+    the fit finds without LAP.
+
+    ``deviation`` : root mean square of the errors in claimed deviations, 1 if calibrated; with ``.low`` and ``.high``
+    over heads. ``within`` : share of errors within 1.96 deviations, 0.95 if calibrated. ``directions`` : mean number of
+    directions. ``heads`` : number of heads with a known identity.
+
+    Raises ``LikenessError`` if LAP is missing or no head can be measured.
+    """
+    template, options, models = load_template(), fit_options_for("standard"), open_models()
+    stage, lap = options.canonical, models.of(LAP, LapModel)
+    if stage is None or lap is None:
+        raise LikenessError("missing_part", f"LAP takes no part: {models.said(LAP)}.", "Its weights are in assets/lap.")
+    mesh, prior, ask = (
+        canonical_mesh(template),
+        identity_prior(template, options.prior),
+        applied_to_photos(canonical_face, lap),
+    )
+    errors = []
+    for photos in heads.values():
+        truth = true_identity(photos[0].parent, template)
+        found = fitted_neutrals(photos[:1], ("without.lap",)) if truth is not None else None
+        if truth is None or found is None:
+            continue
+        face = ask(collect([PhotoSource.from_path(photos[0])]).faces)
+        around = _identity_of(found["without.lap"], template)
+        errors.append(normalised_errors(canonical_prior(template, mesh, face, around, stage), prior, truth))
+    errors = [own for own in errors if len(own)]
+    if not errors:
+        raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")
+    squares = mean_interval(np.array([(own**2).mean() for own in errors]))
+    deviation = {name: float(np.sqrt(value)) for name, value in squares.figures("coverage.lap.deviation").items()}
+    return deviation | {
+        "coverage.lap.within": float(np.mean([(np.abs(own) < 1.96).mean() for own in errors])),
+        "coverage.lap.directions": float(np.mean([len(own) for own in errors])),
+        "coverage.lap.heads": float(len(errors)),
+    }
+
 
 PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
 """Question -> photo sets (``SETS``) of the probe and of the gallery."""
@@ -72,9 +396,9 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
         shapes = {name: aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS}
         for question, (probe, gallery) in PROBE_AND_GALLERY_SETS.items():
             prefix = f"real.{variant}.{question}"
-            for kind, measure in DISTANCES.items():
+            for kind, distance in DISTANCES.items():
                 place = prefix if kind == "plain" else f"{prefix}.{kind}"
-                distances = measure(template, shapes[probe], shapes[gallery])
+                distances = distance(template, shapes[probe], shapes[gallery])
                 figures |= area_interval(distances).figures(f"{place}.auc")
                 figures |= rank_interval(distances).figures(f"{place}.rank1")
                 if variant == "full":
@@ -83,7 +407,7 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
                     figures |= area_gain(full[question, kind], distances).figures(f"{place}.auc_worth")
                 if kind == "plain":
                     between = np.array([row[others].mean() for row, others in zip(distances, apart, strict=True)])
-                    from_mean = measure(template, shapes[probe], mean)[:, 0]
+                    from_mean = distance(template, shapes[probe], mean)[:, 0]
                     figures |= mean_interval(np.diag(distances)).figures(f"{prefix}.within_mm")
                     figures |= mean_interval(between).figures(f"{prefix}.between_mm")
                     figures |= mean_interval(from_mean).figures(f"{prefix}.from_mean_mm")

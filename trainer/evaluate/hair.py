@@ -1,5 +1,10 @@
 """Evaluate hair on held-out photos: fit the hair to a person's other photos and compare its silhouette with the
-held-out photo's hair."""
+held-out photo's hair.
+
+Compare brightness, colour and contrast of rendered hair with a photo's.
+
+Share of the hair that intersects the skull, the ears or the eyes.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +20,137 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.options import fit_options_for
-from backend.geometry.template import Template, load_template
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
+from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.fit_style import lock_lines
 from backend.hair.guides import lock_widths
-from backend.hair.hair_views import HairView, hair_views
+from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_views import HairView, closed_head, hair_views
 from backend.hair.style_model import lock_noise, style_family
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.reading.source import PhotoSource
+from backend.photos.formats import PhotoSource
+from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out_photo import without_photo
-from trainer.evaluate.left_out import left_out
+from trainer.evaluate.held_out import left_out, without_photo
 from trainer.evaluate.likeness import people_folders
-from trainer.evaluate.metrics.hair_tone import UNKNOWN_TONE, hair_tone
-from trainer.evaluate.metrics.intervals import mean_interval
-from trainer.evaluate.metrics.strands_inside import strands_inside
+from trainer.evaluate.metrics import mean_interval
+from trainer.heads.raytrace_scene import build_bvh, closest_points
+
+_SIDE = 224
+"""Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""
+_LEAST_PIXELS = 100
+"""Least number of pixels that show hair in both pictures."""
+_DARKEST = 0.002
+"""Linear light at the level of a photo's noise, lower bound before logarithms."""
+
+
+@dataclass(frozen=True)
+class HairTone:
+    """``brightness`` : natural logarithm of the ratio of median luminances, rendered hair to photo. ``contrast`` :
+    ratio of
+    the standard deviations of log luminance over the hair, rendered to photo. ``redder``, ``bluer`` : difference of the
+    medians of log red over green and of log blue over green, rendered minus photo. NaN where too little hair is
+    visible.
+    """
+
+    brightness: float
+    contrast: float
+    redder: float
+    bluer: float
+
+
+UNKNOWN_TONE = HairTone(np.nan, np.nan, np.nan, np.nan)
+
+
+def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, template: Template) -> HairTone:
+    """Compare hair, rendered in a photo's camera and light, with the photo where both show hair."""
+    camera = photo.camera.scaled(_SIDE / max(face.labels.shape))
+    size = camera.size
+    small = cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
+    drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
+    both = hair & (drawn.alpha > 0.9)
+    if both.sum() < _LEAST_PIXELS:
+        return UNKNOWN_TONE
+    photo_light, drawn_light = linear_from_srgb(small[both]), drawn.color[both] / drawn.alpha[both, None]  # (N, 3)
+    seen, made = (np.log(np.maximum(light @ np.array(LUMINANCE), _DARKEST)) for light in (photo_light, drawn_light))
+    spread = float(seen.std())
+    contrast = float(made.std()) / spread if spread > 0 else np.nan
+    red, green, blue = np.subtract(
+        *(np.median(np.log(np.maximum(light, _DARKEST)), 0) for light in (drawn_light, photo_light))
+    )
+    return HairTone(float(np.median(made) - np.median(seen)), contrast, float(red - green), float(blue - green))
+
+
+SKULL_DEPTH = 0.002
+"""Metres under the skin from which a strand's point counts as in the skull; smaller depths are within the head shape's
+accuracy."""
+EAR_DEPTH = 0.001
+"""Metres under an ear's skin from which a point counts as in it; ears are 3 mm thick, so few points lie much deeper."""
+_ROOT_POINTS = 2  # first points of a strand, the root's, which may lie in the skin
+_EAR_WEIGHT = 0.5  # region weight above which skin belongs to an ear
+_BORDER_WEIGHT = 0.999  # weight of the mesh's border above which a point is outside the mesh
+
+
+@dataclass(frozen=True)
+class StrandsInside:
+    """Shares, 0 to 1: ``skull`` and ``ears``, of the strands' points beyond the second that lie in them; ``eyes``, of
+    the
+    strands with a point in an eyeball."""
+
+    skull: float
+    ears: float
+    eyes: float
+
+
+def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) -> StrandsInside:
+    """Locate strands of points (G, P, 3) in a head of ``neutral`` (V, 3), both metres in the head frame.
+
+    A point is assigned to the ear or the skull by its nearest skin. Points whose nearest skin is the mesh's border,
+    below the neck, are in neither. Eye sockets are empty, so eyes are not in the skull.
+    """
+    head = template.head
+    triangles = triangles_from_quads(template.quads[: head.face_stop])
+    vertices = neutral[: head.vertex_stop].astype(np.float64)
+    places = points[:, _ROOT_POINTS:].reshape(-1, 3).astype(np.float64)
+    hit, _, weights = closest_points(build_bvh(vertices, triangles), places)
+    corners = triangles[hit]  # (N, 3)
+
+    def there(values: np.ndarray) -> np.ndarray:
+        """Interpolate values (V_head, ...) at the nearest skin (N, ...)."""
+        return np.einsum("nk,nk...->n...", weights, values[corners])
+
+    normal = there(vertex_normals(vertices, triangles))
+    depth = ((there(vertices) - places) * normal).sum(-1) / np.maximum(np.linalg.norm(normal, axis=-1), 1e-9)
+    border = np.zeros(head.vertex_stop)
+    border[boundary_edges(triangles)] = 1.0
+    under = there(border) < _BORDER_WEIGHT
+    ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR_WEIGHT
+    return StrandsInside(
+        skull=float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
+        ears=float((under & ear & (depth > EAR_DEPTH)).mean()),
+        eyes=float(_in_eyes(points[:, _ROOT_POINTS:], template, neutral).any(1).mean()),
+    )
+
+
+def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.ndarray:
+    """(G, P) bool, points (G, P, 3) that lie in an eyeball, approximated by a sphere."""
+    inside = np.zeros(points.shape[:2], bool)
+    for name in ("eye_left", "eye_right"):
+        part = template.parts[name]
+        vertices = neutral[part.vertex_start : part.vertex_stop]
+        centre = 0.5 * (vertices.min(0) + vertices.max(0))
+        radius = np.median(np.linalg.norm(vertices - centre, axis=1))
+        inside |= np.linalg.norm(points - centre, axis=-1) < radius
+    return inside
+
 
 CAP_STYLE = "crew"
 """The baseline hair is the midpoint of this style's parameter ranges, the same for everybody."""

@@ -1,4 +1,7 @@
-"""Likeness of the neutral head to the person: face-embedding distance of renders to the photographs."""
+"""Likeness of the neutral head to the person: face-embedding distance of renders to the photographs.
+
+Convert a finished ``FaceAsset`` to a surface for the ray tracer.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,75 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from scipy.ndimage import map_coordinates
 
 from backend.choices import FACE_MODELS
-from backend.detail.shading import relief_shading
+from backend.detail.skin_detail import relief_shading
 from backend.errors import LikenessError
-from backend.exchange.face_asset import FaceAsset
+from backend.exchange.asset_mesh import subdivided
+from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.hair.draw import draw_hair
-from backend.photos.reading.formats import PHOTO_SUFFIXES
-from backend.photos.reading.source import PhotoSource
+from backend.photos.formats import PHOTO_SUFFIXES, PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.data.asset_surface import asset_surface
-from trainer.data.photographs import lighting
-from trainer.data.raytrace.bvh import build_bvh
-from trainer.data.raytrace.film import Film, develop
-from trainer.data.raytrace.render import look_at, trace_view
-from trainer.data.raytrace.scene import Lighting
-from trainer.data.scan_heads import face_middle
-from trainer.evaluate.metrics.identity import face_embedding, identity_distance
+from trainer.evaluate.metrics import face_embedding, identity_distance
+from trainer.heads.photographs import lighting, subdivide_midpoint
+from trainer.heads.raytrace import Film, develop, look_at, trace_view
+from trainer.heads.raytrace_scene import Lighting, Surface, build_bvh, joined
+from trainer.heads.scans import face_middle
+
+HEAD_LEVELS = 2
+PART_LEVELS = 1
+EYES = ("eye_left", "eye_right")
+
+
+def part_surface(part: FacePart, albedo: np.ndarray) -> Surface:
+    """Surface of one part at Catmull-Clark level 1, split further to texture resolution; ``albedo`` (R, R, 3) uint8
+    sRGB."""
+    fine = subdivided(part)
+    positions = fine.matrix @ part.vertices.astype(np.float64)
+    # one vertex per pair of position and texture coordinate, so that both sides of a UV seam are kept
+    pairs, inverse = np.unique(
+        np.stack([fine.quads.ravel(), fine.uv_quads.ravel()], axis=1), axis=0, return_inverse=True
+    )
+    quads = inverse.reshape(-1, 4)
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
+    quad_faces = np.concatenate([fine.quads[:, [0, 1, 2]], fine.quads[:, [0, 2, 3]]])
+    normals = vertex_normals(positions, quad_faces)[pairs[:, 0]]
+    levels = HEAD_LEVELS if part.name == "head" else PART_LEVELS
+    faces, matrix = subdivide_midpoint(faces, len(pairs), levels)
+    points, normals, uv = matrix @ positions[pairs[:, 0]], matrix @ normals, matrix @ fine.uv[pairs[:, 1]]
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    size = len(points)
+    skin = part.name == "head"
+    return Surface(
+        points,
+        faces,
+        normals,
+        sample_texture(albedo, uv),
+        np.full(size, 0.028),
+        np.full(size, 0.06 if part.name in EYES else 0.38),
+        np.full(size, 1.0 if skin else 0.2),
+    )
+
+
+def sample_texture(albedo: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """(P, 3) linear-light colours of an (R, R, 3) uint8 sRGB texture at ``uv`` (P, 2), v up, bilinear."""
+    height, width = albedo.shape[:2]
+    place = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]
+    linear = linear_from_srgb(albedo.astype(np.float32) / 255)
+    return np.stack([map_coordinates(linear[..., c], place, order=1, mode="nearest") for c in range(3)], axis=1)
+
+
+def asset_surface(asset: FaceAsset) -> Surface:
+    """Join all parts of a head into one surface. Teeth and tongue stay behind closed lips. Lashes are left out because
+    they need transparency."""
+    return joined(tuple(part_surface(part, asset.albedo) for part in asset.parts if part.name != "lashes"))
+
 
 VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
 LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))

@@ -1,44 +1,383 @@
-"""Bake assets/template.safetensors from MakeHuman's data and the registered scans."""
+"""Bake assets/template.safetensors from MakeHuman's data and the registered scans.
+
+Read the landmark embeddings: the 68 of the committed table, and the 478 calibrated against the detector.
+
+Rigid alignment of faces, and mirror-symmetric principal components of a population.
+
+The identity prior: ICT-FaceKit's modes, and modes of the part of MakeHuman's people that these cannot express.
+
+Round eyeballs: MakeHuman's 72-vertex helper eye, subdivided once and shaped to have a spherical smooth surface.
+
+Assemble the mean face: eyeballs, teeth, tongue and lashes are placed into the registered head.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
 
 from backend.geometry.similarity import nearest_similarity
-from backend.geometry.subdivision import subdivide
-from backend.geometry.symmetry import symmetric_part
-from backend.geometry.template import TEMPLATE_PATH, Template, save_template
+from backend.geometry.subdivision import catmull_clark, subdivide
+from backend.geometry.template import (
+    TEMPLATE_PATH,
+    LandmarkEmbedding,
+    PartRange,
+    Template,
+    mirrored,
+    save_template,
+    symmetric_part,
+)
 from backend.rig.arkit import ARKIT_NAMES
-from backend.rig.face_loops import face_loops
 from backend.rig.lip_contact import touch_lips
-from trainer.template.atlas import UVMap, chart_labels, head_map, makehuman_map, split_quads
-from trainer.template.contours import bake_contour_rows
-from trainer.template.embeddings import read_landmarks68, read_landmarks478
+from backend.rig.measure import face_loops
+from backend.system.assets import ASSETS
+from trainer.heads.ict import FaceKit, read_facekit, triangulate
 from trainer.template.expressions import bake_expressions, carried_face_units, makehuman_keys
-from trainer.template.facekit_expressions import facekit_keys
-from trainer.template.facekit_prior import HeadTopology, fit_to_facekit, make_carrier, register_to_facekit
-from trainer.template.identity import principal_modes, rigid_align
-from trainer.template.lip_contact import OVERLAP, keep_lips_closed
+from trainer.template.facekit import HeadTopology, facekit_keys, fit_to_facekit, make_carrier, register_to_facekit
 from trainer.template.makehuman import (
     BaseMesh,
+    Refined,
+    Selection,
     face_unit_path,
     joint_centre,
+    mean_adult,
+    people_model,
+    random_faces,
     read_base_mesh,
     read_target,
+    refine_eyes,
+    select,
     subtree_weight,
 )
-from trainer.template.makehuman_people import mean_adult, people_model, random_faces
-from trainer.template.mean_face import fit_eyeballs, lid_triangles, place_eyes, place_lashes, place_teeth
-from trainer.template.part_rules import PartRules, carry_parts, make_rules
-from trainer.template.pockets import flesh_matrix, keep_pocket_behind_skin
-from trainer.template.prior import PriorOptions, extra_modes, scan_modes, spread_mm, without_rigid_motion
-from trainer.template.regions import bake_regions
-from trainer.template.scans import read_facekit, triangulate
-from trainer.template.topology import Refined, refine_eyes, select
+from trainer.template.parts import (
+    OVERLAP,
+    PartRules,
+    UVMap,
+    bake_contour_rows,
+    bake_regions,
+    carry_parts,
+    chart_labels,
+    flesh_matrix,
+    head_map,
+    keep_lips_closed,
+    keep_pocket_behind_skin,
+    make_rules,
+    makehuman_map,
+    split_quads,
+)
+from trainer.template.registration import closest_points
+
+LANDMARKS478 = ASSETS / "landmarks478.json"
+
+
+def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
+    """The 68 iBUG landmarks of ``assets/landmarks68_hm08.json`` on the template."""
+    table = json.loads((ASSETS / "landmarks68_hm08.json").read_text())
+    lookup = {int(vertex): index for index, vertex in enumerate(selection.hm08_vertex)}
+    vertices = np.array([[lookup[vertex] for vertex in triangle] for triangle in table["tri"]], dtype=np.int32)
+    barycentrics = np.array(table["bary"], dtype=np.float32)
+    return LandmarkEmbedding(vertices, barycentrics, np.full(68, 1.5, np.float32), np.ones(68, bool))
+
+
+def read_landmarks478() -> LandmarkEmbedding:
+    """The 478 calibrated landmarks of ``assets/landmarks478.json`` (see ``calibration.py``), in template vertices."""
+    table = json.loads(LANDMARKS478.read_text())
+    return LandmarkEmbedding(
+        np.array(table["vertices"], dtype=np.int32),
+        np.array(table["barycentrics"], dtype=np.float32),
+        np.array(table["deviation"], dtype=np.float32),
+        np.array(table["valid"], dtype=bool),
+    )
+
+
+def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iterations: int = 1) -> np.ndarray:
+    """Align faces (N, V, 3) rigidly (no scale) to ``target`` (V, 3) with vertex weights (V,), by Kabsch's method.
+
+    With ``iterations`` > 1 the target becomes the mean of the aligned faces after each round (the first target fixes
+    the frame).
+    """
+    weights = weights / weights.sum()
+    reference = target
+    for _ in range(iterations):
+        centre = weights @ reference
+        moved = faces - np.einsum("v,nvk->nk", weights, faces)[:, None]
+        covariance = np.einsum("v,nvi,vj->nij", weights, moved, reference - centre, optimize=True)
+        u, _, vt = np.linalg.svd(covariance)
+        u[..., -1] *= np.sign(np.linalg.det(u @ vt))[:, None]
+        faces = moved @ (u @ vt) + centre
+        reference = faces.mean(0)
+    return faces
+
+
+def principal_modes(
+    offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of offsets (N, V, 3) from the mean face and of their mirror images.
+
+    Returns modes (count, V, 3), one standard deviation each, sorted by variance, and (count,) their parity: +1 for
+    modes that are their own mirror image, -1 for those that are the negative of it. A population and its mirror image
+    have the same statistics, so the covariance splits into these two blocks.
+    ``weights`` (V,) weigh the vertices' variances.
+    """
+    reflected = mirrored(offsets, mirror)
+    modes, parities, variances = [], [], []
+    for parity in (1, -1):
+        half = (0.5 * (offsets + parity * reflected)).reshape(len(offsets), -1)
+        scale = np.sqrt(np.repeat(weights, 3))
+        gram = (half * scale) @ (half * scale).T / len(offsets)
+        values, vectors = np.linalg.eigh(gram)
+        keep = values > 1e-12 * values.max()
+        # mode k = X^T u_k / sqrt(N): the coefficients sqrt(N) u_k of the samples have unit variance
+        modes.append((half.T @ vectors[:, keep]).T / np.sqrt(len(offsets)))
+        variances.append(values[keep])
+        parities.append(np.full(keep.sum(), parity))
+    order = np.argsort(-np.concatenate(variances))[:count]
+    chosen = np.concatenate(modes)[order].reshape(len(order), -1, 3)
+    # an eigenvector's sign is arbitrary: fix it, so that every bake gives the same modes
+    direction = np.random.default_rng(0).normal(size=chosen.shape[1:])
+    chosen = chosen * np.where(np.einsum("kvi,vi->k", chosen, direction) < 0, -1.0, 1.0)[:, None, None]
+    return chosen, np.concatenate(parities)[order]
+
+
+@dataclass(frozen=True)
+class PriorOptions:
+    """Sizes and weights of the prior.
+
+    Attributes
+    ----------
+    scan_modes : number of modes from scans.
+    extra_modes : number of modes for the residuals of MakeHuman's people.
+    noise : metres; standard deviation of the offsets' noise when a face is fitted with the scan modes.
+    makehuman_share : share of the variance of MakeHuman's residuals in the prior.
+    """
+
+    scan_modes: int = 100
+    extra_modes: int = 40
+    noise: float = 0.001
+    makehuman_share: float = 0.6
+
+
+def without_rigid_motion(offsets: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Subtract the least-squares small rigid motion from offsets (N, V, 3) at ``points`` (V, 3).
+
+    ``weights`` (V,) weigh the vertices; size stays in the offsets.
+    """
+    arm = points - weights @ points / weights.sum()
+    rows = np.zeros((len(points), 3, 6))
+    rows[:, [0, 1, 2], [0, 1, 2]] = 1.0
+    x, y, z = arm.T
+    rows[:, 1, 3], rows[:, 2, 3] = -z, y
+    rows[:, 0, 4], rows[:, 2, 4] = z, -x
+    rows[:, 0, 5], rows[:, 1, 5] = -y, x
+    system = np.einsum("v,via,vib->ab", weights, rows, rows)
+    right = np.einsum("v,via,nvi->an", weights, rows, offsets, optimize=True)
+    return offsets - np.einsum("via,an->nvi", rows, np.linalg.solve(system, right), optimize=True)
+
+
+def explain(offsets: np.ndarray, modes: np.ndarray, weights: np.ndarray, noise: float) -> np.ndarray:
+    """(N, K) most probable coefficients of offsets (N, V, 3) in modes (K, V, 3) under a unit-variance prior.
+
+    ``weights`` (V,) sum to the effective number of independent measurements.
+    """
+    scale = np.sqrt(np.repeat(weights, 3))
+    basis = modes.reshape(len(modes), -1) * scale
+    data = offsets.reshape(len(offsets), -1) * scale
+    system = basis @ basis.T / noise**2 + np.eye(len(modes))
+    return np.linalg.solve(system, basis @ data.T / noise**2).T
+
+
+def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions) -> np.ndarray:
+    """Mirror-symmetric modes (K, V, 3), of one standard deviation each, with the covariance of scan modes (N, V, 3)."""
+    # principal_modes divides by the number of samples: N modes of unit variance are sqrt(N) times N samples
+    return principal_modes(offsets * np.sqrt(len(offsets)), weights, mirror, options.scan_modes)[0]
+
+
+def extra_modes(
+    modes: np.ndarray, people: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions
+) -> np.ndarray:
+    """Modes (K2, V, 3) of the residuals of other people after a fit with ``modes``.
+
+    Parameters
+    ----------
+    modes : (K, V, 3) from the scans.
+    people : (N, V, 3) offsets of random MakeHuman people from their mean.
+    weights : (V,) weights of the vertices.
+    """
+    measurements = weights * (400.0 / weights.sum())
+    residuals = people - np.tensordot(explain(people, modes, measurements, options.noise), modes, 1)
+    return principal_modes(residuals * np.sqrt(options.makehuman_share), weights, mirror, options.extra_modes)[0]
+
+
+def spread_mm(modes: np.ndarray, weights: np.ndarray) -> float:
+    """Root-mean-square distance in millimetres of a random person from the mean, over ``weights`` (V,)."""
+    return float(np.sqrt((weights * (modes**2).sum((0, 2))).sum() / weights.sum()) * 1e3)
+
+
+CLEARANCE = 0.0001
+"""Metres between the eyeball and the closest point of the lids' edges."""
+
+
+def spherical_cage(directions: np.ndarray, quads: np.ndarray) -> np.ndarray:
+    """(V, 3) cage whose twice subdivided surface is as close to the unit sphere as possible.
+
+    Parameters
+    ----------
+    directions : (V, 3) from the ball's centre to each vertex, any length; quads : (F, 4).
+    """
+    step, finer = catmull_clark(quads, len(directions))
+    fine = (catmull_clark(finer, step.shape[0])[0] @ step).tocsr()
+    cage = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    system = (fine.T @ fine + 1e-3 * sp.identity(len(cage))).tocsc()
+    for _ in range(20):
+        surface = fine @ cage
+        on_sphere = surface / np.linalg.norm(surface, axis=1, keepdims=True)
+        # smallest change of the cage that moves the surface onto the sphere
+        cage = cage + spsolve(system, fine.T @ (on_sphere - surface))
+    return cage
+
+
+def fit_eyeball(behind: np.ndarray, edge: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fit the centre (3,) and radius of an eyeball on which the lids rest.
+
+    Only the centre's depth is solved, so that the pupil stays at its place between the lids.
+
+    Parameters
+    ----------
+    behind : (N, 3) points just behind the lids' edges, which lie on the ball.
+    edge : (M, 3) points of the edges, which stay outside the ball.
+    guess : (3,) approximate centre; its depth is a weak prior, because the error is almost flat in the depth.
+    """
+    centre = guess.astype(np.float64)
+    anchor = 0.2 * np.sqrt(len(behind))
+    for _ in range(50):
+        arm = behind - centre
+        distance = np.linalg.norm(arm, axis=1)
+        slope = -arm[:, 2] / distance
+        slope, gap = slope - slope.mean(), distance.mean() - distance
+        centre[2] += (slope @ gap + anchor**2 * (guess[2] - centre[2])) / (slope @ slope + anchor**2)
+    resting = np.linalg.norm(behind - centre, axis=1).mean()
+    return centre, float(min(resting, np.linalg.norm(edge - centre, axis=1).min() - CLEARANCE))
+
+
+LASH_LENGTH = 0.6
+"""Length of the lashes relative to MakeHuman's cards."""
+
+TOOTH_GAP = 0.0030
+"""Distance in metres of the front teeth behind ICT-FaceKit's."""
+
+ARCH_WIDTH = 0.93
+"""Width of the dental arches relative to ICT-FaceKit's, so that they do not show at the corners of closed lips."""
+
+TONGUE_DROP = np.array([0.0, -0.004, -0.003])
+"""Offset of the tongue from MakeHuman's, metres: lower and further back."""
+PART_OFFSETS: dict[str, tuple[float, float, float]] = {
+    "teeth_upper": (0.0, -0.0038, 0.0), "teeth_lower": (0.0, 0.0020, -0.0010), "tongue": (0.0, -0.0050, -0.0070),
+}  # fmt: skip
+"""Offsets in metres from ICT-FaceKit's places. Its upper teeth end where the lips meet, so an open smile would show
+none; a tongue on its lower teeth would fill the mouth."""
+
+
+@dataclass(frozen=True)
+class Eyeballs:
+    """Centres (2, 3) of eye_left and eye_right and their common radius in metres."""
+
+    centres: np.ndarray
+    radius: float
+
+
+def _span(parts: Mapping[str, PartRange], name: str) -> slice:
+    return slice(parts[name].vertex_start, parts[name].vertex_stop)
+
+
+def fit_eyeballs(template: Template, surface: np.ndarray, kit: FaceKit) -> Eyeballs:
+    """Fit eyeballs under the lids of ``surface``: (H, 3) smooth head's points at the cage's vertices, FaceKit's frame.
+
+    ``template`` gives the topology of the lids. The left eye is solved; the right one is its mirror image.
+    """
+    lids = face_loops(template).eyes[0]
+    behind, edge = surface[lids.rows[lids.margin - 1]], surface[lids.rows[lids.margin]]
+    ball = kit.neutral[kit.EYE_LEFT]
+    rear = ball[ball[:, 2] < ball[:, 2].mean() + 0.004]  # without the cornea
+    system = np.concatenate([2 * rear, np.ones((len(rear), 1))], axis=1)
+    guess = np.linalg.lstsq(system, (rear**2).sum(1), rcond=None)[0][:3]
+    centre, radius = fit_eyeball(behind, edge, guess)
+    return Eyeballs(np.stack([centre, centre * [-1.0, 1.0, 1.0]]), radius)
+
+
+def place_eyes(points: np.ndarray, parts: Mapping[str, PartRange], quads: np.ndarray, eyes: Eyeballs) -> np.ndarray:
+    """``points`` (V, 3) with spherical eyeballs at the places ``eyes``."""
+    points = points.copy()
+    for name, centre in zip(("eye_left", "eye_right"), eyes.centres, strict=True):
+        span = _span(parts, name)
+        own = quads[parts[name].face_start : parts[name].face_stop] - parts[name].vertex_start
+        old = points[span]
+        cage = spherical_cage(old - 0.5 * (old.min(0) + old.max(0)), own)
+        points[span] = centre + eyes.radius * cage
+    return points
+
+
+def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit) -> np.ndarray:
+    """``points`` (V, 3) with teeth and tongue fitted to ICT-FaceKit's dental arches, a little behind them."""
+    points = points.copy()
+    teeth = kit.neutral[kit.TEETH]
+    middle = 0.5 * (teeth[:, 1].min() + teeth[:, 1].max())
+    # align the biting edges of the front teeth: the upper teeth's lowest, the lower teeth's highest points
+    upper, lower = teeth[teeth[:, 1] > middle], teeth[teeth[:, 1] <= middle]
+    for name, arch, own_edge, arch_edge in (
+        ("teeth_upper", upper, np.min, np.min),
+        ("teeth_lower", lower, np.max, np.max),
+    ):
+        span = _span(parts, name)
+        own = points[span]
+        scale = np.ones(3)
+        scale[0] = ARCH_WIDTH * (arch[:, 0].max() - arch[:, 0].min()) / (own[:, 0].max() - own[:, 0].min())
+        scale[2] = (arch[:, 2].max() - arch[:, 2].min()) / (own[:, 2].max() - own[:, 2].min())
+        scale[1] = 0.5 * (scale[0] + scale[2])
+        front = own[:, 2] > own[:, 2].max() - 0.008
+        arch_front = arch[:, 2] > arch[:, 2].max() - 0.008
+        shift = np.array([
+            0.0,
+            arch_edge(arch[arch_front, 1]) - scale[1] * own_edge(own[front, 1]),
+            arch[:, 2].max() - TOOTH_GAP - scale[2] * own[:, 2].max(),
+        ])  # fmt: skip
+        points[span] = own * scale + shift
+        if name == "teeth_lower":
+            tongue = _span(parts, "tongue")
+            points[tongue] = points[tongue] * scale + shift + TONGUE_DROP
+    for name, offset in PART_OFFSETS.items():
+        points[_span(parts, name)] += offset
+    return points
+
+
+def place_lashes(
+    points: np.ndarray, before: np.ndarray, parts: Mapping[str, PartRange], lid_triangles: np.ndarray
+) -> np.ndarray:
+    """``points`` (V, 3) with the lashes at the same places of the lids as in the face ``before`` (V, 3), shortened.
+
+    ``lid_triangles`` (T, 3) are triangles of the lids' skin. Each lash vertex keeps its offset from its foot, times
+    ``LASH_LENGTH``.
+    """
+    points = points.copy()
+    span = _span(parts, "lashes")
+    triangle, weights, _ = closest_points(before[span], before, lid_triangles)
+    corners = lid_triangles[triangle]
+    feet_before, feet = ((mesh[corners] * weights[..., None]).sum(1) for mesh in (before, points))
+    points[span] = feet + LASH_LENGTH * (before[span] - feet_before)
+    return points
+
+
+def lid_triangles(regions: Mapping[str, np.ndarray], quads: np.ndarray) -> np.ndarray:
+    """(T, 3) triangles of the lids' outer skin."""
+    lids = (regions["lids_left"] + regions["lids_right"]) > 0.3
+    triangles = triangulate(quads)
+    return triangles[lids[triangles].all(1)]
+
 
 MAKEHUMAN_PEOPLE = 1000
 MAKEHUMAN_MODES = 60

@@ -10,14 +10,11 @@ from scipy.sparse import coo_matrix, diags
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
-from backend.geometry.polyline import arc_length
-from backend.geometry.smoothstep import smoothstep
-from backend.geometry.template import Template
-from backend.geometry.topology import boundary_edges, unique_edges
+from backend.geometry.template import Template, boundary_edges, unique_edges
+from backend.geometry.vectors import arc_length, smoothstep
 from backend.rig.bust import BUST_PATH, BustModel
-from backend.safetensors_file import write_arrays
-from trainer.template.makehuman import BaseMesh, read_base_mesh, read_target, target_folder
-from trainer.template.topology import head_faces
+from backend.system.files import write_arrays
+from trainer.template.makehuman import BaseMesh, head_faces, read_base_mesh, read_target, target_folder
 
 EDGE_HEIGHT = 0.448
 """Height of the level edge in the template's frame, metres: above the armpits, so that it is a single loop."""

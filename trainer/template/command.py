@@ -52,10 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _calibrate(people: int, seed: int) -> None:
     """Calibrate the landmarks on the committed template's shapes and write ``assets/landmarks478.json``."""
     from backend.geometry.template import load_template
-    from backend.photos.faces.landmarks import mean_landmarks
-    from trainer.template.calibration import calibrate, observe, symmetric_calibration, write_calibration
-    from trainer.template.dressing import Dresser
-    from trainer.template.embeddings import LANDMARKS478
+    from backend.photos.faces import mean_landmarks
+    from trainer.template.bake import LANDMARKS478
+    from trainer.template.calibration import Dresser, calibrate, observe, symmetric_calibration, write_calibration
 
     template = load_template()
     observations = observe(template, Dresser(template), people, seed)
@@ -70,11 +69,16 @@ def _measure_detector(people: int, seed: int) -> None:
 
     from backend.fitting.detector_model import save_detector_model
     from backend.geometry.template import load_template
-    from backend.photos.faces.landmarks import mean_landmarks
-    from trainer.template.calibration import observe
-    from trainer.template.detector_errors import cross_validated_percent, error_table, fit_detector_model, joined
-    from trainer.template.dressing import Dresser
-    from trainer.template.traced_people import observe_traced
+    from backend.photos.faces import mean_landmarks
+    from trainer.template.calibration import (
+        Dresser,
+        cross_validated_percent,
+        error_table,
+        fit_detector_model,
+        joined,
+        observe,
+        observe_traced,
+    )
 
     template, partners = load_template(), mean_landmarks().mirror
     rendered = observe(template, Dresser(template), people, seed)

@@ -9,12 +9,10 @@ import numpy as np
 from scipy.sparse import coo_matrix
 
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, MeshHierarchy, MeshLevel
-from backend.geometry.symmetry import symmetric_part
-from backend.geometry.template import Template
-from backend.geometry.topology import boundary_edges, unique_edges
+from backend.geometry.template import Template, boundary_edges, symmetric_part, unique_edges
 from backend.rig.arkit import ARKIT_NAMES
-from backend.safetensors_file import write_arrays
-from trainer.template.closest_point import closest_points
+from backend.system.files import write_arrays
+from trainer.template.registration import closest_points
 
 LEVELS = 4
 RATIO = 4

@@ -1,13 +1,33 @@
-"""LAP's result for one person: the canonical surface with its albedo, and the light and view of each photo."""
+"""LAP's result for one person: the canonical surface with its albedo, and the light and view of each photo.
+
+Render LAP's faces: in the views of photos, turned, and as shaded surfaces.
+
+Draw the canonical face: its maps, relit, turned, and next to the photos.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
-from backend.photos.faces.sampling import Window
-from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera
+from backend.models.lap.network import CanonicalMaps, LapConfig, Scene
+from backend.photos.collection import PhotoFace
+from backend.photos.faces import Window
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, rotation_from_euler
+from backend.rendering.depth_surface import (
+    LambertLight,
+    ViewedSurface,
+    lambert_image,
+    lambert_shading,
+    normals_from_depth,
+    view_surface,
+)
 
 
 @dataclass(frozen=True)
@@ -102,3 +122,204 @@ class CanonicalFace:
     def camera(self) -> CanonicalCamera:
         """The camera of the maps."""
         return CanonicalCamera(self.depth.shape)
+
+
+STUDIO = (0.35, 0.65, (0.35, -0.35))
+"""Ambient, diffuse and slope of the studio light that shows surfaces: from above and the picture's right."""
+
+
+@dataclass(frozen=True)
+class RenderedFace:
+    """Pictures (N, 3, S, S) in [-1, 1] of faces in views, undefined outside the mask, and the surfaces shown."""
+
+    image: Tensor
+    surface: ViewedSurface
+
+    @property
+    def mask(self) -> Tensor:
+        """(N, S, S) bool."""
+        return self.surface.mask
+
+
+def view_of(face: CanonicalMaps, view: View, config: LapConfig) -> ViewedSurface:
+    """The surfaces of N faces in one view each."""
+    camera = CanonicalCamera(tuple(face.depth.shape[-2:]))
+    return view_surface(face.depth, view, camera, depth_range=config.view_depth_range)
+
+
+def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig) -> RenderedFace:
+    """Equation 1: N faces lit in the canonical frame, then seen in their photos' views."""
+    surface = view_of(face, scene.view, config)
+    return RenderedFace(surface.sample(face.shaded(scene.light)), surface)
+
+
+def turned_view(yaw_degrees: Tensor, pitch_degrees: Tensor) -> View:
+    """Views (N,) of faces turned to their left and up about the pivot."""
+    angles = torch.stack([pitch_degrees, -yaw_degrees, torch.zeros_like(yaw_degrees)], 1) * (math.pi / 180)
+    return View(rotation_from_euler(angles), torch.zeros_like(angles))
+
+
+def studio_light(count: int, like: Tensor) -> LambertLight:
+    """The light ``STUDIO`` for ``count`` pictures, on the device of ``like``."""
+    ambient, diffuse, slope = STUDIO
+    direction = like.new_tensor([-slope[0], -slope[1], 1.0])
+    direction = (direction / direction.norm()).expand(count, 3)
+    return LambertLight(like.new_full((count,), ambient), like.new_full((count,), diffuse), direction)
+
+
+def shaded_surface(depth: Tensor) -> Tensor:
+    """(N, 3, S, S) in [0, 1]: depth maps (N, S, S) as white plaster under the studio's light."""
+    camera = CanonicalCamera(tuple(depth.shape[-2:]))
+    shading = lambert_shading(normals_from_depth(depth, camera), studio_light(len(depth), depth))
+    return shading.clamp(0, 1)[:, None].expand(-1, 3, -1, -1)
+
+
+TILE = 256
+"""Side of each picture on the sheets, in pixels."""
+DEPTH_RANGE = (0.9, 1.1)
+"""Canonical depths stored as 0 and 65535 in the depth picture."""
+YAWS = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
+LIGHT_SIDES = ((-60.0, 0.0), (-30.0, 0.0), (0.0, 45.0), (0.0, 0.0), (0.0, -45.0), (30.0, 0.0), (60.0, 0.0))
+"""Directions of the lamp in the relit pictures: degrees to the picture's right and up."""
+_AMBIENT, _DIFFUSE = 0.25, 0.75
+_VIEW_RANGE = (0.5, 1.5)
+_LEAST_FACING = 0.12
+"""Least cosine to the camera of the face's surface; below it is the depth step to the background."""
+_BACKDROP = 0.15
+
+
+@dataclass(frozen=True)
+class CanonicalPictures:
+    """All pictures of one canonical face, uint8 sRGB (H, W, 3) unless said otherwise.
+
+    Attributes
+    ----------
+    depth : (S, S) uint16 over ``DEPTH_RANGE``. normals : (S, S, 3), x right, y up, z out of the face, as usual.
+    albedo : (S, S, 3). confidence : (S, S) uint8.
+    relit : albedo and plaster, a column per ``LIGHT_SIDES``. turned : the same, a column per ``YAWS``.
+    photos : a row per photo: its square, LAP's reconstruction of it, and plaster and normals of its personalised face.
+    """
+
+    depth: np.ndarray
+    normals: np.ndarray
+    albedo: np.ndarray
+    confidence: np.ndarray
+    relit: np.ndarray
+    turned: np.ndarray
+    photos: np.ndarray
+
+
+@torch.inference_mode()
+def canonical_pictures(face: CanonicalFace, faces: Sequence[PhotoFace]) -> CanonicalPictures:
+    """Draw all pictures; ``faces`` are the face's photos, in its order."""
+    near, far = DEPTH_RANGE
+    steps = np.round((face.depth - near) / (far - near) * 65535)
+    depth, albedo = _enlarged(face.depth, face.albedo)
+    return CanonicalPictures(
+        depth=np.clip(steps, 0, 65535).astype(np.uint16),
+        normals=_bytes(_normal_colours(face.normals)),
+        albedo=_bytes(face.albedo),
+        confidence=_bytes(face.confidence),
+        relit=_relit(depth, albedo),
+        turned=_turned(depth, albedo),
+        photos=np.concatenate([_photo_row(face, number, photo) for number, photo in enumerate(faces)]),
+    )
+
+
+def surface_cells(face: CanonicalFace) -> np.ndarray:
+    """(S - 1, S - 1) bool mask of the cells between four pixels of the face, without the step to the background."""
+    good = -face.normals[..., 2] > _LEAST_FACING
+    good[[0, -1]] = good[:, [0, -1]] = False  # there are no valid normals at the border
+    cells = good[:-1, :-1] & good[1:, :-1] & good[:-1, 1:] & good[1:, 1:]
+    count, parts, sizes, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
+    if count < 2:
+        return cells
+    return parts == 1 + int(sizes[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def _enlarged(depth: np.ndarray, albedo: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Depth (1, T, T) and albedo (1, 3, T, T) in [-1, 1] at the sheets' resolution."""
+    maps = np.concatenate([depth[None], albedo.transpose(2, 0, 1) * 2 - 1])
+    large = torch.from_numpy(maps)[None]
+    large = torch.nn.functional.interpolate(large, (TILE, TILE), mode="bicubic", align_corners=False)
+    smooth = cv2.GaussianBlur(large[0, 0].numpy(), (0, 0), 0.6 * TILE / len(depth))  # removes interpolation ripples
+    large[0, 0] = torch.from_numpy(smooth)
+    return large[:, 0], large[:, 1:].clamp(-1, 1)
+
+
+def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
+    """(2 T, 7 T, 3) albedo and plaster, lit from ``LIGHT_SIDES``."""
+    camera = CanonicalCamera((TILE, TILE))
+    normals = normals_from_depth(depth, camera)
+    shown = normals[0, ..., 2] > _LEAST_FACING
+    columns = []
+    for right, up in LIGHT_SIDES:
+        towards = torch.tensor(
+            [math.tan(math.radians(right)), -math.tan(math.radians(up)), -1.0], dtype=depth.dtype
+        )  # from the face to the lamp
+        light = LambertLight(
+            depth.new_tensor([_AMBIENT]), depth.new_tensor([_DIFFUSE]), -(towards / towards.norm())[None]
+        )
+        shading = lambert_shading(normals, light)
+        pictures = [lambert_image(one, shading) for one in (albedo, torch.full_like(albedo, 0.6))]
+        shown_pictures = [torch.where(shown, picture[0] / 2 + 0.5, _BACKDROP) for picture in pictures]
+        columns.append(np.concatenate([_tile(picture) for picture in shown_pictures]))
+    return np.concatenate(columns, axis=1)
+
+
+def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
+    """(2 T, 7 T, 3) albedo and plaster, turned by ``YAWS``."""
+    camera = CanonicalCamera((TILE, TILE))
+    shading = lambert_shading(normals_from_depth(depth, camera), studio_light(1, depth))
+    shown = normals_from_depth(depth, camera)[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
+    columns = []
+    for yaw in YAWS:
+        angle = depth.new_tensor([yaw])
+        surface = view_surface(depth, turned_view(angle, 0 * angle), camera, depth_range=_VIEW_RANGE)
+        mask = surface.mask[:, None] & (surface.sample(shown.to(depth.dtype)) > 0.5)
+        pictures = []
+        for one in (albedo, torch.full_like(albedo, 0.6)):
+            picture = surface.sample(lambert_image(one, shading)) / 2 + 0.5
+            pictures.append(_tile(torch.where(mask, picture, _BACKDROP)[0]))
+        columns.append(np.concatenate(pictures))
+    return np.concatenate(columns, axis=1)
+
+
+def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarray:
+    """(T, 4 T, 3) one photo's row."""
+    photo = face.photos[number]
+    camera = CanonicalCamera((TILE, TILE))
+    depth, albedo = _enlarged(photo.depth, photo.albedo)
+    view = View(torch.from_numpy(photo.rotation)[None], torch.from_numpy(photo.translation)[None])
+    normals = normals_from_depth(depth, camera)
+    light = LambertLight(
+        depth.new_tensor([photo.ambient]), depth.new_tensor([photo.diffuse]), torch.from_numpy(photo.direction)[None]
+    )
+    surface = view_surface(depth, view, camera, depth_range=_VIEW_RANGE)
+    plaster = lambert_image(torch.full_like(albedo, 0.6), lambert_shading(normals, studio_light(1, depth)))
+    colours = torch.from_numpy(_normal_colours(-normals.numpy())).permute(0, 3, 1, 2)
+    own = lambert_image(albedo, lambert_shading(normals, light)) / 2 + 0.5
+    corners = np.array([[0.0, 0.0], [TILE, 0.0], [0.0, TILE]])
+    larger = TILE / len(face.depth)
+    moved = photo.alignment.to_square(corners / larger, len(face.depth)) * larger
+    to_square = cv2.getAffineTransform((corners - 0.5).astype(np.float32), (moved - 0.5).astype(np.float32))
+    tiles = [photo.window.cut(source.pixels, TILE)]
+    for values in (own, plaster / 2 + 0.5, colours):
+        seen = torch.where(surface.mask[:, None], surface.sample(values), _BACKDROP)[0]
+        tile = cv2.warpAffine(_tile(seen), to_square, (TILE, TILE), borderValue=[round(255 * _BACKDROP)] * 3)
+        tiles.append(tile)
+    return np.concatenate(tiles, axis=1)
+
+
+def _normal_colours(normals: np.ndarray) -> np.ndarray:
+    """Outward normals (..., 3) in the camera's axes to colours in [0, 1]: red right, green up, blue out of the face."""
+    return normals * np.array([0.5, -0.5, -0.5]) + 0.5
+
+
+def _tile(picture: Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    return _bytes(picture.permute(1, 2, 0).numpy())
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)

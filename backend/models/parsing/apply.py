@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.colour_labels import label_by_colour
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
+from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
-from backend.photos.faces.sampling import fit_inside
+from backend.photos.faces import fit_inside
 
 WORK_SIDE = 384  # largest side in pixels at which a head crop is labelled
 

@@ -1,4 +1,11 @@
-"""Labels of a head crop by the parsing net, made consistent with the landmarks."""
+"""Labels of a head crop by the parsing net, made consistent with the landmarks.
+
+Fusion of two parsing nets on large classes: they use different features and make different errors.
+
+Other people's heads in a head crop become background.
+
+White and grey hair that the net labels as skin: in a colour photo it is less red than the face.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +14,148 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from backend.models.parsing.accessories import AccessoryScores, edge_scores, resolve_accessories, score_accessories
-from backend.models.parsing.headwear import look_for_headwear
-from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
-from backend.models.parsing.network import FaceParser
-from backend.models.parsing.other_heads import without_other_heads
-from backend.models.parsing.pale_hair import with_pale_hair
-from backend.models.parsing.second_opinion import with_second_opinion
-from backend.models.parsing.three_scales import look_at_head, wide_probabilities
+from backend.models.parsing.accessories import (
+    AccessoryScores,
+    edge_scores,
+    evidence_of_net,
+    look_for_headwear,
+    net_evidence,
+    resolve_accessories,
+    score_accessories,
+)
+from backend.models.parsing.colour_labels import learn_skin, skin_features, without_colour
+from backend.models.parsing.glasses import eye_line_angle
+from backend.models.parsing.network import FaceParser, look_at_head, wide_probabilities
 from backend.photos.collection import FaceClass
-from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.regions.hands import hand_mask
-from backend.photos.regions.masks import connected, grown
-from backend.photos.regions.person import person_probability
-from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
+from backend.photos.faces import (
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    MESH_COUNT,
+    DetectedFace,
+    faces_in_view,
+    fit_inside,
+    landmark_window,
+    overlap,
+)
+from backend.photos.regions import (
+    BROW_RIGHT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIPS_OUTER,
+    above_brows,
+    along_face,
+    connected,
+    face_normals,
+    grown,
+    hand_mask,
+    mirrored,
+    person_probability,
+    polygon_mask,
+    skin_seeds,
+)
+
+_LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER)
+"""Large classes. For fine parts and accessories the first net's result stays, because classifiers and thresholds are
+made for it. It is also better on ears and necks."""
+_SECOND_WEIGHT = 0.7
+"""Weight of the second net where it is sure of such a class. On held-out portraits 0.5 to 0.8 are nearly as good."""
+
+
+def with_second_opinion(probabilities: np.ndarray, opinion: np.ndarray) -> np.ndarray:
+    """(C, S, S) float32 class probabilities of one net, with those of large classes averaged with another's.
+
+    Other classes than ``_LARGE_CLASSES`` do not change: the first net's sum over these classes stays, and the second
+    net's weight is proportional to its own sum.
+    """
+    places = list(_LARGE_CLASSES)
+    own, theirs = probabilities[places], opinion[places]
+    own_sum, their_sum = own.sum(axis=0), theirs.sum(axis=0)
+    share = _SECOND_WEIGHT * their_sum
+    result = probabilities.copy()
+    result[places] = (1 - share) * own + share * own_sum * theirs / np.maximum(their_sum, 1e-6)
+    return result
+
+
+_OF_OTHERS = (
+    FaceClass.SKIN, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
+    FaceClass.OCCLUDER,
+)  # fmt: skip
+_SAME_OVERLAP, _LARGEST = 0.5, 1.6
+"""Overlap of boxes from which they are the same face; a box larger than this times the face holds both heads."""
+_RAISED, _WIDTH = 0.15, 0.8
+"""In sides of a face box: height of the head's centre above the face's; width of a head relative to its height."""
+_OWN_DISTANCE, _LARGEST_DISTANCE = 0.95, 1.3
+"""Distances from a head's centre, in sides of its face box: up to the first everything is the head's own, whoever is
+behind it; at the second a head and its hair end. Viewed on 799 press photos: hair in front of another face is kept up
+to 0.95; from 1.05 on the next head's fringe is kept too."""
+
+
+def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Labels (S, S) uint8 in which hair, ears, glasses, hats and so on that are nearer to another head are BACKGROUND.
+
+    pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them. Distances are relative to the size of each head.
+    """
+    points = landmarks[:MESH_COUNT, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = (float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2)
+    own = DetectedFace(middle, float((high - low).mean()), eye_line_angle(landmarks), 1.0)
+    others = [
+        face for face in faces_in_view(pixels) if overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
+    ]
+    if not others:
+        return labels
+    side = labels.shape[0]
+    here = _from_head(own, side)
+    there = np.min([_from_head(face, side) for face in others], axis=0)
+    theirs = (
+        (there < here)
+        & (there < _LARGEST_DISTANCE)
+        & (here > _OWN_DISTANCE)
+        & ~polygon_mask(landmarks, FACE_OVAL, side)
+    )
+    result = labels.copy()
+    result[theirs & np.isin(labels, _OF_OTHERS)] = FaceClass.BACKGROUND
+    return result
+
+
+def _from_head(face: DetectedFace, side: int) -> np.ndarray:
+    """(side, side) distance from the centre of a head, in sides of its face box."""
+    across, down = along_face(face.centre, face.angle, face.side, side)
+    return np.hypot(across / _WIDTH, down + _RAISED)
+
+
+_SIDE = 192
+"""Colours are compared in a crop of this size: four times as fast, and fine enough for hair."""
+_PALE_RESIDUAL = -2.0
+"""Residual of log R/G, in the skin's standard deviations, below which something above the brows is not skin."""
+_LEAST_HAIR = 0.05
+"""Least probability of hair: shine on a bald head has little red too, but there the net is confident."""
+_OVERLAP = 0.02  # heights of the face: hair overlaps the face's outline, which ends at the middle of the forehead
+
+
+def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Labels (S, S) uint8 in which skin above the brows that is much less red than the face is HAIR.
+
+    hair (S, S) : its probability; pixels (S, S, 3) uint8 sRGB; landmarks (478, 3) in their pixels. Black-and-white
+    pictures are not changed.
+    """
+    small, factor = fit_inside(pixels, _SIDE)
+    places, side = np.asarray(landmarks) * factor, small.shape[0]
+    oval = polygon_mask(places, FACE_OVAL, side)
+    features = skin_features(cv2.GaussianBlur(small, (0, 0), 0.5))
+    if without_colour(features[oval]):
+        return labels
+    seeds, normals = skin_seeds(places, side), face_normals(places, side)
+    redness = learn_skin(features, normals, seeds, oval, monochrome=False).residual(features, normals)[..., 1]
+    redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    size = landmark_window(landmarks, 1.0).side
+    brows = np.flatnonzero(above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
+    place = ~grown(polygon_mask(landmarks, FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
+    place[brows + 1 :] = False
+    result = labels.copy()
+    result[(labels == FaceClass.SKIN) & place & (redness < _PALE_RESIDUAL) & (hair > _LEAST_HAIR)] = FaceClass.HAIR
+    return result
+
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,

@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backend.batch.commands import commands
-from backend.batch.manifest import read_manifest
-from backend.batch.person import Person, PersonOptions
+from backend.batch.command import commands
+from backend.batch.manifest import Person, PersonOptions, read_manifest
 from backend.command_line.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,10 +10,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backend.batch.input_record import FILE_NAME, Input, InputRecord, forget, made_before, photos_in, remember
-from backend.batch.person import PersonOptions
-from backend.batch.stamp import ASSETS, Stamp, current_stamp
-from backend.exchange.file_names import FILE_NAMES
+from backend.batch.manifest import PersonOptions
+from backend.batch.records import (
+    FILE_NAME,
+    Input,
+    InputRecord,
+    Stamp,
+    current_stamp,
+    forget,
+    made_before,
+    photos_in,
+    remember,
+)
+from backend.exchange.all_or_none import FILE_NAMES
+from backend.system.assets import ASSETS
 
 ROOT = Path(__file__).resolve().parents[3]
 STAMP = Stamp("code", "models", ("torch 2.13.0",))

@@ -11,10 +11,9 @@ import msgspec
 import pytest
 
 from backend.batch.make_head import Task, make_head
-from backend.batch.person import Person, PersonOptions
-from backend.batch.stamp import Stamp
-from backend.exchange.all_or_none import OutputFolder
-from backend.exchange.file_names import FILE_NAMES
+from backend.batch.manifest import Person, PersonOptions
+from backend.batch.records import Stamp
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
 from backend.pipeline import ReconstructOptions
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'

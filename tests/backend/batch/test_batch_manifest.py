@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.batch.manifest import read_manifest
-from backend.batch.person import PersonOptions
+from backend.batch.manifest import PersonOptions, read_manifest
 from backend.errors import LikenessError
 
 

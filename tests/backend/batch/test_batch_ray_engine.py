@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.batch.capacity import Machine, WorkerNeeds, worker_needs, workers_on
 from backend.batch.make_head import Task
-from backend.batch.outcome import Outcome
-from backend.batch.person import Person
-from backend.batch.ray_environment import ray_environment
-from backend.batch.stamp import Stamp, current_stamp
+from backend.batch.manifest import Person
+from backend.batch.records import Outcome, Stamp, current_stamp
+from backend.batch.resources import Machine, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.errors import LikenessError
 from backend.progress import ProgressReporter
 
@@ -70,7 +68,7 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def local_cluster(environment: None) -> Iterator[None]:
-    from backend.batch.ray_cluster import cluster
+    from backend.batch.ray_engine import cluster
 
     with cluster(None, cores=2):
         yield
@@ -145,7 +143,7 @@ def test_workers_with_another_version_are_refused(local_cluster: None, tmp_path:
 
 def test_nothing_heavy_is_loaded_before_the_first_head() -> None:
     """So that a run that finds everything done is quick, and a worker of a busy machine is soon there."""
-    program = "import sys, backend.batch.ray_worker, backend.batch.command; print(*{'torch', 'cv2'} & set(sys.modules))"
+    program = "import sys, backend.batch.ray_engine, backend.batch.command; print(*{'torch', 'cv2'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
 
@@ -189,8 +187,7 @@ def test_workers_ask_ray_for_their_share_of_a_gpu(environment: None, tmp_path: P
     """Ray gives out a GPU that is only said to be there; nothing runs on it."""
     import ray
 
-    from backend.batch.ray_cluster import machines
-    from backend.batch.ray_engine import RayEngine, RayPlan
+    from backend.batch.ray_engine import RayEngine, RayPlan, machines
 
     if ray.is_initialized():
         ray.shutdown()

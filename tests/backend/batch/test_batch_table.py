@@ -9,11 +9,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from backend.batch.folder_lock import only_batch_in
+from backend.batch.command import only_batch_in
 from backend.batch.manifest import read_manifest
-from backend.batch.outcome import Outcome
-from backend.batch.stamp import Stamp
-from backend.batch.table import BatchTable
+from backend.batch.records import Outcome, Stamp
+from backend.batch.report import BatchTable
 from backend.errors import LikenessError
 
 NASTY = "a'b & #1 %20 ünï"

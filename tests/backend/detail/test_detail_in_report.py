@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from backend.__main__ import main
-from backend.detail.groups import KEY_GROUPS
-from backend.models.detail import DETAIL
-from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+from backend.detail.skin_detail import KEY_GROUPS
+from backend.models.registry import DETAIL
+from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
 
 pytestmark = pytest.mark.slow
 SEED = 1001

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from backend.detail.find import WRINKLE_SIZE, FoundDetail, find_detail, photo_in_window
-from backend.detail.groups import KEY_GROUPS
+from backend.detail.skin_detail import KEY_GROUPS
 from backend.detail.window import detail_window
 from backend.errors import Cancelled
-from backend.models.detail.apply import DetailModel
-from backend.models.detail.network import DetailConfig, DetailNet
+from backend.models.detail import DetailConfig, DetailModel, DetailNet
 from backend.photos.collection import FaceClass
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.detail.find import photo_in_window
+from backend.detail.find import photo_in_window, pores
 from backend.detail.observation import observe
-from backend.detail.pores import pores
 from backend.detail.window import allowed_displacement, detail_window
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
-from backend.rig.face_loops import face_loops
-from backend.texture.unwrapping.head_surface import HeadSurface, head_surface, texels_per_metre, texture_space
+from backend.rig.measure import face_loops
+from backend.texture.surface import HeadSurface, head_surface, texels_per_metre, texture_space
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))
 from texture_scene import Shot, make_scene, with_labels

@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.detail.groups import KEY_GROUPS
-from backend.detail.shading import SIZE, posed_heights, relief_shading
-from backend.detail.skin_detail import SkinDetail, height_map
+from backend.detail.skin_detail import KEY_GROUPS, SIZE, SkinDetail, height_map, posed_heights, relief_shading
 from backend.detail.window import detail_window
 from backend.geometry.template import load_template
 from backend.rendering.spherical_harmonics import light_from_directions

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.groups import KEY_GROUPS
-from backend.detail.pores import pores
-from backend.detail.skin_detail import SkinDetail, height_map, tangent_normals
+from backend.detail.find import pores
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map, tangent_normals
 from backend.geometry.template import load_template
-from backend.texture.unwrapping.head_surface import head_surface, texture_space
+from backend.texture.surface import head_surface, texture_space
 
 
 def test_heights_come_back_within_a_step() -> None:

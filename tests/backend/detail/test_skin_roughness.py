@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.skin_roughness import DEFAULT_ROUGHNESS, LID_MARGIN, REGION_ROUGHNESS, skin_roughness
-from backend.geometry.template import load_template
-from backend.geometry.topology import unique_edges
-from backend.rig.face_loops import face_loops
+from backend.detail.skin_detail import DEFAULT_ROUGHNESS, LID_MARGIN, REGION_ROUGHNESS, skin_roughness
+from backend.geometry.template import load_template, unique_edges
+from backend.rig.measure import face_loops
 
 
 @pytest.fixture(scope="module")

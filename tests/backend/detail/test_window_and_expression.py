@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.expression_map import ExpressionMaps, vertex_strain
-from backend.detail.groups import KEY_GROUPS, group_weights
 from backend.detail.observation import PhotoInWindow, frames_in_window, observe, shading_and_gradient
-from backend.detail.window import detail_window, place_in_map, surface_frames
+from backend.detail.skin_detail import KEY_GROUPS, group_weights
+from backend.detail.window import ExpressionMaps, detail_window, place_in_map, surface_frames, vertex_strain
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.texture.unwrapping.head_surface import texture_space
+from backend.texture.surface import texture_space
 
 SIZE = 128
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.detail.groups import KEY_GROUPS
-from backend.detail.skin_detail import SkinDetail, height_map
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map
 from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera

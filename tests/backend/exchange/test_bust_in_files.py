@@ -12,8 +12,8 @@ import pytest
 
 from backend.exchange.assemble import assemble
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.obj import write_obj
 from backend.exchange.preview import BACKDROP, PORTRAIT_SIZE, preview_picture
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template

@@ -13,15 +13,9 @@ import pygltflib
 import pytest
 from hand_made import waves, with_eyes
 
-from backend.detail.groups import KEY_GROUPS
-from backend.exchange.detail_files import (
-    WRINKLE_FILES,
-    normal_picture,
-    write_detail,
-    write_displacement,
-    write_wrinkles,
-)
+from backend.detail.skin_detail import KEY_GROUPS
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.files import WRINKLE_FILES, normal_picture, write_detail, write_displacement, write_wrinkles
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.wire import encode_face
 from blender_addon.protocol.result import decode_result

@@ -11,8 +11,8 @@ import pytest
 
 from backend.exchange.assemble import assemble
 from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES, FaceAsset
+from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.obj import write_obj
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.protocol.result import decode_result

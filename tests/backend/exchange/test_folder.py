@@ -20,12 +20,12 @@ from hand_made import front_camera
 from backend.errors import Cancelled, LikenessError
 from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
-from backend.exchange.all_or_none import OutputFolder, check_writable, write_file, write_together
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, check_writable, write_file, write_together
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.folder import FILE_NAMES, write_folder
+from backend.exchange.folder import write_folder
 from backend.exchange.preview import PhotoPreview
-from backend.parallel import parallel_threads
+from backend.system.parallel import parallel_threads
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())

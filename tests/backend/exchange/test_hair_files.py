@@ -15,9 +15,8 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
+from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.exchange.hair_files import hair_picture, write_hair
-from backend.exchange.obj import write_obj
 from backend.hair.cards import ATLAS_SIDE, hair_cards
 
 

@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.json_files import (
-    build_report,
-    write_cameras,
-    write_expressions,
-    write_report,
-)
+from backend.exchange.files import build_report, write_cameras, write_expressions, write_report
 from backend.photos.collection import PhotoQuality, PhotoVerdict
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES

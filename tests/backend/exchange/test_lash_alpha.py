@@ -12,7 +12,7 @@ from hand_made import make_asset
 from backend.exchange import gltf as gltf_module
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.lash_alpha import UPPER_ALPHA, lash_alpha
+from backend.exchange.lashes import UPPER_ALPHA, lash_alpha
 
 ROWS, COLUMNS = 5, 13
 

@@ -16,7 +16,7 @@ from test_lash_alpha import COLUMNS, ROWS, asset_with_strip
 from backend.exchange.assemble import assemble
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.lash_hairs import HEIGHT, WIDTH, lash_picture, lash_places
+from backend.exchange.lashes import HEIGHT, WIDTH, lash_picture, lash_places
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.errors import AddonError

@@ -12,7 +12,7 @@ from PIL import Image
 from test_lash_alpha import asset_with_strip
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
-from backend.exchange.obj import write_obj
+from backend.exchange.folder import write_obj
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tuple[int, int]]]]]:

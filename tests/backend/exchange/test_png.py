@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.exchange.png import png_bytes
+from backend.exchange.buffers import png_bytes
 
 
 @pytest.mark.parametrize("channels", [(), (3,), (4,)])

@@ -9,10 +9,9 @@ import numpy as np
 from gltf_validator import validated
 from hand_made import waves
 
+from backend.exchange.asset_mesh import split_at_seams
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.gltf import write_glb
-from backend.exchange.split_mesh import split_at_seams
-from backend.exchange.tangents import vertex_tangents
+from backend.exchange.gltf import vertex_tangents, write_glb
 from backend.hair.cards import hair_cards
 
 

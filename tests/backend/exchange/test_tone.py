@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.tone import tone_change
+from backend.exchange.preview import tone_change
 from backend.rendering.color import linear_from_srgb
 
 

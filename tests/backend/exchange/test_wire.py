@@ -11,10 +11,9 @@ import pytest
 from hand_made import with_eyes
 from PIL import Image
 
+from backend.exchange.buffers import WireMessage, png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
-from backend.exchange.png import png_bytes
 from backend.exchange.wire import encode_face
-from backend.exchange.wire_buffers import WireMessage
 from backend.hair.hair_strands import HairStrands
 from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.errors import AddonError

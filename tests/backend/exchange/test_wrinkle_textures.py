@@ -16,12 +16,10 @@ from gltf_validator import validated
 from hand_made import waves
 from PIL import Image
 
-from backend.detail.groups import KEY_GROUPS
-from backend.detail.skin_detail import SkinDetail, height_map, tangent_normals
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map, tangent_normals
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.gltf import glb_bytes, write_glb
-from backend.exchange.part_texels import part_texels_per_metre
-from backend.exchange.wrinkle_textures import MOST_TEXELS, wrinkle_textures
+from backend.exchange.files import part_texels_per_metre
+from backend.exchange.gltf import MOST_TEXELS, glb_bytes, wrinkle_textures, write_glb
 
 SIZE = 1024
 
@@ -132,7 +130,7 @@ def test_one_side_wrinkles_alone(wrinkled: FaceAsset) -> None:
 
 
 def test_blender_and_the_file_agree_on_where_sides_meet(wrinkled: FaceAsset) -> None:
-    skin_detail = pytest.importorskip("blender_addon.scene.skin_detail", reason="needs bpy", exc_type=ImportError)
+    skin_detail = pytest.importorskip("blender_addon.scene.materials", reason="needs bpy", exc_type=ImportError)
     low, high = read(glb_bytes(wrinkled)).block["sidesMeet"]
     assert (low, high) == pytest.approx((0.5 - skin_detail.MIDDLE, 0.5 + skin_detail.MIDDLE))
 

@@ -9,26 +9,24 @@ import torch
 
 from backend.exchange.assemble import assemble
 from backend.exchange.gltf import write_glb
-from backend.expression.appearance import (
+from backend.expression.calibrate import solve_photo
+from backend.expression.follow import SeenFace, seen_in_frame
+from backend.expression.photometric_pose import (
     appearance_of_texture,
     face_vertices,
     skin_misfit,
     turn_by_appearance,
     turned,
 )
-from backend.expression.calibrate import solve_photo
-from backend.expression.seen_face import SeenFace, seen_in_frame
 from backend.expression.subject import read_subject, read_texture, subject_of
-from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.geometry.template import load_template
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import find_landmarks
+from backend.photos.faces import detect_faces, find_landmarks
 from backend.rendering.color import linear_from_srgb
-from trainer.data.people.source import PeopleConfig
-from trainer.evaluate.expressions import SEED, KnownPictures, known_pictures
-from trainer.evaluate.seen_skin import seen_appearance
+from trainer.methods.expressions.evaluate import SEED, KnownPictures, known_pictures, seen_appearance
+from trainer.people.source import PeopleConfig
 
 COVARIANCE = np.radians(10.0) ** 2 * np.eye(3)
 

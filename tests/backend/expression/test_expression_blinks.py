@@ -4,11 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from backend.expression.blinks import complete_blinks, eyes_opening, with_whole_blinks
 from backend.expression.clip import FrameMark
-from backend.expression.expected import lids_from_open
-from backend.expression.gaps import EYES
 from backend.expression.reading import Reading
+from backend.expression.solver import EYES, lids_from_open
+from backend.expression.transfer import complete_blinks, eyes_opening, with_whole_blinks
 from backend.rig.arkit import LIDS
 
 FPS = 24.0

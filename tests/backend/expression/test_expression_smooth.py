@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
-from backend.expression import smooth
+from backend.expression import solver
 from backend.expression.clip import FrameMark
-from backend.expression.frame_solver import STATE_SIZE, SolvedFrame
-from backend.expression.smooth import MeasuredFrame, acceleration_scales, smooth_states, smoothed
+from backend.expression.solver import (
+    STATE_SIZE,
+    MeasuredFrame,
+    SolvedFrame,
+    acceleration_scales,
+    smooth_states,
+    smoothed,
+)
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -72,7 +78,7 @@ def measured_frame(turn: float, weight: float, blink: float = 0.0) -> MeasuredFr
 def test_chunks_of_a_long_take_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [measured_frame(0.5 * np.sin(n / 15), 0.4 + 0.3 * np.sin(n / 10)) for n in range(90)]
     whole = list(smoothed(iter(frames), FPS))
-    monkeypatch.setattr(smooth, "CHUNK", 30)
+    monkeypatch.setattr(solver, "CHUNK", 30)
     chunked = list(smoothed(iter(frames), FPS))
     assert len(chunked) == len(whole) == 90
     assert np.abs(np.array([f.weights for f in chunked]) - [f.weights for f in whole]).max() < 2e-3
@@ -81,8 +87,8 @@ def test_chunks_of_a_long_take_join_without_a_seam(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_long_gap_is_bridged_and_keeps_its_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smooth, "CHUNK", 20)
-    monkeypatch.setattr(smooth, "OVERLAP", 10)
+    monkeypatch.setattr(solver, "CHUNK", 20)
+    monkeypatch.setattr(solver, "OVERLAP", 10)
     gap = [MeasuredFrame(None, FrameMark.NO_FACE)] * 15
     frames = [measured_frame(0.0, 0.2)] * 12 + gap + [measured_frame(0.2, 0.6)] * 12
     result = list(smoothed(iter(frames), FPS))

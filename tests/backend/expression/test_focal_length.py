@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from backend.expression.calibrate import calibrate, solve_in_take
-from backend.expression.expected import read_subject_face
-from backend.expression.focal_length import FOCAL_STEPS, SHOWN_PERSPECTIVE, USUAL_METRES, most_likely_focal
-from backend.expression.follow import find_face
-from backend.expression.seen_face import seen_in_frame
+from backend.expression.calibrate import (
+    FOCAL_STEPS,
+    SHOWN_PERSPECTIVE,
+    USUAL_METRES,
+    calibrate,
+    most_likely_focal,
+    solve_in_take,
+)
+from backend.expression.follow import find_face, seen_in_frame
+from backend.expression.solver import read_subject_face
 from backend.expression.subject import subject_of
-from backend.photos.faces.detect import detect_faces
-from trainer.data.people.source import PeopleConfig
-from trainer.evaluate.expressions import SEED, known_pictures
+from backend.photos.faces import detect_faces
+from trainer.methods.expressions.evaluate import SEED, known_pictures
+from trainer.people.source import PeopleConfig
 
 
 def costs_lowest_at(metres: float, metres_at_one: float) -> np.ndarray:

@@ -6,13 +6,12 @@ import torch
 
 from backend.expression import follow
 from backend.expression.follow import FaceFollower, FoundFace, find_face
-from backend.expression.frontalised import posed_depth
-from backend.fitting.initial_pose import face_scale
-from backend.models.landmarks.apply import surface_landmarker
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import find_landmarks
-from trainer.data.people.source import PeopleConfig
-from trainer.evaluate.expressions import SEED, known_pictures
+from backend.expression.reading import posed_depth
+from backend.fitting.detector_model import face_scale
+from backend.models.landmarks import surface_landmarker
+from backend.photos.faces import detect_faces, find_landmarks
+from trainer.methods.expressions.evaluate import SEED, known_pictures
+from trainer.people.source import PeopleConfig
 
 pytestmark = pytest.mark.skipif(surface_landmarker() is None, reason="needs the landmark net")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backend.expression.gaps import gap_targets
+from backend.expression.solver import gap_targets
 from backend.expression.subject import subject_of
 from backend.geometry.template import load_template
 

@@ -16,7 +16,7 @@ from ended_processes import assert_both_end, runs
 
 from backend.errors import Cancelled, LikenessError
 from backend.expression.video import Video
-from backend.expression.video_limits import VideoLimits
+from backend.expression.video_process import VideoLimits
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and /dev/fd are POSIX's")
 

@@ -7,26 +7,30 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
-from backend.expression.expected import EMPHASIS, TONGUE, emphasised, from_open_lids, read_subject_face
-from backend.expression.frontalised import frontalised_face, towards_point
 from backend.expression.reading import (
     MIRRORED_KEYS,
     READER_PATH,
+    WINDOW_PER_FACE,
+    WINDOW_PIXELS,
+    FaceEvidence,
     Reading,
+    evidence_of_window,
+    frontalised_face,
     load_reader,
     raw_features,
     read_face,
     reduced,
     save_reader,
+    towards_point,
 )
+from backend.expression.solver import EMPHASIS, TONGUE, emphasised, from_open_lids, read_subject_face
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
-from backend.models.landmarks.apply import SurfaceLandmarker
-from backend.photos.faces.landmarks import landmark_window, mean_landmarks
+from backend.models.landmarks import SurfaceLandmarker
+from backend.photos.faces import landmark_window, mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, LIDS
-from backend.safetensors_file import read_arrays
+from backend.system.files import read_arrays
 
 FOCAL, SIDE = 900.0, 640
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.expression.tongue import LOWER_LINE, UPPER_LINE, tongue_out
+from backend.expression.reading import LOWER_LINE, UPPER_LINE, tongue_out
 
 SKIN, TEETH, DARK, TONGUE = (205, 165, 145), (225, 220, 210), (45, 20, 20), (205, 125, 120)
 LEFT, RIGHT, TOP, BOTTOM = 45.0, 99.0, 90.0, 116.0

@@ -9,16 +9,15 @@ import torch
 
 from backend.__main__ import main
 from backend.errors import Cancelled, LikenessError
-from backend.expression.clip import ExpressionClip, FrameMark
-from backend.expression.clip_file import read_clip
+from backend.expression.clip import ExpressionClip, FrameMark, read_clip
 from backend.expression.subject import read_neutral, subject_of
 from backend.expression.transfer import transfer_video
 from backend.expression.video_process import next_slot
 from backend.geometry.template import load_template
+from backend.progress import TRANSFER_SHARES
 from backend.rig.arkit import ARKIT_INDEX
-from backend.stages import TRANSFER_SHARES
-from trainer.data.people.source import PeopleConfig
-from trainer.evaluate.expressions import SEED, known_pictures, read_photos
+from trainer.methods.expressions.evaluate import SEED, known_pictures, read_photos
+from trainer.people.source import PeopleConfig
 
 FPS = 12.0
 
@@ -149,7 +148,7 @@ def test_a_written_head_is_read_back(tmp_path: Path) -> None:
     from backend.exchange.assemble import assemble
     from backend.exchange.gltf import write_glb
     from backend.rig.eye_surfaces import eye_shapes
-    from backend.rig.mouth_shapes import mouth_shapes
+    from backend.rig.mouth import mouth_shapes
 
     template = load_template()
     neutral = (template.vertices + 0.5 * template.identity_modes[0]).astype(np.float32)

@@ -7,7 +7,7 @@ from plain_photo import plain_photo
 from view_hand_made import view
 
 from backend.fitting.parameters import PhotoParameters
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.render import render_linear
 

@@ -9,8 +9,15 @@ import pytest
 from canonical_hand_made import canonical_of, usual_place
 from scipy.spatial.transform import Rotation
 
-from backend.fitting.canonical_place import CanonicalPlace, place_by_points, sample_surface
-from backend.fitting.canonical_stage import canonical_mesh, canonical_prior, place_by_landmarks, place_on_head
+from backend.fitting.canonical import (
+    CanonicalPlace,
+    canonical_mesh,
+    canonical_prior,
+    place_by_landmarks,
+    place_by_points,
+    place_on_head,
+    sample_surface,
+)
 from backend.fitting.options import CanonicalStage
 from backend.fitting.solver import IdentityPrior
 

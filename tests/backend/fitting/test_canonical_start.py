@@ -9,11 +9,10 @@ import pytest
 from canonical_hand_made import canonical_of, made_photo, still_photo, usual_place
 from scipy.spatial.transform import Rotation
 
-from backend.fitting.canonical_stage import place_by_landmarks
-from backend.fitting.canonical_start import head_light, start_from_view
-from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.canonical import head_light, place_by_landmarks, start_from_view
+from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
-from backend.photos.faces.sampling import Window
+from backend.photos.faces import Window
 from backend.rendering.spherical_harmonics import shade
 
 

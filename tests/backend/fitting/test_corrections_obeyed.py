@@ -8,16 +8,14 @@ import numpy as np
 from plain_photo import mask_of
 from view_hand_made import seen_face, view
 
-from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import ResumableFit
+from backend.fitting.fit import fit_face, refit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
-from backend.fitting.refit import refit_face
-from backend.geometry.head_points import FIRST_EAR, FIRST_HAIR, ear_vertices
+from backend.fitting.stages import ResumableFit
 from backend.geometry.similarity import nearest_similarity
-from backend.geometry.template import load_template
+from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 
 SIZE = 600
 TEMPLATE = load_template()

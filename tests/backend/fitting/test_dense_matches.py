@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 
 from backend.fitting import fit
-from backend.fitting.dense_matches import DenseMatches, PairMatches, compared_pairs, dense_matches, matched_targets
-from backend.fitting.dense_targets import views_of
-from backend.fitting.dense_views import dense_mesh
-from backend.fitting.fit import FitState
-from backend.fitting.initial_pose import face_scale
+from backend.fitting.dense import (
+    DenseMatches,
+    PairMatches,
+    compared_pairs,
+    dense_matches,
+    dense_mesh,
+    matched_targets,
+    views_of,
+)
+from backend.fitting.detector_model import face_scale
 from backend.fitting.options import CageStage, DenseStage, FitOptions
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import FaceEstimate
+from backend.fitting.stages import FitState
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 

@@ -10,15 +10,15 @@ from encoded_hand_made import encoded_of, nothing_known, photo_of
 from scipy.spatial.transform import Rotation
 
 from backend.fitting import fit
-from backend.fitting.encoded_start import (
+from backend.fitting.detector_model import initial_parameters
+from backend.fitting.fit import (
     compared_vertices,
     encoded_prior,
+    fit_landmarks,
     projected_expression,
     projected_identity,
     started_photo,
 )
-from backend.fitting.fit import fit_landmarks
-from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
 from backend.fitting.solver import IdentityPrior

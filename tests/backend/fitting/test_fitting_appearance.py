@@ -7,13 +7,12 @@ import pytest
 from plain_photo import plain_photo
 
 from backend.fitting.appearance import PosedPhoto, estimate_appearance
-from backend.geometry.template import load_template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.template.portrait_camera import portrait_camera
+from trainer.template.pictures.key_sheet import portrait_camera
 
 SIZE = 320
 

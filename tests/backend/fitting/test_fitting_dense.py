@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.fitting.cage import solve_cage
-from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
-from backend.fitting.dense_views import dense_mesh
-from backend.fitting.initial_pose import face_scale
+from backend.fitting.dense import DenseTargets, dense_mesh, dense_targets, views_of
+from backend.fitting.detector_model import face_scale
 from backend.fitting.options import CageStage, DenseStage
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import PointTargets
+from backend.fitting.stages import solve_cage
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 

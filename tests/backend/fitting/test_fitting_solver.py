@@ -10,10 +10,16 @@ from scipy.spatial.transform import Rotation
 from view_hand_made import view
 
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import FACING_CAMERA
-from backend.fitting.points import points_at_landmarks
-from backend.fitting.population import standard_normal
-from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, expression_prior, solve, solver_weights
+from backend.fitting.parameters import FACING_CAMERA, points_at_landmarks
+from backend.fitting.solver import (
+    CameraPrior,
+    FaceEstimate,
+    PointTargets,
+    expression_prior,
+    solve,
+    solver_weights,
+    standard_normal,
+)
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 

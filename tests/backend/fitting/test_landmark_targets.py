@@ -9,14 +9,13 @@ import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting.detector_model import DetectorModel
+from backend.fitting.detector_model import DetectorModel, initial_parameters
 from backend.fitting.fit import fit_face
-from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
-from backend.models.landmarks.network import net_points
+from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
 
 SIZE = 600

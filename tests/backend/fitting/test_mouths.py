@@ -9,17 +9,15 @@ import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting.detector_model import expected_errors
-from backend.fitting.initial_pose import face_scale
+from backend.fitting.detector_model import expected_errors, face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
-from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import LandmarkStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.population import identity_prior
-from backend.fitting.solver import solver_weights
+from backend.fitting.solver import identity_prior, solver_weights
+from backend.fitting.stages import seen_mouth
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
-from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 600

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backend.errors import DamagedFileError
-from backend.fitting import population
+from backend.fitting import solver
 from backend.fitting.options import PriorWeights
-from backend.fitting.population import gaussian_prior, identity_prior, populations, standard_normal
+from backend.fitting.solver import gaussian_prior, identity_prior, populations, standard_normal
 from backend.geometry.template import Template, load_template
 from trainer.template.population import pooled
 
@@ -68,7 +68,7 @@ def test_other_modes_and_a_missing_file_mean_independent_coefficients_and_a_dama
     assert not plain.pull.any()
     path = tmp_path / "population.safetensors"
     populations.cache_clear()
-    monkeypatch.setattr(population, "POPULATION_PATH", path)
+    monkeypatch.setattr(solver, "POPULATION_PATH", path)
     belief = identity_prior(template, PriorWeights())
     np.testing.assert_array_equal(belief.information, standard_normal(len(template.identity_modes)).information)
     path.write_bytes(b"not a file of tensors")
@@ -77,17 +77,17 @@ def test_other_modes_and_a_missing_file_mean_independent_coefficients_and_a_dama
         identity_prior(template, PriorWeights())
     monkeypatch.undo()
     populations.cache_clear()
-    monkeypatch.setattr(population, "template_fingerprint", lambda: "another template")
+    monkeypatch.setattr(solver, "template_fingerprint", lambda: "another template")
     assert populations() is None
 
 
 def test_a_template_with_other_keys_keeps_its_population(template, monkeypatch) -> None:
-    own = population.template_fingerprint()
+    own = solver.template_fingerprint()
     monkeypatch.setattr(
-        population, "load_template", lambda: dataclasses.replace(template, expressions=template.expressions[:3])
+        solver, "load_template", lambda: dataclasses.replace(template, expressions=template.expressions[:3])
     )
-    assert population.template_fingerprint() == own
+    assert solver.template_fingerprint() == own
     monkeypatch.setattr(
-        population, "load_template", lambda: dataclasses.replace(template, identity_modes=template.identity_modes[:3])
+        solver, "load_template", lambda: dataclasses.replace(template, identity_modes=template.identity_modes[:3])
     )
-    assert population.template_fingerprint() != own
+    assert solver.template_fingerprint() != own

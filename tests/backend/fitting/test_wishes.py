@@ -9,14 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 from view_hand_made import seen_face
 
-from backend.fitting.fit import fit_face
-from backend.fitting.fit_state import ResumableFit
+from backend.fitting.fit import fit_face, refit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for, with_shape_options
-from backend.fitting.refit import refit_face
-from backend.fitting.symmetric_state import symmetric_state
-from backend.geometry.symmetry import symmetric_part
-from backend.geometry.template import load_template
+from backend.fitting.stages import ResumableFit, symmetric_state
+from backend.geometry.template import load_template, symmetric_part
 from backend.photos.collection import PhotoCollection, PhotoFace
 
 SIZE = 600

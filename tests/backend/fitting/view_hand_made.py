@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import Template
-from backend.models.landmarks.network import net_points
+from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 
 

@@ -7,11 +7,9 @@ import pytest
 import torch
 
 from backend.geometry.deformation_graph import PAPER_NODES, build_graph, deformation_graph
-from backend.geometry.refine import refinement, refinements
-from backend.geometry.subdivision import subdivision
-from backend.geometry.symmetry import mirrored
-from backend.geometry.template import load_template
-from backend.rig.face_loops import face_loops
+from backend.geometry.subdivision import refinement, refinements, subdivision
+from backend.geometry.template import load_template, mirrored
+from backend.rig.measure import face_loops
 
 TEMPLATE = load_template()
 HEAD = TEMPLATE.head

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.disc import disc
+from backend.geometry.vectors import disc
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 5, 12])

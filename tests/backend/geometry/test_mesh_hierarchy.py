@@ -10,8 +10,7 @@ from scipy.sparse import coo_matrix
 
 from backend.errors import DamagedFileError
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, load_mesh_hierarchy
-from backend.geometry.template import load_template
-from backend.geometry.topology import boundary_edges, unique_edges
+from backend.geometry.template import boundary_edges, load_template, unique_edges
 from backend.rig.arkit import ARKIT_INDEX
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.polyline import arc_length, points_along
+from backend.geometry.vectors import arc_length, points_along
 
 LINE = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 6.0]])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.sphere import spread_directions
+from backend.geometry.vectors import spread_directions
 
 
 def test_directions_are_units_that_cancel_and_keep_their_distance() -> None:

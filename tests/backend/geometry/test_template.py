@@ -12,17 +12,17 @@ import pytest
 
 from backend.errors import LikenessError
 from backend.geometry.subdivision import subdivision
-from backend.geometry.symmetry import mirrored
 from backend.geometry.template import (
     PART_ORDER,
     REGION_NAMES,
     TEMPLATE_PATH,
     load_template,
+    mirrored,
     read_template,
     save_template,
+    triangles_from_quads,
 )
-from backend.geometry.topology import triangles_from_quads
-from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rendering.uv_space import rasterize_uv
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -206,7 +206,7 @@ def test_random_people_are_plausible(template):
 
 
 def test_eyes_lie_behind_the_lids_of_random_people(template):
-    from backend.rig.face_loops import face_loops
+    from backend.rig.measure import face_loops
 
     level, loops = subdivision(1), face_loops(template).eyes
     for cage in people(template, 25):
@@ -232,7 +232,7 @@ def test_teeth_stay_behind_the_lips_of_random_people(template):
 
 
 def test_lips_stay_closed_on_random_people(template):
-    from backend.rig.face_loops import face_loops
+    from backend.rig.measure import face_loops
 
     mouth = face_loops(template).mouth
     contact = mouth.rows[mouth.contact]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.geometry.topology import (
+from backend.geometry.template import (
     boundary_edges,
     triangles_from_quads,
     triangulate,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.geometry.template import Template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import Template, triangles_from_quads
 from backend.hair.fit_style import PIECES, SEGMENTS, grown
 from backend.hair.hair_views import HairView, body_mesh, silhouettes
 from backend.hair.style_model import lock_noise, style_family
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
-from trainer.template.portrait_camera import portrait_camera
+from trainer.template.pictures.key_sheet import portrait_camera
 
 SIDE = 112
 

@@ -7,8 +7,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
-from backend.geometry.template import load_template
-from backend.geometry.topology import triangulate
+from backend.geometry.template import load_template, triangulate
 from backend.hair.attach import over_shoulders
 from backend.rig.bust import load_bust
 

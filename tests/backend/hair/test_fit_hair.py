@@ -16,8 +16,7 @@ from made_hair import drawn_direction, made_view, style_point
 
 from backend.choices import HAIR_STYLES
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.hair.attach import attach, skin_normals
 from backend.hair.draw import lock_edges
 from backend.hair.fit_hair import BALDING, fit_hair

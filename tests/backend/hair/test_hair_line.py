@@ -10,10 +10,9 @@ from made_hair import camera
 from plain_photo import plain_photo
 
 from backend.exchange.face_asset import AssetPhoto
-from backend.exchange.shown_points import with_shown_points
+from backend.exchange.preview import with_shown_points
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.head_points import FIRST_HAIR, LANDMARKS, ear_vertices
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import FIRST_HAIR, LANDMARKS, Template, ear_vertices, load_template
 from backend.hair.fit_style import fit_style
 from backend.hair.hair_line import apply_hairline_points, line_places
 from backend.hair.hair_views import hair_views

@@ -15,8 +15,8 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import camera, made_view
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.disc import disc
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import disc
 from backend.hair.hair_views import HairView, hair_views
 from backend.photos.collection import FaceClass, PhotoFace
 

@@ -11,14 +11,16 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import (
+    STEP_SUFFIX,
     ModelWeights,
     eight_bit_precision,
     fingerprint,
+    in_eight_bits,
+    large_weights,
     load_model,
     save_model,
 )
-from backend.models.eight_bits import STEP_SUFFIX, in_eight_bits, large_weights
-from backend.safetensors_file import tensor_spec, write_specs
+from backend.system.files import tensor_spec, write_specs
 
 
 def network_weights() -> dict[str, torch.Tensor]:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.models import lite0_file
-from backend.models.lite0_file import Lite0MissingError, lite0_tensors
-from backend.models.mobile_trunk import WHOLE, MobileTrunk
+from backend.models import mobile_trunk as lite0_file
+from backend.models.mobile_trunk import WHOLE, Lite0MissingError, MobileTrunk, lite0_tensors
 
 
 def test_every_tensor_is_what_torch_reads() -> None:

@@ -18,9 +18,8 @@ from backend.models.parsing.apply import look_at_face
 from backend.models.parsing.parsed_labels import FaceLabels
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, find_landmarks, landmark_window
-from backend.photos.reading.source import PhotoSource
+from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, detect_faces, find_landmarks, landmark_window
+from backend.photos.formats import PhotoSource
 
 pytestmark = pytest.mark.photos
 People = Callable[[str], list[Path]]

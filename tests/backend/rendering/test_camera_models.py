@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from backend.rendering.camera import Camera
-from backend.rendering.camera_models import (
+from backend.rendering.camera import (
+    Camera,
     CanonicalCamera,
     PerspectiveCameras,
     rotation_from_axis_angle,

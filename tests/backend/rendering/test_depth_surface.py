@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler, view_from_network
+from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler, view_from_network
 from backend.rendering.depth_surface import (
     grid_faces,
     normals_from_depth,

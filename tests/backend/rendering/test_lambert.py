@@ -1,8 +1,7 @@
 import torch
 
-from backend.rendering.camera_models import CanonicalCamera
-from backend.rendering.depth_surface import normals_from_depth
-from backend.rendering.lambert import lambert_image, lambert_shading, light_from_network
+from backend.rendering.camera import CanonicalCamera
+from backend.rendering.depth_surface import lambert_image, lambert_shading, light_from_network, normals_from_depth
 
 
 def test_light_from_network():

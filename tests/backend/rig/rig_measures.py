@@ -8,8 +8,7 @@ import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
-from backend.rig.face_loops import face_loops
-from backend.rig.measure import eye_sphere, lid_openings, lip_openings, lower_lip, part_slice
+from backend.rig.measure import eye_sphere, face_loops, lid_openings, lip_openings, lower_lip, part_slice
 
 
 def lid_penetration_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, eye: int) -> float:

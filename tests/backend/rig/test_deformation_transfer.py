@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.similarity import nearest_similarity
-from backend.rig.deformation_transfer import source_deformations, transfer, triangle_frames
+from backend.rig.personalise import source_deformations, transfer, triangle_frames
 
 
 @pytest.fixture(scope="module")

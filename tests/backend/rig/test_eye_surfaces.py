@@ -8,8 +8,7 @@ import pytest
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.eye_surfaces import SURFACE_NAMES, EyeShapes, eye_shapes
-from backend.rig.face_loops import face_loops
-from backend.rig.measure import part_slice
+from backend.rig.measure import face_loops, part_slice
 from backend.rig.personalise import personalise_keys
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from backend.fitting.fit import FitState, with_closed_lips
+from backend.fitting.fit import with_closed_lips
 from backend.fitting.solver import FaceEstimate
+from backend.fitting.stages import FitState
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
-from backend.rig.face_loops import face_loops
 from backend.rig.lip_contact import LEAST_OVERLAP, closed_lips, lips_apart, places_across, touch_lips
+from backend.rig.measure import face_loops
 
 
 def overlap_mm(neutral: np.ndarray) -> float:

@@ -5,10 +5,10 @@ import pytest
 from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm, side_leak, tongue_place
 
 from backend.geometry.template import load_template
-from backend.rig.face_loops import face_loops
 from backend.rig.measure import (
     eye_angles,
     eye_sphere,
+    face_loops,
     fit_sphere,
     from_eye_angles,
     lip_openings,

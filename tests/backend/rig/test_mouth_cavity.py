@@ -8,13 +8,9 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.rig.dental_arch import COLUMNS, DentalArch, dental_arch
-from backend.rig.face_loops import mouth_tube
-from backend.rig.measure import part_slice
-from backend.rig.mouth_cavity import FAUCES, FOLD, GUM, MOLARS, PREMOLARS
-from backend.rig.mouth_shapes import mouth_shapes
-from backend.rig.personalise import personalise_keys
-from backend.rig.pocket import bind_pocket, pocket_depths
+from backend.rig.measure import mouth_tube, part_slice
+from backend.rig.mouth import COLUMNS, FAUCES, FOLD, GUM, MOLARS, PREMOLARS, DentalArch, dental_arch, mouth_shapes
+from backend.rig.personalise import bind_pocket, personalise_keys, pocket_depths
 
 FACES = (0, 1)
 

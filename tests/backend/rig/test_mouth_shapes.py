@@ -8,10 +8,8 @@ from rig_measures import rigidity_mm
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
-from backend.rig.face_loops import face_loops, mouth_tube
-from backend.rig.measure import part_slice
-from backend.rig.mouth_cavity import FOLD
-from backend.rig.mouth_shapes import mouth_shapes
+from backend.rig.measure import face_loops, mouth_tube, part_slice
+from backend.rig.mouth import FOLD, mouth_shapes
 from backend.rig.personalise import personalise_keys
 
 UPPER_LIP = 13  # MediaPipe: inner edge, in the middle

@@ -11,11 +11,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template, load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from backend.rig.measure import (
-    eye_sphere,
-    lid_openings,
-    part_slice,
-)
+from backend.rig.measure import eye_sphere, lid_openings, part_slice
 from backend.rig.personalise import personalise_keys
 
 SIDES = ("Left", "Right")

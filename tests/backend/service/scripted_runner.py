@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.wire_buffers import BufferList, WireMessage
+from backend.exchange.buffers import BufferList, WireMessage
 from backend.service.worker import JobReporter, LoadingReporter, Task
 
 _kept: list[np.ndarray] = []
@@ -125,8 +125,7 @@ def _transfer(task: Task, data: list[bytes], report: JobReporter) -> WireMessage
 
 def _clip() -> WireMessage:
     """An expression file of two frames."""
-    from backend.expression.clip import ExpressionClip
-    from backend.expression.clip_file import clip_bytes
+    from backend.expression.clip import ExpressionClip, clip_bytes
 
     rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (2, 1))
     zeros = [np.zeros((2, count), np.float32) for count in (52, 3, 4)]

@@ -9,9 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from backend.service.limits import Limits, Timing
+from backend.service.access import ServerSettings
+from backend.service.messages import Limits, Timing
 from backend.service.server import Server
-from backend.service.settings import ServerSettings
 
 
 def main(folder: str, options: str) -> None:

@@ -9,8 +9,8 @@ from plain_photo import plain_photo
 
 from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection
-from backend.photos.reading.source import PhotoSource
-from backend.service import cached_faces
+from backend.photos.formats import PhotoSource
+from backend.service import reconstruct_runner
 
 
 def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,8 +20,8 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
         read.append([source.name for source in sources])
         return PhotoCollection((plain_photo((8, 8)),))
 
-    monkeypatch.setattr(cached_faces, "collect", collect)
-    faces, options = cached_faces.CachedFaces(idle_seconds=0.3), CollectOptions()
+    monkeypatch.setattr(reconstruct_runner, "collect", collect)
+    faces, options = reconstruct_runner.CachedFaces(idle_seconds=0.3), CollectOptions()
     photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
     first = faces(photos, options=options)
     assert faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
@@ -38,9 +38,9 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached_faces, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
-    monkeypatch.setattr(cached_faces, "MOST_BYTES", 100)
-    faces = cached_faces.CachedFaces()
+    monkeypatch.setattr(reconstruct_runner, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
+    monkeypatch.setattr(reconstruct_runner, "MOST_BYTES", 100)
+    faces = reconstruct_runner.CachedFaces()
     faces([PhotoSource("a", data=b"1")], options=CollectOptions())
     faces.keep_fit(object())
     assert not faces.keeps and faces.fit is None

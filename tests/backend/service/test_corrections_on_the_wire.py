@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections
-from backend.service.limits import Limits
-from backend.service.messages import ProtocolError, Submit, decode
+from backend.photos.corrections import CorrectedPoint, PhotoCorrections
+from backend.service.messages import Limits, ProtocolError, Submit, decode
 
 
 def submit(*corrections: dict[str, Any]) -> Submit:

@@ -295,8 +295,7 @@ KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list",
 @settings(max_examples=300)
 @given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
 def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
-    from backend.service.limits import Limits
-    from backend.service.messages import ProtocolError, Submit, decode
+    from backend.service.messages import Limits, ProtocolError, Submit, decode
 
     try:
         message = decode(

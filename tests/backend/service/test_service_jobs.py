@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of, wait_until
 
-from backend.stages import COLD_START_SHARE
+from backend.progress import COLD_START_SHARE
 
 
 def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:

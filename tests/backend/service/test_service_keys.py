@@ -10,8 +10,8 @@ import pytest
 import zmq
 
 from backend.errors import LikenessError
-from backend.service.config_folder import config_folder, make_private_folder, write_private, write_private_once
-from backend.service.keys import load_or_make_keys, read_authorized_clients
+from backend.service.access import load_or_make_keys, read_authorized_clients
+from backend.service.discovery import config_folder, make_private_folder, write_private, write_private_once
 
 
 def test_where_the_folder_is() -> None:

@@ -19,15 +19,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import LikenessError
-from backend.service import discovery, job_book, reconstruct_runner, worker
+from backend.progress import SHARES, TRANSFER_SHARES, sentence_for
+from backend.service import discovery, jobs, reconstruct_runner, worker
 from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
-from backend.service.explain import explain
-from backend.service.frames import BrokenFramesError, read_frames, write_frames
-from backend.service.job import Job, JobProgress, JobState
-from backend.service.job_book import JobBook
-from backend.service.limits import Limits
-from backend.service.messages import PhotoHeader, ProtocolError, Submit, about, decode
-from backend.stages import SHARES, TRANSFER_SHARES, sentence_for
+from backend.service.jobs import Job, JobBook, JobProgress, JobState
+from backend.service.messages import (
+    BrokenFramesError,
+    Limits,
+    PhotoHeader,
+    ProtocolError,
+    Submit,
+    about,
+    decode,
+    explain,
+    read_frames,
+    write_frames,
+)
 
 
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
@@ -96,14 +103,14 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(tmp_path: Path, monk
         job = submit(book, b"a", f"t{number}")
         job.result_path.write_bytes(b"r" * 10)
         book.finish(job, JobState.DONE, now=float(number))
-    real, most = job_book._write_files, [1]
+    real, most = jobs._write_files, [1]
 
     def full_disk(job: Job, buffers: Sequence[memoryview]) -> None:
         if len(list(book)) > most[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(job, buffers)
 
-    monkeypatch.setattr(job_book, "_write_files", full_disk)
+    monkeypatch.setattr(jobs, "_write_files", full_disk)
     assert submit(book, b"a", "new").token == "new"
     assert [job.token for job in book] == ["t2", "new"]
     most[0] = 0

@@ -257,7 +257,7 @@ def test_other_machines_with_keys(tmp_path: Path) -> None:
 )
 def test_what_is_no_address(tmp_path: Path, address: str) -> None:
     from backend.errors import LikenessError
-    from backend.service.bind_address import parse_bind_address
+    from backend.service.access import parse_bind_address
 
     with pytest.raises(LikenessError, match="no address"):
         parse_bind_address(address)

@@ -15,8 +15,8 @@ import pytest
 from service_client import ROOT, ServiceClient
 
 from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES
+from backend.progress import SHARES
 from backend.rig.arkit import ARKIT_NAMES
-from backend.stages import SHARES
 from blender_addon.protocol.result import decode_result
 
 pytestmark = [pytest.mark.photos, pytest.mark.slow]

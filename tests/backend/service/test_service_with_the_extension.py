@@ -13,8 +13,7 @@ from service_client import ServerProcess
 from slow_link import Link
 
 from backend.rig.arkit import ARKIT_NAMES
-from blender_addon.client.connection import Connection
-from blender_addon.client.conversation import Timeouts
+from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import (
     ConnectFailed,
     ConnectionLost,

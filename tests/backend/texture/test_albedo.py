@@ -10,14 +10,14 @@ import pytest
 from plain_photo import mask_of
 from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
 
-from backend import parallel
 from backend.errors import Cancelled
 from backend.photos.collection import FaceClass, PhotoCollection
-from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored
-from backend.photos.screening.corrections import PhotoCorrections, with_corrections
+from backend.photos.corrections import PhotoCorrections, with_corrections
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb
+from backend.system import parallel
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.unwrapping.head_surface import head_surface, texture_space
+from backend.texture.surface import head_surface, texture_space
 
 SIZE = 512
 SIDES = [

@@ -33,7 +33,7 @@ def bpy():
 @pytest.fixture
 def photo_files(message: HeadMessage) -> Sequence:
     """The photos that were submitted, one of them not used."""
-    from blender_addon.scene.photo_files import PhotoFile
+    from blender_addon.scene.cameras import PhotoFile
 
     return [PhotoFile(name, data) for name, data in message.photos.items()]
 

@@ -58,7 +58,7 @@ def make() -> HeadMessage:
     from made_up_detail import made_up_detail
     from made_up_hair import made_up_hair
 
-    from backend.detail.skin_roughness import skin_roughness
+    from backend.detail.skin_detail import skin_roughness
     from backend.exchange.assemble import eye_dressing, face_parts
     from backend.exchange.face_asset import AssetPhoto, FaceAsset
     from backend.exchange.wire import encode_face

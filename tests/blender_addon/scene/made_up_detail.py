@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.detail.groups import KEY_GROUPS
-from backend.detail.skin_detail import SkinDetail, height_map
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map
 
 SIZE = 64
 

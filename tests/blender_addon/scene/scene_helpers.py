@@ -18,8 +18,7 @@ def coordinates(points: Any) -> np.ndarray:
 
 def local(part: ResultPart, obj: Any) -> np.ndarray:
     """(V, 3) a part's neutral vertices about the origin of its object, Blender's axes."""
-    from blender_addon.scene.coordinates import origin_of
-    from blender_addon.scene.frames import to_blender
+    from blender_addon.scene.meshes import origin_of, to_blender
 
     return to_blender(part.vertices) - origin_of(obj.data)
 

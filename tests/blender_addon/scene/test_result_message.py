@@ -13,10 +13,9 @@ import pytest
 from head_message import GUIDES, HeadMessage
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.hair import MOST_GUIDES, MOST_POINTS
+from blender_addon.protocol.buffers import decode_preview
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
-from blender_addon.protocol.preview import decode_preview
-from blender_addon.protocol.result import HeadResult, decode_result
+from blender_addon.protocol.result import MOST_GUIDES, MOST_POINTS, HeadResult, decode_result
 
 Change = Callable[[dict[str, Any], list[bytes]], None]
 

@@ -14,7 +14,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.names import BONES_BY_PART, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
+from blender_addon.rig.bones import BONES_BY_PART, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
 

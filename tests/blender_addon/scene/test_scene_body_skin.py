@@ -15,8 +15,8 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import atlas, mpfb, tags  # noqa: E402
-from blender_addon.scene.skin_detail import ALWAYS  # noqa: E402
+from blender_addon.scene import mpfb, tags  # noqa: E402
+from blender_addon.scene.materials import ALWAYS  # noqa: E402
 
 ELSEWHERE = np.array([[0.05, 0.05], [0.25, 0.05], [0.25, 0.25], [0.05, 0.25]])
 """The place in the body's map of a face that is not the head's."""
@@ -51,7 +51,7 @@ def skin_image(body):
 
 
 def at(image, places: np.ndarray) -> np.ndarray:
-    return atlas.sampled(picture(image), np.asarray(places, np.float64))
+    return mpfb.sampled(picture(image), np.asarray(places, np.float64))
 
 
 def high_up(result: HeadResult) -> tuple[np.ndarray, np.ndarray]:
@@ -131,15 +131,15 @@ def test_a_body_without_a_map_keeps_its_looks(bpy, collection, points: np.ndarra
 
 def test_texels_of_triangles_and_the_picture_file(bpy, tmp_path) -> None:
     corners = np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]]])
-    texels, values = atlas.covered_texels(corners, corners, 16)
+    texels, values = mpfb.covered_texels(corners, corners, 16)
     assert set(texels) == set(range(256))
     np.testing.assert_allclose(values, (np.stack([texels % 16, texels // 16], 1) + 0.5) / 16, atol=1e-6)
     ramp = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
     path = tmp_path / "ramp.png"
-    path.write_bytes(atlas.png(ramp))
+    path.write_bytes(mpfb.png(ramp))
     image = bpy.data.images.load(str(path))
     np.testing.assert_allclose(picture(image) * 255, ramp, atol=0.5)
-    np.testing.assert_allclose(atlas.srgb(atlas.linear(np.linspace(0, 1, 9))), np.linspace(0, 1, 9), atol=1e-6)
+    np.testing.assert_allclose(mpfb.srgb(mpfb.linear(np.linspace(0, 1, 9))), np.linspace(0, 1, 9), atol=1e-6)
 
 
 def state(body) -> tuple:

@@ -86,7 +86,7 @@ def test_solving_again_without_it_takes_it_away(bpy: ModuleType, result: HeadRes
 
 
 def test_it_is_exported(bpy: ModuleType, with_bust: HeadResult) -> None:
-    from blender_addon.export.copies import export_parts
+    from blender_addon.export.write import export_parts
 
     collection = import_head(with_bust, bpy.context)
     assert [obj[tags.PART] for obj in export_parts(collection)][-1] == "bust"

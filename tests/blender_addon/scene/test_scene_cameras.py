@@ -12,7 +12,7 @@ from head_message import HeadMessage, jpeg
 from scene_helpers import evaluated, subdivision
 
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.photo_files import PhotoFile, Turn, exif_turn
+from blender_addon.scene.cameras import PhotoFile, Turn, exif_turn
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
@@ -22,8 +22,8 @@ from mathutils import Euler, Vector  # noqa: E402
 
 from blender_addon.scene import cameras, tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.solve_again import stored_photos  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
+from blender_addon.scene.own_head import stored_photos  # noqa: E402
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
 

@@ -19,12 +19,16 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.coordinates import origin_of  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.own_head import own_id  # noqa: E402
-from blender_addon.scene.place import Place  # noqa: E402
-from blender_addon.scene.skin_detail import relief_nodes, skin_material  # noqa: E402
-from blender_addon.scene.solve_again import stored_photos  # noqa: E402
+from blender_addon.scene.materials import relief_nodes, skin_material  # noqa: E402
+from blender_addon.scene.meshes import (  # noqa: E402
+    origin_of,
+    to_blender,
+)
+from blender_addon.scene.own_head import (  # noqa: E402
+    own_id,
+    stored_photos,
+)
+from blender_addon.scene.tags import Place  # noqa: E402
 
 
 @pytest.fixture

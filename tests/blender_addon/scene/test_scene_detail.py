@@ -16,12 +16,12 @@ from blender_addon.protocol.result import HeadResult, decode_result
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, skin_detail, tags  # noqa: E402
-from blender_addon.scene.place import Place  # noqa: E402
+from blender_addon.scene import importing, materials, tags  # noqa: E402
+from blender_addon.scene.tags import Place  # noqa: E402
 
 
 def skin(collection):
-    return skin_detail.skin_material(tags.part_object(collection, "head"))
+    return materials.skin_material(tags.part_object(collection, "head"))
 
 
 def baked(bpy, collection, size: int = 32) -> np.ndarray:
@@ -101,11 +101,11 @@ def test_the_relief_is_in_millimetres_and_bump_by_default(collection) -> None:
 
 def test_solving_again_keeps_strengths_and_nodes_and_brings_new_maps(bpy, collection, result: HeadResult) -> None:
     material = skin(collection)
-    skin_detail.strength_socket(material, "Wrinkles").default_value = 0.25
+    materials.strength_socket(material, "Wrinkles").default_value = 0.25
     count = len(material.node_tree.nodes)
     flat = replace(result.detail, always_png=result.detail.pictures[0])
     importing.import_head(replace(result, detail=flat), bpy.context, (), collection[tags.HEAD_ID])
-    assert skin_detail.strength_socket(material, "Wrinkles").default_value == 0.25
+    assert materials.strength_socket(material, "Wrinkles").default_value == 0.25
     assert len(material.node_tree.nodes) == count
     images = [image for image in bpy.data.images if image.get(tags.RELIEF)]
     assert len(images) == 4 and {image.colorspace_settings.name for image in images} == {"Non-Color"}
@@ -116,11 +116,11 @@ def test_solving_again_keeps_strengths_and_nodes_and_brings_new_maps(bpy, collec
 def test_a_head_without_relief_loses_its_nodes_and_pictures(bpy, collection, result: HeadResult) -> None:
     importing.import_head(replace(result, detail=None), bpy.context, (), collection[tags.HEAD_ID])
     material = skin(collection)
-    assert skin_detail.FRAME not in material.node_tree.nodes
+    assert materials.FRAME not in material.node_tree.nodes
     assert not [image for image in bpy.data.images if image.get(tags.RELIEF)]
     assert not material.node_tree.animation_data or not material.node_tree.animation_data.drivers
     importing.import_head(result, bpy.context, (), collection[tags.HEAD_ID])
-    assert skin_detail.FRAME in material.node_tree.nodes
+    assert materials.FRAME in material.node_tree.nodes
 
 
 def test_two_heads_have_their_own_relief(bpy, collection, result: HeadResult) -> None:
@@ -161,7 +161,7 @@ def test_relief_that_was_given_up_half_way_is_whole_after_the_next_solve(bpy, co
     steps = importing.import_steps(deeper, Place.shown(bpy.context), into=collection[tags.HEAD_ID])
     nodes = skin(collection).node_tree.nodes
     for _ in steps:
-        if skin_detail.FRAME in nodes and "Skin Displacement" not in nodes:
+        if materials.FRAME in nodes and "Skin Displacement" not in nodes:
             break
     assert "Skin Displacement" not in nodes, "between two slices"
     steps.close()

@@ -15,9 +15,12 @@ from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.export.copies import ONE_MESH_PARTS, export_parts  # noqa: E402
 from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
-from blender_addon.export.write import export_head  # noqa: E402
+from blender_addon.export.write import (  # noqa: E402
+    ONE_MESH_PARTS,
+    export_head,
+    export_parts,
+)
 from blender_addon.scene import tags  # noqa: E402
 
 FRAMES = 5

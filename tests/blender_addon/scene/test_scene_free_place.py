@@ -9,9 +9,8 @@ bpy = pytest.importorskip("bpy")
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.free_place import bounds, free_shift  # noqa: E402
-from blender_addon.scene.importing import import_head, import_steps  # noqa: E402
-from blender_addon.scene.place import Place  # noqa: E402
+from blender_addon.scene.importing import bounds, free_shift, import_head, import_steps  # noqa: E402  # noqa: E402
+from blender_addon.scene.tags import Place  # noqa: E402
 
 pytestmark = pytest.mark.blender
 

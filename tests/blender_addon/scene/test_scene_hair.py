@@ -11,17 +11,19 @@ from head_message import HeadMessage
 from scene_helpers import coordinates
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.hair import ResultCards
-from blender_addon.protocol.result import HeadResult, decode_result
+from blender_addon.protocol.result import HeadResult, ResultCards, decode_result
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
-from blender_addon.scene.coordinates import neutral_coordinates, origin_of  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.hair_nodes import SETTINGS, hair_colour  # noqa: E402
-from blender_addon.scene.place import remove_head  # noqa: E402
+from blender_addon.scene.hair import SETTINGS, hair_colour  # noqa: E402
+from blender_addon.scene.meshes import (  # noqa: E402
+    neutral_coordinates,
+    origin_of,
+    to_blender,
+)
+from blender_addon.scene.tags import remove_head  # noqa: E402
 
 
 def points_of(curves) -> np.ndarray:
@@ -242,7 +244,7 @@ def test_impossible_hair_is_refused(message: HeadMessage, field: str, value: obj
 
 
 def test_cards_stand_on_locked_skin_and_move_with_a_fit(bpy, collection, with_cards: HeadResult, photo_files) -> None:
-    from blender_addon.scene.locks import lock
+    from blender_addon.scene.expressions import lock
 
     head_id = collection[tags.HEAD_ID]
     importing.import_head(with_cards, bpy.context, photo_files, into=head_id)

@@ -19,9 +19,12 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import expressions, importing, tags  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.place import Place, remove_head  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
+from blender_addon.scene.meshes import to_blender  # noqa: E402
+from blender_addon.scene.tags import (  # noqa: E402
+    Place,
+    cameras_by_photo,
+    remove_head,
+)
 
 
 def key_values(obj) -> dict[str, float]:

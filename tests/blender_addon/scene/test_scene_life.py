@@ -19,11 +19,14 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.own_head import own_id  # noqa: E402
-from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
-from blender_addon.scene.solve_again import missing_photos, stored_photos  # noqa: E402
-from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
+from blender_addon.scene.cameras import PhotoFile  # noqa: E402
+from blender_addon.scene.meshes import to_blender  # noqa: E402
+from blender_addon.scene.own_head import (  # noqa: E402
+    missing_photos,
+    own_id,
+    stored_photos,
+)
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import mpfb, tags  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.meshes import to_blender  # noqa: E402
 
 SKIN = mpfb.SKIN_VERTICES
 

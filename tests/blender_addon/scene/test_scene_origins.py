@@ -15,9 +15,9 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.rig import build  # noqa: E402
-from blender_addon.scene import importing, origins, tags  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.neutral_head import neutral_head  # noqa: E402
+from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.scene.meshes import to_blender  # noqa: E402
+from blender_addon.scene.own_head import neutral_head  # noqa: E402
 
 
 @pytest.fixture
@@ -121,6 +121,6 @@ def test_bones_are_where_the_head_is(bpy, request: pytest.FixtureRequest, result
     rig = build.put_rig(head_of)
     bpy.context.view_layer.update()
     eye = np.array(rig.matrix_world @ rig.data.bones["eye.L"].head_local)
-    np.testing.assert_allclose(eye, to_blender(origins.eye_centre(result.parts[1])), atol=1e-4)
+    np.testing.assert_allclose(eye, to_blender(importing.eye_centre(result.parts[1])), atol=1e-4)
     neck = np.array(rig.matrix_world @ rig.data.bones["neck"].head_local)
-    np.testing.assert_allclose(neck, to_blender(origins.neck_pivot(result.head)), atol=2e-3)
+    np.testing.assert_allclose(neck, to_blender(importing.neck_pivot(result.head)), atol=2e-3)

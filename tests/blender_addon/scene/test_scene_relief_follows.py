@@ -18,14 +18,14 @@ from transfer_rigs import select  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.names import JAW_LED  # noqa: E402
-from blender_addon.scene import importing, skin_detail, tags  # noqa: E402
+from blender_addon.rig.bones import JAW_LED  # noqa: E402
+from blender_addon.scene import importing, materials, tags  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
 
 
 def out(bpy, head, name: str) -> float:
     """How far a group's wrinkles are out."""
-    return evaluated_value(bpy, skin_detail.skin_material(head), name)
+    return evaluated_value(bpy, materials.skin_material(head), name)
 
 
 def two_heads(bpy, result: HeadResult) -> list:
@@ -61,15 +61,15 @@ def test_a_jaw_that_its_bone_opens_brings_out_its_wrinkles(bpy, collection) -> N
 
 
 def test_a_file_that_is_opened_again_has_its_relief(bpy, collection, tmp_path: Path) -> None:
-    skin_detail.strength_socket(
-        skin_detail.skin_material(tags.part_object(collection, "head")), "Relief"
+    materials.strength_socket(
+        materials.skin_material(tags.part_object(collection, "head")), "Relief"
     ).default_value = 0.5
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
     head = tags.part_object(tags.head_collections()[0], "head")
-    material = skin_detail.skin_material(head)
-    assert skin_detail.strength_socket(material, "Relief").default_value == 0.5
-    assert all(node.image.packed_file for node in skin_detail.relief_nodes(material))
+    material = materials.skin_material(head)
+    assert materials.strength_socket(material, "Relief").default_value == 0.5
+    assert all(node.image.packed_file for node in materials.relief_nodes(material))
     head.data.shape_keys.key_blocks["mouthPucker"].value = 0.75
     assert out(bpy, head, "pucker") == pytest.approx(0.75)
 
@@ -84,7 +84,7 @@ def test_the_panel_has_sliders_of_the_head_that_is_selected(backend: Backend, re
         shown = {
             call.kwargs["text"]: call.args[0]
             for call in layout.prop.mock_calls
-            if call.kwargs.get("text") in skin_detail.STRENGTHS
+            if call.kwargs.get("text") in materials.STRENGTHS
         }
-        material = skin_detail.skin_material(head)
-        assert shown == {name: skin_detail.strength_socket(material, name) for name in skin_detail.STRENGTHS}
+        material = materials.skin_material(head)
+        assert shown == {name: materials.strength_socket(material, name) for name in materials.STRENGTHS}

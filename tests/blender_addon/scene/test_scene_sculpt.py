@@ -14,7 +14,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, meshes, tags  # noqa: E402
-from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.meshes import to_blender  # noqa: E402
 
 
 def larger(result: HeadResult) -> HeadResult:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR  # noqa: E402
+from blender_addon.scene.materials import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR  # noqa: E402
 
 
 def without_roughness(message: HeadMessage) -> tuple[dict, list[bytes]]:

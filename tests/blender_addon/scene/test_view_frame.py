@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.ui.view_frame import EVEN_LIGHT, free_span, show_albedo  # noqa: E402
+from blender_addon.scene.cameras import EVEN_LIGHT, free_span, show_albedo  # noqa: E402
 
 
 @pytest.fixture

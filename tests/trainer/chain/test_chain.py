@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.assets import ASSETS
 from backend.errors import LikenessError
+from backend.system.assets import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
-from trainer.chain.progress import STATE_FILE, ChainState, DoneCommand, read_state
-from trainer.chain.run import Places, _resumed, run_steps, words
-from trainer.chain.steps import Command, Need, Repeats, Step
-from trainer.chain.table import HEAD_CROPS, STEPS
+from trainer.chain.run import STATE_FILE, ChainState, DoneCommand, Places, _resumed, read_state, run_steps, words
+from trainer.chain.table import HEAD_CROPS, STEPS, Command, Need, Repeats, Step
 from trainer.chain.toy import LIMITS, portrait_names, toy_overrides
-from trainer.data.portraits.hand_labels import read_hand_labels
-from trainer.recipe import encode, find_recipe, known_recipes, load_recipe
+from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
+from trainer.portraits.collection import read_hand_labels
 
 TRAINED = sorted({command.name for step in STEPS for command in step.commands} & set(known_recipes()))
 

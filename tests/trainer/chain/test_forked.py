@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import LikenessError
-from trainer.chain.forked import ForkedCommands
+from trainer.chain.run import ForkedCommands
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

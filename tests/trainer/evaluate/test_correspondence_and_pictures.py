@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics.correspondence import landmark_nme, per_vertex_error
-from trainer.evaluate.metrics.pictures import photometric_error
+from trainer.evaluate.metrics import landmark_nme, per_vertex_error, photometric_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.template import load_template
-from trainer.evaluate.depth_floor import best_fit_cage
-from trainer.template.measure import SIMULATED_FIT_LANDMARKS
-from trainer.template.scans import TriangleMesh, triangulate
+from trainer.evaluate.scans import best_fit_cage
+from trainer.heads.ict import TriangleMesh, triangulate
+from trainer.template.population import SIMULATED_FIT_LANDMARKS
 
 
 def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics.depth import mad, side
+from trainer.evaluate.metrics import mad, side
 
 
 def test_side_is_zero_for_a_scaled_depth_map():

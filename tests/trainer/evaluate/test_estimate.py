@@ -9,13 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backend.fitting import face_model
+from backend.fitting import fit as face_model
 from backend.models.contract import Models, OpenedModel
-from backend.models.lap import LAP
 from backend.models.lap.apply import LapModel
-from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
-from backend.models.registry import MODELS
+from backend.models.registry import LAP, LEARNED_BASIS, MODELS
 from backend.photos.collect import CollectOptions
 from trainer.evaluate import estimate
 

@@ -15,17 +15,14 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from backend.models.lap import LAP
 from backend.models.lap.apply import LapModel
-from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import BasisModel
+from backend.models.registry import LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.data.halves import half_of
-from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
+from trainer.evaluate import command, foreign
 from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.foreign import SETS, PersonShapes, real_figures
-from trainer.evaluate.foreign_fits import VARIANTS
-from trainer.evaluate.foreign_people import people_of, photo_sets
+from trainer.evaluate.foreign import SETS, VARIANTS, PersonShapes, people_of, photo_sets, real_figures
+from trainer.heads.foreign import half_of
 
 TEMPLATE = load_template()
 
@@ -115,8 +112,8 @@ def test_a_finished_fit_is_found_again_and_faceless_people_are_left_out(tmp_path
         modes = np.tensordot(generator.normal(size=20), TEMPLATE.identity_modes[:20], 1)
         return (TEMPLATE.vertices + (modes if variant.lap else 0)).astype(np.float32)
 
-    monkeypatch.setattr(foreign_fits, "collect", collect)
-    monkeypatch.setattr(foreign_fits, "fitted", fitted)
+    monkeypatch.setattr(foreign, "collect", collect)
+    monkeypatch.setattr(foreign, "fitted", fitted)
     words = ("--people", str(folder), "--variants", "full,without.lap")
     console = io.StringIO()
     arguments = arguments_of(*words, "--json", str(tmp_path / "figures.json"))
@@ -149,8 +146,8 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
         seen.update(surface=given.faces[0].surface, lap=lap, basis=basis, dense=options.dense)
         return SimpleNamespace(neutral=TEMPLATE.vertices)
 
-    monkeypatch.setattr(foreign_fits, "fit_with", fit)
-    foreign_fits.fitted(collection, VARIANTS[name])
+    monkeypatch.setattr(foreign, "fit_with", fit)
+    foreign.fitted(collection, VARIANTS[name])
     assert (seen["surface"] is None) == (name in ("without.landmark_net", "landmarks_only"))
     assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only"))
     assert (seen["dense"] is None) == (name == "landmarks_only")
@@ -174,7 +171,7 @@ def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, 
         worse = TEMPLATE.vertices - (cage - TEMPLATE.vertices)
         return {"full": cage if len(photos) == 3 else (cage + TEMPLATE.vertices) / 2, "without.lap": worse}
 
-    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
     words = ("--cycles", str(tmp_path), "--variants", "full,without.lap")
     figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
     assert figures["drawn.heads"] == 2
@@ -203,7 +200,7 @@ def test_looks_of_a_person_count_as_one(tmp_path, monkeypatch):
     def fits(photos, variants):
         return {"full": TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices)}
 
-    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
     figures = foreign.run(arguments_of("--cycles", str(tmp_path), "--variants", "full"), Console(file=io.StringIO()))
     assert (figures["drawn.heads"], figures["drawn.people"]) == (4, 3)
     own = {name: figures[f"drawn.head.{name}.median_mm.full.n1"] for name in amounts}
@@ -235,14 +232,14 @@ def test_what_another_skin_moves_is_told_beside_what_heads_differ_by(tmp_path, m
             for name, deviation in (("full", 0.0), ("without.lap", 0.3))
         }
 
-    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
     heads = {name: (tmp_path / name / "0.jpg",) for name in names}
-    figures = foreign_renders.skin_figures(heads, ("full", "without.lap"))
+    figures = foreign.skin_figures(heads, ("full", "without.lap"))
     assert (figures["skins.heads"], figures["skins.faceless"]) == (3, 1)
     assert figures["skins.full.moved_mm"] == pytest.approx(0, abs=1e-6)
     assert 0.1 < figures["skins.without.lap.share"] < 0.6
     assert figures["skins.full.between_mm"] == pytest.approx(figures["skins.without.lap.between_mm"], abs=1e-9)
-    assert foreign_renders.skin_figures({name: heads[name] for name in names[:1]}, ("full",)) == {}
+    assert foreign.skin_figures({name: heads[name] for name in names[:1]}, ("full",)) == {}
 
 
 @pytest.mark.photos

@@ -15,16 +15,14 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import Template, load_template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.fit_hair import FoundHair
 from backend.hair.fit_style import PIECES, SEGMENTS, grown, outline_overlap
 from backend.hair.hair_strands import HairStrands
 from backend.hair.style_model import lock_noise
 from backend.photos.collection import FaceClass, PhotoFace
 from trainer.evaluate import hair
-from trainer.evaluate.hair import HairFigures, HeldOutHair, flat_figures, held_out_hair, mean_figures
-from trainer.evaluate.metrics.strands_inside import strands_inside
+from trainer.evaluate.hair import HairFigures, HeldOutHair, flat_figures, held_out_hair, mean_figures, strands_inside
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
 from made_hair import SIDE, camera, made_view, style_point

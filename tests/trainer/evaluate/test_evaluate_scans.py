@@ -9,9 +9,9 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from trainer.data.scan_heads import ScanHead, ScanTruth
 from trainer.evaluate import command, scans
 from trainer.evaluate.estimate import as_estimate
+from trainer.heads.scans import ScanHead, ScanTruth
 
 
 def wider_cage(amount: float) -> np.ndarray:

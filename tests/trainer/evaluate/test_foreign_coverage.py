@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from backend.fitting.population import gaussian_prior
-from backend.fitting.solver import IdentityPrior
+from backend.fitting.solver import IdentityPrior, gaussian_prior
 from backend.geometry.template import load_template
 from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.foreign_coverage import coverage_figures, normalised_errors, true_identity
+from trainer.evaluate.foreign import coverage_figures, normalised_errors, true_identity
 
 TEMPLATE = load_template()
 

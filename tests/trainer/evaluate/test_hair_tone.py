@@ -21,7 +21,7 @@ from backend.hair.hair_views import closed_head
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.evaluate.metrics.hair_tone import hair_tone
+from trainer.evaluate.hair import hair_tone
 
 LIGHT = light_from_directions(np.array([[0.3, 0.5, 0.8]]), np.full((1, 3), 0.5), 0.6)
 

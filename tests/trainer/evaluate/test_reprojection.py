@@ -4,8 +4,8 @@ import pytest
 from backend.geometry.template import load_template
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
-from trainer.data.raytrace.render import look_at
-from trainer.evaluate.metrics.reprojection import reproject_held_out
+from trainer.evaluate.reprojection import reproject_held_out
+from trainer.heads.raytrace import look_at
 
 CENTRE = (320.0, 300.0)
 

@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from backend.texture.unwrapping.atlas import SurfaceAtlas
-from trainer.evaluate.metrics.texture_difference import (
-    detail_likeness,
-    log_ratios,
-    mean_difference,
-    median_difference,
-)
+from backend.texture.surface import SurfaceAtlas
+from trainer.evaluate.textures import detail_likeness, log_ratios, mean_difference, median_difference
 
 SIDE, DENSITY = 128, 1000.0  # texels, per metre
 

@@ -13,9 +13,8 @@ import pytest
 from backend.errors import LikenessError
 from backend.photos.collection import FaceClass
 from trainer.evaluate import textures
-from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo
-from trainer.evaluate.metrics.texture_difference import ColourDifference
-from trainer.evaluate.textures import TextureFigures, flat_figures, mean_figures, texture_figures
+from trainer.evaluate.held_out import HeldOutPhoto, held_out_photo
+from trainer.evaluate.textures import ColourDifference, TextureFigures, flat_figures, mean_figures, texture_figures
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
 from texture_scene import Shot, make_scene, soft_light

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics.verification import (
+from trainer.evaluate.metrics import (
     area_gain,
     area_interval,
     area_under_curve,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from backend.fitting.detector_model import turn_of, view_features
-from backend.photos.faces.landmarks import mean_landmarks
-from trainer.template.detector_errors import ErrorTable, cross_validated_percent, fit_bias, fit_detector_model
+from backend.photos.faces import mean_landmarks
+from trainer.template.calibration import ErrorTable, cross_validated_percent, fit_bias, fit_detector_model
 
 
 def made_up_table(seed: int = 0, pictures: int = 80) -> tuple[ErrorTable, np.ndarray]:

@@ -7,8 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from backend.geometry.mesh_hierarchy import MeshLevel, load_mesh_hierarchy
-from backend.geometry.template import load_template
-from backend.geometry.topology import boundary_edges
+from backend.geometry.template import boundary_edges, load_template
 from trainer.template.hierarchy import collapse, mesh_hierarchy, symmetric_triangles
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.models.landmarks.network import net_points
-from backend.photos.faces.landmarks import mean_landmarks
-from trainer.template.landmark_errors import (
+from backend.models.landmarks import net_points
+from backend.photos.faces import mean_landmarks
+from trainer.methods.landmarks.errors import (
     SurfaceErrors,
     fit_surface_model,
     shown_share,
@@ -56,7 +56,7 @@ def test_correlated_errors_become_modes_and_the_rest_is_a_share_of_what_was_clai
 
 
 def test_the_shipped_net_errs_less_than_the_detector_on_people_it_has_not_seen() -> None:
-    from backend.models.landmarks.apply import SurfaceLandmarker
+    from backend.models.landmarks import SurfaceLandmarker
 
     measured = surface_errors(SurfaceLandmarker.load(), net_points(), 4, seed=987)
     net, detector = (np.median(np.linalg.norm(errors, axis=-1)) for errors in (measured.errors, measured.detector))

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from trainer.template.closest_point import closest_points
-from trainer.template.model_fit import fit_model
+from trainer.heads.ict import TriangleMesh, triangulate
 from trainer.template.registration import (
     Pull,
     Step,
     Surface,
     border_vertices,
+    closest_points,
     cotangent_laplacian,
+    fit_model,
     register,
     vertex_areas,
 )
-from trainer.template.scans import TriangleMesh, triangulate
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.template.calibration import (
     OUTLINE,
@@ -68,7 +68,7 @@ def test_the_lower_lips_edge_is_found_on_the_lower_lip(template):
 
 
 def test_symmetric_calibration_is_symmetric(template):
-    from backend.photos.faces.landmarks import mean_landmarks
+    from backend.photos.faces import mean_landmarks
 
     result = calibrate(template, observations(template, 8, noise=0.5), iterations=3)
     partners = mean_landmarks().mirror

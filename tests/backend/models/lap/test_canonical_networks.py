@@ -12,17 +12,11 @@ from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
-from backend.models.lap import LAP
-from backend.models.lap.apply import (
-    LapModel,
-    canonical_face,
-    upright_square,
-)
+from backend.models.lap.apply import LapModel, align, canonical_face, place_landmarks
 from backend.models.lap.canonical_face import PhotoAlignment
-from backend.models.lap.placing import align, place_landmarks
-from backend.models.registry import open_models
+from backend.models.registry import LAP, open_models
 from backend.photos.collection import SurfaceLandmarks
-from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.faces import mean_landmarks, upright_square
 
 RANGE = (0.5, 1.5)
 

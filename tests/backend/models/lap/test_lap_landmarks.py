@@ -9,10 +9,10 @@ import torch
 from canonical_hand_made import TINY
 from torch import Tensor
 
-from backend.models.landmarks.network import LANDMARKS
+from backend.models.landmarks import LANDMARKS
 from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkFace, LandmarkShapes
 from backend.models.lap.network import LapNet, fuse_codes
-from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
+from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 
 SIDE = TINY.size
 CONFIG = dataclasses.replace(

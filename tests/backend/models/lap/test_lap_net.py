@@ -11,19 +11,20 @@ from canonical_hand_made import TINY, tiny_network
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lap.apply import LapModel
-from backend.models.lap.blocks import ConfidenceNet, LinearDecoder
+from backend.models.lap.canonical_face import render_face, turned_view
 from backend.models.lap.network import (
     CanonicalMaps,
+    ConfidenceNet,
     LapConfig,
     LapNet,
+    LinearDecoder,
     Scene,
     fuse_codes,
     mean_of_views,
     mirrored_view,
 )
-from backend.models.lap.render import render_face, turned_view
-from backend.rendering.camera_models import View, rotation_from_euler
-from backend.rendering.lambert import LambertLight
+from backend.rendering.camera import View, rotation_from_euler
+from backend.rendering.depth_surface import LambertLight
 
 SMALL = dataclasses.replace(
     TINY, rotation_degrees=60.0, depth_components=5, albedo_components=5, depth_residual=4, albedo_residual=4

@@ -8,10 +8,16 @@ import pytest
 import torch
 from test_lap_landmarks import CONFIG, SIDE, seen, shapes, turned_apart, views
 
-from backend.models.lap.landmark_face import LandmarkEvidence, LandmarkFace
+from backend.models.lap.landmark_face import (
+    ALIGNED_CHANNELS,
+    LandmarkEvidence,
+    LandmarkFace,
+    Posterior,
+    PosteriorFusion,
+    aligned_pictures,
+)
 from backend.models.lap.network import LapConfig, LapNet
-from backend.models.lap.posterior import ALIGNED_CHANNELS, Posterior, PosteriorFusion, aligned_pictures
-from backend.rendering.camera_models import View
+from backend.rendering.camera import View
 
 K = 3
 

@@ -14,13 +14,9 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import load_template
-from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.learned_basis.apply import (
-    BasisModel,
-    encoded_face,
-    encoder_input,
-)
-from backend.photos.faces.sampling import Window
+from backend.models.learned_basis.apply import BasisModel, encoded_face, encoder_input
+from backend.models.registry import LEARNED_BASIS
+from backend.photos.faces import Window
 
 
 def faces():

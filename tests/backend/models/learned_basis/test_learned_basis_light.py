@@ -9,11 +9,16 @@ import torch
 from encoded_hand_made import TINY, tiny_network
 from torch import Tensor
 
-from backend.models.learned_basis import light as learned_basis_light
-from backend.models.learned_basis.encoder import FaceCode, FacePose
-from backend.models.learned_basis.light import vertex_areas
-from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet, ModelledFace
-from backend.models.learned_basis.picture import render_face
+from backend.models.learned_basis import network as learned_basis_light
+from backend.models.learned_basis.apply import render_face
+from backend.models.learned_basis.network import (
+    FaceCode,
+    FacePose,
+    LearnedBasisConfig,
+    LearnedBasisNet,
+    ModelledFace,
+    vertex_areas,
+)
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
 _SIDE = 64

@@ -10,13 +10,18 @@ import pytest
 import torch
 
 from backend.errors import LikenessError
-from backend.geometry.deformation_graph import build_graph
-from backend.geometry.graph_surface import GraphSurface, build_surface
+from backend.geometry.deformation_graph import GraphSurface, build_graph, build_surface
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_weights_into, save_model
 from backend.models.learned_basis.apply import BasisModel
-from backend.models.learned_basis.encoder import LANDMARKS, FaceCode, FacePose
-from backend.models.learned_basis.network import FaceBases, LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis.network import (
+    LANDMARKS,
+    FaceBases,
+    FaceCode,
+    FacePose,
+    LearnedBasisConfig,
+    LearnedBasisNet,
+)
 
 NODES = 60
 SMALL = LearnedBasisConfig(

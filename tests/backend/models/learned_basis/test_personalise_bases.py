@@ -11,9 +11,7 @@ import torch
 from encoded_hand_made import photo_of, tiny_network
 
 from backend.geometry.template import load_template
-from backend.models.learned_basis.apply import BasisModel, encoder_input
-from backend.models.learned_basis.personalise import PersonaliseOptions, personalise
-from backend.models.learned_basis.picture import render_face
+from backend.models.learned_basis.apply import BasisModel, PersonaliseOptions, encoder_input, personalise, render_face
 from backend.photos.collection import PhotoFace
 
 FEW = PersonaliseOptions(steps=12, reflectance_rate=0.01, geometry_rate=0.05)

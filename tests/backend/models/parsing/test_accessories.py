@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import EdgeEvidence, resolve_accessories, score_accessories
-from backend.models.parsing.facial_hair import FacialHairScores
-from backend.models.parsing.net_evidence import NetEvidence
+from backend.models.parsing.accessories import (
+    EdgeEvidence,
+    FacialHairScores,
+    NetEvidence,
+    resolve_accessories,
+    score_accessories,
+)
 from backend.photos.collection import FaceClass
 
 SIDE = 160

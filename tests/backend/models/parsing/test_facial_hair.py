@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.facial_hair import facial_hair_scores, lower_face_features
-from backend.models.parsing.pale_hair import with_pale_hair
+from backend.models.parsing.accessories import facial_hair_scores, lower_face_features
+from backend.models.parsing.parsed_labels import with_pale_hair
 from backend.photos.collection import FaceClass
-from backend.photos.regions.masks import grown
-from backend.photos.regions.polygons import (
+from backend.photos.regions import (
     FACE_OVAL,
     FOREHEAD,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
+    grown,
     polygon_mask,
 )
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from made_photos import quality
 
-from backend.models.parsing import glasses_voting
-from backend.models.parsing.glasses_voting import vote_on_glasses
+from backend.models.parsing import voting
+from backend.models.parsing.voting import vote_on_glasses
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.faces.landmarks import mean_landmarks
-from backend.photos.regions.masks import grown
-from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
+from backend.photos.faces import mean_landmarks
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 
 GLASSES = np.uint8(FaceClass.GLASSES)
 
@@ -56,8 +55,8 @@ def hint(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         said.append(pixels.shape[0])
         return np.full((len(FaceClass), *pixels.shape[:2]), said[0], np.float32)
 
-    monkeypatch.setattr(glasses_voting, "face_parser", lambda device: object())
-    monkeypatch.setattr(glasses_voting, "class_probabilities", probabilities)
+    monkeypatch.setattr(voting, "face_parser", lambda device: object())
+    monkeypatch.setattr(voting, "class_probabilities", probabilities)
     return said
 
 

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import AccessoryScores, resolve_accessories
-from backend.models.parsing.headwear import Headwear, look_for_headwear, over_face, vote_on_hats
+from backend.models.parsing.accessories import (
+    AccessoryScores,
+    Headwear,
+    look_for_headwear,
+    over_face,
+    resolve_accessories,
+    vote_on_hats,
+)
 from backend.photos.collection import FaceClass
-from backend.photos.regions.polygons import above_brows
+from backend.photos.regions import above_brows
 
 SIDE = 160
 GREY, BROWN, UNKNOWN = (-0.7, 0.1, 0.4), (-2.0, -2.2, -2.5), (np.nan,) * 3

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.assets import ASSETS
 from backend.errors import LikenessError
-from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
+from backend.models.parsing.accessories import eye_features, mouth_features, net_evidence
 from backend.models.parsing.network import FaceParser
-from backend.photos.faces.landmarks import mean_landmarks
-from trainer.classifiers.net_features import degraded_picture, fit
+from backend.photos.faces import mean_landmarks
+from backend.system.assets import ASSETS
+from trainer.methods.parsing.net_features import degraded_picture, fit
 
 SIZE = 256
 

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from backend.models.parsing.apply import label_face
-from backend.models.parsing.other_heads import without_other_heads
+from backend.models.parsing.parsed_labels import without_other_heads
 from backend.photos.collection import FaceClass
-from backend.photos.faces.crop import crop_head
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import find_landmarks
-from backend.photos.reading.read import read_photo
-from backend.photos.reading.source import PhotoSource
+from backend.photos.faces import crop_head, detect_faces, find_landmarks
+from backend.photos.formats import PhotoSource
+from backend.photos.reading import read_photo
 
 SIDE = 384
 

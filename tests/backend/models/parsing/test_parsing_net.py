@@ -12,9 +12,7 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lite0_file import lite0_tensors
-from backend.models.mobile_trunk import ChannelTuning
-from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.mobile_trunk import ChannelTuning, lite0_tensors
 from backend.models.parsing.network import (
     CLASS_COLOURS,
     CLASS_NAMES,
@@ -23,6 +21,7 @@ from backend.models.parsing.network import (
     ParsingNetConfig,
     colour_labels,
 )
+from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
 
 SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)

@@ -7,9 +7,8 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from backend.models.parsing.accessories import AccessoryScores
-from backend.models.parsing.headwear import Headwear
-from backend.models.parsing.person_voting import same_decisions, vote_over_photos
+from backend.models.parsing.accessories import AccessoryScores, Headwear
+from backend.models.parsing.voting import same_decisions, vote_over_photos
 
 YES, NO, UNKNOWN = AccessoryScores(5.0, 5.0, 5.0), AccessoryScores(-5.0, -5.0, -5.0), AccessoryScores(*(math.nan,) * 3)
 

@@ -9,19 +9,17 @@ import pytest
 
 from backend.errors import LikenessError
 from backend.models.contract import LearnedModel, forget_models
-from backend.models.lite0_file import Lite0MissingError
-from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.mobile_trunk import Lite0MissingError
 from backend.models.parsing import apply as masks
 from backend.models.parsing.apply import label_face, look_at_face
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import agree_with_landmarks
+from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
-from backend.photos.faces.crop import crop_head
-from backend.photos.faces.detect import detect_faces
-from backend.photos.faces.landmarks import find_landmarks
-from backend.photos.reading.read import read_photo
-from backend.photos.reading.source import PhotoSource
-from backend.photos.regions.person import person_probability
+from backend.photos.faces import crop_head, detect_faces, find_landmarks
+from backend.photos.formats import PhotoSource
+from backend.photos.reading import read_photo
+from backend.photos.regions import person_probability
 from backend.pipeline import ReconstructOptions
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.rims import find_rims
-from backend.photos.regions.polygons import EYE_RIGHT, mirrored
+from backend.models.parsing.glasses import find_rims
+from backend.photos.regions import EYE_RIGHT, mirrored
 
 SIDE = 160
 

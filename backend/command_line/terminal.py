@@ -1,0 +1,79 @@
+"""What a terminal gets: sentences for errors, and an end when its pipe closes.
+
+Check of the limit on address space, which the libraries need.
+
+Handle a closed standard output, as in ``python -m backend doctor | head``: it is not an error.
+
+Explanations of errors for the user at the terminal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from backend.errors import LikenessError
+
+LEAST_ADDRESS_SPACE_GB = 4
+"""Five photos use 3 GB of addresses on two cores, and more with more threads."""
+
+
+def check_address_space() -> None:
+    """Fail early where a limit leaves too little, because libraries would crash without a message.
+
+    Raises ``LikenessError`` with code "out_of_memory".
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE_GB * 2**30:
+        raise LikenessError(
+            "out_of_memory",
+            f"A program may use {limit / 2**30:.1f} GB of addresses here; Likeness needs {LEAST_ADDRESS_SPACE_GB} GB.",
+            "Lift the limit first: ulimit -v unlimited",
+        )
+
+
+def run_until_pipe_closes(run: Callable[[], int]) -> int:
+    """The exit code of ``run``, or 0 where the reader of standard output has closed it.
+
+    Flushes the output here, where a closed pipe or a full disk can still be reported.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def explain(error: BaseException) -> LikenessError:
+    """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
+    if isinstance(error, LikenessError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return LikenessError("cancelled", "Cancelled.", "Nothing was written.")
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if no_memory or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return LikenessError(
+            "out_of_memory",
+            "There is not enough memory.",
+            "Close other programs, give fewer photos, or use --texture 1024 or --device cpu.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LikenessError("disk", "The disk is full.", "Free some space.")
+    if isinstance(error, ImportError):
+        missing = error.name or str(error)
+        return LikenessError(
+            "missing_part", f"A part is missing or broken: {missing}.", "Run: python -m backend doctor"
+        )
+    return LikenessError(
+        "internal",
+        f"Something went wrong inside Likeness ({type(error).__name__}: {error}).",
+        "Run it again with --traceback and report what it prints.",
+    )

@@ -1,0 +1,261 @@
+"""Pictures and JSON of the output folder.
+
+Scale of a part in its UV map.
+
+Files of the skin's relief: a normal map, 16-bit heights, and their description in ``detail.json``.
+
+Schemas (docs/files.md) and writing of ``cameras.json``, ``expressions.json`` and ``report.json``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from backend import __version__
+from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, HeightMap, SkinDetail, tangent_normals
+from backend.exchange.buffers import png_bytes
+from backend.exchange.face_asset import AssetPhoto, FacePart
+from backend.photos.collection import PhotoVerdict
+from backend.rig.arkit import ARKIT_NAMES
+
+
+def part_texels_per_metre(part: FacePart, size: int) -> float:
+    """Median texels per metre over the part's faces, for a map with ``size`` texels a side. Most faces are the face's
+    front."""
+    corners, places = part.vertices[part.quads].astype(np.float64), part.uv[part.uv_quads] * size
+    area = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
+    one, two = places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]
+    map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+    sound = (area > 1e-10) & (map_area > 1e-6)
+    return float(np.sqrt(np.median(map_area[sound] / area[sound])))
+
+
+FORMAT_VERSION = 1
+WRINKLE_FILES: dict[str, str] = {name: f"wrinkles_{name}.png" for name in KEY_GROUPS}
+NONE = HeightMap(np.full((1, 1), MIDDLE, np.uint16), 1.0)
+"""Placeholder for skin without relief."""
+
+
+def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
+    """(S, S, 3) uint8 tangent-space normals of the permanent relief; one flat texel without detail."""
+    if detail is None:
+        return np.array([[[128, 128, 255]]], np.uint8)
+    heights = detail.always.millimetres()
+    return tangent_normals(heights, part_texels_per_metre(head, len(heights)))
+
+
+def write_displacement(detail: SkinDetail | None, path: Path) -> None:
+    """Write ``displacement.png``, 16-bit grey. Raises ``OSError``."""
+    path.write_bytes(png_bytes((NONE if detail is None else detail.always).steps))
+
+
+def write_wrinkles(detail: SkinDetail | None, folder: Path) -> None:
+    """Write ``WRINKLE_FILES``, 16-bit grey. Raises ``OSError``."""
+    for name, file in WRINKLE_FILES.items():
+        (folder / file).write_bytes(png_bytes((NONE if detail is None else detail.wrinkles[name]).steps))
+
+
+def write_detail(detail: SkinDetail | None, path: Path) -> None:
+    """Write ``detail.json``. Raises ``OSError``."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(detail_facts(detail)), indent=1))
+
+
+def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
+    """Content of ``detail.json``: scale and meaning of the maps."""
+    always = NONE if detail is None else detail.always
+    maps = {name: NONE for name in KEY_GROUPS} if detail is None else detail.wrinkles
+    return {
+        "version": FORMAT_VERSION,
+        "has_detail": detail is not None,
+        "uv_map": "Head",
+        "heights": "outwards; millimetres = (value - 32768) / 32768 * reach_mm",
+        "displacement": {"file": "displacement.png", "reach_mm": always.reach},
+        "wrinkles": [
+            {"name": name, "file": file, "reach_mm": maps[name].reach, "keys": list(KEY_GROUPS[name])}
+            for name, file in WRINKLE_FILES.items()
+        ],
+        "how": "height = displacement + sum of wrinkles, each times the largest value of its keys; keys of one side "
+        "count on their side of the map (Left: u above 0.5)",
+    }
+
+
+REPORTED_PACKAGES = ("torch", "numpy", "scipy", "mediapipe", "numba", "pillow")
+
+
+class CameraEntry(msgspec.Struct, frozen=True):
+    """One photo's camera, in pixels of the whole file after EXIF rotation."""
+
+    name: str
+    width: int
+    height: int
+    intrinsics: tuple[tuple[float, float, float], ...]
+    camera_from_head: tuple[tuple[float, float, float, float], ...]
+
+
+class CamerasFile(msgspec.Struct, frozen=True):
+    """``cameras.json``."""
+
+    photos: tuple[CameraEntry, ...]
+    version: int = FORMAT_VERSION
+    convention: str = "x right, y down, z forward; head: metres, x to the person's left, y up, z out of the face"
+
+
+class ExpressionEntry(msgspec.Struct, frozen=True):
+    """One photo's expression: ARKit name -> weight in [0, 1], all 52."""
+
+    name: str
+    weights: dict[str, float]
+
+
+class ExpressionsFile(msgspec.Struct, frozen=True):
+    """``expressions.json``."""
+
+    photos: tuple[ExpressionEntry, ...]
+    version: int = FORMAT_VERSION
+
+
+class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened to one given photo; quality and error figures exist only for analysed photos."""
+
+    name: str
+    used: bool
+    reason: str
+    quality: dict[str, float] | None = None
+    landmark_error_percent: float | None = None
+    photometric_error: float | None = None
+
+
+def build_report(
+    verdicts: Sequence[PhotoVerdict],
+    rejected: Sequence[tuple[str, str]],
+    photos: Sequence[AssetPhoto],
+    seconds: Mapping[str, float],
+    settings: Mapping[str, object],
+    models: Mapping[str, str] | None = None,
+) -> dict[str, object]:
+    """Build the content of ``report.json``, for ``FaceAsset.report``.
+
+    Parameters
+    ----------
+    verdicts : of the photo stage, in the given order.
+    rejected : (name, reason) of photos that the fit rejected (``FittedFace.rejected``).
+    photos : the used photos.
+    seconds : wall seconds per stage; ``seconds.total`` is ``seconds["total"]`` if given, otherwise their sum.
+    settings : quality, texture size, device and all else that affects the result, JSON-ready.
+    models : model name -> its version, or that it is not trained or was switched off.
+    """
+    rejected_by_fit = dict(rejected)
+    errors = {photo.name: photo for photo in photos}
+    entries = []
+    for verdict in verdicts:
+        photo = errors.get(verdict.name)
+        reason = verdict.reason or rejected_by_fit.get(verdict.name, "")
+        entries.append(
+            PhotoReport(
+                name=verdict.name,
+                used=photo is not None,
+                reason=reason,
+                quality=msgspec.to_builtins(verdict.quality, enc_hook=_plain) if verdict.quality else None,
+                landmark_error_percent=float(photo.landmark_error_percent) if photo else None,
+                photometric_error=float(photo.photometric_error) if photo else None,
+            )
+        )
+    report: dict[str, object] = {"version": FORMAT_VERSION, "photos": msgspec.to_builtins(entries)}
+    report["settings"] = dict(settings)
+    report["models"] = dict(models or {})
+    report["versions"] = installed_versions()
+    total = seconds.get("total", sum(seconds.values()))
+    report.update({f"seconds.{name}": round(float(value), 4) for name, value in seconds.items() if name != "total"})
+    report["seconds.total"] = round(float(total), 4)
+    report["peak_rss_mb"] = peak_rss_mb()
+    return report
+
+
+def with_seconds_of(report: Mapping[str, object], stage: str, start: float) -> dict[str, object]:
+    """Add ``stage``'s seconds since ``start`` (``time.perf_counter()``) to the report and to ``seconds.total``."""
+    seconds = time.perf_counter() - start
+    total = report.get("seconds.total", 0.0)
+    return {
+        **report,
+        f"seconds.{stage}": round(seconds, 4),
+        "seconds.total": round(float(total) + seconds, 4),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Likeness, Python and the packages that affect the result."""
+    versions = {"likeness": __version__, "python": sys.version.split()[0]}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def peak_rss_mb() -> float | None:
+    """Peak memory of this process so far, in 10⁶ bytes; None where the system does not report it."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1.0 if sys.platform == "darwin" else 1024.0) / 1e6, 1)
+
+
+def write_cameras(photos: Sequence[AssetPhoto], path: Path) -> None:
+    """Write ``cameras.json``."""
+    entries = tuple(
+        CameraEntry(
+            name=photo.name,
+            width=int(photo.camera.size[0]),
+            height=int(photo.camera.size[1]),
+            intrinsics=_rows(photo.camera.intrinsics),
+            camera_from_head=_rows(photo.camera.camera_from_head),
+        )
+        for photo in photos
+    )
+    _write(CamerasFile(entries), path)
+
+
+def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
+    """Write ``expressions.json``."""
+    entries = tuple(
+        ExpressionEntry(
+            photo.name,
+            {name: round(float(w), 5) for name, w in zip(ARKIT_NAMES, photo.expression, strict=True)},
+        )
+        for photo in photos
+    )
+    _write(ExpressionsFile(entries), path)
+
+
+def write_report(report: Mapping[str, object], path: Path) -> None:
+    """Write ``report.json``; accepts NumPy numbers and arrays. Raises ``TypeError`` for anything else outside JSON."""
+    _write(dict(report), path)
+
+
+def _write(content: Any, path: Path) -> None:
+    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2) + b"\n")
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in np.asarray(matrix, float).tolist())
+
+
+def _plain(value: Any) -> Any:
+    """Convert NumPy numbers and arrays, and paths, to plain JSON values."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not go into JSON")

@@ -1,0 +1,314 @@
+"""Stages of a fit after the first: mirrored state, cage, mouths, corrected landmarks.
+
+State that the stages of a fit pass on, and the landmark targets of all of its photos.
+
+Reduce the asymmetry of a fitted shape by the user's wish.
+
+Cage stage: smooth vertex offsets outside the identity modes, a sparse linear least-squares problem.
+
+Last stage of the fit: set each photo's mouth opening to the detected one.
+
+The landmark net underestimates the gap between open lips, and the detector's landmarks have little weight beside it.
+The detector's error in the difference of two landmarks one above the other is smaller than in either. After the fit,
+the keys of mouth and jaw change as little as the gap needs.
+
+Stages for photos whose landmarks a person has corrected: targets for the cage, and a final pose on the finished
+shape, which photos used for the texture alone get too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import lsq_linear
+from scipy.sparse.linalg import splu
+
+from backend.fitting.appearance import Appearance
+from backend.fitting.dense import DenseMatches, DenseTargets
+from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
+from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
+from backend.fitting.options import CageStage, FitOptions
+from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
+from backend.fitting.solver import (
+    FaceEstimate,
+    IdentityPrior,
+    PointTargets,
+    SolverWeights,
+    residuals,
+    robust_weights,
+    solve,
+    solver_weights,
+)
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import Template, ear_vertices, symmetric_part, uniform_laplacian
+from backend.models.landmarks import net_points
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.photos.collection import PhotoFace
+from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.rig.arkit import ARKIT_NAMES
+from backend.system.parallel import each
+
+
+@dataclass(frozen=True)
+class FitState:
+    """State between the stages: the photos not left out, the estimate, the template with its cage offsets, the photos'
+    canonical face and its identity term (``belief``), whether the encoder ``started`` the fit, and the last ``matches``
+    of a dense stage that makes them."""
+
+    template: Template
+    faces: tuple[PhotoFace, ...]
+    estimate: FaceEstimate
+    targets: tuple[PointTargets, ...]
+    rejected: tuple[tuple[str, str], ...]
+    belief: IdentityPrior | None = None
+    canonical: CanonicalFace | None = None
+    started: bool = False
+    matches: DenseMatches | None = None
+
+    def neutral(self) -> np.ndarray:
+        """(V, 3) neutral vertices."""
+        modes = self.template.identity_modes
+        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
+
+    def posed(self, number: int) -> np.ndarray:
+        """(V, 3) vertices with the expression of photo ``number``."""
+        weights = self.estimate.photos[number].expression
+        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+
+
+@dataclass(frozen=True)
+class ResumableFit:
+    """Result of a fit's slow stages, from which a fit with corrected landmarks can continue.
+
+    Attributes
+    ----------
+    faces : all photos of the fit. state : before the cage, with the photos' ``matches`` where there are any.
+    appearance : of the photos of the finished fit, in its order.
+    """
+
+    faces: tuple[PhotoFace, ...]
+    state: FitState
+    appearance: Appearance
+
+    def matches_photos(self, faces: tuple[PhotoFace, ...]) -> bool:
+        """Whether these are the same photos with the same use and labels, so that at most landmarks differ. False if
+        a photo that was left out is corrected now."""
+        before = {face.name: face for face in self.faces}
+        left_out = {name for name, _ in self.state.rejected}
+        return before.keys() == {face.name for face in faces} and all(
+            face.pixels is before[face.name].pixels
+            and face.use == before[face.name].use
+            and np.array_equal(face.labels, before[face.name].labels)
+            and not (face.name in left_out and face.corrected is not None)
+            for face in faces
+        )
+
+
+def all_landmark_targets(
+    template: Template,
+    model: LandmarkModel,
+    faces: tuple[PhotoFace, ...],
+    estimate: FaceEstimate,
+    options: FitOptions,
+) -> tuple[PointTargets, ...]:
+    """``landmark_targets`` of every photo at the current estimate, photos in parallel."""
+    return tuple(
+        each(
+            lambda face, parameters: landmark_targets(
+                template, model, face, parameters, estimate.identity, options.landmarks
+            ),
+            faces,
+            estimate.photos,
+        )
+    )
+
+
+def symmetric_state(state: FitState, share: float) -> FitState:
+    """The state with ``share`` (0 to 1) of the neutral shape's asymmetry removed, eyes and teeth included.
+
+    The change goes into the template's vertices, as the cage's offsets do. Part of it is a rigid motion of the whole
+    face in its frame; the poses compensate that, so that the head stays aligned with the photos.
+    """
+    template, neutral = state.template, state.neutral()
+    changed = neutral + share * (symmetric_part(neutral, template.mirror) - neutral)
+    back = nearest_similarity(changed, neutral, template.regions["face"], with_scale=False)
+    photos = tuple(photo.in_moved_frame(back.rotation, back.translation) for photo in state.estimate.photos)
+    return replace(
+        state,
+        template=replace(template, vertices=(template.vertices + changed - neutral).astype(np.float32)),
+        estimate=replace(state.estimate, photos=photos),
+    )
+
+
+def solve_cage(
+    template: Template,
+    photos: tuple[PhotoParameters, ...],
+    identity: np.ndarray,
+    targets: tuple[DenseTargets, ...],
+    stage: CageStage,
+    outlier_scale: float,
+) -> np.ndarray:
+    """(V, 3) offsets in metres that bring the projected points nearer to their targets.
+
+    Minimises the robust reprojection error + smoothness * |bending|² + |offset|² / magnitude². Parts other than the
+    head follow the skin around them rigidly (translation only), so that eyes stay in their sockets.
+    """
+    head = template.head
+    count = head.vertex_stop
+    laplacian = uniform_laplacian(template.quads[head.face_start : head.face_stop], count)
+    bending = (laplacian.T @ laplacian).tocsc()
+    sigma = stage.magnitude_deviation_mm / 1000.0
+    # Bending is in metres per edge ring; in units of sigma both terms are of order one.
+    system = stage.smoothness * bending / sigma**2
+    trusted = np.clip(template.regions["face"][:count], 0.0, 1.0)
+    system = system + sparse.diags((1.0 + 50.0 * (1.0 - trusted)) / sigma**2)
+    system = sparse.kron(system, sparse.eye(3), format="csc")
+    right = np.zeros(3 * count)
+    for photo, cage_targets in zip(photos, targets, strict=True):
+        rows, residual = _rows(photo, identity, cage_targets, count, outlier_scale)
+        system = system + rows.T @ rows
+        right -= rows.T @ residual
+    return template.following_skin(splu(system.tocsc()).solve(right).reshape(count, 3))
+
+
+def _rows(
+    photo: PhotoParameters, identity: np.ndarray, cage: DenseTargets, count: int, outlier_scale: float
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Jacobian (2M, 3 V_head) and residual (2M,) of one photo's points, weighted."""
+    targets = cage.targets
+    pixels, by_point, _ = project_with_derivatives(photo, targets.points.positions(identity, photo.expression))
+    residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
+    root = np.sqrt(robust_weights(residual, targets.information, outlier_scale))
+    values = root[:, None, None] * (targets.whitening @ by_point)  # (M, 2, 3): point, image axis, head axis
+    points = len(residual)
+    columns = np.broadcast_to(3 * cage.vertices[:, None, None] + np.arange(3), values.shape)
+    rows = np.broadcast_to((2 * np.arange(points)[:, None] + np.arange(2))[:, :, None], values.shape)
+    matrix = sparse.csr_matrix((values.ravel(), (rows.ravel(), columns.ravel())), shape=(2 * points, 3 * count))
+    return matrix, (root[:, None] * residual).ravel()
+
+
+GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
+"""Standard deviation of a gap: per cent of the face's scale (on 130 rendered people, mostly with shut mouths, half of
+the errors are below 0.3 to 0.6), and pixels."""
+SHUT_PERCENT = 1.2
+"""Per cent of the face's scale: lips count as shut when the detected gap exceeds the shut mouth's by less than this."""
+_MOUTH_KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
+_ROUNDS = 4
+
+
+def seen_mouth(
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    targets: PointTargets,
+    weights: SolverWeights,
+) -> PhotoParameters:
+    """The photo's parameters with an expression whose lips are as far apart as detected; unchanged if they are masked.
+
+    model, identity : the fitted face. targets : the points that the expression was solved for; their information is
+    the cost of changing it.
+    """
+    if face.unseen is not None and face.unseen[[*LOWER_LIP_EDGE, *UPPER_LIP_EDGE]].any():
+        return parameters
+    edges = model.points.take(np.searchsorted(model.landmarks, LOWER_LIP_EDGE + UPPER_LIP_EDGE))
+    wanted = _target_gaps(edges, model, face, parameters, identity)
+    deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)
+    held = _information_root(parameters, identity, targets, weights)
+    start = now = parameters.expression
+    for _ in range(_ROUNDS):
+        gaps, by_keys = _gaps(edges, replace(parameters, expression=now), identity)
+        rows = np.vstack([held, by_keys.reshape(-1, len(_MOUTH_KEYS)) / deviation])
+        right = np.concatenate([held @ (start - now)[_MOUTH_KEYS], (wanted - gaps).ravel() / deviation])
+        step = lsq_linear(rows, right, (-now[_MOUTH_KEYS] - 1e-9, 1.0 - now[_MOUTH_KEYS] + 1e-9)).x
+        now = now.copy()
+        now[_MOUTH_KEYS] = np.clip(now[_MOUTH_KEYS] + step, 0.0, 1.0)
+    return replace(parameters, expression=now)
+
+
+def _target_gaps(
+    edges: SurfacePoints, model: LandmarkModel, face: PhotoFace, parameters: PhotoParameters, identity: np.ndarray
+) -> np.ndarray:
+    """(9, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
+    scale = face_scale(face.landmarks)
+    bias, *_ = expected_errors(model.detector, parameters, scale)
+    straight = face.landmarks[:, :2].astype(np.float64) - bias
+    seen = straight[list(LOWER_LIP_EDGE)] - straight[list(UPPER_LIP_EDGE)]
+    shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
+    down = upright_axes(parameters.rotation)[:, 1]
+    apart = (seen - shut) @ down
+    return shut if np.median(apart) < SHUT_PERCENT / 100.0 * scale else seen
+
+
+def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(9, 2) pixels from upper to lower edge on the posed face, and (9, 2, K) derivatives by the mouth's keys."""
+    pixels, by_point, _ = project_with_derivatives(parameters, edges.positions(identity, parameters.expression))
+    by_keys = by_point @ edges.expression[..., _MOUTH_KEYS]
+    count = len(LOWER_LIP_EDGE)
+    return pixels[:count] - pixels[count:], by_keys[:count] - by_keys[count:]
+
+
+def _information_root(
+    parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets, weights: SolverWeights
+) -> np.ndarray:
+    """(K, K) square root of the information of targets and prior on the mouth's keys, at fixed pose."""
+    positions = targets.points.positions(identity, parameters.expression)
+    _, by_point, _ = project_with_derivatives(parameters, positions)
+    rows = targets.whitening @ by_point @ targets.points.expression[..., _MOUTH_KEYS]  # (M, 2, K)
+    trust = robust_weights(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
+    known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[_MOUTH_KEYS])
+    return np.linalg.cholesky(known).T
+
+
+def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
+    """The state with the photos ``more`` added. Their pose and expression, and those of corrected photos, are solved on
+    the fixed shape."""
+    placed = tuple(number for number, face in enumerate(state.faces) if face.corrected is not None)
+    if not placed and not more:
+        return state
+    no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
+    known = replace(state.template, vertices=state.neutral().astype(np.float32), identity_modes=no_modes)
+    model = landmark_model(known)
+    faces = tuple(state.faces[number] for number in placed) + more
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    nothing = IdentityPrior(np.zeros((0, 0)), np.zeros(0))
+    weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
+    starts = tuple(state.estimate.photos[number] for number in placed) + tuple(
+        initial_parameters(known, face, options.prior, model.nuisance_size) for face in more
+    )
+    estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
+    for scale in (4.0, 1.0, 1.0) if more else (1.0,):
+        targets = all_landmark_targets(known, model, faces, estimate, options)
+        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
+        estimate = solve(estimate, targets, cameras, own, options.landmarks.iterations)
+    model = landmark_model(state.template)
+    everybody = list(state.estimate.photos)
+    for number, parameters in zip(placed, estimate.photos, strict=False):
+        everybody[number] = parameters
+    photos = (*everybody, *estimate.photos[len(placed) :])
+    all_faces = state.faces + more
+    estimate = replace(state.estimate, photos=photos)
+    return replace(
+        state,
+        faces=all_faces,
+        estimate=estimate,
+        targets=all_landmark_targets(state.template, model, all_faces, estimate, options),
+    )
+
+
+def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> tuple[DenseTargets | None, ...]:
+    """Add the targets of corrected landmarks, each at its nearest vertex, to the dense ones."""
+    if all(face.corrected is None for face in state.faces):
+        return dense
+    model, points = landmark_model(state.template), net_points()
+    nearest = np.take_along_axis(points.vertices, points.barycentrics.argmax(1)[:, None], 1)[:, 0]
+    joined = []
+    for face, one in zip(state.faces, dense, strict=True):
+        if face.corrected is not None:
+            vertices = np.concatenate([nearest[face.corrected.landmarks], ear_vertices()[face.corrected.ears]])
+            more = DenseTargets(vertices, corrected_targets(model, face, face.corrected))
+            one = more if one is None else one.combined_with(more)
+        joined.append(one)
+    return tuple(joined)

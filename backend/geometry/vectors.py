@@ -1,0 +1,58 @@
+"""Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels.
+
+Unit vectors of torch tensors.
+
+Smooth ramps.
+
+Evenly spread directions on the sphere.
+
+Arc length of polylines.
+
+Round structuring element for morphology on masks.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., 2 or 3) divided by their length (faster than ``normalize`` on so short an axis)."""
+    square = sum(part * part for part in vectors.unbind(-1))
+    return vectors * square.clamp(min=1e-20).rsqrt()[..., None]
+
+
+def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between (``low`` may exceed ``high``)."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    rising = 3.0 - 2.0 * t
+    rising *= t
+    rising *= t
+    return rising
+
+
+def spread_directions(count: int) -> np.ndarray:
+    """(count, 3) float64 unit vectors evenly spread over the sphere (Fibonacci spiral)."""
+    step = np.arange(count) + 0.5
+    z = 1 - 2 * step / count
+    turn = np.pi * (1 + 5**0.5) * step
+    radius = np.sqrt(1 - z * z)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], 1)
+
+
+def arc_length(line: np.ndarray) -> np.ndarray:
+    """(Q,) length along a line (Q, D) up to each of its points, from 0."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+
+
+def points_along(line: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(N, D) points of a line (Q, D) at arc lengths ``places`` (N,), clamped to its ends."""
+    length = arc_length(line)
+    return np.stack([np.interp(places, length, column) for column in line.T], axis=1)
+
+
+def disc(radius: int) -> np.ndarray:
+    """(D, D) uint8 kernel for ``cv2.dilate`` with D = 2 ``radius`` + 1, 1 within ``radius`` pixels of the centre."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -1,0 +1,339 @@
+"""The landmark net: points of the face's surface in a photo, each with its deviation.
+
+Network that predicts 478 points of a face's surface in a picture, each with a standard deviation.
+
+A residual network (He et al. 2016) predicts all points at once from an upright window around the face. Then each point
+samples the features around its place, corrects itself, and sends a message to all others, so that all move together;
+twice. Standard deviations are learned by the likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense
+Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478`` that it was trained with
+(``net_points``), hidden ones too. Unlike a landmark detector's, which are drawn by people, they keep their place on the
+surface when the head turns.
+
+Points of the face's surface by the landmark net, in windows around a detected face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.errors import LikenessError
+from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.registry import LANDMARK_NET
+from backend.photos.collection import PhotoFace, SurfaceLandmarks
+from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
+
+LANDMARKS = 478
+WINDOW_PER_FACE = 1.25
+"""Side of the net's window, relative to the larger extent of the face's landmarks."""
+SEEN = 64
+"""Number of features of a point's surroundings."""
+
+
+@dataclass(frozen=True)
+class LandmarkNetConfig:
+    """Size of the net.
+
+    Attributes
+    ----------
+    widths : channels at 1/2, 1/4, 1/8 and 1/16 of the input's size, and those at 1/32.
+    depths : residual blocks at 1/4, 1/8, 1/16 and 1/32.
+    size : side of the square input in pixels, a multiple of 16.
+    hidden : width of the layer before the first prediction. squeeze : its input channels per place.
+    embedding : size of the embedding that identifies a point for the correcting layers.
+    rounds : number of corrections.
+    message : size of a point's message to the others in a round.
+    """
+
+    widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    size: int = 112
+    hidden: int = 256
+    squeeze: int = 64
+    embedding: int = 32
+    rounds: int = 2
+    message: int = 4
+
+    def __post_init__(self) -> None:
+        if self.size % 16 or self.size < 32:
+            raise ValueError(f"size must be a multiple of 16, not {self.size}")
+        if min(*self.widths, *self.depths, self.hidden, self.squeeze, self.embedding, self.message) < 1:
+            raise ValueError("widths, depths, hidden, squeeze, embedding and message must be at least 1")
+        if self.rounds < 0:
+            raise ValueError(f"rounds must be at least 0, not {self.rounds}")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
+        """From the configuration in an exported model; other keys are ignored."""
+        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
+        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Values for ``from_json``."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@lru_cache(maxsize=2)
+def net_points(folder: Path | None = None) -> LandmarkEmbedding:
+    """The points on the template's surface that the shipped net (or that in ``folder``) was trained on; the template's
+    own ``landmarks478`` where there is no net."""
+    own = load_template().landmarks478
+    try:
+        taught = load_model(LANDMARK_NET.name, folder).config.get("points")
+    except LikenessError:
+        return own
+    if taught is None:
+        return own
+    vertices, barycentrics = np.array(taught["vertices"], np.int32), np.array(taught["barycentrics"], np.float32)
+    return LandmarkEmbedding(vertices, barycentrics, own.deviation, own.valid)
+
+
+def points_to_json(points: LandmarkEmbedding) -> dict[str, Any]:
+    """Configuration entry of an exported model for ``net_points``."""
+    return {"points": {"vertices": points.vertices.tolist(), "barycentrics": points.barycentrics.tolist()}}
+
+
+@dataclass(frozen=True)
+class LandmarkGuess:
+    """The net's prediction for N pictures.
+
+    Attributes
+    ----------
+    places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
+        standard deviation of x and of y, in sides.
+    hidden : (N, H) features of the whole picture so far. seen : (N, 478, ``SEEN``) last features of the points, None
+        before the first correction. Both are for auxiliary training.
+    """
+
+    places: Tensor
+    deviation: Tensor
+    hidden: Tensor
+    seen: Tensor | None
+
+
+class _Residual(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = functional.relu(self.first_norm(self.first(x)))
+        return functional.relu(self.second_norm(self.second(y)) + self.shortcut(x))
+
+
+class LandmarkNet(nn.Module):
+    """Pictures (N, 3, S, S) in [0, 1], sRGB, of ``config.size``, to the first prediction and its corrections."""
+
+    def __init__(self, config: LandmarkNetConfig, mean: Tensor | None = None) -> None:
+        """mean : (478, 2) average places of the points, in sides; otherwise loaded with the weights."""
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        self.levels = nn.ModuleList()
+        for before, width, depth in zip(widths, widths[1:], config.depths, strict=False):
+            blocks = [
+                _Residual(before if block == 0 else width, width, 2 if block == 0 else 1) for block in range(depth)
+            ]
+            self.levels.append(nn.Sequential(*blocks))
+        cells = (-(-config.size // 32)) ** 2
+        self.squeeze = nn.Conv2d(widths[4], config.squeeze, 1)
+        self.hidden = nn.Linear(config.squeeze * cells, config.hidden)
+        self.guess = nn.Linear(config.hidden, 3 * LANDMARKS)
+        self.fine, self.coarse = nn.Conv2d(widths[1], 48, 1), nn.Conv2d(widths[2], 48, 1)
+        self.which = nn.Parameter(torch.randn(LANDMARKS, config.embedding) * 0.5)
+        looks = 5 * 48 + 48 + config.embedding + 64
+        self.context = nn.Linear(config.hidden, 64)
+        self.correct = nn.ModuleList(
+            nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, SEEN), nn.ReLU(), nn.Linear(SEEN, 3))
+            for _ in range(config.rounds)
+        )
+        self.say = nn.ModuleList(nn.Linear(SEEN, config.message) for _ in range(config.rounds))
+        self.listen = nn.ModuleList(nn.Linear(LANDMARKS * config.message, config.hidden) for _ in range(config.rounds))
+        self.register_buffer("mean", torch.full((LANDMARKS, 2), 0.5) if mean is None else mean.clone())
+        with torch.no_grad():
+            for layer in (self.guess, *self.listen, *(each[-1] for each in self.correct)):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
+
+    def forward(self, pictures: Tensor) -> list[LandmarkGuess]:
+        """The first prediction, then one for every round; the last is the best.
+
+        Raises ``ValueError`` for wrong shapes.
+        """
+        side = self.config.size
+        if pictures.dim() != 4 or pictures.shape[1:] != (3, side, side):
+            raise ValueError(f"pictures must be (N, 3, {side}, {side}), not {tuple(pictures.shape)}")
+        x = functional.relu(self.stem_norm(self.stem((pictures - 0.45) * 4.0)))
+        scales = []
+        for level in self.levels:
+            x = level(x)
+            scales.append(x)
+        hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
+        offsets = self._all_points(hidden, self.guess.bias)
+        places, spread = self.mean + offsets[..., :2], offsets[..., 2]
+        guesses = [_as_guess(places, spread, hidden, None)]
+        fine, coarse = self.fine(scales[0]), self.coarse(scales[1])
+        which = self.which[None].expand(len(pictures), -1, -1)
+        for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
+            context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
+            around = torch.cat([*_sampled(fine, places.detach(), 1.0), *_sampled(coarse, places.detach(), 0.0)], -1)
+            seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
+            told = listen(functional.relu(say(seen)).flatten(1))
+            offsets, more = self._all_points(told), correct[-1](seen).float()
+            places = places + offsets[..., :2] + 0.02 * more[..., :2]
+            spread = spread + offsets[..., 2] + more[..., 2]
+            hidden = hidden + told
+            guesses.append(_as_guess(places, spread, hidden, seen))
+        return guesses
+
+    def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, 478, 3) offsets of places, and log deviations."""
+        values = functional.linear(hidden, self.guess.weight, bias).float().view(-1, LANDMARKS, 3)
+        return values * values.new_tensor([0.1, 0.1, 1.0])
+
+
+def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
+    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
+
+
+def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+    """Sample features (N, C, H, W) at places (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
+    where it is not 0; (N, L, C) each."""
+    side = features.shape[-1]
+    offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
+    found = []
+    for offset in offsets:
+        grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
+        looked = functional.grid_sample(
+            features, grid[:, :, None].to(features.dtype), mode="bilinear", padding_mode="border", align_corners=False
+        )
+        found.append(looked[..., 0].transpose(1, 2))
+    return found
+
+
+_FIRST = ((1.0, 0.0, False), (1.0, 0.0, True))
+_VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
+    product((1.04,), (-0.05, 0.05), (False, True))
+)
+"""Factors of the window's side, radians, mirrored: the mean over them hardly depends on the window's exact place."""
+
+_NEAR = ((0.96, 0.05, False), (1.04, -0.05, True))
+
+_BOX_WINDOWS = (1.35, 1.7)
+"""Sides of the first windows around a detected box, per side of the box, which reaches from the brows to the chin."""
+
+
+class SurfaceLandmarker:
+    """The trained net for photographs."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, network: LandmarkNet, version: str, device: torch.device | str = "cpu") -> None:
+        self.version, self.device = version, torch.device(device)
+        self._network = network.eval().to(self.device, memory_format=torch.channels_last)
+
+    @staticmethod
+    def load(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
+        """Load ``assets/landmarks`` (or ``folder``).
+
+        Raises
+        ------
+        LikenessError : ``missing_part`` when the net is not trained or its files are damaged.
+        """
+        weights = load_model(LANDMARK_NET.name, folder)
+        network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
+        load_weights_into(network, weights)
+        return SurfaceLandmarker(network, weights.version, device)
+
+    def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
+        """Points of a face known only by its box, in a picture (H, W, 3) uint8 sRGB. Tries a window rotated like the
+        box, whose angle is unreliable in profiles, and an upright one; returns the result with the lower deviation."""
+        turned = zip(_BOX_WINDOWS, (face.angle, 0.0), strict=True)
+        windows = [Window(face.centre, size * face.side, angle) for size, angle in turned]
+        answers = [self.find(pixels, self._look(pixels, window, _FIRST).places) for window in windows]
+        return min(answers, key=lambda answer: float(np.median(answer.deviation) / np.ptp(answer.places, axis=0).max()))
+
+    def find(self, pixels: np.ndarray, landmarks: np.ndarray) -> SurfaceLandmarks:
+        """Points of the face with detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.
+
+        The first window is around these, the others around the net's own result, so that the result hardly depends on
+        the detector.
+        """
+        return self.find_in(pixels, landmark_window(landmarks, WINDOW_PER_FACE))
+
+    def find_in(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
+        """The same from a known first window (about ``WINDOW_PER_FACE`` times as large as the face)."""
+        first = self._look(pixels, window, _FIRST)
+        return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
+
+    def find_near(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
+        """The same from two passes over a window that is nearly right: less accurate, in a fifth of the time."""
+        return self._look(pixels, window, _NEAR)
+
+    def impression(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(2, H) features of the whole face with points (478, 2), and of its mirror image, from which the net predicts
+        all points at once (``LandmarkGuess.hidden``)."""
+        cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
+        return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.cpu().double().numpy()
+
+    @torch.inference_mode()
+    def _guess(self, cuts: np.ndarray) -> LandmarkGuess:
+        """The last prediction for cut windows (N, S, S, 3) uint8."""
+        pictures = torch.from_numpy(cuts).to(self.device).permute(0, 3, 1, 2).float() / 255.0
+        return self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
+
+    def _look(
+        self, pixels: np.ndarray, window: Window, variants: tuple[tuple[float, float, bool], ...]
+    ) -> SurfaceLandmarks:
+        size, mirror = self._network.config.size, mean_landmarks().mirror
+        windows = [
+            Window(window.centre, window.side * scale, window.angle + turn, flipped)
+            for scale, turn, flipped in variants
+        ]
+        guess = self._guess(np.stack([one.cut(pixels, size) for one in windows]))
+        found = zip(windows, *(one.cpu().double().numpy() for one in (guess.places, guess.deviation)), strict=True)
+        places, deviations = [], []
+        for one, place, deviation in found:
+            order = mirror if one.flipped else slice(None)
+            places.append(one.to_picture(place, 1)[order])
+            deviations.append(one.side * deviation[order])
+        return SurfaceLandmarks(np.mean(places, axis=0), np.mean(deviations, axis=0))
+
+
+def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
+    """The shipped net; None where there is none. Raises ``DamagedFileError``."""
+    return LANDMARK_NET.find(device)
+
+
+def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
+    """(N, 478, 3) the landmark net's points: x, y and standard deviation, in sides of the faces' windows.
+
+    Raises ``ValueError`` for a face without them.
+    """
+    rows = []
+    for face, window in zip(faces, windows, strict=True):
+        if face.surface is None:
+            raise ValueError(f"{face.name} has no points of the landmark net")
+        places = window.from_picture(face.surface.places, 1.0)
+        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
+    return torch.from_numpy(np.stack(rows)).float()

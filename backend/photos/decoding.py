@@ -1,0 +1,366 @@
+"""Decode photo files in a process with limits: pixels, colour profile, EXIF.
+
+Focal length in pixels from EXIF, if the file is the camera's uncropped frame.
+
+Decode a photo file's bytes to sRGB pixels, from any common format, mode and bit depth.
+
+Runs in ``decoder_process``, which can be killed. Imports only Pillow at start-up, and numpy for the modes that need it.
+
+Child process that decodes photos, started only by ``decoders``; it can be killed when a file never ends.
+
+A request (``limited_child``) has ``limits``, and a ``path`` or the file's bytes after it. An answer has ``error``, a
+sentence, or ``width`` and ``height`` of the image that follows as PPM, ``source_size`` and ``focal_px``.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL.Image import Exif
+
+from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
+from backend.system.processes import ParentLine, limit_memory, limit_time
+
+_EXIF_IFD = 0x8769
+_FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
+_PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
+_PLANE_X_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
+_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
+_FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
+_CAMERA_ASPECTS = (4 / 3, 3 / 2, 16 / 9)
+
+
+def focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
+    """Focal length in pixels of an image of ``size`` (width, height; upright), or None.
+
+    None if EXIF has no focal length, if the aspect ratio is not a camera's (4:3, 3:2, 16:9), or if it differs from the
+    ratio recorded in EXIF: then the file is cropped and its field of view is unknown. Uses the 35 mm equivalent along
+    the diagonal (CIPA DCG-001), otherwise the focal length and the sensor's resolution.
+    """
+    try:
+        return _focal_length_px(exif, size)
+    except (TypeError, ValueError, ZeroDivisionError, KeyError, OSError, SyntaxError):
+        return None
+
+
+def _focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
+    tags = exif.get_ifd(_EXIF_IFD)
+    long_side, short_side = max(size), min(size)
+    aspect = long_side / short_side
+    if not any(abs(aspect / camera - 1) < READING.aspect_tolerance for camera in _CAMERA_ASPECTS):
+        return None
+    written = (tags.get(_PIXEL_WIDTH), tags.get(_PIXEL_HEIGHT))
+    written_long = None
+    if written[0] and written[1]:
+        written_long = max(int(written[0]), int(written[1]))
+        written_aspect = written_long / min(int(written[0]), int(written[1]))
+        tolerance = READING.aspect_tolerance
+        if abs(aspect / written_aspect - 1) > tolerance or long_side > written_long * (1 + tolerance):
+            return None
+    focal_35mm = float(tags.get(_FOCAL_35MM) or 0)
+    if focal_35mm > 0:
+        return _plausible(focal_35mm * math.hypot(*size) / _FRAME_DIAGONAL_MM, long_side)
+    focal_mm, resolution = float(tags.get(_FOCAL_LENGTH) or 0), float(tags.get(_PLANE_X_RESOLUTION) or 0)
+    if focal_mm > 0 and resolution > 0 and written_long:
+        pixels_per_mm = resolution / _UNIT_MM[int(tags.get(_PLANE_UNIT) or 2)]
+        return _plausible(focal_mm * pixels_per_mm * long_side / written_long, long_side)
+    return None
+
+
+def _plausible(focal_px: float, long_side: int) -> float | None:
+    """``focal_px``, or None outside 12 to 800 mm equivalent, the range of portrait lenses."""
+    return focal_px if 0.33 * long_side < focal_px < 22 * long_side and math.isfinite(focal_px) else None
+
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+NO_MEMORY = "There is not enough memory to open it; save it smaller."
+DAMAGED = "The file is damaged and cannot be opened; export it again."
+_HEIF_SUPPORT = "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
+_ORIENTATION = 0x0112
+_COMMON = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM")  # magic bytes of JPEG, PNG, GIF and BMP
+_SRGB = ImageCms.createProfile("sRGB")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded photo: upright RGB, the size of the file after EXIF rotation, and its focal length in pixels."""
+
+    image: Image.Image
+    source_size: tuple[int, int]
+    focal_px: float | None
+
+
+def decode(data: bytes, limits: ReadLimits, opened: Callable[[int], None] = lambda pixels: None) -> Picture:
+    """Decode one photo file.
+
+    Parameters
+    ----------
+    opened : called with the number of pixels once the header is read and accepted, before decoding.
+
+    Raises
+    ------
+    PhotoUnreadableError : with a sentence for the user, for any defect of the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb limit is lower than ours; broken EXIF is ignored
+            image = _open(data)
+            _refuse_huge(image, len(data), limits)  # before reading EXIF, for which the PNG reader decodes
+            _refuse_scans(image, data, limits)
+            opened(image.width * image.height)
+            size = _upright_size(image)
+            focal = focal_length_px(image.getexif(), size)
+            return Picture(_decoded(image, limits), size, focal)
+    except PhotoUnreadableError:
+        raise
+    except MemoryError as error:
+        raise PhotoUnreadableError(NO_MEMORY) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError) as error:
+        raise PhotoUnreadableError(_sentence_for(error, data)) from error
+    except Exception as error:  # decoders raise nearly anything on broken files
+        raise PhotoUnreadableError(DAMAGED) from error
+
+
+def read_file(path: Path, limits: ReadLimits) -> bytes:
+    """Read a regular file's bytes; raises ``PhotoUnreadableError`` for anything else. Never blocks on a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise PhotoUnreadableError("This is a folder, not a photo; give the photos in it.")
+        raise PhotoUnreadableError("This is a device or a pipe, not a file; give a photo file.")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(limits.max_file_bytes + 1) if found.st_size <= limits.max_file_bytes else b""
+        except OSError as error:
+            raise _cannot_open(path, error) from error
+    check_size(max(found.st_size, len(data)), limits)
+    return data
+
+
+def check_size(size: int, limits: ReadLimits) -> None:
+    """Raise ``PhotoUnreadableError`` for a file that is empty or too large."""
+    if size > limits.max_file_bytes:
+        raise PhotoUnreadableError(
+            f"The file has {size / 2**20:.0f} MB, more than the limit of {limits.max_file_bytes / 2**20:.0f} MB;"
+            " save it as a JPEG."
+        )
+    if size == 0:
+        raise PhotoUnreadableError("The file is empty; copy or export it again.")
+
+
+def _cannot_open(path: Path, error: OSError) -> PhotoUnreadableError:
+    if isinstance(error, FileNotFoundError):
+        return PhotoUnreadableError("There is no such file; check the path.")
+    if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # Windows reports a folder as an access error
+        return PhotoUnreadableError("This is a folder, not a photo; give the photos in it.")
+    reason = error.strerror or "unknown reason"
+    return PhotoUnreadableError(f"The file cannot be opened ({reason}); check its permissions and the disk.")
+
+
+def _open(data: bytes) -> Image.Image:
+    if data[4:8] == b"ftyp" and not _heif_opener():
+        _refuse_heif(data)
+    if data.startswith(_COMMON):
+        Image.preinit()  # loads only these readers, in a third of the time
+    else:
+        Image.init()
+    Image.MAX_IMAGE_PIXELS = None  # our own limits are checked from the header, before decoding
+    return Image.open(io.BytesIO(data), formats=[name for name in FORMAT_SUFFIXES if name in Image.OPEN])
+
+
+def _heif_opener() -> bool:
+    """Register the HEIC reader; False if the package is not installed."""
+    try:
+        import pillow_heif  # imported here, because most photos do not need it
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _refuse_heif(data: bytes) -> None:
+    if data[8:12] not in (b"avif", b"avis"):
+        raise PhotoUnreadableError(_HEIF_SUPPORT)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    # the HEIC reader rotates by itself and reports 1; the TIFF reader reports the upright size
+    turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
+
+
+def _is_jpeg(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO")
+
+
+def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
+    width, height = image.size
+    most = limits.max_full_pixels
+    if _is_jpeg(image) and not image.info.get("progressive", 0):
+        most = limits.max_pixels
+    elif image.format == "WEBP":
+        most = min(most, limits.max_webp_pixels)
+    if max(width, height) > limits.max_side or width * height > most:
+        raise PhotoUnreadableError(
+            f"It is {width} x {height} pixels, more than the limit of {most / 1e6:.0f} megapixels"
+            f" and {limits.max_side} a side; save it smaller, for instance 4000 pixels wide."
+        )
+    if width * height > max(READING.small_pixels, size * limits.max_pixels_per_byte):
+        raise PhotoUnreadableError(
+            f"It has {size} bytes, too few for the {width} x {height} pixels of its header; export it again."
+        )
+
+
+def _refuse_scans(image: Image.Image, data: bytes, limits: ReadLimits) -> None:
+    if not _is_jpeg(image):
+        return
+    scans = data.count(b"\xff\xda")  # marker of each scan; coded data cannot contain it
+    if scans * image.width * image.height > limits.max_scanned_pixels:
+        raise PhotoUnreadableError(f"It comes in {scans} passes over the picture, far too many; save it as a new JPEG.")
+
+
+def _decoded(image: Image.Image, limits: ReadLimits) -> Image.Image:
+    """The image upright, downsampled, in RGB."""
+    factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
+    if factor > 1 and _is_jpeg(image):
+        image.draft(None, (image.width // factor + 1, image.height // factor + 1))  # the decoder's own 1/2, 1/4, 1/8
+    image.load()
+    profile = image.info.get("icc_profile")
+    factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
+    image = _flat(image, (min(factor, image.width), min(factor, image.height)))
+    return _to_srgb(ImageOps.exif_transpose(image), profile)
+
+
+def _flat(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
+    """Convert to 8 bits a channel without a palette, downsampled by whole factors (across, down)."""
+    if max(factors) > 1 and image.mode not in ("P", "PA", "1") and not image.mode.startswith("I;16"):
+        image, factors = image.reduce(factors), (1, 1)
+    flatten = _flattening(image)
+    if flatten is None:
+        return image
+    # In bands of rows, because colours take four times the memory of palette indices.
+    rows = max(READING.band_pixels // image.width // factors[1], 1) * factors[1]
+    flat = None
+    for top in range(0, image.height, rows):
+        band = flatten(image.crop((0, top, image.width, min(top + rows, image.height))))
+        band = band.reduce(factors) if max(factors) > 1 else band
+        if flat is None:
+            flat = Image.new(band.mode, (band.width, -(-image.height // factors[1])))
+        flat.paste(band, (0, top // factors[1]))
+    flat.info.update((name, value) for name, value in image.info.items() if name != "transparency")  # includes EXIF
+    return flat
+
+
+def _flattening(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """Function that converts any part of the image to 8 bits a channel; None if it already has them."""
+    if image.mode in ("P", "PA"):
+        mode = "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
+        return lambda part: part.convert(mode)
+    if image.mode == "1":
+        return lambda part: part.convert("L")
+    if not image.mode.startswith(("I", "F")):
+        return None
+    import numpy as np
+
+    if image.mode.startswith("I;16"):
+        return lambda part: Image.fromarray((np.asarray(part, dtype=np.uint16) >> 8).astype(np.uint8))
+    top = float(np.fmax.reduce(np.asarray(image), axis=None, initial=0))  # ignores NaN
+    full = next((scale for scale in (1.0, 255.0, 65535.0) if top <= scale), top)
+
+    def to_bytes(part: Image.Image) -> Image.Image:
+        values = np.asarray(part, dtype=np.float32) * np.float32(255.0 / full)
+        return Image.fromarray(np.nan_to_num(np.clip(values, 0, 255)).astype(np.uint8))
+
+    return to_bytes
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Composite alpha over mid grey, convert an embedded ICC profile to sRGB and any mode to RGB."""
+    if image.mode in ("LA", "La", "RGBa") or (image.mode in ("RGB", "L") and "transparency" in image.info):
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        behind = Image.new("RGBA", image.size, (READING.alpha_grey,) * 3 + (255,))
+        image = Image.alpha_composite(behind, image).convert("RGB")
+    if profile and image.mode in ("RGB", "L", "CMYK", "LAB"):
+        converted = _apply_profile(image, profile)
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The image in sRGB, or None if the profile is broken, does not fit the mode, or changes nothing."""
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(
+            embedded, _SRGB, image.mode, "RGB", renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
+        )
+        if image.mode == "RGB":
+            swatches = _swatches()
+            changed = ImageChops.difference(ImageCms.applyTransform(swatches, transform), swatches)
+            if max(high for _, high in changed.getextrema()) <= READING.same_profile:
+                return None
+        return ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _swatches() -> Image.Image:
+    """RGB, 125 x 1: all combinations of five levels."""
+    levels = (0, 64, 128, 192, 255)
+    return Image.frombytes("RGB", (125, 1), bytes(v for r in levels for g in levels for b in levels for v in (r, g, b)))
+
+
+def _sentence_for(error: Exception, data: bytes) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return "This kind of TIFF cannot be read; save it with 8 or 16 bits a channel."
+        return f"This is not a picture that can be read; give {FORMATS_TEXT}."
+    text = str(error).lower()
+    if "truncated" in text or "broken" in text or "unexpected end" in text or "premature" in text:
+        return "The file is cut short, part of the picture is missing; copy or download it again."
+    return DAMAGED
+
+
+def main() -> None:
+    """Answer requests until the parent exits."""
+    line = ParentLine()
+    while True:
+        header, data = line.request()
+        _serve(header, data, line)
+        del data
+
+
+def _serve(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
+    limits = ReadLimits(**header["limits"])
+    try:
+        limit_memory(limits.most_bytes)
+        limit_time(limits.cpu_seconds)
+        if "path" in header:
+            data = read_file(Path(header["path"]), limits)
+        check_size(len(data), limits)
+        picture = decode(data, limits, lambda pixels: limit_time(limits.seconds_for(pixels)))
+        image = picture.image
+    except PhotoUnreadableError as error:
+        return line.answer({"error": str(error)})
+    except MemoryError:
+        return line.answer({"error": NO_MEMORY})
+    told = {"source_size": picture.source_size, "focal_px": picture.focal_px}
+    line.answer({"width": image.width, "height": image.height, **told})
+    image.save(line.outgoing, "PPM")  # Pillow writes it without a copy, unlike Python bytes
+    line.outgoing.flush()

@@ -1,0 +1,233 @@
+"""Pool of decoder processes: started on demand, reused for later photos, killed on time-out.
+
+A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped.
+
+Read photo files into sRGB pixels with limited time and memory, in decoder processes that can be killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from backend.photos.decoding import DAMAGED, NO_MEMORY, check_size
+from backend.photos.formats import READING, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.system.processes import End, LimitedProcess
+
+TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
+_SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAMAGED}
+
+
+class Decoder:
+    """One process that decodes one photo at a time.
+
+    Raises ``OSError`` if the system cannot start another process.
+    """
+
+    def __init__(self) -> None:
+        self._process = LimitedProcess("backend.photos.decoding")
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process can use it; a forked child inherits its parent's decoders, but cannot."""
+        return self._process.owner == os.getpid() and self._process.alive
+
+    def decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
+        """Decode one photo. The process is gone after any error that is not the file's fault.
+
+        Raises
+        ------
+        PhotoUnreadableError : with a sentence for the user.
+        RuntimeError : the process does not start.
+        """
+        try:
+            return self._decode(source, limits)
+        except PhotoUnreadableError:
+            raise
+        except (EOFError, OSError) as error:
+            raise PhotoUnreadableError(_SENTENCES[self._process.end()]) from error
+        except BaseException:
+            self.kill()  # its late answer would be taken for the next photo's
+            raise
+
+    def kill(self, too_slow: bool = False) -> None:
+        """Kill the process, from any thread; a running ``decode`` ends."""
+        self._process.kill(too_slow)
+
+    def close(self) -> None:
+        """Kill the process and wait for it, if this process owns it."""
+        if self._process.owner == os.getpid():
+            self._process.close()
+
+    def _decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
+        request: dict[str, Any] = {"limits": asdict(limits)}
+        if source.path is not None:
+            request["path"] = os.path.abspath(source.path)  # the decoder may have another working directory
+        else:
+            check_size(len(source.data), limits)
+        self._process.send(request, source.data or b"")
+        answer = self._process.answer()
+        if "error" in answer:
+            raise PhotoUnreadableError(answer["error"])
+        width, height = answer["width"], answer["height"]
+        self._process.read(len(f"P6\n{width} {height}\n255\n"))  # the PPM header
+        pixels = np.empty((height, width, 3), np.uint8)
+        self._process.read_into(memoryview(pixels).cast("B"))
+        return DecodedPhoto(source.name, pixels, tuple(answer["source_size"]), answer["focal_px"])
+
+
+class _Idle:
+    """Pool of this process's idle decoders."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._decoders: list[Decoder] = []
+
+    def take(self) -> Decoder:
+        """An idle decoder, or a new one."""
+        with self._lock:
+            while self._decoders:
+                decoder = self._decoders.pop()
+                if decoder.usable:
+                    return decoder
+        return Decoder()
+
+    def return_to_pool(self, decoder: Decoder) -> None:
+        """Return a decoder to the pool if it is still usable."""
+        with self._lock:
+            if decoder.usable:
+                self._decoders.append(decoder)
+                return
+        decoder.close()
+
+    def close(self) -> None:
+        """Close all idle decoders."""
+        with self._lock:
+            while self._decoders:
+                self._decoders.pop().close()
+
+
+idle = _Idle()
+atexit.register(idle.close)
+
+
+def start_decoders(count: int) -> None:
+    """Start ``count`` decoders in advance, so that the first photos need not wait."""
+    started = [idle.take() for _ in range(count)]
+    for decoder in started:
+        idle.return_to_pool(decoder)
+
+
+def start_reading(count: int) -> None:
+    """Start the decoders for ``count`` photos in advance; returns at once."""
+    start_decoders(min(count, READING.most_decoders, _cores()))
+
+
+def read_photo(
+    source: PhotoSource, limits: ReadLimits | None = None, waiting: Callable[[], None] = lambda: None
+) -> DecodedPhoto:
+    """Decode one photo.
+
+    Parameters
+    ----------
+    waiting : called ten times a second while decoding; an exception from it ends the decoding at once.
+
+    Raises
+    ------
+    PhotoUnreadableError : with a sentence for the user, for any defect of the file.
+    """
+    photo = next(read_photos([source], limits, waiting))
+    if isinstance(photo, PhotoUnreadableError):
+        raise photo
+    return photo
+
+
+def read_photos(
+    sources: Sequence[PhotoSource], limits: ReadLimits | None = None, waiting: Callable[[], None] = lambda: None
+) -> Iterator[DecodedPhoto | PhotoUnreadableError]:
+    """Yield the photos in order; the next ones are decoded while the caller works on the current one.
+
+    At most ``ReadingSettings.most_decoders`` photos are decoded ahead. ``waiting`` as in ``read_photo``.
+    """
+    limits = limits or ReadLimits()
+    ahead = min(READING.most_decoders, _cores(), max(len(sources), 1))
+    coming: deque[tuple[_Decoding, Future[DecodedPhoto | PhotoUnreadableError]]] = deque()
+    left = iter(sources)
+    with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="photo-reader") as pool:
+
+        def fill_up() -> None:
+            for source in islice(left, ahead - len(coming)):
+                decoding = _Decoding(source, limits)
+                coming.append((decoding, pool.submit(decoding.run)))
+
+        try:
+            fill_up()
+            while coming:
+                photo = _awaited(*coming[0], limits, waiting)
+                coming.popleft()
+                fill_up()
+                yield photo
+        finally:
+            for decoding, _ in coming:
+                decoding.end()
+
+
+class _Decoding:
+    """One photo being decoded; it can be ended from another thread."""
+
+    def __init__(self, source: PhotoSource, limits: ReadLimits) -> None:
+        self._source, self._limits = source, limits
+        self._lock = threading.Lock()
+        self._decoder: Decoder | None = None
+        self._ended = False
+
+    def run(self) -> DecodedPhoto | PhotoUnreadableError:
+        """Decode; returns errors of the file instead of raising them."""
+        with self._lock:
+            if self._ended:
+                return PhotoUnreadableError(TOO_SLOW)
+            decoder = self._decoder = idle.take()
+        try:
+            return decoder.decode(self._source, self._limits)
+        except PhotoUnreadableError as error:
+            return error
+        finally:
+            with self._lock:
+                self._decoder = None
+            idle.return_to_pool(decoder)
+
+    def end(self) -> None:
+        """Kill a running decoder; does nothing after it has finished."""
+        with self._lock:
+            self._ended = True
+            if self._decoder is not None:
+                self._decoder.kill(too_slow=True)
+
+
+def _awaited(
+    decoding: _Decoding,
+    future: Future[DecodedPhoto | PhotoUnreadableError],
+    limits: ReadLimits,
+    waiting: Callable[[], None],
+) -> DecodedPhoto | PhotoUnreadableError:
+    # Count ticks instead of reading the clock, so that a run stopped with Ctrl-Z can continue.
+    for _ in range(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
+        waiting()
+        with suppress(TimeoutError):
+            return future.result(READING.tick)
+    decoding.end()
+    return future.result()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,518 @@
+"""Choose photos: quality, identity, and the reason for each one that is left out.
+
+Hand-set constants of screening.
+
+One face in one photo, as input of the screening.
+
+Measure how useful a face crop is for reconstruction.
+
+Light identity descriptor: estimates whether two photos show the same person.
+
+It is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the contrast normalisation
+of Tan and Triggs (2010), projected by linear discriminant analysis. It separates most people, not all: decisions need
+several photos or a wide margin.
+
+Select the faces to use: one person, no duplicate images, the best photos; with a reason for every rejection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import cv2
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from backend.models.parsing.accessories import AccessoryScores
+from backend.photos.collection import FaceClass, PhotoQuality
+from backend.photos.faces import FRONTAL_SIDE, HeadPose, Window, frontal_grid, frontal_texture, landmark_window
+from backend.photos.regions import FACE_OVAL, polygon_mask
+from backend.system.assets import ASSETS
+from backend.system.files import read_table
+
+
+@dataclass(frozen=True)
+class ScreeningSettings:
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
+
+    faces_per_photo: int = 6
+    """Faces, 1 to 20: most examined per photo, largest first."""
+    bystander: float = 0.15
+    """Ratio to the largest face's side, 0.05 to 0.5: smaller faces are bystanders."""
+    min_face_px: float = 40.0
+    """Pixels of face height, 24 to 100: smaller faces show too little of their shape."""
+    max_yaw: float = 56.0
+    """Degrees, 40 to 70: the landmark mesh reports about this for a true angle of 80 degrees."""
+    min_sharpness: float = 0.06
+    """``PhotoQuality.sharpness`` in [0, 1]: below, a face is too blurred to use."""
+    min_occlusion: float = 0.5
+    """Share in [0, 1] of the face that must be visible."""
+    min_exposure: float = 0.08
+    """``PhotoQuality.exposure`` in [0, 1]: below, a face is too dark or too bright."""
+    size_weight: float = 0.3
+    """Units of (same - different), 0 to 1: extra similarity that a face of half the size needs."""
+    rounds: int = 6
+    """Most iterations, 2 to 20, of the choice of one face per photo: it converges in two or three."""
+    pose_reach: float = 15.0
+    """Degrees, 5 to 30: photos whose poses differ by less are redundant."""
+    min_photos: int = 3
+    """Photos, 3 to 6, needed before one can be rejected as another person."""
+    same_picture: float = 0.982
+    """Dot product of two fingerprints, 0.95 to 0.995: above, the images are copies; two shots of one session stay
+    below."""
+    fingerprint_side: int = 32
+    """Pixels, 16 to 64: side of the face image in a fingerprint."""
+    fingerprint_border: int = 4
+    """Pixels, 0 to 8, cropped from each edge of it to remove background."""
+    measure_side: int = 192
+    """Pixels, 96 to 384: face size to which crops are resampled before measuring sharpness."""
+    useless_face_px: float = 24.0
+    """Pixels of face height, 16 to 64, at which ``PhotoQuality.size`` is 0."""
+    good_face_px: float = 400.0
+    """Pixels of face height, 200 to 800, from which ``PhotoQuality.size`` is 1."""
+    blurred: float = 0.24
+    """Ratio of Laplacian to gradient, 0.1 to 0.4, at which ``PhotoQuality.sharpness`` is 0."""
+    sharp: float = 0.65
+    """The same ratio at which it is 1, as in sharp portraits."""
+    noise: float = 1.0
+    """Grey levels, 0.5 to 3, added to the gradient, so that noise in flat images does not count as sharp."""
+    black: int = 8
+    """Level of 255, 0 to 16, up to which a pixel is clipped to black."""
+    white: int = 247
+    """Level of 255, 240 to 255, from which a pixel is clipped to white."""
+    grey_chroma: float = 1.5
+    """Units of Lab, 0.5 to 4: below this mean chroma a photo is black-and-white."""
+    tint_spread: float = 1.35
+    """Units of Lab, 0.5 to 4: below this mean deviation from a function of brightness a photo's colour is one tint."""
+    size_exponent: float = 0.35
+    """Exponent of ``PhotoQuality.size`` in the score, 0 to 1."""
+    sharpness_exponent: float = 0.35
+    """The same for sharpness."""
+    yaw_exponent: float = 0.5
+    """The same for yaw."""
+    exposure_exponent: float = 0.5
+    """The same for exposure."""
+    occlusion_exponent: float = 0.7
+    """The same for occlusion, which no later stage can repair."""
+
+
+SCREENING = ScreeningSettings()
+
+
+@dataclass(frozen=True)
+class FaceCandidate:
+    """One face in one photo.
+
+    Attributes
+    ----------
+    photo : index of the photo in the given order.
+    landmarks : (478, 3) float32 in pixels of the decoded photo.
+    size_px : height of the face in pixels of the decoded photo.
+    pose : approximate rotation of the head.
+    descriptor : vector of ``identity.IdentityModel``.
+    fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
+    small_crop : (S, S, 3) uint8 head crop, S at most 512.
+    small_labels : (S, S) uint8 of ``FaceClass``.
+    accessories : accessory scores used for the labels; None where labels were made by colour.
+    small_factor : pixels of ``small_crop`` per pixel of the full crop.
+    quality : see ``PhotoQuality``.
+    """
+
+    photo: int
+    landmarks: np.ndarray
+    size_px: float
+    pose: HeadPose
+    descriptor: np.ndarray
+    fingerprint: np.ndarray
+    small_crop: np.ndarray
+    small_labels: np.ndarray
+    accessories: AccessoryScores | None
+    small_factor: float
+    quality: PhotoQuality
+
+
+def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(576,) unit vector: the face's grey levels, upright, high-pass filtered.
+
+    The dot product of two is above ``ScreeningSettings.same_picture`` if one image is a resized, recompressed or
+    recoloured copy of the other; two shots of one session stay below.
+    """
+    side, border = SCREENING.fingerprint_side, SCREENING.fingerprint_border
+    grey = cv2.cvtColor(landmark_window(landmarks, 1.6).cut(pixels, 4 * side), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    inner = small[border:-border, border:-border]
+    detail = inner - cv2.GaussianBlur(inner, (0, 0), 6)
+    return detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6)
+
+
+def mirrored_fingerprint(fingerprint: np.ndarray) -> np.ndarray:
+    """The fingerprint of the mirrored image."""
+    side = SCREENING.fingerprint_side - 2 * SCREENING.fingerprint_border
+    return fingerprint.reshape(side, side)[:, ::-1].ravel()
+
+
+_COLOURFUL = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.EYES, FaceClass.BROWS, FaceClass.MOUTH_INTERIOR)
+
+
+def measure_quality(
+    pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray, label_factor: float, yaw: float
+) -> PhotoQuality:
+    """Quality of a head crop (S, S, 3) with landmarks (478, 3), its labels (T, T) and ``yaw`` in degrees.
+
+    ``label_factor`` is T / S. Every part is 0 to 1; ``score`` is the product of the parts raised to their exponents.
+    """
+    face = polygon_mask(landmarks * label_factor, FACE_OVAL, labels.shape[0])
+    small = cv2.resize(pixels, labels.shape[::-1], interpolation=cv2.INTER_AREA)
+    parts = {
+        "size": (size_quality(landmarks), SCREENING.size_exponent),
+        "sharpness": (sharpness_quality(pixels, landmarks), SCREENING.sharpness_exponent),
+        "yaw": (float(np.clip(1.15 - (abs(yaw) / 58) ** 2, 0.0, 1.0)), SCREENING.yaw_exponent),
+        "exposure": (exposure_quality(small[face]), SCREENING.exposure_exponent),
+        "occlusion": (occlusion_quality(labels, face), SCREENING.occlusion_exponent),
+    }
+    score = float(np.prod([part**exponent for part, exponent in parts.values()]))
+    return PhotoQuality(score=score, **{name: part for name, (part, _) in parts.items()})
+
+
+def face_size_px(landmarks: np.ndarray) -> float:
+    """Height of the face's upright box in pixels."""
+    return landmark_window(landmarks, 1.0).side
+
+
+def size_quality(landmarks: np.ndarray) -> float:
+    """0 for a face of 24 pixels, 1 from 400 on, logarithmic in between."""
+    useless, good = SCREENING.useless_face_px, SCREENING.good_face_px
+    ratio = np.log(max(face_size_px(landmarks), 1.0) / useless) / np.log(good / useless)
+    return float(np.clip(ratio, 0.0, 1.0))
+
+
+def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
+    """Sharpness in [0, 1] from the ratio of Laplacian to gradient magnitude, over the face at a normalised scale.
+
+    The ratio does not depend on contrast. Sharp portraits have 0.65; blurred by one pixel in 192 of face 0.5, by two
+    0.37, by four 0.28.
+    """
+    window = landmark_window(landmarks, 1.0)
+    grey = cv2.cvtColor(window.cut(pixels, SCREENING.measure_side), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    margin = SCREENING.measure_side // 6
+    inner = cv2.GaussianBlur(grey, (0, 0), 0.8)[margin:-margin, margin:-margin]
+    across, down = cv2.Sobel(inner, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(inner, cv2.CV_32F, 0, 1, scale=1 / 8)
+    gradient = float(np.sqrt((across**2 + down**2).mean()))
+    ratio = float(cv2.Laplacian(inner, cv2.CV_32F).std()) / (gradient + SCREENING.noise)
+    return float(np.clip((ratio - SCREENING.blurred) / (SCREENING.sharp - SCREENING.blurred), 0.0, 1.0))
+
+
+def exposure_quality(face_pixels: np.ndarray) -> float:
+    """Exposure in [0, 1] from the share of clipped pixels and the mean level of face pixels (N, 3) uint8."""
+    if len(face_pixels) == 0:
+        return 0.0
+    clipped = np.mean((face_pixels.max(axis=1) >= SCREENING.white) | (face_pixels.max(axis=1) <= SCREENING.black))
+    level = float(face_pixels.mean()) / 255
+    too_dark, too_bright = np.clip(level / 0.25, 0.0, 1.0), np.clip((1.0 - level) / 0.12, 0.0, 1.0)
+    return float(np.clip(1.0 - 2.5 * clipped, 0.0, 1.0) * too_dark * too_bright)
+
+
+def occlusion_quality(labels: np.ndarray, face: np.ndarray) -> float:
+    """Unoccluded share of the face oval (S, S) bool."""
+    hidden = (FaceClass.GLASSES, FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.BACKGROUND)
+    inside = labels[face]
+    return float(1.0 - np.isin(inside, hidden).mean()) if len(inside) else 0.0
+
+
+def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether a head crop (S, S, 3) sRGB with labels (S, S) is black-and-white or of one tint (sepia).
+
+    In a colour photo lips, eyes, brows and skin differ in colour even at equal brightness; in a tinted photo colour is
+    a function of brightness.
+    """
+    face = np.isin(labels, _COLOURFUL)
+    if face.sum() <= 100:
+        face = np.ones(labels.shape, dtype=bool)
+    bright = max(20.0, float(np.percentile(pixels[face], 98)))  # normalises dark photos, whose colours are weak
+    lab = cv2.cvtColor(np.clip(pixels.astype(np.float32) / bright, 0, 1), cv2.COLOR_RGB2LAB)
+    seen = lab[face]
+    seen = seen[:: max(1, len(seen) // 20_000)]
+    if np.abs(seen[:, 1:]).mean() < SCREENING.grey_chroma:
+        return True
+    level = seen[:, 0] / 100
+    design = np.stack([np.ones_like(level), level, level**2, level**3], axis=1)
+    solution, *_ = np.linalg.lstsq(design, seen[:, 1:], rcond=None)
+    return bool(np.abs(seen[:, 1:] - design @ solution).mean() < SCREENING.tint_spread)
+
+
+_CELL, _BINS = 8, 8
+_WINDOW_SIDE, _WINDOW_PER_FACE = 192, 1.25
+"""Pixels, and face sizes: the projection was trained on histograms of these cells, bins and windows."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Thresholds for similarities, measured on pairs of portraits of people outside the training set.
+
+    Attributes
+    ----------
+    same, different : medians for two photos of one person and of two people.
+    stranger : a face with a lower mean similarity to a consistent group shows another person.
+    consistent : a group with a higher mean similarity shows one person.
+    """
+
+    same: float
+    different: float
+    stranger: float
+    consistent: float
+
+
+class IdentityModel(Protocol):
+    """Describes faces by vectors and compares them."""
+
+    evidence: Evidence
+
+    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(D,) vector of the face with landmarks (478, 3) in (H, W, 3) pixels."""
+
+    def similarities(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, N) similarity of each pair of the vectors (N, D); larger is more alike."""
+
+
+class GradientIdentity:
+    """128-D descriptor; similarity is the cosine."""
+
+    evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
+
+    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(128,) unit vector of the face with landmarks (478, 3) in (H, W, 3) pixels."""
+        mean, projection = _projection()
+        vector = (gradient_histogram(pixels, landmarks) - mean) @ projection
+        return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+    def similarities(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, N) cosines of vectors (N, D)."""
+        return vectors @ vectors.T
+
+
+def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(800,) float32: square roots of normalised gradient-orientation histograms in 8 x 8 pixel cells on the face."""
+    window = landmark_window(landmarks, _WINDOW_PER_FACE)
+    window = Window(window.centre, window.side)  # upright; the frontal view removes the rotation
+    face = window.cut(pixels, _WINDOW_SIDE)
+    inside = np.array(landmarks, dtype=np.float64)
+    inside[:, :2] = (inside[:, :2] - window.centre + window.side / 2) * (_WINDOW_SIDE / window.side)
+    grey = _flatten_light(frontal_texture(face, inside))
+    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    grid_inside = frontal_grid().inside
+    strength = np.hypot(across, down) * grid_inside
+    place = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _BINS
+    cells = FRONTAL_SIDE // _CELL
+    histogram = np.empty((cells, cells, _BINS), np.float32)
+    for index in range(_BINS):
+        apart = np.abs((place - index + _BINS / 2) % _BINS - _BINS / 2)
+        part = cv2.GaussianBlur((np.clip(1 - apart, 0, 1) * strength).astype(np.float32), (0, 0), _CELL / 3)
+        histogram[..., index] = cv2.resize(part, (cells, cells), interpolation=cv2.INTER_AREA)
+    histogram = np.sqrt(histogram / (histogram.sum(axis=-1, keepdims=True) + 1e-3) + 1e-9)
+    covered = cv2.resize(grid_inside.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA) > 0.5
+    return histogram[covered].ravel()
+
+
+def _flatten_light(grey: np.ndarray) -> np.ndarray:
+    """Normalise lighting: gamma, difference of Gaussians, local contrast normalisation (Tan and Triggs 2010)."""
+    bright = (grey / 255) ** 0.3
+    detail = cv2.GaussianBlur(bright, (0, 0), 1) - cv2.GaussianBlur(bright, (0, 0), 4)
+    return detail / (np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 8)) + 0.01)
+
+
+@cache
+def _projection() -> tuple[np.ndarray, np.ndarray]:
+    """Mean (800,) and projection (800, 128), made by ``trainer.methods.parsing.portrait_statistics``."""
+    data = read_table(ASSETS / "photos" / "identity_projection.npz")
+    projection = data["projection"].astype(np.float32) * data["scale"].astype(np.float32)
+    return data["mean"].astype(np.float32), projection
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Result of the screening.
+
+    Attributes
+    ----------
+    used : the selected faces, best first.
+    left_out : photo index -> sentence for the user.
+    notes : photo index -> sentence about a used photo.
+    chosen : photo index -> the face considered, used or not.
+    """
+
+    used: tuple[FaceCandidate, ...]
+    left_out: dict[int, str]
+    notes: dict[int, str]
+    chosen: dict[int, FaceCandidate]
+
+
+def screen(
+    faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], model: IdentityModel, max_used: int
+) -> Choice:
+    """Select among the faces of each photo (an empty sequence if it has none); ``names`` are the photos'."""
+    chosen = choose_person(faces_by_photo, model)
+    notes = {
+        photo: _several_note(len(faces), len(chosen)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1
+    }
+    left_out = duplicates(list(chosen.values()), names)
+    kept = [face for photo, face in chosen.items() if photo not in left_out]
+    left_out |= other_people(kept, model)
+    kept = [face for face in kept if face.photo not in left_out]
+    poor = {face.photo: reason for face in kept if (reason := low_quality_reason(face))}
+    if len(poor) < len(kept):
+        left_out |= poor
+        kept = [face for face in kept if face.photo not in poor]
+    else:
+        notes |= {photo: f"{reason} It was used because there is no better photo." for photo, reason in poor.items()}
+    best = best_spread(kept, max_used)
+    taken = {face.photo for face in best}
+    for face in kept:
+        if face.photo not in taken:
+            left_out[face.photo] = f"It is not among the best {max_used} of {len(kept)} good photos; more are not used."
+    best.sort(key=lambda face: (-face.quality.score, face.photo))
+    return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
+
+
+def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: IdentityModel) -> dict[int, FaceCandidate]:
+    """Choose one face per photo such that the faces match each other best; larger faces are preferred.
+
+    Coordinate ascent, started from every face of the photo with the fewest faces: each photo takes the face most
+    similar to the other photos' faces, until nothing changes. The start with the highest total wins.
+    """
+    groups = [list(faces) for faces in faces_by_photo if faces]
+    largest = [max(range(len(faces)), key=lambda k: faces[k].size_px) for faces in groups]
+    if all(len(faces) == 1 for faces in groups) or len(groups) < 2:
+        return {faces[k].photo: faces[k] for faces, k in zip(groups, largest, strict=True)}
+    flat = [face for faces in groups for face in faces]
+    starts = np.cumsum([0] + [len(faces) for faces in groups])
+    span = model.evidence.same - model.evidence.different
+    alike = (model.similarities(np.array([face.descriptor for face in flat])) - model.evidence.different) / span
+    alike = np.clip(alike, -1.0, 1.5)
+    large = np.concatenate(
+        [
+            SCREENING.size_weight * np.log2([face.size_px / max(other.size_px for other in faces) for face in faces])
+            for faces in groups
+        ]
+    )
+
+    def climb(selection: list[int]) -> tuple[float, list[int]]:
+        for _ in range(SCREENING.rounds):
+            before = list(selection)
+            for group in range(len(groups)):
+                others = [index for other, index in enumerate(selection) if other != group]
+                members = np.arange(starts[group], starts[group + 1])
+                gain = alike[np.ix_(members, others)].mean(axis=1) + large[members]
+                selection[group] = int(members[np.argmax(gain)])
+            if selection == before:
+                break
+        pairs = alike[np.ix_(selection, selection)]
+        mean_alike = (pairs.sum() - np.trace(pairs)) / max(1, len(selection) - 1)
+        return float(mean_alike + large[selection].sum()), selection
+
+    fewest = min(range(len(groups)), key=lambda group: len(groups[group]))
+    trials = []
+    for seed in range(starts[fewest], starts[fewest + 1]):
+        selection = [
+            int(
+                starts[group]
+                + np.argmax(alike[starts[group] : starts[group + 1], seed] + large[starts[group] : starts[group + 1]])
+            )
+            for group in range(len(groups))
+        ]
+        selection[fewest] = seed
+        trials.append(climb(selection))
+    trials.append(climb([int(starts[group] + k) for group, k in enumerate(largest)]))
+    best = max(trials, key=lambda trial: trial[0])[1]
+    return {flat[index].photo: flat[index] for index in sorted(best)}
+
+
+def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int, str]:
+    """Photo index -> reason for every copy of an image except the best one."""
+    left_out: dict[int, str] = {}
+    kept: list[FaceCandidate] = []
+    for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
+        for other in kept:
+            if float(face.fingerprint @ other.fingerprint) > SCREENING.same_picture:
+                left_out[face.photo] = f"It is the same picture as {names[other.photo]}; one of them is enough."
+            elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SCREENING.same_picture:
+                left_out[face.photo] = f"It is the mirror image of {names[other.photo]}; one of them is enough."
+            else:
+                continue
+            break
+        else:
+            kept.append(face)
+    return left_out
+
+
+def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
+    """Photo index -> reason for faces of another person than most photos show.
+
+    Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at
+    least two faces and is consistent. A face is rejected if its mean similarity to it is below the model's ``stranger``
+    threshold. With fewer than three photos nothing is rejected.
+    """
+    if len(faces) < SCREENING.min_photos:
+        return {}
+    evidence = model.evidence
+    alike = model.similarities(np.array([face.descriptor for face in faces]))
+    apart = np.maximum(alike.max() - (alike + alike.T) / 2, 0.0)
+    np.fill_diagonal(apart, 0.0)
+    limit = alike.max() - (evidence.same + evidence.different) / 2
+    groups = fcluster(linkage(squareform(apart, checks=False), "average"), limit, "distance")
+    sizes = np.bincount(groups)
+    person = groups == np.argmax(sizes)
+    if person.sum() < 2 or (sizes == sizes.max()).sum() > 1:
+        return {}
+    pairs = alike[np.ix_(person, person)]
+    agreement = (pairs.sum() - np.trace(pairs)) / (len(pairs) * (len(pairs) - 1))
+    if agreement < evidence.consistent:
+        return {}
+    to_person = alike[:, person].mean(axis=1)
+    return {
+        face.photo: "It seems to show another person than the other photos do."
+        for face, own, similarity in zip(faces, person, to_person, strict=True)
+        if not own and similarity < evidence.stranger
+    }
+
+
+def low_quality_reason(face: FaceCandidate) -> str:
+    """Sentence that says why the face is of little use; empty if it is good enough."""
+    quality = face.quality
+    if face.size_px < SCREENING.min_face_px:
+        return f"The face is only {face.size_px:.0f} pixels high; give a larger picture of it."
+    if abs(face.pose.yaw) > SCREENING.max_yaw:
+        return "It shows the face from the side only; give a photo in which both eyes are seen."
+    if quality.occlusion < SCREENING.min_occlusion:
+        return "Most of the face is covered."
+    if quality.sharpness < SCREENING.min_sharpness:
+        return "The face is too blurred."
+    if quality.exposure < SCREENING.min_exposure:
+        return "The face is too dark or too bright."
+    return ""
+
+
+def best_spread(faces: Sequence[FaceCandidate], most: int) -> list[FaceCandidate]:
+    """Choose at most ``most`` faces greedily by quality, reduced for poses close to those already chosen."""
+    if len(faces) <= most:
+        return list(faces)
+    left, taken = list(faces), []
+    turns = np.array([[face.pose.yaw, face.pose.pitch] for face in left]) / SCREENING.pose_reach
+    scores = np.array([face.quality.score for face in left])
+    crowding = np.zeros(len(left))
+    available = np.ones(len(left), dtype=bool)
+    while len(taken) < most:
+        value = np.where(available, scores / (1.0 + crowding), -1.0)
+        index = int(np.argmax(value))
+        taken.append(left[index])
+        available[index] = False
+        crowding += np.exp(-0.5 * ((turns - turns[index]) ** 2).sum(axis=1)) / 4
+    return taken
+
+
+def _several_note(count: int, photos: int) -> str:
+    taken = "the one that matches the other photos best" if photos > 1 else "the largest"
+    return f"{count} faces are in it; {taken} was taken."

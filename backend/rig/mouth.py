@@ -1,0 +1,352 @@
+"""The inside of the mouth: dental arches, cavity, and its keys.
+
+The dental arches: ``hm08``'s strips of 17 columns, an outer and an inner plate that meet at the biting edge.
+
+The mouth's inside with gums, palate and throat, on a finished face.
+
+``hm08``'s mouth is a sack: a tube of loops of 38 vertices behind the lips, with a roof 4 cm above the teeth and a wall
+at its end. Here its last loops are moved to the teeth: behind each lip the lining meets the gum, passes between the two
+plates of the teeth and continues as palate or floor, then as soft palate with uvula, and throat. Faces and UV stay the
+same, and so do the lips and the loops next to them.
+
+Lowered teeth and a flattened tongue, on a finished face.
+
+In MakeHuman's head the rows of teeth overlap too far, an open mouth hides the upper one, and the tongue stands up to
+the palate. Teeth are lowered and the tongue is flattened; their keys still move them rigidly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import Template
+from backend.geometry.vectors import smoothstep
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.measure import MouthLoops, mouth_tube, part_slice
+from backend.rig.rigid_parts import similarity_scale
+
+COLUMNS = 17
+_MEDIAN_TOLERANCE = 1e-3
+"""Distance from the median plane, in metres, below which a template vertex belongs to the middle column."""
+
+
+@dataclass(frozen=True)
+class DentalArch:
+    """One side of an arch of teeth, in metres, from the front (row 0) to the last molar (row 8).
+
+    Attributes
+    ----------
+    outer : (9, 3) where the outer plate ends, in the gum behind the lip.
+    bite : (9, 3) the biting edge.
+    inner : (9, 3) where the inner plate ends, in the gum towards the tongue.
+    """
+
+    outer: np.ndarray
+    bite: np.ndarray
+    inner: np.ndarray
+
+    @property
+    def middle(self) -> float:
+        """x of the median plane at the incisors."""
+        return float(self.bite[0, 0])
+
+    def at_depth(self, line: np.ndarray, z: np.ndarray | float) -> np.ndarray:
+        """Points (..., 3) of ``line`` (``outer``, ``bite`` or ``inner``) at ``z``, clamped to its ends."""
+        order = np.argsort(line[:, 2])
+        x, y = (np.interp(z, line[order, 2], line[order, axis]) for axis in (0, 1))
+        return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
+
+    def along(self, line: np.ndarray, last: float, count: int) -> np.ndarray:
+        """(count, 3) points of ``line`` at equal steps, from the front to where it reaches the depth ``last``."""
+        steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, ::2], axis=0), axis=1))])
+        stop = np.interp(-last, -line[:, 2], steps)
+        return np.stack([np.interp(np.linspace(0.0, stop, count), steps, line[:, axis]) for axis in range(3)], axis=1)
+
+
+def dental_arch(template: Template, neutral: np.ndarray, part: str, side: int) -> DentalArch:
+    """The arch ``teeth_upper`` or ``teeth_lower`` of a face (V, 3) on its left (``side`` 1) or right (-1)."""
+    place = part_slice(template.parts[part])
+    columns = _columns(template, part)  # (9, 4) of the left
+    if side < 0:
+        columns = template.mirror[place][columns] - place.start
+    points = neutral[place].astype(np.float64)[columns]  # (9, 4, 3)
+    return DentalArch(points[:, 0], points[:, 2], points[:, 3])
+
+
+def _columns(template: Template, part: str) -> np.ndarray:
+    """(9, 4) vertices of the part from the middle to the left: end of the outer plate, its middle, bite, inner end."""
+    own = template.parts[part]
+    quads = template.quads[own.face_start : own.face_stop] - own.vertex_start
+    points = template.vertices[part_slice(own)]
+    beside: dict[int, set[int]] = {}
+    for quad in quads.tolist():
+        for corner in range(4):
+            beside.setdefault(quad[corner], set()).update((quad[(corner + 1) % 4], quad[corner - 1]))
+    middle = [number for number in range(len(points)) if abs(points[number, 0]) < _MEDIAN_TOLERANCE]
+    ends = [number for number in middle if len(beside[number] & set(middle)) == 1]
+    first = max(ends, key=lambda number: points[number, 2])  # the outer plate stands in front
+    column = [first]
+    while len(column) < len(middle):
+        column.append(next(iter(beside[column[-1]] & set(middle) - set(column))))
+    found, seen = [column], set(column)
+    while len(found) < (COLUMNS + 1) // 2:
+        column = [
+            max(beside[number] - seen, key=lambda other: points[other, 0]) if len(found) == 1
+            else next(iter(beside[number] - seen))
+            for number in column
+        ]  # fmt: skip
+        found.append(column)
+        seen |= set(column)
+    if {len(column) for column in found} != {4}:
+        raise ValueError(f"{part} is not hm08's strip of {COLUMNS} columns")
+    return np.array(found)
+
+
+THROAT, FAUCES, SOFT_PALATE, MOLARS, PREMOLARS, GUM, FOLD = range(7)
+"""Loops of the tube from its end: ``GUM`` is the inner edge of the gum, ``FOLD`` the fold between lip and gum."""
+
+# Metres at the template's size; they scale with the teeth.
+_LOOP_DEPTHS = {PREMOLARS: 0.0165, MOLARS: 0.035, SOFT_PALATE: 0.053, FAUCES: 0.066, THROAT: 0.082}
+"""Distance of each loop behind the gum's inner edge at the incisors. The throat's wall is 9 cm behind the teeth."""
+_GUM_BACK, _FOLD_BACK = 0.0145, 0.0115
+"""Distance over which the gum's edge and the fold follow the arch backwards; the loops across it start there."""
+_PLATE_DEPTH = 0.0006
+"""Depth of the ends of the teeth's plates in the lining."""
+_GUM_THICKNESS = 0.0012
+"""Thickness of the gum: from the outer plate of the teeth to the lining."""
+_CHEEK_GAP = 0.006
+"""Gap between teeth and cheek. It is 10 mm in hm08, but real cheeks touch the teeth."""
+_VAULT = 0.0095
+"""Height of the palate over the gum's edge: 17 mm above the biting edges."""
+_FLOOR = 0.0095
+"""Depth of the floor under the tongue, below the lower gum's edge."""
+_HALF_WIDTHS = {SOFT_PALATE: 0.020, FAUCES: 0.015, THROAT: 0.016}
+"""Half widths of the loops behind the teeth."""
+_ROOF_HEIGHTS = {
+    SOFT_PALATE: (3.0, 2.9, 2.5, 1.8, 0.8, -0.5, -2.1, -4.0, -6.0),
+    FAUCES: (-11.0, -8.0, -5.0, -4.0, -4.0, -4.6, -6.0, -8.0, -10.5),
+    THROAT: (-2.0, -2.1, -2.4, -2.8, -3.5, -4.3, -5.4, -6.6, -8.0),
+}
+"""Height of their roof from the middle to the side, millimetres above the last upper molar's gum: the uvula hangs in
+the middle of the arch of the fauces."""
+_FLOOR_HEIGHTS = {SOFT_PALATE: (-11.0, -5.0), FAUCES: (-19.0, -11.0), THROAT: (-22.0, -14.0)}
+"""Height of their floor below the tongue's root: middle and side, millimetres above the last lower molar's gum."""
+_SIDE_HEIGHTS = {SOFT_PALATE: -8.0, FAUCES: -16.0, THROAT: -14.0}
+"""Height of their sides, millimetres above the last upper molar's gum."""
+
+# Shares by loop, from THROAT to FOLD.
+_JAW_SHARE = np.array([0.2, 0.45, 0.75, 1.0, 1.0, 1.0, 1.0])
+"""Share of the lower teeth's motion that the floor takes."""
+_RIGID_SHARE = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9])
+"""Share of that rigid motion in the lining at the teeth; the rest is its old motion with lips and cheeks."""
+_RIGID_SHARE_CORNER = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0])
+"""The same at the corner of the mouth, which belongs to the cheek."""
+_JAW_CHEEK = (0.3, 0.12, 0.0), (0.75,)
+"""Share of the lower teeth's motion in the columns of cheek beside the corner: above it, and below it."""
+_JAW_CORNER = 0.5
+
+
+@dataclass(frozen=True)
+class _Lining:
+    """New places (7, 38, 3) of the tube's vertices, and shares (7, 38): ``jaw`` of the jaw's motion in a vertex's rigid
+    motion, ``bound`` of this rigid motion in the keys instead of the old offsets."""
+
+    places: np.ndarray
+    jaw: np.ndarray
+    bound: np.ndarray
+
+
+def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neutral (V, 3) metres and keys (52, V, 3) of the face, with gums, palate and throat around its teeth."""
+    tube = mouth_tube(template)
+    grid = tube.rows[: FOLD + 1]
+    lining = _lining(template, neutral, tube)
+    result, moved = neutral.copy(), keys.copy()
+    result[grid] = lining.places
+    lower = part_slice(template.parts["teeth_lower"])
+    before = neutral[lower].astype(np.float64)
+    for index in range(len(ARKIT_NAMES)):
+        rigid = np.zeros(lining.places.shape)
+        if np.any(keys[index, lower]):
+            motion = nearest_similarity(before, before + keys[index, lower], with_scale=False)
+            rigid = lining.jaw[..., None] * (motion.apply(lining.places) - lining.places)
+        moved[index, grid] = keys[index, grid] + lining.bound[..., None] * (rigid - keys[index, grid])
+    return result, moved
+
+
+def _lining(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
+    rows = tube.rows[: FOLD + 1]
+    size = similarity_scale(template, neutral)
+    places = neutral[rows].astype(np.float64)
+    jaw, bound = np.zeros(rows.shape), np.zeros(rows.shape)
+    for side, corner in ((1, tube.left), (-1, tube.right)):
+        upper, lower = (dental_arch(template, neutral, f"teeth_{which}", side) for which in ("upper", "lower"))
+        above, below = tube.upper[11::side], tube.lower[6::side]  # from the middle to the corner
+        jaw[:, corner], bound[:, corner] = _JAW_CORNER * _JAW_SHARE, _RIGID_SHARE_CORNER
+        for row in range(FOLD + 1):
+            at = upper.inner[0, 2] - size * _LOOP_DEPTHS.get(row, 0.0)
+            places[row, corner] = end = _corner(row, places[row, corner], upper, lower, at, size * side)
+            for columns, line in (
+                (above, _upper(row, upper, at, size * side)),
+                (below, _lower(row, lower, at, size * side)),
+            ):
+                cheek = len(columns) - len(line)
+                share = np.arange(1, cheek + 1) / (cheek + 1)
+                places[row, columns] = np.concatenate([line, line[-1] + share[:, None] * (end - line[-1])])
+                bound[row, columns[:-cheek]] = _RIGID_SHARE[row]
+                bound[row, columns[-cheek:]] = _RIGID_SHARE[row] + share * (
+                    _RIGID_SHARE_CORNER[row] - _RIGID_SHARE[row]
+                )
+        jaw[:, above[-3:]] = _JAW_SHARE[:, None] * _JAW_CHEEK[0][::-1]
+        jaw[:, below] = _JAW_SHARE[:, None]
+        jaw[:, below[-1:]] *= _JAW_CHEEK[1]
+    return _Lining(places, jaw, bound)
+
+
+def _corner(row: int, before: np.ndarray, upper: DentalArch, lower: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(3,) place of the corner's column. at : z of the loop; scale : size of the teeth, negative on the right."""
+    if row in (FOLD, GUM):
+        return before
+    if row in _SIDE_HEIGHTS:
+        x = upper.middle + scale * (_HALF_WIDTHS[row] + 0.0015)
+        return np.array([x, upper.inner[-1, 1] + abs(scale) * 1e-3 * _SIDE_HEIGHTS[row], at])
+    bite = 0.5 * (upper.at_depth(upper.bite, at) + lower.at_depth(lower.bite, at))
+    return bite + np.array([scale * _CHEEK_GAP, 0.0, 0.0])
+
+
+def _upper(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(9, 3) roof of one loop, from the middle to the outer side of the teeth."""
+    size = abs(scale)
+    sunk = np.array([0.0, size * _PLATE_DEPTH, 0.0])
+    if row == FOLD:
+        return _outside_plate(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 9), size) - sunk
+    if row in _ROOF_HEIGHTS:
+        return _behind_teeth(row, arch, np.array(_ROOF_HEIGHTS[row]), np.linspace(0.0, 1.0, 9), at, scale)
+    if row == GUM:
+        palate = arch.along(arch.inner, at - size * _GUM_BACK, 7)
+    else:
+        share = np.linspace(0.0, 1.0, 7)
+        edge = arch.at_depth(arch.inner, at)
+        palate = np.repeat(edge[None], 7, axis=0)
+        palate[:, 0] = arch.middle + share * (edge[0] - arch.middle)
+        palate[:, 1] += size * _VAULT * (1.0 - share**2)
+    return _over_teeth(arch, palate, size) - sunk
+
+
+def _lower(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(6, 3) floor of one loop, from the middle to the outer side of the teeth."""
+    size = abs(scale)
+    sunk = np.array([0.0, size * _PLATE_DEPTH, 0.0])
+    if row == FOLD:
+        return _outside_plate(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 6), size) + sunk
+    if row in _FLOOR_HEIGHTS:
+        share = np.linspace(0.0, 0.9, 6)
+        middle, side = _FLOOR_HEIGHTS[row]
+        return _behind_teeth(row, arch, middle + (side - middle) * (share / 0.9) ** 2, share, at, scale)
+    if row == GUM:
+        floor = arch.along(arch.inner, at - size * _GUM_BACK, 4)
+    else:
+        edge = arch.at_depth(arch.inner, at)
+        floor = np.repeat(edge[None], 4, axis=0)
+        floor[:, 0] = arch.middle + np.array([0.0, 0.45, 0.85, 1.0]) * (edge[0] - arch.middle)
+        floor[:, 1] -= size * _FLOOR * np.array([1.0, 0.8, 0.25, 0.0])
+    return _over_teeth(arch, floor, size) + sunk
+
+
+def _over_teeth(arch: DentalArch, inside: np.ndarray, size: float) -> np.ndarray:
+    """Extend the line (P, 3), which ends at the inner plate, by two points: between the plates, and beside them."""
+    inner = inside[-1]
+    outer = _outside_plate(arch, arch.at_depth(arch.outer, inner[2])[None], size)[0]
+    return np.concatenate([inside, [0.5 * (inner + outer), outer]])
+
+
+def _outside_plate(arch: DentalArch, points: np.ndarray, size: float) -> np.ndarray:
+    """Points (P, 3) of the outer plate, moved outwards by the gum's thickness."""
+    out = points - [arch.middle, 0.0, arch.outer[3:6, 2].mean()]
+    out[:, 1] = 0.0
+    return points + size * _GUM_THICKNESS * out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def _behind_teeth(
+    row: int, arch: DentalArch, heights: np.ndarray, share: np.ndarray, at: float, scale: float
+) -> np.ndarray:
+    """(P, 3) points of a loop behind the teeth, from heights (P,) in millimetres and shares (P,) of its half width."""
+    x = arch.middle + scale * _HALF_WIDTHS[row] * share
+    return np.stack([x, arch.inner[-1, 1] + abs(scale) * 1e-3 * heights, np.full(len(x), at)], axis=1)
+
+
+_UPPER_DOWN = 0.0008
+"""Metres by which the upper teeth are lowered, so that 2.4 mm of the incisors show below the lip of a mouth wide open.
+A larger value shows too much gum in smiles: of 75 photographs with parted lips, a fifth show more than 2 mm of it, and
+two fifths when lowered by 3.2 mm; of real people a tenth do."""
+_LOWER_DOWN = 0.0025
+"""Metres by which the lower teeth are lowered, so that the upper ones cover 3.3 mm of them (5 mm in hm08)."""
+_TONGUE_ROOT, _TONGUE_TIP = 0.079, 0.0015
+"""Distances of the tongue's root and tip behind the inner end of the lower incisors, metres."""
+_KNOTS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
+"""Places from root (0) to tip (1), knots of ``_TOP`` and ``_THICK``."""
+_TOP = (-20.0, -11.0, -1.5, 3.0, 2.0, -1.5, -4.0, -6.5)
+"""Height of the tongue's back above the biting edge of the lower incisors, millimetres: it is highest between the
+molars and falls into the throat."""
+_THICK = (8.0, 11.0, 13.0, 13.0, 11.5, 8.5, 6.0, 4.0)  # millimetres
+_SIDE_DROP, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
+"""Metres by which the sides are lower than the middle, and depth and half width of the furrow between them."""
+
+
+def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neutral (V, 3) metres and keys (52, V, 3) of the face with lowered teeth, flattened tongue and mouth cavity."""
+    neutral, keys = neutral.copy(), keys.copy()
+    size = similarity_scale(template, neutral)
+    for name, down in (("teeth_upper", _UPPER_DOWN), ("teeth_lower", _LOWER_DOWN)):
+        place = part_slice(template.parts[name])
+        _reshape(neutral, keys, place, neutral[place] - np.array([0.0, down * size, 0.0], np.float32))
+    place = part_slice(template.parts["tongue"])
+    tongue = _tongue_at_rest(template, neutral, size)
+    out = neutral[place] + keys[ARKIT_INDEX["tongueOut"], place]
+    _reshape(neutral, keys, place, tongue)
+    keys[ARKIT_INDEX["tongueOut"], place] = out - tongue
+    return with_cavity(template, neutral, keys)
+
+
+def _tongue_at_rest(template: Template, neutral: np.ndarray, size: float) -> np.ndarray:
+    """(T, 3) float32 vertices of the tongue between the lower teeth of ``neutral`` (V, 3)."""
+    before = neutral[part_slice(template.parts["tongue"])].astype(np.float64)
+    teeth = dental_arch(template, neutral, "teeth_lower", 1)
+    along = (before[:, 2] - before[:, 2].min()) / np.ptp(before[:, 2])
+    across = before[:, 0] - before[:, 0].mean()
+    above = _relative_height(along, before[:, 1])
+    top, thick = (1e-3 * size * PchipInterpolator(_KNOTS, knots)(along) for knots in (_TOP, _THICK))
+    y = teeth.bite[0, 1] + top - thick * (0.5 - 0.5 * above)
+    y -= size * _SIDE_DROP * (across / np.abs(across).max()) ** 2
+    y -= size * _FURROW * smoothstep(0.0, 1.0, above) * np.exp(-((across / (size * _FURROW_WIDTH)) ** 2))
+    back = _TONGUE_ROOT + along * (_TONGUE_TIP - _TONGUE_ROOT)
+    z = teeth.inner[0, 2] - size * back
+    return np.stack([teeth.middle + across, y, z], axis=1).astype(np.float32)
+
+
+def _relative_height(along: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(T,) relative height of points in the tongue's thickness, from -1 at its underside to 1 on its back.
+
+    along (T,) in [0, 1] from root to tip, y (T,) metres.
+    """
+    middle = y - np.polyval(np.polyfit(along, y, 3), along)
+    bins = np.clip((along * 8).astype(int), 0, 7)
+    highest = np.array([np.abs(middle[bins == number]).max() for number in range(8)])
+    half = np.interp(along, (np.arange(8) + 0.5) / 8, highest)
+    return np.clip(middle / half, -1.0, 1.0)
+
+
+def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndarray) -> None:
+    """Give a part a new shape (P, 3), in place; its rigid keys apply the same motion to the new shape."""
+    before = neutral[place].astype(np.float64)
+    for index in range(len(ARKIT_NAMES)):
+        moved = keys[index, place]
+        if not np.any(moved):
+            continue
+        found = nearest_similarity(before, before + moved, with_scale=False)
+        keys[index, place] = shape @ (found.rotation - np.eye(3)).T + found.translation
+    neutral[place] = shape

@@ -1,0 +1,1 @@
+"""Files, processes and threads: what the operating system gives."""

@@ -1,0 +1,387 @@
+"""The last steps of the texture: lids, painted parts, composition.
+
+Hand-set constants of finishing.
+
+Compose all frequency bands and the inpainted skin into one log albedo.
+
+Remove streaks from the upper lids: skin folded away in an open eye is filled from the lid skin beside the fold.
+
+A photo of an open eye shows the fold at a grazing angle, or brow and lashes in front of it, within one or two
+millimetres. A blink stretches this strip to three times its height, together with every hair and shadow in it.
+
+Turn log skin albedo into the whole texture: cavities, mouth interior, eyes, teeth, tongue and lashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.fitting.fitted_face import FittedFace
+from backend.geometry.noise import fractal_noise
+from backend.geometry.template import Template
+from backend.geometry.vectors import smoothstep
+from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.measure import eye_sphere, face_loops
+from backend.system.parallel import each
+from backend.texture import parts as mouth
+from backend.texture.blending import MiddleBand
+from backend.texture.delighting import HAEMOGLOBIN_DENSITY
+from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
+from backend.texture.inpainting import (
+    INPAINTING,
+    InpaintedSkin,
+    fill_from_mirror,
+    fill_gaps,
+    inpainted_texels,
+    pore_deviation,
+    pore_noise,
+)
+from backend.texture.surface import (
+    HeadSurface,
+    SurfaceAtlas,
+    TextureSpace,
+    channel_mean,
+    enlarged,
+    masked_lowpass,
+    pieces,
+    push_pull,
+)
+
+
+@dataclass(frozen=True)
+class FinishingSettings:
+    """One constant per field. The text below each gives its unit, plausible range and reason.
+
+    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
+    """
+
+    rim_detail: float = 0.85
+    """Share in [0, 1] of the detail that coarse photos lose at grazing angles and at their borders."""
+    nostril_haemoglobin: float = 0.8
+    """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
+    nostril_shade: float = 1.5
+    """Log units, 0.5 to 3: extra darkness of a nostril, which is a cavity."""
+    mouth_front: tuple[float, float, float] = (0.36, 0.13, 0.115)
+    """Linear albedo of the inside of the lips."""
+    mouth_back: tuple[float, float, float] = (0.34, 0.115, 0.105)
+    """Linear albedo of the mouth three centimetres behind the lips: wet flesh, unshaded. A third of this value renders
+    as a black hole, because lips and teeth already cast a shadow."""
+    throat: tuple[float, float, float] = (0.05, 0.013, 0.011)
+    """Linear albedo of the throat's wall, from which hardly any light returns."""
+    throat_depth: tuple[float, float] = (0.050, 0.105)
+    """Metres behind the lips, in ``hm08``'s mouth, over which flesh blends into throat: from the last molars to the
+    throat's wall."""
+
+    seam_reach: float = 0.006
+    """Metres, 0.002 to 0.015: width of the blend between skin and an eye socket or the mouth interior. It is two mesh
+    edges, the shortest usable transition."""
+
+
+FINISHING = FinishingSettings()
+
+
+def compose_skin(
+    surface: HeadSurface,
+    working: SurfaceAtlas,
+    atlas: SurfaceAtlas,
+    middle: MiddleBand,
+    fine: np.ndarray,
+    inpainted: InpaintedSkin,
+    prior: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+    without_colour: bool,
+) -> np.ndarray:
+    """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
+
+    Parameters
+    ----------
+    working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
+    positions : (V, 3) neutral, metres.
+    density : texels per metre at the atlas's size.
+    without_colour : no photo has colour, so the prior's chroma is used everywhere.
+    """
+    size = atlas.resolution
+    # middle frequencies: mirrored side first, then the prior and its surroundings' offset from it
+    fade = INPAINTING.fade * density * working.resolution / size
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, fade)
+    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)))
+    # fine frequencies: mirrored side first, then synthetic pores
+    plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
+    skin = working.image(working.sample(plain)[:, 0])
+    deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
+    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size), fade * size / working.resolution)
+    filled, confidence = (enlarged(image, size) for image in (filled, inpainted.confidence))
+
+    def compose(texels: slice) -> np.ndarray:
+        part = atlas.part(texels)
+        texel_prior = part.sample(prior)
+        detail = part.gather(filled)
+        where = part.sample(positions)
+        pores = pore_noise(where, deviation, seed=17)
+        clear = 1.0 - FINISHING.rim_detail * part.sample(inpainted.rim[:, None])
+        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
+        shown = part.sample(inpainted.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
+        if without_colour:
+            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
+        sure = part.gather(confidence)
+        made = inpainted_texels(part, inpainted, sure, texel_prior + pores, where)
+        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
+
+    return np.concatenate(each(compose, pieces(len(atlas.texel))))
+
+
+_STRETCH_STEP = (1.35, 2.0)
+"""Ratio of edge lengths, closed eye over open eye: skin keeps its texture up to the first value and is filled entirely
+from the second on."""
+_LID_LOOPS = (1, 8)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
+_LOWPASS_WIDTH = 0.0025  # metres: low-pass width for the folded skin; hairs and streaks are narrower
+_LOW_FREQUENCIES_KEPT = 0.35  # share kept of the folded skin's own low frequencies: the crease of an open eye
+_SHADOW_CONTRAST = 0.35  # log units below the lid's median from which its texture is a hair or a shadow
+_PORE_DEVIATION = (
+    0.02  # standard deviation of log brightness of synthetic pores, which replace those removed with the streaks
+)
+_MIN_TEXELS = 50  # texels of open skin needed
+
+
+def inpaint_lid_folds(
+    skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    template: Template,
+    surface: HeadSurface,
+    positions: np.ndarray,
+    density: float,
+) -> np.ndarray:
+    """Inpaint the folds of the upper lids.
+
+    Parameters
+    ----------
+    skin : (P, 3) linear albedo at the atlas's texels. positions : (V, 3) neutral, metres. density : texels per metre.
+
+    Returns
+    -------
+    (P, 3) float32 linear albedo.
+    """
+    result = skin.astype(np.float32).copy()
+    fields = surface.lifted(lid_fold(template)[: surface.count])  # (V, 4) own skin and fold of the left and right eye
+    sampled = atlas.sample(fields.astype(np.float32))
+    for eye in (0, 1):
+        own, fold = sampled[:, 2 * eye], sampled[:, 2 * eye + 1]
+        used = np.flatnonzero(own > 0.02)
+        if len(used) < _MIN_TEXELS:
+            continue
+        part = atlas.part(used)
+        log = np.log(np.maximum(skin[used], 1e-3))
+        result[used] = np.exp(
+            _inpaint_fold(log, own[used], fold[used], part, _LOWPASS_WIDTH * density)
+            + fold[used, None] * pore_noise(part.sample(positions), _PORE_DEVIATION, 23 + eye)
+        )
+    return result
+
+
+def lid_fold(template: Template) -> np.ndarray:
+    """(V, 4) masks in [0, 1] on the head's vertices: the left upper lid's own skin and how far a blink unfolds it, then
+    the same for the right eye."""
+    fields = np.zeros((template.head.vertex_stop, 4))
+    first, last = _LID_LOOPS
+    for eye, side in enumerate(("Left", "Right")):
+        loops = face_loops(template).eyes[eye]
+        grid = loops.rows[loops.margin :, loops.upper]
+        blink = template.expressions[ARKIT_INDEX[f"eyeBlink{side}"]]
+        open_eye, shut = template.vertices[grid], template.vertices[grid] + blink[grid]
+        lengths = [np.linalg.norm(np.diff(points, axis=0), axis=2) for points in (shut, open_eye)]
+        stretch = lengths[0] / np.maximum(lengths[1], 1e-6)  # (R - 1, 13)
+        at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
+        rows = slice(first, last + 1)
+        fields[grid[rows], 2 * eye] = 1.0
+        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCH_STEP, at_vertex[rows])
+    return fields
+
+
+def _inpaint_fold(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
+    """(N, 3) log albedo of one lid. The fold is low-passed over ``even`` texels and blended with the skin beside it."""
+    y, x = np.divmod(part.texel, part.resolution)
+    y, x = y - y.min(), x - x.min()
+    shape = (int(y.max()) + 1, int(x.max()) + 1)
+    image = np.zeros((*shape, 3), np.float32)
+    open_skin, inside = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    image[y, x] = log
+    inside[y, x] = own
+    brightness = log.mean(axis=1)
+    shown = own * (1.0 - fold) > 0.5
+    if shown.sum() < _MIN_TEXELS:
+        return log
+    clear = smoothstep(
+        np.median(brightness[shown]) - _SHADOW_CONTRAST,
+        np.median(brightness[shown]) - 0.5 * _SHADOW_CONTRAST,
+        brightness,
+    )
+    open_skin[y, x] = own * (1.0 - fold) * clear
+    beside = push_pull(*_lowpass_and_support(image, open_skin, even))
+    broad, _ = masked_lowpass(image, inside, even)
+    fill = (1.0 - _LOW_FREQUENCIES_KEPT) * beside[y, x] + _LOW_FREQUENCIES_KEPT * broad[y, x]
+    return log * (1.0 - fold[:, None]) + fill * fold[:, None]
+
+
+def _lowpass_and_support(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Masked low-pass of ``image`` and its support in [0, 1], in the form that ``push_pull`` takes."""
+    mean, support = masked_lowpass(image, weights, sigma)
+    return mean, np.clip(support / 0.3, 0.0, 1.0)
+
+
+def finish_skin(
+    surface: HeadSurface,
+    space: TextureSpace,
+    log_skin: np.ndarray,
+    inpainted: InpaintedSkin,
+    opening: np.ndarray,
+    cover: np.ndarray,
+) -> np.ndarray:
+    """Darken cavities in the composed skin (P, 3). Returns linear albedo (P, 3).
+
+    cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
+    opening : (V,) of ``ambient_occlusion.openness``.
+    """
+    atlas = space.skin
+    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], inpainted.log_skin], 1)
+    unseen = 1.0 - atlas.gather_small(cover)
+
+    def finish(texels: slice) -> np.ndarray:
+        other = atlas.part(texels).sample(fields)
+        return np.exp(_paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
+
+    return np.concatenate(each(finish, pieces(len(atlas.texel))))
+
+
+def paint_parts(
+    canvas: np.ndarray,
+    template: Template,
+    surface: HeadSurface,
+    space: TextureSpace,
+    fitted: FittedFace,
+    inpainted: InpaintedSkin,
+    positions: np.ndarray,
+    eyes: EyeColours,
+) -> None:
+    """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth interior, sockets, neck, and all parts."""
+    flat = canvas.reshape(-1, 3)
+    log_lips = np.median(inpainted.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
+    regions = surface.regions
+    lips = positions[regions["lips"] > 0.5]
+    masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
+    inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
+    lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
+    painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
+    flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)
+    for name, atlas in space.parts.items():
+        points = atlas.sample(fitted.neutral)
+        if name.startswith("eye"):
+            centre = eye_sphere(template, fitted.neutral, int(name == "eye_right"))[0].astype(np.float32)
+            colour = paint_eyeball(points - centre, eyes.iris, 5 if name == "eye_left" else 6, eyes.white)
+            lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
+            colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
+        elif name.startswith("teeth"):
+            colour = mouth.paint_teeth(points, upper=name == "teeth_upper")
+        elif name == "tongue":
+            colour = mouth.paint_tongue(points)
+        else:
+            colour = mouth.paint_lashes(points)
+        flat[atlas.texel] = colour
+
+
+def paint_lash_lines(
+    skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    template: Template,
+    surface: HeadSurface,
+    fitted: FittedFace,
+    positions: np.ndarray,
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the skin, darkened along the lash lines; skin (P, 3), positions (V, 3) neutral."""
+    result = skin.copy()
+    regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
+    lids = atlas.sample(regions)
+    for column in (0, 1):
+        used = np.flatnonzero(lids[:, column] > 0.1)
+        near = atlas.part(used)
+        centre, radius = eye_sphere(template, fitted.neutral, column)
+        skin_of_lids = positions[regions[:, column] > 0.3]
+        result[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
+    return result
+
+
+def _blend_seams(
+    inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the small charts, blended into the skin's colour at their seams. No line then shows along
+    the lips or in an eye's corner at any texture size.
+
+    inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
+    """
+    count = surface.lift.shape[0]
+    colour, weight = space.skin.splat(skin, np.ones(len(skin)), count)
+    within = np.unique(surface.triangles[~surface.main])
+    seam = np.intersect1d(within, np.flatnonzero(weight > 0))
+    distance, nearest = cKDTree(positions[seam]).query(positions[within])
+    fields = np.zeros((count, 4))
+    fields[within, 0] = smoothstep(FINISHING.seam_reach, 0.0, distance)
+    fields[within, 1:] = colour[seam[nearest]]
+    fields = space.inner.sample(fields)  # (P, 4)
+    return inner + fields[:, :1] * (fields[:, 1:] - inner)
+
+
+def _nostril() -> np.ndarray:
+    """(3,) log albedo of a nostril minus that of the surrounding skin."""
+    return -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
+
+
+def _paint_cavities(
+    log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
+) -> np.ndarray:
+    """Paint nostrils dark red and darken occluded skin, where no photo shows them: log albedo (P, 3).
+
+    openness, nose (mask), unseen : (P,) in [0, 1].
+    """
+    result = log_albedo.astype(np.float32)
+    used = np.flatnonzero((openness < 0.5) & (unseen > 0.01))
+    openness, nose, unseen = openness[used], nose[used], unseen[used]
+    inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
+    closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
+    dark = log_skin[used] + _nostril()
+    result[used] = (result[used] - closed) * (1 - inside) + dark * inside
+    return result
+
+
+def _paint_inner(
+    positions: np.ndarray,
+    mouth: np.ndarray,
+    sockets: np.ndarray,
+    neck: np.ndarray,
+    lip_depth: np.ndarray,
+    log_skin: np.ndarray,
+    log_lips: np.ndarray,
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the head's small charts: mouth interior, eye sockets, front of the neck, nostrils.
+
+    Parameters
+    ----------
+    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; texels outside all three are nostrils.
+    lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
+    """
+    mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
+    depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
+    front = 0.5 * np.exp(log_lips) + 0.5 * np.array(FINISHING.mouth_front)
+    throat = smoothstep(*FINISHING.throat_depth, lip_depth)[:, None]
+    inside = front * (1 - depth) + np.array(FINISHING.mouth_back) * depth
+    inside = (inside * (1 - throat) + np.array(FINISHING.throat) * throat) * mottle
+    skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
+    socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
+    nostril = np.exp(log_skin + _nostril())
+    other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
+    shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
+    total = np.maximum(sum(shares), 1e-6)
+    mixed = inside * shares[0] + socket * shares[1] + skin * shares[2] + nostril * shares[3]
+    return (mixed / total).astype(np.float32)

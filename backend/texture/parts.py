@@ -1,0 +1,431 @@
+"""Brows, mouth, scalp and bust.
+
+Hand-set constants of brows, scalp, sclera and irises.
+
+Paint brows for people whose brows no photo shows (thick frames, a fringe, a hat).
+
+Paint the bust's skin into its own chart of map ``Head``, without photos.
+
+Paint teeth, tongue and lashes in fixed colours, independent of the photos.
+
+The scalp below the hair: where hair grows, from its strands' roots, and how roots darken the skin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
+from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.template import Template, triangulate
+from backend.geometry.vectors import disc, smoothstep
+from backend.hair.hair_strands import HairStrands
+from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_RIGHT, mirrored
+from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.uv_space import dilate
+from backend.rig.bust import BustModel
+from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases
+from backend.texture.unwrap import TexturePhoto
+
+
+@dataclass(frozen=True)
+class PartsSettings:
+    """One constant per field. The text below each gives its unit, plausible range and reason.
+
+    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
+    """
+
+    brow_shown: float = 0.85
+    """Fraction of the area within one brow's landmarks, 0.3 to 1.4: brows are painted if photos show less of both. Five
+    people whose photos show their brows have 1.4 to 2.6, because the labels fill the outline and the hair beside it;
+    under thick frames it is 0.7."""
+    brow_darkness: tuple[float, float] = (1.3, 0.45)
+    """Log units, 0.2 to 2: upper and lower limit of how much darker brows are than the skin, for any hair colour."""
+    brow_bits: float = 0.04
+    """Fraction of the area within both brows' landmarks, 0.01 to 0.2, needed to measure their darkness."""
+    brow_dark_part: float = 0.25
+    """Quantile of brightness at which a brow's darkness is measured; brighter texels are skin between hairs."""
+    beside_brows: float = 170.0
+    """Divisor of the working size, 80 to 350: brows extend 1 / 170 of it beyond their labels."""
+    brow_density: float = 0.8
+    """Share in [0, 1]: most of the skin that painted hairs cover."""
+    brow_soft: float = 0.0012
+    """Metres, 0.0005 to 0.003: softness of a painted brow's outline."""
+    brow_pixel: float = 0.00025
+    """Metres, 0.0001 to 0.0005: pixel size of the mask in which the outline is drawn."""
+    brow_rise: float = 0.45
+    """Slope, 0 to 1: metres up per metre outwards along a hair."""
+    brow_along: float = 0.15
+    """Factor, 0.05 to 0.5: frequency of the hair noise along a hair relative to across."""
+    iris_light: float = 0.7
+    """Share in [0, 1] of the light that reaches the iris under lid and lashes."""
+    least_shaded: float = 0.75
+    """Quantile over photos of the sclera's brightness; in darker photos lids shade it."""
+    white_range: tuple[float, float] = (0.26, 0.50)
+    """Linear albedo in [0, 1], mean over channels: lower and upper limit of the sclera."""
+    white_light: float = 0.87
+    """Share in [0, 1] of the light that reaches the sclera where it is brightest, beside the iris."""
+    eye_reach: float = 3.5
+    """Iris radii, 2 to 5: size of the neighbourhood examined around the iris."""
+    fewest_beside: int = 6
+    """Pixels, 3 to 20, of sclera needed to compare an iris with it."""
+    fewest_white: int = 20
+    """Pixels, 10 to 100, of sclera needed to measure its colour."""
+    around_iris: tuple[float, float] = (1.0, 2.2)
+    """Iris radii, 1 to 4: ring whose chroma a small image mixes with the iris's."""
+    brightest_iris: float = 0.15
+    """Linear albedo, 0.1 to 0.3: brighter irises are lids or sclera."""
+    iris_too_small: float = 5.0
+    """Pixels of an iris's radius, 3 to 8: up to this its chroma is mostly the surrounding skin's, because a JPEG stores
+    one chroma for four pixels."""
+    iris_large_enough: float = 9.0
+    """Pixels of an iris's radius, 6 to 15: from this on its colour is measured directly."""
+    light_by_luminance: float = 1.4
+    """Log odds that a small iris is light (blue, grey, green) instead of brown, per log unit of luminance. Logistic
+    regression on 49 people of the press photos with known eye colour; leave-one-out area under the curve is 0.94."""
+    light_by_white: float = 3.2
+    """The same per log unit of the ratio of its luminance to the sclera's."""
+    light_by_warmth: float = -3.3
+    """The same per log unit of red over blue relative to its surroundings."""
+    light_offset: float = 9.15
+    """Intercept of that regression, log odds."""
+    few_photos: float = 1.2
+    """Photos, 0.5 to 4: the log odds from ``n`` photos are scaled by ``n / (n + few_photos)`` times ``most_sure``.
+    The slopes of a logistic regression on draws of 1, 2, 3 and 9 photos of 69 people are 0.42, 0.76, 0.92 and 1.3."""
+    most_sure: float = 1.2
+    """Factor on the log odds, 0.5 to 2, in the limit of many photos."""
+    tinted: float = 0.05
+    """Log of red over blue, 0 to 0.2, of the albedo around an iris: below this the eye is behind a tinted lens."""
+    lids_against_white: float = -0.3
+    """Log ratio of an iris's luminance to its sclera's: above this the eyes are nearly shut and the pixels are lids. 4
+    of 498 photos of 69 people exceed this or ``no_iris``."""
+    no_iris: float = 0.35
+    """Luminance of an iris's albedo, 0.2 to 0.6, above which it is not an iris."""
+    usual_against_white: float = -1.4
+    """Log ratio of an iris's luminance to its sclera's, assumed where the sclera is not visible."""
+    brown_luminance: tuple[float, float] = (0.012, 0.045)
+    """Luminance of albedo: limits of a small brown iris."""
+    light_luminance: tuple[float, float] = (0.09, 0.15)
+    """Luminance of albedo: limits of a small light iris."""
+    cool: float = -0.1
+    """Log units of warmth at which a small light iris is blue-grey."""
+    warm: float = 0.45
+    """Log units of warmth at which a small light iris is green."""
+    scalp_grows: tuple[float, float] = (0.014, 0.007)
+    """Metres to the nearest root, 0.003 to 0.03: beyond the first the skin has no roots, within the second it is all
+    rooted; guides stand 8 mm apart."""
+    hairs_per_area: float = 2e6
+    """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
+    hair_diameter: float = 8e-5
+    """Metres, 5e-5 to 1e-4: diameter of a hair."""
+    cropped_length: tuple[float, float] = (0.012, 0.025)
+    """Metres of hair length, 0.01 to 0.06: up to the first the scalp is darkened in full by upright hair, from the
+    second on lying locks cover it."""
+    root_shade: float = 0.5
+    """Weight in [0, 1] of the hair's log colour in skin with roots: about half of cropped stubble is skin."""
+
+
+PARTS = PartsSettings()
+
+
+def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(2, P) float32 masks in [0, 1] of the right and left brow from landmarks, at an atlas's texels.
+
+    where : (P, 3) the texels and landmarks : (478, 3) neutral, metres.
+    """
+    return np.stack([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
+
+
+def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[TexturePhoto]) -> bool:
+    """Whether no photo shows a brow that could be used, directly or mirrored.
+
+    place : (2, P) of ``brow_place`` at the working size. across : (P,) x of the texels, negative on the person's right.
+    A brow may lie beside its landmarks, so all brow texels on its side of the face count.
+    """
+    shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
+    return all(
+        (shown[side] > 0.3).sum() < PARTS.brow_shown * (brow > 0.5).sum()
+        for brow, side in zip(place, (across < 0.0, across >= 0.0), strict=True)
+    )
+
+
+def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
+    """Darkness of partly hidden brows (above a rim, beside a fringe): log units below their skin's
+    brightness. None if hardly any brow is visible. place : (2, P) of ``brow_place`` at the working size."""
+    found = [np.zeros(0)]
+    for photo in photos:
+        brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
+        seen = photo.unwrap.weight > 0.3
+        brows, skin = (seen & (photo.unwrap.labels == kind) for kind in (FaceClass.BROWS, FaceClass.SKIN))
+        if skin.any():
+            found.append(np.median(brightness[skin]) - brightness[brows])
+    darker = np.concatenate(found)
+    if len(darker) < PARTS.brow_bits * (place > 0.5).sum():
+        return None
+    return float(np.quantile(darker, 1 - PARTS.brow_dark_part))
+
+
+def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
+    """The photo without its visible bits of brow (above a rim, say), which would lie beside the painted brows. atlas :
+    at the working size."""
+    bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
+    grown = cv2.dilate(bits, disc(round(atlas.resolution / PARTS.beside_brows)))
+    left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
+    return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
+
+
+def paint_brows(
+    log_skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    positions: np.ndarray,
+    place: np.ndarray,
+    log_hair: np.ndarray,
+    darkness: float | None = None,
+) -> np.ndarray:
+    """Paint brows in the hair's tint within the brow outlines.
+
+    Parameters
+    ----------
+    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
+    ``brow_place``. log_hair : (3,). darkness : log units below skin, of ``seen_darkness``; None: the hair's.
+
+    Returns
+    -------
+    (P, 3) float32 log albedo.
+    """
+    result = log_skin.astype(np.float32)
+    place = place.max(axis=0)
+    used = np.flatnonzero(place > 0.02)
+    part = atlas.part(used)
+    where, place = part.sample(positions), place[used]
+    skin = np.median(result[used], axis=0)
+    most, least = PARTS.brow_darkness
+    darkness = np.clip(float((skin - log_hair).mean()) if darkness is None else darkness, least, most)
+    hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
+    colour = hue + skin.mean() - darkness
+    outwards = np.abs(where[:, 0])
+    along, across = outwards + PARTS.brow_rise * where[:, 1], where[:, 1] - PARTS.brow_rise * outwards
+    facial_hair = gradient_noise(np.stack([PARTS.brow_along * along, across, where[:, 2]], 1), 0.0008, 81)
+    cover = PARTS.brow_density * smoothstep(0.1, 0.9, place + 0.15 * facial_hair)[:, None]
+    mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * facial_hair[:, None])
+    result[used] = np.log(np.maximum(mixed, 1e-3))
+    return result
+
+
+def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """(P,) float32 soft mask in [0, 1]: points (P, 3) inside an outline (N, 3) in the frontal view."""
+    low = outline[:, :2].min(0) - 4.0 * PARTS.brow_soft
+    size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * PARTS.brow_soft) / PARTS.brow_pixel).astype(int)
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(mask, [np.round((outline[:, :2] - low) / PARTS.brow_pixel).astype(np.int32)], 1)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), PARTS.brow_soft / PARTS.brow_pixel)
+    places = (points[:, :2] - low) / PARTS.brow_pixel
+    near = (points[:, 2] > outline[:, 2].min() - 0.02) & (places > 0).all(1) & (places < size - 1).all(1)
+    found = np.zeros(len(points), np.float32)
+    found[near] = map_coordinates(soft, places[near, ::-1].T, order=1)
+    return found
+
+
+_MOTTLE, _MOTTLE_METRES = 0.025, 0.005
+"""Log units and size in metres of the mottling of skin, the same as on inpainted skin."""
+_GUTTER = 0.004
+"""Gutter as a fraction of the map's side: the chart's rim is dilated this far, for coarse mipmaps."""
+
+
+def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices: np.ndarray) -> np.ndarray:
+    """Paint the bust's chart: the neck's colours at its rim, blending to their median farther down.
+
+    Parameters
+    ----------
+    albedo : (R, R, 3) uint8 sRGB, row 0 is v = 1 of map ``Head``. vertices : (B, 3) of the bust, metres.
+    """
+    side = len(albedo)
+    rim = np.log(np.maximum(_above_rim(albedo, template, model), 1e-3))  # (rim, 3)
+    tone = np.median(rim, axis=0)
+    log_colour = tone + model.carried(rim - tone)  # (B, 3)
+    split = triangulate(model.quads)
+    (atlas,) = build_atlases([UvChart(model.uv, split.apply(model.uv_quads), split.faces)], side)
+    sampled = atlas.sample(np.concatenate([log_colour, vertices], 1))
+    painted = np.exp(sampled[:, :3] + _MOTTLE * fractal_noise(sampled[:, 3:], _MOTTLE_METRES, 3, 95)[:, None])
+    covered = np.zeros((side, side), bool)
+    covered.reshape(-1)[atlas.texel] = True
+    result = albedo.copy()
+    result.reshape(-1, 3)[atlas.texel] = srgb_bytes(painted)
+    gutter = max(2, round(_GUTTER * side))
+    row, column = np.nonzero(covered)
+    window = (
+        slice(max(row.min() - gutter, 0), row.max() + gutter + 1),
+        slice(max(column.min() - gutter, 0), column.max() + gutter + 1),
+    )
+    result[window] = dilate(result[window], covered[window], gutter)
+    return result
+
+
+def _above_rim(albedo: np.ndarray, template: Template, model: BustModel) -> np.ndarray:
+    """(rim, 3) linear colour of the neck beside each vertex of the bust's rim."""
+    quads = template.quads[: template.head.face_stop]
+    middle = template.uv_head[template.uv_head_quads[: len(quads)]].mean(1)  # (F, 2)
+    place = np.clip((np.stack([middle[:, 0], 1.0 - middle[:, 1]], 1) * len(albedo)).astype(int), 0, len(albedo) - 1)
+    reach = max(1, len(albedo) // 512)
+    beside = [np.flatnonzero((quads == vertex).any(1)) for vertex in model.rim]
+    return np.array([np.mean([_around(albedo, *place[face], reach) for face in faces], axis=0) for faces in beside])
+
+
+def _around(albedo: np.ndarray, column: int, row: int, reach: int) -> np.ndarray:
+    """(3,) mean linear colour around a texel."""
+    part = albedo[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+    return linear_from_srgb(part).reshape(-1, 3).mean(0)
+
+
+ENAMEL = np.array([0.52, 0.46, 0.38])
+"""Linear albedo, reduced by the light that lips block. On 23 smiling photographs the brightest fifth of the pixels
+between the lips is 1.2, 1.6, 2.1 times as bright as the skin (red, green, blue, medians), and the brightest twentieth
+1.5 times; bare enamel would be 2.1 times."""
+GUM = np.array([0.42, 0.155, 0.14])
+TONGUE = np.array([0.45, 0.17, 0.155])
+LASHES = np.array([0.014, 0.010, 0.008])
+_TEETH_SHADE, _TONGUE_SHADE = 0.80, 0.35
+"""Share of the light that is removed three centimetres behind the lips, in place of a cast shadow. With 0.75 the back
+teeth are white slits in viewports without shadows; a tongue with 0.75 is black in renders that do cast shadows."""
+_TONGUE_BACK = 0.6  # share of its light removed where its root falls into the throat
+_TONGUE_LIT = 0.9  # share of light: the tongue's tip lies behind the teeth
+_UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres, from the midline outwards
+_UPPER_CROWNS = np.array([10.0, 8.8, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3  # metres, from the biting edge to the gum
+_LOWER_CROWNS = np.array([8.2, 8.6, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3
+_TONES = np.array([1.0, 0.98, 0.90, 0.94, 0.93, 0.90, 0.88])  # canines and back teeth are darker than incisors
+_PAPILLA = 0.34  # share of a crown's height covered by the gum between two teeth
+_LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
+
+
+def _light_in_mouth(points: np.ndarray, shade: float) -> np.ndarray:
+    """(P, 1) share of the light that reaches points (P, 3) behind the lips; ``shade`` of it is lost at the back. It
+    replaces the shadow that viewports do not cast into a mouth."""
+    depth = points[:, 2].max() - points[:, 2]
+    return 1.0 - shade * smoothstep(0.004, 0.030, depth)[:, None]
+
+
+def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
+    """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: separate teeth, with gum between
+    them."""
+    arc = _arc_length(points)
+    widths, crowns = (_UPPER_WIDTHS, _UPPER_CROWNS) if upper else (_LOWER_WIDTHS, _LOWER_CROWNS)
+    borders = np.concatenate([[0.0], np.cumsum(widths)])
+    tooth = np.clip(np.searchsorted(borders, arc, side="right") - 1, 0, len(widths) - 1)
+    across = np.clip(2.0 * (arc - borders[tooth]) / widths[tooth] - 1.0, -1.0, 1.0)  # -1 and 1 between two teeth
+    height = points[:, 1] - points[:, 1].min() if upper else points[:, 1].max() - points[:, 1]
+    crown = crowns[tooth] * (1.0 - _PAPILLA * np.abs(across) ** 2.5)
+    gum = smoothstep(crown - 0.0002, crown + 0.0004, height)[:, None]
+    root = height / crowns[tooth]  # 0 at the biting edge, 1 at the gum
+    aside = np.abs(arc[:, None] - borders).min(1)
+    parted = 0.00022 + 0.00055 * np.exp(-height / 0.0012) + 0.0004 * smoothstep(0.5, 0.75, root)  # at edge and gum
+    gap = np.exp(-((aside / parted) ** 2))[:, None]
+    enamel = ENAMEL * _TONES[tooth][:, None]
+    enamel = enamel * (1.0 - 0.16 * smoothstep(0.3, 1.0, root)[:, None] * np.array([0.5, 1.0, 1.7]))
+    glassy = np.exp(-height / 0.0011)[:, None]  # enamel at the biting edge has no dentine behind it
+    enamel = enamel * (1.0 - glassy * np.array([0.26, 0.20, 0.14]))
+    enamel = enamel * (1.0 - 0.30 * np.abs(across) ** 4)[:, None]
+    enamel = enamel * (1.0 + 0.03 * fractal_noise(points * [2.0, 0.5, 2.0], 0.002, 2, 51)[:, None])
+    enamel = enamel * (1.0 - 0.75 * gap * np.array([0.85, 1.0, 1.05]))
+    flesh = GUM * (1.0 + 0.10 * fractal_noise(points, 0.0016, 2, 52)[:, None])
+    flesh = flesh * (1.0 - 0.35 * np.exp(-np.maximum(height - crown, 0.0) / 0.0007))[:, None]  # its edge turns inwards
+    gum_line = (1.0 - gum) * smoothstep(0.92, 1.0, height / crown)[:, None]
+    enamel = enamel * (1.0 - 0.35 * gum_line)
+    return ((enamel * (1.0 - gum) + flesh * gum) * _light_in_mouth(points, _TEETH_SHADE)).astype(np.float32)
+
+
+def _arc_length(points: np.ndarray) -> np.ndarray:
+    """(P,) metres along the dental arch from the midline, positive on both sides."""
+    x = np.abs(points[:, 0])
+    bins = np.linspace(0.0, max(float(x.max()), 1e-4), 25)
+    index = np.clip(np.digitize(x, bins) - 1, 0, 23)
+    count = np.bincount(index, minlength=24)
+    depth = np.bincount(index, points[:, 2], 24) / np.maximum(count, 1)
+    used = np.flatnonzero(count > 0)
+    centre = 0.5 * (bins[:-1] + bins[1:])
+    z = np.interp(centre, centre[used], depth[used])
+    step = np.hypot(np.diff(centre), np.diff(z))
+    length = np.concatenate([[centre[0]], centre[0] + np.cumsum(step)])
+    along = np.interp(x, centre, length)
+    # x hardly changes at the back of the arch: continue along z
+    front = float(np.interp(float(x.max()) * 0.97, centre, z))
+    return along + np.where(x > 0.9 * x.max(), np.maximum(front - points[:, 2], 0.0) * 0.5, 0.0)
+
+
+def paint_tongue(points: np.ndarray) -> np.ndarray:
+    """Linear albedo (P, 3) of the tongue at neutral positions (P, 3) metres, with papillae and a median furrow."""
+    papillae = 0.06 * gradient_noise(points, 0.0010, 61) + 0.07 * fractal_noise(points, 0.006, 2, 62)
+    furrow = 0.25 * np.exp(-((points[:, 0] / 0.0016) ** 2))
+    pale = np.array([1.05, 1.35, 1.32])
+    blend = np.clip(0.25 + 0.15 * fractal_noise(points, 0.003, 2, 63), 0.0, 1.0)[:, None]
+    tone = TONGUE * (1.0 - blend) + TONGUE * pale * blend
+    into_throat = smoothstep(0.040, 0.075, points[:, 2].max() - points[:, 2])[:, None]
+    lit = _TONGUE_LIT * _light_in_mouth(points, _TONGUE_SHADE) * (1.0 - _TONGUE_BACK * into_throat)
+    return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
+
+
+def paint_lashes(points: np.ndarray) -> np.ndarray:
+    """Linear albedo (P, 3) of the lashes: nearly black."""
+    return np.broadcast_to(LASHES.astype(np.float32), points.shape).copy()
+
+
+_BROWN = np.log(np.array([0.045, 0.028, 0.018]))
+"""Log linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
+_NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
+
+
+@dataclass(frozen=True)
+class Scalp:
+    """The scalp at the head's V subdivided vertices.
+
+    Attributes
+    ----------
+    grows : (V,) float32 in [0, 1], where hair grows. shade : (V,) float32 in [0, 1], weight of the hair's log colour in
+        the skin's. log_color : (3,) log linear albedo of the hair at its roots, brown for a head without hair.
+    """
+
+    grows: np.ndarray
+    shade: np.ndarray
+    log_color: np.ndarray
+
+
+def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
+    """Scalp of a head with vertices ``positions`` (V, 3), metres, below its hair; bald if ``strands`` is None."""
+    if strands is None:
+        return Scalp(*np.zeros((2, len(positions)), np.float32), _BROWN)
+    roots = strands.points[:, 0]
+    distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
+    distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
+    grows = smoothstep(*PARTS.scalp_grows, distance[:, 0])
+    length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
+    colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
+    return Scalp(grows.astype(np.float32), (grows * _scalp_coverage(length)).astype(np.float32), colour)
+
+
+def _scalp_coverage(length: np.ndarray) -> np.ndarray:
+    """(...) visible share of the scalp covered by hair of ``length`` (...), metres, at least ``root_shade``.
+
+    A crew cut hides the skin between its hairs, but too few hairs are drawn for that, so the scalp is darkened. Drawn
+    long locks hide the skin themselves; below them only the roots darken it.
+    """
+    covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * length)
+    cropped = 1 - smoothstep(*PARTS.cropped_length, length)
+    return PARTS.root_shade + np.maximum(covered - PARTS.root_shade, 0) * cropped
+
+
+def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
+    """(P,) float32 how far a photo shows skin that hair neither hides nor shades; weight (P,) of bare skin."""
+    return (weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
+
+
+def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -> np.ndarray:
+    """(P, 3) log albedo of skin (P, 3), darkened by ``shade`` (P,) of ``Scalp`` towards the hair's colour (3,).
+
+    Roots only darken: white hair leaves the skin unchanged.
+    """
+    return log_skin + shade[:, None] * np.minimum(log_color.astype(np.float32) - log_skin, 0)

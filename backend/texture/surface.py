@@ -1,0 +1,373 @@
+"""The head's surface in UV space: texels, charts, filters.
+
+Map texels to surface points, as compact arrays over the covered texels.
+
+The head's subdivided mesh with its UV map, atlases and region masks: the static data of all texture work.
+
+Filters for images and soft masks in UV space: low-pass, hole filling, dilation, enlarging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numba import njit, prange
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from backend.geometry.subdivision import subdivide
+from backend.geometry.template import Template, triangulate
+from backend.geometry.vectors import disc
+from backend.rendering.uv_space import gutter_source, rasterize_uv
+
+_PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
+
+
+def pieces(count: int) -> list[slice]:
+    """Slices of ``count`` texels, small enough to stay in the processor's cache."""
+    return [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
+
+
+@dataclass(frozen=True)
+class SurfaceAtlas:
+    """The P covered texels of a UV map and their surface points; row 0 is the top (v = 1).
+
+    Attributes
+    ----------
+    resolution : R, edge of the square texture.
+    texel : (P,) int64 index into the flattened (R, R) texture, ascending.
+    triangles : (F, 3) int32 mesh vertices. triangle : (P,) int32 index of the triangle under the texel's centre.
+    barycentrics : (P, 3) float32, rows sum to 1.
+    """
+
+    resolution: int
+    texel: np.ndarray
+    triangles: np.ndarray
+    triangle: np.ndarray
+    barycentrics: np.ndarray
+
+    def part(self, used: np.ndarray | slice) -> SurfaceAtlas:
+        """Atlas of the ``used`` texels: ascending indices into (P,), or a slice."""
+        return replace(self, texel=self.texel[used], triangle=self.triangle[used], barycentrics=self.barycentrics[used])
+
+    def sample(self, attributes: np.ndarray) -> np.ndarray:
+        """Interpolate vertex attributes (V, C) at the covered texels: (P, C) float32."""
+        out = np.empty((len(self.texel), attributes.shape[1]), np.float32)
+        values = np.ascontiguousarray(attributes, np.float32)
+        _interpolate(values, self.triangles, self.triangle, self.barycentrics, out)
+        return out
+
+    def image(self, values: np.ndarray, background: float = 0.0) -> np.ndarray:
+        """Texel values (P,) or (P, C) as an image (R, R) or (R, R, C), ``background`` elsewhere."""
+        size = self.resolution
+        canvas = np.full((size * size, *values.shape[1:]), background, values.dtype)
+        canvas[self.texel] = values
+        return canvas.reshape(size, size, *values.shape[1:])
+
+    def gather(self, image: np.ndarray) -> np.ndarray:
+        """Image values (R, R) or (R, R, C) at the covered texels: (P,) or (P, C)."""
+        return image.reshape(self.resolution**2, *image.shape[2:])[self.texel]
+
+    def gather_small(self, image: np.ndarray) -> np.ndarray:
+        """``gather`` with linear interpolation from an image (S, S) of another size."""
+        size = self.resolution
+        if image.shape[0] != size:
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+        return self.gather(image)
+
+    def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).
+
+        Returns (V, C) float64 and (V,) float64; the mean is 0 where the weight is 0.
+        """
+        sums, total = np.zeros((vertex_count, values.shape[1])), np.zeros(vertex_count)
+        weights = np.ascontiguousarray(weights)
+        _gather_up(values, weights, self.triangles, self.triangle, self.barycentrics, sums, total)
+        return sums / np.maximum(total, 1e-9)[:, None], total
+
+
+@dataclass(frozen=True)
+class UvChart:
+    """A part of a UV map: ``uv`` (T, 2) v up, ``uv_triangles`` (F, 3) into it, and ``triangles`` (F, 3) into the mesh,
+    with corresponding corners."""
+
+    uv: np.ndarray
+    uv_triangles: np.ndarray
+    triangles: np.ndarray
+
+
+def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtlas]:
+    """Rasterize all charts of one UV map together; where charts overlap, the first gets the texel."""
+    points = np.cumsum([0, *(len(chart.uv) for chart in charts)])
+    faces = np.cumsum([0, *(len(chart.uv_triangles) for chart in charts)])
+    uv_triangles = np.concatenate([chart.uv_triangles + first for chart, first in zip(charts, points, strict=False)])
+    raster = rasterize_uv(np.concatenate([chart.uv for chart in charts]), uv_triangles, resolution)
+    ids, weights = raster.face_ids.reshape(-1), raster.barycentrics.reshape(-1, 3)
+    atlases = []
+    for chart, first, stop in zip(charts, faces, faces[1:], strict=False):
+        texel = np.flatnonzero((ids >= first) & (ids < stop))
+        triangles = np.asarray(chart.triangles, np.int32)
+        shares = np.clip(weights[texel], 0.0, 1.0)
+        atlases.append(SurfaceAtlas(resolution, texel, triangles, ids[texel] - np.int32(first), shares))
+    return atlases
+
+
+@njit(cache=True, nogil=True)
+def _gather_up(
+    values: np.ndarray,
+    weights: np.ndarray,
+    triangles: np.ndarray,
+    triangle: np.ndarray,
+    barycentrics: np.ndarray,
+    sums: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            for k in range(3):
+                share, vertex = barycentrics[i, k] * weights[i], triangles[triangle[i], k]
+                total[vertex] += share
+                for channel in range(values.shape[1]):
+                    sums[vertex, channel] += share * values[i, channel]
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _interpolate(
+    attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:
+    channels = attributes.shape[1]
+    for i in prange(len(triangle)):
+        corners = triangles[triangle[i]]
+        a, b, c = corners[0], corners[1], corners[2]
+        for k in range(channels):
+            out[i, k] = (
+                weights[i, 0] * attributes[a, k] + weights[i, 1] * attributes[b, k] + weights[i, 2] * attributes[c, k]
+            )
+
+
+LEVEL = 1
+
+
+@dataclass(frozen=True)
+class HeadSurface:
+    """The head without the other parts; its cage has C vertices, the subdivided mesh V.
+
+    Attributes
+    ----------
+    count : C. cage_triangles : (F0, 3).
+    lift : (V, C) sparse; ``lift @ cage`` subdivides positions and scalars.
+    triangles : (F, 3); uv : (T, 2); uv_triangles : (F, 3) corner by corner.
+    main : (F,) bool, triangles of the face's own chart, which is symmetric in UV; False for the other charts (mouth,
+        eye sockets, front of the neck).
+    mirror : (C,) cage vertex on the other side.
+    regions : name -> (V,) float32.
+    """
+
+    count: int
+    cage_triangles: np.ndarray
+    lift: sparse.csr_matrix
+    triangles: np.ndarray
+    uv: np.ndarray
+    uv_triangles: np.ndarray
+    main: np.ndarray
+    mirror: np.ndarray
+    regions: Mapping[str, np.ndarray]
+
+    def lifted(self, cage: np.ndarray) -> np.ndarray:
+        """(V, C') subdivided values of cage values (C, C')."""
+        return self.lift @ cage
+
+    def at_cage(self, atlas: SurfaceAtlas, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(C, K) weighted mean around the cage's vertices of values (P, K) at an atlas's texels, and (C,) the summed
+        weight (texels); weights (P,)."""
+        mean, total = atlas.splat(values, weights, self.lift.shape[0])  # (V, K), (V,)
+        weight = self.lift.T @ total
+        return (self.lift.T @ (mean * total[:, None])) / np.maximum(weight, 1e-9)[:, None], weight
+
+
+def usual_weight(weights: np.ndarray) -> float:
+    """Median of the positive weights among (C,); 1 if there are none."""
+    seen = weights[weights > 0]
+    return float(np.median(seen)) if len(seen) else 1.0
+
+
+@dataclass(frozen=True)
+class TextureSpace:
+    """Atlases of a ``HeadSurface`` at one texture size.
+
+    Attributes
+    ----------
+    skin : atlas of the face's own chart. inner : atlas of the head's other charts. parts : part name -> atlas (cage
+    vertices of the whole template) of eyes, teeth, tongue and lashes. gutter : (R * R,) int32, for every texel the flat
+    index of the covered texel whose colour it copies; its own index where covered.
+    """
+
+    skin: SurfaceAtlas
+    inner: SurfaceAtlas
+    parts: Mapping[str, SurfaceAtlas]
+    gutter: np.ndarray
+
+
+_surfaces: list[tuple[Template, HeadSurface]] = []
+_spaces: list[tuple[HeadSurface, int, TextureSpace]] = []
+
+
+def head_surface(template: Template) -> HeadSurface:
+    """Static data of the head; cached per template."""
+    for known, surface in _surfaces:
+        if known is template:
+            return surface
+    head = template.head
+    fine = subdivide(template, LEVEL)
+    part = fine.parts["head"]
+    split = triangulate(fine.quads[part.face_start : part.face_stop])
+    uv_quads = fine.uv_head_quads[part.face_start : part.face_stop]
+    uv_triangles = split.apply(uv_quads)
+    lift = fine.matrix[: part.vertex_stop, : head.vertex_stop].tocsr()
+    surface = HeadSurface(
+        count=head.vertex_stop,
+        cage_triangles=triangulate(template.quads[: head.face_stop]).faces,
+        lift=lift,
+        triangles=split.faces,
+        uv=fine.uv_head,
+        uv_triangles=uv_triangles,
+        main=_largest_chart(uv_triangles, len(fine.uv_head)),
+        mirror=template.mirror[: head.vertex_stop],
+        regions=_regions(template, lift),
+    )
+    _surfaces[:] = [(template, surface)]
+    return surface
+
+
+def _regions(template: Template, lift: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Region masks on the subdivided head; masks without a side are made symmetric."""
+    stop = template.head.vertex_stop
+    masks = {}
+    for name, mask in template.regions.items():
+        if not name.endswith(("_left", "_right")):
+            mask = np.maximum(mask, mask[template.mirror])
+        masks[name] = lift @ mask[:stop]
+    return masks
+
+
+def _largest_chart(uv_triangles: np.ndarray, count: int) -> np.ndarray:
+    rows, columns = uv_triangles[:, [0, 1, 2]].ravel(), uv_triangles[:, [1, 2, 0]].ravel()
+    graph = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (count, count))
+    label = connected_components(graph, directed=False)[1][uv_triangles[:, 0]]
+    return label == np.bincount(label).argmax()
+
+
+def texture_space(template: Template, resolution: int) -> TextureSpace:
+    """Atlases at a texture size; the last two sizes are cached."""
+    surface = head_surface(template)
+    for known, size, space in _spaces:
+        if known is surface and size == resolution:
+            return space
+    charts = [
+        UvChart(surface.uv, surface.uv_triangles[own], surface.triangles[own]) for own in (surface.main, ~surface.main)
+    ]
+    names = [name for name in template.parts if name != "head"]
+    for name in names:
+        part = template.parts[name]
+        split = triangulate(template.quads[part.face_start : part.face_stop])
+        uv_triangles = split.apply(template.uv_head_quads[part.face_start : part.face_stop])
+        charts.append(UvChart(template.uv_head, uv_triangles, split.faces))
+    skin, inner, *others = build_atlases(charts, resolution)
+    parts = dict(zip(names, others, strict=True))
+    covered = np.zeros(resolution**2, bool)
+    for atlas in (skin, inner, *parts.values()):
+        covered[atlas.texel] = True
+    gutter = gutter_source(covered.reshape(resolution, resolution)).ravel().astype(np.int32)
+    space = TextureSpace(skin, inner, parts, gutter)
+    _spaces[:] = [*_spaces[-1:], (surface, resolution, space)]
+    return space
+
+
+def texels_per_metre(surface: HeadSurface, positions: np.ndarray, resolution: int) -> float:
+    """Median texels per metre over the face; positions (V, 3) metres."""
+    faces = np.flatnonzero(surface.main & (surface.regions["face"][surface.triangles].mean(1) > 0.5))
+    corner, map_corner = positions[surface.triangles[faces]], surface.uv[surface.uv_triangles[faces]] * resolution
+    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    one, two = map_corner[:, 1] - map_corner[:, 0], map_corner[:, 2] - map_corner[:, 0]
+    map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+    return float(np.sqrt(np.median(map_area / np.maximum(area, 1e-12))))
+
+
+def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
+    """(C,) mean of an image (S, S) around the cage's vertices."""
+    return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]
+
+
+def channel_mean(image: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of three channels; several times as fast as ``mean(-1)``."""
+    return (image[..., 0] + image[..., 1] + image[..., 2]) * np.float32(1 / 3)
+
+
+def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian mean of the weighted pixels (normalised convolution, Knutsson and Westin 1993).
+
+    Parameters
+    ----------
+    values : (H, W, C) float32; weights : (H, W) float32, 0 where the value is undefined; sigma : pixels.
+
+    Returns
+    -------
+    mean : (H, W, C) float32, 0 where no weight is near; support : (H, W) float32, the blurred weights.
+    """
+    step = 1
+    while sigma / (2 * step) >= 3.0 and min(weights.shape) // (2 * step) >= 16:
+        step *= 2
+    weighted = values * weights[..., None]
+    stacked = np.concatenate([weighted, weights[..., None]], axis=2)  # (H, W, C + 1)
+    height, width = weights.shape
+    small = stacked if step == 1 else cv2.resize(stacked, (width // step, height // step), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
+    if step > 1:
+        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    support = small[..., -1]
+    return small[..., :-1] / np.maximum(support, 1e-6)[..., None] * (support > 1e-6)[..., None], support
+
+
+def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fill pixels of low weight from their surroundings (Gortler et al., "The Lumigraph", 1996).
+
+    Parameters
+    ----------
+    values : (H, W, C) float32; weights : (H, W) float32 in [0, 1]; pixels of weight 1 keep their value exactly.
+
+    Returns
+    -------
+    (H, W, C) float32 without holes, provided any weight is positive.
+    """
+    weights = np.clip(weights.astype(np.float32), 0.0, 1.0)
+    height, width = weights.shape
+    if min(height, width) <= 1 or weights.min() >= 1.0:
+        total = max(float(weights.sum()), 1e-12)
+        mean = (values * weights[..., None]).sum((0, 1)) / total
+        return np.where(weights[..., None] > 0, values, mean.astype(np.float32)) if weights.min() < 1.0 else values
+    half = ((width + 1) // 2, (height + 1) // 2)
+    weighted = cv2.resize(
+        np.concatenate([values * weights[..., None], weights[..., None]], 2), half, interpolation=cv2.INTER_AREA
+    )
+    area = weighted[..., -1]
+    coarse_values = weighted[..., :-1] / np.maximum(area, 1e-8)[..., None]
+    coarse = push_pull(coarse_values, np.minimum(area * 4.0, 1.0))
+    filled = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(values.shape)
+    return values * weights[..., None] + filled * (1.0 - weights[..., None])
+
+
+def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
+    """Close gaps of ``gap`` pixels in a soft mask (S, S), dilate it by ``radius`` and blur it."""
+    steps = np.round(mask * 255.0).astype(np.uint8)  # bytes are several times as fast
+    for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
+        if size > 0:
+            steps = cv2.morphologyEx(steps, operation, disc(size))
+    return cv2.GaussianBlur(steps.astype(np.float32) / np.float32(255.0), (0, 0), max(radius, 1) * 0.7)
+
+
+def enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize an image (S, S) or (S, S, C) to ``size``, linearly."""
+    return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,778 @@
+"""Project photos onto the head, and choose what each may paint.
+
+Hand-set constants of unwrapping.
+
+Project a photo onto the head: each surface point's position in the photo, and the photo's confidence there.
+
+Find the skin below a hat: photos show it in the hat's shade.
+
+One photo's skin colours at the mesh's vertices, its shading there, and the variation of both.
+
+Screening: find texels labelled as skin that show something else (teeth, strands, deep cavities).
+
+Photo selection: choose the photos that the texture uses, and compute each one's trust and visible skin.
+
+Enforce one beard state: photos from before and after a shave must not both texture the lower face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.normals import vertex_normals
+from backend.geometry.robust_statistics import weighted_quantile
+from backend.geometry.template import Template
+from backend.geometry.vectors import disc, smoothstep
+from backend.models.parsing.glasses import brows_behind_glasses
+from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.camera import Camera
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+from backend.rendering.render import render_linear
+from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
+from backend.system.parallel import each
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight
+
+
+@dataclass(frozen=True)
+class UnwrappingSettings:
+    """One constant per field. The text below each gives its unit, plausible range and reason.
+
+    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
+    reports which figures respond.
+    """
+
+    max_photos: int = 12
+    """Photos, 4 to 24: most that a texture uses; more cost time and memory and add little."""
+    coloured_light: float = 0.55
+    """Log units of chroma, 0.3 to 1: a photo whose bare skin varies more (root mean square) is lit by coloured lamps.
+    Of 834 press photos 98 % are below 0.53, half below 0.19; five under stage lamps have 0.6 to 1.1."""
+    hard_light: float = 0.6
+    """Standard deviation, 0.3 to 1, of log shading over the visible skin at which a photo's trust is half a softly lit
+    one's: hard shadows end in lines that low-order light cannot explain. Half of the photos have less than 0.25."""
+    depth_side: int = 640
+    """Pixels, 320 to 1280: edge of the depth buffers; finer ones do not help."""
+    depth_jump: float = 0.010
+    """Metres, 0.003 to 0.03: a jump in depth that marks an outline."""
+    speck: float = 1.2e-4
+    """Square metres, 3e-5 to 5e-4: smaller islands of hair, hand or background in the face are relabelled as skin."""
+    sharp: tuple[float, float] = (1000.0, 2500.0)
+    """Pixels per metre, 500 to 5000: from a coarse photo to a sharp one."""
+    label_border: float = 1.0
+    """Pixels, 0.5 to 3: smoothing of the borders between labels."""
+    shading_floor: float = 0.12
+    """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
+    tooth_redness: float = 0.06
+    """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
+    bearded: float = 0.20
+    """Log units, 0.1 to 0.5: a chin darker than skin by more is bearded."""
+    strand_reach: float = 0.014
+    """Metres, 0.005 to 0.03: distance from labelled hair within which strands are searched."""
+    hollow: tuple[float, float] = (0.8, 1.1)
+    """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
+    margin: float = 0.0025
+    """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
+    hat_share: tuple[float, float] = (0.3, 0.6)
+    """Share in [0, 1], 0.2 to 0.9, of what a photo shows of the scalp that is labelled occluder: from there on it shows
+    a hat. Hands, microphones and headbands cover less."""
+    strand: float = 0.75
+    """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
+
+
+UNWRAPPING = UnwrappingSettings()
+
+
+SEEN = 0.02
+"""Visibility in [0, 1] from which a photo shows a texel."""
+DARKEST = 0.003
+"""Linear light: darker pixels have no reliable colour, and logarithms are clamped here."""
+_FACE_CLASSES = (
+    FaceClass.SKIN,
+    FaceClass.BROWS,
+    FaceClass.LIPS,
+    FaceClass.FACIAL_HAIR,
+    FaceClass.NECK,
+    FaceClass.EARS,
+    FaceClass.EYES,
+)
+
+_OCCLUDER_CLASSES = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
+_BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
+
+
+@dataclass(frozen=True)
+class SurfaceView:
+    """Positions and visibility of the (subdivided) mesh's vertices in one photo.
+
+    Attributes
+    ----------
+    vertices, normals : (V, 3) posed, head frame.
+    pixels : (V, 2) float32 position in the photo's crop (pixel centres at i + 0.5), aligned to its landmarks.
+    visible : (V,) float32 in [0, 1], from the depth buffer.
+    cosine : (V,) float32 of the angle between normal and camera.
+    pixels_per_metre : at the face.
+    outline_distance : (H, W) float32 metres from each pixel of the depth buffer to the nearest jump in depth;
+        outline_scale : depth-buffer pixels per crop pixel.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    pixels: np.ndarray
+    visible: np.ndarray
+    cosine: np.ndarray
+    pixels_per_metre: float
+    outline_distance: np.ndarray
+    outline_scale: float
+
+
+@dataclass(frozen=True)
+class PhotoUnwrap:
+    """One photo sampled at the P covered texels of an atlas.
+
+    Attributes
+    ----------
+    linear : (P, 3) float32 linear light.
+    labels : (P,) uint8 of ``FaceClass``.
+    seen : (P,) float32 in [0, 1]: the photo sees this texel (visibility, angle, distance to outlines), occluded or
+        not.
+    weight : (P,) float32 in [0, 1]: ``seen``, and bare face there (labels, exposure, distance to occluders).
+    near_eye : (P,) float32 in [0, 1]: the weight for the lids. Lashes and shadow belong to their look, so only glasses,
+        hair, hands and background lower it.
+    with_hair : (P,) float32 in [0, 1]: ``seen``, and bare face or hair there.
+    away : (P,) float32 metres in the image from hair, hands, glasses and background.
+    cosine : (P,) float32.
+    """
+
+    linear: np.ndarray
+    labels: np.ndarray
+    seen: np.ndarray
+    weight: np.ndarray
+    near_eye: np.ndarray
+    with_hair: np.ndarray
+    away: np.ndarray
+    cosine: np.ndarray
+
+
+def view_surface(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    camera: Camera,
+    skin_count: int | None = None,
+) -> SurfaceView:
+    """Project a posed mesh into a photo and compute its visibility.
+
+    Parameters
+    ----------
+    vertices : (V, 3) posed, head frame, metres; triangles : (F, 3).
+    skin_count : return only the first so many vertices; the others still occlude.
+    """
+    width, height = camera.size
+    scale = min(1.0, UNWRAPPING.depth_side / max(width, height))
+    small = camera.scaled(scale)
+    depth = depth_map(vertices, triangles, small)
+    count = len(vertices) if skin_count is None else skin_count
+    own = triangles[(triangles < count).all(1)]
+    skin = vertices[:count].astype(np.float64)
+    normals = vertex_normals(skin, own)
+    cosine = facing_cosine(skin, normals, camera)
+    visible = np.where(cosine > 0, point_visibility(skin, small, depth, bias=0.002), 0.0)
+    projected = camera.project(skin)
+    pixels = projected[:, :2]
+    middle = float(np.median(projected[:, 2]))
+    return SurfaceView(
+        skin,
+        normals,
+        pixels.astype(np.float32),
+        visible.astype(np.float32),
+        cosine.astype(np.float32),
+        float(camera.intrinsics[0, 0] / middle),
+        _outline_distance(depth) / np.float32(small.intrinsics[0, 0] / middle),
+        scale,
+    )
+
+
+def _outline_distance(depth: np.ndarray) -> np.ndarray:
+    """(H, W) float32 pixels to the nearest jump in depth, or to the image's empty part."""
+    far = np.where(np.isfinite(depth), depth, 1e3).astype(np.float32)
+    kernel = np.ones((3, 3), np.uint8)
+    jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > UNWRAPPING.depth_jump
+    return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def sample_image(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """Image (H, W) or (H, W, C) at positions (P, 2), pixel centres at i + 0.5; (P,) or (P, C)."""
+    count, width = len(positions), 2048
+    rows = -(-count // width)
+    grid = np.zeros((rows * width, 2), np.float32)
+    grid[:count] = positions - 0.5
+    sampled = cv2.remap(image, grid.reshape(rows, width, 2), None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return sampled.reshape(rows * width, *image.shape[2:])[:count]
+
+
+def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(P,) uint8, the likeliest label at positions (P, 2) of labels (H, W).
+
+    Borders are smoothed, because pixel steps would show where texels are finer than pixels. Labels of large crops are
+    subsampled to the resolution of the parsing.
+    """
+    step = max(1, max(labels.shape) // LABELS_SIDE)
+    small = labels[step // 2 :: step, step // 2 :: step]
+    places = positions / np.float32(step)
+    result = np.zeros(len(positions), labels.dtype)
+    most = np.zeros(len(positions), np.float32)
+    for label in np.unique(small):
+        mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
+        share = sample_image(mask, places)
+        result[share > most] = label
+        most = np.maximum(most, share)
+    return result
+
+
+def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
+    """The crop, downsampled so that texels do not skip pixels: ((h, w, 3) uint8, its scale)."""
+    scale = min(1.0, 1.3 * texels_per_metre / pixels_per_metre)
+    if scale > 0.8:
+        return face.pixels, 1.0
+    size = tuple(max(1, round(scale * side)) for side in face.pixels.shape[1::-1])
+    return cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA), scale
+
+
+def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float) -> np.ndarray:
+    """(P, 3) float32 linear light of a downsampled crop at positions (P, 2) of the full crop."""
+    sampled = sample_image(
+        pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR
+    )
+    return linear_from_srgb(sampled)
+
+
+def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
+    """Labels (H, W) with small islands of hair, hand or background inside the face relabelled as skin: nostrils,
+    corners of the mouth and moles that the parsing mistook."""
+    result = labels
+    for label in (FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.BACKGROUND):
+        count, pieces, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
+        small = statistics[:, cv2.CC_STAT_AREA] < UNWRAPPING.speck * pixels_per_metre**2
+        small[0] = False
+        if count > 1 and small.any():
+            result = np.where(small[pieces], np.uint8(FaceClass.SKIN), result)
+    return result
+
+
+def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
+    """(H, W) float32 metres from each pixel to the nearest with a label in ``forbidden``; 1 m if there is none."""
+    bad = np.isin(labels, forbidden)
+    if not bad.any():
+        return np.ones(labels.shape, np.float32)
+    height, width = labels.shape
+    step = max(1, max(height, width) // 512)
+    if step > 1:  # any bad pixel makes its block bad
+        height, width = height // step, width // step
+        bad = bad[: height * step, : width * step].reshape(height, step, width, step).any((1, 3))
+    distance = cv2.distanceTransform(1 - bad.astype(np.uint8), cv2.DIST_L2, 5) * np.float32(step / pixels_per_metre)
+    return cv2.resize(distance, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else distance
+
+
+def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
+    """(P,) pixels from positions (P, 2) in the crop to the edge of the photograph, negative outside. A crop may extend
+    beyond the file's edge; its padding shows nothing."""
+    size = np.array(face.pixels.shape[1::-1], np.float64)
+    offset = np.array(face.crop_offset)
+    low = np.maximum(-offset * face.crop_scale, 0.0)
+    high = np.minimum((np.array(face.source_size) - offset) * face.crop_scale, size)
+    across, down = positions[:, 0], positions[:, 1]
+    return np.minimum(np.minimum(across - low[0], high[0] - across), np.minimum(down - low[1], high[1] - down))
+
+
+def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
+    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices."""
+    stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
+    sampled = atlas.sample(stacked)  # (P, 4)
+    positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3]
+    pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
+    linear = sample_linear(positions, pixels, scale)
+    all_labels = without_specks(face.labels, view.pixels_per_metre)
+    all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
+    labels = sample_labels(all_labels, positions)
+    inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
+    outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
+    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
+
+    away = label_distance(all_labels, np.array([*_OCCLUDER_CLASSES, FaceClass.HAIR]), view.pixels_per_metre)
+    clear = label_distance(all_labels, np.array(_OCCLUDER_CLASSES), view.pixels_per_metre)
+    inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
+    distance = sample_image(away, positions)
+    if (all_labels == FaceClass.GLASSES).any():
+        beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre)
+        distance = np.where(labels == FaceClass.BROWS, sample_image(beside_glasses, positions), distance)
+    clean = smoothstep(0.0015, 0.008, distance)
+    pixel = 1.0 / view.pixels_per_metre
+    clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), sample_image(inner, positions))
+    clean *= np.isin(labels, _FACE_CLASSES)
+    brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
+    exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
+    weight = (seen * clean * exposed).astype(np.float32)
+    near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
+    head = np.isin(labels, (*_FACE_CLASSES, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
+    with_hair = (seen * head * exposed).astype(np.float32)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
+
+
+def above_eyes(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(V,) 1 on the forehead and the brows, 0 from the lids down; positions (V, 3) neutral, metres."""
+    brows = positions[surface.regions["brows"] > 0.5, 1]
+    low, middle = float(brows.min()), float(np.median(brows))
+    return smoothstep(low, middle, positions[:, 1]) * smoothstep(0.3, 0.7, surface.regions["face"])
+
+
+def wears_hat(unwrap: PhotoUnwrap, top: np.ndarray) -> float:
+    """How surely, in [0, 1], a photo shows a hat: of what it shows on the head's top (P,), ``top`` in [0, 1], most is
+    labelled occluder and little is hair or skin."""
+    shown = unwrap.seen * top
+    total = float(shown.sum())
+    if total <= 0.0:
+        return 0.0
+    share = float((shown * (unwrap.labels == FaceClass.OCCLUDER)).sum()) / total
+    return float(smoothstep(*UNWRAPPING.hat_share, share))
+
+
+def clear_of_hat(unwrap: PhotoUnwrap, below: np.ndarray) -> np.ndarray:
+    """(P,) factor in [0, 1] of a photo's weight: low on skin below a hat (``below`` (P,) in [0, 1]) within
+    ``strand_reach`` of its edge, where the hat's contact shadow and hair that sticks out are. Brows stay."""
+    reach = UNWRAPPING.strand_reach
+    beside = smoothstep(reach, 0.5 * reach, unwrap.away) * (unwrap.labels == FaceClass.SKIN)
+    return 1.0 - below * beside
+
+
+@dataclass(frozen=True)
+class PhotoSamples:
+    """One photo sampled at the head's V vertices.
+
+    Attributes
+    ----------
+    linear : (V, 3) linear light around each vertex, bare skin only.
+    weight : (V,) 0 where no bare skin is visible.
+    transfer : (V, 9) spherical-harmonics basis at the posed normals: shading = transfer @ light.
+    light : (9, 3) the fit's.
+    trust : 0-1, of the photo as a whole.
+    monochrome : its channels are equal.
+    coloured_light : it is lit by coloured lamps: light is solved per channel, but the remaining chroma is not the
+        skin's.
+    """
+
+    linear: np.ndarray
+    weight: np.ndarray
+    transfer: np.ndarray
+    light: np.ndarray
+    trust: float
+    monochrome: bool
+    coloured_light: bool = False
+
+    @property
+    def colourless(self) -> bool:
+        """Whether the photo's chroma is useless for skin colour."""
+        return self.monochrome or self.coloured_light
+
+
+def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """(V, 3) light on the surface, (V, 9) @ (9, 3), softly clamped above a share of its mean."""
+    raw = transfer @ light
+    floor = UNWRAPPING.shading_floor * np.maximum(raw.mean(0), 1e-4)
+    return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
+
+
+def shading_contrast(samples: PhotoSamples) -> float:
+    """Standard deviation of the log of the fit's shading over the visible skin."""
+    logs = np.log(shading(samples.transfer, samples.light) @ np.array(LUMINANCE))
+    return _spread(logs[:, None], samples.weight)
+
+
+def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted root mean square deviation of the log chroma of linear light (C, 3) from its mean; weight (C,)."""
+    logs = np.log(np.maximum(linear, DARKEST))
+    return _spread(logs - logs.mean(1, keepdims=True), weight)
+
+
+def _spread(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted root mean square distance of values (C, K) from their mean; 0 if all weights (C,) are 0."""
+    if not (weight > 0).any():
+        return 0.0
+    squares = ((values - np.average(values, axis=0, weights=weight)) ** 2).sum(1)
+    return float(np.sqrt(np.average(squares, weights=weight)))
+
+
+_DARK_CLASSES = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
+
+
+@dataclass(frozen=True)
+class TexelRegions:
+    """Masks (P,) at the texels of the atlas of working size.
+
+    Attributes
+    ----------
+    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``. scalp : the top.
+    """
+
+    lips: np.ndarray
+    lids: np.ndarray
+    nose: np.ndarray
+    plain: np.ndarray
+    hairless: np.ndarray
+    chin: np.ndarray
+    near_ears: np.ndarray
+    openness: np.ndarray
+    scalp: np.ndarray
+
+
+def texel_regions(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    plain: np.ndarray,
+    openness: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+) -> TexelRegions:
+    """Sample vertex masks (V,) at an atlas's texels; neutral positions (V, 3) metres; density : texels per metre."""
+    regions = surface.regions
+    mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
+    lids = np.maximum(regions["lids_left"], regions["lids_right"])
+    eyes = float(np.median(positions[lids > 0.5, 1]))
+    height = mouth + 0.5 * (eyes - mouth)
+    hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
+    hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
+    scalp = smoothstep(0.3, 0.7, regions["scalp"])
+    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness, scalp)
+    stacked = np.stack(masks, 1)
+    sampled = TexelRegions(*atlas.sample(stacked).T)
+    return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Result of ``screen``: ``weight`` (P,), lowered at occluders; ``bare`` (P,) in [0, 1] where this person has no
+    hair, so that dark texels there are strands."""
+
+    weight: np.ndarray
+    bare: np.ndarray
+
+
+def screen(
+    unwrap: PhotoUnwrap,
+    shading: np.ndarray,
+    regions: TexelRegions,
+    monochrome: bool,
+    atlas: SurfaceAtlas,
+    density: float,
+) -> Screened:
+    """Find where a photo does not show the texture's own surface.
+
+    Parameters
+    ----------
+    shading : (P, 3) the fit's shading, up to a factor.
+    atlas : of these texels; density : its texels per metre. Screened texels are dilated.
+    """
+    lids = smoothstep(0.1, 0.5, regions.lids)
+    weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
+    weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
+    lip = regions.lips > 0.6
+    weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
+    weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
+    sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
+    if sure.sum() < 200:
+        return Screened(weight.astype(np.float32), regions.hairless)
+    linear = np.maximum(unwrap.linear, 1e-3)
+    luminance = np.array(LUMINANCE, np.float32)
+    flat = np.log(linear @ luminance) - np.log(np.maximum(shading @ luminance, 1e-3))
+    bad = np.zeros(len(weight), np.float32)
+    if not monochrome:
+        redness = np.log(linear[:, 0] / linear[:, 1])
+        typical = float(np.median(redness[sure]))
+        pale = smoothstep(typical - UNWRAPPING.tooth_redness, typical - 3.0 * UNWRAPPING.tooth_redness, redness)
+        bad = pale * smoothstep(0.3, 0.6, regions.lips)
+        # sclera at the rim of a lid
+        bright = flat > float(np.median(flat[sure])) - 0.7
+        white = smoothstep(typical - 0.08, typical - 0.20, redness) * bright
+        bad = np.maximum(bad, np.where(unwrap.labels == FaceClass.EYES, bright, white * lids))
+    shown_lip = (weight > 0.3) & (regions.lips > 0.8)
+    if shown_lip.sum() > 100:
+        contrast = flat - float(np.median(flat[shown_lip]))
+        bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
+        bad = np.maximum(bad, smoothstep(*UNWRAPPING.hollow, -contrast) * (unwrap.labels == FaceClass.LIPS))
+    darker = float(np.median(flat[sure])) - flat
+    chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
+    beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
+    bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
+    bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
+    strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
+    seen = unwrap.seen > SEEN
+    weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
+    weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
+    return Screened(weight.astype(np.float32), bare.astype(np.float32))
+
+
+def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
+    """(P,) ``bad`` dilated by ``margin`` texels and softened; specks of one or two texels are ignored."""
+    image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    radius = max(1, round(margin))
+    return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc(radius)), (0, 0), 0.5 * radius)), 0.0, 1.0)
+
+
+_BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
+
+
+@dataclass(frozen=True)
+class PhotoInView:
+    """``face``, ``view`` and ``samples`` of a ``TexturePhoto``: enough to sample the photo again without its texels."""
+
+    face: PhotoFace
+    view: SurfaceView
+    samples: PhotoSamples
+
+
+@dataclass(frozen=True)
+class TexturePhoto:
+    """One photo as a texture source; V subdivided vertices of the head.
+
+    Attributes
+    ----------
+    face, fit : the inputs.
+    view : positions of the vertices in the photo.
+    unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
+    transfer : (V, 9), shading = transfer @ light.
+    samples : its skin at the cage's vertices.
+    shown : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
+        only skin beside the hair (``scalp.shown_beside_hair``).
+    bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
+    moved : (V,) in [0, 1], how far the expression moves plain skin from rest.
+    below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
+    """
+
+    face: PhotoFace
+    fit: FittedPhoto
+    view: SurfaceView
+    unwrap: PhotoUnwrap
+    transfer: np.ndarray
+    samples: PhotoSamples
+    shown: np.ndarray
+    bare: np.ndarray
+    moved: np.ndarray
+    below_hat: np.ndarray
+
+    @property
+    def in_view(self) -> PhotoInView:
+        """The photo without its texels, which are tens of megabytes."""
+        return PhotoInView(self.face, self.view, self.samples)
+
+
+def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[PhotoFace, FittedPhoto]]:
+    """The photos to use, most trusted first, at most ``UnwrappingSettings.max_photos``.
+
+    Raises ``ValueError`` when a fitted photo's face is not among ``faces``, or the fit has no photo.
+    """
+    by_name = {face.name: face for face in faces}
+    missing = [photo.name for photo in fitted.photos if photo.name not in by_name]
+    if missing or not fitted.photos:
+        raise ValueError(f"no face for fitted photos {missing}" if missing else "the fit has no photo")
+    pairs = [(by_name[photo.name], photo) for photo in fitted.photos]
+    order = sorted(range(len(pairs)), key=lambda i: (-photo_trust(*pairs[i]), i))
+    return [pairs[i] for i in order[: UNWRAPPING.max_photos]]
+
+
+def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
+    """Trust in a photo, above 0 and at most 1, from the fit's landmark error and the photo's quality."""
+    fit_quality = float(np.exp(-max(fit.landmark_error_percent - 2.0, 0.0) / 4.0))
+    return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
+
+
+def trusted_share(photos: Sequence[TexturePhoto], shown: Sequence[bool]) -> float:
+    """Trust-weighted share of the photos for which ``shown`` holds."""
+    trusts = [photo.samples.trust for photo in photos]
+    return sum(trust for trust, shows in zip(trusts, shown, strict=True) if shows) / max(sum(trusts), 1e-9)
+
+
+def plain_skin(surface: HeadSurface) -> np.ndarray:
+    """(V,) 1 on skin without lips, brows, lids, hair and cavities."""
+    r = surface.regions
+    other = np.maximum.reduce(
+        [r["lips"], r["brows"], r["lids_left"], r["lids_right"], r["mouth_interior"], r["eye_sockets"], r["scalp"]]
+    )
+    return np.clip((r["face"] + r["neck"] + r["ears"]) * (1.0 - smoothstep(0.1, 0.5, other)), 0.0, 1.0)
+
+
+def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
+    """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels.
+    Lower at grazing angles, where colours are unreliable."""
+    bare = smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
+    return bare * smoothstep(0.2, 0.6, unwrap.cosine)
+
+
+def prepare_photos(
+    surface: HeadSurface,
+    space: TextureSpace,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    opening: np.ndarray,
+    density: float,
+) -> list[TexturePhoto]:
+    """Choose the photos to use and project each onto the surface, most trusted first.
+
+    Parameters
+    ----------
+    space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+
+    Raises
+    ------
+    ValueError : as ``choose_photos`` does.
+    """
+    chosen = choose_photos(fitted, faces)
+    neutral = fitted.neutral[: surface.count].astype(np.float64)
+    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
+    photos = each(
+        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density),
+        *zip(*chosen, strict=True),
+    )
+    return prefer_soft_light(photos)
+
+
+def prepare_photo(
+    surface: HeadSurface,
+    space: TextureSpace,
+    face: PhotoFace,
+    fit: FittedPhoto,
+    neutral: np.ndarray,
+    regions: TexelRegions,
+    density: float,
+) -> TexturePhoto:
+    """Project one photo onto the surface, screen it, and sample its skin.
+
+    Parameters
+    ----------
+    space : atlases at the working size. neutral : (C, 3) cage at rest.
+    regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
+    """
+    cage = fit.vertices[: surface.count].astype(np.float64)
+    view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
+    unwrap = unwrap_photo(face, view, space.skin, density)
+    bare = bare_skin(unwrap, regions.plain)
+    spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))
+    coloured_light = spread > UNWRAPPING.coloured_light
+    if face.monochrome:
+        grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
+        unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
+    transfer = sh.basis(view.normals)
+    lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
+    screened = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
+    weight, below_hat = screened.weight, np.zeros(len(transfer))
+    hat = wears_hat(unwrap, regions.scalp)
+    if hat > 0.0:
+        below_hat = hat * above_eyes(surface, surface.lifted(neutral))
+        weight = weight * clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
+    unwrap = replace(unwrap, weight=weight)
+    skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
+    typical = usual_weight(seen)
+    lit_alike = 1.0 - below_hat[: surface.count]  # a hat's shade is no light of spherical harmonics
+    samples = PhotoSamples(
+        linear=skin,
+        weight=np.clip(seen / typical, 0.0, 1.0) * (seen > 0.02 * typical) * lit_alike,
+        transfer=transfer[: surface.count],
+        light=fit.light.astype(np.float64),
+        trust=photo_trust(face, fit),
+        monochrome=face.monochrome,
+        coloured_light=coloured_light,
+    )
+    strain = np.linalg.norm(cage - neutral, axis=1)
+    moved = surface.lifted(smoothstep(0.0015, 0.007, strain)) * np.clip(plain_skin(surface), 0.0, 1.0)
+    moved = moved.astype(np.float32)
+    return TexturePhoto(
+        face, fit, view, unwrap, transfer, samples, unwrap.weight, screened.bare, moved, below_hat.astype(np.float32)
+    )
+
+
+def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
+    """Reduce the trust of photos under harder light than the softest one; a single photo stays unchanged."""
+    softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / UNWRAPPING.hard_light) ** 8) for photo in photos]
+    shares = [own / max(softness) for own in softness]
+    return [
+        replace(photo, samples=replace(photo.samples, trust=photo.samples.trust * share))
+        for photo, share in zip(photos, shares, strict=True)
+    ]
+
+
+def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:
+    """(S, S) in [0, 1], weighted share of the photos that label a texel ``face_class``."""
+    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
+    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
+    return atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))
+
+
+BEARD_DIFFERENCE_SHARE = 0.5
+"""Share of the chin: a photo that differs from the others by more than half the chin shows another beard."""
+LEAST_CHIN = 0.3
+"""Share of the chin that a photo has to show to count: a third, so that a head from the side still counts."""
+_SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
+
+
+def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the
+    reverse. The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
+
+    ``faces`` : (P,) in the order of ``fitted.photos``.
+    """
+    surface = head_surface(template)
+    chin = surface.regions["chin"][: surface.count]
+    bearded = np.array([_bearded(surface, chin, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
+    known = np.isfinite(bearded)
+    if known.sum() < 2 or np.ptp(bearded[known]) <= BEARD_DIFFERENCE_SHARE:
+        return tuple(faces)
+    trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
+    usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
+    place = _beard_region(surface, fitted.neutral[: surface.count])
+    other = known & (np.abs(bearded - usual) > BEARD_DIFFERENCE_SHARE)
+    return tuple(
+        _without_beard(surface, place, face, photo) if odd else face
+        for face, photo, odd in zip(faces, fitted.photos, other, strict=True)
+    )
+
+
+def _bearded(surface: HeadSurface, chin: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> float:
+    """Share of the visible chin that a photo labels as beard; NaN if too little of it is visible."""
+    view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
+    labels = sample_labels(face.labels, view.pixels)
+    shown = chin * view.visible * np.isin(labels, _SHAVEN_OR_NOT)
+    if shown.sum() < LEAST_CHIN * chin.sum():
+        return float("nan")
+    return float((shown * (labels == FaceClass.FACIAL_HAIR)).sum() / shown.sum())
+
+
+def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) mask in [0, 1] on the cage: cheeks, jaw, chin and upper lip below half way from mouth to eyes."""
+    regions = {name: region[: surface.count] for name, region in surface.regions.items()}
+    lids = np.maximum(regions["lids_left"], regions["lids_right"])
+    mouth, eyes = (float(np.median(positions[region > 0.5, 1])) for region in (regions["lips"], lids))
+    half = mouth + 0.5 * (eyes - mouth)
+    below = smoothstep(half + 0.006, half - 0.006, positions[:, 1])
+    elsewhere = np.maximum.reduce([regions["lips"], regions["nose"], regions["mouth_interior"], regions["ears"]])
+    return below * (1.0 - elsewhere) * np.maximum(regions["face"], regions["neck"])
+
+
+def _without_beard(surface: HeadSurface, place: np.ndarray, face: PhotoFace, photo: FittedPhoto) -> PhotoFace:
+    """The face with its beard, and skin where beards grow, labelled ``CONTRADICTED_LABEL``."""
+    height, width = face.labels.shape
+    scale = min(1.0, LABELS_SIDE / max(height, width))
+    drawn = render_linear(
+        photo.vertices[: surface.count],
+        surface.cage_triangles,
+        photo.camera.scaled(scale),
+        colors=np.repeat(place[:, None], 3, axis=1),
+        supersample=1,
+    )
+    there = cv2.resize(drawn.color[..., 0], (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    there = (there & np.isin(face.labels, _SHAVEN_OR_NOT)) | (face.labels == FaceClass.FACIAL_HAIR)
+    return replace(face, labels=np.where(there, np.uint8(CONTRADICTED_LABEL), face.labels))

@@ -1,0 +1,137 @@
+"""The colours of eyes that photos show, large and small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from plain_photo import plain_photo
+
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.color import srgb_bytes
+from backend.texture.eyes import DEFAULT_IRIS, SCLERA, WhiteSample, iris_colour, iris_sample, white_colour, white_sample
+
+BLUE, BROWN = np.array([0.11, 0.16, 0.21]), np.array([0.07, 0.035, 0.015])
+SKIN = np.array([0.45, 0.27, 0.19])
+_ENLARGED = 1.6
+
+
+def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: float = 0.5) -> PhotoFace:
+    size, centres, radius = 200, ((60.0, 100.0), (140.0, 100.0)), 14.0
+    ys, xs = np.mgrid[0:size, 0:size] + 0.5
+    linear, labels = np.tile(SKIN, (size, size, 1)), np.full((size, size), FaceClass.SKIN, np.uint8)
+    for x, y in centres:
+        distance = np.hypot(xs - x, ys - y)
+        linear[distance < 1.7 * radius] = white
+        labels[distance < 1.7 * radius] = labels_value
+        linear[distance < radius] = iris
+        linear[distance < 0.3 * radius] = 0.005
+        linear[np.hypot(xs - x - 4, ys - y + 4) < 4] = 0.95  # a catchlight
+    landmarks = np.zeros((478, 3), np.float32)
+    for row, (x, y) in zip((468, 473), centres, strict=True):
+        for k, (dx, dy) in enumerate(((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))):
+            landmarks[row + k, :2] = (x + radius * dx, y + radius * dy)
+    return plain_photo((size, size), pixels=srgb_bytes(linear), landmarks=landmarks, labels=labels)
+
+
+@pytest.mark.parametrize("iris", [BLUE, np.array([0.07, 0.035, 0.015]), np.array([0.11, 0.12, 0.06])])
+def test_iris_colour_is_found_beside_the_catchlight(iris: np.ndarray) -> None:
+    sample = iris_sample(_eye_photo(0.7 * iris), np.ones(3))
+    assert sample is not None
+    found = iris_colour([sample])
+    assert np.abs(np.log(found / iris)).max() < 0.35
+
+
+def test_glasses_and_missing_irises_give_no_sample() -> None:
+    assert iris_sample(_eye_photo(BLUE, FaceClass.GLASSES), np.ones(3)) is None
+    np.testing.assert_array_equal(iris_colour([]), DEFAULT_IRIS)
+
+
+def test_the_eyes_white_is_as_bright_as_beside_the_skin() -> None:
+    dim, bright = (white_colour([white_sample(_eye_photo(BLUE, white=0.87 * w), np.ones(3))]) for w in (0.30, 0.45))
+    np.testing.assert_allclose([dim.mean(), bright.mean()], [0.30, 0.45], rtol=0.1)
+    # the same picture, twice as much light on the face: an eye half as bright beside it
+    half = white_colour([white_sample(_eye_photo(BLUE, white=0.87 * 0.8), np.full(3, 2.0))])
+    assert half.mean() == pytest.approx(0.4, rel=0.1)
+
+
+def test_shaded_sockets_do_not_darken_the_white() -> None:
+    shaded, lit = (np.full(3, value) for value in (0.2, 0.5))
+    assert white_colour([WhiteSample(colour, 1.0) for colour in (shaded, shaded, lit, lit)]).mean() == pytest.approx(
+        0.5, rel=0.1
+    )
+    np.testing.assert_array_equal(white_colour([]), SCLERA)
+
+
+def _small_photo(iris: np.ndarray, radius: float) -> PhotoFace:
+    """Two eyes between lids, with irises of ``radius`` px; small ones come from a smaller JPEG that was enlarged."""
+    size, large, centres = 960, 48.0, ((300.0, 480.0), (660.0, 480.0))
+    ys, xs = np.mgrid[0:size, 0:size] + 0.5
+    linear, labels = np.tile(SKIN, (size, size, 1)), np.full((size, size), FaceClass.SKIN, np.uint8)
+    landmarks = np.zeros((478, 3), np.float32)
+    for row, (x, y) in zip((468, 473), centres, strict=True):
+        distance = np.hypot(xs - x, ys - y)
+        opening = ((xs - x) / 2.1) ** 2 + ((ys - y) / 0.9) ** 2 < large**2
+        linear[opening] = (0.33, 0.26, 0.22)  # the white, in the lids' reddish light
+        linear[opening & (distance < large)] = 0.7 * iris
+        linear[opening & (distance < 0.35 * large)] = 0.004
+        labels[opening] = FaceClass.EYES
+        for k, (dx, dy) in enumerate(((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))):
+            landmarks[row + k, :2] = (x + large * dx, y + large * dy)
+    scale = radius / large
+    side = round(size * scale)
+    small = cv2.resize(linear, (side, side), interpolation=cv2.INTER_AREA)
+    pixels = srgb_bytes(small)
+    if radius < 9:
+        stored = cv2.resize(pixels, None, fx=1 / _ENLARGED, fy=1 / _ENLARGED, interpolation=cv2.INTER_AREA)
+        _, stored = cv2.imencode(".jpg", stored[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
+        pixels = cv2.resize(cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1], (side, side))
+    labels = cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST)
+    return plain_photo((side, side), pixels=pixels, landmarks=landmarks * side / size, labels=labels)
+
+
+def _found(iris: np.ndarray, radius: float) -> np.ndarray:
+    sample = iris_sample(_small_photo(iris, radius), np.ones(3))
+    assert sample is not None
+    return iris_colour([sample] * 3)
+
+
+@pytest.mark.parametrize("radius", [3.3, 3.7, 4.2, 20.0])
+def test_blue_eyes_stay_blue_and_brown_ones_brown_in_small_photos(radius: float) -> None:
+    """A small JPEG has the lids' colour in its irises: measured there, blue ones are amber (0.17, 0.14, 0.11)."""
+    blue, brown = _found(BLUE, radius), _found(BROWN, radius)
+    assert blue[2] > 0.85 * blue[0]
+    assert brown[0] > 2 * brown[2]
+    assert blue.mean() > 1.5 * brown.mean()
+
+
+def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> None:
+    colours = [_found(np.array([0.11, 0.12, 0.06]), radius) for radius in (4.0, 6.0, 7.0, 8.0, 20.0)]
+    steps = [np.abs(np.log(b / a)).max() for a, b in pairwise(colours)]
+    assert max(steps) < 0.8  # no jump from one size to the next
+
+
+def test_lids_of_eyes_that_are_all_but_shut_are_no_irises() -> None:
+    """Laughing eyes of a man with brown ones: lids lay where his irises were looked for, and he had blue ones."""
+    assert iris_sample(_small_photo(np.array([0.6, 0.45, 0.38]), 5.0), np.ones(3)) is None
+    assert iris_sample(_small_photo(np.array([0.15, 0.165, 0.165]), 5.0), np.ones(3)) is not None
+
+
+def test_one_small_photo_says_less_than_five() -> None:
+    sample = iris_sample(_small_photo(BLUE, 3.7), np.ones(3))
+    assert sample is not None
+    one, five = iris_colour([sample]), iris_colour([sample] * 5)
+    assert one[0] / one[2] > 1.1 * five[0] / five[2]
+
+
+def test_an_iris_behind_a_blue_lens_says_nothing() -> None:
+    """Skin seen through the lens is bluer than any skin is; brown eyes behind it were bright blue."""
+    photo = _small_photo(BROWN, 3.7)
+    lens = np.array([0.4, 0.7, 1.0])
+    tinted = replace(photo, pixels=(photo.pixels * lens).astype(np.uint8))
+    assert iris_sample(photo, np.ones(3)) is not None
+    assert iris_sample(tinted, np.ones(3)) is None
+    assert iris_sample(tinted, lens**2.2) is not None  # the lamp is as blue: that is light, and no lens

@@ -1,0 +1,101 @@
+"""Light taken out of photos: spherical harmonics, self-shadowing, highlights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend.geometry.surface_fields import surface_operators
+from backend.rendering import spherical_harmonics as sh
+from backend.texture.delighting import fit_light, openness, solve_base, without_highlight
+from backend.texture.unwrap import PhotoSamples
+
+SPHERE = trimesh.creation.icosphere(4, radius=0.1)
+NORMALS = np.asarray(SPHERE.vertices) / 0.1
+FRONT = NORMALS[:, 2] > 0.2
+SKIN = np.array([0.5, 0.3, 0.2])
+
+
+def _lamp(x: float, y: float, z: float, strength: float = 0.8) -> np.ndarray:
+    direction = np.array([[x, y, z]]) / np.linalg.norm([x, y, z])
+    return sh.light_from_directions(direction, strength * np.array([[1.1, 1.0, 0.85]]), 0.4)
+
+
+def _photo(albedo: np.ndarray, light: np.ndarray, start: np.ndarray, monochrome: bool = False) -> PhotoSamples:
+    transfer = sh.basis(NORMALS)
+    linear = albedo * (transfer @ light)
+    if monochrome:
+        linear = np.repeat(linear @ np.array([[0.2126], [0.7152], [0.0722]]), 3, axis=1)
+    return PhotoSamples(linear, FRONT.astype(float), transfer, start, 1.0, monochrome)
+
+
+def test_light_is_found_from_a_wrong_start() -> None:
+    truth, start = _lamp(0.7, 0.3, 0.6), _lamp(-0.6, 0.2, 0.7, 0.5)
+    photo = _photo(np.broadcast_to(SKIN, NORMALS.shape), truth, start)
+    photo.linear[::17] *= 3.0  # highlights
+    found = fit_light(photo, np.broadcast_to(SKIN, NORMALS.shape), start, iterations=12)
+    lit, true = sh.basis(NORMALS[FRONT]) @ found, sh.basis(NORMALS[FRONT]) @ truth
+    assert np.abs(lit / true - 1.0).max() < 0.2
+    assert np.abs(lit / true - 1.0).mean() < 0.05
+
+
+def test_a_spot_that_all_photos_show_stays_and_shading_goes() -> None:
+    spot = np.exp(-(((NORMALS - np.array([0.0, 0.0, 1.0])) ** 2).sum(1)) / 0.05)
+    albedo = SKIN * np.exp(-0.5 * spot)[:, None]
+    lights = [_lamp(0.8, 0.2, 0.5), _lamp(-0.8, 0.3, 0.5), _lamp(0.0, 0.9, 0.5)]
+    start = _lamp(0.0, 0.2, 1.0)  # the fit's, half way from the truth
+    operators = surface_operators(np.asarray(SPHERE.vertices), np.asarray(SPHERE.faces))
+    mirror = np.argmin(((NORMALS[:, None] * [-1, 1, 1] - NORMALS[None]) ** 2).sum(2), axis=1)
+    base = solve_base([_photo(albedo, light, 0.5 * (start + light)) for light in lights], SKIN, operators, mirror)
+    at_spot, beside = spot > 0.8, FRONT & (spot < 0.05) & (NORMALS[:, 2] > 0.4)
+    assert base.base[at_spot].mean() < base.base[beside].mean() - 0.05
+    assert base.base[beside].mean(1).std() < 0.08  # side light differs by more than 0.5 between the cheeks
+    assert np.abs(base.base[FRONT].mean(0) - np.log(SKIN)).max() < 0.1  # the tone that was given
+
+
+def test_grey_photos_do_not_bleach_the_base() -> None:
+    operators = surface_operators(np.asarray(SPHERE.vertices), np.asarray(SPHERE.faces))
+    mirror = np.argmin(((NORMALS[:, None] * [-1, 1, 1] - NORMALS[None]) ** 2).sum(2), axis=1)
+    photo = _photo(
+        np.broadcast_to(SKIN, NORMALS.shape), np.repeat(_lamp(0, 0, 1).mean(1)[:, None], 3, 1), _lamp(0, 0, 1), True
+    )
+    base = solve_base([photo], SKIN, operators, mirror)
+    np.testing.assert_allclose(base.base[FRONT], np.broadcast_to(np.log(SKIN), (FRONT.sum(), 3)), atol=0.03)
+    assert np.ptp(base.lights[0], axis=1).max() < 1e-9
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.3])
+def test_a_white_highlight_is_taken_out_and_a_mole_is_not(strength: float) -> None:
+    base = np.log(np.broadcast_to(SKIN, (3, 3)))
+    seen = np.exp(base).copy()
+    seen[0] += strength
+    seen[1] *= np.array([0.6, 0.4, 0.35])
+    found = np.exp([without_highlight(*texel, *smooth) for texel, smooth in zip(np.log(seen), base, strict=True)])
+    assert np.abs(np.log(found[0] / SKIN)).mean() < 0.35 * np.abs(np.log(seen[0] / SKIN)).mean()
+    np.testing.assert_allclose(found[1], seen[1], rtol=1e-6)
+    np.testing.assert_allclose(found[2], SKIN, rtol=1e-6)
+
+
+def test_a_ball_does_not_shadow_itself_and_its_inside_is_closed() -> None:
+    vertices, faces = np.asarray(SPHERE.vertices), np.asarray(SPHERE.faces)
+    assert openness(vertices, faces, NORMALS, directions=64, resolution=96).min() > 0.97
+    assert openness(vertices, faces[:, ::-1], -NORMALS, directions=64, resolution=96).max() < 0.05
+
+
+def test_a_wall_closes_what_lies_at_its_foot() -> None:
+    n = 21
+    x, z = np.meshgrid(np.linspace(-0.05, 0.05, n), np.linspace(-0.05, 0.05, n))
+    floor = np.stack([x.ravel(), 0 * x.ravel(), z.ravel()], 1)
+    wall = np.stack([0 * x.ravel() - 0.05, x.ravel() + 0.05, z.ravel()], 1)
+    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
+    grid = np.concatenate(
+        [np.stack([corner, corner + n, corner + 1], 1), np.stack([corner + 1, corner + n, corner + n + 1], 1)]
+    )
+    vertices, faces = np.concatenate([floor, wall]), np.concatenate([grid, grid + n * n])
+    normals = np.concatenate([np.tile([0.0, 1, 0], (n * n, 1)), np.tile([1.0, 0, 0], (n * n, 1))])
+    opening = openness(vertices, faces, normals)
+    near = np.flatnonzero((np.abs(floor[:, 0] + 0.045) < 0.003) & (np.abs(floor[:, 2]) < 0.01))
+    far = np.flatnonzero((floor[:, 0] > 0.04) & (np.abs(floor[:, 2]) < 0.01))
+    assert opening[near].mean() < opening[far].mean() - 0.2
+    assert opening[far].mean() > 0.9

@@ -1,0 +1,117 @@
+"""The progress line, the log, and pictures."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trainer.engine.logs import Place, ProgressLine, RunLog, Throughput, clock_text, figure_table, read_log, to_pixels
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_pictures_are_clipped_rounded_and_checked() -> None:
+    picture = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
+    assert to_pixels(picture).tolist() == [[[0, 128, 255]]]
+    with pytest.raises(ValueError, match=r"\(3, H, W\), not \(1, 4, 4\)"):
+        to_pixels(torch.zeros(1, 4, 4))
+
+
+def test_a_terminal_gets_one_line_that_is_rewritten() -> None:
+    out, now = Terminal(), [0.0]
+    line = ProgressLine(out, clock=lambda: now[0])
+    assert line.due
+    line.show("a long line")
+    assert not line.due
+    now[0] = 0.3
+    assert line.due
+    line.show("short")
+    assert out.getvalue() == "\ra long line\rshort      "
+    line.say("stays")
+    assert out.getvalue().endswith("\r     \rstays\n")
+
+
+def test_a_file_gets_a_line_now_and_then() -> None:
+    out, now = io.StringIO(), [0.0]
+    line = ProgressLine(out, quiet_seconds=10.0, clock=lambda: now[0])
+    for second in range(25):
+        now[0] = float(second)
+        if line.due:
+            line.show(f"at {second}")
+    assert out.getvalue() == "at 0\nat 10\nat 20\n"
+
+
+def test_throughput_is_that_of_the_last_seconds() -> None:
+    speed = Throughput(window=10.0)
+    assert speed.rate == 0.0
+    for second in range(100):
+        speed.add(second, 2 * second if second < 50 else 100 + 8 * (second - 50))
+    assert speed.rate == pytest.approx(8.0)
+
+
+def test_clock() -> None:
+    assert [clock_text(x) for x in (0, 61.4, 3600 + 125, math.inf, -3)] == ["0:00", "1:01", "1:02:05", "?", "0:00"]
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> None:
+    log = RunLog(tmp_path, 0)
+    for step in range(1, 6):
+        log.scalars("train", Place("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
+    log.close()
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"kind": "tra')
+    assert [row["step"] for row in read_log(tmp_path)] == [1, 2, 3, 4, 5]
+    RunLog(tmp_path, 3).close()
+    rows = read_log(tmp_path)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[1]["values"] == {"loss": 0.5, "bad": None}
+
+
+def test_pictures_are_read_back_equal(tmp_path) -> None:
+    picture = torch.rand(3, 4, 6)
+    log = RunLog(tmp_path, 0)
+    log.pictures(Place("one", 4, 14, 32, 0.5), {"face": picture})
+    log.close()
+    with Image.open(tmp_path / "pictures" / "one_000000004_face.png") as file:
+        assert np.array_equal(np.asarray(file), to_pixels(picture))
+
+
+def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = RunLog(tmp_path, 0)
+    place = Place("one", 4, 14, 32, 0.5)
+    log.scalars("train", place, {"loss": 0.25})
+    log.pictures(place, {"face": torch.rand(3, 4, 4)})
+    log.close()
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (scalar,) = events.Scalars("one/train/loss")
+    assert (scalar.step, scalar.value) == (14, 0.25)
+    assert events.Tags()["images"] == ["one/face"]
+    assert (tmp_path / "pictures" / "one_000000004_face.png").is_file()
+
+
+def test_figures_are_a_table_of_a_few_lines() -> None:
+    figures = {f"{kind}.n{count}": count / 3 for kind in ("side", "mad.canonical") for count in range(1, 7)}
+    figures |= {"view.degrees": 3.5, "loss": float("nan")}
+    lines = figure_table(figures).splitlines()
+    assert [line.split() for line in lines] == [
+        ["n1", "n2", "n3", "n4", "n5", "n6"],
+        ["side", "0.3333", "0.6667", "1", "1.333", "1.667", "2"],
+        ["mad.canonical", "0.3333", "0.6667", "1", "1.333", "1.667", "2"],
+        ["degrees"],
+        ["view", "3.5"],
+        ["loss"],
+        ["nan"],
+    ]
+    assert len({len(line) for line in lines[:3]}) == 1, "columns are below each other"
+    many = figure_table({f"iou.class_{number:02d}": 0.5 for number in range(30)}).splitlines()
+    assert max(map(len, many)) <= 100 and sum("iou" in line for line in many) == len(many) / 2

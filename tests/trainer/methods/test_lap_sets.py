@@ -1,0 +1,241 @@
+"""Canonical truth of synthetic people, sets on disk, mixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.models.lap.landmark_face import LandmarkFace
+from backend.models.lap.network import CanonicalMaps, LapConfig
+from backend.photos.collection import FaceClass
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
+from trainer.methods.lap import data as degraded
+from trainer.methods.lap import sets as shapes
+from trainer.methods.lap.data import (
+    FACE_CLASSES,
+    DegradedSets,
+    LapBatch,
+    LapPeopleConfig,
+    StoredSets,
+    class_mask,
+    reduced,
+)
+from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
+from trainer.methods.lap.stage import Errors, view_errors
+
+CPU = torch.device("cpu")
+PEOPLE = LapPeopleConfig(size=32, photos=3, seed=7, film=False)
+VIEWS = LapConfig(size=32, translation=(0.1, 0.1, 0.25))
+
+
+@pytest.fixture(scope="module")
+def people() -> LapBatch:
+    return PEOPLE.build().batch(range(2), CPU)
+
+
+@pytest.fixture(scope="module")
+def mean_points() -> torch.Tensor:
+    """(478, 3) the landmarks of LAP's canonical face: the mean of people, here of a few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "PEOPLE", 200)
+        return shapes.landmark_shapes(32, 4, CPU).mean
+
+
+class Still:
+    """A source that has these sets and no others."""
+
+    def __init__(self, sets: LapBatch) -> None:
+        self.sets = sets
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        sets = self.sets
+        rows = torch.isin(sets.set_of, torch.tensor(list(indices)))
+        if rows.all():
+            return sets
+        chosen = {name: getattr(sets, name)[rows] for name in ("images", "labels", "is_grey")}
+        return LapBatch(**chosen, set_of=sets.set_of[rows] - indices.start, truth=None)
+
+
+class _Sized:
+    """What ``view_errors`` wants of a network."""
+
+    config = VIEWS
+
+
+def _floor(batch: LapBatch) -> Errors:
+    """Errors of the truth itself."""
+    truth = batch.truth
+    depth = filled_depth(truth.personal_depth)
+    face = CanonicalMaps(depth, depth.new_zeros(len(depth), 3, 32, 32))
+    view = View(truth.rotation, truth.translation)
+    return view_errors(face, view, batch, torch.arange(len(depth)), _Sized())
+
+
+def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) -> None:
+    truth = people.truth
+    error = _floor(people)
+    other = dataclasses.replace(truth, rotation=truth.rotation.flip(0), translation=truth.translation.flip(0))
+    wrong = _floor(dataclasses.replace(people, truth=other))
+    assert error.side.nanmedian() < 0.008 and error.mad.nanmedian() < 20
+    assert wrong.side.nanmedian() > 2 * error.side.nanmedian()
+
+
+def test_canonical_faces_fill_the_square_and_look_at_the_camera(people: LapBatch) -> None:
+    depth = people.truth.depth
+    assert depth.shape == (2, 32, 32)
+    known = depth > 0
+    assert depth[known].min() >= 0.9 and depth[known].max() <= 1.1
+    assert known[:, 10:22, 10:22].all()
+    nose = depth[:, 14:22, 13:19].flatten(1).amin(1)
+    cheeks = torch.stack([depth[:, 18, 6], depth[:, 18, 25]]).amin(0)
+    assert (nose < cheeks - 0.02).all(), "the nose is nearest"
+
+
+def test_albedo_is_skin_and_the_same_person_is_in_all_photos(people: LapBatch) -> None:
+    seen = people.truth.albedo_seen
+    assert (seen[:, 12:20, 12:20].float().mean((1, 2)) > 0.6).all()
+    values = people.truth.albedo.permute(0, 2, 3, 1)[seen]
+    assert values.min() > 0.05 and values.max() <= 1 and (values[:, 0] > values[:, 2]).float().mean() > 0.9
+    assert people.set_of.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_views_reach_what_networks_can_say(people: LapBatch) -> None:
+    assert people.truth.translation[:, :2].abs().max() < 0.1 and people.truth.translation[:, 2].abs().max() < 0.25
+    eye = people.truth.rotation @ people.truth.rotation.transpose(1, 2)
+    torch.testing.assert_close(eye, torch.eye(3).expand_as(eye), atol=1e-5, rtol=0)
+    assert people.truth.rotation[:, 2, 2].min() > 0, "they face the camera"
+
+
+@pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
+def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, float]) -> None:
+    torch.manual_seed(4)
+    changed = augment_sets(people, LapAugmentConfig(**change))
+    assert (changed.images - people.images).abs().mean() > 0.01
+    before, after = (_floor(batch) for batch in (people, changed))
+    assert after.side.nanmedian() < 1.3 * before.side.nanmedian() + 5e-4
+    stale = dataclasses.replace(changed, truth=dataclasses.replace(people.truth, view_depth=changed.truth.view_depth))
+    assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
+    untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
+    assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
+
+
+@pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
+def test_changed_photos_keep_their_marks(people: LapBatch, mean_points: torch.Tensor, change: dict[str, float]) -> None:
+    reference, truth = LandmarkFace(32, 4), people.truth
+    reference.points.copy_(mean_points - mean_points.new_tensor(LAP_PIVOT))
+    placed = View(truth.rotation, truth.translation).apply(mean_points.expand(len(truth.rotation), -1, -1))
+    places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
+    marked = dataclasses.replace(people, marks=torch.cat([places, torch.full_like(places[..., :1], 0.01)], 2))
+    torch.manual_seed(4)
+    changed = augment_sets(marked, LapAugmentConfig(**change))
+    assert (changed.marks - marked.marks).abs().amax((1, 2)).min() > 0.003
+    view = reference.faces(changed.marks, torch.arange(6)).view  # where the points say that the face is
+    assert (view.rotation - changed.truth.rotation).abs().max() < 0.02, "where the truth says it is"
+    assert (view.translation - changed.truth.translation).abs().max() < 0.02
+
+
+def test_marks_are_the_landmark_nets_kept_and_the_same_again(tmp_path: Path) -> None:
+    config = dataclasses.replace(PEOPLE, size=64, marks=True, keep=3, folder=str(tmp_path))
+    first = config.build().batch(range(1, 3), CPU)
+    assert first.marks.shape == (6, 478, 3) and first.marks[..., 2].min() > 0
+    true = config.people().build().batch(range(1, 3), CPU).landmarks478
+    assert (64 * first.marks[..., :2] - true).norm(dim=-1).mean(1).median() < 1.5, "pixels"
+    kept = config.build().batch(range(1, 3), CPU)
+    assert torch.equal(kept.marks, first.marks), "from the files"
+    fresh = dataclasses.replace(config, keep=0).build().batch(range(1, 3), CPU)
+    assert (fresh.marks - kept.marks).abs().max() < 0.02, "pictures are kept in bytes, marks in steps"
+
+
+class _Counting:
+    """Gives rows of a batch that was made before, and counts."""
+
+    def __init__(self, made: LapBatch) -> None:
+        self.made, self.asked = made, []
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        self.asked.append(list(indices))
+        rows = torch.tensor([3 * (i % 2) + k for i in indices for k in range(3)])
+        sets = torch.tensor([i % 2 for i in indices])
+        of_set = ("depth", "albedo", "albedo_seen")
+        t = self.made.truth
+        truth = dataclasses.replace(
+            t, **{f.name: getattr(t, f.name)[sets if f.name in of_set else rows] for f in dataclasses.fields(t)}
+        )
+        return LapBatch(
+            self.made.images[rows], self.made.labels[rows], self.made.is_grey[rows], torch.arange(len(rows)) // 3, truth
+        )
+
+
+def test_stored_sets_are_the_same_and_are_made_once(people: LapBatch, tmp_path: Path) -> None:
+    source = _Counting(people)
+    stored = StoredSets(source, PEOPLE.people(), 2, str(tmp_path))
+    first = stored.batch(range(2), CPU)
+    made = len(source.asked)
+    again = StoredSets(source, PEOPLE.people(), 2, str(tmp_path)).batch(range(2, 4), CPU)
+    assert len(source.asked) <= made + 1, "at most one look at the shapes"
+    for name, tolerance in (("depth", 2e-5), ("view_depth", 2e-5), ("albedo", 3e-3), ("rotation", 0.0)):
+        torch.testing.assert_close(getattr(first.truth, name), getattr(people.truth, name), atol=tolerance, rtol=0)
+        assert torch.equal(getattr(first.truth, name), getattr(again.truth, name))
+    assert torch.equal(first.labels, people.labels) and torch.equal(first.truth.albedo_seen, people.truth.albedo_seen)
+    torch.testing.assert_close(first.images, people.images, atol=2.1e-3, rtol=0)
+    assert torch.equal(first.set_of, people.set_of)
+
+
+def test_face_classes_are_found() -> None:
+    labels = torch.tensor([[0, 1, 255, 7, 5]], dtype=torch.uint8)
+    assert class_mask(labels, FACE_CLASSES).tolist() == [[False, True, False, False, True]]
+
+
+def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: LapBatch) -> None:
+    clean = Still(people)
+    for share in (0.0, 0.5, 1.0):
+        found, again = (DegradedSets(clean, share, 5).batch(range(2), CPU) for _ in range(2))
+        changed = (found.images - people.images).abs().flatten(1).amax(1) > 0.02
+        assert torch.equal(found.images, again.images) and torch.equal(found.labels, again.labels)
+        assert {0.0: 0, 1.0: 6}.get(share, int(changed.sum())) == int(changed.sum())
+        assert found.truth is people.truth and found.images.min() >= 0 and found.images.max() <= 1
+    second = DegradedSets(clean, 1.0, 5).batch(range(1, 2), CPU)
+    assert torch.equal(second.images, found.images[3:]), "a person is the same in whatever company"
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
+    image, label = people.images[0], people.labels[0]
+    worse, seen = degraded._DEGRADATIONS[way](image, label, np.random.default_rng(1))
+    edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
+    name = ("cover", "cut", "blur", "darken")[way]
+    if name == "cover":
+        assert (seen == int(FaceClass.OCCLUDER)).float().mean() > 0.05
+    elif name == "cut":
+        assert 0.25 < (seen == degraded.UNKNOWN).float().mean() < 0.55
+    else:
+        assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())
+
+
+def test_reduced_sets_are_those_drawn_small(people: LapBatch) -> None:
+    large = LapPeopleConfig(size=64, photos=3, seed=7, film=False).build().batch(range(2), CPU)
+    small = reduced(large, 32)
+    both = (small.truth.depth > 0) & (people.truth.depth > 0)
+    assert both.float().mean() > 0.3
+    assert (small.truth.depth - people.truth.depth)[both].abs().median() < 5e-4
+    torch.testing.assert_close(small.truth.translation, people.truth.translation, atol=2e-3, rtol=0)
+    assert (small.images - people.images).abs().mean() < 0.03
+    with pytest.raises(ValueError, match="cannot be reduced"):
+        reduced(large, 24)
+
+
+def test_changed_sets_are_kept_with_their_marks(tmp_path: Path) -> None:
+    config = LapPeopleConfig(
+        size=32, drawn=64, photos=1, seed=7, keep=2, folder=str(tmp_path), marks=True, quick_marks=True, poor=0.5
+    )
+    first = config.build().batch(range(2), CPU)
+    again = config.build().batch(range(2, 4), CPU)
+    assert first.images.shape == (2, 3, 32, 32) and first.marks.shape == (2, 478, 3)
+    torch.testing.assert_close(again.marks, first.marks)
+    torch.testing.assert_close(again.images, first.images)
+    with pytest.raises(ValueError, match="multiple"):
+        LapPeopleConfig(size=64, drawn=96)

@@ -1,0 +1,373 @@
+"""The stage of the learned face model: terms, phases, beginnings, that it learns, resumes exactly and exports."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from basis_parts import CPU, KNOWN, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage, without
+
+from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template, triangles_from_quads
+from backend.models.learned_basis.apply import render_face
+from backend.models.learned_basis.network import FaceBases, FacePose, LearnedBasisNet
+from backend.rendering.camera import PerspectiveCameras
+from backend.rendering.spherical_harmonics import shade
+from trainer.engine.logs import read_log
+from trainer.engine.loop import RunOptions, train
+from trainer.engine.recipe import RECIPES, Recipe, load_recipe
+from trainer.export import export_run
+from trainer.methods.learned_basis.losses import contour_error, lip_masks, mesh_contours, photo_contours
+from trainer.methods.learned_basis.stage import FaceAugmentConfig, augment_faces, face_figures, mirrored_faces
+from trainer.methods.learned_basis.start import (
+    ALONG_SHARE,
+    FaceMarks,
+    begin_from_people,
+    begin_reflectance,
+    lip_grid,
+    principal,
+    refit_identity,
+    seen_reflectance,
+    surface_metric,
+)
+
+TEMPLATE = load_template()
+SHIPPED_BYTES = 12e6
+
+
+def true_cameras(truth) -> PerspectiveCameras:
+    pose = truth.camera_from_head
+    return PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
+
+
+@pytest.mark.parametrize("phase", ["pose", "identity", "together", "appearance"])
+def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
+    torch.manual_seed(0)
+    stage = small_stage(phase=phase).build(CPU)
+    terms = stage.step(small_people(), 0.0)
+    assert all(torch.isfinite(value) for value in terms.values())
+    pose = {"mean_landmark", "pose"}
+    assert set(terms) == pose if phase == "pose" else pose < set(terms)
+    assert ("disentangle" in terms) == ("expression" in terms) == (phase == "together")
+    sum(terms.values()).backward()
+    moving = {g.name for g in stage.parameter_groups() if g.rate(0.5) > 0}
+    assert (
+        moving
+        == {
+            "pose": {"pose"},
+            "identity": {"pose", "rest", "geometry", "reflectance", "appearance", "light"},
+            "together": {"pose", "rest", "geometry", "reflectance", "appearance", "light", "expression"},
+            "appearance": {"reflectance", "appearance", "light"},
+        }[phase]
+    )
+    for group in stage.parameter_groups():
+        if group.name in moving:
+            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters), group.name
+        elif phase == "appearance":
+            assert all(p.grad is None for p in group.parameters), group.name
+
+
+def test_a_light_that_solved_ones_are_held_to_does_not_drift() -> None:
+    solved = dataclasses.replace(SMALL_NET, light="solved")
+    for phase, learns in (("appearance", False), ("together", True)):
+        groups = small_stage(phase=phase, network=solved).build(CPU).parameter_groups()
+        assert {group.rate(0.5) > 0 for group in groups if group.name == "light"} == {learns}
+
+
+def test_without_truth_terms_are_those_of_the_paper() -> None:
+    stage = small_stage(start_people=0).build(CPU)
+    terms = stage.step(chosen_sets(small_people(), [0, 4], known=False), 0.0)
+    assert not {"shape", "expression", "pose", "light", "albedo"} & set(terms)
+    assert {"landmark", "mean_landmark", "lips", "photometric", "perceptual", "smooth", "disentangle"} <= set(terms)
+
+
+def test_disentanglement_looks_at_neutral_faces_alone() -> None:
+    people = small_people()
+    assert people.neutral.tolist()[-1] and not people.neutral.all()
+    stage = small_stage(start_people=0).build(CPU)
+    assert stage.step(chosen_sets(people, [4]), 0.0)["disentangle"] > 0
+    moving = chosen_sets(people, [0])
+    moving = dataclasses.replace(moving, neutral=torch.zeros_like(moving.neutral))
+    assert stage.step(moving, 0.0)["disentangle"] == 0
+
+
+def test_the_true_face_in_the_true_camera_fits_landmarks_and_lips() -> None:
+    people = small_people()
+    cameras = true_cameras(people.truth)
+    pixels = cameras.project(people.truth.vertices)
+    marks = FaceMarks()
+    apart = (cameras.project(marks.points(people.truth.vertices))[..., :2] - people.landmarks).norm(dim=-1)
+    assert apart.max() < 0.05, "pixels"
+    contours, photo = (
+        mesh_contours(pixels, lip_grid()),
+        photo_contours(lip_masks(people.labels, people.landmarks)),
+    )
+    fitting = contour_error(contours, photo, SIZE, 10.0)
+    for shift in (-2.0, 2.0):
+        moved = tuple(line + torch.tensor([0.0, shift]) for line in contours)
+        assert contour_error(moved, photo, SIZE, 10.0) > 1.15 * fitting
+
+
+def test_an_outline_slides_inwards_where_the_face_turns_away() -> None:
+    bases = FaceBases(SMALL_NET)
+    marks, vertices = FaceMarks(), bases.mean[None].expand(2, -1, -1)
+    from backend.geometry.normals import vertex_normals
+
+    normals = vertex_normals(vertices, bases.faces)
+    angles = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.7, 0.0]])
+    cameras = FacePose(angles, torch.zeros(2, 2), torch.full((2,), 5.0), torch.ones(2)).cameras(100)
+    fixed = marks.points(vertices)
+    slid = marks.slid(vertices, normals, cameras, torch.tensor([True, True]))
+    moved = (slid - fixed).norm(dim=-1)
+    inner = np.setdiff1d(np.arange(468), marks.outline.numpy())
+    assert moved[:, inner].max() == 0
+    assert moved[1].max() > 0.01 > moved[0].mean(), "metres"
+    still = marks.slid(vertices, normals, cameras, torch.tensor([False, False]))
+    torch.testing.assert_close(still, fixed)
+
+
+def test_changed_photos_keep_their_truth_true() -> None:
+    torch.manual_seed(1)
+    config = FaceAugmentConfig(rotate_degrees=15.0, zoom=0.1, shift=0.05, exposure=0.2)
+    people = small_people()
+    changed = augment_faces(people, config)
+    assert (changed.landmarks - people.landmarks).abs().max() > 2
+    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
+    assert set(changed.labels.unique().tolist()) <= {*people.labels.unique().tolist(), 255}
+    # the pictures moved along: skin is where the true face says
+    back, _ = seen_reflectance(dataclasses.replace(changed, truth=changed.truth))
+    before, known = seen_reflectance(people)
+    assert (back - before)[known].abs().median() < 0.03
+    torch.testing.assert_close(augment_faces(people, FaceAugmentConfig()).images, people.images)
+
+
+def test_faces_in_a_mirror_keep_their_truth_true() -> None:
+    people = small_people()
+    which = torch.arange(len(people.images)) % 2 == 0
+    changed = mirrored_faces(people, which)
+    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
+    torch.testing.assert_close(changed.images[which], people.images[which].flip(-1))
+    torch.testing.assert_close(changed.images[~which], people.images[~which])
+    # the shading of a mirrored surface by the mirrored light is the mirrored shading
+    faces = torch.from_numpy(triangles_from_quads(TEMPLATE.quads)).long()
+    cage = people.truth.vertices.shape[1]
+    faces = faces[(faces < cage).all(1)]
+    mirror = torch.from_numpy(TEMPLATE.mirror[:cage].astype(np.int64))
+    before, after = (
+        shade(vertex_normals(truth.vertices, faces), truth.light) for truth in (people.truth, changed.truth)
+    )
+    torch.testing.assert_close(after[which], before[which][:, mirror], atol=2e-3, rtol=0)
+    assert (after[~which] - before[~which]).abs().max() < 1e-6 and (before - before[:, mirror]).abs().max() > 0.05
+    twice = mirrored_faces(changed, which)
+    torch.testing.assert_close(twice.truth.camera_from_head, people.truth.camera_from_head)
+    torch.testing.assert_close(twice.landmarks, people.landmarks)
+
+
+def test_principal_directions_span_what_they_are_made_of() -> None:
+    g = np.random.default_rng(0)
+    metric = np.diag(g.uniform(0.5, 2, 5))
+    vectors = g.normal(size=(3, 5, 3))
+    found = principal(vectors, metric, 4).astype(np.float64)
+    assert not found[3].any(), "rank 3"
+    gram = np.einsum("igc,gh,jhc->ij", found[:3], metric, found[:3])
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-5)
+    covariance = [np.tensordot(v, v, (0, 0)) for v in (vectors.reshape(3, -1), found.reshape(4, -1))]
+    np.testing.assert_allclose(covariance[0], covariance[1], atol=1e-5)
+
+
+def test_sliding_along_the_skin_counts_less_than_moving_it() -> None:
+    metric = surface_metric(60).reshape(60, 3, 60, 3)
+    np.testing.assert_allclose(metric, metric.transpose(2, 3, 0, 1), atol=1e-12)
+    shift = np.einsum("gahb->ab", metric)  # squared lengths of shifts of the whole face
+    assert np.trace(shift) == pytest.approx(1 + 2 * ALONG_SHARE), "one of three directions is across the skin"
+    assert shift[2, 2] > shift[0, 0] > ALONG_SHARE, "a face looks forward"
+
+
+def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
+    network = LearnedBasisNet(dataclasses.replace(SMALL_NET, identity=40, nodes=100, orthogonal=False))
+    begin_from_people(network.bases, 10)
+    with torch.no_grad():
+        network.encoder.identity.weight.mul_(5)
+    codes = torch.randn(20, SMALL_NET.feature, generator=torch.Generator().manual_seed(2))
+
+    def faces() -> np.ndarray:
+        modes = deformation_graph(100).offsets(network.bases.identity().detach().double().numpy()) / 1000
+        return np.tensordot(network.encoder.identity(codes).detach().numpy(), modes, 1)
+
+    before, basis = faces(), network.bases.identity_raw.detach().clone()
+    refit_identity(network, 100)
+    skin = TEMPLATE.regions["face"][: TEMPLATE.head.vertex_stop] > 0.5
+    off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
+    assert off < 0.4 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "40 directions are few"
+    assert (network.bases.identity_raw - basis).norm() > 0.5 * basis.norm()
+
+
+def test_a_card_says_where_identity_was_not_learned() -> None:
+    refit = {"refit_identity": True, "start": "people", "start_shapes": 40, "start_people": 0}
+    said = {}
+    for phase in ("appearance", "together"):
+        stage = small_stage(phase=phase, **refit).build(CPU)
+        with torch.no_grad():
+            stage.network.bases.identity_raw.fill_(0.3)
+        assert "principal components" not in stage.export().summary, "nothing was refitted yet"
+        stage.step(small_people(), 0.0)
+        said[phase] = stage.export().summary
+    assert said["appearance"].endswith("it is the principal components of 40 synthetic people's shapes.")
+    assert "principal components" not in said["together"], "identity learns on"
+
+
+def test_a_trained_models_bases_are_not_begun_again() -> None:
+    stage = small_stage(start_people=0).build(CPU)
+    with torch.no_grad():
+        stage.network.bases.identity_raw.fill_(
+            0.3
+        )  # as from an exported model, which does not say that they have begun
+    stage.step(small_people(), 0.0)
+    assert bool((stage.network.bases.identity_raw == 0.3).all())
+
+
+def test_a_beginning_from_people_can_express_the_templates_expressions() -> None:
+    bases = FaceBases(dataclasses.replace(SMALL_NET, expression=52, identity=140))
+    begin_from_people(bases, 20)
+    head = TEMPLATE.head.vertex_stop
+    spread = bases.surface.upsampling(eyes=True).to_dense()[:head]
+    modes = torch.einsum("vg,mgc->mvc", spread, bases.expression.detach()).flatten(1) * 1e-3
+    wanted = torch.from_numpy(TEMPLATE.expressions[:, :head]).flatten(1)
+    left = wanted - torch.linalg.lstsq(modes.T, wanted.T, driver="gelsd").solution.T @ modes
+    assert left.norm() < 0.35 * wanted.norm(), "60 nodes are few"
+    long, short = (
+        torch.einsum("vg,mgc->mvc", spread, m.detach()).norm() for m in (bases.identity_raw, bases.identity())
+    )
+    assert 0.2 * long < short < long, "what expressions do is taken out of identity"
+
+
+def test_the_first_reflectance_is_that_of_people_and_symmetric() -> None:
+    people = small_people()
+    bases = FaceBases(SMALL_NET)
+    begin_reflectance(bases, [people], with_basis=True)
+    mean = bases.reflectance_mean.detach()
+    mirror = torch.from_numpy(TEMPLATE.mirror[: TEMPLATE.head.vertex_stop].astype(np.int64))
+    torch.testing.assert_close(mean[: len(mirror)][mirror], mean[: len(mirror)], atol=1e-5, rtol=0)
+    skin = bases.surface.face[: len(mirror)] > 0.9
+    cheek = mean[: len(mirror)][skin].mean(0)
+    assert cheek[0] > cheek[1] > cheek[2] > 0.01, "skin is red before it is blue"
+    values, known = seen_reflectance(people)
+    assert known.float().mean() > 0.2
+    reached = bases.reflectance_of(torch.randn(200, 4))[:, : len(mirror)]
+    assert reached[:, skin].std(0).mean() > 0.1 * values[:, skin][known[:, skin]].std()
+
+
+def test_rendered_truth_looks_like_the_photo() -> None:
+    """The renderer, light and true shape together explain most of a photo's skin."""
+    people = small_people()
+    bases = FaceBases(SMALL_NET)
+    begin_reflectance(bases, [people], with_basis=False)
+    from backend.models.learned_basis.network import ModelledFace
+
+    eyes = bases.mean[bases.surface.skin :].expand(len(people.images), -1, -1)
+    vertices = torch.cat([people.truth.vertices, eyes], 1)
+    reflectance = bases.reflectance_of(torch.zeros(len(vertices), 4))
+    face = ModelledFace(vertices, vertices, None, None, reflectance)
+    pixels = true_cameras(people.truth).project(vertices)
+    with torch.no_grad():
+        found = render_face(bases, face, pixels, people.truth.light, SIZE)
+    from trainer.methods.lap.data import class_mask
+    from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES
+
+    skin = class_mask(people.labels, REFLECTANCE_CLASSES)
+    assert (found.mask & skin).sum() > 0.85 * skin.sum()
+    mask = (found.mask & skin)[:, None].expand_as(found.image)
+    x, y = found.image[mask], people.images[mask]
+    assert torch.corrcoef(torch.stack([x, y]))[0, 1] > 0.5
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> None:
+    stage = small_stage(
+        start="people",
+        start_shapes=20,
+        steps=60,
+        validation=ReplayConfig(),
+        validation_samples=5,
+        select="-neutral",
+        geometry_rate=3.0,
+    )
+    train(
+        Recipe(name="toy", seed=1, log_steps=5, validate_steps=60, stages=(stage,)), RunOptions(tmp_path, device="cpu")
+    )
+    rows = read_log(tmp_path)
+    losses = [row["values"] for row in rows if row["kind"] == "train"]
+    for term, share in (("landmark", 0.5), ("pose", 0.6), ("shape", 0.95), ("light", 0.8), ("loss", 0.7)):
+        first, last = (np.mean([row[term] for row in part]) for part in (losses[:2], losses[-2:]))
+        assert last < share * first, term
+    found = [row["values"] for row in rows if row["kind"] == "validation"][-1]
+    assert found["neutral"] < found["neutral.mean_face"] and 0 <= found["lip_iou.upper"] <= 1
+    assert list((tmp_path / "pictures").rglob("*.png"))
+    export_run(tmp_path, tmp_path / "model")
+    from backend.models.learned_basis.apply import BasisModel
+
+    network = BasisModel.load(tmp_path / "model").network
+    assert isinstance(network, LearnedBasisNet)
+    figures = face_figures(network, FaceMarks(), [small_people()])
+    assert figures["landmark"] == pytest.approx(found["landmark"], rel=0.2)
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    weights = without(KNOWN, "perceptual")
+    stages = (
+        small_stage(name="pose", phase="pose", steps=2, batch=3, weights=weights),
+        small_stage(name="all", steps=4, batch=3, weights=weights, augment=FaceAugmentConfig(rotate_degrees=5.0)),
+    )
+    recipe = Recipe(name="toy", seed=1, log_steps=1, validate_steps=100, checkpoint_minutes=1e6, stages=stages)
+    whole = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))
+    ticks = iter(range(10**6))
+    parts = RunOptions(tmp_path / "parts", minutes=0.2, device="cpu")
+    state = train(recipe, parts, clock=lambda: float(next(ticks)))
+    sessions = 1
+    while not state.finished:
+        state = train(recipe, dataclasses.replace(parts, resume=True), clock=lambda: float(next(ticks)))
+        sessions += 1
+    assert whole.finished and sessions > 1
+    logs = [[r["values"]["loss"] for r in read_log(tmp_path / n) if r["kind"] == "train"] for n in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("name", ["learned_basis_cpu", "learned_basis_gpu"])
+def test_shipped_models_keep_to_their_budget(name: str) -> None:
+    model = load_recipe(RECIPES / f"{name}.toml").stages[-1].build(CPU).export()
+    assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
+
+
+def test_an_exported_model_may_solve_for_its_light() -> None:
+    stage = load_recipe(RECIPES / "learned_basis_cpu_appearance.toml").stages[-1]
+    assert stage.network.light == "predicted" and stage.build(CPU).export().config["light"] == "solved"
+    trained = dataclasses.replace(stage, exported_light="as_trained")
+    assert trained.build(CPU).export().config["light"] == "predicted"
+
+
+def test_the_papers_recipe_has_the_papers_numbers() -> None:
+    recipe = load_recipe(RECIPES / "paper" / "learned_basis.toml")
+    assert [stage.phase for stage in recipe.stages] == ["pose", "identity", "together"]
+    assert sum(stage.steps for stage in recipe.stages) == 650_000
+    for stage in recipe.stages:
+        net, weights = stage.network, stage.weights
+        assert (net.size, net.nodes, net.level, net.identity, net.reflectance, net.expression) == (
+            240,
+            521,
+            2,
+            80,
+            80,
+            64,
+        )
+        assert stage.batch == 1 and stage.start == "zero" and net.orthogonal
+        assert not any((weights.shape, weights.expression, weights.pose, weights.light, weights.albedo))
+    mixed, neutral = recipe.stages[2].source, recipe.stages[1].source
+    assert mixed.shares == (1, 3) and mixed.sources[0] == neutral and neutral.neutral
+    assert mixed.sources[1].clips and mixed.sources[1].photos == 4

@@ -1,0 +1,197 @@
+"""The source of synthetic people: the same numbers, the same people; labels that fit the pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from backend.photos.collection import FaceClass
+from trainer.people.source import PeopleBatch, PeopleConfig
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def share_within(a: Tensor, b: Tensor, tolerance: float) -> float:
+    """Share of the pixels whose three channels all differ by at most ``tolerance``."""
+    return ((a - b).abs().amax(1) <= tolerance).float().mean().item()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> PeopleBatch:
+    """Forty-eight people, clean pictures, all labels."""
+    return PeopleConfig(size=64, seed=11, film=False, depth=True, albedo=True).build().batch(range(48), CPU)
+
+
+def test_an_index_is_the_same_person_in_any_company() -> None:
+    torch.manual_seed(3)
+    together = PeopleConfig(size=48, seed=4).build().batch(range(7, 12), CPU)
+    state = torch.get_rng_state()
+    alone = PeopleConfig(size=48, seed=4).build().batch(range(9, 10), CPU)
+    assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
+    assert share_within(alone.images, together.images[2:3], 2 / 255) >= 0.999
+    assert (alone.labels == together.labels[2:3]).float().mean() >= 0.999
+    assert torch.allclose(alone.vertices, together.vertices[2:3], atol=1e-6)
+    assert alone.person.tolist() == [9] and together.person.tolist() == [7, 8, 9, 10, 11]
+    assert share_within(together.images[:1], together.images[1:2], 10 / 255) < 0.9
+    other = PeopleConfig(size=48, seed=5).build().batch(range(9, 10), CPU)
+    assert (other.identity - alone.identity).abs().max() > 0.5
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+@pytest.mark.parametrize("film", [False, True])
+def test_rasterizers_give_the_same_pictures(film: bool) -> None:
+    pictures = [
+        PeopleConfig(size=64, seed=2, rasterizer=rasterizer, film=film).build().batch(range(6), CPU)
+        for rasterizer in ("torch", "numba")
+    ]
+    assert share_within(pictures[0].images, pictures[1].images, 2 / 255) >= 0.999
+    assert (pictures[0].labels == pictures[1].labels).float().mean() >= 0.999
+
+
+def test_pictures_are_in_range_and_all_classes_occur(crowd: PeopleBatch) -> None:
+    assert crowd.images.shape == (48, 3, 64, 64) and crowd.images.dtype == torch.float32
+    assert crowd.images.isfinite().all() and crowd.images.min() >= 0 and crowd.images.max() <= 1
+    assert crowd.images.flatten(1).std(1).min() > 0.02, "a picture without anything on it"
+    share = torch.bincount(crowd.labels.flatten().long(), minlength=12).double() / crowd.labels.numel()
+    assert len(share) == len(FaceClass) and (share > 1e-4).all()
+    assert 0.35 < share[FaceClass.BACKGROUND] < 0.85
+    assert 0.05 < share[FaceClass.SKIN] < 0.35 and 0.04 < share[FaceClass.HAIR] < 0.3
+    for small in (FaceClass.EYES, FaceClass.BROWS, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR):
+        assert share[small] < 0.03
+    faces = (crowd.labels == int(FaceClass.SKIN)).flatten(1).float().mean(1)
+    assert (faces > 0.01).float().mean() > 0.95, "people whose face is not to be seen"
+
+
+def test_landmarks_lie_on_what_they_mark(crowd: PeopleBatch) -> None:
+    places = crowd.landmarks478.floor().long().clamp(0, 63)
+    found = crowd.labels.flatten(1).gather(1, places[..., 1] * 64 + places[..., 0])
+    seen = crowd.visible478 & crowd.inside.flatten(1).gather(1, places[..., 1] * 64 + places[..., 0])
+
+    def hits(numbers: list[int], *classes: FaceClass) -> float:
+        right = torch.zeros_like(found[:, numbers], dtype=torch.bool)
+        for one in (*classes, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.OCCLUDER):  # veils hide no landmark
+            right |= found[:, numbers] == int(one)
+        return (right & seen[:, numbers]).sum().item() / max(seen[:, numbers].sum().item(), 1)
+
+    assert seen.float().mean() > 0.5
+    assert hits([4, 195, 5], FaceClass.SKIN) > 0.92  # in profile the tip is on the edge
+    assert hits([205, 425, 50, 280], FaceClass.SKIN, FaceClass.FACIAL_HAIR) > 0.9
+    assert hits([11, 12, 15, 16], FaceClass.LIPS, FaceClass.MOUTH_INTERIOR) > 0.85
+    # eyes are a pixel and a half high here: look at the neighbours too
+    near_eye = torch.nn.functional.max_pool2d((crowd.labels == int(FaceClass.EYES)).float()[:, None], 3, 1, 1)
+    open_eyes = (crowd.expression[:, 0] + crowd.expression[:, 7]) < 0.3
+    irises = near_eye.flatten(1).gather(1, places[:, [468, 473], 1] * 64 + places[:, [468, 473], 0])[open_eyes] > 0
+    seen_irises = seen[open_eyes][:, [468, 473]]
+    assert (irises & seen_irises).sum() > 0.8 * seen_irises.sum()
+
+
+def test_depth_is_that_of_the_vertices(crowd: PeopleBatch) -> None:
+    rotation, translation = crowd.camera_from_head[:, :3, :3], crowd.camera_from_head[:, None, :3, 3]
+    vertices = crowd.vertices @ rotation.transpose(1, 2) + translation
+    row, column = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+    for k in range(0, 48, 6):
+        mask = crowd.depth[k] > 0
+        assert mask.float().mean() > 0.03
+        z = crowd.depth[k][mask]
+        focal, middle = crowd.intrinsics[k, 0, 0], crowd.intrinsics[k, :2, 2]
+        points = torch.stack([(column[mask] - middle[0]) / focal * z, (row[mask] - middle[1]) / focal * z, z], -1)
+        nearest = torch.cdist(points, vertices[k]).amin(1)
+        assert nearest.median() < 0.005 and nearest.max() < 0.03, "farther from every vertex than the cage is wide"
+        facing = crowd.normals[k].permute(1, 2, 0)[mask] @ rotation[k].T
+        assert (facing.norm(dim=-1) - 1).abs().max() < 1e-3
+        towards = -(facing * torch.nn.functional.normalize(points, dim=-1)).sum(-1)
+        assert (towards > -0.05).float().mean() > 0.97, "normals point away from the camera"
+
+
+def test_light_and_albedo_explain_the_picture(crowd: PeopleBatch) -> None:
+    """Roughly: cast shadows, highlights and what is worn are left out."""
+    from backend.rendering.color import linear_from_srgb
+    from backend.rendering.spherical_harmonics import shade
+
+    shading = shade(crowd.normals.permute(0, 2, 3, 1), crowd.light).clamp(min=0).permute(0, 3, 1, 2)
+    mask = (crowd.labels == int(FaceClass.SKIN)) & (crowd.depth > 0) & crowd.inside
+    predicted = (crowd.albedo * shading).mean(1)[mask].clamp(1e-3, 1).log()
+    actual = linear_from_srgb(crowd.images).mean(1)[mask].clamp(1e-3, 1).log()
+    assert torch.corrcoef(torch.stack([predicted, actual]))[0, 1] > 0.7
+    assert abs((predicted - actual).median().item()) < 0.5
+
+
+def test_photos_of_a_set_share_the_person_alone() -> None:
+    batch = PeopleConfig(size=32, seed=6, photos=3).build().batch(range(2, 4), CPU)
+    assert batch.person.tolist() == [2, 2, 2, 3, 3, 3] and batch.photos == 3
+    neutral, light = batch.grouped(batch.neutral), batch.grouped(batch.light)
+    assert neutral.shape[:2] == (2, 3)
+    # rows of one matrix product may differ in their last bit
+    torch.testing.assert_close(neutral, neutral[:, :1].expand_as(neutral), atol=1e-6, rtol=0)
+    assert (neutral[0, 0] - neutral[1, 0]).norm(dim=-1).mean() > 0.001
+    assert (light[:, 0] - light[:, 1]).abs().amax((1, 2)).min() > 0.01
+    poses = batch.grouped(batch.camera_from_head)
+    assert (poses[:, 0] - poses[:, 1]).abs().amax((1, 2)).min() > 0.01
+    single = PeopleConfig(size=32, seed=6).build().batch(range(2, 4), CPU)
+    assert torch.allclose(single.vertices, batch.grouped(batch.vertices)[:, 0], atol=1e-6)
+
+
+def test_clips_move_smoothly() -> None:
+    batch = PeopleConfig(size=32, seed=8, photos=10, clips=True, film=False).build().batch(range(2), CPU)
+    vertices = batch.grouped(batch.vertices)
+    step = (vertices[:, 1:] - vertices[:, :-1]).norm(dim=-1)
+    assert step.amax() < 0.012 and step.mean() < 0.001
+    assert step.amax((1, 2)).min() > 1e-4, "nothing moves"
+    rotation = batch.grouped(batch.camera_from_head)[..., :3, :3]
+    turned = (rotation[:, 1:] @ rotation[:, :-1].transpose(2, 3)).diagonal(dim1=2, dim2=3).sum(-1)
+    angle = torch.rad2deg(torch.acos(((turned - 1) / 2).clamp(-1, 1)))
+    assert 0 < angle.amax() < 6
+    images = batch.grouped(batch.images)
+    assert (images[:, 1:] - images[:, :-1]).abs().mean() < 0.5 * (images[0] - images[1]).abs().mean()
+    assert torch.equal(batch.light[0], batch.light[0])
+
+
+def test_preview_writes_sheets(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from trainer.__main__ import main
+
+    out = tmp_path / "sheets"
+    assert main(["preview-data", "--out", str(out), "--size", "32", "--people", "6", "--columns", "2"]) == 0
+    sizes = {path.stem: Image.open(path).size for path in out.iterdir()}
+    assert sizes == {
+        "people": (64, 96), "sets": (64, 128), "clips": (64, 128), "parsing": (64, 192), "labels": (64, 192)
+    }  # fmt: skip
+
+
+def test_wrong_configurations_are_refused() -> None:
+    with pytest.raises(ValueError, match="size"):
+        PeopleConfig(size=8)
+    with pytest.raises(ValueError, match="photos"):
+        PeopleConfig(photos=0)
+    with pytest.raises(ValueError, match="supersampling"):
+        PeopleConfig(supersampling=3.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_draws_the_same_people() -> None:
+    config = PeopleConfig(size=64, seed=2, film=False)
+    there, here = config.build().batch(range(6), torch.device("cuda")), config.build().batch(range(6), CPU)
+    assert share_within(there.images.cpu(), here.images, 2 / 255) >= 0.999
+
+
+def test_threads_change_nothing() -> None:
+    before = torch.get_num_threads()
+    try:
+        source = PeopleConfig(size=32, seed=9).build()
+        torch.set_num_threads(1)
+        alone = source.batch(range(5), CPU)
+        torch.set_num_threads(2)
+        shared = source.batch(range(5), CPU)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert shared.person.tolist() == list(range(5))
+    assert share_within(alone.images, shared.images, 2 / 255) >= 0.999
+    assert (alone.labels == shared.labels).float().mean() >= 0.999

@@ -1,0 +1,160 @@
+"""Labels that somebody corrected: kept, found again on the same crop alone, learnt from unless they are held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mean_face import mean_face
+
+from backend.models.parsing.network import FaceParser
+from backend.photos.collection import FaceClass
+from trainer.methods.parsing.evaluate import agreement
+from trainer.portraits import collection as portrait_collection
+from trainer.portraits.collection import (
+    HAND_LABELS_PATH,
+    SIDE,
+    UNKNOWN,
+    CacheSettings,
+    HandLabels,
+    PortraitFile,
+    PortraitsConfig,
+    Verdict,
+    create_cache,
+    landmark_frame,
+    open_cache,
+    read_hand_labels,
+    sheet_photographs,
+    write_hand_labels,
+)
+from trainer.portraits.label_command import apply_edits, corrected, draw_sheets, parse_edits, read_edits, tile
+from trainer.portraits.relabel import relabel
+
+
+def _landmarks() -> np.ndarray:
+    """(478, 2) of a face in the middle of a crop of 256 pixels."""
+    return mean_face(105.0, (SIDE / 2, SIDE / 2))[:, :2].astype(np.float32)
+
+
+def _portrait(label: int, held_out: bool) -> HandLabels:
+    return HandLabels(np.full((SIDE, SIDE), label, np.uint8), landmark_frame(_landmarks()), held_out)
+
+
+def _cache(folder: Path, names: list[str]) -> Path:
+    files = tuple(PortraitFile(name, person) for person, name in enumerate(names))
+    cache = create_cache(folder, CacheSettings(SIDE, "head", 40.0, False, "label_face"), files, "somewhere")
+    cache.landmarks[:] = _landmarks()
+    cache.verdicts[:] = Verdict.KEPT
+    cache.flush()
+    return folder
+
+
+def test_labels_are_kept_and_fit_their_own_crop_alone(tmp_path: Path) -> None:
+    labels = np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // 97 % 12
+    labels[:, :20] = UNKNOWN
+    portrait = HandLabels(labels.astype(np.uint8), landmark_frame(_landmarks()), held_out=True)
+    write_hand_labels(tmp_path / "kept.npz", {"a.jpg": portrait, "b.jpg": _portrait(3, held_out=False)})
+    read = read_hand_labels(tmp_path / "kept.npz")
+    np.testing.assert_array_equal(read["a.jpg"].labels, labels)
+    assert read["a.jpg"].held_out and not read["b.jpg"].held_out
+    assert read["a.jpg"].on(_landmarks() + 5, SIDE) is None  # another crop
+    half = read["a.jpg"].on(_landmarks() / 2, SIDE // 2)
+    np.testing.assert_array_equal(half, labels[1::2, 1::2])
+
+
+def test_relabelling_takes_corrected_labels_and_nobody_learns_from_held_out_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _cache(tmp_path / "cache", ["learnt.jpg", "measured.jpg", "unseen.jpg"])
+    by_hand = {"learnt.jpg": _portrait(FaceClass.HAIR, False), "measured.jpg": _portrait(FaceClass.HAIR, True)}
+    assert relabel(open_cache(folder, writable=True), [FaceParser.load()], {}, by_hand) == 1
+    labels = open_cache(folder).labels
+    assert (labels[0] == FaceClass.HAIR).all() and (labels[1:] == UNKNOWN).all()
+    monkeypatch.setattr(portrait_collection, "read_hand_labels", lambda: by_hand)
+    source = PortraitsConfig(folder=str(folder), by_hand=True).build()
+    assert [person for person, _ in source.people] == [0]
+
+
+def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judged_by(tmp_path: Path) -> None:
+    judged = next(Path(photo).name for photo in sheet_photographs() if "public_domain" in photo)
+    folder = _cache(tmp_path / "cache", ["unlisted.jpg", judged])
+    cache = open_cache(folder, writable=True)
+    cache.crops[:] = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))  # in colour
+    cache.labels[:] = FaceClass.BACKGROUND
+    assert relabel(cache, [FaceParser.load()] * 2, {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
+    labels = open_cache(folder).labels
+    assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
+
+
+def test_corrections_say_what_becomes_what_and_where(tmp_path: Path) -> None:
+    landmarks = _landmarks()
+    picture = np.full((SIDE, SIDE, 3), 127, np.uint8)
+    labels = np.full((SIDE, SIDE), FaceClass.BACKGROUND, np.uint8)
+    labels[80:190, 80:180] = FaceClass.SKIN
+    labels[:40] = FaceClass.HAIR
+    labels[:, :10] = UNKNOWN
+    square = "60,50 200,50 200,75 60,75"
+
+    def after(text: str) -> np.ndarray:
+        return apply_edits(labels, picture, landmarks, parse_edits(text))
+
+    added = after(f"!background>hair {square}")
+    assert (added[52:73, 62:198] == FaceClass.HAIR).all() and (added[:40, 10:] == FaceClass.HAIR).all()
+    alone = after(f"!hair= {square}")
+    assert (alone[52:73, 62:198] == FaceClass.HAIR).all() and (alone[:40, 10:] == FaceClass.BACKGROUND).all()
+    assert (after("hair>unknown")[:40] == UNKNOWN).all()
+    wire = after("any>glasses@2 110,110,15,12") == FaceClass.GLASSES
+    assert 100 < wire.sum() < 300 and wire[110, 125] and not wire[110, 110]
+    assert (added[:, :10] == UNKNOWN).all()
+    eyes = landmarks[[33, 133, 159, 145]].mean(axis=0).round().astype(int)
+    assert after("ok")[eyes[1], eyes[0]] == FaceClass.EYES  # as the product fills the landmarks' outlines
+    path = tmp_path / "edits.txt"
+    path.write_text("a.jpg ok\nb.jpg hair>neck  # a collar\nb.jpg neck>hair\n")
+    assert [len(edits) for edits in read_edits(path).values()] == [0, 2]
+    for wrong in ("hair>nose", "hair=", "hair>neck 3", "hair"):
+        with pytest.raises(ValueError):
+            parse_edits(wrong)
+
+
+def test_a_corrected_border_goes_to_the_edge_of_the_picture_near_it() -> None:
+    picture = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    picture[60:100, 60:200] = 40  # dark hair, drawn two pixels too large
+    labels = np.full((SIDE, SIDE), FaceClass.BACKGROUND, np.uint8)
+    drawn = apply_edits(labels, picture, _landmarks() + 200, parse_edits("background>hair 58,58 202,58 202,102 58,102"))
+    wrong = ((drawn == FaceClass.HAIR) != (picture[..., 0] == 40)) & (drawn != UNKNOWN)
+    assert wrong.sum() < 60  # of 736 that lie between the two
+    flat = np.full_like(picture, 90)  # no edge says where the border is
+    drawn = apply_edits(labels, flat, _landmarks() + 200, parse_edits("background>hair 58,58 202,58 202,102 58,102"))
+    assert (drawn[58:60, 80:180] == UNKNOWN).all() and (drawn[70:90, 80:180] == FaceClass.HAIR).all()
+
+
+def test_sheets_show_corrected_portraits_but_none_of_those_that_parsing_is_judged_by(tmp_path: Path) -> None:
+    cache = open_cache(_cache(tmp_path / "cache", ["a.jpg", "014214.jpg"]))
+    portraits = corrected(cache, {"a.jpg": parse_edits("background>hair")}, held_out=False)
+    shown = tile(np.asarray(cache.crops[0]), portraits["a.jpg"].labels, "a.jpg")
+    assert draw_sheets([shown] * 7, tmp_path / "sheets") == 2 and (tmp_path / "sheets" / "001.png").is_file()
+    with pytest.raises(ValueError, match="sheet"):
+        corrected(cache, {"014214.jpg": ()}, held_out=True)
+
+
+def test_shipped_labels_are_of_many_portraits_and_small() -> None:
+    shipped = read_hand_labels()
+    held_out = sum(portrait.held_out for portrait in shipped.values())
+    assert held_out == 80 and len(shipped) - held_out > 300
+    assert HAND_LABELS_PATH.stat().st_size < 1_000_000
+
+
+def test_agreement_forgives_two_pixels_and_counts_by_class() -> None:
+    truth = np.zeros((20, 20), np.uint8)
+    truth[:10] = 7
+    found = np.zeros_like(truth)
+    found[:8] = 7  # two rows less
+    counts = agreement(found, truth)
+    assert counts[7].tolist() == [160, 0, 0] and counts[0].tolist() == [240, 0, 0]
+    found[8:] = 0
+    found[:4] = 0  # four rows more, of which two are near
+    counts = agreement(found, truth)
+    assert counts[7].tolist() == [80, 0, 40] and counts[0].tolist() == [240, 80, 0]
+    truth[:4] = UNKNOWN
+    assert agreement(found, truth)[7].tolist() == [80, 0, 0]

@@ -1,1 +1,0 @@
-"""A small CPU ray tracer for evaluation photographs, deliberately independent of ``backend.rendering``."""

@@ -1,0 +1,1 @@
+"""Training itself, whatever the method: recipe, loop, checkpoints, logs."""

@@ -1,0 +1,354 @@
+"""The training loop: stages in sequence, logs, held-out measurements, checkpoints, time limits, exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from backend.errors import LikenessError
+from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
+from trainer.engine.contracts import Source, SourceConfig, StageConfig
+from trainer.engine.distributed import World, world
+from trainer.engine.logs import Place, ProgressLine, RunLog, Throughput, clock_text, figure_table, log_session
+from trainer.engine.recipe import Recipe, RecipeError, recipe_to_toml, stage_name
+from trainer.engine.trainee import StepReport, Trainee
+
+RECIPE_FILE = "recipe.toml"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of one session that are not part of the recipe.
+
+    Attributes
+    ----------
+    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``checkpoints/``, ``pictures/``, ``tensorboard/``.
+    minutes : time limit of the session, which then ends with a checkpoint; 0: no limit.
+    resume : continue from the latest checkpoint in ``folder``.
+    init_from : initial weights of the first stage; a checkpoint or an exported model.
+    device : ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+    """
+
+    folder: Path
+    minutes: float = 0.0
+    resume: bool = False
+    init_from: Path | None = None
+    device: str = "auto"
+
+
+class TrainingDivergedError(LikenessError):
+    """Losses stayed not finite; the last checkpoint is from before that."""
+
+    def __init__(self, stage: str, step: int, report: StepReport) -> None:
+        broken = [name for name, value in report.terms.items() if not math.isfinite(value)]
+        what = f"loss terms {', '.join(broken)}" if broken else "the gradient"
+        sentence = f"Training stage {stage!r} was ended at step {step}: {what} stayed not finite."
+        super().__init__(
+            "internal", sentence, "The latest checkpoint is from before; look at the data or lower the rate."
+        )
+
+
+def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time.monotonic) -> RunState:
+    """Run a recipe, or continue it; returns its state at the end of this session.
+
+    On the CPU a run gives bit-identical results, however often it was killed and resumed and however busy the machine
+    was.
+
+    Raises
+    ------
+    RecipeError : the folder has another run, there is nothing to resume, or initial weights are not usable.
+    TrainingDivergedError : losses stayed not finite.
+    """
+    with world(options.device) as place, _deterministic(place.device), _StopRequest() as stop:
+        session = _Session(recipe, options, place, clock, stop)
+        return session.run()
+
+
+class _StopRequest:
+    """Turns Ctrl-C and SIGTERM into a request to stop with a checkpoint; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class _Session:
+    """One process's share of one session."""
+
+    def __init__(
+        self, recipe: Recipe, options: RunOptions, place: World, clock: Callable[[], float], stop: _StopRequest
+    ) -> None:
+        self.recipe = recipe
+        self.options = options
+        self.world = place
+        self.clock = clock
+        self.stop = stop
+        self.started = clock()
+        self.saved_at = self.started
+        self.checkpoints = CheckpointFolder(options.folder / "checkpoints", recipe.keep)
+        self.line = ProgressLine()
+        self.log: RunLog | None = None
+        self.state = RunState()
+
+    def run(self) -> RunState:
+        start = self._starting_point()
+        if self.state.finished:
+            self._say("This run is finished; there is nothing to resume.")
+            return self.state
+        if self.world.leads:
+            self.options.folder.mkdir(parents=True, exist_ok=True)
+            (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
+            self.log = RunLog(self.options.folder, self.state.run_steps)
+            log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps)
+        try:
+            weights: Mapping[str, Tensor] = read_weights(self.options.init_from) if self.options.init_from else {}
+            for number in range(self.state.stage, len(self.recipe.stages)):
+                trainee = self._make_trainee(number, start, weights)
+                start = None
+                if not self._train_stage(trainee):
+                    break
+                weights = trainee.checkpoint(self.state).weights
+                self._next_stage(trainee)
+        finally:
+            if self.log is not None:
+                self.log.close()
+        self.world.barrier()
+        return self.state
+
+    def _starting_point(self) -> Checkpoint | None:
+        """Load the checkpoint to continue from; sets ``state``."""
+        folder = self.options.folder
+        if not self.options.resume:
+            if self.checkpoints.files():
+                advice = "Use --resume to continue it, --out for another folder, or delete it."
+                raise RecipeError(f"There is a run in {folder} already.", advice)
+            return None
+        checkpoint = self.checkpoints.latest()
+        if checkpoint is None:
+            raise RecipeError(f"There is no checkpoint to resume in {folder}.", "Start it without --resume.")
+        if self.options.init_from is not None:
+            raise RecipeError("--resume and --init-from exclude each other.")
+        if self.world.leads:
+            self.checkpoints.remove_leftovers()
+        self.state = checkpoint.state
+        return checkpoint
+
+    def _make_trainee(self, number: int, start: Checkpoint | None, weights: Mapping[str, Tensor]) -> Trainee:
+        """Build stage ``number`` and load its initial weights."""
+        recipe, config = self.recipe, self.recipe.stages[number]
+        bf16 = recipe.precision == "bf16"
+        trainee = Trainee(config, number, recipe.seed, self.world, bf16, recipe.channels_last)
+        name = stage_name(config)
+        count = sum(parameter.numel() for parameter in trainee.modules.parameters())
+        self._say(f"stage {number + 1}/{len(recipe.stages)} {name}: {count:,} weights on {self.world.device}")
+        if start is not None:
+            try:
+                trainee.restore(start)
+            except ValueError as error:
+                raise RecipeError(f"The checkpoint in {self.options.folder} cannot be resumed: {error}.") from error
+            self._say(f"resumed at step {self.state.step}")
+        elif weights:
+            outcome = trainee.start_from(weights)
+            if not outcome.taken and number == 0:
+                raise RecipeError(f"No weight in {self.options.init_from} has a name and shape of stage {name!r}.")
+            self._say(f"starts from {len(outcome.taken)} given tensors; {len(outcome.fresh)} are fresh")
+        trainee.synchronise()
+        return trainee
+
+    def _train_stage(self, trainee: Trainee) -> bool:
+        """Train from ``state.step`` to the stage's end; False when the session must end earlier."""
+        config = trainee.config
+        source = _opened(config, config.source, "training data")
+        held_out = (
+            _opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
+        )
+        speed, skipped_in_row, first_step = Throughput(), 0, self.state.step
+        speed.add(self.state.seconds, self.state.samples)
+        while True:
+            fraction, ends, must_stop = self._decide(config)
+            if ends or must_stop:
+                break
+            begin = self.clock()
+            report = trainee.train_step(source, self.state.step, fraction)
+            self._count(report, self.clock() - begin)
+            speed.add(self.state.seconds, self.state.samples)
+            skipped_in_row = 0 if report.finite else skipped_in_row + 1
+            self._tell(trainee, report, speed.rate)
+            if skipped_in_row > self.recipe.max_skipped:
+                raise TrainingDivergedError(stage_name(config), self.state.step, report)
+            if held_out is not None and self.state.step % self.recipe.validate_steps == 0:
+                self._measure(trainee, held_out)
+            if self._checkpoint_is_due():
+                self._save(trainee)
+        measured = self.state.step == first_step or self.state.step % self.recipe.validate_steps == 0
+        if held_out is not None and ends and not measured:
+            self._measure(trainee, held_out)
+        if must_stop and not ends:
+            self._save(trainee)
+            self._say(f"stopped at step {self.state.step} with a checkpoint; go on with --resume")
+        return ends
+
+    def _decide(self, config: StageConfig) -> tuple[float, bool, bool]:
+        """Return the finished fraction of the stage, whether the stage ends here, and whether the session ends; equal
+        on all processes."""
+        fraction = self.state.step / config.steps
+        must_stop = self.stop.asked
+        if self.options.minutes > 0:
+            must_stop |= self.clock() - self.started >= 60.0 * self.options.minutes
+        fraction, asked = self.world.agree((fraction, float(must_stop)))
+        return min(fraction, 1.0), fraction >= 1.0, bool(asked)
+
+    def _count(self, report: StepReport, seconds: float) -> None:
+        state = self.state
+        self.state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            samples=state.samples + report.samples,
+            seconds=state.seconds + seconds,
+            run_steps=state.run_steps + 1,
+            run_seconds=state.run_seconds + seconds,
+            skipped=state.skipped + (not report.finite),
+        )
+
+    def _place(self, config: StageConfig) -> Place:
+        state = self.state
+        return Place(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
+
+    def _tell(self, trainee: Trainee, report: StepReport, rate: float) -> None:
+        """Write the log and the progress line."""
+        if self.log is None:
+            return
+        config, state = trainee.config, self.state
+        if not report.finite:
+            bad = ", ".join(name for name, value in report.terms.items() if not math.isfinite(value)) or "gradient"
+            self._say(f"step {state.step} skipped: {bad} not finite")
+        if state.step % self.recipe.log_steps == 0 or not report.finite:
+            values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": report.learning_rate}
+            self.log.scalars("train", self._place(config), {**values, "images_per_second": rate})
+        if self.line.due:
+            terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
+            left = clock_text(self._seconds_left(config, rate))
+            self.line.show(
+                f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left"
+            )
+
+    def _seconds_left(self, config: StageConfig, rate: float) -> float:
+        """Seconds until this session ends: the remaining samples at the present rate, or an earlier time limit."""
+        if rate <= 0:
+            return math.inf
+        total = 0.0
+        for number, stage in enumerate(self.recipe.stages[self.state.stage :]):
+            steps = self.state.step if number == 0 else 0
+            total += (stage.steps - steps) * stage.batch * stage.accumulate * self.world.size / rate
+        if self.options.minutes:
+            total = min(total, 60.0 * self.options.minutes - (self.clock() - self.started))
+        return total
+
+    def _measure(self, trainee: Trainee, held_out: Source) -> None:
+        """Compute metrics and pictures on held-out data; save the weights when they are the best so far."""
+        config = trainee.config
+        with trainee.evaluating():
+            figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
+            first = self._held_out_batch(held_out, range(min(8, config.validation_samples)))
+            pictures = trainee.stage.pictures(first)
+        self.log.scalars("validation", self._place(config), figures)
+        self.log.pictures(self._place(config), pictures)
+        self._say(f"{stage_name(config)} step {self.state.step} held out:\n{figure_table(figures)}")
+        if not config.select:
+            return
+        sign, name = (1.0 if config.select[0] == "+" else -1.0), config.select[1:]
+        if name not in figures:
+            raise RecipeError(f"select names {name!r}; the stage measures {', '.join(figures) or 'nothing'}.")
+        if math.isfinite(figures[name]) and (self.state.best is None or sign * (figures[name] - self.state.best) > 0):
+            self.state = dataclasses.replace(self.state, best=figures[name])
+            self.checkpoints.save_best(trainee.checkpoint(self.state))
+
+    def _held_out_batches(self, config: StageConfig, source: Source) -> Iterator[object]:
+        for start in range(0, config.validation_samples, config.batch):
+            yield self._held_out_batch(source, range(start, min(start + config.batch, config.validation_samples)))
+
+    def _held_out_batch(self, source: Source, indices: range) -> object:
+        """Return samples under ``Source``'s conditions, without autocast: the caller evaluates within its own
+        autocast."""
+        with torch.autocast(self.world.device.type, enabled=False):
+            return source.batch(indices, self.world.device)
+
+    def _checkpoint_is_due(self) -> bool:
+        if self.recipe.checkpoint_steps and self.state.step % self.recipe.checkpoint_steps == 0:
+            return True
+        return self.clock() - self.saved_at >= 60.0 * self.recipe.checkpoint_minutes
+
+    def _save(self, trainee: Trainee) -> None:
+        if self.world.leads:
+            self.checkpoints.save(trainee.checkpoint(self.state))
+        self.saved_at = self.clock()
+
+    def _next_stage(self, trainee: Trainee) -> None:
+        """Save the stage's end, then set ``state`` to the next stage."""
+        state, last = self.state, self.state.stage + 1 == len(self.recipe.stages)
+        self.state = dataclasses.replace(state, finished=last)
+        self._save(trainee)
+        if last:
+            self._say(f"finished after {state.run_steps} steps and {clock_text(state.run_seconds)} of training")
+            return
+        self.state = RunState(stage=state.stage + 1, run_steps=state.run_steps, run_seconds=state.run_seconds)
+
+    def _say(self, text: str) -> None:
+        if self.world.leads:
+            self.line.say(text)
+
+
+def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
+    """Build a source; raises ``RecipeError`` where its files are missing."""
+    try:
+        return source.build()
+    except FileNotFoundError as error:
+        advice = (
+            "Real portraits are prepared by `python -m trainer portraits FOLDER --out PREPARED`; the source's `folder` "
+            f"in the recipe names them (--set stages.{stage_name(stage)}.source...)."
+        )
+        raise RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {error}.", advice) from error
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Select torch's deterministic kernels on the CPU, fast ones on CUDA."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill

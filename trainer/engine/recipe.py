@@ -1,0 +1,258 @@
+"""Recipes: all settings of a training run, as typed frozen dataclasses read strictly from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import tomli_w
+
+from backend.errors import LikenessError
+from trainer.engine.contracts import StageConfig
+from trainer.engine.registry import find_class, kind_of
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+SHARED = "network"
+"""Table of a recipe that all stages share; a stage's own table of that name is merged over it."""
+WHOLE = "whole"
+"""Name of the unchanged recipe among its ablations."""
+
+
+class RecipeError(LikenessError):
+    """A recipe that cannot be used; the message names the file, the key and the error."""
+
+    def __init__(self, sentence: str, advice: str = "") -> None:
+        super().__init__("usage", sentence, advice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run: stages in sequence, each initialised with the previous one's weights where names match."""
+
+    name: str
+    """Name of the run; its folder is ``runs/<name>`` unless another is given."""
+    about: str = ""
+    """One sentence for readers: what it trains and for which machine."""
+    seed: int = 0
+    """Seed of the initial weights and of every step's random numbers."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Forward passes in float32, or in bfloat16 where torch's autocast allows; weights stay float32."""
+    channels_last: bool = True
+    """Memory format of convolution weights; faster on CPUs and GPUs."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints, counted from the start of a stage; 0: by time only."""
+    keep: int = 2
+    """Number of latest checkpoints kept on disk."""
+    log_steps: int = 20
+    """Steps between two entries of loss terms in the log."""
+    validate_steps: int = 500
+    """Steps between two measurements on held-out data."""
+    max_skipped: int = 20
+    """More consecutive steps than this with a non-finite loss or gradient end the run; fewer are skipped and
+    counted."""
+    stages: tuple[StageConfig, ...]
+    """Stages, trained in this order."""
+    ablations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Changes in the form of ``--set`` arguments, by name; ``python -m trainer ablations`` trains the recipe with
+    each."""
+
+    def __post_init__(self) -> None:
+        if WHOLE in self.ablations:
+            raise ValueError(f"the recipe itself is called {WHOLE!r}; an ablation needs another name")
+        if not self.stages:
+            raise ValueError("a recipe needs at least one stage")
+        if min(self.log_steps, self.validate_steps, self.keep) < 1 or self.checkpoint_minutes <= 0:
+            raise ValueError("log_steps, validate_steps and keep must be at least 1, checkpoint_minutes above 0")
+        names = [stage_name(stage) for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"the stages' names {names} are not unique; give each a name")
+
+
+def stage_name(stage: StageConfig) -> str:
+    """The stage's name, or its kind where it has none."""
+    return stage.name or kind_of(stage).rpartition(":")[2]
+
+
+def find_recipe(name: str) -> Path:
+    """Find the file of a recipe: a path that ends in ``.toml``, or a name under ``trainer/recipes`` (``paper/lap``)."""
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if path.is_file():
+        return path
+    advice = f"Known recipes: {', '.join(known_recipes())}; or give a .toml file."
+    raise RecipeError(f"There is no recipe {name!r}.", advice)
+
+
+def known_recipes() -> list[str]:
+    """List the names of the trainer's own recipes, those of papers last."""
+    names = (str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.toml"))
+    return sorted(names, key=lambda name: ("/" in name, name))
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides (``stages.0.steps=10``, ``stages.parsing.batch=4``).
+
+    Raises
+    ------
+    RecipeError : the file is not TOML, a key is unknown or missing, a value has the wrong type or is out of range.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a TOML file: {error}.") from error
+    for assignment in overrides:
+        _override(table, assignment)
+    return decode(Recipe, _with_networks(table, str(path)), "", str(path))
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """Write the whole recipe, defaults included; a network shared by all stages appears once. ``load_recipe`` reads
+    it."""
+    table = encode(recipe)
+    networks = [stage.get(SHARED) for stage in table["stages"]]
+    if len(networks) > 1 and networks[0] is not None and all(one == networks[0] for one in networks):
+        stages = [{key: value for key, value in stage.items() if key != SHARED} for stage in table.pop("stages")]
+        table |= {SHARED: networks[0], "stages": stages}
+    return tomli_w.dumps(table)
+
+
+def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """Merge the table's ``network`` into every stage; a stage's own keys take precedence."""
+    table = dict(table)
+    shared, stages = table.pop(SHARED, {}), table.get("stages")
+    _require(isinstance(shared, dict), "a table", shared, SHARED, where)
+    if not shared or not isinstance(stages, list):
+        return table
+    given = [stage if isinstance(stage, dict) else {} for stage in stages]
+    owns = [one.get(SHARED, {}) for one in given]
+    filled = [
+        {**stage, SHARED: {**shared, **own}} if isinstance(own, dict) and stage else stages[number]
+        for number, (stage, own) in enumerate(zip(given, owns, strict=True))
+    ]
+    return table | {"stages": filled}
+
+
+def encode(value: Any) -> Any:
+    """Convert dataclasses, tuples and maps to TOML types, without ``None``; configurations with a ``family`` get their
+    ``kind``."""
+    if dataclasses.is_dataclass(value):
+        table = {"kind": kind_of(value)} if hasattr(value, "family") else {}
+        value = table | {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def decode(expected: Any, value: Any, key: str, where: str) -> Any:
+    """Convert ``value`` from TOML to type ``expected``: a dataclass, ``X | None`` or a tuple of such, or what
+    ``msgspec`` converts.
+
+    ``key`` is the path of the value for error messages, ``where`` the file. Integers are accepted as floats, nothing
+    else is converted. Raises ``RecipeError``.
+    """
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    config = next((argument for argument in (expected, *arguments) if dataclasses.is_dataclass(argument)), None)
+    if config is not None and origin is tuple:
+        _require(isinstance(value, list), "a list", value, key, where)
+        return tuple(_decode_dataclass(config, item, f"{key}.{index}", where) for index, item in enumerate(value))
+    if config is not None:
+        return _decode_dataclass(config, value, key, where)
+    try:
+        return msgspec.convert(value, expected)
+    except msgspec.ValidationError as error:
+        advice = f"It must be one of {', '.join(map(repr, arguments))}." if origin is Literal else ""
+        raise RecipeError(f"{where}: {key} is {value!r}: {error}.", advice) from error
+
+
+def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
+    label = key or "the recipe"
+    _require(isinstance(value, dict), "a table", value, key, where)
+    table = dict(value)
+    if hasattr(expected, "family"):
+        if "kind" not in table:
+            raise RecipeError(f"{where}: {label} has no key 'kind'.")
+        try:
+            found = find_class(expected.family, table.pop("kind"))
+        except ValueError as error:
+            raise RecipeError(f"{where}: {label}: {error}.") from error
+        if not issubclass(found, expected):
+            raise RecipeError(f"{where}: {label}: {found.__name__} is not a {expected.__name__}.")
+        expected = found
+    hints = _type_hints(expected)
+    fields = {field.name: field for field in dataclasses.fields(expected)}
+    for name in table:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(fields)}."
+            raise RecipeError(f"{where}: unknown key {_join(key, name)!r}.", advice)
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise RecipeError(f"{where}: {_join(key, name)!r} is missing.")
+    arguments = {name: decode(hints[name], item, _join(key, name), where) for name, item in table.items()}
+    try:
+        return expected(**arguments)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {label}: {error}.") from error
+
+
+@functools.cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _require(condition: bool, wanted: str, value: Any, key: str, where: str) -> None:
+    if not condition:
+        raise RecipeError(f"{where}: {key or 'the recipe'} must be {wanted}, not {value!r}.")
+
+
+def _override(table: dict[str, Any], assignment: str) -> None:
+    """Set one ``key=value`` in the raw table; list items are addressed by number, or by their ``name`` or ``kind``."""
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise RecipeError(f"--set {assignment!r} has no value.", "Write --set key=value.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    keys = path.split(".")
+    place: Any = table
+    for depth, key in enumerate(keys[:-1]):
+        place = _enter(place, key, ".".join(keys[: depth + 1]))
+    last = keys[-1]
+    if not isinstance(place, (dict, list)):
+        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
+    place[_position(place, last, path) if isinstance(place, list) else last] = value
+
+
+def _enter(place: Any, key: str, path: str) -> Any:
+    """Return the value under ``key``; a missing table is made."""
+    if isinstance(place, list):
+        return place[_position(place, key, path)]
+    if not isinstance(place, dict):
+        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
+    return place.setdefault(key, {})
+
+
+def _position(items: list[Any], key: str, path: str) -> int:
+    names = [str(item.get("name") or item.get("kind")) if isinstance(item, dict) else "" for item in items]
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    if key in names:
+        return names.index(key)
+    raise RecipeError(f"--set {path}: there is no item {key!r}.", f"Known: 0 to {len(items) - 1}, {', '.join(names)}.")

@@ -1,0 +1,469 @@
+"""Metrics, as pure functions: distances, angles, intervals, verification.
+
+Means and ratios over people with 95 % bootstrap intervals.
+
+Errors between corresponding points.
+
+Depth and normal errors in a view, as Unsup3D and LAP report them.
+
+Identity distance between face embeddings (dlib's 128-D network, for evaluation only).
+
+Errors between pictures.
+
+Distance from a true scan to a reconstructed mesh, as in the NoW benchmark (Sanyal et al. 2019).
+
+Distances between neutral faces of one topology, independent of position, rotation and size.
+
+Face verification by a distance: area under the ROC curve and rank-1 rate, with intervals over people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.fitting.solver import populations
+from backend.geometry.similarity import Similarity, nearest_similarity
+from backend.geometry.template import Template, triangles_from_quads
+from trainer.heads.raytrace_scene import build_bvh, closest_points
+from trainer.template.registration import vertex_areas
+
+RESAMPLES = 2000
+"""Bootstrap resamples, enough to determine the ends of a 95 % interval to about a twentieth of its width."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Return ``name``, ``name.low`` and ``name.high``."""
+        return {name: self.value, f"{name}.low": self.low, f"{name}.high": self.high}
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
+    """Mean of (N,) values, one per person, with its interval; people without a value (NaN) are left out."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return Interval(np.nan, np.nan, np.nan)
+    means = known[draws(len(known), seed)].mean(1)
+    return Interval(float(known.mean()), *np.quantile(means, [0.025, 0.975]).tolist())
+
+
+def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Interval:
+    """Ratio of two means over the same people, (N,) each, with its interval; people without a value are left out."""
+    pair = np.asarray([above, below], np.float64)
+    pair = pair[:, np.isfinite(pair).all(0)]
+    if not pair.shape[1]:
+        return Interval(np.nan, np.nan, np.nan)
+    picked = pair[:, draws(pair.shape[1], seed)].mean(2)  # (2, R)
+    ratio = float(pair[0].mean() / pair[1].mean())
+    return Interval(ratio, *np.quantile(picked[0] / picked[1], [0.025, 0.975]).tolist())
+
+
+def draws(size: int, seed: int) -> np.ndarray:
+    """(RESAMPLES, N) indices of people, drawn with replacement."""
+    return np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))
+
+
+@dataclass(frozen=True)
+class VertexError:
+    """Millimetres: mean and median."""
+
+    mean: float
+    median: float
+
+
+def per_vertex_error(
+    predicted: np.ndarray, true: np.ndarray, align: bool = True, chosen: np.ndarray | None = None
+) -> VertexError:
+    """Distances of corresponding points (V, 3), metres, with ``align`` after the least-squares similarity of
+    ``predicted`` onto ``true``. ``chosen`` (V,) bool or ids restricts both alignment and measure."""
+    if chosen is not None:
+        predicted, true = predicted[chosen], true[chosen]
+    if align:
+        predicted = nearest_similarity(predicted, true).apply(predicted)
+    distance = np.linalg.norm(predicted - true, axis=1) * 1000
+    return VertexError(float(distance.mean()), float(np.median(distance)))
+
+
+def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> float:
+    """Normalised mean error: mean distance of landmarks (L, 2) or (L, 3) relative to ``reference`` (usually the
+    distance of the outer eye corners), in per cent."""
+    if reference <= 0:
+        raise ValueError("the reference length must be positive")
+    return float(np.linalg.norm(predicted - true, axis=1).mean() / reference * 100)
+
+
+def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Scale-invariant depth error (Eigen et al. 2014): sqrt(mean(D^2) - mean(D)^2), D = log predicted - log true.
+
+    Parameters
+    ----------
+    predicted, true : (H, W) depths > 0 inside ``mask``, any common unit. mask : (H, W) bool, not empty.
+    """
+    chosen = _chosen(mask)
+    difference = np.log(predicted[chosen]) - np.log(true[chosen])
+    return float(np.sqrt(((difference - difference.mean()) ** 2).mean()))
+
+
+def mad(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Mean angle deviation in degrees between unit normals (H, W, 3) over ``mask`` (H, W)."""
+    chosen = _chosen(mask)
+    cosine = (predicted[chosen] * true[chosen]).sum(-1)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
+
+
+def _chosen(mask: np.ndarray) -> np.ndarray:
+    chosen = np.asarray(mask, dtype=bool)
+    if not chosen.any():
+        raise ValueError("the mask is empty")
+    return chosen
+
+
+@lru_cache(maxsize=1)
+def _recogniser():
+    try:
+        import face_recognition
+    except (ImportError, SystemExit) as problem:
+        raise LikenessError(
+            "missing_part",
+            "The identity distance needs the package face_recognition.",
+            "Install dlib-bin and, with --no-deps, face_recognition_models and face_recognition (and setuptools<81).",
+        ) from problem
+    return face_recognition
+
+
+Box = tuple[int, int, int, int]
+"""Top, right, bottom, left of a face in pixels."""
+
+
+def face_embedding(picture: np.ndarray) -> np.ndarray | None:
+    """(128,) embedding of the largest face of an (H, W, 3) uint8 sRGB picture; None when no face is found."""
+    recogniser = _recogniser()
+    picture = np.ascontiguousarray(picture)
+    boxes = recogniser.face_locations(picture) or recogniser.face_locations(picture, number_of_times_to_upsample=2)
+    if not boxes:
+        box = _mediapipe_box(picture)
+        if box is None:
+            return None
+        boxes = [box]
+    return embedding_in(picture, max(boxes, key=lambda box: (box[2] - box[0]) * (box[1] - box[3])))
+
+
+def embedding_in(picture: np.ndarray, box: Box) -> np.ndarray:
+    """(128,) embedding of the face in a box of an (H, W, 3) uint8 sRGB picture."""
+    return np.asarray(_recogniser().face_encodings(np.ascontiguousarray(picture), [box], model="large")[0])
+
+
+def _mediapipe_box(picture: np.ndarray) -> Box | None:
+    """``dlib_box`` of MediaPipe's detection."""
+    from trainer.heads.photographs import detect_landmarks
+
+    marks = detect_landmarks(picture)
+    return None if marks is None else dlib_box(marks)
+
+
+def dlib_box(marks: np.ndarray) -> Box:
+    """dlib's framing of a face (brows to chin, square) from MediaPipe landmarks (468 or more, 2 or 3) in pixels."""
+    top, bottom = marks[[70, 300, 105, 334], 1].min(), marks[152, 1]
+    x, y, half = marks[:468, 0].mean(), (top + bottom) / 2, 0.52 * (bottom - top)
+    return int(y - half), int(x + half), int(y + half), int(x - half)
+
+
+@dataclass(frozen=True)
+class IdentityDistance:
+    """Mean distance of the renders' embeddings to the photos', per render (NaN where no face was found) and overall."""
+
+    per_render: tuple[float, ...]
+    mean: float
+
+
+def identity_distance(renders: Sequence[np.ndarray], photos: Sequence[np.ndarray]) -> IdentityDistance:
+    """Distance of each render's face to the same person's photos, given their embeddings (128,) each."""
+    if not photos:
+        raise ValueError("no photo embedding to compare with")
+    gallery = np.stack(photos)
+    distances = tuple(
+        float("nan") if np.isnan(render).any() else float(np.linalg.norm(gallery - render, axis=1).mean())
+        for render in renders
+    )
+    return IdentityDistance(distances, float(np.nanmean(distances)) if distances else float("nan"))
+
+
+def photometric_error(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference over ``mask`` (H, W) of two uint8 sRGB pictures (H, W, 3), in units of 0-1."""
+    if not mask.any():
+        raise ValueError("the mask is empty")
+    difference = np.abs(predicted[mask].astype(np.float64) - true[mask].astype(np.float64))
+    return float(difference.mean() / 255)
+
+
+def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
+    """Mean structural similarity (SSIM) of the luminance of two uint8 sRGB pictures (H, W, 3) over a ``mask`` (H, W)
+    bool (Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03).
+
+    Raises
+    ------
+    ValueError : the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("the mask is empty")
+    a, b = (picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255 for picture in (first, second))
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (11, 11), 1.5)
+
+    ma, mb = mean(a), mean(b)
+    va, vb, both = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
+    value = (2 * ma * mb + 1e-4) * (2 * both + 9e-4) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))
+    return float(value[mask].mean())
+
+
+ICP_PASSES = 40
+CROP_FACTOR = 0.7
+
+
+@dataclass(frozen=True)
+class ScanDistance:
+    """Distances (N,) in millimetres from the cropped scan's vertices, the alignment (mesh to scan frame) that was used,
+    and
+    the ids (N,) of the chosen scan vertices."""
+
+    millimetres: np.ndarray
+    alignment: Similarity
+    chosen: np.ndarray
+
+    @property
+    def median(self) -> float:
+        """Median in millimetres."""
+        return float(np.median(self.millimetres))
+
+    @property
+    def mean(self) -> float:
+        """Mean in millimetres."""
+        return float(self.millimetres.mean())
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation in millimetres."""
+        return float(self.millimetres.std())
+
+
+def crop_radius(seven: np.ndarray, bridge: np.ndarray) -> float:
+    """Radius around the nose tip within which scan points count: 0.7 times the sum of the outer eye corners' distance
+    and the nose's length (bridge between the eyes to the nose's base).
+
+    ``seven`` (7, 3): outer and inner corner of the right eye, inner and outer corner of the left, base of the nose,
+    right and left corner of the mouth; ``bridge`` (3,).
+    """
+    return float(CROP_FACTOR * (np.linalg.norm(seven[0] - seven[3]) + np.linalg.norm(bridge - seven[4])))
+
+
+def scan_to_mesh(
+    scan: np.ndarray,
+    scan_seven: np.ndarray,
+    nose_tip: np.ndarray,
+    bridge: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    seven: np.ndarray,
+) -> ScanDistance:
+    """Align a mesh to a scan (seven points, then closest points; rotation, translation and scale) and measure the
+    distance.
+
+    Parameters
+    ----------
+    scan : (S, 3) metres, true scale; scan_seven (7, 3), nose_tip (3,), bridge (3,) on it. Points farther than
+        ``crop_radius`` from the nose tip are left out.
+    vertices, faces : the reconstruction, (V, 3) in any unit and frame, triangles (F, 3); seven (7, 3) on it.
+    """
+    chosen = np.flatnonzero(np.linalg.norm(scan - nose_tip, axis=1) < crop_radius(scan_seven, bridge))
+    points = scan[chosen]
+    start = nearest_similarity(seven, scan_seven)
+    alignment = refine_alignment(points, vertices, faces, start)
+    placed = alignment.apply(vertices)
+    _, distance, _ = closest_points(build_bvh(placed, faces), points)
+    return ScanDistance(distance * 1000, alignment, chosen)
+
+
+def refine_alignment(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, start: Similarity, passes: int = ICP_PASSES
+) -> Similarity:
+    """Similarity of the mesh that minimises the squared point-to-triangle distance of ``points`` (N, 3).
+
+    Each iteration pairs every point with its closest point on the mesh and takes one Gauss-Newton step of the residuals
+    along the line between them (along the triangle's normal where they coincide), with scale as a seventh unknown.
+    """
+    scale, rotation, translation = start.scale, start.rotation.copy(), start.translation.copy()
+    middle = points.mean(0)
+    best, best_error = start, np.inf
+    # the hierarchy is in the mesh's own frame; points are transformed there, which only scales all distances
+    bvh = build_bvh(vertices, faces)
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    for _ in range(passes):
+        local = (points - translation) @ rotation / scale
+        hit, distance, barycentrics = closest_points(bvh, local)
+        error = float((distance * scale) @ (distance * scale))
+        if error < best_error:
+            gain = best_error - error
+            best, best_error = Similarity(scale, rotation.copy(), translation.copy()), error
+            if np.isfinite(gain) and gain < 1e-7 * error:
+                break
+        closest = (corners[hit] * barycentrics[:, :, None]).sum(1)
+        placed = scale * closest @ rotation.T + translation
+        away = points - placed
+        length = np.linalg.norm(away, axis=1, keepdims=True)
+        direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), normals[hit] @ rotation.T)
+        offset = placed - middle
+        # placed moves by w x offset + t + s offset; its component along ``direction`` should cancel ``away``
+        rows = np.concatenate(
+            [np.cross(offset, direction), direction, (offset * direction).sum(1, keepdims=True)], axis=1
+        )
+        step = np.linalg.lstsq(rows, (away * direction).sum(1), rcond=None)[0]
+        turn, grow = Rotation.from_rotvec(step[:3]).as_matrix(), 1 + step[6]
+        rotation = turn @ rotation
+        translation = grow * turn @ (translation - middle) + middle + step[3:6]
+        scale *= grow
+    return best
+
+
+NOISE_MM = 0.7
+"""Millimetres per coordinate, standard deviation of a face's residual from the template's modes. They miss ICT's faces
+by 1.17 mm per vertex with known correspondence, which is 0.7 mm along each axis."""
+_FACE, _MOUTH = 0.5, 0.3
+"""Region weights: above the first a vertex belongs to the face; below the second it is outside the mouth's interior."""
+
+
+def face_weights(template: Template) -> np.ndarray:
+    """(V,) share of each template vertex in the face's area, without the mouth's interior; sums to 1."""
+    head = template.head
+    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop]).astype(np.int64)
+    areas = vertex_areas(template.vertices.astype(np.float64), triangles)
+    inside = (template.regions["face"] > _FACE) & (template.regions["mouth_interior"] < _MOUTH)
+    weights = np.where(inside, areas, 0.0)
+    return weights / weights.sum()
+
+
+def aligned_faces(template: Template, neutrals: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, F, 3) millimetres from the template's face to each neutral (V, 3), at the face's F vertices, after aligning
+    it to the template's face by a similarity."""
+    weights = face_weights(template)
+    chosen = weights > 0
+    mean, share = template.vertices[chosen].astype(np.float64), weights[chosen]
+    rows = []
+    for neutral in neutrals:
+        face = np.asarray(neutral, dtype=np.float64)[chosen]
+        rows.append(nearest_similarity(face, mean, share).apply(face) - mean)
+    return 1000 * np.stack(rows)
+
+
+def plain_distances(template: Template, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) root mean square distance over the face's area, millimetres, of ``aligned_faces`` (N, F, 3), (M, F, 3)."""
+    share = face_weights(template)
+    root = np.sqrt(share[share > 0])[:, None]
+    return _euclidean((first * root).reshape(len(first), -1), (second * root).reshape(len(second), -1))
+
+
+def whitened_distances(template: Template, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) distances of ``aligned_faces`` in standard deviations of people.
+
+    Each face is converted to its most probable identity coefficients under the population's mean and covariance, with
+    independent noise of ``NOISE_MM`` at every vertex. Coefficients are compared by the Mahalanobis distance, so that
+    directions with little variation among people count as much as those with most.
+    """
+    chosen = face_weights(template) > 0
+    modes = 1000 * template.identity_modes[:, : len(chosen)][:, chosen].astype(np.float64)
+    flat = modes.reshape(len(modes), -1)
+    still = _similarity_directions(template.vertices[chosen].astype(np.float64))
+    flat = flat - (flat @ still) @ still.T
+    known = populations()
+    covariance = np.eye(len(modes)) if known is None else known[1]
+    root = np.linalg.cholesky(covariance)
+    white = root.T @ flat  # (K, 3 F): independent modes of unit variance
+    system = white @ white.T + NOISE_MM**2 * np.eye(len(white))
+    codes = [np.linalg.solve(system, white @ faces.reshape(len(faces), -1).T).T for faces in (first, second)]
+    return _euclidean(*codes)
+
+
+def _similarity_directions(points: np.ndarray) -> np.ndarray:
+    """(3 F, 7) orthonormal directions of translation, rotation and scaling of ``points`` (F, 3)."""
+    moved = points - points.mean(0)
+    directions = [np.tile(axis, (len(points), 1)) for axis in np.eye(3)]
+    directions += [np.cross(axis, moved) for axis in np.eye(3)] + [moved]
+    return np.linalg.qr(np.stack([one.ravel() for one in directions], 1))[0]
+
+
+def _euclidean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) distances between rows."""
+    return np.stack([np.linalg.norm(second - row, axis=1) for row in first])
+
+
+def area_under_curve(distances: np.ndarray) -> float:
+    """Probability that a pair of one person's shapes is nearer than a pair of two people's; a tie counts as a half.
+
+    distances : (N, N), row i: the probe of person i, column j: the gallery's shape of person j.
+    """
+    return float(areas_of_resamples(distances, np.ones((1, len(distances))))[0])
+
+
+def areas_of_resamples(distances: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(R,) ``area_under_curve`` with person j taken counts[r, j] times, NaN where only one person is left. Copies of a
+    person count as the same person."""
+    first, second = np.nonzero(~np.eye(len(distances), dtype=bool))
+    order = np.argsort(distances[first, second])
+    first, second = first[order], second[order]
+    others, own = distances[first, second], np.diag(distances)
+    nearer, not_farther = (np.searchsorted(others, own, side) for side in ("left", "right"))
+    areas = np.full(len(counts), np.nan)
+    for row, times in enumerate(np.asarray(counts, dtype=np.float64)):
+        sums = np.concatenate([[0.0], np.cumsum(times[first] * times[second])])
+        if sums[-1] > 0:
+            areas[row] = times @ (1 - (sums[nearer] + sums[not_farther]) / 2 / sums[-1]) / times.sum()
+    return areas
+
+
+def first_ranks(distances: np.ndarray) -> np.ndarray:
+    """(N,) 1 where the nearest in the gallery is the probe's own person, else 0; a tie of k counts as 1/k."""
+    nearest = distances == distances.min(1, keepdims=True)
+    return np.diag(nearest) / nearest.sum(1)
+
+
+def area_interval(distances: np.ndarray, seed: int = 0) -> Interval:
+    """``area_under_curve`` with its interval over people, each resampled as probe and gallery together."""
+    values = _areas(distances, seed)
+    return Interval(area_under_curve(distances), *np.nanquantile(values, [0.025, 0.975]).tolist())
+
+
+def area_gain(distances: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
+    """Gain of the area of ``distances`` over that of ``others`` (N, N), of the same people; the interval is of the
+    paired difference."""
+    gains = _areas(distances, seed) - _areas(others, seed)
+    value = area_under_curve(distances) - area_under_curve(others)
+    return Interval(value, *np.nanquantile(gains, [0.025, 0.975]).tolist())
+
+
+def rank_interval(distances: np.ndarray, seed: int = 0) -> Interval:
+    """Rank-1 rate with its interval over the probes; the gallery stays fixed."""
+    ranks = first_ranks(distances)
+    return mean_interval(ranks, seed)
+
+
+def _areas(distances: np.ndarray, seed: int) -> np.ndarray:
+    """(R,) areas of people drawn with replacement."""
+    size = len(distances)
+    counts = np.stack([np.bincount(drawn, minlength=size) for drawn in draws(size, seed)])
+    return areas_of_resamples(distances, counts)

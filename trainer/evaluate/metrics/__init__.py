@@ -1,1 +1,0 @@
-"""Reconstruction metrics: depth, shape, landmarks, pictures, identity."""

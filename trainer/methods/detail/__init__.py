@@ -1,0 +1,1 @@
+"""Detail (paper 4)."""

@@ -1,0 +1,528 @@
+"""Batches of the detail stage: people, their photos in UV, and pictures of them.
+
+Pictures of a face with the window position of each pixel, so that relief can be rendered into them.
+
+Synthetic people's skin for the detail network: ``kind = "detail_people"`` in recipes.
+
+Photographs without known relief: ``kind = "detail_portraits"`` in recipes.
+
+Synthetic skin with wrinkles that follow from strain, photographed in UV, with known relief.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+import backend.detail
+import backend.fitting
+from backend.detail.find import LEAST_PIXELS, LEAST_SHARPNESS, photo_in_window, window_density
+from backend.detail.observation import PhotoInWindow, colour_detail, observe
+from backend.detail.skin_detail import KEY_GROUPS, group_weights
+from backend.detail.window import (
+    CHANNELS,
+    ORIGIN,
+    SIDE,
+    DetailWindow,
+    ExpressionMaps,
+    SurfaceFrames,
+    detail_window,
+    surface_frames,
+    vertex_strain,
+)
+from backend.errors import LikenessError
+from backend.fitting.fit import fit_face
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import load_template
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection
+from backend.photos.faces import upright_square
+from backend.photos.formats import PhotoSource
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
+from trainer.methods.detail.relief import (
+    NOTHING,
+    Cause,
+    Changes,
+    Relief,
+    bare_skin,
+    cause,
+    draw_relief,
+    draw_shot,
+    paint,
+    take_photo,
+)
+from trainer.people.look import draw_look
+from trainer.people.shape import draw_expression
+from trainer.people.skin import SkinParameters, draw_skin
+
+TARGETS = 3
+"""Expressions per person with a target displacement: at rest, the first photo's, and one that no photo shows."""
+
+
+@dataclass(frozen=True)
+class DetailPictures:
+    """The P photos as pictures of S x S pixels, for image losses.
+
+    Attributes
+    ----------
+    photos : (P, 3, S, S) sRGB in [0, 1]. coarse : (P, 3, S, S) the same without the colour detail, which is the
+    residual
+        of the smooth face under the fitted light. places : (P, S, S, 2) position of each pixel in the window, -1 to 1
+        (right, down), for ``torch.nn.functional.grid_sample``. mask : (P, 1, S, S) in [0, 1], share of a pixel that is
+        bare skin and may be displaced.
+    """
+
+    photos: Tensor
+    coarse: Tensor
+    places: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class DetailBatch:
+    """B people, P photos of them, T = 3 B targets (``TARGETS`` consecutive rows per person). The window has N x N
+    texels, expression maps n x n.
+
+    Attributes
+    ----------
+    photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) with a fit's errors. person : (P,) int64, ascending
+        from 0. wanted : (T, 9, n, n) target expressions. displacement : (T, 1, N, N) ground truth, millimetres; zero
+        for
+        people without ground truth. told : (B,) bool, whether a person has ground truth. allowed : (1, 1, N, N) in
+        [0, 1], where skin may be displaced. pictures : None where the recipe asks for none.
+    """
+
+    photos: Tensor
+    expressions: Tensor
+    person: Tensor
+    wanted: Tensor
+    displacement: Tensor
+    told: Tensor
+    allowed: Tensor
+    pictures: DetailPictures | None = None
+
+    @classmethod
+    def joined(cls, batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
+        """Concatenate batches on ``device``, in order; pictures are kept only where all batches have them."""
+        values = {
+            name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
+            for name in ("photos", "expressions", "wanted", "displacement", "told")
+        }
+        before, person = 0, []
+        for batch in batches:
+            person.append(batch.person + before)
+            before += len(batch.told)
+        shown = [batch.pictures for batch in batches if batch.pictures is not None]
+        return cls(
+            **values,
+            person=torch.cat(person).to(device),
+            allowed=batches[0].allowed.to(device),
+            pictures=joined_pictures(shown, device) if len(shown) == len(batches) else None,
+        )
+
+
+def joined_pictures(parts: Sequence[DetailPictures], device: torch.device | None = None) -> DetailPictures:
+    """Concatenate in order, on ``device`` (None: where they are)."""
+    names = [one.name for one in fields(DetailPictures)]
+    return DetailPictures(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})
+
+
+METRES = 0.175
+"""Width of the picture at the face: brows to chin with a small margin, as in
+``backend.photos.faces.face_square``."""
+_WINDOW_METRES = 0.30
+"""Width of the window on the mean face."""
+_CAMERA_DISTANCE = 1.0
+"""Metres, camera distance of synthetic people's pictures."""
+MIDDLE = (0.0, 0.72, 0.09)
+"""Point at the centre of the picture: metres, head frame."""
+_BACKGROUND_LIGHT = 0.2
+"""Linear light of the background behind a synthetic face."""
+
+
+@dataclass(frozen=True)
+class PicturePlaces:
+    """Positions of a face's skin in a picture of S x S pixels.
+
+    Attributes
+    ----------
+    places : (S, S, 2) float32, see ``DetailPictures``; 2 (outside) at pixels without skin of the window. shown : (S, S)
+    bool.
+    """
+
+    places: np.ndarray
+    shown: np.ndarray
+
+
+def pooled_texels(texels: int, size: int) -> int:
+    """Texels of a window of ``texels`` x ``texels`` that a pixel of a picture of side ``size`` spans in each
+    direction."""
+    return max(1, round(texels / _WINDOW_METRES * METRES / size))
+
+
+def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
+    """Project positions (V, 3) to (V, 3) pixels and depth (metres). ``turn`` (3, 3) is head from camera axes (x right,
+    y up, z to the camera)."""
+    seen = (positions - np.array(MIDDLE)) @ turn
+    depth = _CAMERA_DISTANCE - seen[:, 2]
+    focal = size * _CAMERA_DISTANCE / METRES
+    x, y = 0.5 * size + focal * seen[:, 0] / depth, 0.5 * size - focal * seen[:, 1] / depth
+    return np.stack([x, y, depth], 1)
+
+
+def picture_places(window: DetailWindow, pixels: np.ndarray, size: int) -> PicturePlaces:
+    """Find the texel of each pixel from the projected vertices (V, 3) of the subdivided head: pixels and depth."""
+    surface = window.surface
+    vertices = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
+    corners = torch.from_numpy(surface.triangles.astype(np.int64))
+    ids = face_ids(vertices, corners, (size, size), cull_backfaces=True)
+    weights = fragment_barycentrics(vertices, fragments(ids, corners))
+    found = fragments(ids, torch.from_numpy(surface.uv_triangles.astype(np.int64)))
+    uv = fragment_values(torch.from_numpy(surface.uv.astype(np.float32))[None], found, weights)
+    place = 2.0 * (uv - torch.tensor(ORIGIN)) / SIDE - 1.0
+    place = torch.stack([place[:, 0], -place[:, 1]], 1)
+    inside = torch.from_numpy(surface.main)[found.face] & (place.abs() < 1.0).all(1)
+    place[~inside] = 2.0
+    places = found.scatter(place, background=2.0)[0].numpy()
+    return PicturePlaces(places, (np.abs(places) < 1.0).all(-1))
+
+
+def pictures_of(
+    photo: PhotoInWindow,
+    window: DetailWindow,
+    texels_per_metre: float,
+    where: PicturePlaces,
+    cut: np.ndarray | None = None,
+) -> DetailPictures:
+    """Make the pictures of one photo.
+
+    Parameters
+    ----------
+    cut : (S, S, 3) uint8 sRGB, the photograph's crop; None: the colours that ``photo`` has at each pixel's texel.
+    """
+    size = len(where.places)
+    detail = colour_detail(photo, texels_per_metre).astype(np.float32)
+    weight = (photo.weight * window.allowed).astype(np.float32)
+    values = np.concatenate([photo.log_linear.astype(np.float32), detail, weight[..., None]], -1)
+    seen = sampled(values, where, pooled_texels(window.size, size))
+    mask = np.clip(seen[..., 6:], 0.0, 1.0) * where.shown[..., None]
+    if cut is None:
+        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BACKGROUND_LIGHT))
+    else:
+        linear = linear_from_srgb(cut)
+    coarse = linear * np.exp(-seen[..., 3:6] * mask)
+    return DetailPictures(
+        photos=_channels_first(srgb_from_linear(linear)),
+        coarse=_channels_first(srgb_from_linear(coarse)),
+        places=torch.from_numpy(where.places)[None],
+        mask=_channels_first(mask),
+    )
+
+
+def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
+    """Sample values (N, N, C) at the pixels' places to (S, S, C), each averaged over ``pool`` x ``pool`` texels."""
+    if pool > 1:
+        values = cv2.blur(values, (pool, pool))
+    column, row = ((where.places[..., axis] + 1.0) * (0.5 * len(values)) - 0.5 for axis in (0, 1))
+    rows = [
+        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for part in np.split(values, range(1, values.shape[-1]), -1)
+    ]
+    return np.stack(rows, -1)
+
+
+def _channels_first(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
+
+
+_IDENTITY_SPREAD = 0.95
+_CHANGES_SEED = 1 << 40
+"""Added to the seed of what ``Changes`` draw, so that all other draws stay the same."""
+_PAINTED_LINES = ("folds", "lines", "crows", "bags", "frown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailPeopleConfig(SourceConfig):
+    """People by number."""
+
+    size: int = 512
+    """Texels a side of the window."""
+    coarse: int = 128
+    """Texels a side of expression maps."""
+    photos: int = 3
+    """Greatest number of photos per person; each has one to this many."""
+    seed: int = 0
+    """Another seed gives other people."""
+    colours: str = "all"
+    """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
+    told: float = 1.0
+    """Share of the people with known relief, spread evenly over their numbers. The relief of the others is set to
+    zero."""
+    picture: int = 0
+    """Side of the pictures in pixels, for losses on pictures; 0: none."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.told <= 1 or self.picture < 0:
+            raise ValueError("told must be in [0, 1] and picture at least 0")
+        if self.photos < 1 or self.colours not in ("all", "plain", "marked"):
+            raise ValueError("photos must be at least 1, colours one of all, plain and marked")
+
+    def build(self) -> DetailPeople:
+        """Make the source."""
+        return DetailPeople(self)
+
+
+@dataclass(frozen=True)
+class DrawnPerson:
+    """A person before any photo. The head's cage has C vertices.
+
+    Attributes
+    ----------
+    skin, relief : the skin's appearance. neutral : (C, 3) float32, head frame, metres. keys : (K, C, 3) offsets.
+    cause : for the window's size N.
+    """
+
+    skin: SkinParameters
+    relief: Relief
+    neutral: np.ndarray
+    keys: np.ndarray
+    cause: Cause
+
+    def posed(self, weights: np.ndarray) -> np.ndarray:
+        """(C, 3) cage for weights (K,)."""
+        return self.neutral + np.einsum("k,kvc->vc", weights, self.keys)
+
+    def displacement(self, weights: np.ndarray) -> np.ndarray:
+        """(N, N) float32 millimetres, the true relief for weights (K,)."""
+        strain = vertex_strain(self._rest, self.frames(weights))
+        return self.relief.displacement(self.cause.smoothed(self.cause.window.image(strain)))
+
+    def frames(self, weights: np.ndarray) -> SurfaceFrames:
+        """Surface frames of the subdivided head, posed."""
+        surface = self.cause.window.surface
+        return surface_frames(surface, surface.lifted(self.posed(weights).astype(np.float64)))
+
+    @cached_property
+    def _rest(self) -> SurfaceFrames:
+        return self.frames(np.zeros(len(self.keys), np.float32))
+
+
+class DetailPeople:
+    """See ``DetailPeopleConfig``."""
+
+    def __init__(self, config: DetailPeopleConfig) -> None:
+        self.config = config
+        self._template = load_template()
+        self._cause = cause(config.size)
+        self._coarse = detail_window(self._template, config.coarse)
+
+    def batch(self, indices: range, device: torch.device) -> DetailBatch:
+        """Return people number ``indices``."""
+        return DetailBatch.joined([self.person(index) for index in indices], device)
+
+    def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
+        """Return one person (number 0 of the batch), photographed with ``changes``."""
+        config, known = self.config, self._cause
+        drawn, g = self._drawn(index, changes)
+        skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
+        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGES_SEED, index]))
+        surface = known.window.surface
+        maps = ExpressionMaps(self._coarse, drawn.neutral)
+        albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
+        bare = bare_skin(known, skin)
+        photos, expressions, pictures, first = [], [], [], None
+        for _ in range(int(g.integers(1, config.photos + 1))):
+            weights = draw_expression(g).weights
+            first = weights if first is None else first
+            positions = surface.lifted(posed(weights).astype(np.float64))
+            shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
+            frames = surface_frames(surface, positions)
+            photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
+            photo = replace(photo, weight=photo.weight * bare)
+            photos.append(observe(photo, known.density))
+            if config.picture:
+                pixels = projected(positions, shot.turn, config.picture)
+                where = picture_places(known.window, pixels, config.picture)
+                pictures.append(pictures_of(photo, known.window, known.density, where))
+            found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
+            expressions.append(maps.of(posed(found.astype(np.float32))))
+        other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
+        if g.random() < 0.4:
+            other = draw_expression(g).weights
+        wanted = [np.zeros((CHANNELS, config.coarse, config.coarse), np.float32), maps.of(posed(first))]
+        wanted.append(maps.of(posed(other)))
+        heights = np.stack([truth(np.zeros_like(other)), truth(first), truth(other)])
+        told = int((index + 1) * config.told) > int(index * config.told)
+        return DetailBatch(
+            photos=torch.from_numpy(np.stack(photos)),
+            expressions=torch.from_numpy(np.stack(expressions)),
+            person=torch.zeros(len(photos), dtype=torch.int64),
+            wanted=torch.from_numpy(np.stack(wanted)),
+            displacement=torch.from_numpy(heights * np.float32(told))[:, None],
+            told=torch.tensor([told]),
+            allowed=torch.from_numpy(known.window.allowed)[None, None],
+            pictures=joined_pictures(pictures) if pictures else None,
+        )
+
+    def drawn(self, index: int) -> DrawnPerson:
+        """Return person ``index`` as in its photos."""
+        return self._drawn(index, NOTHING)[0]
+
+    def _drawn(self, index: int, changes: Changes) -> tuple[DrawnPerson, np.random.Generator]:
+        """Return the person and the generator that draws the photos."""
+        config, template = self.config, self._template
+        g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
+        look = draw_look(g)
+        skin = replace(draw_skin(g, look), **dict.fromkeys(_PAINTED_LINES, 0.0))
+        relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
+        if config.colours == "plain":
+            skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
+            relief = replace(relief, moles=0)
+        elif config.colours == "marked":
+            skin = replace(skin, freckles=1.0, lipstick=0.9, blush=0.7, eye_shadow=0.8, liner=1.0, blotch=2.0)
+            relief = replace(relief, moles=0)
+        count = template.head.vertex_stop
+        modes = template.identity_modes[:, :count]
+        coefficients = _IDENTITY_SPREAD * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
+        neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
+        gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
+        person_relief = Relief(changes.relief(relief), config.size)
+        keys = template.expressions[:, :count] * gains[:, None, None]
+        return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailPortraitsConfig(SourceConfig):
+    """One portrait per person from a folder, those that are sharp enough for detail in the product. Their relief is
+    unknown."""
+
+    folder: str
+    """Folder of JPEG files. Files without a face and files too small or too soft are skipped."""
+    size: int = 512
+    """Texels a side of the window."""
+    coarse: int = 128
+    """Texels a side of expression maps."""
+    picture: int = 0
+    """Side of the pictures in pixels, for losses on pictures; 0: none."""
+    least_pixels: float = LEAST_PIXELS
+    """Pixels per metre on the face."""
+    people: int = 0
+    """Number of portraits examined, those with the most pixels first; 0: all. They repeat in the same order."""
+
+    def __post_init__(self) -> None:
+        if self.people < 0 or self.picture < 0 or self.least_pixels <= 0:
+            raise ValueError("people and picture must be at least 0, least_pixels above 0")
+
+    def build(self) -> Source:
+        """Make the source. All portraits are examined, about 1.5 s each, and the results are cached."""
+        return DetailPortraits(self)
+
+
+class DetailPortraits:
+    """See ``DetailPortraitsConfig``; raises ``LikenessError`` ("no_photo") where the folder has no portrait to use."""
+
+    def __init__(self, config: DetailPortraitsConfig) -> None:
+        self.config = config
+        paths = sorted(Path(config.folder).glob("*.jpg"), key=lambda path: (-_pixels(path), path.name))
+        here = Path(__file__).resolve()
+        packages = (backend.fitting, backend.detail)
+        code = [one for package in packages for one in sorted(Path(package.__file__).parent.rglob("*.py"))]
+        numbers = (config.size, config.coarse, config.picture, config.least_pixels)
+        self._folder = cache_folder() / "detail_portraits" / content_key(numbers, here, *code)
+        kept = [self._kept(path) for path in paths[: config.people or None]]
+        self._portraits = [path for path in kept if path is not None]
+        if not self._portraits:
+            raise LikenessError(
+                "no_photo",
+                f"No portrait in {config.folder} shows a face sharp enough.",
+                "Name a folder of larger portraits.",
+            )
+
+    def __len__(self) -> int:
+        return len(self._portraits)
+
+    def batch(self, indices: range, device: torch.device) -> DetailBatch:
+        """Return portraits ``indices``, modulo their count."""
+        return DetailBatch.joined([self._one(index % len(self._portraits)) for index in indices], device)
+
+    def _one(self, number: int) -> DetailBatch:
+        config = self.config
+        with np.load(self._portraits[number]) as data:
+            arrays = {name: torch.from_numpy(data[name].astype(np.float32))[None] for name in data.files}
+        still = torch.zeros(1, CHANNELS, config.coarse, config.coarse)
+        window = detail_window(load_template(), config.size)
+        pictures = {name: arrays[name] for name in DetailPictures.__dataclass_fields__ if name in arrays}
+        return DetailBatch(
+            photos=arrays["observed"],
+            expressions=arrays["expression"],
+            person=torch.zeros(1, dtype=torch.int64),
+            wanted=torch.cat([still, arrays["expression"], still]),
+            displacement=torch.zeros(TARGETS, 1, config.size, config.size),
+            told=torch.tensor([False]),
+            allowed=torch.from_numpy(window.allowed)[None, None],
+            pictures=DetailPictures(**pictures) if pictures else None,
+        )
+
+    def _kept(self, path: Path) -> Path | None:
+        """Return the cached file of a portrait's observation, made if missing; None where the portrait is unusable."""
+        kept = self._folder / f"{content_key(path)}.npz"
+        if not kept.exists():
+            config = self.config
+            found = observed_portrait(path, config.size, config.coarse, config.picture, config.least_pixels)
+            save_arrays(kept, **(found or {"none": np.zeros(1)}))
+        with np.load(kept) as data:
+            return None if "none" in data else kept
+
+
+def _pixels(path: Path) -> int:
+    """Number of pixels of a picture; 0 for a file that is not a picture."""
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return 0 if picture is None else picture.size
+
+
+def observed_portrait(
+    path: Path, size: int, coarse: int, picture: int, least_pixels: float
+) -> dict[str, np.ndarray] | None:
+    """Observe one portrait, as float16 except the places: ``observed`` (7, N, N), ``expression`` (9, n, n), and with
+    ``picture`` above 0 the arrays of ``DetailPictures``. None where no face is large and sharp enough."""
+    try:
+        faces = collect([PhotoSource.from_path(path)]).faces
+        if not faces or faces[0].quality.sharpness < LEAST_SHARPNESS:
+            return None
+        fitted = fit_face(PhotoCollection(faces), fit_options_for("fast"))
+    except LikenessError:
+        return None
+    template, face, fit = load_template(), faces[0], fitted.photos[0]
+    window = detail_window(template, size)
+    photo = photo_in_window(window, face, fit)
+    if photo.pixels_per_metre < least_pixels:
+        return None
+    surface, density = window.surface, window_density(window, fitted.neutral)
+    cage = fit.vertices[: surface.count].astype(np.float64)
+    maps = ExpressionMaps(detail_window(template, coarse), fitted.neutral[: surface.count])
+    arrays = {"observed": observe(photo, density), "expression": maps.of(cage)}
+    if picture:
+        square = upright_square(face.landmarks)
+
+        def seen(points: np.ndarray) -> np.ndarray:
+            pixels = fit.camera.project(points)
+            return np.column_stack([square.from_picture(pixels[:, :2], picture), pixels[:, 2]])
+
+        where = picture_places(window, seen(surface.lifted(cage)), picture)
+        shown = pictures_of(photo, window, density, where, square.cut(face.pixels, picture))
+        arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
+    return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}
+
+
+__all__ = ["DetailBatch", "DetailPeopleConfig", "DetailPictures"]

@@ -1,0 +1,338 @@
+"""Sheet of a person's relief: photo, and the head at rest and with three expressions in raking light.
+
+Sheet of synthetic people's true relief and the relief found in their photos, in raking light.
+
+Compare wrinkles with ground truth on synthetic people, with two baselines, and test robustness to freckles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from backend.detail.observation import BASE_LENGTH, frames_in_window
+from backend.detail.skin_detail import group_weights
+from backend.detail.window import ExpressionMaps, detail_window
+from backend.errors import LikenessError
+from backend.exchange.asset_mesh import AssetMesh, asset_mesh, portrait_camera
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.preview import photo_and_fit
+from backend.geometry.template import load_template
+from backend.geometry.vectors import smoothstep
+from backend.models.detail import DetailModel, displacements
+from backend.models.registry import DETAIL
+from backend.photos.formats import PhotoSource
+from backend.pipeline import ReconstructOptions, reconstruct
+from backend.rendering.color import srgb_bytes
+from backend.rendering.spherical_harmonics import light_from_directions
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig, DrawnPerson, picture_places, projected, sampled
+from trainer.methods.detail.relief import DISTURBANCES, Cause, Changes, cause
+
+SIDE = 440
+EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
+    "at rest": {},
+    "brows up": {"browInnerUp": 1.0, "browOuterUpLeft": 1.0, "browOuterUpRight": 1.0},
+    "frown": {"browDownLeft": 1.0, "browDownRight": 1.0, "noseSneerLeft": 0.4, "noseSneerRight": 0.4},
+    "smile": {
+        "mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "cheekSquintLeft": 0.7, "cheekSquintRight": 0.7,
+        "eyeSquintLeft": 0.5, "eyeSquintRight": 0.5,
+    },
+}  # fmt: skip
+RAKING = light_from_directions(np.array([[0.86, 0.45, 0.22]]), np.full((1, 3), 1.1), 0.25)
+"""Light from the person's left and above, grazing the front, so that folds cast shading."""
+_CLAY = 0.35
+"""Linear albedo of the lower row, which shows only the shape."""
+_GREY = (60, 62, 66)
+
+
+def relief_sheet(photos: Sequence[Path]) -> np.ndarray:
+    """(2 * ``SIDE``, (1 + expressions) * ``SIDE``, 3) uint8: the best photo above the fitted head over it, then the
+    head in raking light, textured above and as clay below.
+
+    Raises ``LikenessError`` where no photo shows a face.
+    """
+    made = reconstruct([PhotoSource.from_path(path) for path in photos], ReconstructOptions(hair="none"))
+    best = made.previews[0]
+    textured, clay = asset_mesh(made.asset), asset_mesh(_as_clay(made.asset))
+    rows = [[part] for part in photo_and_fit(textured, best, SIDE)]
+    for row, mesh in zip(rows, (textured, clay), strict=True):
+        row += [_drawn(mesh, weights) for weights in EXPRESSIONS.values()]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+
+
+def _as_clay(asset: FaceAsset) -> FaceAsset:
+    return replace(asset, albedo=np.full_like(asset.albedo, srgb_bytes(np.array(_CLAY))))
+
+
+def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
+    expression = np.zeros(len(ARKIT_NAMES), np.float32)
+    for name, value in weights.items():
+        expression[ARKIT_INDEX[name]] = value
+    return mesh.render(portrait_camera(mesh.positions(), 20.0, (SIDE, SIDE)), RAKING, _GREY, expression)
+
+
+def write_sheets(people: Mapping[str, Sequence[Path]], folder: Path) -> list[str]:
+    """Write one picture per person to ``folder``; returns the file names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, photos in people.items():
+        Image.fromarray(relief_sheet(photos)).save(folder / f"{name}.png")
+    return [f"{name}.png" for name in people]
+
+
+PEOPLE: tuple[int, ...] = (3, 7)
+"""Numbers of the people drawn."""
+GROUPS: tuple[str, ...] = ("brows_up", "smile")
+"""Groups of keys that are rendered at full strength, after the head at rest."""
+SYNTHETIC_SIDE = 300
+_TOWARDS_LAMP = np.array([0.62, 0.66, 0.30])
+"""Light from the person's left and above, grazing the front, so that folds cast shading."""
+_DETAIL_SYNTHETIC_SHEET_CLAY, _SKY, _LAMP = 0.45, 0.2, 1.1
+"""Linear albedo; ambient light; the lamp's light."""
+_DETAIL_SYNTHETIC_SHEET_GREY = 0.05
+
+
+def synthetic_sheet(model: DetailModel, seed: int) -> np.ndarray:
+    """(2 * ``SIDE``, people * (1 + groups) * ``SIDE``, 3) uint8: true relief above, found relief below, each person at
+    rest and with ``GROUPS``."""
+    config = model.network.config
+    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=seed).build()
+    coarse = detail_window(load_template(), config.coarse)
+    columns = []
+    for number in PEOPLE:
+        person, batch = source.drawn(number), source.person(number)
+        poses = [np.zeros(len(person.keys), np.float32), *(group_weights(name) for name in GROUPS)]
+        maps = ExpressionMaps(coarse, person.neutral)
+        wanted = np.stack([maps.of(person.posed(weights)) for weights in poses])
+        found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), wanted)
+        for weights, heights in zip(poses, found * person.cause.window.allowed, strict=True):
+            pair = (person.displacement(weights), heights)
+            columns.append(np.concatenate([clay_picture(person, weights, one) for one in pair]))
+    return np.concatenate(columns, axis=1)
+
+
+def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """(``SIDE``, ``SIDE``, 3) uint8: the posed face from the front as clay with heights (N, N), millimetres."""
+    window = person.cause.window
+    normals, across = frames_in_window(window, person.frames(weights))
+    dy, dx = np.gradient(heights * np.float32(1e-3 * window.size))
+    bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
+    bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
+    lamp = (_TOWARDS_LAMP / np.linalg.norm(_TOWARDS_LAMP)).astype(np.float32)
+    lit = _DETAIL_SYNTHETIC_SHEET_CLAY * (_SKY + _LAMP * np.maximum(bumped @ lamp, 0.0))
+    side = 2 * SYNTHETIC_SIDE  # supersampling for smooth edges
+    positions = window.surface.lifted(person.posed(weights).astype(np.float64))
+    where = picture_places(window, projected(positions, np.eye(3), side), side)
+    seen = sampled(np.repeat(lit[..., None], 3, -1).astype(np.float32), where, 1)
+    picture = np.where(where.shown[..., None], seen, np.float32(_DETAIL_SYNTHETIC_SHEET_GREY))
+    return srgb_bytes(cv2.resize(picture, (SYNTHETIC_SIDE, SYNTHETIC_SIDE), interpolation=cv2.INTER_AREA))
+
+
+def write_synthetic_sheet(model: DetailModel, seed: int, path: Path) -> None:
+    """Write ``synthetic_sheet`` to ``path`` and make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(synthetic_sheet(model, seed)).save(path, quality=85)
+
+
+SEED = 71
+"""Seed of people unused for training and selection in all recipes."""
+REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
+KINDS: tuple[str, ...] = ("rest", "seen", "unseen")
+_NEAR_METRES = 0.022
+_FLAT_MILLIMETRES = 0.02
+"""Millimetres, standard deviation of the true relief below which a region has no wrinkles to find."""
+
+_NOTHING_MILLIMETRES = 1e-3
+"""Millimetres, root mean square difference below which an expression counts as without effect on the skin."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate detail``."""
+    parser.add_argument("--people", type=int, default=40, help="synthetic people that nothing was trained on")
+    parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures in raking light of --sheet-people, no figures")
+    parser.add_argument(
+        "--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos, or of such"
+    )
+    parser.add_argument("--synthetic-sheet", type=Path, help="picture of true and found relief to write, no figures")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Measure and print a table; ``not trained`` where there is no model."""
+    model = _model(arguments.model)
+    if model is None:
+        console.print("The detail model is not trained.")
+        return {"detail": "not trained"}
+    if arguments.sheets is not None:
+        people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
+        console.print(f"Look at {', '.join(write_sheets(people, arguments.sheets))}.", markup=False)
+        return {}
+    if arguments.synthetic_sheet is not None:
+        write_synthetic_sheet(model, SEED, arguments.synthetic_sheet)
+        return {}
+    if arguments.people < 2:
+        raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
+    figures = synthetic_figures(model, arguments.people, console)
+    figures |= freckle_figures(model, max(2, arguments.people // 4))
+    figures |= suppression_figures(model, max(2, 2 * arguments.people // 5))
+    table = Table(title="Displacement of synthetic people's skin")
+    for column in ("figure", "value"):
+        table.add_column(column)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.3f}")
+    console.print(table)
+    return dict(figures)
+
+
+def synthetic_figures(model: DetailModel, people: int, console: Console | None = None) -> dict[str, float]:
+    """Average the figures of ``person_figures`` over ``people``; every mean has the bounds of its 95 % interval."""
+    config = model.network.config
+    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED).build()
+    batches = [source.person(index) for index in range(people)]
+    total = np.sum([batch.displacement[:, 0].numpy() for batch in batches], axis=0)  # (3, N, N), of rest, seen, unseen
+    rows = [person_figures(model, one, (total - one.displacement[:, 0].numpy()) / (people - 1)) for one in batches]
+    figures: dict[str, float] = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        figures[name] = float(values.mean())
+        if name.startswith(("correlation.found", "error")):
+            figures |= mean_interval(values).figures(name)
+    return figures
+
+
+def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> dict[str, float]:
+    """One person's figures; NaN where a region has no relief.
+
+    All figures are for relief without lengths above ``BASE_LENGTH``. ``correlation.WHO.REGION``: correlation with the
+    true relief with the first photo's expression. WHO is ``found``; ``luminance``, the photo's own detail taken as
+    height; or
+    ``mean``, other people's mean displacement. ``mean`` : (3, N, N), at rest, with their first and with their last
+    expression. ``error.unseen``: root mean square error for an expression in no photo, relative to using the
+    displacement found at rest; ``error.rest`` and ``error.seen``: relative to zero displacement.
+    """
+    known = cause(model.network.config.size)
+    allowed = batch.allowed[0, 0].numpy()
+    truth = batch.displacement[:, 0].numpy()
+    found = found_relief(model, batch)
+    luminance = batch.photos[0, 0].numpy()
+    figures: dict[str, float] = {}
+    for region in REGIONS:
+        mask = region_mask(region) * allowed
+        shown = mask * batch.photos[0, 5].numpy()
+        true = fine(truth[1], known)
+        if spread(true, shown) < _FLAT_MILLIMETRES or shown.sum() < 0.3 * mask.sum():
+            continue
+        for who, guess in (("found", found[1]), ("luminance", luminance), ("mean", mean[1])):
+            figures[f"correlation.{who}.{region}"] = correlation(fine(guess, known), true, shown)
+    for who in ("found", "luminance", "mean"):
+        own = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
+        figures[f"correlation.{who}"] = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
+        for region, value in zip(REGIONS, own, strict=True):
+            figures[f"correlation.{who}.{region}"] = value
+    found, truth = ([fine(one, known) for one in maps] for maps in (found, truth))
+    for number, kind in enumerate(KINDS):
+        other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
+        error, usual = (
+            np.sqrt(np.average((guess - truth[number]) ** 2, weights=allowed)) for guess in (found[number], other)
+        )
+        figures[f"error.{kind}"] = float(error / usual) if usual > _NOTHING_MILLIMETRES else np.nan
+    return figures
+
+
+def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
+    """``freckles.energy``: energy of the relief found at rest for people full of freckles and make-up, relative to the
+    same people without."""
+    config = model.network.config
+    energies = []
+    for colours in ("marked", "plain"):
+        source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1, colours=colours).build()
+        total = 0.0
+        for index in range(people):
+            batch = source.person(index)
+            batch = replace(batch, wanted=batch.wanted[:1])
+            total += float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+        energies.append(total)
+    return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
+
+
+def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
+    """For each of ``DISTURBANCES``: ``kept_out.NAME``, energy of the relief found at rest with it, relative to the same
+    people without it, with the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the
+    relief found with it."""
+    config = model.network.config
+    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1).build()
+    allowed = float(cause(config.size).window.allowed.sum())
+
+    def energy(index: int, changes: Changes) -> float:
+        batch = source.person(index, changes)
+        batch = replace(batch, wanted=batch.wanted[:1])
+        return float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+
+    figures: dict[str, float] = {}
+    without: dict[int, np.ndarray] = {}  # by identity, because several disturbances share the same baseline photos
+    for name, one in DISTURBANCES.items():
+        if id(one.without) not in without:
+            without[id(one.without)] = np.array([energy(index, one.without) for index in range(people)])
+        given = np.array([energy(index, one.given) for index in range(people)])
+        figures |= ratio_interval(given, without[id(one.without)]).figures(f"kept_out.{name}")
+        figures[f"kept_out.{name}.millimetres"] = float(np.sqrt(given.mean() / allowed))
+    return figures
+
+
+def found_relief(model: DetailModel, batch: DetailBatch) -> np.ndarray:
+    """(T, N, N) millimetres, the product's relief for the first person's wanted expressions."""
+    given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
+    return displacements(model, *given) * batch.allowed[0, 0].numpy()
+
+
+def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
+    """High-pass: heights (N, N) without lengths above ``BASE_LENGTH``."""
+    return heights - cv2.GaussianBlur(heights, (0, 0), BASE_LENGTH * known.density)
+
+
+def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted correlation of maps (N, N); NaN where one is flat."""
+    one, two = one - np.average(one, weights=weight), two - np.average(two, weights=weight)
+    bound = float((weight * one**2).sum() * (weight * two**2).sum())
+    return float((weight * one * two).sum() / np.sqrt(bound)) if bound > 0 else float("nan")
+
+
+def spread(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted standard deviation."""
+    total = max(float(weight.sum()), 1e-9)
+    middle = float((weight * values).sum()) / total
+    return float(np.sqrt((weight * (values - middle) ** 2).sum() / total))
+
+
+@lru_cache(maxsize=8)
+def region_mask(region: str, size: int = 512) -> np.ndarray:
+    """(N, N) in [0, 1], mask of one of ``REGIONS``."""
+    known, template = cause(size), load_template()
+    window = known.window
+    if region == "forehead":
+        return window.image(window.surface.regions["forehead"][:, None])[..., 0]
+    if region == "nose_lip_folds":
+        wide = cv2.GaussianBlur(known.painted["nasolabial"], (0, 0), size / 64)
+        return smoothstep(0.02, 0.15, wide).astype(np.float32)
+    positions = window.surface.lifted(template.vertices[: window.surface.count].astype(np.float64))
+    marks = template.landmarks478.positions(template.vertices)
+    near = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (33, 263)], axis=0)
+    return window.image(smoothstep(1.2 * _NEAR_METRES, 0.8 * _NEAR_METRES, near)[:, None])[..., 0]
+
+
+def _model(folder: Path | None) -> DetailModel | None:
+    return DETAIL.find() if folder is None else DetailModel.load(folder)

@@ -1,0 +1,1 @@
+"""The graph face model (paper 2)."""

@@ -1,0 +1,544 @@
+"""Photos of people with the ground truth of their faces.
+
+Sources of ``GraphBatch``: ``kind = "graph_shapes"`` and ``"graph_people"`` in recipes.
+
+The linear face model of the same people: the graph face model's baseline and optional initialisation.
+
+Real portraits without labels: ``kind = "graph_portraits"`` in recipes.
+
+Training data of the graph face model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import backend.fitting
+from backend.errors import LikenessError
+from backend.fitting.fit import fit_face
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import fit_options_for
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template, triangles_from_quads
+from backend.models.landmarks import LANDMARKS, SurfaceLandmarker, marks_in
+from backend.photos.collect import collect
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
+from backend.photos.faces import Window, upright_square
+from backend.photos.formats import PhotoSource
+from backend.rendering.camera import project
+from backend.rendering.color import srgb_from_linear
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs, save_arrays
+from trainer.methods.landmarks.data import landmark_mirror
+from trainer.methods.lap.data import MARK_STEP, marks_of
+from trainer.people.shape import CarriedExpressions, IdentityShapes, PeopleSurface, draw_expression, draw_identity
+from trainer.people.source import People, PeopleConfig
+
+_MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
+_MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
+"""Signs of the basis functions of ``spherical_harmonics`` under mirroring in x."""
+
+
+UNKNOWN = -1
+"""Person number of portraits without a name and labels."""
+
+
+@dataclass(frozen=True)
+class GraphPhotos:
+    """Content of N photos of S x S pixels. The head has C vertices; a vertex is visible where nothing occludes it.
+
+    Attributes
+    ----------
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.face_square``.
+    places : (N, C, 2) position of the head's surface in the picture, in sides, x right, y down from the top left.
+    albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: visible bare skin, brows or lips of the face; albedo
+        is valid only there.
+    light : (N, 9, 3) as in ``PeopleBatch``. marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard
+        deviation in sides.
+    """
+
+    images: Tensor
+    places: Tensor
+    albedo: Tensor
+    seen: Tensor
+    light: Tensor
+    marks: Tensor
+
+
+@dataclass(frozen=True)
+class GraphBatch:
+    """N faces of people, those of one person consecutive. Head frame, metres.
+
+    Attributes
+    ----------
+    person : (N,) int64 number of the person, ``UNKNOWN`` for portraits: of these only ``images``, ``marks``, ``places``
+        and ``seen`` are known, and the shapes are fitted. neutral : (N, V, 3) the template's cage without expression.
+    weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
+    """
+
+    person: Tensor
+    neutral: Tensor
+    weights: Tensor
+    vertices: Tensor
+    photos: GraphPhotos | None
+
+    @classmethod
+    def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
+        """Concatenate batches on ``device``, in order. Raises ``ValueError`` where only some have photos."""
+        photos = [batch.photos for batch in batches if batch.photos is not None]
+        if photos and len(photos) != len(batches):
+            raise ValueError("shapes alone and photos do not go into one batch")
+        whole = _joined_tensors(batches, ("person", "neutral", "weights", "vertices"), device)
+        names = [one.name for one in fields(GraphPhotos)]
+        return cls(**whole, photos=GraphPhotos(**_joined_tensors(photos, names, device)) if photos else None)
+
+
+def _joined_tensors(parts: Sequence[object], names: Sequence[str], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names}
+
+
+def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
+    """Mirror a batch. ``mirror`` (V,) int64 is the vertex across the median plane. People keep their numbers, so in the
+    classification a face and its mirror image are one class. Raises ``ValueError`` for shapes without photos."""
+    photos = batch.photos
+    if photos is None:
+        raise ValueError("shapes alone need no mirror: their source draws both sides alike")
+    flip = batch.neutral.new_tensor([-1.0, 1.0, 1.0])
+    head = mirror[: batch.vertices.shape[1]]
+    places, marks = photos.places[:, head], photos.marks[:, landmark_mirror()]
+    return replace(
+        batch,
+        neutral=batch.neutral[:, mirror] * flip,
+        weights=batch.weights[:, _MIRRORED_KEYS],
+        vertices=batch.vertices[:, head] * flip,
+        photos=GraphPhotos(
+            images=photos.images.flip(-1),
+            places=places * places.new_tensor([-1.0, 1.0]) + places.new_tensor([1.0, 0.0]),
+            albedo=photos.albedo[:, head],
+            seen=photos.seen[:, head],
+            light=photos.light * photos.light.new_tensor(_MIRRORED_LIGHT)[:, None],
+            marks=marks * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0]),
+        ),
+    )
+
+
+def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
+    """Scale the content of photos by factors (N,) in (0, 1] around the pictures' centres; borders are repeated. Raises
+    ``ValueError`` for shapes without photos."""
+    photos = batch.photos
+    if photos is None:
+        raise ValueError("shapes alone have no pictures to make smaller")
+    turn = torch.zeros(len(factors), 2, 3, device=factors.device)
+    turn[:, 0, 0] = turn[:, 1, 1] = 1.0 / factors
+    grid = functional.affine_grid(turn, list(photos.images.shape), align_corners=False)
+    each = factors[:, None, None]
+    marks = photos.marks.clone()
+    marks[..., :2] = 0.5 + each * (marks[..., :2] - 0.5)
+    marks[..., 2:] = each * marks[..., 2:]
+    images = functional.grid_sample(photos.images, grid, padding_mode="border", align_corners=False)
+    return replace(batch, photos=replace(photos, images=images, places=0.5 + each * (photos.places - 0.5), marks=marks))
+
+
+def known_part(batch: GraphBatch) -> GraphBatch:
+    """Keep only photos of people with labels."""
+    return part_of(batch, batch.person != UNKNOWN)
+
+
+def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
+    """Keep the faces selected by ``chosen`` (N,) bool."""
+    photos = batch.photos
+    kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
+    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
+    return GraphBatch(**whole, photos=kept)
+
+
+def labelled_people(person: Tensor, share: float) -> Tensor:
+    """(N,) bool, which photos of people (N,) have labels: a share of those with a name, evenly spread over their
+    numbers."""
+    numbers = person.double()
+    return (person != UNKNOWN) & (((numbers + 1) * share).floor() > (numbers * share).floor())
+
+
+SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS)
+_DEPTH_SLACK = 0.006
+"""Metres that a vertex may lie behind the depth map and still count as visible, because cage and surface differ."""
+_MADE_AT_ONCE = 8
+_STEP = 1e-5
+"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
+_PLACE_STEP = 1 / 8192
+"""Sides of the picture; places are stored as 16-bit multiples of it, up to four sides away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphShapesConfig(SourceConfig):
+    """An endless sequence of people's shapes with expressions, without photos; an index is a person."""
+
+    seed: int = 0
+    """Another seed gives other people."""
+    expressions: int = 2
+    """Number of expressions per person."""
+
+    def build(self) -> Source:
+        """Make the source."""
+        return GraphShapes(self)
+
+
+class GraphShapes:
+    """See ``GraphShapesConfig``."""
+
+    def __init__(self, config: GraphShapesConfig) -> None:
+        self.config = config
+        self._template = load_template()
+        self._tools: dict[torch.device, tuple[IdentityShapes, CarriedExpressions]] = {}
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return people number ``indices``."""
+        device = torch.device(device)
+        if device not in self._tools:
+            shapes = IdentityShapes(PeopleSurface(self._template, device))
+            self._tools[device] = shapes, CarriedExpressions(self._template, device)
+        shapes, carried = self._tools[device]
+        count = self.config.expressions
+        people, weights = [], []
+        for index in indices:
+            generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index]))
+            people.append(draw_identity(generator, len(self._template.identity_modes)))
+            weights.extend(draw_expression(generator).weights for _ in range(count))
+        neutral = shapes.neutral(people).repeat_interleave(count, 0)
+        keys = torch.from_numpy(np.stack(weights)).to(device)
+        return GraphBatch(
+            person=torch.tensor(list(indices), device=device).repeat_interleave(count),
+            neutral=neutral,
+            weights=keys,
+            vertices=carried.posed(neutral, keys)[:, : self._template.head.vertex_stop],
+            photos=None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphPeopleConfig(SourceConfig):
+    """Photos of synthetic people that are made once and repeat, so that a net can learn to classify them by name."""
+
+    size: int = 112
+    """Side of the pictures in pixels."""
+    seed: int = 0
+    """Another seed gives other people."""
+    photos: int = 3
+    """Number of photos per person."""
+    people: int = 1500
+    """Number of people; they repeat in the same order."""
+    folder: str = ""
+    """Folder of the store; empty: in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        if self.people < 1 or self.photos < 1:
+            raise ValueError("people and photos must be at least 1")
+
+    def build(self) -> GraphPeople:
+        """Make the source."""
+        return GraphPeople(self)
+
+
+class GraphPeople:
+    """See ``GraphPeopleConfig``; raises ``LikenessError`` ("missing_part") where the landmark net is not trained."""
+
+    def __init__(self, config: GraphPeopleConfig) -> None:
+        self.config = config
+        self._template = load_template()
+        self._head = self._template.head.vertex_stop
+        self._people = People(
+            PeopleConfig(
+                size=config.size,
+                seed=config.seed,
+                photos=config.photos,
+                framing="face",
+                depth=True,
+                albedo=True,
+                carried=True,
+            )
+        )
+        self._surfaces: dict[torch.device, PeopleSurface] = {}
+        self._landmarker = SurfaceLandmarker.load()
+        here = Path(__file__).resolve().parent
+        code = [here / "data.py", here.parent / "lap" / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
+        root = Path(config.folder) if config.folder else cache_folder() / "graph"
+        self._folder = root / content_key(replace(config, folder=""), self._landmarker.version, *code)
+        self._arrays = self._open()
+
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return people ``indices``, modulo their count."""
+        config, arrays = self.config, self._arrays
+        rows = np.array([index % config.people for index in indices])
+        for part in missing_runs(arrays["made"], rows, _MADE_AT_ONCE):
+            self._make(part, device)
+        mean = torch.from_numpy(self._template.vertices).to(device)
+
+        def read(name: str) -> Tensor:
+            return torch.from_numpy(arrays[name][rows]).to(device).flatten(0, 1)
+
+        neutral = torch.from_numpy(arrays["neutral"][rows]).to(device).float() * _STEP + mean
+        return GraphBatch(
+            person=torch.from_numpy(rows).to(device).repeat_interleave(config.photos),
+            neutral=neutral.repeat_interleave(config.photos, 0),
+            weights=read("weights"),
+            vertices=read("vertices").float() * _STEP + mean[: self._head],
+            photos=GraphPhotos(
+                images=read("images").float() / 255,
+                places=read("places").float() * _PLACE_STEP,
+                albedo=read("albedo").float() / 255,
+                seen=read("seen") > 0,
+                light=read("light"),
+                marks=read("marks").float() * MARK_STEP,
+            ),
+        )
+
+    def _open(self) -> dict[str, np.ndarray]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config, size, head = self.config, self.config.size, self._head
+        each = (config.people, config.photos)
+        shapes = {
+            "images": ((*each, 3, size, size), np.uint8),
+            "places": ((*each, head, 2), np.int16),
+            "albedo": ((*each, head, 3), np.uint8),
+            "seen": ((*each, head), np.uint8),
+            "light": ((*each, 9, 3), np.float32),
+            "marks": ((*each, LANDMARKS, 3), np.int16),
+            "weights": ((*each, 52), np.float32),
+            "vertices": ((*each, head, 3), np.int16),
+            "neutral": ((config.people, len(self._template.vertices), 3), np.int16),
+            "made": ((config.people,), np.uint8),
+        }
+        return {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
+
+    @torch.no_grad()
+    def _make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Draw people ``rows``, which are adjacent; a row is marked once all its files are written."""
+        device = torch.device(device)
+        if device not in self._surfaces:
+            self._surfaces[device] = PeopleSurface(self._template, device)
+        people = self._people.batch(range(int(rows[0]), int(rows[-1]) + 1), device)
+        size, head, photos = self.config.size, self._head, self.config.photos
+        drawn = self._surfaces[device].drawn(people.vertices)[:, :head]
+        pose = people.camera_from_head
+        in_camera = drawn @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
+        pixels = project(in_camera, people.intrinsics)[..., :2]
+        column, row = (pixels[..., k].floor().long().clamp(0, size - 1) for k in (0, 1))
+        number = torch.arange(len(pixels), device=device)[:, None]
+        inside = ((pixels >= 0) & (pixels < size)).all(-1) & people.inside[number, row, column]
+        near = in_camera[..., 2] < people.depth[number, row, column] + _DEPTH_SLACK
+        labels = people.labels[number, row, column]
+        bare = torch.isin(labels, torch.tensor([int(kind) for kind in SKIN], dtype=labels.dtype, device=device))
+        albedo = srgb_from_linear(people.albedo).clamp(0, 1)[number, :, row, column]
+        mean = torch.from_numpy(self._template.vertices).to(device)
+        values = {
+            "images": (people.images * 255).round(),
+            "places": (pixels / size / _PLACE_STEP).round().clamp(-32768, 32767),
+            "albedo": (albedo * 255).round(),
+            "seen": inside & near & bare,
+            "light": people.light,
+            "marks": (marks_of(self._landmarker, people.images) / MARK_STEP).round().clamp(-32768, 32767),
+            "weights": people.expression,
+            "vertices": ((people.vertices[:, :head] - mean[:head]) / _STEP).round().clamp(-32768, 32767),
+            "neutral": ((people.neutral[::photos] - mean) / _STEP).round().clamp(-32768, 32767),
+        }
+        for name, value in values.items():
+            array = self._arrays[name]
+            array[rows] = value.cpu().numpy().reshape(len(rows), *array.shape[1:]).astype(array.dtype)
+        self._arrays["made"][rows] = 1
+
+
+SEED = 71
+"""Seed of the people that it is computed from, as in the recipes."""
+PEOPLE = 2000
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class LinearFaces:
+    """Principal components of neutral faces and of expressions, with as many codes as the graph model.
+
+    Attributes
+    ----------
+    mean : (C, 3) metres. identity : (D, C, 3), expression : (E, C, 3), one standard deviation each.
+    """
+
+    mean: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+
+    def nearest(self, target: np.ndarray, weight: np.ndarray, prior: float, neutral: bool) -> np.ndarray:
+        """(C, 3) the model's shape nearest to a target (C, 3), with the same cost as ``codes_of_shape``."""
+        modes = self.identity if neutral else np.concatenate([self.identity, self.expression])
+        scale = np.sqrt(weight / weight.sum())[:, None]
+        design = (scale * modes).reshape(len(modes), -1)
+        right = design @ (scale * (target - self.mean)).ravel()
+        codes = np.linalg.solve(design @ design.T + prior * np.eye(len(modes)), right)
+        return self.mean + np.tensordot(codes, modes, 1)
+
+
+def linear_faces(
+    identity: int, expression: int, people: int = PEOPLE, shapes: SourceConfig | None = None
+) -> LinearFaces:
+    """Compute components from the first people of a source of shapes, two expressions each. The default source is the
+    graph model's training data (``GraphShapesConfig``, seed ``SEED``)."""
+    source = (shapes or GraphShapesConfig(seed=SEED)).build()
+    count = load_template().head.vertex_stop
+    neutral, moved = [], []
+    for start in range(0, people, _AT_ONCE):
+        batch = source.batch(range(start, min(start + _AT_ONCE, people)), torch.device("cpu"))
+        first = torch.ones(len(batch.person), dtype=torch.bool)
+        first[1:] = batch.person[1:] != batch.person[:-1]
+        neutral.append(batch.neutral[first, :count].numpy())
+        moved.append((batch.vertices - batch.neutral[:, :count]).numpy())
+    faces, motions = np.concatenate(neutral), np.concatenate(moved)
+    mean = load_template().vertices[:count]
+    return LinearFaces(mean, components(faces - mean, identity), components(motions, expression))
+
+
+def components(rows: np.ndarray, count: int) -> np.ndarray:
+    """(count, C, 3) the strongest components of rows (N, C, 3), one standard deviation each."""
+    flat = torch.from_numpy(rows.reshape(len(rows), -1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, strength, directions = torch.svd_lowrank(flat, count + 8, niter=3)
+    modes = directions[:, :count] * (strength[:count] / len(flat) ** 0.5)
+    return modes.T.reshape(count, *rows.shape[1:]).numpy()
+
+
+_FACING = 0.3
+"""Cosine between normal and line of sight above which a vertex's colour is visible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphPortraitsConfig(SourceConfig):
+    """Portraits from a folder, one per person. A fit of the linear face model to the landmarks gives the head's
+    position. Nothing else is known of them: ``person`` is ``UNKNOWN``."""
+
+    folder: str
+    """Folder of JPEG files; files without a detected face are skipped."""
+    size: int = 112
+    """Side of the pictures in pixels."""
+    people: int = 300
+    """Number of portraits, evenly spread over the folder's names; they repeat in the same order."""
+
+    def __post_init__(self) -> None:
+        if self.people < 1:
+            raise ValueError("people must be at least 1")
+
+    def build(self) -> Source:
+        """Make the source."""
+        return GraphPortraits(self)
+
+
+class GraphPortraits:
+    """See ``GraphPortraitsConfig``; raises ``LikenessError`` ("no_photo") where the folder has no JPEG file."""
+
+    def __init__(self, config: GraphPortraitsConfig) -> None:
+        self.config = config
+        paths = sorted(Path(config.folder).glob("*.jpg"))
+        if not paths:
+            raise LikenessError("no_photo", f"There is no JPEG file in {config.folder}.", "Name a folder of portraits.")
+        chosen = np.linspace(0, len(paths), config.people, endpoint=False).astype(int)
+        self._order = [(paths * 2)[number : number + len(paths)] for number in np.unique(chosen)]
+        here = Path(__file__).resolve()
+        code = [here, *sorted(Path(backend.fitting.__file__).parent.rglob("*.py"))]
+        self._folder = cache_folder() / "graph_portraits" / content_key(config.size, *code)
+
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return portraits ``indices``, modulo their count."""
+        template = load_template()
+        rows = [self._one(index % len(self._order)) for index in indices]
+
+        def stacked(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([row[name] for row in rows])).to(device)
+
+        head = template.head.vertex_stop
+        return GraphBatch(
+            person=torch.full((len(rows),), UNKNOWN, device=device),
+            neutral=stacked("neutral"),
+            weights=stacked("weights"),
+            vertices=stacked("vertices"),
+            photos=GraphPhotos(
+                images=stacked("image").permute(0, 3, 1, 2).float() / 255,
+                places=stacked("places"),
+                albedo=torch.zeros(len(rows), head, 3, device=device),
+                seen=stacked("seen"),
+                light=stacked("light"),
+                marks=stacked("marks"),
+            ),
+        )
+
+    def _one(self, number: int) -> dict[str, np.ndarray]:
+        """Return the portrait, or the next one with a detected face; its fit is cached."""
+        for path in self._order[number]:
+            kept = self._folder / f"{content_key(path)}.npz"
+            if not kept.exists():
+                save_arrays(kept, **(fitted_portrait(path, self.config.size) or {"none": np.zeros(1)}))
+            with np.load(kept) as data:
+                if "none" not in data:
+                    return dict(data)
+        raise LikenessError("no_face", f"No face was found in {self.config.folder}.", "Name a folder of portraits.")
+
+
+def fitted_portrait(path: Path, size: int) -> dict[str, np.ndarray] | None:
+    """The arrays of a ``GraphBatch`` for one portrait, ``image`` (S, S, 3) uint8; None where no face is found."""
+    try:
+        faces = collect([PhotoSource.from_path(path)]).faces
+        fitted = fit_face(PhotoCollection(faces), fit_options_for("fast"))
+    except LikenessError:
+        return None
+    face, photo = faces[0], fitted.photos[0]
+    window = upright_square(face.landmarks)
+    places, seen = head_in_window(fitted, face, window)
+    return {
+        "image": window.cut(face.pixels, size),
+        "marks": marks_in([face], [window])[0].numpy().astype(np.float32),
+        "places": places,
+        "seen": seen,
+        "light": photo.light.astype(np.float32),
+        "weights": photo.expression.astype(np.float32),
+        "vertices": photo.vertices[: len(places)].astype(np.float32),
+        "neutral": fitted.neutral.astype(np.float32),
+    }
+
+
+def head_in_window(fitted: FittedFace, face: PhotoFace, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (C, 2) float32 of the head's vertices in a window, in its sides, and (C,) bool which of them show bare
+    skin, brows or lips of the face."""
+    template, photo = load_template(), fitted.photos[0]
+    head = template.head
+    vertices = photo.vertices[: head.vertex_stop].astype(np.float64)
+    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop]).astype(np.int64)
+    pixels = photo.camera.project(vertices)[:, :2]
+    pose = photo.camera.camera_from_head
+    sight = -pose[:3, :3].T @ pose[:3, 3] - vertices
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    facing = (vertex_normals(vertices, triangles) * sight).sum(1) > _FACING
+    height, width = face.labels.shape
+    column, row = np.floor(pixels).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    labels = face.labels[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    seen = inside & facing & np.isin(labels, [int(kind) for kind in SKIN])
+    places = window.from_picture(pixels, 1.0)
+    return places.astype(np.float32), seen & ((places > 0) & (places < 1)).all(1)
+
+
+__all__ = [
+    "UNKNOWN",
+    "GraphBatch",
+    "GraphPeopleConfig",
+    "GraphShapesConfig",
+    "known_part",
+    "labelled_people",
+    "mirrored_batch",
+    "smaller_batch",
+]

@@ -1,0 +1,614 @@
+"""Sheets of the graph face model: its results on photos, and interpolations between synthetic people.
+
+Compare unseen skin, completed by rules and by the network, with the true skin of synthetic people.
+
+Evaluate the graph face model's encoder on photographs, as MICC does, and its code for face verification.
+
+Gao et al. (CVPRW 2020), tables 1 and 2: mean and standard deviation of the error of each frame of a clip, and of the
+mean of a person's frames. Clips are of held-out synthetic people, or the photos of held-out scans. Baselines on the
+same photos: the mean face, the learned complete basis's encoder, and a fit of the linear face model to the landmarks.
+
+Compare the graph face model with its ablations, all trained equally long by ``python -m trainer ablations``.
+
+Evaluate the graph face model: its decoder against a linear model with as many codes, and its encoder on photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from backend.errors import LikenessError
+from backend.fitting.fit import fit_face
+from backend.fitting.options import fit_options_for
+from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
+from backend.models.encoded_face import EncodedFace
+from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_face import (
+    GraphFaceNet,
+    GraphModel,
+    WeakPerspective,
+    codes_of_shape,
+    graph_face,
+    neighbour_means,
+    persons_identity,
+    read_codes,
+)
+from backend.models.learned_basis.apply import BasisModel, draw_colours, encoded_face
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.formats import PhotoSource
+from backend.photos.screening import GradientIdentity
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.spherical_harmonics import light_from_directions, shade
+from backend.texture.inpainting import bare_skin, small_maps, with_learned_completion
+from backend.texture.surface import texture_space
+from trainer.ablations import trained_models
+from trainer.engine.disk_cache import shared_folder
+from trainer.engine.recipe import WHOLE, find_recipe, load_recipe
+from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.held_out import trained_or_none
+from trainer.evaluate.metrics import aligned_faces, mean_interval, ratio_interval
+from trainer.evaluate.scans import measure
+from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
+from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
+from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces, part_of
+from trainer.methods.graph_face.stage import face_distance, same_person_share
+from trainer.methods.learned_basis.evaluate_pictures import (
+    cosines_of_pairs,
+    equal_error_rate,
+    pairs_of_photos,
+    similarities,
+)
+
+TILE = 168
+_CLAY = 0.45
+_BACKGROUND = 0.16
+_FRONT_SCALE = 4.6
+_FAR = 2.0
+
+
+@torch.no_grad()
+def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; predicted and true
+    neutral face as clay, from the front and rotated; the first person's face with this photo's expression."""
+    codes = net.encoder(batch.photos.images, batch.photos.marks)
+    found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
+    truth = batch.neutral[:, : len(net.mean)]
+    others = net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression)
+    photos = torch.nn.functional.interpolate(batch.photos.images, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
+    front, side = (seen_from(len(found), yaw) for yaw in (0.0, math.radians(35)))
+    columns = [
+        photos,
+        drawn(found, linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1)), codes.light, codes.pose),
+        clay(rest, front),
+        clay(truth, front),
+        clay(rest, side),
+        clay(truth, side),
+        clay(others, front),
+    ]
+    return in_columns(columns)
+
+
+@torch.no_grad()
+def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; the neutral face as
+    clay, from the front and rotated; the first person's face with this photo's expression."""
+    net = model.network
+    _, pictures, codes = read_codes(faces, model)
+    rest = net.neutral(codes.identity)
+    photos = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
+    front, side = (seen_from(len(rest), yaw) for yaw in (0.0, math.radians(35)))
+    colours = linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1))
+    columns = [
+        photos,
+        drawn(net.shape(codes.identity, codes.expression), colours, codes.light, codes.pose),
+        clay(rest, front),
+        clay(rest, side),
+        clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
+    ]
+    return in_columns(columns)
+
+
+@torch.no_grad()
+def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB: interpolation from the first photo's identity to the last one's; below it the first
+    identity with the first photo's expression at double strength, fading to none, then to the last photo's."""
+    codes = net.encoder(batch.photos.images, batch.photos.marks)
+    share = torch.linspace(0, 1, steps)[:, None]
+    identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
+    first, last = codes.expression[:1], codes.expression[-1:]
+    expression = torch.where(share < 0.5, (2 - 4 * share) * first, (2 * share - 1) * last)
+    pose = seen_from(steps, math.radians(15))
+    rows = [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
+    return in_columns([torch.stack(pair) for pair in zip(*rows, strict=True)])
+
+
+def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
+    """Render shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3) to (N, 3, TILE, TILE)."""
+    faces = torch.from_numpy(load_mesh_hierarchy().levels[0].faces)
+    shading = shade(vertex_normals(shapes, faces), light).clamp(min=0)
+    depth = (shapes @ pose.rotation().transpose(1, 2))[..., 2:] + _FAR
+    pixels = torch.cat([TILE * pose.project(shapes), depth], -1)
+    picture, mask = draw_colours(colours * shading, pixels, faces, TILE)
+    return torch.where(mask[:, None], picture, _BACKGROUND)
+
+
+def clay(shapes: Tensor, pose: WeakPerspective) -> Tensor:
+    """Render shapes (N, C, 3) as clay, lit from the upper left, to (N, 3, TILE, TILE)."""
+    lamp = light_from_directions(torch.tensor([[-0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
+    return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
+
+
+def write_sheet(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 sRGB as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), picture[:, :, ::-1])
+
+
+def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspective:
+    """``count`` poses, rotated by yaw (radians), in which a metre spans ``scale`` tiles."""
+    angles = torch.zeros(count, 3)
+    angles[:, 1] = yaw
+    return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
+
+
+def in_columns(columns: list[Tensor]) -> np.ndarray:
+    """Join columns (N, 3, TILE, TILE) of N tiles to one picture (H, W, 3) uint8 sRGB."""
+    whole = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
+    return (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+
+
+ALBEDO_SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+PHOTOS = 3
+"""Photos per person; skins are completed from the first alone, and from all."""
+_PICTURE = 320
+"""Pixels a side of the photos."""
+_TEXTURE = 512
+"""Texels a side of the product's texture."""
+
+
+def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
+    """Compare completions for ``people`` held-out synthetic people. ``albedo.rules.nK`` and ``albedo.network.nK``: mean
+    absolute difference of log albedo from the truth where none of K photos shows the skin of face, ears and neck;
+    ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
+    shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
+    names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
+    model = trained_or_none(GraphAlbedoModel.load, folder)
+    if model is None:
+        return dict.fromkeys(names, "not trained")
+    if people < 2:
+        raise LikenessError("usage", "--skins must be at least 2.", "Use 48.")
+    source = head_people(_PICTURE, ALBEDO_SEED, PHOTOS)
+    template, size = load_template(), model.size
+    atlas, skin = texture_space(template, size).skin, bare_skin(size) > 0.5
+    rows: dict[int, list[list[float]]] = {1: [], PHOTOS: []}
+    for index in range(people):
+        batch = source.batch(range(index, index + 1), torch.device("cpu"))
+        colour, true = true_albedo(source, index, 64).mean(0), true_albedo(source, index, size)
+        for count, errors in rows.items():
+            result = known_texture(batch, count, colour, _TEXTURE)
+            better = with_learned_completion(template, result.albedo, result.coverage, model)
+            made, cover = small_maps(linear_from_srgb(result.albedo), result.coverage, atlas)
+            found, _ = small_maps(linear_from_srgb(better), result.coverage, atlas)
+            truth = moved_truth(true, made, cover, atlas)
+            unseen = skin & (cover < UNSEEN)
+            errors.append([float(np.abs(one - truth)[unseen].mean()) for one in (found, made)])
+    figures: dict[str, float | str] = {}
+    for count, errors in rows.items():
+        network, rules = np.array(errors).T
+        figures |= {f"albedo.rules.n{count}": float(rules.mean()), f"albedo.network.n{count}": float(network.mean())}
+        figures |= ratio_interval(network, rules).figures(f"albedo.ratio.n{count}")
+    return figures
+
+
+PHOTOS_SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+FRAMES = 5
+"""Photos per person, each with its own expression, view and light."""
+
+Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
+"""Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A person's photos, and a function giving the mean distance of a neutral cage (V, 3) from the truth,
+    millimetres."""
+
+    faces: tuple[PhotoFace, ...]
+    error: Callable[[np.ndarray], float]
+
+
+def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, Estimator]:
+    """Estimators by name: ``mean``, the constant mean face; ``linear``; and the trained ones of ``graph`` and
+    ``basis``."""
+    template = load_template()
+
+    def of_encoder(face: EncodedFace) -> np.ndarray:
+        return template.vertices + template.following_skin(face.identity)
+
+    def linear(faces: Sequence[PhotoFace]) -> np.ndarray:
+        return fit_face(PhotoCollection(tuple(faces)), fit_options_for("fast"), template=template).neutral
+
+    found: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
+    if graph is not None:
+        found["graph"] = lambda faces: of_encoder(graph_face(faces, graph))
+    if basis is not None:
+        found["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
+    return found
+
+
+def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip], name: str) -> dict[str, float]:
+    """``NAME.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``NAME.all.KIND...`` over people,
+    from all their photos; ``.ratio`` of the mean to the mean face's. A failed fit counts as the mean face."""
+    rows: dict[str, list[float]] = {}
+    for clip in clips:
+        for kind, estimate in kinds.items():
+            rows.setdefault(f"all.{kind}", []).append(clip.error(_or_mean(estimate, clip.faces)))
+            alone = [clip.error(_or_mean(estimate, [face])) for face in clip.faces]
+            rows.setdefault(f"frame.{kind}", []).extend(alone)
+    figures = {f"{name}.people": float(len(clips))}
+    for row, errors in rows.items():
+        figures |= {f"{name}.{row}.mean_mm": float(np.mean(errors)), f"{name}.{row}.std_mm": float(np.std(errors))}
+        figures[f"{name}.{row}.ratio"] = float(np.mean(errors) / np.mean(rows[f"{row.split('.')[0]}.mean"]))
+    return figures
+
+
+def _or_mean(estimate: Estimator, faces: Sequence[PhotoFace]) -> np.ndarray:
+    try:
+        return estimate(faces)
+    except LikenessError:
+        return load_template().vertices
+
+
+def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
+    """Clips of held-out synthetic people; those without a detected face are left out. The error is the mean distance of
+    the face's vertices after aligning each face to the template's by a similarity."""
+    template = load_template()
+    clips = []
+    for neutral, paths in synthetic_photos(people, frames):
+        truth = aligned_faces(template, [neutral])[0]
+
+        def error(cage: np.ndarray, truth: np.ndarray = truth) -> float:
+            return float(np.linalg.norm(aligned_faces(template, [cage])[0] - truth, axis=1).mean())
+
+        faces = found_faces(paths)
+        if faces:
+            clips.append(Clip(faces, error))
+    return clips
+
+
+def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.ndarray, list[Path]]]:
+    """Yield the neutral vertices (V, 3) and the photos of the first ``people`` held-out synthetic people. The files
+    exist until the next iteration."""
+    source = head_people(_PICTURE, PHOTOS_SEED, frames)
+    for index in range(people):
+        batch = source.batch(range(index, index + 1), torch.device("cpu"))
+        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
+            for path, picture in zip(paths, pictures, strict=True):
+                cv2.imwrite(str(path), picture[..., ::-1])
+            yield batch.neutral[0].numpy(), paths
+
+
+def scan_clips(heads: int) -> list[Clip]:
+    """Clips of the first ``heads`` held-out scans; the error is the mean distance from scan to mesh."""
+    clips = []
+    for name in HELD_OUT[:heads]:
+        truth = scan_head(name).truth
+
+        def error(cage: np.ndarray, truth=truth) -> float:
+            return measure(truth, as_estimate(cage)).mean
+
+        clips.append(Clip(found_faces(scan_photos(name)), error))
+    return clips
+
+
+def found_faces(paths: Sequence[Path]) -> tuple[PhotoFace, ...]:
+    """Detect the faces in one person's photos with the photo stage; empty where it finds none."""
+    try:
+        return collect([PhotoSource.from_path(path) for path in paths]).faces
+    except LikenessError as error:
+        if error.code != "no_face":
+            raise
+        return ()
+
+
+def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, float]:
+    """Equal error rates of verifying whether two photos show one person, over ``people`` of ``folder`` (a folder each,
+    two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's centred codes,
+    ``pairs.eer.screening`` by the features of photo screening, and ``pairs.people``."""
+    screening = GradientIdentity()
+    codes: list[list[np.ndarray]] = [[], []]
+    looks: list[list[np.ndarray]] = [[], []]
+    for pair in pairs_of_photos(folder, people):
+        faces = [found_faces([path]) for path in pair]
+        if not all(faces):
+            continue
+        for number, (face, *_) in enumerate(faces):
+            codes[number].append(graph_face([face], graph).code)
+            looks[number].append(screening.describe(face.pixels, face.landmarks))
+    by_code = similarities(*map(np.stack, codes))
+    by_look = cosines_of_pairs(*map(np.stack, looks))
+    return {
+        "pairs.eer.graph": equal_error_rate(*by_code),
+        "pairs.eer.screening": equal_error_rate(*by_look),
+        "pairs.people": float(len(codes[0])),
+    }
+
+
+RECIPE = "graph_cpu_ablations"
+MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
+"""Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
+code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
+units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
+person does. ``other_person``: share of photos whose nearest other code is another
+person's."""
+ABLATION_SEED, ABLATION_PHOTOS = 91, 3
+_AT_ONCE = 8
+
+
+@torch.no_grad()
+def ablation_figures(models: Mapping[str, Sequence[Path]], people: int) -> dict[str, float | str]:
+    """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one per seed) and of ``MEASURES``: the
+    mean over seeds and over ``people`` who are in no recipe's data; ``.of_whole``, the ratio to the whole method with
+    its 95 % interval over people.
+
+    Raises
+    ------
+    LikenessError : there is no model of the whole method to compare with ("missing_part").
+    """
+    if WHOLE not in models:
+        advice = "Train it with python -m trainer ablations."
+        raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
+    found = {}
+    for name, paths in models.items():
+        nets = [GraphModel.load(path).network for path in paths]
+        found[name] = np.mean([person_errors(net, _people(net, people)) for net in nets], 0)  # (MEASURES, people)
+    figures: dict[str, float | str] = {}
+    for name, values in sorted(found.items(), key=lambda item: item[0] != WHOLE):
+        for number, name_of_measure in enumerate(MEASURES):
+            key = f"ablation.{name}.{name_of_measure}"
+            figures[key] = float(np.nanmean(values[number]))
+            if name != WHOLE:
+                figures |= ratio_interval(values[number], found[WHOLE][number]).figures(f"{key}.of_whole")
+    return figures
+
+
+def _people(net: GraphFaceNet, people: int) -> Iterable[GraphBatch]:
+    source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
+    for start in range(0, people, _AT_ONCE):
+        yield source.batch(range(start, min(start + _AT_ONCE, people)), torch.device("cpu"))
+
+
+def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarray:
+    """(MEASURES, P) of the people in batches of photos; NaN where a person's photos do not determine it."""
+    template = load_template()
+    face = torch.from_numpy(template.regions["face"][: len(net.mean)] > 0.5)
+    around = neighbour_means(load_mesh_hierarchy().levels[0])
+    rows: list[list[float]] = []
+    codes, names = [], []
+    for batch in batches:
+        read = net.encoder(batch.photos.images, batch.photos.marks)
+        rest, found = net.neutral(read.identity), net.shape(read.identity, read.expression)
+        truth = batch.neutral[:, : len(net.mean)]
+        wrong = (net.albedo(read.identity) - batch.photos.albedo).abs().mean(-1)
+        apart = (found - batch.vertices) - spread(around, found - batch.vertices)
+        relief = 1000 * apart[:, face].norm(dim=-1).mean(1)
+        for person in batch.person.unique():
+            own = (batch.person == person).nonzero()[:, 0]
+            mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
+            seen = batch.photos.seen[own]
+            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
+            rows.append(
+                [
+                    1000 * float(face_distance(rest[own], truth[own], face).mean()),
+                    1000 * float(face_distance(mean, truth[own][:1], face)),
+                    1000 * float(face_distance(found[own], batch.vertices[own], face).mean()),
+                    float(relief[own].mean()),
+                    float(wrong[own][seen].mean()),
+                    hidden,
+                ]
+            )
+        codes.append(read.identity)
+        names.append(batch.person)
+    values = np.array(rows).T
+    return np.concatenate([values, _mistaken_shares(torch.cat(codes), torch.cat(names))[None]])
+
+
+def _hidden_error(found: Tensor, true: Tensor, seen: Tensor) -> float:
+    """Mean difference of a person's colours (K, C, 3) at vertices that a photo does not show, from the mean true ones
+    of the photos that do; NaN where all show the same."""
+    shown = seen.sum(0)
+    usual = (true * seen[..., None]).sum(0) / shown.clamp(min=1)[:, None]
+    hidden = ~seen & (shown > 0)
+    return float((found - usual).abs().mean(-1)[hidden].mean()) if hidden.any() else float("nan")
+
+
+def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
+    """(P,) share of each person's codes (N, D) whose nearest other is another person's; people (N,), each
+    consecutive."""
+    apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
+    wrong = (people[apart.argmin(1)] != people).float().numpy()
+    return np.array([wrong[(people == person).numpy()].mean() for person in people.unique(sorted=True)])
+
+
+CPU = torch.device("cpu")
+SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+PRIOR = 1e-8
+"""Square metres; see ``codes_of_shape``."""
+_BATCH = 8
+_SHOWN = 20
+"""Number of people on the sheet, with one photo each."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate graph``."""
+    parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
+    parser.add_argument("--decoders", action="store_true", help="the decoders alone")
+    parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
+    parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
+    parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
+    parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
+    parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
+    parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
+    parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+    parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
+    parser.add_argument("--ablation-people", type=int, default=60, help="held-out synthetic people for the ablations")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
+    parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Measure and print a table; ``not trained`` where there is no model."""
+    try:
+        model = GraphModel.load(arguments.model)
+    except LikenessError as error:
+        if error.code != "missing_part" or arguments.model is not None:
+            raise
+        console.print("The graph face model is not trained.")
+        return {"graph": "not trained"}
+    if arguments.heads < 2 or arguments.people < 2:
+        raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
+    net = model.network
+    figures = decoder_figures(net, arguments.heads)
+    if not arguments.decoders:
+        figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
+        figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
+    if arguments.sheets:
+        source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
+        batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
+        first = torch.arange(len(batch.person)) % source.config.photos == 0
+        write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)))
+        write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
+        if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
+            write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown))
+    table = Table(title="Graph face model, held-out heads")
+    for column in ("figure", "value"):
+        table.add_column(column)
+    for name, value in figures.items():
+        table.add_row(name, value if isinstance(value, str) else f"{value:.3f}")
+    console.print(table)
+    return figures
+
+
+def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
+    """``ablation.*`` of the models from ``python -m trainer ablations``, or ``not trained``."""
+    if arguments.ablations is None:
+        return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
+    return ablation_figures(trained_models(arguments.ablations), arguments.ablation_people)
+
+
+def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
+    """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
+    left out."""
+    kinds = estimators(graph, trained_or_none(BasisModel.load, None))
+    figures: dict[str, float | str] = {}
+    if arguments.clips:
+        figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")
+    scans, photos = shared_folder() / "faces3d", shared_folder() / "photos" / "research_only" / "lfw"
+    if arguments.scans:
+        missing = {"scans": "left out: no scans here"}
+        figures |= clip_figures(kinds, scan_clips(arguments.scans), "scans") if scans.is_dir() else missing
+    if arguments.pairs:
+        missing = {"pairs": "left out: no photographs here"}
+        figures |= pair_figures(graph, photos, arguments.pairs) if photos.is_dir() else missing
+    return figures
+
+
+def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
+    """Mean distance of the face's vertices, millimetres, between held-out faces and each model's nearest face.
+    ``graph.KIND``, ``linear.KIND``, ``mean.KIND``, and ``ratio.KIND`` of graph to linear with the bounds of its 95 %
+    interval. KIND: ``neutral`` and ``moved`` (with expression) of synthetic people; the linear model is computed from
+    other such people."""
+    template = load_template()
+    count = template.head.vertex_stop
+    weight = template.regions["face"][:count].astype(np.float64)
+    face = weight > 0.5
+    linear = linear_faces(net.config.identity, net.config.expression)
+    batch = GraphShapesConfig(seed=SEED, expressions=1).build().batch(range(heads), CPU)
+    kinds: dict[str, tuple[np.ndarray, bool]] = {
+        "neutral": (batch.neutral[:, :count].numpy(), True),
+        "moved": (batch.vertices.numpy(), False),
+    }
+    figures: dict[str, float | str] = {}
+    for kind, (targets, neutral) in kinds.items():
+        rows = []
+        for target in targets:
+            fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral)
+            made = (fitted.shape.numpy(), linear.nearest(target, weight, PRIOR, neutral), linear.mean)
+            rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
+        found = np.array(rows)  # (H, 3)
+        for column, name in enumerate(("graph", "linear", "mean")):
+            figures[f"{name}.{kind}"] = float(found[:, column].mean())
+        figures |= mean_interval(found[:, 0] / found[:, 1]).figures(f"ratio.{kind}")
+    return figures
+
+
+def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
+    """Evaluate photos of held-out synthetic people. ``photo.neutral``: mean distance of the neutral face's vertices,
+    millimetres, per photo; ``person.neutral``: by the mean code of a person's three photos; both also as ``.ratio`` to
+    the mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the
+    mean colours. ``identity``: share of photos whose nearest other code is the same person's. ``seconds.photo``.
+    """
+    template = load_template()
+    count = template.head.vertex_stop
+    face = torch.from_numpy(template.regions["face"][:count] > 0.5)
+    source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people).build()
+    rows: dict[str, list[float]] = {}
+    codes, names = [], []
+    seconds = 0.0
+    for start in range(0, people, _BATCH):
+        batch = source.batch(range(start, min(start + _BATCH, people)), CPU)
+        began = time.perf_counter()
+        with torch.no_grad():
+            read = net.encoder(batch.photos.images, batch.photos.marks)
+            rest = net.neutral(read.identity)
+            net.shape(read.identity, read.expression)
+            albedo = net.albedo(read.identity)
+        seconds += time.perf_counter() - began
+        truth = batch.neutral[:, :count]
+        none = 1000 * face_distance(net.mean.expand_as(truth), truth, face)
+        for number, value in enumerate(1000 * face_distance(rest, truth, face)):
+            rows.setdefault("photo.neutral", []).append(float(value))
+            rows.setdefault("photo.neutral.ratio", []).append(float(value / none[number]))
+        for person in batch.person.unique():
+            own = batch.person == person
+            with torch.no_grad():
+                mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
+            value = float(1000 * face_distance(mean, truth[own][:1], face))
+            rows.setdefault("person.neutral", []).append(value)
+            rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))
+            spread = 1000 * face_distance(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
+            rows.setdefault("person.deviation", []).append(float(spread.mean()))
+        wrong, usual = (
+            ((made - batch.photos.albedo).abs().mean(-1) * batch.photos.seen).sum(1)
+            for made in (albedo, net.mean_albedo.detach().expand_as(albedo))
+        )
+        rows.setdefault("albedo.ratio", []).extend((wrong / usual)[batch.photos.seen.any(1)].tolist())
+        codes.append(read.identity)
+        names.append(batch.person)
+    figures: dict[str, float | str] = {}
+    for name, values in rows.items():
+        figures |= mean_interval(np.array(values)).figures(name)
+    figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
+    figures["seconds.photo"] = seconds / (people * source.config.photos)
+    return figures

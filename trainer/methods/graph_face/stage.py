@@ -1,0 +1,471 @@
+"""Encoders of shapes to codes for training the graph face model's decoder: convolutions, or a linear basis.
+
+Weights of the terms of the stage ``graph_face``.
+
+Stage ``graph_face``: the graph face model, trained on shapes alone or on photos of people with known faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, spread
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
+from backend.models.graph_face import (
+    UNIT,
+    ChebyshevConvolution,
+    GraphCodes,
+    GraphFaceConfig,
+    GraphFaceNet,
+    neighbour_means,
+    persons_identity,
+    scaled_laplacian,
+)
+from backend.models.registry import GRAPH_FACE
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.spherical_harmonics import shade
+from trainer.engine.contracts import (
+    ExportedModel,
+    OptimizerConfig,
+    ParameterGroup,
+    SourceConfig,
+    Stage,
+    StageConfig,
+    Turn,
+)
+from trainer.engine.pretrained import lite0_state
+from trainer.methods.graph_face import losses
+from trainer.methods.graph_face.data import (
+    UNKNOWN,
+    GraphBatch,
+    known_part,
+    labelled_people,
+    linear_faces,
+    mirrored_batch,
+    smaller_batch,
+)
+from trainer.methods.lap.sets import landmark_shapes
+from trainer.people.shape import CarriedExpressions
+
+_CODERS = (16, 16, 32, 64)
+"""Channels of the shape encoder's convolutions, fine to coarse."""
+
+
+class ShapeCoder(nn.Module):
+    """Encodes shapes (B, C, 3) in units to codes (B, D): convolutions, with pooling to the vertices that the next level
+    keeps (COMA's encoder)."""
+
+    def __init__(self, hierarchy: MeshHierarchy, code: int, order: int) -> None:
+        super().__init__()
+        levels = hierarchy.levels
+        self.convolutions = nn.ModuleList()
+        inputs = 3
+        for number, outputs in enumerate(_CODERS):
+            self.convolutions.append(ChebyshevConvolution(scaled_laplacian(levels[number]), inputs, outputs, order))
+            kept = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
+            self.register_buffer(f"kept{number}", torch.from_numpy(kept), persistent=False)
+            inputs = outputs
+        self.last = nn.Linear(len(levels[len(_CODERS)].vertices) * inputs, code)
+
+    def forward(self, shapes: Tensor) -> Tensor:
+        """See the class."""
+        x = shapes
+        for number, convolution in enumerate(self.convolutions):
+            x = functional.elu(convolution(x))[:, getattr(self, f"kept{number}")]
+        return self.last(x.flatten(1)).float()
+
+
+class LinearCoder(nn.Module):
+    """Codes of shapes by principal components, which become the network's linear part; it is not trained."""
+
+    def __init__(self, net: GraphFaceNet, people: int, shapes: SourceConfig) -> None:
+        """shapes : the source whose first ``people`` the components are computed from."""
+        super().__init__()
+        linear = linear_faces(net.config.identity, net.config.expression, people, shapes)
+        count = net.mean.numel()
+        modes = torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / UNIT
+        with torch.no_grad():
+            net.basis.copy_(modes)
+        for name, own in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
+            self.register_buffer(name, torch.linalg.pinv(own), persistent=False)
+
+    def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode offsets (B, C, 3) in units, of the neutral face from the template's and of the posed one from the
+        neutral, to codes (B, D) and (B, E)."""
+        return neutral.flatten(1) @ self.who, moved.flatten(1) @ self.what
+
+
+@dataclass(frozen=True)
+class GraphFaceWeights:
+    """Weights of the loss terms: those with an equation in paper 2, and ours."""
+
+    shape: float = 1.0
+    """Equation 7, with the photo's expression and without, millimetres."""
+    pair: float = 0.5
+    """Equation 8: the identity of one photo with the expression of the next."""
+    together: float = 1.0
+    """Ours: the neutral shape from the mean identity of a person's photos, millimetres; it trains the confidence."""
+    codes: float = 0.3
+    """Ours: mean squared difference of the codes from the true shape's in the linear part, in standard deviations."""
+    smooth: float = 0.1
+    """Equation 9, millimetres. At 2, the error of motions is twice as large as at 0, because it pulls towards the
+    template."""
+    plain_smooth: float = 0.0
+    """The conventional smoothness, for the ablation."""
+    classification: float = 0.1
+    """Equation 4, the first term."""
+    centre: float = 0.02
+    """Equation 4, the second."""
+    photometric: float = 2.0
+    """Equation 5."""
+    landmarks: float = 0.0005
+    """Equation 6. Its gradient at the start is then a quarter of the shape's; at 0.02 it was a hundred times that."""
+    place: float = 0.02
+    """Ours: distance in the picture of all vertices of the face from their true places, per cent, with the true shape;
+    it
+    trains the pose."""
+    albedo: float = 2.0
+    """Ours: difference of visible colours from the true ones; the paper has no labels for them."""
+    symmetry: float = 0.5
+    """Equation 10."""
+    light: float = 0.2
+    """Ours: difference of the shading from the true light's."""
+    adversary: float = 0.0
+    """Equation 11, the generator's part."""
+    size: float = 0.001
+    """Ours: mean square of the codes, so that they stay near a normal distribution."""
+
+
+@dataclass(frozen=True)
+class CriticWeights:
+    """Weights of the critic's loss terms."""
+
+    divergence: float = 1.0
+    """Equation 11."""
+
+
+_OUTSIDE_WEIGHT = 0.15
+"""Weight of vertices outside the face. Photo fits do not use them, but they must stay attached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFaceStageConfig(StageConfig):
+    """Trains ``backend.models.graph_face.GraphFaceNet``; shapes alone train the shape decoder."""
+
+    network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
+    """Size of the networks."""
+    weights: GraphFaceWeights = field(default_factory=GraphFaceWeights)
+    """Weights of the loss terms."""
+    people: int = 0
+    """Number of the source's people for the identity classification; 0: none."""
+    basis_people: int = 0
+    """Number of people whose shapes initialise the linear part; 0: it comes from the previous stage. With it, shapes
+    are
+    encoded by the linear part instead of convolutions."""
+    reference_people: int = 128
+    """Number of the source's people for measuring the landmark net's errors."""
+    basis_rate: float = 0.0
+    """Learning rate of the linear part relative to the other weights. Noisy steps only worsen a basis of principal
+    components: at 1 its residual of motions doubled in 400 steps."""
+    adversary: OptimizerConfig | None = None
+    """Optimizer of the critic; None: no critic."""
+    mirror: bool = True
+    """Mirror half of the photos, as in the paper."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Range of random scale factors, at most 1, of the photos' content; the paper's is 0.8 to 1."""
+    labelled: float = 1.0
+    """Share of the people with known shapes, spread evenly over their numbers. The other photos correspond to the
+    paper's
+    unlabelled ones."""
+    mask: bool = True
+    """Limit the photometric term to the visible face; False: use all vertices inside the picture."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.zoom[0] <= self.zoom[1] <= 1:
+            raise ValueError(f"zoom must be two ascending factors above 0 and at most 1, not {self.zoom}")
+        if not 0 < self.labelled <= 1:
+            raise ValueError(f"labelled must be above 0 and at most 1, not {self.labelled}")
+
+    def build(self, device: torch.device) -> GraphFaceStage:
+        """See ``StageConfig``."""
+        return GraphFaceStage(self, device)
+
+
+class GraphFaceStage(Stage):
+    """See ``GraphFaceStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Codes of identity, expression, pose and light of a face from one photo, and decoders from the codes to the "
+        "head's shape and the colours of its skin."
+    )
+    LIMITS: ClassVar[str] = (
+        "Trained on synthetic people only: faces of a linear model with bumps, with expressions adapted to each face. "
+        "Its codes distinguish synthetic people and were not made for recognising real ones."
+    )
+
+    def __init__(self, config: GraphFaceStageConfig, device: torch.device) -> None:
+        self.config = config
+        network, template = config.network, load_template()
+        hierarchy = load_mesh_hierarchy()
+        order = network.order
+        net = GraphFaceNet(network, hierarchy)
+        if network.trunk == "lite0":
+            net.encoder.trunk.load_imagenet(lite0_state())
+        modules: dict[str, nn.Module] = {"net": net}
+        if config.basis_people:
+            modules["linear"] = LinearCoder(net, config.basis_people, config.source)
+        elif not network.linear and not config.people:  # people with names have photos, too
+            modules["who"] = ShapeCoder(hierarchy, network.identity, order)
+            modules["what"] = ShapeCoder(hierarchy, network.expression, order)
+        if config.people:
+            modules["names"] = nn.Linear(network.identity, config.people, bias=False)
+            modules["centres"] = nn.Embedding(config.people, network.identity)
+            nn.init.zeros_(modules["centres"].weight)
+        if config.adversary is not None:
+            modules["critic"] = ShapeCoder(hierarchy, 1, order)
+        self.modules = nn.ModuleDict(modules).to(device)
+        count = template.head.vertex_stop
+        level = hierarchy.levels[0]
+        face = template.regions["face"][:count]
+        self.face = torch.from_numpy(face > 0.5).to(device)
+        self.weight = torch.from_numpy((_OUTSIDE_WEIGHT + (1 - _OUTSIDE_WEIGHT) * face).astype(np.float32)).to(device)
+        self.edges = torch.from_numpy(level.edges).to(device)
+        self.triangles = torch.from_numpy(level.faces).to(device)
+        self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)
+        self.mirror = self.mirror_all[:count]
+        marks = template.landmarks68
+        self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
+        self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
+        self._carried = CarriedExpressions(template, device)
+        self._neighbours = neighbour_means(level).to(device)
+        self._linear_codes: tuple[Tensor, Tensor] | None = None
+
+    def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+        """Compute the terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
+        net, config, weights = self.modules["net"], self.config, self.config.weights
+        batch = self._varied(batch) if batch.photos is not None else batch
+        count = len(net.mean)
+        neutral, truth = batch.neutral[:, :count], batch.vertices
+        codes = self._seen(batch)
+        identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+        named = batch.person != UNKNOWN
+        told = labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        others = told.roll(-1)
+        every = net.shape(
+            torch.cat([identity, identity, identity[told]]),
+            torch.cat([expression, torch.zeros_like(expression), expression[others]]),
+        )
+        found, rest, exchanged = every.split([len(truth), len(truth), len(told)])
+        zero = found.new_zeros(())
+        terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
+        if len(told):
+            moved = losses.shape(found[told], truth[told], self.weight)
+            terms["shape"] = moved + losses.shape(rest[told], neutral[told], self.weight)
+            if weights.pair:
+                posed = self._carried.posed(batch.neutral[told], batch.weights[others])[:, :count]
+                terms["pair"] = losses.shape(exchanged, posed, self.weight)
+        if weights.smooth:
+            terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
+        if weights.plain_smooth:
+            terms["plain_smooth"] = losses.plain_smoothness(torch.cat([found, rest]), self._laplacian)
+        terms["size"] = identity.square().mean() + expression.square().mean()
+        if config.people:
+            terms["classification"] = losses.classification(self.modules["names"](identity[named]), batch.person[named])
+            centres = self.modules["centres"].weight
+            terms["centre"] = losses.centre_distance(identity[named], centres, batch.person[named])
+        if weights.adversary and "critic" in self.modules:
+            terms["adversary"] = -self._judged(found).mean()
+        if codes is not None:
+            terms.update(self._photo_terms(batch, codes, found))
+            terms.update(self._person_terms(known_part(batch), codes.of(named)))
+        return terms
+
+    def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
+        """Compute the terms that need a person's true shape."""
+        net = self.modules["net"]
+        neutral = batch.neutral[:, : len(net.mean)]
+        photos = int((batch.person == batch.person[0]).sum())
+        mean = persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
+        terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
+        if net.basis is not None:
+            if self._linear_codes is None:  # the basis is loaded with the weights, after the stage is built
+                own = net.basis.detach()
+                parts = own[: net.config.identity], own[net.config.identity :]
+                self._linear_codes = tuple(torch.linalg.pinv(part) for part in parts)
+            who, what = self._linear_codes
+            true = ((neutral - net.mean) / UNIT).flatten(1) @ who, ((batch.vertices - neutral) / UNIT).flatten(1) @ what
+            apart = (codes.identity - true[0]).square().mean() + (codes.expression - true[1]).square().mean()
+            terms["codes"] = apart
+        return terms
+
+    def _seen(self, batch: GraphBatch) -> GraphCodes | None:
+        """Encode the photos; None for shapes alone. The first call sets the encoder's landmark reference."""
+        if batch.photos is None:
+            return None
+        encoder = self.modules["net"].encoder
+        marked, config = encoder.points, self.config
+        if marked is not None and not marked.people.any():
+            network, device = config.network, batch.neutral.device
+            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+                people = known_part(config.source.build().batch(range(config.reference_people), device))
+                marked.set_reference(landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
+        return encoder(batch.photos.images, batch.photos.marks)
+
+    def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
+        """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
+        net, weights, photos = self.modules["net"], self.config.weights, batch.photos
+        seen = photos.seen.float()
+        named = batch.person != UNKNOWN
+        known = seen[named]
+        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
+        marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
+        albedo = net.albedo(codes.identity)
+        shading = shade(vertex_normals(found, self.triangles), codes.light)
+        true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
+        shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
+        rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
+        difference = seen * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
+        wrong = seen * (albedo - photos.albedo).abs().mean(-1)
+        terms = {
+            "place": apart.mean(),
+            "landmarks": losses.landmarks(*marks),
+            "albedo": wrong[named].sum() / known.sum().clamp(min=1),
+            "light": difference[named].sum() / known.sum().clamp(min=1),
+            "symmetry": losses.asymmetry(albedo, self.mirror),
+        }
+        if weights.photometric:
+            colours = shown[..., 0].transpose(1, 2)
+            mask = seen if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
+            terms["photometric"] = losses.photometric(rendered, colours, mask, self.edges)
+        return terms
+
+    def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Encode shapes: identity of the neutral face, expression of its motion; no motion has the code zero."""
+        neutral = batch.neutral[:, : len(self.modules["net"].mean)]
+        moved = (batch.vertices - neutral) / UNIT
+        if "linear" in self.modules:
+            return self.modules["linear"]((neutral - self.modules["net"].mean) / UNIT, moved)
+        if "what" not in self.modules:
+            raise ValueError("shapes alone need basis_people, or a network without linear part")
+        what = self.modules["what"]
+        nothing = what(torch.zeros_like(moved[:1]))
+        return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
+
+    def _varied(self, batch: GraphBatch) -> GraphBatch:
+        """Augment the batch: mirror all of it or nothing, so that people keep one face in a batch, and reduce each
+        photo by its own factor."""
+        least, most = self.config.zoom
+        if self.config.mirror and torch.rand(()) >= 0.5:
+            batch = mirrored_batch(batch, self.mirror_all)
+        if least == 1.0:
+            return batch
+        return smaller_batch(batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device))
+
+    def turns(self) -> Sequence[Turn]:
+        """The networks' turn, then the critic's if there is one."""
+        own = super().turns()
+        config = self.config
+        if config.adversary is None:
+            return own
+        critic = tuple(self.modules["critic"].parameters())
+        groups = (ParameterGroup("critic", critic, lambda fraction: 1.0),)
+        return (*own, Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The linear part, and all other trained weights except the critic's."""
+        basis, rate = self.modules["net"].basis, self.config.basis_rate
+        own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
+        others = tuple(p for p in own if p is not basis and p.requires_grad)
+        groups = [ParameterGroup("all", others, lambda fraction: 1.0)]
+        if basis is not None:
+            groups.append(ParameterGroup("basis", (basis,), lambda fraction: rate))
+        return groups
+
+    def _critic_step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+        net = self.modules["net"]
+        with torch.no_grad():
+            codes = self._seen(batch)
+            identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+            fake = net.shape(identity, expression)
+        real, fake = self._units(batch.vertices), self._units(fake)
+        return {"divergence": losses.critic_divergence(self._judged_units, real, fake)}
+
+    def _units(self, shapes: Tensor) -> Tensor:
+        return (shapes - self.modules["net"].mean) / UNIT
+
+    def _judged(self, shapes: Tensor) -> Tensor:
+        return self._judged_units(self._units(shapes))
+
+    def _judged_units(self, units: Tensor) -> Tensor:
+        return self.modules["critic"](units)[:, 0]
+
+    def _laplacian(self, shapes: Tensor) -> Tensor:
+        return shapes - spread(self._neighbours, shapes)
+
+    def _marks(self, places: Tensor) -> Tensor:
+        """(B, 68, 2) landmarks from places (B, C, 2) of the vertices."""
+        return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
+
+    def metrics(self, batches: Iterable[GraphBatch]) -> Mapping[str, float]:
+        """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
+        expression, relative to the mean face (to no motion for ``moved``). With photos also ``person``: ``neutral``
+        from the mean code of a person's photos; ``albedo``: error relative to the mean colours; ``identity``: share of
+        photos whose nearest other code is the same person's."""
+        net = self.modules["net"]
+        sums: dict[str, list[float]] = {}
+        codes_of, people_of = [], []
+        for batch in batches:
+            truth = batch.neutral[:, : len(net.mean)]
+            codes = self._seen(batch)
+            identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+            rest, found = net.neutral(identity), net.shape(identity, expression)
+            none = face_distance(net.mean.expand_as(truth), truth, self.face)
+            sums.setdefault("neutral", []).extend((face_distance(rest, truth, self.face) / none).tolist())
+            moved = face_distance(batch.vertices, truth, self.face)
+            wrong = face_distance(found - rest, batch.vertices - truth, self.face)
+            moving = moved > 0.0002  # a still face has no motion to compare
+            sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
+            codes_of.append(identity)
+            people_of.append(batch.person)
+            if codes is None:
+                continue
+            for person in batch.person.unique():
+                own = batch.person == person
+                mean = net.neutral(persons_identity(identity[own], codes.confidence[own])[None])
+                sums.setdefault("person", []).append(
+                    float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
+                )
+            seen = batch.photos.seen
+            wrong, usual = (
+                (colours - batch.photos.albedo).abs().mean(-1)[seen].mean()
+                for colours in (net.albedo(identity), net.mean_albedo.expand_as(batch.photos.albedo))
+            )
+            sums.setdefault("albedo", []).append(float(wrong / usual))
+        if "person" in sums:
+            sums["identity"] = [same_person_share(torch.cat(codes_of), torch.cat(people_of))]
+        return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
+
+    def export(self) -> ExportedModel:
+        """Export encoder and decoders, without the trunk's weights, which come from its package."""
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
+        return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+
+
+def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
+    """(B,) mean distance, metres, of the vertices of shapes (B, C, 3) selected by ``face`` (C,) bool."""
+    return (first - second)[:, face].norm(dim=-1).mean(1)
+
+
+def same_person_share(codes: Tensor, people: Tensor) -> float:
+    """Share of codes (N, D) whose nearest other code belongs to the same person (N,)."""
+    apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
+    return float((people[apart.argmin(1)] == people).float().mean())

@@ -1,0 +1,685 @@
+"""Batches for training LAP's stage.
+
+Synthetic people in LAP's canonical frame: depth, albedo and views computed from the renderer's labels.
+
+A person's canonical face is the neutral face in front view. It is scaled and centred so that its landmarks fill the
+square of ``face_square`` and their mean has depth 1. Photos are perspective, but LAP's views are rotations and
+translations in front of one narrow camera: a photo's view is the one with the smallest landmark error.
+
+Disk store for sets of synthetic people: made once, read many times, with quantised values.
+
+Degrade photos of sets: occluded, dark, blurred, or cut off within the face. Then one photo is not enough and
+aggregating a set is worthwhile.
+
+Reduce sets that were drawn at a higher resolution for the landmark net.
+
+Landmarks of the landmark net for a source's pictures, computed once and stored.
+
+Sources of ``LapBatch``: ``kind = "lap_people"`` and ``"lap_portraits"`` in recipes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.geometry.template import load_template
+from backend.models.landmarks import LANDMARKS, WINDOW_PER_FACE, SurfaceLandmarker
+from backend.photos.collection import FaceClass
+from backend.photos.faces import Window
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
+from backend.rendering.color import srgb_from_linear
+from backend.rendering.depth_surface import ViewedSurface, unwarp_to_canonical
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.people.camera import FACE_CROP
+from trainer.people.shape import PeopleSurface
+from trainer.people.source import PeopleBatch, PeopleConfig
+from trainer.portraits.collection import PortraitsConfig
+
+FACE_CLASSES = (
+    FaceClass.SKIN,
+    FaceClass.BROWS,
+    FaceClass.EYES,
+    FaceClass.GLASSES,
+    FaceClass.LIPS,
+    FaceClass.MOUTH_INTERIOR,
+    FaceClass.FACIAL_HAIR,
+)
+"""Classes that the canonical surface represents in a photo."""
+CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
+"""Classes that differ most between photos of one person: the paper's mouth, eyes and brow."""
+
+
+@dataclass(frozen=True)
+class CanonicalTruth:
+    """Ground truth of synthetic people in LAP's units: n photos of g sets, canonical and view pictures of S x S.
+
+    Canonical frame: that of ``CanonicalCamera``, x right, y down, z forward; one unit is about a metre.
+
+    Attributes
+    ----------
+    depth : (g, S, S) canonical depth of the neutral face, 0 where there is none. albedo : (g, 3, S, S) sRGB in [0, 1],
+        mean over the photos. albedo_seen : (g, S, S) bool, visible in at least one photo.
+    personal_depth : (n, S, S) canonical depth with the photo's expression.
+    rotation : (n, 3, 3), translation : (n, 3) of the ``View`` closest to the photo's camera.
+    view_depth : (n, S, S) depth of the face in the photo, in the view's frame; 0 where there is none.
+    """
+
+    depth: Tensor
+    albedo: Tensor
+    albedo_seen: Tensor
+    personal_depth: Tensor
+    rotation: Tensor
+    translation: Tensor
+    view_depth: Tensor
+
+
+@dataclass(frozen=True)
+class LapBatch:
+    """N photos in G sets. A set is one person; its photos are consecutive.
+
+    Attributes
+    ----------
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.face_square``.
+    labels : (N, S, S) uint8 of ``FaceClass``, 255 where unknown.
+    is_grey : (N,) bool; the photo has no colour.
+    set_of : (N,) int64, ascending from 0.
+    truth : of all sets, or None.
+    marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard deviation in sides of the picture;
+        None where the net was not run.
+    """
+
+    images: Tensor
+    labels: Tensor
+    is_grey: Tensor
+    set_of: Tensor
+    truth: CanonicalTruth | None
+    marks: Tensor | None = None
+
+
+def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:
+    """(...) bool: label is one of ``classes``."""
+    wanted = torch.zeros(256, dtype=torch.bool, device=labels.device)
+    wanted[[int(c) for c in classes]] = True
+    return wanted[labels.long()]
+
+
+NEAREST, FARTHEST = 0.9, 1.1
+"""LAP's range of canonical depth; the background is set to the farthest."""
+_ALBEDO_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+_FACING = (1.0, -1.0, -1.0)
+"""Signs that convert head axes to those of a camera in front of the face."""
+
+
+@dataclass(frozen=True)
+class CanonicalFrames:
+    """Transform from the head frame to the canonical one: scale * facing * (p - origin) + pivot. scale : (N,). origin :
+    (N, 3)."""
+
+    scale: Tensor
+    origin: Tensor
+
+    def apply(self, points: Tensor) -> Tensor:
+        """Transform head-frame points (N, P, 3) in metres to canonical ones (N, P, 3)."""
+        turned = (points - self.origin[:, None]) * points.new_tensor(_FACING)
+        return turned * self.scale[:, None, None] + points.new_tensor(LAP_PIVOT)
+
+
+class TruthMaker:
+    """Compute ``CanonicalTruth`` on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        template = load_template()
+        self._surface = PeopleSurface(template, device)
+        marks = template.landmarks478
+        self._mark_vertices = torch.from_numpy(marks.vertices[:468].astype(np.int64)).to(device)
+        self._mark_weights = torch.from_numpy(marks.barycentrics[:468]).to(device)[..., None]
+
+    def frames(self, neutral: Tensor, size: int) -> CanonicalFrames:
+        """Return the canonical frames of neutral cages (N, V, 3)."""
+        marks = self._marks(neutral)
+        low, high = marks.amin(1), marks.amax(1)
+        side = FACE_CROP * (high - low)[:, :2].mean(1)
+        origin = torch.cat([(low + high)[:, :2] / 2, marks[:, :, 2:].mean(1)], 1)
+        return CanonicalFrames(size / CanonicalCamera((size, size)).focal / side, origin)
+
+    def __call__(self, people: PeopleBatch) -> CanonicalTruth:
+        """Compute the ground truth of a batch with depth and albedo; raises ``ValueError`` without them."""
+        if people.depth is None or people.albedo is None:
+            raise ValueError("canonical truth needs people with depth and albedo")
+        size = people.images.shape[-1]
+        camera = CanonicalCamera((size, size))
+        frames = self.frames(people.neutral, size)
+        first = slice(None, None, people.photos)
+        of_set = CanonicalFrames(frames.scale[first], frames.origin[first])
+        depth = self.canonical_depth(of_set.apply(self._surface.drawn(people.neutral[first])), camera)
+        drawn = self._surface.drawn(people.vertices)
+        personal = self.canonical_depth(frames.apply(drawn), camera)
+        view = self._views(people, frames, camera)
+        view_depth = _view_depth(people, frames, view)
+        albedo, seen = _canonical_albedo(people, personal, view, view_depth, camera)
+        return CanonicalTruth(depth, albedo, seen, personal, view.rotation, view.translation, view_depth)
+
+    def neutral_depth(self, neutral: Tensor, size: int) -> Tensor:
+        """(N, S, S) canonical depth of neutral cages (N, V, 3), 0 where there is no head."""
+        points = self.frames(neutral, size).apply(self._surface.drawn(neutral))
+        return self.canonical_depth(points, CanonicalCamera((size, size)))
+
+    def _marks(self, cage: Tensor) -> Tensor:
+        """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
+        return (self._surface.drawn(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
+
+    def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
+        """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""
+        pixels = camera.project(points)
+        found = fragments(face_ids(pixels, self._surface.faces, camera.size), self._surface.faces)
+        values = fragment_values(pixels[..., 2:], found, fragment_barycentrics(pixels, found))
+        return found.scatter(values.clamp(NEAREST, FARTHEST))[..., 0]
+
+    def _views(self, people: PeopleBatch, frames: CanonicalFrames, camera: CanonicalCamera) -> View:
+        """Find the views closest to the photos' cameras. Their rotation is the camera's, corrected for the head's
+        offset from the optical axis. Their translation is a least-squares fit to the landmarks."""
+        rotation, translation = people.camera_from_head[:, :3, :3], people.camera_from_head[:, :3, 3]
+        middle = (rotation @ frames.origin[..., None])[..., 0] + translation
+        turn = _towards_axis(functional.normalize(middle, dim=1)) @ rotation
+        turn = turn * turn.new_tensor(_FACING)  # from canonical axes
+        marks = self._marks(people.vertices)
+        seen = marks @ rotation.transpose(1, 2) + translation[:, None]
+        focal = people.intrinsics[:, 0, 0, None, None]
+        pixels = seen[..., :2] / seen[..., 2:] * focal + people.intrinsics[:, None, :2, 2]
+        rays = (pixels - camera.size[1] / 2) / camera.focal  # (N, 468, 2)
+        placed = (frames.apply(marks) - marks.new_tensor(LAP_PIVOT)) @ turn.transpose(1, 2)
+        return View(turn, _shift(placed, rays))
+
+
+def _shift(placed: Tensor, rays: Tensor) -> Tensor:
+    """(N, 3) t that minimises sum |placed_xy + t_xy - rays (1 + placed_z + t_z)|^2 over points (N, P, 3), (N, P, 2)."""
+    count = placed.shape[1]
+    right = rays * (1 + placed[..., 2:]) - placed[..., :2]  # (N, P, 2)
+    x, y = rays.unbind(-1)
+    matrix = placed.new_zeros(len(placed), 3, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = count
+    matrix[:, 0, 2] = matrix[:, 2, 0] = -x.sum(1)
+    matrix[:, 1, 2] = matrix[:, 2, 1] = -y.sum(1)
+    matrix[:, 2, 2] = (rays**2).sum((1, 2))
+    vector = torch.stack([right[..., 0].sum(1), right[..., 1].sum(1), -(rays * right).sum((1, 2))], 1)
+    return torch.linalg.solve(matrix, vector[..., None])[..., 0]
+
+
+def _towards_axis(direction: Tensor) -> Tensor:
+    """(N, 3, 3) smallest rotations that bring unit vectors (N, 3) with z > 0 to (0, 0, 1)."""
+    x, y, z = direction.unbind(1)
+    k = 1 / (1 + z)
+    rows = [1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z]
+    return torch.stack(rows, 1).view(-1, 3, 3)
+
+
+def _view_depth(people: PeopleBatch, frames: CanonicalFrames, view: View) -> Tensor:
+    """(N, S, S) depth of each photo pixel's surface point in the view's frame; 0 outside the head."""
+    n, size, _ = people.depth.shape
+    steps = torch.arange(size, device=people.depth.device) + 0.5
+    grid = torch.stack([*torch.meshgrid(steps, steps, indexing="xy"), torch.ones(size, size, device=steps.device)], -1)
+    rays = grid.view(1, -1, 3) @ torch.linalg.inv(people.intrinsics).transpose(1, 2)
+    in_camera = rays * people.depth.view(n, -1, 1)
+    rotation, translation = people.camera_from_head[:, :3, :3], people.camera_from_head[:, :3, 3]
+    in_head = (in_camera - translation[:, None]) @ rotation
+    depth = view.apply(frames.apply(in_head))[..., 2].view(n, size, size)
+    return torch.where(people.depth > 0, depth, 0.0)
+
+
+def _canonical_albedo(
+    people: PeopleBatch, personal: Tensor, view: View, view_depth: Tensor, camera: CanonicalCamera
+) -> tuple[Tensor, Tensor]:
+    """(G, 3, S, S) sRGB, mean over the photos, and (G, S, S) bool where at least one photo shows it."""
+    skin = class_mask(people.labels, _ALBEDO_CLASSES) & people.inside & (view_depth > 0)
+    surface = ViewedSurface(view_depth, view_depth > 0, view_depth.new_zeros(0))
+    values = torch.cat([srgb_from_linear(people.albedo) * skin[:, None], skin[:, None].float()], 1)
+    back, seen = unwarp_to_canonical(values, torch.where(personal > 0, personal, FARTHEST), surface, view, camera)
+    pure = back[:, 3] > 0.99  # all four samples are skin, without any other class
+    weight = (seen & pure & (personal > 0)).float()
+    total = people.grouped(back[:, :3] * weight[:, None]).sum(1)
+    count = people.grouped(weight).sum(1)
+    return total / count.clamp(min=1)[:, None], count > 0
+
+
+_LOWEST, _STEP = 0.5, 1.0 / 65534
+"""Depths are stored as 16-bit multiples of the step over [0.5, 1.5]; 0 means none."""
+MARK_STEP = 1 / 16384
+"""Sides of the picture; landmarks of the landmark net are stored as 16-bit multiples of it."""
+_MADE_AT_ONCE = 16
+
+
+def code_of_sets() -> list[Path]:
+    """Return the source files that determine the content of stored sets; a change of them makes a new store."""
+    here = Path(__file__).resolve().parent
+    return [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
+
+
+class SetSource(Protocol):
+    """Source of sets of equal size, all with ground truth."""
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.engine.contracts.Source``."""
+        ...
+
+
+class StoredSets:
+    """The first ``count`` people of a source, stored on disk with marks if it has them; they repeat in the same
+    order."""
+
+    def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
+        self._source, self._count = source, count
+        root = Path(folder) if folder else cache_folder() / "lap"
+        self._folder = root / content_key(key, count, *code_of_sets())
+        self._arrays: dict[str, np.ndarray] | None = None
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """Return people ``indices``, modulo the count."""
+        rows = np.array([index % self._count for index in indices])
+        if self._arrays is None or not self._arrays["made"][rows].all():
+            self._make(rows, device)
+        arrays = self._arrays
+
+        def read(name: str) -> Tensor:
+            return torch.from_numpy(arrays[name][rows]).to(device)
+
+        photos = arrays["images"].shape[1]
+        view = read("view").flatten(0, 1)
+        truth = CanonicalTruth(
+            depth=_depth(read("depth")),
+            albedo=read("albedo").float() / 255,
+            albedo_seen=read("albedo_seen") > 0,
+            personal_depth=_depth(read("personal_depth").flatten(0, 1)),
+            rotation=view[:, :9].reshape(-1, 3, 3),
+            translation=view[:, 9:],
+            view_depth=_depth(read("view_depth").flatten(0, 1)),
+        )
+        return LapBatch(
+            images=read("images").flatten(0, 1).float() / 255,
+            labels=read("labels").flatten(0, 1),
+            is_grey=torch.zeros(len(rows) * photos, dtype=torch.bool, device=device),
+            set_of=torch.arange(len(rows) * photos, device=device) // photos,
+            truth=truth,
+            marks=read("marks").flatten(0, 1).float() * MARK_STEP if "marks" in arrays else None,
+        )
+
+    def _make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
+        if self._arrays is None:
+            first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
+            self._open(len(first.images), first.images.shape[-1], first.marks is not None)
+        for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
+            self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
+
+    def _open(self, photos: int, size: int, marked: bool) -> None:
+        """Map the files into memory; missing files are made, sparse."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sq, n = (size, size), self._count
+        shapes = {
+            "images": ((n, photos, 3, *sq), np.uint8),
+            "labels": ((n, photos, *sq), np.uint8),
+            "depth": ((n, *sq), np.uint16),
+            "albedo": ((n, 3, *sq), np.uint8),
+            "albedo_seen": ((n, *sq), np.uint8),
+            "personal_depth": ((n, photos, *sq), np.uint16),
+            "view_depth": ((n, photos, *sq), np.uint16),
+            "view": ((n, photos, 12), np.float32),
+            "made": ((n,), np.uint8),
+        }
+        if marked:
+            shapes["marks"] = ((n, photos, LANDMARKS, 3), np.int16)
+        self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
+
+    def _write(self, rows: np.ndarray, batch: LapBatch) -> None:
+        arrays, truth, n = self._arrays, batch.truth, len(rows)
+
+        def put(name: str, value: Tensor) -> None:
+            arrays[name][rows] = value.reshape(n, *arrays[name].shape[1:]).cpu().numpy()
+
+        put("images", _bytes(batch.images))
+        put("labels", batch.labels)
+        put("albedo", _bytes(truth.albedo))
+        put("albedo_seen", truth.albedo_seen.byte())
+        put("view", torch.cat([truth.rotation.flatten(1), truth.translation], 1))
+        for name in ("depth", "personal_depth", "view_depth"):
+            put(name, _steps(getattr(truth, name)))
+        if batch.marks is not None:
+            put("marks", (batch.marks / MARK_STEP).round().clamp(-32768, 32767).short())
+        arrays["made"][rows] = 1
+
+
+def _bytes(values: Tensor) -> Tensor:
+    return (values * 255).round().clamp(0, 255).byte()
+
+
+def _steps(depth: Tensor) -> Tensor:
+    steps = ((depth - _LOWEST) / _STEP).round().clamp(0, 65534) + 1
+    return torch.where(depth > 0, steps, 0.0).to(torch.int32)
+
+
+def _depth(steps: Tensor) -> Tensor:
+    wide = steps.to(torch.int32)
+    return torch.where(wide > 0, (wide.float() - 1) * _STEP + _LOWEST, 0.0)
+
+
+UNKNOWN = 255
+"""Label of unknown pixels."""
+_TWO_DEGRADATIONS = 0.3
+"""Probability that a degraded photo has two degradations."""
+_OCCLUDER_SIZE = (0.3, 0.55)
+"""Size of an occluder, in sides of the picture."""
+_EXPOSURE = (0.06, 0.25)
+"""Factor on the light of dark photos."""
+_NOISE = (0.01, 0.04)
+"""Standard deviation of their noise, relative to full scale."""
+_BLUR = (0.015, 0.05)
+"""Standard deviation of the blur, in sides of the picture."""
+_CUT_SHARE = (0.3, 0.5)
+"""Share of the picture that lies outside the photo."""
+
+
+class DegradedSets:
+    """A source of sets with a share ``poor`` of degraded photos; seed and index determine which and how.
+
+    Occluded pixels get the label ``OCCLUDER``, pixels beyond the photo's end ``UNKNOWN``. The ground truth stays
+    unchanged.
+    """
+
+    def __init__(self, source: Source, poor: float, seed: int) -> None:
+        self._source, self._poor, self._seed = source, poor, seed
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.engine.contracts.Source``."""
+        batch = self._source.batch(indices, device)
+        photos = len(batch.images) // len(indices)
+        images, labels = batch.images.clone(), batch.labels.clone()
+        for place, index in enumerate(indices):
+            for photo in range(photos):
+                row = place * photos + photo
+                generator = np.random.default_rng((self._seed, index, photo, 77))
+                if generator.random() < self._poor:
+                    images[row], labels[row] = degraded_sample(images[row], labels[row], generator)
+        return dataclasses.replace(batch, images=images, labels=labels)
+
+
+def degraded_sample(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Degrade a picture (3, S, S) in [0, 1] and its labels (S, S) in one way or two."""
+    ways = generator.permutation(len(_DEGRADATIONS))[: 2 if generator.random() < _TWO_DEGRADATIONS else 1]
+    for way in sorted(ways):  # an occluder is blurred and darkened with the face
+        image, label = _DEGRADATIONS[way](image, label, generator)
+    return image.clamp(0, 1), label
+
+
+def _occlude(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Paint an occluder over the face: an ellipse of one colour with grain."""
+    side = image.shape[-1]
+    middle, angle = generator.uniform(0.2, 0.8, 2), generator.uniform(0, np.pi)
+    extent = generator.uniform(*_OCCLUDER_SIZE, 2) / 2 * (1.0, 1.5)
+    y, x = ((np.mgrid[:side, :side] + 0.5) / side - middle[:, None, None]).astype(np.float64)
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    inside = torch.from_numpy((u / extent[0]) ** 2 + (v / extent[1]) ** 2 < 1).to(image.device)
+    colour = generator.uniform(0.05, 0.9, 3)[:, None, None] + generator.normal(0, 0.06, (1, side, side))
+    coloured = torch.from_numpy(colour).to(image)
+    return torch.where(inside, coloured, image), torch.where(inside, int(FaceClass.OCCLUDER), label)
+
+
+def _cut_off(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """End the photo within the face; beyond it the edge is repeated, as in padded crops."""
+    side, turns = image.shape[-1], int(generator.integers(4))
+    first = round(side * (1 - generator.uniform(*_CUT_SHARE)))
+    image, label = image.rot90(turns, (-2, -1)).clone(), label.rot90(turns).clone()
+    image[:, :, first:] = image[:, :, first - 1 : first]
+    label[:, first:] = UNKNOWN
+    return image.rot90(-turns, (-2, -1)), label.rot90(-turns)
+
+
+def _blur(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    deviation = generator.uniform(*_BLUR) * image.shape[-1]
+    reach = int(np.ceil(2.5 * deviation))
+    steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-0.5 * (steps / deviation) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
+    padded = functional.pad(image[None], (reach,) * 4, mode="replicate")
+    across = functional.conv2d(padded, kernel[:, :, None], groups=3)
+    return functional.conv2d(across, kernel[..., None], groups=3)[0], label
+
+
+def _darken(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Reduce the linear light and add the noise that goes with it."""
+    gain, noise = generator.uniform(*_EXPOSURE), generator.uniform(*_NOISE)
+    grain = torch.from_numpy(generator.normal(0, noise, tuple(image.shape))).to(image)
+    return image * gain ** (1 / 2.2) + grain, label
+
+
+_DEGRADATIONS = (_occlude, _cut_off, _blur, _darken)
+
+
+class ReducedSets:
+    """A source of sets, reduced from pictures that are an integer number of times as large.
+
+    Raises ``ValueError`` where they are not.
+    """
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source, self._size = source, size
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.engine.contracts.Source``."""
+        return reduced(self._source.batch(indices, device), self._size)
+
+
+def reduced(batch: LapBatch, size: int) -> LapBatch:
+    """Reduce pictures and maps to ``size`` pixels. Pixels are means, labels those of one pixel; depth is kept where all
+    of it is known.
+
+    The canonical camera's field of view spans the outermost pixel centres. Its unit, in sides of the picture, therefore
+    depends slightly on the number of pixels; depths and translations are converted.
+    """
+    large = batch.images.shape[-1]
+    factor = large // size
+    if factor * size != large:
+        raise ValueError(f"pictures of {large} px cannot be reduced to {size} px")
+    unit = (CanonicalCamera((large, large)).focal / large) / (CanonicalCamera((size, size)).focal / size)
+
+    def mean(values: Tensor) -> Tensor:
+        return functional.avg_pool2d(values, factor)
+
+    def depth(values: Tensor) -> Tensor:
+        known = values > 0
+        whole = mean(known[:, None].float())[:, 0] > 0.999
+        near = 1 + (mean(values[:, None])[:, 0] - 1) * unit
+        return torch.where(whole, near, 0.0)
+
+    truth = batch.truth
+    if truth is not None:
+        seen = mean(truth.albedo_seen[:, None].float())
+        albedo = mean(truth.albedo * truth.albedo_seen[:, None]) / seen.clamp(min=1e-6)
+        truth = CanonicalTruth(
+            depth=depth(truth.depth),
+            albedo=albedo,
+            albedo_seen=seen[:, 0] > 0.999,
+            personal_depth=depth(truth.personal_depth),
+            rotation=truth.rotation,
+            translation=truth.translation * unit,
+            view_depth=depth(truth.view_depth),
+        )
+    middle = factor // 2
+    return dataclasses.replace(
+        batch, images=mean(batch.images), labels=batch.labels[:, middle::factor, middle::factor], truth=truth
+    )
+
+
+def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor, quick: bool = False) -> Tensor:
+    """Positions and standard deviations (N, 478, 3) of landmarks, in sides, in pictures (N, 3, S, S) in [0, 1] that are
+    cut like ``face_square``; the net's first window follows from that. quick : two passes instead of ten."""
+    side = pictures.shape[-1]
+    window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
+    found = []
+    for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
+        look = landmarker.find_near if quick else landmarker.find_in
+        seen = look(np.ascontiguousarray(pixels), window)
+        found.append(np.column_stack([seen.places, seen.deviation]) / side)
+    return torch.from_numpy(np.stack(found)).float()
+
+
+class MarkedSets:
+    """A source of sets whose batches have ``marks``. With ``count`` above 0 those of the first people are stored on
+    disk.
+
+    Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
+    """
+
+    def __init__(self, source: Source, key: SourceConfig, count: int, folder: str = "", quick: bool = False) -> None:
+        self._source, self._count, self._quick = source, count, quick
+        self._landmarker = SurfaceLandmarker.load()
+        code = code_of_sets()
+        root = Path(folder) if folder else cache_folder() / "lap"
+        self._folder = root / f"marks_{content_key(key, count, quick, self._landmarker.version, *code)}"
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.engine.contracts.Source``."""
+        batch = self._source.batch(indices, device)
+        if not self._count:
+            return replace(batch, marks=marks_of(self._landmarker, batch.images, self._quick).to(device))
+        rows = np.array([index % self._count for index in indices])
+        photos = len(batch.images) // len(rows)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = mapped(self._folder / "marks.npy", (self._count, photos, LANDMARKS, 3), np.int16)
+        made = mapped(self._folder / "made.npy", (self._count,))
+        for place, row in enumerate(rows):
+            if not made[row]:
+                own = batch.images[place * photos : (place + 1) * photos]
+                marks = marks_of(self._landmarker, own, self._quick)
+                kept[row] = (marks / MARK_STEP).round().clamp(-32768, 32767).numpy().astype(np.int16)
+                made[row] = 1
+        marks = torch.from_numpy(kept[rows].reshape(-1, LANDMARKS, 3)).to(device).float() * MARK_STEP
+        return replace(batch, marks=marks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapPeopleConfig(SourceConfig):
+    """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
+
+    size: int = 64
+    """Side of the pictures and of the canonical maps in pixels."""
+    seed: int = 0
+    """Another seed gives other people."""
+    photos: int = 6
+    """Number of photos per person; the default is the paper's largest set."""
+    keep: int = 0
+    """Number of people stored on disk, which repeat; 0: an endless sequence of new people, for fast machines."""
+    folder: str = ""
+    """Folder of the store; empty: in the user's cache folder."""
+    film: bool = True
+    """Simulate a camera on the pictures."""
+    marks: bool = False
+    """Run the landmark net on the pictures."""
+    quick_marks: bool = False
+    """Two passes of the landmark net instead of ten: a fifth of the time, slightly less accurate."""
+    drawn: int = 0
+    """Side at which pictures are drawn, degraded and given to the landmark net before they are reduced; 0: ``size``."""
+    poor: float = 0.0
+    """Share of the photos that are occluded, dark, blurred, or cut off within the face."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 0:
+            raise ValueError(f"keep must be 0 or more, not {self.keep}")
+        if not 0 <= self.poor <= 1:
+            raise ValueError(f"poor must be in [0, 1], not {self.poor}")
+        if self.drawn and self.drawn % self.size:
+            raise ValueError(f"drawn must be a multiple of size {self.size}, not {self.drawn}")
+
+    def people(self) -> PeopleConfig:
+        """The source of the pictures."""
+        return PeopleConfig(
+            size=self.drawn or self.size,
+            seed=self.seed,
+            photos=self.photos,
+            framing="face",
+            depth=True,
+            albedo=True,
+            film=self.film,
+        )
+
+    def build(self) -> Source:
+        """Make the source."""
+        source: Source = LapPeople(self)
+        if self.keep:
+            source = StoredSets(source, self.people(), self.keep, self.folder)
+        changed = self.poor > 0 or self.drawn > self.size
+        if self.poor:
+            source = DegradedSets(source, self.poor, self.seed)
+        if self.marks:
+            source = MarkedSets(source, self.people(), 0 if changed else self.keep, self.folder, self.quick_marks)
+        if self.drawn > self.size:
+            source = ReducedSets(source, self.size)
+        if changed and self.keep:  # drawn once, changed once
+            source = StoredSets(source, replace(self, folder=""), self.keep, self.folder)
+        return source
+
+
+class LapPeople:
+    """See ``LapPeopleConfig``; without a store."""
+
+    def __init__(self, config: LapPeopleConfig) -> None:
+        self.config = config
+        self._people = config.people().build()
+        self._makers: dict[torch.device, TruthMaker] = {}
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """Return people number ``indices``."""
+        device = torch.device(device)
+        if device not in self._makers:
+            self._makers[device] = TruthMaker(device)
+        people = self._people.batch(indices, device)
+        count = len(people.images)
+        return LapBatch(
+            images=people.images,
+            labels=people.labels,
+            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
+            set_of=torch.arange(count, device=device) // self.config.photos,
+            truth=self._makers[device](people),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapPortraitsConfig(SourceConfig):
+    """Real portraits prepared with ``framing = "face"``; without ground truth."""
+
+    portraits: PortraitsConfig
+    """The collection of portraits; ``photos`` is the size of the sets."""
+    marks: bool = False
+    """Run the landmark net on the pictures, anew for every batch."""
+
+    def build(self) -> Source:
+        """Open the collection; see ``PortraitsConfig.build``."""
+        source = LapPortraits(self)
+        return MarkedSets(source, self.portraits, 0) if self.marks else source
+
+
+class LapPortraits:
+    """See ``LapPortraitsConfig``."""
+
+    def __init__(self, config: LapPortraitsConfig) -> None:
+        self._photos = config.portraits.photos
+        self._source = config.portraits.build()
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """Return people number ``indices``."""
+        found = self._source.batch(indices, device)
+        sets = torch.arange(len(found.images), device=device) // self._photos
+        return LapBatch(found.images, found.labels, found.is_grey, sets, None)
+
+
+__all__ = ["CanonicalTruth", "LapBatch", "LapPeopleConfig", "LapPortraitsConfig"]

@@ -1,0 +1,661 @@
+"""Ablations of LAP: the whole method against variants without one part, all trained equally long.
+
+``python -m trainer ablations`` trains them.
+
+Baselines for LAP's fused face: the plain mean of the photos' own codes, and a linear map of the landmark net's
+points in the same photos.
+
+Evaluate LAP on real people with several photos: re-render each held-out photo from the person's other photos.
+
+The canonical face comes from the other photos, light and view from the photo itself. SSIM compares render and photo
+over the face. Identity is compared by face-embedding distances; photos at LAP's resolution give the reference.
+
+Evaluate LAP on real portraits against the landmark fit: depth in the photo's view, and view against pose.
+
+Evaluate LAP on held-out synthetic people: depth and normal errors by number of photos, baselines, ablations, and a
+sheet of portraits.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn import functional
+
+from backend.errors import LikenessError
+from backend.fitting.fit import fit_landmarks
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model
+from backend.fitting.options import FitOptions
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template, load_template
+from backend.models.landmarks import SurfaceLandmarker, marks_in
+from backend.models.lap.apply import LapModel
+from backend.models.lap.canonical_face import render_face, view_of
+from backend.models.lap.landmark_face import LandmarkFace
+from backend.models.lap.network import CanonicalMaps, Codes, LapNet
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.faces import upright_square
+from backend.photos.formats import PhotoSource
+from trainer.ablations import trained_models
+from trainer.engine.contracts import Source
+from trainer.engine.recipe import WHOLE
+from trainer.evaluate.held_out import trained_or_none
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics import face_embedding, ratio_interval, ssim
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig, marks_of
+from trainer.methods.lap.sets import VIEW_SHAPES, filled_depth, landmark_shapes
+from trainer.methods.lap.stage import (
+    canonical_errors,
+    contact_sheet,
+    depth_errors,
+    first_photos,
+    mean_face,
+    spread_figures,
+)
+from trainer.portraits.collection import PortraitsConfig
+
+MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
+"""The canonical face, facing the camera, from one photo and from four; the personalised face of one photo in its
+predicted view."""
+
+
+@torch.no_grad()
+def ablation_figures(
+    models: Mapping[str, Sequence[Path]], people: Callable[[LapNet], Iterable[LapBatch]]
+) -> dict[str, float]:
+    """``ablation.NAME.MEASURE`` for each of ``models`` (name -> folders, one per seed) and of ``MEASURES``: the mean
+    over ``people`` and seeds.
+
+    ``.seeds`` : standard deviation of the seeds' means, if there are several. ``.of_whole`` : ratio to the whole method
+    over the seeds that both have, with its interval over people. ``.of_mean_face`` (facing the camera only) : ratio to
+    the error of the mean of the true faces, with its interval.
+
+    Raises
+    ------
+    LikenessError : the model of the whole method is missing.
+    """
+    if WHOLE not in models:
+        advice = "Train it with python -m trainer ablations."
+        raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
+    found = {name: {path.parent.name: _errors(path, people) for path in paths} for name, paths in models.items()}
+    figures: dict[str, float] = {}
+    for name, seeds in sorted(found.items(), key=lambda item: item[0] != WHOLE):
+        for number, measure in enumerate(MEASURES):
+            key = f"ablation.{name}.{measure}"
+            values = np.stack([errors[number] for errors in seeds.values()])  # (seeds, people)
+            figures[key] = float(np.nanmean(values))
+            if len(values) > 1:
+                figures[f"{key}.seeds"] = float(np.nanmean(values, 1).std(ddof=1))
+            if ".canonical." in measure:
+                mean = np.mean([errors[-1] for errors in seeds.values()], 0)
+                figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
+            shared = [seed for seed in seeds if seed in found[WHOLE]]
+            if name != WHOLE and shared:
+                own, whole = (np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, found[WHOLE]))
+                figures |= ratio_interval(own, whole).figures(f"{key}.of_whole")
+    return figures
+
+
+def _errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
+    """(MEASURES + 1, people) errors of one model; the last row is the mean face's, facing the camera."""
+    network = LapModel.load(folder).network
+    errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
+    return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])
+
+
+COUNTS = (1, 4)
+"""Numbers of photos given; each has a linear map of its own."""
+_LAP_BESIDE_BATCH = 16
+_MEASURED = 64
+"""People whose points give the residual around the face shapes: a median over them and their photos."""
+
+
+@torch.no_grad()
+def mean_code_errors(network: LapNet, batches: Iterable[LapBatch], photos: int) -> Tensor:
+    """(P,) SIDE (times 100), facing the camera, of the mean of the codes of the first ``photos`` photos, each encoded
+    alone."""
+    found = []
+    for batch in batches:
+        rows = first_photos(batch.set_of, photos)
+        marks = None if batch.marks is None else batch.marks[rows]
+        codes = network.encode_depth(batch.images[rows] * 2 - 1, marks)
+        own = network.depth_codes(codes, torch.arange(len(rows)))
+        depth = network.decode_depth(own.unflatten(0, (-1, photos)).mean(1))
+        found.append(100 * canonical_errors(depth, batch.truth.depth).side)
+    return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class LinearMaps:
+    """Linear regression of canonical depth on the most probable shape of a set's points.
+
+    points : solves for shapes (G, K). weights : (1 + K, S * S) for each number of photos.
+    """
+
+    points: LandmarkFace
+    weights: dict[int, Tensor]
+
+    def depth(self, marks: Tensor, photos: int) -> Tensor:
+        """(G, S, S) depth from points (G * photos, 478, 3), grouped by set."""
+        flat = _shapes(self.points, marks, photos) @ self.weights[photos]
+        side = round(flat.shape[1] ** 0.5)
+        return flat.view(-1, side, side)
+
+
+@torch.no_grad()
+def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
+    """Maps for ``COUNTS`` photos, learned from the first ``people`` of a source with truth and points.
+
+    size : side of the canonical maps. Raises ``ValueError`` for sets without truth or points.
+    """
+    starts = range(0, people, _LAP_BESIDE_BATCH)
+    batches = [
+        source.batch(range(start, min(start + _LAP_BESIDE_BATCH, people)), torch.device("cpu")) for start in starts
+    ]
+    if any(batch.marks is None or batch.truth is None for batch in batches):
+        raise ValueError("a linear map is learned from sets with truth and the landmark net's points")
+    points = LandmarkFace(size, VIEW_SHAPES)
+    marks = torch.cat([batch.marks for batch in batches])
+    points.set_reference(landmark_shapes(size, VIEW_SHAPES, torch.device("cpu")), marks[: _MEASURED * max(COUNTS)])
+    depth = torch.cat([filled_depth(batch.truth.depth) for batch in batches]).flatten(1)
+    weights = {}
+    for photos in COUNTS:
+        told = torch.cat([_shapes(points, own.marks[first_photos(own.set_of, photos)], photos) for own in batches])
+        weights[photos] = torch.linalg.lstsq(told.double(), depth.double()).solution.float()
+    return LinearMaps(points, weights)
+
+
+@dataclass(frozen=True)
+class LinearErrors:
+    """(P,) SIDE (times 100), facing the camera, by number of photos. linear : of the maps alone. both : of the mean of
+    their depth and the networks', which is better than either if the pictures add information to the points."""
+
+    linear: dict[int, Tensor]
+    both: dict[int, Tensor]
+
+
+@torch.no_grad()
+def linear_errors(maps: LinearMaps, network: LapNet, batches: Iterable[LapBatch]) -> LinearErrors:
+    """Measure the maps, alone and averaged with the networks, on sets with truth and points."""
+    alone: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
+    both: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
+    for batch in batches:
+        codes = network.encode_depth(batch.images * 2 - 1, batch.marks)
+        for photos in COUNTS:
+            rows = first_photos(batch.set_of, photos)
+            depth = maps.depth(batch.marks[rows], photos)
+            own = network.decode_depth(network.depth_codes(codes.of(rows), torch.arange(len(rows)) // photos))
+            for found, shown in ((alone, depth), (both, (depth + own) / 2)):
+                found[photos].append(100 * canonical_errors(shown, batch.truth.depth).side)
+    return LinearErrors(*({photos: torch.cat(errors) for photos, errors in found.items()} for found in (alone, both)))
+
+
+def _shapes(points: LandmarkFace, marks: Tensor, photos: int) -> Tensor:
+    """(G, 1 + K) regressors from points (G * photos, 478, 3): a one, then the shape."""
+    shape = points.faces(marks, torch.arange(len(marks)) // photos).shape
+    return torch.cat([torch.ones_like(shape[:, :1]), shape], 1)
+
+
+_SHOWN = 300
+"""Side in pixels of the pictures for the face-recognition network; a grey border of a third of it surrounds them."""
+
+
+@dataclass(frozen=True)
+class HeldOutRender:
+    """A held-out photo and its render, (S, S, 3) uint8 both, and a mask (S, S) bool of the face in both renders."""
+
+    photo: np.ndarray
+    render: np.ndarray
+    mask: np.ndarray
+    mean_render: np.ndarray
+    """The render with the mean of all people's canonical faces instead."""
+
+
+@torch.no_grad()
+def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dict[str, list[HeldOutRender]]:
+    """Re-render every photo of every person with at least two from this person's other photos."""
+    network.eval()
+    size, found = network.config.size, {}
+    pictures = {
+        name: np.stack([upright_square(face.landmarks).cut(face.pixels, size) for face in faces])
+        for name, faces in people.items()
+    }  # (N, S, S, 3) uint8
+    tensors = {name: torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 127.5 - 1 for name, cut in pictures.items()}
+    marks: dict[str, torch.Tensor | None] = dict.fromkeys(people)
+    if network.landmarks is not None:
+        marks = {
+            name: marks_in(faces, [upright_square(face.landmarks) for face in faces]) for name, faces in people.items()
+        }
+    everybody = {name: network.encode(given, marks[name]) for name, given in tensors.items()}
+    mean = _mean_face(network, list(everybody.values()))
+    for name, given in tensors.items():
+        if len(given) < 2:
+            continue
+        codes = everybody[name]
+        scene = network.scene(given, codes)  # light and view of the photo alone; the face comes from the others
+        other = ~torch.eye(len(given), dtype=torch.bool)
+        rows = other.nonzero()[:, 1]
+        set_of = other.nonzero()[:, 0]
+        chosen = codes.of(rows)
+        rendered = render_face(network.aggregate(chosen, set_of), scene, network.config)
+        average = render_face(mean.of(torch.zeros(len(given), dtype=torch.int64)), scene, network.config)
+        masks = (rendered.mask & average.mask).numpy()
+        found[name] = [
+            HeldOutRender(photo, _bytes(render), mask, _bytes(plain))
+            for photo, render, mask, plain in zip(pictures[name], rendered.image, masks, average.image, strict=True)
+        ]
+    return found
+
+
+def _mean_face(network: LapNet, codes: Sequence[Codes]) -> CanonicalMaps:
+    """(1, ...) mean of the canonical faces of all photos."""
+    faces = [network.aggregate(one, torch.arange(len(one.depth))) for one in codes]
+    depth, albedo = torch.cat([face.depth for face in faces]), torch.cat([face.albedo for face in faces])
+    return CanonicalMaps(depth.mean(0, keepdim=True), albedo.mean(0, keepdim=True))
+
+
+def people_figures(found: Mapping[str, Sequence[HeldOutRender]]) -> dict[str, float]:
+    """``people.ssim`` of the renders, ``people.ssim.mean_face`` of renders of the mean face. ``people.identity`` :
+    embedding distance of renders to the person's photos; ``.others`` : to other people's photos; ``.mean_face`` : of
+    renders of the mean face; ``.photo`` : of the person's photos among themselves at LAP's resolution; ``.found`` :
+    share of renders in which the recogniser finds a face."""
+    similar, plain = [], []
+    own: dict[str, list[np.ndarray | None]] = {}
+    renders: dict[str, list[np.ndarray | None]] = {}
+    means: dict[str, list[np.ndarray | None]] = {}
+    for name, photos in found.items():
+        for one in photos:
+            if one.mask.any():
+                similar.append(ssim(one.render, one.photo, one.mask))
+                plain.append(ssim(one.mean_render, one.photo, one.mask))
+        own[name] = [face_embedding(_framed(one.photo, one.mask)) for one in photos]
+        renders[name] = [face_embedding(_framed(one.render, one.mask)) for one in photos]
+        means[name] = [face_embedding(_framed(one.mean_render, one.mask)) for one in photos]
+    rendered = [one for some in renders.values() for one in some]
+    return {
+        "people.count": float(len(found)),
+        "people.photos": float(sum(map(len, found.values()))),
+        "people.ssim": float(np.mean(similar)),
+        "people.ssim.mean_face": float(np.mean(plain)),
+        "people.identity": _mean_distance(renders, own, same=True),
+        "people.identity.others": _mean_distance(renders, own, same=False),
+        "people.identity.mean_face": _mean_distance(means, own, same=True),
+        "people.identity.photo": _mean_distance(own, own, same=True),
+        "people.identity.found": float(np.mean([one is not None for one in rendered])),
+    }
+
+
+def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
+    """Collect the faces of all people in a folder with one folder per person, from at most ``most`` photos each."""
+    people = {}
+    for name, paths in people_folders(folder).items():
+        try:
+            people[name] = collect([PhotoSource.from_path(path) for path in paths[:most]]).faces
+        except LikenessError:
+            continue
+    return people
+
+
+def _mean_distance(
+    first: Mapping[str, Sequence[np.ndarray | None]], second: Mapping[str, Sequence[np.ndarray | None]], same: bool
+) -> float:
+    """Mean distance between embeddings of the same person, or of different people.
+
+    A set compared with itself skips pairs of the same photo.
+    """
+    values = [
+        float(np.linalg.norm(a - b))
+        for one, left in first.items()
+        for other, right in second.items()
+        if (one == other) == same
+        for i, a in enumerate(left)
+        for j, b in enumerate(right)
+        if a is not None and b is not None and (one != other or i != j or first is not second)
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _framed(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Enlarge a picture for the recogniser, grey outside the face and in a border."""
+    shown = np.where(mask[..., None], picture, 128).astype(np.uint8)
+    large = cv2.resize(shown, (_SHOWN, _SHOWN), interpolation=cv2.INTER_CUBIC)
+    edge = _SHOWN // 3
+    return cv2.copyMakeBorder(large, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+
+
+def _bytes(image: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in [-1, 1] to (H, W, 3) uint8."""
+    return ((image.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+
+
+_LEAST_COSINE = 0.2
+"""Least cosine between the surface normal and the direction to the camera; other landmarks are left out."""
+_FEWEST = 40
+"""Fewest landmarks in LAP's picture for a correlation."""
+_LAP_PORTRAITS_BATCH = 20
+
+
+@dataclass(frozen=True)
+class LandmarkDepth:
+    """Depth and pose of a photo by the landmark fit.
+
+    pixels : (L, 2) of the landmarks that face the camera. depth : (L,) metres from the camera.
+    forward : (3,) unit direction of the nose in the camera's frame (x right, y down, z forward).
+    """
+
+    pixels: np.ndarray
+    depth: np.ndarray
+    forward: np.ndarray
+
+
+@dataclass(frozen=True)
+class PortraitErrors:
+    """Errors of P portraits, nan where unknown. correlation : (P,) of depths. yaw, pitch : (P,) degrees, LAP's minus
+    the fit's, positive to the picture's right and down. fit_yaw, fit_pitch : (P,) degrees, the fit's own."""
+
+    correlation: np.ndarray
+    yaw: np.ndarray
+    pitch: np.ndarray
+    fit_yaw: np.ndarray
+    fit_pitch: np.ndarray
+
+
+def fitted_depth(template: Template, model: LandmarkModel, landmarks: np.ndarray, size: int) -> LandmarkDepth:
+    """Fit the template to landmarks (478, 2) of a square picture of ``size`` pixels; raises ``ValueError``."""
+    marks = np.concatenate([landmarks, np.zeros((len(landmarks), 1))], 1).astype(np.float32)
+    face = PhotoFace(
+        name="portrait",
+        source_size=(size, size),
+        focal_px=None,
+        pixels=np.zeros((size, size, 3), np.uint8),
+        crop_scale=1.0,
+        crop_offset=(0.0, 0.0),
+        landmarks=marks,
+        labels=np.zeros((size, size), np.uint8),
+        monochrome=False,
+        yaw_degrees=0.0,
+        quality=PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    )
+    state = fit_landmarks(template, model, (face,), FitOptions())
+    pose, vertices = state.estimate.photos[0], state.posed(0)
+    camera = pose.camera()
+    rotation, shift = camera.camera_from_head[:3, :3], camera.camera_from_head[:3, 3]
+    placed = template.landmarks478.positions(vertices) @ rotation.T + shift
+    normals = (
+        vertex_normals(vertices, np.concatenate([template.quads[:, :3], template.quads[:, [0, 2, 3]]])) @ rotation.T
+    )
+    corners = normals[template.landmarks478.vertices].mean(1)  # (L, 3)
+    lengths = np.linalg.norm(corners, axis=1) * np.linalg.norm(placed, axis=1)
+    cosine = -(corners * placed).sum(1) / np.maximum(lengths, 1e-9)
+    shown = (cosine > _LEAST_COSINE) & template.landmarks478.valid
+    return LandmarkDepth(landmarks[shown].astype(np.float64), placed[shown, 2], rotation[:, 2])
+
+
+def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize pictures (N, C, H, W) to ``size`` pixels a side."""
+    return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+
+
+def degrees(forward: np.ndarray) -> tuple[float, float]:
+    """Yaw to the picture's right and pitch down of a direction (3,) that points at the camera at (0, 0, -1)."""
+    x, y, z = forward
+    return float(np.degrees(np.arctan2(x, -z))), float(np.degrees(np.arctan2(y, -z)))
+
+
+def depth_correlation(depth: np.ndarray, shown: np.ndarray, marks: LandmarkDepth, size: int) -> float:
+    """Correlation of a depth map (S, S) with the fit's depths at the landmarks inside ``shown`` (S, S) bool.
+
+    marks : in pixels of a picture of ``size``. Returns nan for too few landmarks."""
+    grid = torch.from_numpy(marks.pixels * 2 / size - 1).float().view(1, 1, -1, 2)
+    maps = torch.from_numpy(np.stack([np.where(shown, depth, 0.0), shown])).float()[None]
+    value, share = functional.grid_sample(maps, grid, align_corners=False)[0, :, 0].numpy()
+    inside = share > 0.999
+    if inside.sum() < _FEWEST:
+        return float("nan")
+    return float(np.corrcoef(value[inside], marks.depth[inside])[0, 1])
+
+
+@torch.no_grad()
+def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> PortraitErrors:
+    """Errors on ``count`` random held-out portraits of a prepared collection with ``framing = "face"``; every photo is
+    a set of its own."""
+    source = PortraitsConfig(folder=str(folder), part="held_out", seed=seed).build()
+    template = load_template()
+    model, size = landmark_model(template), network.config.size
+    landmarker = None if network.landmarks is None else SurfaceLandmarker.load()
+    rows: list[tuple[float, float, float, float, float]] = []
+    for start in range(0, min(count, len(source)), _LAP_PORTRAITS_BATCH):
+        batch = source.batch(range(start, min(start + _LAP_PORTRAITS_BATCH, count, len(source))), torch.device("cpu"))
+        full = batch.images.shape[-1]
+        pictures = resized(batch.images, size) * 2 - 1
+        marks = None if landmarker is None else marks_of(landmarker, batch.images)
+        face, scene = network(pictures, torch.arange(len(pictures)), marks)
+        own = network.personalize(pictures, face)
+        surface = view_of(own, scene.view, network.config)
+        for number, landmarks in enumerate(batch.landmarks.numpy()):
+            try:
+                marks = fitted_depth(template, model, landmarks, full)
+            except (ValueError, np.linalg.LinAlgError):
+                rows.append((np.nan,) * 5)
+                continue
+            shown = surface.mask[number].numpy()
+            correlation = depth_correlation(surface.depth[number].numpy(), shown, marks, full)
+            forward = -scene.view.rotation[number, :, 2].numpy()  # canonical faces look along -z
+            (yaw, pitch), (fit_yaw, fit_pitch) = degrees(forward), degrees(marks.forward)
+            rows.append((correlation, yaw - fit_yaw, pitch - fit_pitch, fit_yaw, fit_pitch))
+    return PortraitErrors(*np.array(rows).T)
+
+
+def portrait_figures(errors: PortraitErrors) -> dict[str, float]:
+    """``portraits.correlation`` (median of depth), ``.correlation.least``, ``.negative`` (number). ``.yaw``,
+    ``.pitch`` : correlation with the fit's; ``.degrees`` : median absolute difference; ``.lean`` : signed mean."""
+    known = np.isfinite(errors.correlation)
+    figures = {
+        "portraits.count": float(len(known)),
+        "portraits.no_figure": float((~known).sum()),
+        "portraits.correlation": float(np.median(errors.correlation[known])),
+        "portraits.correlation.least": float(errors.correlation[known].min()),
+        "portraits.negative": float((errors.correlation[known] < 0).sum()),
+    }
+    for name, wrong, true in (("yaw", errors.yaw, errors.fit_yaw), ("pitch", errors.pitch, errors.fit_pitch)):
+        fine = np.isfinite(wrong)
+        figures[f"portraits.{name}"] = float(np.corrcoef((true + wrong)[fine], true[fine])[0, 1])
+        figures[f"portraits.{name}.degrees"] = float(np.median(np.abs(wrong[fine])))
+        figures[f"portraits.{name}.lean"] = float(wrong[fine].mean())
+    return figures
+
+
+HELD_OUT_SEED = 902
+"""People that no recipe trains or validates on."""
+TRAINING_SEED = 1
+"""People that recipes train on."""
+PHOTOS = 6
+_BATCH = 4
+_SHEET_ROWS = 10
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The pictures a model is measured on. people : number of people. folder : cache folder, empty for the user's.
+    drawn : side in pixels at which pictures are rendered and given to the landmark net; 0 for the side of the model's
+    maps. poor : share of photos that are occluded, dark, blurred or cropped within the face. marks : run the landmark
+    net even if the model does not use its points."""
+
+    people: int
+    folder: str = ""
+    drawn: int = 0
+    poor: float = 0.0
+    marks: bool = False
+
+
+def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
+    """Batches of held-out people, six photos each, cached on disk because several models are measured on them."""
+    size, people = network.config.size, pictures.people
+    source = LapPeopleConfig(
+        size=size,
+        seed=HELD_OUT_SEED,
+        photos=PHOTOS,
+        keep=people,
+        folder=pictures.folder,
+        marks=pictures.marks or network.landmarks is not None,
+        drawn=0 if pictures.drawn <= size else pictures.drawn,
+        poor=pictures.poor,
+    ).build()
+    for start in range(0, people, _BATCH):
+        yield source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+
+
+@torch.no_grad()
+def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+    """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
+    ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
+    poor = replace(pictures, poor=1.0, marks=False)
+    mean = mean_face(held_out(network, poor))
+    errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
+    names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
+    figures = {f"poor.{name}": errors[name].nanmean().item() for name in names}
+    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    figures |= found.figures("poor.ratio.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, poor), 4))
+    return figures | found.figures("poor.ratio.mean_of_codes.n4")
+
+
+@torch.no_grad()
+def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None = None) -> dict[str, float]:
+    """Flat figures of a model, K being the number of photos given.
+
+    ``side.nK`` (times 100), ``mad.nK`` : errors of the personalised depth of a fixed photo. ``shared.side.nK`` : of the
+    canonical face in the same view. ``side.canonical.nK`` : of the canonical face, facing the camera; also of the mean
+    face and the floor. Ratios of errors, with intervals: ``ratio.n4_n1``, ``ratio.canonical.n4_n1``;
+    ``ratio.mean_of_codes.n4`` (canonical face over the mean of the photos' own codes); ``ratio.linear.nK`` (canonical
+    face over ``linear`` maps of the landmark net's points); ``linear.ratio.mean_face.nK`` (linear maps over the mean
+    face); ``both.ratio.linear.nK`` (mean of the linear and the networks' depth over the linear maps)."""
+    mean = mean_face(held_out(network, pictures))
+    errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
+    figures = {}
+    for name, values in errors.items():
+        measure, _, rest = name.partition(".")
+        if rest.startswith("personal."):
+            figures[f"{measure}.{rest.removeprefix('personal.')}"] = values.nanmean().item()
+        elif rest.startswith("n"):
+            figures[f"shared.{name}"] = values.nanmean().item()
+        else:
+            figures[name] = values.nanmean().item()
+    found = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
+    figures |= found.figures("ratio.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    figures |= found.figures("ratio.canonical.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, pictures), 4))
+    figures |= found.figures("ratio.mean_of_codes.n4")
+    nobody = errors["side.canonical.mean_face"]
+    for count in ("n1", "n4"):
+        figures |= ratio_interval(errors[f"side.canonical.{count}"], nobody).figures(
+            f"ratio.canonical.mean_face.{count}"
+        )
+    if linear is not None:
+        beside = linear_errors(linear, network, held_out(network, pictures))
+        for count, values in beside.linear.items():
+            figures |= ratio_interval(values, nobody).figures(f"linear.ratio.mean_face.n{count}")
+            found = ratio_interval(errors[f"side.canonical.n{count}"], values)
+            figures |= found.figures(f"ratio.linear.n{count}")
+            figures |= ratio_interval(beside.both[count], values).figures(f"both.ratio.linear.n{count}")
+    return figures | spread_figures(network, held_out(network, pictures))
+
+
+def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | None:
+    """Linear maps learned from training people, whose pictures are made in the same way as the held-out ones."""
+    if not people:
+        return None
+    size = network.config.size
+    config = LapPeopleConfig(
+        size=size,
+        seed=TRAINING_SEED,
+        photos=max(COUNTS),
+        keep=people,
+        folder=pictures.folder,
+        marks=True,
+        quick_marks=True,
+        drawn=0 if pictures.drawn <= size else pictures.drawn,
+    )
+    return linear_maps(config.build(), people, size)
+
+
+@torch.no_grad()
+def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8 sheet of held-out portraits, one row each; ``LapStage.pictures`` names the columns."""
+    config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
+    source = LapPortraitsConfig(portraits=config, marks=network.landmarks is not None).build()
+    parts = []
+    for start in range(0, count, _SHEET_ROWS):
+        batch = source.batch(range(start, min(start + _SHEET_ROWS, count)), torch.device("cpu"))
+        batch = replace(batch, images=resized(batch.images, network.config.size))
+        parts.append(contact_sheet(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+    sheet = torch.cat(parts, 1).permute(1, 2, 0)
+    return (sheet * 255).round().clamp(0, 255).byte().numpy()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate lap``."""
+    parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
+    parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
+    parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of `python -m trainer ablations`: its models")
+    parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
+    parser.add_argument(
+        "--drawn",
+        type=int,
+        default=0,
+        help="side at which pictures are drawn and seen by the landmark net (0: the model's)",
+    )
+    parser.add_argument(
+        "--linear-people",
+        type=int,
+        default=0,
+        help="compare with a linear map of the landmark net's points, learned from so many people (0: do not)",
+    )
+    parser.add_argument("--no-poor", action="store_true", help="leave out the people all of whose photos are poor")
+    parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
+    parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
+    parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
+    parser.add_argument("--photos", type=Path, help="a folder with a folder of photos per person: held-out photos")
+    parser.add_argument("--photos-each", type=int, default=4, help="photos of each of them (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="which portraits")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
+    figures: dict[str, float | str] = {}
+    pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
+    model = trained_or_none(LapModel.load, arguments.model)
+    network = model and model.network
+    if network is None:
+        names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
+        figures |= dict.fromkeys(names, "not trained")
+    else:
+        figures |= model_figures(network, pictures, _linear(network, pictures, arguments.linear_people))
+        if not arguments.no_poor:
+            figures |= degraded_figures(network, pictures)
+    if arguments.ablations:
+        figures |= ablation_figures(trained_models(arguments.ablations), lambda net: held_out(net, pictures))
+    if network is not None and arguments.portraits:
+        figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
+    if network is not None and arguments.photos:
+        figures |= people_figures(held_back(network, collect_people(arguments.photos, arguments.photos_each)))
+    table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
+    for name, value in figures.items():
+        table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")
+    console.print(table)
+    if network is not None and arguments.portraits and arguments.sheet:
+        sheet = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
+        cv2.imwrite(str(arguments.sheet), sheet[..., ::-1])
+        console.print(f"{arguments.count} portraits: {arguments.sheet}")
+    return figures

@@ -1,0 +1,629 @@
+"""Weights of LAP's loss terms.
+
+Depth and normal errors of LAP's networks on sets with truth, computed on the training device.
+
+``trainer.evaluate.metrics`` defines the measures; these are batched versions in torch.
+
+Contact sheet of LAP's faces for inspection.
+
+Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.models.lap.canonical_face import render_face, shaded_surface, studio_light, turned_view, view_of
+from backend.models.lap.landmark_face import Posterior
+from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, Scene
+from backend.models.registry import LAP
+from backend.rendering.camera import CanonicalCamera, View
+from backend.rendering.depth_surface import (
+    ViewedSurface,
+    lambert_image,
+    lambert_shading,
+    normals_from_depth,
+    unwarp_to_canonical,
+)
+from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
+from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.methods.lap import losses as canonical
+from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
+from trainer.methods.lap.sets import (
+    LARGEST_TRUE_DEPTH,
+    AlikeCoefficients,
+    LapAugmentConfig,
+    MarkedViews,
+    Subsets,
+    augment_sets,
+    filled_depth,
+    initialise_from_people,
+    nested_groups,
+    random_subsets,
+    single_photos,
+    true_coefficients,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapWeights:
+    """Weights of the loss terms; a term with weight 0 is not computed. The defaults are the paper's."""
+
+    photometric: float = 1.0
+    """Equation 3, or equation 5 with relaxed differences."""
+    flip: float = 0.5
+    """The same for the flipped face."""
+    perceptual: float = 1.0
+    """Distance between features of renders and photos."""
+    flip_perceptual: float = 0.5
+    """The same for the flipped face."""
+    smooth: float = 0.0
+    """Smoothness: second differences of depth."""
+    mean_view: float = 0.0
+    """Keeps the canonical frame in the middle of all views."""
+    held_view: float = 0.0
+    """Face points placed by the networks' views against the landmarks' views, while in use (``views``); no truth."""
+    posterior: float = 0.0
+    """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
+    coefficients: float = 0.0
+    """Squared coefficients of the linear depth basis, in standard deviations."""
+    mean_coefficients: float = 0.0
+    """Pulls the mean coefficients over the last batches to zero: see ``AlikeCoefficients``."""
+    depth: float = 0.0
+    """Canonical depth against truth."""
+    normal: float = 0.0
+    """Canonical normals against truth."""
+    albedo: float = 0.0
+    """Canonical albedo against truth."""
+    albedo_edges: float = 0.0
+    """Differences between neighbouring albedo pixels against truth."""
+    view: float = 0.0
+    """Face points placed by the predicted views against truth."""
+    light: float = 0.0
+    """True albedo and surface, shaded with the predicted light, against the photo."""
+    personal_depth: float = 0.0
+    """Personalised depth against truth with the photo's expression."""
+    personal_normal: float = 0.0
+    """Personalised normals against truth."""
+    view_depth: float = 0.0
+    """Depth of the rendered surface in the photo's view against truth, without its mean, in hundredths, as SIDE
+    measures it. It can compensate for the narrow camera model on photos from near cameras."""
+    change: float = 0.0
+    """Difference of personalised from canonical depth, in hundredths."""
+
+
+def eroded(mask: Tensor) -> Tensor:
+    """(N, H, W) bool, eroded by one pixel; the picture's border counts as outside."""
+    outside = functional.pad((~mask).float(), (1, 1, 1, 1), value=1.0)
+    return functional.max_pool2d(outside[:, None], 3, 1)[:, 0] < 0.5
+
+
+def side_per_photo(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """(N,) scale-invariant depth error; nan for an empty mask. (N, H, W) all."""
+    weight = mask.float()
+    count = weight.sum((1, 2))
+    difference = torch.where(mask, predicted.clamp(min=1e-3).log() - true.clamp(min=1e-3).log(), 0.0)
+    mean = difference.sum((1, 2)) / count
+    return (((difference - mean[:, None, None]) ** 2 * weight).sum((1, 2)) / count).sqrt()
+
+
+def mad_per_photo(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """(N,) mean angle in degrees between normals (N, H, W, 3); nan for an empty mask."""
+    angle = torch.rad2deg((predicted * true).sum(-1).clamp(-1, 1).acos())
+    return torch.where(mask, angle, 0.0).sum((1, 2)) / mask.sum((1, 2))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of N photos, (N,) each."""
+
+    side: Tensor
+    mad: Tensor
+
+
+def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, network: LapNet) -> Errors:
+    """Errors of faces in views against the photos ``rows`` of a batch with truth."""
+    surface = view_of(face, view, network.config)
+    size = surface.depth.shape[-1]
+    true = batch.truth.view_depth[rows]
+    shown = class_mask(batch.labels[rows], FACE_CLASSES) & (true > 0)
+    if true.shape[-1] != size:
+        raise ValueError(f"maps of {size} px cannot be compared with truth of {true.shape[-1]} px")
+    mask = eroded(shown) & eroded(surface.mask)
+    camera = CanonicalCamera((size, size))
+    # neighbours of an eroded pixel are known, so filling does not matter
+    normals = (normals_from_depth(torch.where(depth > 0, depth, 1.0), camera) for depth in (surface.depth, true))
+    return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
+
+
+def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
+    """Errors of canonical depths (N, S, S) where truth is known; they do not depend on views."""
+    mask = eroded((true > 0) & (true < LARGEST_TRUE_DEPTH))
+    camera = CanonicalCamera(tuple(true.shape[-2:]))
+    normals = (normals_from_depth(maps, camera) for maps in (depth, filled_depth(true)))
+    return Errors(side_per_photo(depth, true, mask), mad_per_photo(*normals, mask))
+
+
+def first_photos(set_of: Tensor, count: int) -> Tensor:
+    """(M,) rows of the first ``count`` photos of every set."""
+    sizes = torch.bincount(set_of)
+    start = torch.cumsum(sizes, 0) - sizes
+    place = torch.arange(len(set_of), device=set_of.device) - start[set_of]
+    return (place < count).nonzero()[:, 0]
+
+
+def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor | None = None) -> dict[str, Errors]:
+    """Errors in the view of each person's first photo, by name.
+
+    ``nK`` : the face from K photos, the first one included. ``canonical.nK`` : the canonical face, facing the camera.
+    ``personal.nK`` : the personalised face, if ``personal``. ``mean_face``, ``mean_face_true_view``,
+    ``mean_face_no_view`` : ``mean`` (S, S), by default the mean of the batch's true faces, in the predicted view, in
+    the true view, and from the front. ``floor`` : the truth in its own view."""
+    pictures = batch.images * 2 - 1
+    codes = network.encode(pictures, batch.marks)
+    targets = first_photos(batch.set_of, 1)
+    largest = int(torch.bincount(batch.set_of).min())
+    found, views = {}, []
+    for count in range(1, largest + 1):
+        rows = first_photos(batch.set_of, count)
+        chosen = codes.of(rows)
+        face, scene = network.face_and_scene(pictures[rows], chosen, batch.set_of[rows])
+        place = torch.searchsorted(rows, targets)
+        seen = View(scene.view.rotation[place], scene.view.translation[place])
+        views.append(seen)
+        found[f"n{count}"] = view_errors(face, seen, batch, targets, network)
+        found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
+        if personal:
+            own = network.personalize(pictures[targets], face)
+            found[f"personal.n{count}"] = view_errors(own, seen, batch, targets, network)
+    truth = batch.truth
+    true_view = View(truth.rotation[targets], truth.translation[targets])
+    straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
+    mean = (filled_depth(truth.depth).mean(0) if mean is None else mean).expand(len(targets), -1, -1)
+    own_depth = filled_depth(truth.personal_depth[targets])
+    found["canonical.mean_face"] = canonical_errors(mean, truth.depth)
+    for name, depth, seen in (
+        ("mean_face", mean, views[0]),
+        ("mean_face_true_view", mean, true_view),
+        ("mean_face_no_view", mean, straight),
+        ("floor", own_depth, true_view),
+    ):
+        blank = CanonicalMaps(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
+        found[name] = view_errors(blank, seen, batch, targets, network)
+    return found
+
+
+def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
+    """(N,) angle in degrees between the networks' view of each photo alone and the true one."""
+    pictures = batch.images * 2 - 1
+    rotation = network.scene(pictures, network.encode(pictures, batch.marks)).view.rotation
+    trace = (rotation * batch.truth.rotation).sum((1, 2))
+    return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
+
+
+def mean_face(batches: Iterable[LapBatch]) -> Tensor:
+    """(S, S) mean of the true canonical depths of sets with truth."""
+    faces = [filled_depth(batch.truth.depth) for batch in batches]
+    return torch.cat(faces).mean(0)
+
+
+def depth_errors(
+    network: LapNet, batches: Iterable[LapBatch], personal: bool, mean: Tensor | None = None
+) -> dict[str, Tensor]:
+    """``side.NAME`` (times 100) and ``mad.NAME`` (degrees), one figure per person, and ``view.degrees``, per photo.
+
+    Raises ``ValueError`` for sets without truth.
+    """
+    found: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        if batch.truth is None:
+            raise ValueError("depth can only be measured on sets with truth")
+        for name, errors in batch_errors(network, batch, personal, mean).items():
+            found.setdefault(f"side.{name}", []).append(100 * errors.side)
+            found.setdefault(f"mad.{name}", []).append(errors.mad)
+        found.setdefault("view.degrees", []).append(view_degrees(network, batch))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:
+    """Means of ``depth_errors``; people whose first photo shows too little of the face are left out."""
+    return {name: values.nanmean().item() for name, values in depth_errors(network, batches, personal).items()}
+
+
+def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, subsets: int = 4) -> dict[str, float]:
+    """How much a person's canonical depth depends on the choice of photos, compared with the spread over people.
+
+    ``spread.subsets`` : standard deviation over random subsets of ``size`` photos. ``spread.people`` : over people.
+    Both times 100, mean over pixels."""
+    within, faces = [], []
+    generator = torch.Generator().manual_seed(0)
+    for batch in batches:
+        codes = network.encode(batch.images * 2 - 1, batch.marks)
+        for number in range(int(batch.set_of[-1]) + 1):
+            rows = (batch.set_of == number).nonzero()[:, 0]
+            picks = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:size]] for _ in range(subsets)])
+            chosen = codes.of(picks)
+            taken = len(picks) // subsets
+            depth = network.aggregate(chosen, torch.arange(len(picks), device=picks.device) // taken).depth
+            within.append(depth.std(0).mean())
+            faces.append(depth.mean(0))
+    return {
+        "spread.subsets": 100 * torch.stack(within).mean().item(),
+        "spread.people": 100 * torch.stack(faces).std(0).mean().item(),
+    }
+
+
+def contact_sheet(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> Tensor:
+    """(3, H, W) in [0, 1]; see ``LapStage.pictures``."""
+    face, scene = network(pictures, batch.set_of, batch.marks)
+    first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
+    face = face.of(batch.set_of[first])
+    own = Scene(
+        type(scene.light)(scene.light.ambient[first], scene.light.diffuse[first], scene.light.direction[first]),
+        View(scene.view.rotation[first], scene.view.translation[first]),
+    )
+    config, count = network.config, len(first)
+    rendered = render_face(face, own, config)
+    columns = [batch.images[first], _unit(rendered.image) * rendered.mask[:, None]]
+    columns += [shaded_surface(face.depth), _unit(face.albedo)]
+    studio = studio_light(count, face.depth)
+    columns.append(_unit(face.shaded(studio)))
+    for yaw in (-40.0, 40.0):
+        angle = torch.full((count,), yaw, device=face.depth.device)
+        turned = render_face(face, Scene(studio, turned_view(angle, angle * 0)), config)
+        columns.append(_unit(turned.image) * turned.mask[:, None])
+    columns.append(shaded_surface(network.personalize(pictures[first], face).depth))
+    if batch.truth is not None and count <= len(batch.truth.depth):
+        columns.append(shaded_surface(filled_depth(batch.truth.depth[:count])))
+    return torch.cat([torch.cat(list(column), 1) for column in columns], 2).float()
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    return (pictures / 2 + 0.5).clamp(0, 1)
+
+
+_SMALLEST_FACE = 0.25
+"""Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapStageConfig(StageConfig):
+    """Trains ``backend.models.lap.network.LapNet``; ``batch`` counts people."""
+
+    network: LapConfig = field(default_factory=LapConfig)
+    """Sizes of the networks."""
+    phase: Literal["aggregate", "refine", "together"] = "aggregate"
+    """The paper's three steps: train all but the refining networks; train these alone; train all."""
+    weights: LapWeights = field(default_factory=LapWeights)
+    """Weights of the loss terms."""
+    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
+    """Features of the perceptual terms."""
+    augment: LapAugmentConfig = field(default_factory=LapAugmentConfig)
+    """Random changes to the training photos."""
+    multi_image: bool = True
+    """False: every photo is a set of its own, as in Unsup3D."""
+    set_sizes: tuple[int, int] = (1, 6)
+    """Smallest and largest set; sizes are random."""
+    relaxed: float = 0.3
+    """Equation 5: factor on differences at mouth, eyes and brows in phase ``aggregate``; 1: not relaxed."""
+    basis_people: int = 512
+    """People whose maps give the linear decoders' first basis."""
+    basis_rate: float = 0.02
+    """Factor on the learning rate of means and bases."""
+    views: Literal["network", "landmarks"] = "network"
+    """Views for the picture terms: the networks', or at first those solved from the landmark net's points."""
+    views_held: float = 1.0
+    """Fraction of the stage that uses the landmarks' views; there the networks' views learn from ``held_view`` only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.set_sizes[0] <= self.set_sizes[1]:
+            raise ValueError(f"set_sizes must rise from 1, not {self.set_sizes}")
+        if not 0 < self.relaxed <= 1:
+            raise ValueError(f"relaxed must be in (0, 1], not {self.relaxed}")
+        if not 0 < self.views_held <= 1:
+            raise ValueError(f"views_held must be in (0, 1], not {self.views_held}")
+        if self.network.personal_size != self.network.size:
+            raise ValueError("training needs target_size equal to size: photos come in one size")
+
+    def build(self, device: torch.device) -> LapStage:
+        """See ``StageConfig``."""
+        return LapStage(self, device)
+
+
+class LapStage(Stage):
+    """See ``LapStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Canonical depth and albedo of a person from any number of photos, light and view of each photo, and the face "
+        "adapted to one photo's expression. Input: square sRGB crops of the face; output: maps of the same size, "
+        "facing the camera."
+    )
+    LIMITS: ClassVar[str] = (
+        "Made for upright crops of one face from brows to chin. Its light is one grey lamp without shadows. Hair, "
+        "glasses and hands are not modelled; sides of the face that no photo shows are guessed."
+    )
+    SENSITIVE: ClassVar[tuple[str, ...]] = ("*.mean", "*.basis", "*.coefficients.*", "depth_decoder.residual.up.*")
+
+    def __init__(self, config: LapStageConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.network = LapNet(config.network).to(device)
+        self.modules = nn.ModuleDict({"net": self.network})
+        weights = config.weights
+        wanted = weights.perceptual or weights.flip_perceptual
+        self._features = build_features(config.perceptual, device) if wanted else None
+        self._alike = None
+        if weights.mean_coefficients and config.network.decoder == "linear":
+            self.modules["alike"] = self._alike = AlikeCoefficients(config.network.depth_components).to(device)
+        self._marked_views: MarkedViews | None = None
+        self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
+
+    def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
+        """Loss terms named as in ``LapWeights``: those with a weight other than 0 and the needed data in the batch."""
+        self._need_basis()
+        config, weights = self.config, self.config.weights
+        with torch.autocast(self.device.type, enabled=False):
+            batch = augment_sets(batch, config.augment)
+        subsets = self._subsets(batch.set_of)
+        pictures = batch.images * 2 - 1
+        if self._shape_only():
+            return self._shape_terms(batch, pictures, subsets)
+        refining = config.phase == "refine"
+        with torch.set_grad_enabled(not refining):
+            codes = self.network.encode(pictures, batch.marks)
+            shared, scene = self.network.face_and_scene(pictures, codes, subsets.set_of)
+        own = shared.of(subsets.set_of)
+        if config.phase != "aggregate":
+            own = self.network.personalize(pictures, own)
+        terms: dict[str, Tensor] = {}
+        if config.views == "landmarks" and fraction < config.views_held:
+            held = self._held_view(batch, subsets)
+            if weights.held_view and not refining:
+                with torch.autocast(self.device.type, enabled=False):
+                    terms["held_view"] = canonical.view_error(scene.view, held, own.depth.detach())
+            scene = replace(scene, view=held)
+        if weights.photometric or weights.flip or weights.view_depth or self._features is not None:
+            terms |= self._picture_terms(batch, pictures, own, scene)
+        with torch.autocast(self.device.type, enabled=False):
+            if weights.smooth:
+                terms["smooth"] = smoothness(own.depth)
+            if weights.mean_view and not refining:
+                terms["mean_view"] = canonical.mean_view(scene.view)
+            if config.network.decoder == "linear" and not refining:
+                terms |= self._coefficients(codes, subsets.set_of)
+            if weights.change and config.phase != "aggregate":
+                terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
+            if batch.truth is not None:
+                if not refining:
+                    terms |= self._shared_truth(batch.truth, shared, subsets)
+                    if config.network.posterior:
+                        found = self.network.posterior(codes, subsets.set_of)
+                        terms |= self._surprise(batch.truth, found, subsets.owner)
+                    terms |= self._scene_truth(batch, pictures, scene)
+                if config.phase != "aggregate":
+                    terms |= self._personal_truth(batch.truth, own)
+        return terms
+
+    def _shape_only(self) -> bool:
+        """Whether only canonical depth and views learn, so that the other networks need not run."""
+        wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
+        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view", "posterior"}
+
+    def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: Subsets) -> dict[str, Tensor]:
+        if batch.truth is None:
+            return {}
+        if self.config.network.posterior:
+            return self._posterior_terms(batch, pictures)
+        depth, view = self.network.shape(pictures, subsets.set_of, batch.marks)
+        with torch.autocast(self.device.type, enabled=False):
+            terms = self._shared_truth(batch.truth, CanonicalMaps(depth, depth[:, None]), subsets)
+            return terms | self._view_truth(batch.truth, view)
+
+    def _view_truth(self, truth: CanonicalTruth, view: View) -> dict[str, Tensor]:
+        """Term for the views of the photos."""
+        if not self.config.weights.view:
+            return {}
+        wanted = View(truth.rotation, truth.translation)
+        return {"view": canonical.view_error(view, wanted, filled_depth(truth.personal_depth))}
+
+    def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
+        """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
+        network, truth = self.network, batch.truth
+        codes = network.encode_depth(pictures, batch.marks)
+        with torch.autocast(self.device.type, enabled=False):
+            groups = nested_groups(batch.set_of)
+            found = network.posterior(codes.of(groups.rows), groups.set_of)
+            depth = network.decode_depth(found.mean)
+            shown = CanonicalMaps(depth, depth[:, None])
+            terms = self._shared_truth(truth, shown, Subsets(groups.set_of, groups.owner))
+            terms |= self._surprise(truth, found, groups.owner)
+            whole = found.mean[groups.whole]
+        if self.config.weights.view:
+            view = network.view_of(pictures, codes, whole[batch.set_of])
+            with torch.autocast(self.device.type, enabled=False):
+                terms |= self._view_truth(truth, view)
+        return terms
+
+    def _surprise(self, truth: CanonicalTruth, found: Posterior, owner: Tensor) -> dict[str, Tensor]:
+        """Negative log-likelihood of the true depth coefficients of sets; ``owner`` (G,) : person per set."""
+        if not self.config.weights.posterior:
+            return {}
+        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < LARGEST_TRUE_DEPTH)
+        raw = self.network.raw_depth(truth.depth)
+        wanted = true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
+        return {"posterior": found.surprise(wanted[owner]).mean()}
+
+    def _subsets(self, set_of: Tensor) -> Subsets:
+        if self.config.multi_image:
+            return random_subsets(set_of, *self.config.set_sizes)
+        return single_photos(set_of)
+
+    def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalMaps, scene: Scene) -> dict[str, Tensor]:
+        """Terms that compare renders of the faces, and of their mirror images, with the photos."""
+        config, weights = self.config, self.config.weights
+        mirrored = weights.flip or weights.flip_perceptual
+        half = torch.is_autocast_enabled(self.device.type)
+        sigma, feature_sigma = self.network.confidence(pictures)
+        relax = None
+        if config.phase == "aggregate" and config.relaxed < 1:
+            changing = class_mask(batch.labels, CHANGING_CLASSES)
+            relax = torch.where(changing, config.relaxed, 1.0)
+        with torch.autocast(self.device.type, enabled=False):
+            sigma, feature_sigma = sigma.float(), feature_sigma.float()
+            face_mask = class_mask(batch.labels, FACE_CLASSES)
+            large = face_mask.float().mean((1, 2)) >= _SMALLEST_FACE
+            face_mask = face_mask & large[:, None, None]
+            if mirrored:
+                flipped = face.flipped()
+                both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
+                rendered = render_face(both, scene.with_mirrored(), config.network)
+            else:
+                rendered = render_face(face, scene, config.network)
+            images = rendered.image.chunk(2) if mirrored else (rendered.image,)
+            masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
+            photos = grey_where(pictures, batch.is_grey)
+            terms: dict[str, Tensor] = {}
+            if weights.view_depth and batch.truth is not None:
+                depth, true = rendered.surface.depth[: len(photos)], batch.truth.view_depth
+                shown = class_mask(batch.labels, FACE_CLASSES) & masks[0] & (true > 0)
+                terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
+            wanted = None if self._features is None else self._seen_features(photos, half)
+            seen = face_mask
+            for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
+                seen = seen & masks[side]  # for the flipped face the product of both masks
+                image = grey_where(images[side], batch.is_grey)
+                mask = seen.float()
+                if getattr(weights, names[0]):
+                    terms[names[0]] = photometric(image, photos, sigma[:, side : side + 1], mask, relax)
+                if getattr(weights, names[1]):
+                    kept = torch.where(seen[:, None], image, photos)  # outside the face, features must be equal
+                    found = self._seen_features(kept, half)
+                    terms[names[1]] = feature_distance(found, wanted, feature_sigma[:, side : side + 1], mask)
+        return terms
+
+    def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
+        """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in bfloat16 if ``half``."""
+        with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
+            return self._features(pictures).float()
+
+    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
+        """Terms for the canonical faces of sets against truth."""
+        weights, owner = self.config.weights, subsets.owner
+        true = truth.depth[owner]
+        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
+        depth, albedo = face.depth, face.albedo
+        terms = {}
+        if weights.depth:
+            terms["depth"] = canonical.depth_error(depth, true, mask)
+        if weights.normal:
+            terms["normal"] = canonical.normal_error(depth, torch.where(true > 0, true, depth.detach()), mask)
+        if weights.albedo or weights.albedo_edges:
+            wanted, seen = truth.albedo[owner] * 2 - 1, truth.albedo_seen[owner].float()
+            if weights.albedo:
+                terms["albedo"] = canonical.albedo_error(albedo, wanted, seen)
+            if weights.albedo_edges:
+                terms["albedo_edges"] = canonical.gradient_error(albedo, wanted, seen)
+        return terms
+
+    def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
+        """Terms for view and light of photos against truth."""
+        truth = batch.truth
+        terms = self._view_truth(truth, scene.view)
+        if self.config.weights.light:
+            depth = filled_depth(truth.personal_depth)
+            camera = CanonicalCamera(tuple(depth.shape[-2:]))
+            shown = (truth.view_depth > 0) & class_mask(batch.labels, FACE_CLASSES)
+            surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
+            view = View(truth.rotation, truth.translation)
+            photo, seen = unwarp_to_canonical(pictures, depth, surface, view, camera)
+            albedo = truth.albedo[batch.set_of] * 2 - 1
+            image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), scene.light))
+            known = (seen & truth.albedo_seen[batch.set_of]).float()
+            terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
+        return terms
+
+    def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:
+        """Terms for the personalised faces of photos against truth."""
+        weights, true = self.config.weights, truth.personal_depth
+        depth = face.depth
+        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
+        terms = {}
+        if weights.personal_depth:
+            terms["personal_depth"] = canonical.depth_error(depth, true, mask)
+        if weights.personal_normal:
+            filled = torch.where(true > 0, true, depth.detach())
+            terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
+        return terms
+
+    def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:
+        """Regularise depth coefficients: those of each photo's code stay small, their mean over faces stays at zero."""
+        coefficients, weights = self.network.depth_decoder.coefficients, self.config.weights
+        terms = {"coefficients": coefficients(codes.depth.float()).pow(2).mean()} if weights.coefficients else {}
+        if self._alike is not None:
+            terms["mean_coefficients"] = self._alike(coefficients(self.network.depth_codes(codes, set_of)))
+        return terms
+
+    def _need_basis(self) -> None:
+        """Initialise bases and landmark shapes from the people of the source, once."""
+        if not self._has_basis:
+            self._has_basis = True
+            initialise_from_people(self.network, self.config.source, self.config.basis_people, self.device)
+
+    def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
+        """Views of the photos solved from the landmark net's points."""
+        if self._marked_views is None:
+            config = self.config
+            given = config.network.size, config.source, config.basis_people
+            self._marked_views = MarkedViews(*given, self.device)
+        return self._marked_views(batch.marks, subsets.set_of)
+
+    def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
+        """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""
+        with torch.autocast(self.device.type, enabled=False):
+            return depth_figures(self.network, batches, self.config.phase != "aggregate")
+
+    def pictures(self, batch: LapBatch) -> Mapping[str, Tensor]:
+        """``faces``: a row for each of up to six people. Columns: photo, reconstruction, canonical surface, albedo,
+        relit, turned by -40 and 40 degrees, personalised surface, true surface if known."""
+        pictures = batch.images * 2 - 1
+        with torch.autocast(self.device.type, enabled=False):
+            return {"faces": contact_sheet(self.network, batch, pictures)}
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Groups: refining networks; means and bases; depth and view; confidence; the rest. The phase decides which
+        groups learn; confidence learns in every phase."""
+        config, network = self.config, self.network
+        refining = config.phase == "refine"
+        names = ("refine", "basis", "depth", "confidence", "rest")
+        named: dict[str, list[nn.Parameter]] = {name: [] for name in names}
+        for name, parameter in network.named_parameters():
+            part, _, tail = name.partition(".")
+            if part.endswith("_refiner"):
+                named["refine"].append(parameter)
+            elif part.endswith("_decoder") and tail in ("mean", "basis"):
+                named["basis"].append(parameter)
+            elif part in ("depth_encoder", "depth_decoder", "fusion", "view", "view_head"):
+                named["depth"].append(parameter)
+            else:
+                named["confidence" if part == "confidence" else "rest"].append(parameter)
+
+        rates = {
+            "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
+            "basis": lambda fraction: 0.0 if refining else config.basis_rate,
+            "depth": lambda fraction: 0.0 if refining else 1.0,
+            "confidence": lambda fraction: 1.0,
+            "rest": lambda fraction: 0.0 if refining else 1.0,
+        }
+        return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
+
+    def export(self) -> ExportedModel:
+        """All networks, for ``backend.models.lap.apply.LapModel``."""
+        config, weights = self.config.network.to_json(), self.network.state_dict()
+        return ExportedModel(LAP.name, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)

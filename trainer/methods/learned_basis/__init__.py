@@ -1,0 +1,1 @@
+"""The learned face model (paper 3)."""

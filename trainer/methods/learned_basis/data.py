@@ -1,0 +1,430 @@
+"""Photo sets for the learned face model's stage.
+
+Batches for training the learned face model.
+
+Disk store for sets of synthetic people for the learned face model: made once, read many times.
+
+Sources of ``FaceBatch``: ``kind = "face_people"``, ``"face_portraits"`` and ``"face_mix"`` in recipes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from backend.geometry.template import load_template
+from backend.models.learned_basis.network import LANDMARKS
+from backend.rendering.color import srgb_from_linear
+from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.people.mixtures import Turns
+from trainer.people.scene import Shot
+from trainer.people.shape import PeopleSurface
+from trainer.people.source import People, PeopleConfig
+from trainer.portraits.collection import PortraitsConfig
+
+
+@dataclass(frozen=True)
+class FaceTruth:
+    """Ground truth of n photos of synthetic people. Head frame, metres; C vertices of the head's cage.
+
+    Attributes
+    ----------
+    neutral, vertices : (n, C, 3) surface points at the cage's vertices (after one Catmull-Clark step), without and
+        with the photo's expression.
+    intrinsics : (n, 3, 3) and camera_from_head : (n, 4, 4) of the photo's crop, pixels.
+    light : (n, 9, 3) as in ``PeopleBatch``. albedo : (n, 3, S, S) sRGB in [0, 1] at the photo's pixels.
+    """
+
+    neutral: Tensor
+    vertices: Tensor
+    intrinsics: Tensor
+    camera_from_head: Tensor
+    light: Tensor
+    albedo: Tensor
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """N photos or frames in G sets. A set is one person; its photos are consecutive.
+
+    Attributes
+    ----------
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.face_square``.
+    labels : (N, S, S) uint8 of ``FaceClass``, 255 where unknown.
+    landmarks : (N, 468, 2) pixels. landmark_weight : (N, 468), 0 for unreliable ones.
+    slides : (N,) bool; the landmarks of the face's outline follow the silhouette, not fixed places of the face.
+    is_grey : (N,) bool; the photo has no colour. neutral : (N,) bool, the face is measured as neutral.
+    set_of : (N,) int64, ascending from 0.
+    truth : of the first photos; None when no photo has ground truth.
+    """
+
+    images: Tensor
+    labels: Tensor
+    landmarks: Tensor
+    landmark_weight: Tensor
+    slides: Tensor
+    is_grey: Tensor
+    neutral: Tensor
+    set_of: Tensor
+    truth: FaceTruth | None
+
+
+def join_faces(batches: list[FaceBatch]) -> FaceBatch:
+    """Concatenate batches. Raises ``ValueError`` when one without ground truth precedes one with it."""
+    known = [batch.truth is not None for batch in batches]
+    if sorted(known, reverse=True) != known:
+        raise ValueError("batches with truth come first")
+    values, start = {}, 0
+    sets = []
+    for batch in batches:
+        sets.append(batch.set_of + start)
+        start += int(batch.set_of[-1]) + 1
+    for field in fields(FaceBatch):
+        if field.name not in ("set_of", "truth"):
+            values[field.name] = torch.cat([getattr(batch, field.name) for batch in batches])
+    truths = [batch.truth for batch in batches if batch.truth is not None]
+    truth = None
+    if truths:
+        truth = FaceTruth(**{f.name: torch.cat([getattr(t, f.name) for t in truths]) for f in fields(FaceTruth)})
+    return FaceBatch(**values, set_of=torch.cat(sets), truth=truth)
+
+
+_MADE_AT_ONCE = 8
+_LANDMARK_STEP = 1 / 64
+"""Pixels; landmarks are stored as 16-bit multiples of it."""
+_OFFSET_STEP = 1e-5
+"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
+
+
+class FaceSource(Protocol):
+    """Source of sets of equal size, all with ground truth."""
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """See ``trainer.engine.contracts.Source``."""
+        ...
+
+
+class StoredFaces:
+    """The first ``count`` people of a source, stored on disk; they repeat in the same order.
+
+    The store is identified by the configuration ``key`` and by the code that makes people.
+    """
+
+    def __init__(self, source: FaceSource, key: SourceConfig, count: int, folder: str = "") -> None:
+        self._source, self._count = source, count
+        here = Path(__file__).resolve().parent
+        code = [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
+        root = Path(folder) if folder else cache_folder() / "face_model"
+        self._folder = root / content_key(key, count, *code)
+        template = load_template()
+        self._mean = template.vertices[: template.head.vertex_stop]
+        self._arrays: dict[str, np.ndarray] | None = None
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """Return people ``indices``, modulo the count."""
+        rows = np.array([index % self._count for index in indices])
+        if self._arrays is None or not self._arrays["made"][rows].all():
+            self._make(rows, device)
+        arrays = self._arrays
+        photos = arrays["images"].shape[1]
+        mean = torch.from_numpy(self._mean).to(device)
+
+        def read(name: str) -> Tensor:
+            return torch.from_numpy(arrays[name][rows]).to(device).flatten(0, 1)
+
+        count = len(rows) * photos
+        own = torch.arange(count, device=device) // photos
+        neutral = torch.from_numpy(arrays["identity"][rows]).to(device).float() * _OFFSET_STEP + mean
+        truth = FaceTruth(
+            neutral=neutral[own],
+            vertices=read("shape").float() * _OFFSET_STEP + mean,
+            intrinsics=read("intrinsics").view(-1, 3, 3),
+            camera_from_head=read("pose").view(-1, 4, 4),
+            light=read("light"),
+            albedo=read("albedo").float() / 255,
+        )
+        return FaceBatch(
+            images=read("images").float() / 255,
+            labels=read("labels"),
+            landmarks=read("landmarks").float() * _LANDMARK_STEP,
+            landmark_weight=read("weight"),
+            slides=torch.zeros(count, dtype=torch.bool, device=device),
+            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
+            neutral=read("neutral") > 0,
+            set_of=own,
+            truth=truth,
+        )
+
+    def _make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
+        if self._arrays is None:
+            self._open(self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device))
+        for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
+            self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
+
+    def _open(self, one: FaceBatch) -> None:
+        """Map the files into memory, with shapes from a first set; missing files are made, sparse."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        photos, size = len(one.images), one.images.shape[-1]
+        vertices = one.truth.vertices.shape[1]
+        each = (self._count, photos)
+        shapes = {
+            "images": ((*each, 3, size, size), np.uint8),
+            "labels": ((*each, size, size), np.uint8),
+            "albedo": ((*each, 3, size, size), np.uint8),
+            "landmarks": ((*each, *one.landmarks.shape[1:]), np.int16),
+            "weight": ((*each, one.landmarks.shape[1]), np.float32),
+            "neutral": (each, np.uint8),
+            "shape": ((*each, vertices, 3), np.int16),
+            "identity": ((self._count, vertices, 3), np.int16),
+            "intrinsics": ((*each, 9), np.float32),
+            "pose": ((*each, 16), np.float32),
+            "light": ((*each, 9, 3), np.float32),
+            "made": ((self._count,), np.uint8),
+        }
+        self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
+
+    def _write(self, rows: np.ndarray, batch: FaceBatch) -> None:
+        arrays, truth, photos = self._arrays, batch.truth, len(batch.images) // len(rows)
+        mean = torch.from_numpy(self._mean).to(truth.vertices.device)
+        values = {
+            "images": (batch.images * 255).round(),
+            "labels": batch.labels,
+            "albedo": (truth.albedo * 255).round(),
+            "landmarks": (batch.landmarks / _LANDMARK_STEP).round().clamp(-32768, 32767),
+            "weight": batch.landmark_weight,
+            "neutral": batch.neutral,
+            "shape": ((truth.vertices - mean) / _OFFSET_STEP).round(),
+            "identity": ((truth.neutral[::photos] - mean) / _OFFSET_STEP).round(),
+            "intrinsics": truth.intrinsics,
+            "pose": truth.camera_from_head,
+            "light": truth.light,
+        }
+        for name, value in values.items():
+            array = arrays[name]
+            array[rows] = value.cpu().numpy().reshape(len(rows), *array.shape[1:]).astype(array.dtype)
+        for array in arrays.values():
+            array.flush()
+        arrays["made"][rows] = 1
+
+
+NEUTRAL_MM = 0.5
+"""Largest root mean square motion of the face's skin, in millimetres, of a face that counts as neutral."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePeopleConfig(SourceConfig):
+    """Photos or clips of synthetic people with ground truth; an index is a person."""
+
+    size: int = 128
+    """Side of the pictures in pixels."""
+    seed: int = 0
+    """Another seed gives other people."""
+    photos: int = 4
+    """Photos or frames of each person: N_f of the paper."""
+    clips: bool = False
+    """Frames of one take with the same light and camera, instead of photos from different days."""
+    span: int = 36
+    """Frames, at twelve a second, over which the frames of a clip are spread."""
+    neutral: bool = False
+    """All faces are neutral: for the identity stage and for disentanglement."""
+    film: bool = True
+    """Simulate a camera on the pictures."""
+    keep: int = 0
+    """Number of people stored on disk, which repeat; 0: an endless sequence of new people, for fast machines."""
+    folder: str = ""
+    """Folder of the store; empty: in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 0 or self.photos < 1 or self.span < self.photos:
+            raise ValueError("keep must be 0 or more, photos 1 or more, and span no less than photos")
+
+    def build(self) -> Source:
+        """Make the source."""
+        fresh = FacePeople(self)
+        if not self.keep:
+            return fresh
+        return StoredFaces(fresh, replace(self, keep=0, folder=""), self.keep, self.folder)
+
+
+class Actors(People):
+    """People with neutral faces, or filmed for longer, according to the configuration."""
+
+    def __init__(self, config: FacePeopleConfig) -> None:
+        super().__init__(
+            PeopleConfig(
+                size=config.size,
+                seed=config.seed,
+                photos=config.photos,
+                clips=config.clips,
+                framing="face",
+                albedo=True,
+                film=config.film,
+            )
+        )
+        self.wanted = config
+
+    def shots(self, index: int) -> list[Shot]:
+        """See ``People``."""
+        wanted = self.wanted
+        if wanted.clips:
+            frames = self.casting.clip(index, wanted.span)
+            shots = [frames[round(k)] for k in np.linspace(0, wanted.span - 1, wanted.photos)]
+        else:
+            shots = self.casting.photos(index, wanted.photos)
+        if wanted.neutral:
+            shots = [
+                replace(s, expression=replace(s.expression, weights=np.zeros_like(s.expression.weights))) for s in shots
+            ]
+        return shots
+
+
+class FacePeople:
+    """See ``FacePeopleConfig``; without a store. ``actors`` may replace the people by others of the same sizes."""
+
+    def __init__(self, config: FacePeopleConfig, actors: Actors | None = None) -> None:
+        self.config = config
+        self._people = Actors(config) if actors is None else actors
+        self._surfaces: dict[torch.device, PeopleSurface] = {}
+        template = load_template()
+        self._head = template.head.vertex_stop
+        self._face = torch.from_numpy(template.regions["face"][: self._head] > 0.5)
+        self._weight = torch.from_numpy(landmark_weights())
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """Return people number ``indices``."""
+        device = torch.device(device)
+        if device not in self._surfaces:
+            self._surfaces[device] = PeopleSurface(load_template(), device)
+        surface = self._surfaces[device]
+        people = self._people.batch(indices, device)
+        # use one neutral face for all photos of a person, because their copies differ by rounding
+        neutral = surface.drawn(people.neutral[:: self.config.photos])[:, : self._head]
+        neutral = neutral.repeat_interleave(self.config.photos, 0)
+        vertices = surface.drawn(people.vertices)[:, : self._head]
+        count = len(people.images)
+        return FaceBatch(
+            images=people.images,
+            labels=people.labels,
+            landmarks=people.landmarks478[:, :LANDMARKS],
+            landmark_weight=people.visible478[:, :LANDMARKS] * self._weight.to(device),
+            slides=torch.zeros(count, dtype=torch.bool, device=device),
+            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
+            neutral=self.is_neutral(neutral, vertices),
+            set_of=torch.arange(count, device=device) // self.config.photos,
+            truth=FaceTruth(
+                neutral=neutral,
+                vertices=vertices,
+                intrinsics=people.intrinsics,
+                camera_from_head=people.camera_from_head,
+                light=people.light,
+                albedo=srgb_from_linear(people.albedo).clamp(0, 1),
+            ),
+        )
+
+    def is_neutral(self, neutral: Tensor, vertices: Tensor) -> Tensor:
+        """(N,) bool: the face's skin moves by less than ``NEUTRAL_MM``."""
+        moved = (vertices - neutral)[:, self._face.to(vertices.device)] * 1000
+        return moved.square().sum(-1).mean(1).sqrt() < NEUTRAL_MM
+
+
+def landmark_weights() -> np.ndarray:
+    """(468,) float32 weights of squared residuals, by the detector's accuracy for each landmark; 0 for invalid ones."""
+    marks = load_template().landmarks478
+    deviation = marks.deviation[:LANDMARKS]
+    usual = np.median(deviation[marks.valid[:LANDMARKS]])
+    weight = np.clip(usual / np.maximum(deviation, 1e-6), 0.3, 1.5) ** 2
+    return np.where(marks.valid[:LANDMARKS], weight, 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePortraitsConfig(SourceConfig):
+    """Real portraits prepared with ``framing = "face"``; without ground truth."""
+
+    portraits: PortraitsConfig
+    """The collection of portraits; ``photos`` is the size of the sets."""
+    size: int = 0
+    """Side in pixels to which the prepared crops are reduced, a divisor of theirs; 0: as prepared."""
+
+    def build(self) -> FacePortraits:
+        """Open the collection; see ``PortraitsConfig.build``."""
+        return FacePortraits(self)
+
+
+class FacePortraits:
+    """See ``FacePortraitsConfig``. None counts as neutral, because their expression was not measured."""
+
+    def __init__(self, config: FacePortraitsConfig) -> None:
+        self._photos, self._size = config.portraits.photos, config.size
+        self._source = config.portraits.build()
+        self._weight = torch.from_numpy(landmark_weights())
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """Return people number ``indices``."""
+        found = self._source.batch(indices, device)
+        prepared = found.images.shape[-1]
+        size = self._size or prepared
+        if prepared % size:
+            raise ValueError(f"crops of {prepared} pixels cannot be reduced to {size}; take one of its divisors")
+        step = prepared // size
+        count = len(found.images)
+        marks = found.landmarks[:, :LANDMARKS] / step
+        inside = ((marks >= 0) & (marks < size)).all(-1)
+        return FaceBatch(
+            images=avg_pool2d(found.images, step) if step > 1 else found.images,
+            labels=found.labels[:, step // 2 :: step, step // 2 :: step],
+            landmarks=marks,
+            landmark_weight=inside * self._weight.to(marks.device),
+            slides=torch.ones(count, dtype=torch.bool, device=marks.device),
+            is_grey=found.is_grey,
+            neutral=torch.zeros(count, dtype=torch.bool, device=marks.device),
+            set_of=torch.arange(count, device=marks.device) // self._photos,
+            truth=None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceMixConfig(SourceConfig):
+    """Sets from several sources in turn, like the paper's neutral images and clips in a ratio of 1 to 3. Those with
+    ground truth come first."""
+
+    sources: tuple[SourceConfig, ...]
+    """The sources; those without ground truth come last."""
+    shares: tuple[int, ...]
+    """Number of consecutive sets of each source before the next source's turn."""
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(self.shares) != len(self.sources) or min(self.shares) < 1:
+            raise ValueError("a mix needs sources, and for each a share of at least 1")
+
+    def build(self) -> FaceMix:
+        """Make all of them."""
+        return FaceMix(self)
+
+
+class FaceMix:
+    """See ``FaceMixConfig``. An index determines its source, so that a sample does not depend on its batch."""
+
+    def __init__(self, config: FaceMixConfig) -> None:
+        self._sources = [source.build() for source in config.sources]
+        self._turns = Turns(config.shares)
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """Return sets number ``indices``."""
+        parts = []
+        for number, source in enumerate(self._sources):
+            own = self._turns.own(indices, number)
+            if len(own):
+                parts.append(source.batch(own, device))
+        return join_faces(parts)
+
+
+__all__ = ["FaceBatch", "FaceMixConfig", "FacePeopleConfig", "FacePortraitsConfig", "FaceTruth", "join_faces"]

@@ -1,0 +1,290 @@
+"""Read photographs that are listed in the repository but stored in a folder outside it.
+
+Evaluate the product's labels on held-out real portraits with hand-corrected labels.
+
+Count the product's errors about glasses, beards and headwear on annotated press photos, which are not trained on.
+
+Evaluate the shipped parsing net on held-out synthetic people, and make a sheet of photographs for inspection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from backend.errors import LikenessError
+from backend.models.parsing.accessories import AccessoryScores, Headwear
+from backend.models.parsing.apply import WORK_SIDE, label_face, look_at_face
+from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities, colour_labels
+from backend.models.parsing.parsed_labels import FaceLabels
+from backend.models.parsing.voting import vote_over_photos
+from backend.photos.collection import FaceClass
+from backend.photos.faces import crop_head, landmarks_of_largest
+from backend.photos.formats import PHOTO_SUFFIXES, PhotoSource, PhotoUnreadableError
+from backend.photos.reading import read_photo
+from backend.photos.regions import above_brows, grown
+from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
+from trainer.people.source import PeopleConfig
+from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
+from trainer.portraits.prepare import portrait_of
+
+
+def read_listed_photo(folder: Path, name: str) -> np.ndarray:
+    """Read a listed photograph as (H, W, 3) uint8 sRGB pixels, upright.
+
+    Raises ``LikenessError`` (``no_photo``) where it is missing or cannot be opened.
+    """
+    try:
+        return read_photo(PhotoSource.from_path(folder / name)).pixels
+    except PhotoUnreadableError as error:
+        raise LikenessError(
+            "no_photo", f"{folder / name}: {error}", "Give the folder that holds all photographs of the list."
+        ) from error
+
+
+_NEAR = 2.0
+"""Tolerance of borders in pixels of 256 (the face is about 105 high), the accuracy of hair drawn by hand. Most borders
+of the corrected labels come from the net that shipped on 2026-11-20; without a tolerance it would be compared with
+itself."""
+
+
+def agreement(found: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
+    """(C, 3) int64 pixels of each class: hits, false ones and missed ones; found, truth (S, S) uint8 of ``FaceClass``.
+
+    A pixel of ``found`` is a hit if ``truth`` has its class within ``near`` pixels. A pixel of ``truth`` is missed if
+    ``found`` does not have its class within ``near`` pixels. Pixels where ``truth`` is 255 are ignored.
+    """
+    known = truth != UNKNOWN
+    counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)
+    for number in range(len(CLASS_NAMES)):
+        here, there = (found == number) & known, truth == number
+        if here.any() or there.any():
+            hits = here & grown(there, near)
+            counts[number] = hits.sum(), (here & ~hits).sum(), (there & ~grown(here, near)).sum()
+    return counts
+
+
+def real_figures(portraits: Path) -> dict[str, float]:
+    """``real.iou.<class>``, hits / (hits + false + missed), and their mean, over all held-out portraits' pixels.
+
+    Labels are the product's final ones. ``portraits`` is the folder of the photographs that ``hand_labels.npz`` lists.
+
+    Raises ``LikenessError`` where a photograph is missing or is a different one.
+    """
+    settings = CacheSettings(SIDE, "head", 0.0, True, labels_by="label_face")
+    counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)
+    for name, corrected in read_hand_labels().items():
+        if not corrected.held_out:
+            continue
+        portrait = portrait_of(read_listed_photo(portraits, name), settings)
+        truth = None if portrait is None else corrected.on(portrait.landmarks, SIDE)
+        if portrait is None or truth is None:
+            raise LikenessError(
+                "no_photo",
+                f"{portraits / name} is not the photograph whose labels were corrected.",
+                "Fetch it again from its source.",
+            )
+        counts += agreement(portrait.labels, truth)
+    share = counts[:, 0] / np.maximum(counts.sum(axis=1), 1)
+    figures = {f"real.iou.{name}": float(value) for name, value in zip(CLASS_NAMES, share, strict=True)}
+    return figures | {"real.iou.mean": float(share.mean())}
+
+
+PRESS_PATH = Path(__file__).parent / "press_worn.csv"
+"""Annotations by two observers of 840 photos of 140 people who are not on the parsing sheet: path below the folder of
+all photographs, and 1 or 0, or 9 for undecidable, for each of ``KINDS``."""
+KINDS = ("glasses", "moustache", "beard", "headwear")
+_CANNOT_TELL = 9
+_HEADWEAR = 0.1
+"""Area of occluder above the brows, relative to the face's skin, from which it counts as a hat or a band."""
+
+
+@dataclass(frozen=True)
+class PressPhoto:
+    """A photo's path below the folder of all photographs; whether its person wears each of ``KINDS``, None: unknown."""
+
+    path: str
+    worn: Mapping[str, bool | None]
+
+    @property
+    def person(self) -> str:
+        """Name of the folder of the person's photos."""
+        return Path(self.path).parent.name
+
+
+def read_press_photos(path: Path = PRESS_PATH) -> tuple[PressPhoto, ...]:
+    """Read all photos of the list, those of one person consecutive."""
+
+    def seen(text: str) -> bool | None:
+        return None if int(text) == _CANNOT_TELL else bool(int(text))
+
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            PressPhoto(row["photo"], {kind: seen(row[kind]) for kind in KINDS}) for row in csv.DictReader(file)
+        )
+
+
+def count_wrong(
+    truths: Sequence[Mapping[str, bool | None]], found: Sequence[Mapping[str, bool | None]]
+) -> dict[str, float]:
+    """``<kind>.worn`` and ``<kind>.bare``, numbers of photos with known answer, and ``<kind>.missed`` and
+    ``<kind>.invented`` among them; kinds without a result in ``found`` do not count."""
+    counts: Counter[str] = Counter()
+    for truth, said in zip(truths, found, strict=True):
+        for kind, worn in truth.items():
+            if worn is None or said.get(kind) is None:
+                continue
+            counts[f"{kind}.worn" if worn else f"{kind}.bare"] += 1
+            counts[f"{kind}.missed"] += worn and not said[kind]
+            counts[f"{kind}.invented"] += said[kind] and not worn
+    return {name: float(value) for name, value in sorted(counts.items())}
+
+
+def press_figures(photographs: Path) -> dict[str, float]:
+    """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
+    other photos.
+
+    Raises ``LikenessError`` where a photo is missing.
+    """
+    truths, alone, together = [], [], []
+    for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
+        looked = [(photo, *found) for photo in photos if (found := _look(photographs, photo)) is not None]
+        voted = vote_over_photos([labels.accessories for _, labels, _ in looked])
+        for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
+            truths.append(photo.worn)
+            alone.append({kind: score > 0 for kind, score in _scores(labels.accessories)} | {"headwear": headwear})
+            together.append({kind: score > 0 for kind, score in _scores(scores)})
+    figures = {f"press.{name}": value for name, value in count_wrong(truths, alone).items()}
+    return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
+
+
+def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
+    """Log odds by kind, for the kinds with a score."""
+    for kind in KINDS:
+        score = getattr(worn, kind, np.nan)
+        if isinstance(score, Headwear):
+            score = score.score
+        if score is not None and not np.isnan(score):
+            yield kind, score
+
+
+def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | None:
+    """The product's labels of a photo's largest face, and whether there is headwear; None without a face."""
+    pixels = read_listed_photo(photographs, photo.path)
+    landmarks = landmarks_of_largest(pixels)
+    if landmarks is None:
+        return None
+    crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)
+    places = crop.to_crop(landmarks)
+    found = look_at_face(crop.pixels, places, crop.covered)
+    labels, above = found.labels, above_brows(places, crop.pixels.shape[0])
+    on_top = (labels == FaceClass.OCCLUDER) & above
+    return found, bool(on_top.sum() > _HEADWEAR * (labels == FaceClass.SKIN).sum())
+
+
+HELD_OUT_SEED = 901
+"""Seed of people unused for training and validation in all recipes."""
+_BATCH = 8
+_TILE = 144
+_COLUMNS = 10
+
+
+def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
+    """``iou.<class>``, ``iou.mean`` and ``accuracy`` over the pixels of ``people`` synthetic people.
+
+    The net is applied as in the product (``class_probabilities``), with the true landmarks.
+    """
+    source = PeopleConfig(size=parser.size, seed=HELD_OUT_SEED).build()
+    count = len(CLASS_NAMES)
+    confusion = torch.zeros(count, count, dtype=torch.int64)
+    for start in range(0, people, _BATCH):
+        batch = source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+        pictures = (batch.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        for picture, labels, landmarks in zip(pictures, batch.labels, batch.landmarks478.numpy(), strict=True):
+            found = torch.from_numpy(class_probabilities(parser, picture, landmarks).argmax(0))
+            confusion += confusion_matrix(found[None], labels[None], count)
+    iou = intersection_over_union(confusion)
+    present = confusion.sum(1) > 0
+    figures = {f"iou.{CLASS_NAMES[number]}": float(iou[number]) for number in range(count) if present[number]}
+    figures["iou.mean"] = float(iou[present].mean())
+    figures["accuracy"] = float(confusion.diagonal().sum() / confusion.sum())
+    return figures
+
+
+def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """Yield (path, (S, S, 3) uint8 head crop, (S, S) uint8 labels of the product) for every photo with a face."""
+    for path in paths:
+        try:
+            pixels = read_photo(PhotoSource.from_path(path)).pixels
+        except PhotoUnreadableError:
+            continue
+        landmarks = landmarks_of_largest(pixels)
+        if landmarks is None:
+            continue
+        crop = crop_head(pixels, landmarks, max_side=512)
+        yield path, crop.pixels, label_face(crop.pixels, crop.to_crop(landmarks), crop.covered)
+
+
+def contact_sheet(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """(H, W, 3) uint8: rows of pictures, each row with its labels below."""
+    tiles = [
+        np.concatenate(
+            [
+                cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA),
+                colour_labels(cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)),
+            ]
+        )
+        for pixels, labels in pairs
+    ]
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-len(tiles) % _COLUMNS)
+    return np.concatenate(
+        [np.concatenate(tiles[start : start + _COLUMNS], axis=1) for start in range(0, len(tiles), _COLUMNS)]
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate parsing``."""
+    parser.add_argument("--people", type=int, default=400, help="held-out synthetic people (default 400)")
+    parser.add_argument("--portraits", type=Path, help="folder of the portraits that were corrected by hand")
+    parser.add_argument("--press", type=Path, help="folder of all photographs: what is worn on press photos")
+    parser.add_argument("--photos", type=Path, help="a folder of photographs for the sheet")
+    parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
+    parser.add_argument("--count", type=int, default=100, help="photographs on the sheet, drawn from the folder")
+    parser.add_argument("--seed", type=int, default=0, help="which photographs")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Compute the flat figures of ``evaluate parsing``."""
+    figures = held_out_figures(FaceParser.load(), arguments.people) if arguments.people else {}
+    if arguments.portraits:
+        figures |= real_figures(arguments.portraits)
+    table = Table("class", "IoU", title=f"{arguments.people} held-out synthetic people; real: held-out portraits")
+    for name, value in figures.items():
+        table.add_row(name.replace("iou.", ""), f"{value:.3f}")
+    console.print(table)
+    if arguments.press:
+        worn = press_figures(arguments.press)
+        figures |= worn
+        table = Table("press photos", "of them", title="what is worn: missed and invented; together: with votes")
+        for name, value in worn.items():
+            table.add_row(name.removeprefix("press."), f"{value:.0f}")
+        console.print(table)
+    if arguments.photos and arguments.sheet:
+        paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+        np.random.default_rng(arguments.seed).shuffle(paths)
+        pairs = [(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
+        cv2.imwrite(str(arguments.sheet), contact_sheet(pairs)[..., ::-1])
+        console.print(f"{len(pairs)} photographs: {arguments.sheet}")
+    return figures

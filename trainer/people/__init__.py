@@ -1,0 +1,1 @@
+"""Synthetic people, rendered on the device that trains."""

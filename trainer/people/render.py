@@ -1,0 +1,477 @@
+"""Render posed people to pictures in linear light and label maps.
+
+Shading of surfaces: environment in SH bands, lamps with soft terminators, highlights.
+
+Shadow maps of distant lamps, and ambient occlusion of the mean face.
+
+Blend the half-transparent layer over a rendered picture.
+
+Reduce pictures and label maps by a factor of at most two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.vectors import spread_directions
+from backend.photos.collection import FaceClass
+from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from backend.rendering.spherical_harmonics import shade
+from trainer.people.camera import Cameras
+from trainer.people.dress.layers import VEIL_LABEL_ALPHA, AttachmentMesh, SurfaceLayer, fibre_highlight, surface_tone
+from trainer.people.scene import HeadLight, Posed
+from trainer.people.shape import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
+from trainer.people.skin import (
+    Columns,
+    Painted,
+    iris_place,
+    lid_height,
+    maps_at,
+    paint_eye,
+    paint_mouth,
+    paint_skin,
+    sample_maps,
+    sample_tiles,
+    smoothstep,
+    tiles_at,
+)
+
+WRAP = (0.19, 0.10, 0.06)
+"""Wrap of the diffuse term past the terminator of skin for red, green and blue (subsurface scattering)."""
+REFLECTANCE = 0.034
+"""Specular reflectance of skin at normal incidence."""
+
+
+@dataclass(frozen=True)
+class KeyLight:
+    """The key lamp at each pixel: direction (P, 3) towards it, colour (P, 3)."""
+
+    direction: Tensor
+    colour: Tensor
+
+    def at(self, chosen: Tensor) -> KeyLight:
+        """Select some of the pixels."""
+        return KeyLight(self.direction.index_select(0, chosen), self.colour.index_select(0, chosen))
+
+
+def key_light(light: HeadLight, image: Tensor) -> KeyLight:
+    """Look up the key lamp at pixels of images (P,)."""
+    return KeyLight(light.directions[:, 0].index_select(0, image), light.colours[:, 0].index_select(0, image))
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Normalise vectors (..., 3) to unit length."""
+    x, y, z = vectors.unbind(-1)
+    return vectors * (x * x + y * y + z * z).clamp(min=1e-20).rsqrt()[..., None]
+
+
+def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
+    """(N, V, 3) light of everything except the key lamp at unit normals (N, V, 3), scaled by the openness (N, V)."""
+    even = shade(normals, light.ambient).clamp(min=0)
+    wrap = normals.new_tensor(WRAP)
+    for lamp in range(1, light.directions.shape[1]):
+        cosine = (normals @ light.directions[:, lamp, :, None] + wrap) / (1 + wrap)
+        even = even + cosine.clamp(min=0) * light.colours[:, lamp, None]
+    return even * opened[..., None]
+
+
+def shade_surface(
+    paint: Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, key: KeyLight
+) -> Tensor:
+    """(P, 3) light towards the camera.
+
+    normal, sight (P, 3) unit; even (P, 3) light of everything except the key lamp; visible (P,) visibility of the key
+    lamp. The highlight is normalised Blinn-Phong, with Schlick's Fresnel term for the environment.
+    """
+    cosine = (normal * key.direction).sum(-1)
+    wrap = normal.new_tensor(WRAP)
+    diffuse = ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0) * visible[:, None]
+    facing = (normal * sight).sum(-1).clamp(0, 1)
+    half = unit(key.direction + sight)
+    alpha = (paint.roughness * paint.roughness).clamp(min=0.01)
+    power = 0.5 / (alpha * alpha) + 2
+    lobe = ((power + 8) / 8) * (normal * half).sum(-1).clamp(min=1e-4, max=1) ** power
+    lobe = lobe * cosine.clamp(min=0) * visible
+    away = 1 - facing
+    squared = away * away
+    fresnel = REFLECTANCE + 0.22 * squared * squared * away
+    glow = even * (fresnel * paint.gloss.clamp(max=2.0) * (1 - paint.roughness))[:, None]
+    shine = (REFLECTANCE * paint.gloss * lobe).clamp(max=6)
+    return paint.albedo * (even + diffuse * key.colour) + key.colour * shine[:, None] + glow
+
+
+REACH = 0.17
+"""Metres, half side of the square that a shadow map covers."""
+BIAS = 0.0035
+"""Metres by which a vertex may lie behind the shadow map and still be lit."""
+_LAMP_DISTANCE = 2.0
+_TAPS = ((0.2, 0.5), (1.1, -0.5), (-0.8, 1.1), (-1.2, -0.5), (0.3, -1.5), (1.4, 1.2))
+"""Sample offsets in the shadow map, which are averaged."""
+
+
+def lamp_axes(directions: Tensor) -> Tensor:
+    """(N, 3, 3) rotations whose third row is the direction (N, 3) towards the lamp."""
+    helper = torch.where(
+        (directions[:, 1:2].abs() < 0.9), directions.new_tensor([0.0, 1.0, 0.0]), directions.new_tensor([1.0, 0.0, 0.0])
+    )
+    across = torch.nn.functional.normalize(torch.linalg.cross(helper, directions), dim=-1)
+    return torch.stack([across, torch.linalg.cross(directions, across), directions], 1)
+
+
+def lamp_visibility(
+    vertices: Tensor, faces: Tensor, directions: Tensor, softness: Tensor, resolution: int, backend: str = "auto"
+) -> Tensor:
+    """(N, V) visibility in [0, 1] of a distant lamp from vertices (N, V, 3), with triangles faces (F, 3) as occluders.
+
+    directions : (N, 3) unit, towards the lamp. softness : (N,) 0 for the sun, 1 for a large window.
+    """
+    n, count, _ = vertices.shape
+    centre = vertices.new_tensor([0.0, 0.70, 0.04])
+    turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
+    place = (turned[..., :2] / REACH + 1) * (resolution / 2)
+    seen = torch.cat([place, _LAMP_DISTANCE - turned[..., 2:]], -1)
+    found = fragments(face_ids(seen, faces, (resolution, resolution), backend=backend), faces)
+    depth = found.scatter(fragment_values(seen[..., 2:], found, fragment_barycentrics(seen, found)), 9.0)
+    depth = depth.view(n, resolution * resolution)
+    total = torch.zeros(n, count, device=vertices.device)
+    spacing = (0.7 + 2.6 * softness)[:, None] * resolution / 128
+    own = seen[..., 2]
+    for dx, dy in _TAPS:
+        column = (place[..., 0] + dx * spacing).floor().clamp(0, resolution - 1).long()
+        row = (place[..., 1] + dy * spacing).floor().clamp(0, resolution - 1).long()
+        blocker = depth.gather(1, row * resolution + column)
+        allowed = BIAS + (0.0012 * (abs(dx) + abs(dy))) * spacing
+        total += ((own - blocker - allowed) / 0.003).clamp(0, 1)
+    return 1 - total / len(_TAPS)
+
+
+def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: int = 112) -> Tensor:
+    """(V,) share of a uniform sky's light that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
+    sphere = torch.from_numpy(spread_directions(directions).astype(np.float32))
+    sphere = sphere.to(vertices.device)
+    normals = vertex_normals(vertices, faces)
+    lit, total = torch.zeros(len(vertices), device=vertices.device), torch.zeros(len(vertices), device=vertices.device)
+    for start in range(0, directions, 16):
+        part = sphere[start : start + 16]
+        visible = lamp_visibility(
+            vertices.expand(len(part), -1, -1),
+            faces,
+            part,
+            torch.full((len(part),), 0.2, device=part.device),
+            resolution,
+        )
+        cosine = (part @ normals.t()).clamp(min=0)
+        lit += (visible * cosine).sum(0)
+        total += cosine.sum(0)
+    return lit / total.clamp(min=1e-6)
+
+
+def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
+             scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Blend ``layer`` over pictures (N, H, W, 3) and labels (N, H, W) where it is nearer than depth (N, H, W).
+
+    ``scale`` : pixels of these pictures per pixel of the cameras.
+    """
+    if len(layer.faces) == 0:
+        return linear, labels
+    size = linear.shape[1:3]
+    pixels = cameras.project(layer.vertices) * linear.new_tensor([scale, scale, 1.0])
+    found = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
+    weights = fragment_barycentrics(pixels, found)
+    even = fill_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
+    tail = torch.stack([layer.alpha, layer.mirror, layer.specular, layer.roughness], -1)
+    sight = cameras.places()[:, None] - layer.vertices
+    attributes = torch.cat(
+        [pixels[..., 2:], layer.normals, sight, layer.tangent, even, layer.albedo, layer.detail, tail], -1
+    )
+    values = fragment_values(attributes, found, weights)
+    own_depth, normal, sight = values[:, 0], unit(values[:, 1:4]), unit(values[:, 4:7])
+    tangent, even, albedo, detail = values[:, 7:10], values[:, 10:13], values[:, 13:16], values[:, 16:20]
+    alpha, mirror, specular, rough = values[:, 20:].unbind(-1)
+    key = key_light(light, found.image)
+    cosine = (normal * key.direction).sum(-1, keepdim=True).clamp(min=0)
+    color = albedo * surface_tone(detail) * (even + cosine * key.colour)
+    shine = fibre_highlight(tangent, key.direction, sight, rough)[:, 0] * specular * 0.1
+    alpha = torch.where(own_depth < found.gather(depth), alpha, torch.zeros_like(alpha)).clamp(0, 1)
+    color = (color + key.colour * shine[:, None]) * alpha[:, None]
+    color = color + torch.where(alpha > 0, mirror, torch.zeros_like(mirror))[:, None]
+    over = found.scatter(torch.cat([color, alpha[:, None]], -1))
+    linear = linear * (1 - over[..., 3:]) + over[..., :3]
+    own = layer.labels.flatten()[found.image * len(layer.faces) + found.face].int()
+    own = torch.where(alpha >= VEIL_LABEL_ALPHA, own, torch.full_like(own, -1))
+    veiled = found.scatter(own[:, None], -1)[..., 0]
+    return linear, torch.where(veiled >= 0, veiled.to(torch.uint8), labels)
+
+
+def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(S,) first and last index of the one or two samples that overlap each pixel most."""
+    if not small <= large <= 2 * small:
+        raise ValueError(f"{large} samples cannot be averaged to {small} pixels")
+    steps = torch.arange(small, device=device)
+    first = torch.div(steps * large, small, rounding_mode="floor")
+    last = torch.div((steps + 1) * large - 1, small, rounding_mode="floor")
+    return first, last
+
+
+def smaller(images: Tensor, size: int) -> Tensor:
+    """Average pictures (N, S', S', C) down to (N, size, size, C); S' is between size and twice that."""
+    if images.shape[1] == size:
+        return images
+    first, last = _pairs(images.shape[1], size, images.device)
+    rows = (images.index_select(1, first) + images.index_select(1, last)) * 0.5
+    return (rows.index_select(2, first) + rows.index_select(2, last)) * 0.5
+
+
+def smaller_labels(labels: Tensor, size: int) -> Tensor:
+    """Reduce labels (N, S', S') uint8 to (N, size, size): the most frequent class of the four samples in each pixel.
+
+    Of two equal pairs the one with the upper left sample wins; of four different classes, that sample's. One sample of
+    glasses is enough for GLASSES, because a wire frame is thinner than a pixel but clearly visible in the picture.
+    """
+    if labels.shape[-1] == size:
+        return labels
+    first, last = _pairs(labels.shape[-1], size, labels.device)
+    upper, lower = labels.index_select(1, first), labels.index_select(1, last)
+    a, b = upper.index_select(2, first), upper.index_select(2, last)
+    c, d = lower.index_select(2, first), lower.index_select(2, last)
+    paired = (a == b) | (a == c) | (a == d)
+    result = torch.where(paired, a, torch.where((b == c) | (b == d), b, torch.where(c == d, c, a)))
+    glasses = int(FaceClass.GLASSES)
+    seen = (a == glasses) | (b == glasses) | (c == glasses) | (d == glasses)
+    return result.masked_fill(seen, glasses)
+
+
+ATTACHMENT_KIND = TONGUE + 1
+"""Kind of the attachments' faces."""
+_WORN_OPENNESS = 0.75
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Rendered pictures of a batch.
+
+    Attributes
+    ----------
+    linear : (N, 3, S, S) linear light before exposure. labels : (N, S, S) uint8 of ``FaceClass``.
+    albedo : (N, 3, S, S) linear, zero on the background; None unless asked for. skin_level : (N,) mean luminance of
+        the visible skin.
+    depth : (N, S', S') metres of everything opaque, inf on the background, at the rendered resolution.
+    """
+
+    linear: Tensor
+    labels: Tensor
+    albedo: Tensor | None
+    skin_level: Tensor
+    depth: Tensor
+
+
+@dataclass(frozen=True)
+class _Mesh:
+    """Head and attachments as one mesh: points (N, X, 3), faces (F, 3), face_kind (F,), and per vertex normals (N, X,
+    3)
+    and light (N, X, 4): all light except the key lamp's, and the key lamp's visibility."""
+
+    points: Tensor
+    faces: Tensor
+    face_kind: Tensor
+    normals: Tensor
+    light: Tensor
+
+
+class Renderer:
+    """Render people of one surface at one size."""
+
+    def __init__(self, surface: PeopleSurface, size: int, supersampling: float, backend: str = "auto") -> None:
+        self.surface, self.size, self.backend = surface, size, backend
+        self.inner = round(size * supersampling)
+        resolution = 512 if self.inner >= 320 else 256
+        self._maps, self._tiles = maps_at(resolution, surface.device), tiles_at(resolution, surface.device)
+        self._shadow_size = 128 if size >= 96 else 80
+        self._open = self._openness()
+        self._static = torch.cat([surface.uv, surface.rest[surface.source]], 1)[None]  # (1, X, 5)
+        eyes = [surface.rest[surface.kind == kind] for kind in (EYE_LEFT, EYE_RIGHT)]
+        self._eye_rest = torch.stack([eye.mean(0) for eye in eyes])  # (2, 3)
+        self._eye_radius = float((eyes[0] - self._eye_rest[0]).norm(dim=-1).mean())
+
+    def _openness(self) -> Tensor:
+        """(V,) ambient visibility of each vertex; for parts inside the head it depends on their depth."""
+        surface = self.surface
+        value = openness(surface.rest, surface.faces)
+        kind, z = surface.kind, surface.rest[:, 2]
+        inside = 0.75 * ((z - 0.085) / (0.146 - 0.085)).clamp(0.02, 1) ** 1.6
+        value = torch.where((kind >= TEETH_UPPER) & (kind <= TONGUE), inside, value)
+        mouth = torch.from_numpy(surface.template.regions["mouth_interior"]).to(value.device) > 0.5
+        value = torch.where(mouth, torch.minimum(inside, torch.full_like(value, 0.5)), value)
+        value = torch.where((kind == EYE_LEFT) | (kind == EYE_RIGHT), torch.full_like(value, 0.62), value)
+        return value.clamp(0.02, 1) ** 1.5
+
+    def draw(
+        self,
+        posed: Posed,
+        light: HeadLight,
+        skin: Columns,
+        parts: Columns,
+        worn: AttachmentMesh,
+        background: Tensor,
+        albedo: bool = False,
+    ) -> Picture:
+        """Render everything opaque in one pass, then the veil; background (N, 3, S, S) linear."""
+        mesh = self._mesh(posed, light, worn)
+        camera = posed.cameras.places()
+        scale = self.inner / self.size
+        pixels = posed.cameras.project(mesh.points) * mesh.points.new_tensor([scale, scale, 1.0])
+        found = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner), backend=self.backend), mesh.faces)
+        weights = fragment_barycentrics(pixels, found)
+        attributes = torch.cat([mesh.normals, camera[:, None] - mesh.points, mesh.light, pixels[..., 2:]], -1)
+        values = fragment_values(attributes, found, weights)  # (P, 11)
+        normal, sight, even, visible = unit(values[:, :3]), unit(values[:, 3:6]), values[:, 6:9], values[:, 9]
+        key = key_light(light, found.image)
+        paint, fibre = self._paint(found, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, key)
+        color = shade_surface(paint, normal, sight, even, visible, key)
+        color = color + key.colour * (fibre * visible)[:, None]
+        covered = torch.ones_like(visible)[:, None]
+        image = found.scatter(torch.cat([color, covered, paint.albedo] if albedo else [color, covered], -1))
+        labels = found.scatter(paint.labels[:, None])[..., 0]
+        behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
+        linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
+        depth = found.scatter(values[:, 10:], torch.inf)[..., 0]
+        linear, labels = blend_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
+        return Picture(
+            linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
+            labels=smaller_labels(labels, self.size),
+            albedo=smaller(image[..., 4:], self.size).permute(0, 3, 1, 2) if albedo else None,
+            depth=depth,
+            skin_level=_skin_level(color, paint.labels, found.image, len(posed.drawn)),
+        )
+
+    def _mesh(self, posed: Posed, light: HeadLight, worn: AttachmentMesh) -> _Mesh:
+        surface, opaque = self.surface, worn.opaque
+        count = surface.vertex_count
+        normals = vertex_normals(posed.drawn, surface.faces)
+        all_points = torch.cat([posed.drawn, opaque.vertices], 1)
+        all_faces = torch.cat([surface.faces, opaque.faces + count])
+        key = lamp_visibility(
+            all_points, all_faces, light.directions[:, 0], light.softness[:, 0], self._shadow_size, self.backend
+        )
+        eyeballs = (surface.kind == EYE_LEFT) | (surface.kind == EYE_RIGHT)
+        mouth = surface.kind >= TEETH_UPPER
+        own = key[:, :count]
+        own = torch.where(eyeballs, own.clamp(min=0.35), own)
+        own = torch.where(mouth, torch.maximum(own, 0.5 * self._open), own)
+        on_head = torch.cat([fill_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
+        opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
+        on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
+        return _Mesh(
+            points=torch.cat([posed.drawn[:, surface.source], opaque.vertices], 1),
+            faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
+            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), ATTACHMENT_KIND)]),
+            normals=torch.cat([normals[:, surface.source], opaque.normals], 1),
+            light=torch.cat([on_head[:, surface.source], on_worn], 1),
+        )
+
+    def _paint(
+        self,
+        found: Fragments,
+        weights: Tensor,
+        face_kind: Tensor,
+        posed: Posed,
+        skin: Columns,
+        parts: Columns,
+        worn: AttachmentMesh,
+        normal: Tensor,
+        sight: Tensor,
+        key: KeyLight,
+    ) -> tuple[Painted, Tensor]:
+        """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp."""
+        kind = face_kind.index_select(0, found.face)
+        count = len(kind)
+        albedo = weights.new_zeros(count, 3)
+        labels = torch.zeros(count, dtype=torch.uint8, device=weights.device)
+        gloss, rough, fibre = weights.new_zeros(count), weights.new_full((count,), 0.5), weights.new_zeros(count)
+        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, ATTACHMENT_KIND):
+            mask = (kind >= TEETH_UPPER) & (kind <= TONGUE) if wanted == TEETH_UPPER else kind == wanted
+            chosen = mask.nonzero()[:, 0]
+            if len(chosen) == 0:
+                continue
+            some, w = _subset(found, chosen), weights[chosen]
+            if wanted == ATTACHMENT_KIND:
+                paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
+                fibre.index_copy_(0, chosen, own_fibre)
+            else:
+                static = fragment_values(self._static, some, w)  # (p, 5)
+                uv, rest = static[:, :2], static[:, 2:]
+                if wanted == HEAD:
+                    paint = self.paint_head(uv, skin, some.image)
+                elif wanted == TEETH_UPPER:
+                    own = kind[chosen]
+                    paint = paint_mouth(rest, own != TONGUE, own == TEETH_LOWER, parts, some.image)
+                else:
+                    paint = self._paint_eye(rest, wanted - EYE_LEFT, posed, parts, some.image, normal[chosen])
+            albedo.index_copy_(0, chosen, paint.albedo)
+            labels.index_copy_(0, chosen, paint.labels)
+            gloss.index_copy_(0, chosen, paint.gloss)
+            rough.index_copy_(0, chosen, paint.roughness)
+        return Painted(albedo, labels, gloss, rough), fibre
+
+    def paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
+        """Paint the skin of the people of ``image`` (P,), rows of ``skin``, at positions (P, 2) of UV map ``Head``."""
+        maps = sample_maps(self._maps, uv)
+        place = skin.at("noise", image)
+        tiles = sample_tiles(self._tiles, uv * 2.0 + place[:, :2])
+        # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs down
+        along, across = maps[4], maps[5]
+        brow = torch.stack([across * 0.48 - 0.30 * along, along * 0.30 + 0.18 * across], -1)
+        near = ((along > -0.2) & (along < 1.2) & (across.abs() < 1.2))[:, None]
+        beard = torch.stack([uv[:, 0] * 3.0, uv[:, 1] * 2.0], -1)
+        hair = sample_tiles(self._tiles, torch.where(near, brow, beard) + place[:, 2:4])
+        return paint_skin(maps, tiles, hair, skin, image)
+
+    def _paint_eye(self, rest: Tensor, eye: int, posed: Posed, parts: Columns, image: Tensor, out: Tensor) -> Painted:
+        """Paint an eyeball with the lids' shadow and the dark gap between lid and ball; out (P, 3) are its normals."""
+        offset = rest - self._eye_rest[eye]
+        paint = paint_eye(offset, self._eye_radius, sample_tiles(self._tiles, iris_place(offset)), parts, image)
+        azimuth = torch.atan2(out[:, 0], out[:, 2])
+        elevation = torch.atan2(out[:, 1], torch.hypot(out[:, 0], out[:, 2]))
+        upper = lid_height(azimuth, posed.lids[:, eye, 0], image) - elevation
+        lower = elevation - lid_height(azimuth, posed.lids[:, eye, 1], image)
+        dark = 0.30 + 0.70 * smoothstep(-0.02, 0.34, upper)
+        dark = dark * (0.72 + 0.28 * smoothstep(-0.02, 0.14, lower))
+        return Painted(paint.albedo * dark[:, None], paint.labels, paint.gloss * dark, paint.roughness)
+
+    def _paint_worn(
+        self, some: Fragments, weights: Tensor, worn: AttachmentMesh, sight: Tensor, key: KeyLight
+    ) -> tuple[Painted, Tensor]:
+        layer = worn.opaque
+        own = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
+        tail = torch.stack([layer.specular, layer.roughness], -1)
+        values = fragment_values(torch.cat([layer.albedo, layer.detail, layer.tangent, tail], -1), own, weights)
+        labels = layer.labels.flatten()[some.image * len(layer.faces) + some.face - len(self.surface.cut_faces)]
+        albedo = (values[:, :3] * surface_tone(values[:, 3:7])).clamp(0.002, 0.95)
+        specular, rough = values[:, 10], values[:, 11].clamp(0.05, 1)
+        tangent = values[:, 7:10]
+        of_fibre = (tangent * tangent).sum(-1) > 0.25
+        fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], key.direction, sight, rough)[:, 0]
+        # light transmitted through hair takes on its colour
+        tint = 0.25 + 0.75 * (albedo.mean(-1) / 0.25).clamp(max=1)
+        gloss = torch.where(of_fibre, torch.zeros_like(specular), specular * 6)
+        return Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
+
+
+def _subset(found: Fragments, chosen: Tensor) -> Fragments:
+    corners = found.corners.t().index_select(1, chosen).t()
+    return Fragments(found.size, found.pixel[chosen], found.image[chosen], found.face[chosen], corners)
+
+
+def _skin_level(color: Tensor, labels: Tensor, image: Tensor, count: int) -> Tensor:
+    """(N,) mean luminance of skin pixels; 0 where there are none."""
+    mask = (labels == int(FaceClass.SKIN)).float()
+    luminance = color @ color.new_tensor([0.2126, 0.7152, 0.0722])
+    total = torch.zeros(count, device=color.device).index_add_(0, image, luminance * mask)
+    return total / torch.zeros(count, device=color.device).index_add_(0, image, mask).clamp(min=1)

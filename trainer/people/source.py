@@ -1,0 +1,326 @@
+"""The endless source of labelled synthetic people: ``kind = "people"`` in recipes.
+
+Batches of the source of people.
+
+A pool of threads that each use one core.
+
+Geometric labels: landmarks with their visibility, depth and normals of the bare head.
+
+Synthetic people: an endless, labelled data source, rendered on the training device.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cache
+from threading import Barrier
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.rendering.color import srgb_from_linear
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from trainer.engine.contracts import SourceConfig
+from trainer.people.background import background_pictures
+from trainer.people.camera import develop, photo_border
+from trainer.people.dress.attachments import Attachments
+from trainer.people.render import Renderer, unit
+from trainer.people.scene import PeopleSampler, Posed, Shot, Stage, light_in_head
+from trainer.people.shape import PeopleSurface
+from trainer.people.skin import Columns
+
+
+@dataclass(frozen=True)
+class PeopleBatch:
+    """Pictures of people with labels. N is people times pictures per person, one person's consecutive; see ``grouped``.
+
+    Images: x right, y down, pixel centres at i + 0.5. Head frame: metres, x to the person's left, y up, z out of the
+    face. V vertices of the template, K of its identity modes.
+
+    Attributes
+    ----------
+    images : (N, 3, S, S) float32 in [0, 1], sRGB. labels : (N, S, S) uint8 of ``FaceClass``. Beyond the end of the
+    photo
+        both repeat its edge.
+    photos : pictures of each person. person : (N,) int64 the person's number. inside : (N, S, S) bool, within the
+        photo.
+    intrinsics : (N, 3, 3) K in pixels. camera_from_head : (N, 4, 4).
+    light : (N, 9, 3) coefficients of the shading in the head frame, in the form of
+        ``backend.rendering.spherical_harmonics``: all light in bands 0-2, without shadows and highlights, with the
+        picture's exposure before the camera's tone curve.
+    identity : (N, K) coefficients of the identity modes; the shapes contain more than these modes. expression :
+        (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included. gaze : (N, 2, 2) radians to the person's
+        left and up, of the left and the right eye.
+    vertices : (N, V, 3) the template's vertices in this picture. neutral : (N, V, 3) without expression.
+    landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
+    depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
+    elsewhere.
+        normals : (N, 3, S, S) of the same surface, head frame, zero elsewhere. albedo : (N, 3, S, S) linear, of
+        everything visible except the background. Each is None where the configuration did not ask for it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    photos: int
+    person: Tensor
+    inside: Tensor
+    intrinsics: Tensor
+    camera_from_head: Tensor
+    light: Tensor
+    identity: Tensor
+    expression: Tensor
+    gaze: Tensor
+    vertices: Tensor
+    neutral: Tensor
+    landmarks478: Tensor
+    visible478: Tensor
+    depth: Tensor | None
+    normals: Tensor | None
+    albedo: Tensor | None
+
+    def grouped(self, values: Tensor) -> Tensor:
+        """Reshape values (N, ...) of this batch to (people, photos, ...)."""
+        return values.view(-1, self.photos, *values.shape[1:])
+
+
+def join_batches(batches: list[PeopleBatch]) -> PeopleBatch:
+    """Concatenate batches."""
+    if len(batches) == 1:
+        return batches[0]
+    values = {}
+    for field in fields(PeopleBatch):
+        parts = [getattr(batch, field.name) for batch in batches]
+        values[field.name] = torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0]
+    return PeopleBatch(**values)
+
+
+@cache
+def single_threaded_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool of threads in which torch does not split an operation over further threads.
+
+    Making people takes thousands of small operations, which are fastest on one core. So several batches run at once on
+    one core each, instead of one batch on all cores. The caller's number of threads stays unchanged.
+    """
+    before = torch.get_num_threads()
+    started = Barrier(workers + 1)
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="people", initializer=alone)
+    for _ in range(workers):
+        pool.submit(int)  # a pool starts a thread only for a submitted task
+    started.wait()
+    torch.set_num_threads(before)
+    return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=single_threaded_pool.cache_clear)  # threads do not survive a fork
+
+
+_HIDDEN_DEPTH = 0.006
+"""Metres behind the depth map beyond which a landmark is hidden."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """places : (N, L, 2) pixels. visible : (N, L) bool: inside the picture and unoccluded."""
+
+    places: Tensor
+    visible: Tensor
+
+
+class LandmarkLabels:
+    """One of the template's sets of landmarks, on a device."""
+
+    def __init__(self, embedding: LandmarkEmbedding, device: torch.device) -> None:
+        self._vertices = torch.from_numpy(embedding.vertices.astype(np.int64)).to(device)
+        self._weights = torch.from_numpy(embedding.barycentrics).to(device)[..., None]
+
+    def __call__(self, posed: Posed, depth: Tensor, size: int) -> Landmarks:
+        """Project the landmarks. depth (N, H, W) is that of everything opaque in the picture, inf on the background, at
+        any resolution."""
+        points = posed.cameras.project((posed.drawn[:, self._vertices] * self._weights).sum(2))  # (N, L, 3)
+        n, height, width = depth.shape
+        column = (points[..., 0] * width / size).floor()
+        row = (points[..., 1] * height / size).floor()
+        within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+        before = depth.view(n, -1).gather(1, place)
+        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
+
+
+def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) -> tuple[Tensor, Tensor]:
+    """Depth (N, S, S) in metres and normals (N, 3, S, S) in the head frame of head, eyes, teeth and tongue.
+
+    Zero elsewhere; exact at pixel centres.
+    """
+    pixels = posed.cameras.project(posed.drawn)
+    found = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)
+    normals = vertex_normals(posed.drawn, surface.faces)
+    values = fragment_values(torch.cat([pixels[..., 2:], normals], -1), found, fragment_barycentrics(pixels, found))
+    images = found.scatter(torch.cat([values[:, :1], unit(values[:, 1:])], -1))
+    return images[..., 0], images[..., 1:].permute(0, 3, 1, 2)
+
+
+_PIXELS_AT_ONCE = {"cpu": 8 * 192**2, "cuda": 64 * 384**2}
+"""Pixels rendered at a time: few enough for a CPU's caches, enough to fill a GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleConfig(SourceConfig):
+    """An endless sequence of synthetic people, rendered on the device of the batch."""
+
+    size: int = 128
+    """Side of the pictures in pixels."""
+    seed: int = 0
+    """Other seeds give other people."""
+    photos: int = 1
+    """Pictures per person; a batch of n people has n * photos pictures, one person's consecutive."""
+    clips: bool = False
+    """The pictures of a person are successive frames of one take, instead of photos from different days."""
+    framing: Literal["head", "face", "roomy"] = "head"
+    """``head``: the parsing net's crop; ``face``: the crop of LAP's nets; ``roomy``: the face with enough margin to
+    move
+    and rotate the landmark net's windows."""
+    depth: bool = False
+    """Whether to make depth and normals of the bare head."""
+    albedo: bool = False
+    """Whether to make the albedo."""
+    film: bool = True
+    """Simulate a camera: blur, exposure, noise, tone curve, JPEG. Without it pictures are clean."""
+    carried: bool = False
+    """Transfer expressions to each face, with jaws that rotate and lids that slide (``CarriedExpressions``)."""
+    rasterizer: str = "auto"
+    """See ``backend.rendering.rasterize.face_ids``."""
+    supersampling: float = 0.0
+    """Samples per pixel each way, 1 to 2; 0: 2 below 96 px, else 1.5."""
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or self.photos < 1:
+            raise ValueError(f"size must be at least 16 and photos at least 1, not {self.size} and {self.photos}")
+        if self.supersampling and not 1 <= self.supersampling <= 2:
+            raise ValueError(f"supersampling must be 0 or from 1 to 2, not {self.supersampling}")
+
+    def build(self) -> People:
+        """Make the source."""
+        return People(self)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """Objects made once per device."""
+
+    stage: Stage
+    renderer: Renderer
+    landmarks478: LandmarkLabels
+
+
+class People:
+    """See ``PeopleConfig``."""
+
+    def __init__(self, config: PeopleConfig) -> None:
+        self.config = config
+        template = load_template()
+        self.attachments = Attachments(template, detail=0.5 if config.size < 96 else 1.0)
+        self.casting = PeopleSampler(config.seed, len(template.identity_modes), self.attachments)
+        self._tools: dict[torch.device, _Tools] = {}
+
+    def shots(self, index: int) -> list[Shot]:
+        """Draw the parameters of all pictures of person ``index``."""
+        if self.config.clips:
+            return self.casting.clip(index, self.config.photos)
+        return self.casting.photos(index, self.config.photos)
+
+    def batch(self, indices: range, device: torch.device) -> PeopleBatch:
+        """Return people number ``indices``."""
+        device = torch.device(device)
+        inner = self._supersampling * self.config.size
+        pictures = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
+        workers = torch.get_num_threads() if device.type == "cpu" else 1
+        people = max(1, min(pictures // self.config.photos, -(-len(indices) // workers)))
+        chunks = [indices[k : k + people] for k in range(0, len(indices), people)]
+        self._tools_on(device)
+
+        def render(chunk: range) -> PeopleBatch:
+            shots = [(index, shot) for index in chunk for shot in self.shots(index)]
+            parts = [self._render(shots[k : k + pictures], device) for k in range(0, len(shots), pictures)]
+            return join_batches(parts)
+
+        if workers == 1 or len(chunks) == 1:
+            return join_batches([render(chunk) for chunk in chunks])
+        return join_batches(list(single_threaded_pool(workers).map(render, chunks)))
+
+    @property
+    def _supersampling(self) -> float:
+        return self.config.supersampling or (2.0 if self.config.size < 96 else 1.5)
+
+    def _tools_on(self, device: torch.device) -> _Tools:
+        if device not in self._tools:
+            template = load_template()
+            surface = PeopleSurface(template, device)
+            self._tools[device] = _Tools(
+                Stage(surface, self.config.carried),
+                Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer),
+                LandmarkLabels(template.landmarks478, device),
+            )
+        return self._tools[device]
+
+    @torch.no_grad()
+    def _render(self, numbered: list[tuple[int, Shot]], device: torch.device) -> PeopleBatch:
+        config, tools = self.config, self._tools_on(device)
+        shots = [shot for _, shot in numbered]
+        posed = tools.stage.pose(shots, config.size, config.framing)
+        light = light_in_head(shots, device)
+        skin = Columns([shot.person.skin for shot in shots], device)
+        parts = Columns([shot.person.parts for shot in shots], device)
+        background = background_pictures([shot.background for shot in shots], config.size, device)
+        worn = self.attachments.mesh([shot.worn for shot in shots], posed.drawn)
+        picture = tools.renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
+        exposure = _exposure(picture.skin_level)
+        exposed = picture.linear * exposure[:, None, None, None]
+        images = develop(exposed, [shot.film for shot in shots]) if config.film else srgb_from_linear(exposed)
+        border = photo_border([shot.view for shot in shots], config.size, config.framing, device)
+        inside = border.inside()
+        depth = normals = None
+        if config.depth:
+            depth, normals = head_depth(posed, tools.stage.surface, config.size, config.rasterizer)
+            depth, normals = depth * inside, normals * inside[:, None]
+        marks478 = tools.landmarks478(posed, picture.depth, config.size)
+        return PeopleBatch(
+            images=border.repeat(images),
+            labels=border.repeat(picture.labels),
+            photos=config.photos,
+            person=torch.tensor([index for index, _ in numbered], device=device),
+            inside=inside,
+            intrinsics=posed.cameras.intrinsics,
+            camera_from_head=posed.cameras.camera_from_head,
+            light=light.total * exposure[:, None, None],
+            identity=posed.coefficients,
+            expression=posed.weights,
+            gaze=posed.gaze,
+            vertices=posed.cage,
+            neutral=posed.neutral,
+            landmarks478=marks478.places,
+            visible478=marks478.visible,
+            depth=depth,
+            normals=normals,
+            albedo=None if picture.albedo is None else picture.albedo * inside[:, None],
+        )
+
+
+def _exposure(skin_level: Tensor) -> Tensor:
+    """(N,) exposure factors for the face, two thirds of the full correction, from the skin's mean luminance (N,)."""
+    return torch.where(skin_level > 0, (0.26 / skin_level.clamp(min=0.004)) ** 0.65, torch.ones_like(skin_level))
+
+
+__all__ = ["People", "PeopleBatch", "PeopleConfig"]

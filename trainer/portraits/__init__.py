@@ -1,0 +1,1 @@
+"""Real photographs: found, cropped and labelled once, then read by sources."""

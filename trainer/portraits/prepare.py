@@ -1,0 +1,348 @@
+"""Prepare portraits for training: detect faces, crop, label, filter out drawings; resumable.
+
+``python -m trainer portraits FOLDER --out DIR``.
+
+List the pictures of a folder and the person of each.
+
+Distinguish photographs from drawings, and colour from black and white.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from backend.models.parsing.apply import label_face, padding
+from backend.photos.faces import Window, crop_head, face_square, head_pose, landmark_window, landmarks_of_largest
+from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.reading import read_photo
+from backend.photos.screening import SCREENING
+from trainer.portraits.collection import (
+    INDEX_NAME,
+    REASONS,
+    CacheSettings,
+    PortraitCache,
+    PortraitFile,
+    Verdict,
+    create_cache,
+    open_cache,
+)
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".bmp"})
+
+
+def list_portraits(folder: Path) -> tuple[PortraitFile, ...]:
+    """List the pictures of ``folder`` in a fixed order. A picture directly in it is one person; so is each sub-folder.
+
+    Raises
+    ------
+    FileNotFoundError : no such folder, or there is no picture in it.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; name the folder in which the portraits lie")
+    files: list[PortraitFile] = []
+    people = 0
+    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            inside = [path for path in sorted(entry.rglob("*")) if _is_picture(path)]
+            files += [PortraitFile(path.relative_to(folder).as_posix(), people) for path in inside]
+            people += bool(inside)
+        elif _is_picture(entry):
+            files.append(PortraitFile(entry.name, people))
+            people += 1
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return tuple(files)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+CLASSIFIER_PATH = Path(__file__).parent / "drawing_classifier.npz"
+
+
+_SIDE = 64
+_RINGS = 14
+_CELLS = 4
+_ORIENTATIONS = 8
+
+
+def hue_spread(face: np.ndarray) -> float:
+    """Variation of the colours of (S, S, 3) uint8 pixels that is independent of brightness, in 8-bit levels.
+
+    The smaller singular value of the chroma's (Cb, Cr) covariance, as a standard deviation: 0 for black and white, and
+    for a print toned in one hue, whose chroma lies on a line.
+    """
+    chroma = cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)[..., 1:].reshape(-1, 2).astype(np.float64)
+    brightness = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).reshape(-1, 1).astype(np.float64)
+    design = np.concatenate([brightness, np.ones_like(brightness)], axis=1)
+    rest = chroma - design @ np.linalg.lstsq(design, chroma, rcond=None)[0]
+    return float(np.linalg.norm(rest.std(axis=0)))
+
+
+def drawing_features(face: np.ndarray) -> np.ndarray:
+    """(F,) float64 features of a face square (S, S, 3) uint8: its fine structure's distribution over scales and
+    directions.
+
+    Engravings consist of lines of one spacing and few directions, also on skin. Paintings lack the noise and the
+    specular points of photographs.
+    """
+    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    grey = grey.astype(np.float64)
+    grey = (grey - grey.mean()) / max(grey.std(), 4.0)
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), 2.0)
+    window = np.outer(np.hanning(_SIDE), np.hanning(_SIDE))
+    power = np.abs(np.fft.fftshift(np.fft.fft2(grey * window))) ** 2
+    rows, columns = np.mgrid[:_SIDE, :_SIDE] - _SIDE // 2
+    ring = np.minimum((np.hypot(rows, columns) / (_SIDE / 2) * _RINGS).astype(int), _RINGS)
+    spectrum = np.array([np.log(power[ring == index].mean() + 1e-3) for index in range(_RINGS)])
+    peaks = np.array([np.log(power[ring == index].max() / power[ring == index].mean()) for index in range(_RINGS)])
+    cell = _SIDE // _CELLS
+    blocks = detail.reshape(_CELLS, cell, _CELLS, cell).transpose(0, 2, 1, 3).reshape(_CELLS**2, -1)
+    energy = np.log(blocks.std(axis=1) + 0.02)
+    peaked = np.log((blocks**4).mean(axis=1) / ((blocks**2).mean(axis=1) ** 2 + 1e-6) + 0.1)
+    across, down = np.gradient(grey, axis=1), np.gradient(grey, axis=0)
+    size, turn = np.hypot(across, down), np.arctan2(down, across) % np.pi
+    bins = np.minimum((turn / np.pi * _ORIENTATIONS).astype(int), _ORIENTATIONS - 1)
+    directions = []
+    for row in range(0, _SIDE, 2 * cell):
+        for column in range(0, _SIDE, 2 * cell):
+            part = np.s_[row : row + 2 * cell, column : column + 2 * cell]
+            histogram = np.bincount(bins[part].ravel(), weights=size[part].ravel(), minlength=_ORIENTATIONS)
+            directions.append(histogram / histogram.sum().clip(1e-6))
+    levels = np.histogram(grey, bins=16, range=(-2.5, 2.5))[0] / grey.size
+    colour = np.array([np.log1p(hue_spread(face)), np.log1p(cv2.cvtColor(face, cv2.COLOR_RGB2HSV)[..., 1].mean())])
+    return np.concatenate([spectrum, peaks, energy, peaked, np.concatenate(directions), np.sqrt(levels), colour])
+
+
+def drawing_chance(face: np.ndarray) -> float:
+    """Probability, 0 to 1, that a face square (S, S, 3) uint8 shows a drawing, an engraving or a painting.
+
+    A logistic regression on ``drawing_features``, fitted to portraits that were sorted by eye
+    (``python -m trainer.portraits.fit_drawings``).
+    """
+    mean, scale, weights, bias = _classifier()
+    score = ((drawing_features(face) - mean) / scale) @ weights + bias
+    return float(1 / (1 + np.exp(-np.clip(score, -30, 30))))
+
+
+@lru_cache(maxsize=1)
+def _classifier() -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    with np.load(CLASSIFIER_PATH, allow_pickle=False) as data:
+        return (
+            data["mean"].astype(np.float64),
+            data["scale"].astype(np.float64),
+            data["weights"].astype(np.float64),
+            float(data["bias"]),
+        )
+
+
+_DRAWING_SIDE = 64
+_FLUSH_EVERY = 64
+_REPEATED_CORRELATION = 0.99
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Cached data of one picture; see ``PortraitCache``."""
+
+    crop: np.ndarray
+    labels: np.ndarray
+    landmarks: np.ndarray
+    yaw: float
+    face_px: float
+    hue_spread: float
+    drawing: float
+    fingerprint: np.ndarray
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer portraits``."""
+    parser.add_argument("folder", type=Path, help="portraits; each sub-folder is one person")
+    parser.add_argument("--out", type=Path, required=True, help="where the prepared collection goes")
+    parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels (default 128)")
+    parser.add_argument("--framing", choices=("face", "head"), default="face", help="LAP's crop, or the parsing net's")
+    parser.add_argument("--smallest-face", type=float, default=40.0, help="pixels of the photo (default 40)")
+    parser.add_argument("--drawings", action="store_true", help="keep drawings, engravings and paintings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the portraits; returns the exit code."""
+    settings = CacheSettings(
+        arguments.size, arguments.framing, arguments.smallest_face, arguments.drawings, labels_by="label_face"
+    )
+    try:
+        cache = prepare(arguments.folder, arguments.out, settings, _progress_line)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    counts = np.bincount(cache.verdicts, minlength=len(Verdict))
+    print("\n" + ", ".join(f"{counts[verdict]} {reason}" for verdict, reason in REASONS.items() if counts[verdict]))
+    print(f"left out: see {arguments.out / 'left_out.csv'}")
+    return 0
+
+
+def prepare(
+    folder: Path, out: Path, settings: CacheSettings, progress: Callable[[int, int, float], None] | None = None
+) -> PortraitCache:
+    """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
+
+    ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
+    beside the arrays lists every file that is not used, with the reason.
+
+    Raises
+    ------
+    FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
+    """
+    files = list_portraits(folder)
+    if (out / INDEX_NAME).is_file():
+        cache = open_cache(out, writable=True)
+        if cache.settings != settings or cache.files != files:
+            raise ValueError(f"{out} holds portraits that were prepared otherwise; choose another folder or delete it")
+    else:
+        cache = create_cache(out, settings, files, str(folder))
+    todo = np.flatnonzero(cache.verdicts == Verdict.UNSEEN)
+    started = time.monotonic()
+    pending: dict[int, Verdict] = {}
+    for count, index in enumerate(todo, start=1):
+        pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
+        if count % _FLUSH_EVERY == 0 or count == len(todo):
+            _write_verdicts(cache, pending)
+            pending = {}
+        if progress is not None:
+            progress(
+                len(files) - len(todo) + count, len(files), (time.monotonic() - started) / count * (len(todo) - count)
+            )
+    _mark_repeated(cache)
+    cache.flush()
+    _write_left_out(cache, out / "left_out.csv")
+    return cache
+
+
+def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
+    """Fill row ``index``; its verdict is written later."""
+    try:
+        pixels = read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return Verdict.BROKEN
+    portrait = portrait_of(pixels, cache.settings)
+    if portrait is None:
+        return Verdict.NO_FACE
+    cache.crops[index] = portrait.crop
+    cache.labels[index] = portrait.labels
+    cache.landmarks[index] = portrait.landmarks
+    cache.yaw[index] = portrait.yaw
+    cache.face_px[index] = portrait.face_px
+    cache.hue_spread[index] = portrait.hue_spread
+    cache.drawing[index] = portrait.drawing
+    cache.fingerprint[index] = portrait.fingerprint
+    if portrait.face_px < cache.settings.smallest_face:
+        return Verdict.SMALL_FACE
+    if portrait.drawing > 0.5 and not cache.settings.drawings:
+        return Verdict.DRAWING
+    return Verdict.KEPT
+
+
+def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
+    """Prepare the largest face of (H, W, 3) uint8 pixels for a cache; None when there is none."""
+    landmarks = landmarks_of_largest(pixels)
+    if landmarks is None:
+        return None
+    head = crop_head(pixels, landmarks)
+    labels = label_face(head.pixels, head.to_crop(landmarks).astype(np.float32), head.covered)
+    labels[padding(head.covered, labels.shape)] = _UNKNOWN
+    face = square = face_square(landmarks)
+    if settings.framing == "head":
+        side = head.pixels.shape[0] / head.scale
+        square = Window((head.offset[0] + side / 2, head.offset[1] + side / 2), side)
+    factor = settings.size / square.side
+    corner = np.array(square.centre) - square.side / 2
+    small = face.cut(pixels, _DRAWING_SIDE)
+    return Portrait(
+        crop=square.cut(pixels, settings.size),
+        labels=_cut_labels(labels, head.scale, np.array(head.offset), corner, factor, settings.size),
+        landmarks=((landmarks[:, :2] - corner) * factor).astype(np.float32),
+        yaw=head_pose(landmarks).yaw,
+        face_px=landmark_window(landmarks, 1.0).side,
+        hue_spread=hue_spread(small),
+        drawing=drawing_chance(small),
+        fingerprint=_fingerprint(small),
+    )
+
+
+def _cut_labels(
+    labels: np.ndarray, scale: float, offset: np.ndarray, corner: np.ndarray, factor: float, size: int
+) -> np.ndarray:
+    """Resample a head crop's labels to another crop (size, size), nearest neighbour; 255 outside the head crop."""
+    middle = (np.arange(size) + 0.5) / factor
+    x = np.floor((middle + corner[0] - offset[0]) * scale).astype(int)
+    y = np.floor((middle + corner[1] - offset[1]) * scale).astype(int)
+    side = labels.shape[0]
+    result = labels[np.clip(y, 0, side - 1)[:, None], np.clip(x, 0, side - 1)[None]]
+    inside = ((y >= 0) & (y < side))[:, None] & ((x >= 0) & (x < side))[None]
+    return np.where(inside, result, _UNKNOWN).astype(np.uint8)
+
+
+def _fingerprint(face: np.ndarray) -> np.ndarray:
+    """(64,) int8 fingerprint: the face's grey levels at 8 x 8 without their mean, scaled to a largest value of 120."""
+    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (8, 8), interpolation=cv2.INTER_AREA)
+    centred = grey.astype(np.float64).ravel() - grey.mean()
+    return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
+
+
+def _mark_repeated(cache: PortraitCache) -> None:
+    """Leave out all but the first of several files with the same picture, of the same person or not."""
+    rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
+    vectors = cache.fingerprint[rows].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
+    for start in range(0, len(rows), 1024):
+        close = vectors[start : start + 1024] @ vectors.T > _REPEATED_CORRELATION
+        for row, column in np.argwhere(close):
+            first, second = rows[start + row], rows[column]
+            if first < second and _same_picture(cache.crops[first], cache.crops[second]):
+                cache.verdicts[second] = Verdict.REPEATED
+
+
+def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare the fine structure of two crops by correlation; see ``backend.photos.screening``."""
+    details = []
+    for crop in (first, second):
+        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
+        detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
+        details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
+    return float(details[0] @ details[1]) > SCREENING.same_picture
+
+
+def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+    """Write everything to disk, then the verdicts, so that a row with a verdict is complete even after a crash."""
+    cache.flush()
+    for index, verdict in verdicts.items():
+        cache.verdicts[index] = verdict
+    cache.verdicts.flush()
+
+
+def _write_left_out(cache: PortraitCache, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "reason"])
+        for entry, verdict in zip(cache.files, cache.verdicts, strict=True):
+            if verdict != Verdict.KEPT:
+                writer.writerow([entry.path, REASONS[Verdict(verdict)]])
+
+
+def _progress_line(done: int, total: int, seconds_left: float) -> None:
+    if done % 16 == 0 or done == total:
+        print(f"\r{done} of {total}, {seconds_left:.0f} s left ", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,179 @@
+"""Contact sheets of the 52 keys and of combinations, on the mean head.
+
+``python -m trainer.template.pictures.key_sheet`` draws them.
+
+A camera in front of a head, for renders and tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from backend.geometry.subdivision import Subdivision, subdivide
+from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.rendering.camera import Camera
+from backend.rendering.render import STUDIO_LIGHT, Rendering, render_linear
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.eye_surfaces import IRIS_RADIUS
+
+FACING = np.diag([1.0, -1.0, -1.0])
+"""Rotation from the head frame (y up, z out of the face) to a camera that looks at the face (y down, z forward)."""
+
+
+def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.34, distance: float = 1.2) -> Camera:
+    """A camera that shows the head turned by ``yaw`` degrees to its left.
+
+    target : (3,) metres, projected to the middle of the picture of ``size`` x ``size`` pixels. span : metres across the
+    picture at the target. distance : metres from the target.
+    """
+    angle = np.radians(yaw)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    pose = np.eye(4)
+    pose[:3, :3] = FACING @ turn
+    pose[:3, 3] = np.array([0.0, 0.0, distance]) - pose[:3, :3] @ target
+    focal = size * distance / span
+    return Camera(np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]]), pose, (size, size))
+
+
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "images"
+
+COLORS = {
+    "head": (0.50, 0.31, 0.23), "eye_left": (0.75, 0.75, 0.75), "eye_right": (0.75, 0.75, 0.75),
+    "teeth_upper": (0.75, 0.70, 0.58), "teeth_lower": (0.75, 0.70, 0.58), "tongue": (0.45, 0.13, 0.14),
+}  # fmt: skip
+"""Linear albedo of the parts, without lashes, which are cards that need their texture."""
+IRIS, PUPIL, LIP = (0.10, 0.16, 0.20), (0.01, 0.01, 0.01), (0.42, 0.17, 0.15)
+PUPIL_RADIUS = 0.0021
+
+COMBINATIONS: tuple[tuple[str, Mapping[str, float]], ...] = (
+    ("smile", {"mouthSmile": 1.0, "cheekSquint": 0.6, "eyeSquint": 0.4}),
+    ("laugh", {"mouthSmile": 1.0, "jawOpen": 0.4, "cheekSquint": 0.8, "eyeSquint": 0.6, "mouthUpperUp": 0.3}),
+    ("smile, eyes shut", {"mouthSmile": 0.8, "eyeBlink": 1.0, "cheekSquint": 0.5}),
+    ("surprise", {"jawOpen": 0.5, "eyeWide": 0.8, "browInnerUp": 0.8, "browOuterUp": 0.8}),
+    ("anger", {"browDown": 1.0, "eyeSquint": 0.6, "noseSneer": 0.5, "mouthPress": 0.7, "mouthFrown": 0.3}),
+    ("disgust", {"noseSneer": 0.9, "mouthUpperUp": 0.5, "browDown": 0.6, "eyeSquint": 0.5, "mouthFrown": 0.4}),
+    ("sadness", {"browInnerUp": 0.9, "mouthFrown": 0.8, "mouthShrugLower": 0.5, "eyeLookDown": 0.5}),
+    ("fear", {"browInnerUp": 0.9, "eyeWide": 0.9, "mouthStretch": 0.8, "jawOpen": 0.25}),
+    ("ah", {"jawOpen": 0.6}),
+    ("oh", {"jawOpen": 0.4, "mouthFunnel": 0.7}),
+    ("oo", {"mouthPucker": 0.9, "jawOpen": 0.15}),
+    ("mm, jaw open", {"jawOpen": 0.5, "mouthClose": 0.5, "mouthRollLower": 0.3, "mouthRollUpper": 0.3}),
+)
+"""Names without a side mean both sides."""
+
+
+def combination_weights(combination: Mapping[str, float]) -> np.ndarray:
+    """(52,) weights of a combination; a name without its side sets left and right."""
+    weights = np.zeros(len(ARKIT_NAMES))
+    for name, weight in combination.items():
+        for full in (name, name + "Left", name + "Right"):
+            if full in ARKIT_INDEX:
+                weights[ARKIT_INDEX[full]] = weight
+    return weights
+
+
+@dataclass(frozen=True)
+class PaintedHead:
+    """The template's parts in plain colours, without lashes, for rendering in many poses.
+
+    Attributes
+    ----------
+    fine : subdivision of all parts. faces : (F, 3) its triangles. colors : (V, 3) linear albedo of its vertices.
+    """
+
+    fine: Subdivision
+    faces: np.ndarray
+    colors: np.ndarray
+
+    @classmethod
+    def of(cls, template: Template) -> PaintedHead:
+        fine = subdivide(template, 1)
+        kept = [fine.parts[name] for name in COLORS]
+        faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in kept])
+        return cls(fine, faces, _colors(template, fine))
+
+    def seen(self, cage: np.ndarray, camera: Camera) -> Rendering:
+        """Render ``cage``, (V, 3) vertices of all parts in metres."""
+        vertices = self.fine.positions(np.asarray(cage, dtype=np.float64))
+        return render_linear(vertices, self.faces, camera, colors=self.colors, light=STUDIO_LIGHT)
+
+
+def draw_sheet(
+    template: Template, posed: Mapping[str, np.ndarray], size: int, columns: int, yaws: tuple[float, ...] = (0.0, 0.6)
+) -> Image.Image:
+    """Render a labelled sheet of heads.
+
+    Parameters
+    ----------
+    posed : label -> (V, 3) cage vertices of all parts. size : side of one picture in pixels. columns : heads per row.
+    yaws : camera angles of the views, radians to the person's left.
+    """
+    head = PaintedHead.of(template)
+    rows = -(-len(posed) // columns)
+    sheet = Image.new("RGB", (columns * size * len(yaws), rows * size), "white")
+    draw = ImageDraw.Draw(sheet)
+    cameras = [_camera(template, size, yaw) for yaw in yaws]
+    for index, (label, cage) in enumerate(posed.items()):
+        row, column = divmod(index, columns)
+        for place, camera in enumerate(cameras):
+            picture = head.seen(cage, camera).over((236, 236, 236))
+            sheet.paste(Image.fromarray(picture), ((column * len(yaws) + place) * size, row * size))
+        draw.text((column * len(yaws) * size + 5, row * size + 4), label, fill=(40, 40, 40))
+    return sheet
+
+
+def draw_keys(template: Template, size: int = 150) -> Image.Image:
+    """Sheet of all 52 keys at weight 1, front and three-quarter view."""
+    posed = {name: template.vertices + template.expressions[index] for index, name in enumerate(ARKIT_NAMES)}
+    return draw_sheet(template, posed, size, columns=6)
+
+
+def draw_combinations(template: Template, size: int = 220) -> Image.Image:
+    """Sheet of ``COMBINATIONS``, front and three-quarter view."""
+    posed = {
+        label: template.vertices + np.tensordot(combination_weights(combination), template.expressions, 1)
+        for label, combination in COMBINATIONS
+    }
+    return draw_sheet(template, posed, size, columns=3)
+
+
+def _colors(template: Template, fine: Subdivision) -> np.ndarray:
+    neutral = template.vertices
+    colors = np.zeros((len(neutral), 3))
+    for name, color in COLORS.items():
+        part = template.parts[name]
+        colors[part.vertex_start : part.vertex_stop] = color
+    lips = np.clip(template.regions["lips"], 0.0, 1.0)[:, None]
+    colors = colors * (1.0 - lips) + lips * np.array(LIP)
+    colors = fine.positions(colors)
+    positions = fine.positions(neutral.astype(np.float64))
+    for eye, name in enumerate(("eye_left", "eye_right")):
+        place = slice(fine.parts[name].vertex_start, fine.parts[name].vertex_stop)
+        arm = positions[place] - template.eye_pivots[eye]
+        across = np.where(arm[:, 2] > 0, np.hypot(arm[:, 0], arm[:, 1]), np.inf)
+        colors[place][across < IRIS_RADIUS] = IRIS
+        colors[place][across < PUPIL_RADIUS] = PUPIL
+    return colors.astype(np.float32)
+
+
+def _camera(template: Template, size: int, yaw: float) -> Camera:
+    head = template.vertices[: template.head.vertex_stop]
+    middle = np.array([0.0, template.eye_pivots[:, 1].mean() - 0.030, head[:, 2].mean()])
+    return portrait_camera(middle, -np.degrees(yaw), size, 0.20)  # the camera goes to the person's left
+
+
+def main() -> None:
+    """Write ``docs/images/arkit_keys.jpg`` and ``docs/images/arkit_combinations.jpg``."""
+    template = load_template()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, sheet in (("arkit_keys", draw_keys(template)), ("arkit_combinations", draw_combinations(template))):
+        sheet.save(FOLDER / f"{name}.jpg", quality=82, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
