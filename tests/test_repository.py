@@ -17,7 +17,7 @@ from backend.exchange.files import WRINKLE_FILES
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_LINES = 400
+MOST_LINES = 900
 
 # In pieces, so that this file does not contain what it looks for.
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "deb." + "debian", "conda" + ".anaconda")
