@@ -25,6 +25,7 @@ from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_line import apply_hairline_points
+from backend.hair.look import check_look
 from backend.models.checkpoints import computing_device
 from backend.models.contract import applied_to_photos
 from backend.models.detail import DetailModel
@@ -53,7 +54,7 @@ from backend.system.parallel import in_thread
 from backend.texture.albedo import build_albedo
 from backend.texture.unwrap import with_consistent_beards
 
-_SHAPE_AND_HAIR = ("hair", "hair_style", "bust", "symmetry", "average")
+_SHAPE_AND_HAIR = ("hair", "hair_style", "look", "bust", "symmetry", "average")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class ReconstructOptions:
     hair : ``none``, ``cards`` or ``curves``: form in which hair is exported; the scalp is always shaded where hair
         grows.
     hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
+    look : name of the photo whose hair and beard the head gets, with those that show the same; empty: chosen.
     bust : whether to add neck and shoulders to the head.
     symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
         to the average face (``with_shape_options``).
@@ -88,6 +90,7 @@ class ReconstructOptions:
     face_model: str = "linear"
     hair: str = "curves"
     hair_style: str = "auto"
+    look: str = ""
     bust: bool = False
     symmetry: float = NO_SYMMETRY
     average: float = EVEN_AVERAGE
@@ -192,6 +195,8 @@ def reconstruct(
     )
     with clock.stage("photos"):
         collection = collect_corrected(sources, options.corrections, options.collect_options(), progress, reader)
+    if options.look:
+        check_look(options.look, [face.name for face in collection.faces])
     template, models = loaded()
     personal = None
     if options.personalise and (basis := models.of(LEARNED_BASIS, BasisModel)) is not None:
@@ -245,13 +250,14 @@ def reconstruct(
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
         line, used = apply_hairline_points(template, fitted, used)
-        hair = fit_hair(template, fitted, used, progress, line, options.hair_style)
+        leader = options.look if options.look in {photo.name for photo in fitted.photos} else ""  # else: left out
+        hair = fit_hair(template, fitted, used, progress, options.hair_style, leader, line)
         style = None if hair.strands is None else hair.strands.parameters
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
         given = coloured.used_faces(used)
-        seen = with_consistent_beards(template, coloured, given)
+        seen = with_consistent_beards(template, coloured, given, "" if hair.look is None else hair.look.leader)
         other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
         texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)

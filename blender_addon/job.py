@@ -21,6 +21,7 @@ class Job:
     name : the person's, for a new head; may be empty.
     hair : ``curves``, ``cards`` or ``none``.
     hair_style : ``auto``, or the name of a hairstyle.
+    look : label of the photo whose hair and beard the head gets; empty: chosen.
     bust : whether to include neck and shoulders.
     face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
@@ -40,6 +41,7 @@ class Job:
     texture_size: int
     hair: str = "curves"
     hair_style: str = AUTO_HAIR_STYLE
+    look: str = ""
     bust: bool = False
     face_model: str = "linear"
     into: str | None = None

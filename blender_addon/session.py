@@ -113,7 +113,7 @@ class Session:
         }
         if job.geometry_only:
             options["geometry_only"] = True
-        unsaid = {"symmetry": NO_SYMMETRY, "average": EVEN_AVERAGE, "hair_style": AUTO_HAIR_STYLE}
+        unsaid = {"symmetry": NO_SYMMETRY, "average": EVEN_AVERAGE, "hair_style": AUTO_HAIR_STYLE, "look": ""}
         for name, usual in unsaid.items():
             if getattr(job, name) != usual:
                 options[name] = getattr(job, name)

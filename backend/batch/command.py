@@ -70,7 +70,7 @@ def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from their defaults."""
     words: list[str] = []
     usual = PersonOptions()
-    for name in ("quality", "texture", "hair", "hair_style", "face_model", "symmetry", "average"):
+    for name in ("quality", "texture", "hair", "hair_style", "look", "face_model", "symmetry", "average"):
         if getattr(defaults, name) != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
     words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]
@@ -93,6 +93,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
         texture=arguments.texture,
         hair=arguments.hair,
         hair_style=arguments.hair_style,
+        look=arguments.look,
         bust=arguments.bust,
         face_model=arguments.face_model,
         symmetry=arguments.symmetry,

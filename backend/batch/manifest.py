@@ -21,6 +21,7 @@ from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, FaceModel, Hair, HairStyl
 from backend.errors import LikenessError
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+PhotoName = Annotated[str, msgspec.Meta(max_length=255)]
 
 
 class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +31,7 @@ class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     texture: TextureSize = 2048
     hair: Hair = "cards"
     hair_style: HairStyle = "auto"
+    look: PhotoName = ""
     bust: bool = False
     face_model: FaceModel = "linear"
     symmetry: Share = NO_SYMMETRY

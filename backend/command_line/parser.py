@@ -77,6 +77,13 @@ def add_head_options(group: argparse._ActionsContainer) -> None:
         metavar="STYLE",
         help=f"the hairstyle; auto (default) chooses it from the photos: {', '.join(HAIR_STYLES[1:])}",
     )
+    group.add_argument(
+        "--look",
+        default="",
+        metavar="PHOTO",
+        help="file name of the photo whose hair and beard the head gets, with the photos that show the same "
+        "(default: those that most photos show)",
+    )
     group.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
     group.add_argument(
         "--face-model",

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from backend.hair.guides import resampled_to
 from backend.hair.hair_strands import HairStrands
+from backend.hair.trace import resampled_to
 
 MOST_TRIANGLES = 12_000
 """Usual triangle budget of game engines for a whole head of hair."""

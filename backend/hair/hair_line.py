@@ -1,4 +1,4 @@
-"""The hairline: project it into photos, and apply points of it that the user has set to style and labels."""
+"""The hairline: project it into photos, and apply points of it that the user has set to the line and the labels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import torch
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import HAIR_DEGREES, Template
-from backend.hair.hull import head_hull, hull_surface
-from backend.hair.style_model import NUMBERS, hairline
+from backend.hair.hair_surface import ROWS, STEP, HairSurface
+from backend.hair.hull import azimuths, head_hull, hull_surface
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import facing_cosine
 
-LINE_NUMBERS = ("forehead", "temples")
-"""Numbers of the style that move the line at ``HAIR_DEGREES``."""
-_PLACE_DEVIATION = 0.003
-"""Metres: accuracy with which a person can place the hairline, which is never sharper."""
-_STEP = 0.001
-"""Metres: step of a number for the finite difference of its effect on the line."""
+_PLACE_DEVIATION, _LINE_DEVIATION = 0.003, 0.015
+"""Metres: accuracy with which a person can place the hairline, which is never sharper, and by which people's hairlines
+differ from the usual one."""
+_ALIKE_DEGREES = 20.0
+"""Azimuth over which a hairline differs from the usual one alike."""
+_HIGHEST = 0.02
+"""Metres from the crown: a line further up is that of a bald head."""
 _REACH_DEGREES, _REACH_METRES = 20.0, 0.03
 """Within this distance of a point that the user has set, round the head and across the line, labels follow the line:
 half way to the next point, and about the width of a thinned edge."""
@@ -34,54 +35,54 @@ _FINE_SIDE = 512
 """Longer side, in pixels, of the crop in which labels are changed."""
 
 
+def line_numbers(surface: HairSurface) -> dict[str, float]:
+    """s in metres, by name, of the line beyond which no hair grows, at ``HAIR_DEGREES``."""
+    numbers = {}
+    for degrees in HAIR_DEGREES:
+        column = np.full(ROWS, np.radians(degrees))
+        grows = surface.grid.at(surface.roots, column, np.arange(ROWS) * STEP) > 0.5
+        numbers[f"hairline {degrees:g}"] = max(_HIGHEST, STEP * float(np.flatnonzero(grows).max(initial=0)))
+    return numbers
+
+
 def line_places(template: Template, vertices: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
-    """(5, 3) points of the hairline of a style's numbers at ``HAIR_DEGREES`` on a head (V, 3), metres, head frame."""
-    azimuth = np.radians(HAIR_DEGREES)
-    s = _line_at(template, numbers, azimuth)
-    return _on_hull(template, vertices, azimuth, s)[0]
+    """(5, 3) points of the hairline of ``line_numbers`` at ``HAIR_DEGREES`` on a head (V, 3), metres, head frame; the
+    usual line where a number is missing."""
+    hull, azimuth = head_hull(template), np.radians(HAIR_DEGREES)
+    usual = hull.line(azimuth, hull.hairline)
+    s = [numbers.get(f"hairline {degrees:g}", other) for degrees, other in zip(HAIR_DEGREES, usual, strict=True)]
+    return _on_hull(template, vertices, azimuth, np.array(s))[0]
 
 
 def apply_hairline_points(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
-) -> tuple[dict[str, float], tuple[PhotoFace, ...]]:
-    """Apply the hairline points that the user has set: return the style's numbers, and the faces with labels around the
-    points changed to hair above the line and skin below. All photos are changed, because the line belongs to the
-    person. Without points nothing changes."""
+) -> tuple[np.ndarray | None, tuple[PhotoFace, ...]]:
+    """Apply the hairline points that the user has set: return s of the line on ``hull.azimuths()``, and the faces with
+    labels around the points changed to hair above the line and skin below. All photos are changed, because the line
+    belongs to the person. Without points the line is None and nothing changes."""
     by_name = {face.name: face for face in faces}
     pairs = [(photo, by_name[photo.name]) for photo in fitted.photos if photo.name in by_name]
     places = [_set_places(template, photo, face.hair_line) for photo, face in pairs if face.hair_line is not None]
     if not sum(map(len, places)):
-        return {}, tuple(faces)
+        return None, tuple(faces)
     points = np.concatenate(places)
-    numbers = _known_numbers(template, points)
-    told = {face.name: _relabelled(template, photo, face, points, numbers) for photo, face in pairs}
-    return numbers, tuple(told.get(face.name, face) for face in faces)
+    line = _bent_line(template, points)
+    told = {face.name: _relabelled(template, photo, face, points[:, 0], line) for photo, face in pairs}
+    return line, tuple(told.get(face.name, face) for face in faces)
 
 
-def _known_numbers(template: Template, points: np.ndarray) -> dict[str, float]:
-    """Fit the style's ``LINE_NUMBERS`` to points (N, 2), azimuth and s.
-
-    Linear least squares, with the template's line as prior mean and half of each number's range as standard deviation.
-    """
-    azimuth, s = points.T
-    usual = _line_at(template, {}, azimuth)
-    effect = np.stack([_line_at(template, {name: _STEP}, azimuth) - usual for name in LINE_NUMBERS], 1) / _STEP
-    ranges = {number.name: (number.low, number.high) for number in NUMBERS}
-    half = np.array([0.5 * (ranges[name][1] - ranges[name][0]) for name in LINE_NUMBERS])
-    rows = np.concatenate([effect / _PLACE_DEVIATION, np.diag(1.0 / half)])
-    right = np.concatenate([(s - usual) / _PLACE_DEVIATION, np.zeros(len(half))])
-    found = np.linalg.lstsq(rows, right, rcond=None)[0]
-    return {name: float(np.clip(value, *ranges[name])) for name, value in zip(LINE_NUMBERS, found, strict=True)}
-
-
-def _line_at(template: Template, numbers: Mapping[str, float], azimuth: np.ndarray) -> np.ndarray:
-    """(N,) s of the line at azimuths (N,); missing numbers are 0, as in the template's line."""
+def _bent_line(template: Template, points: np.ndarray) -> np.ndarray:
+    """(A,) s of the line on ``hull.azimuths()`` through points (N, 2), azimuth and s: the mean of a Gaussian process
+    about the usual line."""
     hull = head_hull(template)
-    value = {
-        name: torch.tensor([[float(numbers.get(name, 0.0))]])
-        for name in (*LINE_NUMBERS, "sideburns", "nape")
-    }  # fmt: skip
-    return hull.line(azimuth, hairline(value, hull)[0].double().numpy())
+
+    def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        turn = (one[:, None] - other + np.pi) % (2 * np.pi) - np.pi
+        return _LINE_DEVIATION**2 * np.exp(-0.5 * (turn / np.radians(_ALIKE_DEGREES)) ** 2)
+
+    azimuth, off = points[:, 0], points[:, 1] - hull.line(points[:, 0], hull.hairline)
+    told = np.linalg.solve(alike(azimuth, azimuth) + _PLACE_DEVIATION**2 * np.eye(len(points)), off)
+    return np.maximum(hull.hairline + alike(azimuths(), azimuth) @ told, _HIGHEST)
 
 
 def _on_hull(
@@ -120,17 +121,14 @@ def _set_places(template: Template, photo: FittedPhoto, line: np.ndarray) -> np.
 
 
 def _relabelled(
-    template: Template, photo: FittedPhoto, face: PhotoFace, points: np.ndarray, numbers: Mapping[str, float]
+    template: Template, photo: FittedPhoto, face: PhotoFace, azimuth: np.ndarray, line: np.ndarray
 ) -> PhotoFace:
-    """The face relabelled along the line of ``numbers``, which is bent near the points (N, 2), azimuth and s, to pass
-    through them."""
+    """The face relabelled along ``line`` (A,) near the azimuths (N,) at which the user has set it."""
     height, width = face.labels.shape
     camera = photo.camera.scaled(min(1.0, _FINE_SIDE / max(height, width)))
     grid, pixels = _hull_in_photo(template, photo, camera)
-    off = points[:, 1] - _line_at(template, numbers, points[:, 0])
-    apart = np.abs(grid[:, :1] - points[:, 0]) / np.radians(_REACH_DEGREES)  # (N, P)
-    alike = np.exp(-0.5 * (2.0 * apart) ** 2)
-    line = _line_at(template, numbers, grid[:, 0]) + (alike @ off) / np.maximum(alike.sum(1), 1.0)
+    apart = np.abs(grid[:, :1] - azimuth) / np.radians(_REACH_DEGREES)  # (N, P)
+    line = head_hull(template).line(grid[:, 0], line)
     below = grid[:, 1] - line
     told = (apart.min(1) < 1.0) & (np.abs(below) < _REACH_METRES) & np.isfinite(pixels[:, 0])
     above_here, below_here = (_painted(pixels[told & side], camera) for side in (below < 0, below >= 0))

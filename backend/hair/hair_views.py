@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numba
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
@@ -17,8 +18,12 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
 
-VIEW_SIDE = 112
-"""Longer side of a view in pixels. A pixel is about 4 mm on a head, the thickness of a lock."""
+VIEW_SIDE = 384
+"""Longest side of a view in pixels: a pixel is about 1 mm on a short-haired head."""
+_MARGIN = 0.10
+"""Metres round the head that a view shows at least; it always shows all of the photo's hair."""
+BARE_FACE = 1.0
+"""Extra cost of hair in front of the bare face, on top of the cost of hair anywhere that the photo shows none."""
 _BEHIND = 0.006
 """Depth tolerance in metres: hair this far behind the head's surface still counts as visible, because the skull under
 hair is fitted no more accurately."""
@@ -32,9 +37,12 @@ _RING = 24
 """Vertices of each ring of the body: the outline's error is 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
 """Metres: a ring as in ``BODY_ROWS``, above the first of these, that closes the gap below a raised head."""
+_ON_BODY, _SHOULDER = 0.006, 0.02
+"""Metres: hair lies so far off the body, and falls in front of the shoulder if it meets it at most so far behind its
+middle."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
-_DIRECTION_SIDE = 448
-"""Longer side, in pixels, of the crop in which the strands' direction is measured: a pixel is as wide as ten hairs."""
+_STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
+"""Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
 
 
 @dataclass(frozen=True)
@@ -76,38 +84,65 @@ def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace
 
 
 def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
-    height, width = face.labels.shape
-    camera = photo.camera.scaled(VIEW_SIDE / max(height, width))
-    size = camera.size
-    rim = _bald_rim(template, photo, face)
-    hair = ((face.labels == FaceClass.HAIR) & ~rim).astype(np.float32)
-    known = (face.labels != FaceClass.OCCLUDER).astype(np.float32) * _inside_file(face)
-    bare = (np.isin(face.labels, _FACE) | rim).astype(np.float32)
-    hair, known, bare = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known, bare))
+    left, upper, right, lower = _box(template, photo, face.labels == FaceClass.HAIR)
+    scale = min(1.0, VIEW_SIDE / max(right - left, lower - upper))
+    there = (slice(upper, lower), slice(left, right))
+    size = (round((right - left) * scale), round((lower - upper) * scale))
+    cut = np.diag([size[0] / (right - left), size[1] / (lower - upper), 1.0]) @ [
+        [1, 0, -left],
+        [0, 1, -upper],
+        [0, 0, 1],
+    ]
+    camera = Camera(cut @ photo.camera.intrinsics, photo.camera.camera_from_head, size)
+
+    def share(mask: np.ndarray) -> np.ndarray:
+        return cv2.resize(mask[there].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
+    pixels = cv2.resize(face.pixels[there], size, interpolation=cv2.INTER_AREA)
+    hidden = share(face.labels == FaceClass.OCCLUDER)
+    known = share(_inside_file(face)) - hidden
+    hair = share(face.labels == FaceClass.HAIR)
+    rim = _bald_rim(template, photo, camera, hair > 0.5, hidden > 0.5)
+    bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
+    hair = hair * ~rim
     body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
-    return HairView(photo.name, camera, hair, known, bare, strand_direction(face, size), depth, float(trust))
+    known = np.clip(known, 0, 1)
+    return HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
 
 
-def _bald_rim(template: Template, photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
-    """(H, W) bool mask of the edge of a bald head that is labelled as hair: see ``_RIM``."""
-    camera = photo.camera
+def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, upper, right and lower end in crop pixels of the part around the head."""
+    pixel = photo.camera.project(photo.vertices[: template.head.vertex_stop].astype(np.float64))
+    margin = _MARGIN * float(photo.camera.intrinsics[0, 0] / np.median(pixel[:, 2]))
+    low, high = pixel[:, :2].min(0) - margin, pixel[:, :2].max(0) + margin
+    row, column = np.nonzero(hair)
+    if len(row):
+        low, high = np.minimum(low, [column.min(), row.min()]), np.maximum(high, [column.max() + 1, row.max() + 1])
+    low, high = np.maximum(low, 0).astype(int), np.minimum(np.ceil(high), hair.shape[::-1]).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _bald_rim(
+    template: Template, photo: FittedPhoto, camera: Camera, hair: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
+    """(H, W) bool mask of the edge of a bald head that is labelled as ``hair`` (H, W) bool: see ``_RIM``. ``hidden`` :
+    (H, W) bool occluders."""
     scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
     middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)  # within the skull
     column, row, distance = camera.project(middle[None])[0]
     up = camera.project((middle + np.array([0.0, 0.05, 0.0]))[None])[0, :2] - [column, row]
-    rows, columns = np.indices(face.labels.shape)
+    rows, columns = np.indices(hair.shape)
     across, down = columns - column, rows - row
     on_top = across * up[0] + down * up[1] > np.abs(across * up[1] - down * up[0])  # within 45 degrees of straight up
-    hair = (face.labels == FaceClass.HAIR).astype(np.uint8)
     width = _RIM * float(camera.intrinsics[0, 0]) / distance  # pixels
-    thin = hair > cv2.morphologyEx(hair, cv2.MORPH_OPEN, disc(max(1, round(0.5 * width))))
-    if 2 * (thin & on_top).sum() <= (hair.astype(bool) & on_top).sum():  # thinned by its own edges alone
+    thin = hair & (cv2.morphologyEx(hair.astype(np.uint8), cv2.MORPH_OPEN, disc(max(1, round(0.5 * width)))) == 0)
+    if 2 * (thin & on_top).sum() <= (hair & on_top).sum():  # thinned by its own edges alone
         return np.zeros_like(on_top)
-    hidden = cv2.dilate((face.labels == FaceClass.OCCLUDER).astype(np.uint8), disc(max(1, round(width)))) > 0
-    return thin & on_top & ~hidden  # below a hat a strip of hair is hair
+    beside_hat = cv2.dilate(hidden.astype(np.uint8), disc(max(1, round(width)))) > 0
+    return thin & on_top & ~beside_hat  # below a hat a strip of hair is hair
 
 
 def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
@@ -117,19 +152,27 @@ def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, n
     return vertices[: max(part.vertex_stop for part in parts)], np.concatenate(faces)
 
 
-def strand_direction(face: PhotoFace, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 2) ``HairView.direction`` at ``size`` (width, height), from the structure tensor of the log luminance."""
-    scale = min(1.0, _DIRECTION_SIDE / max(face.labels.shape))
-    fine = (round(face.labels.shape[1] * scale), round(face.labels.shape[0] * scale))
-    grey = cv2.cvtColor(cv2.resize(face.pixels, fine, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST)
-    hair = cv2.erode(hair, np.ones((5, 5), np.uint8)).astype(np.float32)  # the outline's own gradient is left out
-    light = np.log(grey.astype(np.float32) + 8.0)
-    dx, dy = (cv2.Sobel(light, cv2.CV_32F, *order) * hair for order in ((1, 0), (0, 1)))
-    # strands run perpendicular to the gradient: twice their angle is twice the gradient's, plus half a circle
-    tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1)
-    tensor = cv2.resize(tensor, size, interpolation=cv2.INTER_AREA)
-    tensor = cv2.GaussianBlur(tensor, (0, 0), 1.0)
+def strand_direction(pixels: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """(H, W, 2) ``HairView.direction`` of a picture (H, W, 3) uint8 with hair (H, W) in [0, 1].
+
+    The boundary tensor (Koethe 2003): the structure tensor of the log luminance, which answers to the sides of strands,
+    plus the square of its Hessian, which answers to their middles, at two widths of strands.
+    """
+    light = np.log(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) + 8.0)
+    inner = cv2.erode((hair > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+    tensor = np.zeros((*hair.shape, 3), np.float32)
+    for sigma in _STRAND_WIDTHS:
+        smooth = cv2.GaussianBlur(light, (0, 0), sigma)
+        dx, dy = (sigma * cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+        xx, yy, xy = (
+            sigma**2 * cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 4) for order in ((2, 0), (0, 2), (1, 1))
+        )
+        # strands run perpendicular to the gradient: twice their angle is twice the gradient's, plus half a circle
+        tensor += np.stack(
+            [dy * dy - dx * dx + yy * yy - xx * xx, -2 * (dx * dy + xy * (xx + yy)),
+             dx * dx + dy * dy + xx * xx + yy * yy + 2 * xy * xy], -1
+        )  # fmt: skip
+    tensor = cv2.GaussianBlur(tensor * inner[..., None], (0, 0), _TOGETHER)
     return tensor[..., :2] / np.maximum(tensor[..., 2:], 1e-6)
 
 
@@ -144,9 +187,7 @@ def _inside_file(face: PhotoFace) -> np.ndarray:
 
 def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
     """Neck and chest of the mean body, upright, moved to a head's neck: vertices (B, 3) metres, triangles (T, 3)."""
-    neck = template.regions["neck"][: template.head.vertex_stop] > 0.8
-    mean = template.vertices[: template.head.vertex_stop][neck].mean(0)
-    offset = head_vertices[neck].mean(0) - mean
+    offset = _neck_offset(head_vertices, template)
     angle = np.arange(_RING) / _RING * 2 * np.pi
     rows = np.concatenate([[_INSIDE_NECK], BODY_ROWS])
     half, front, back, y = (rows[:, k, None] for k in range(4))
@@ -158,6 +199,44 @@ def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray
     triangles = np.concatenate([np.stack([start, start + _RING, right], 1),
                                 np.stack([right, start + _RING, right + _RING], 1)])  # fmt: skip
     return vertices, triangles
+
+
+def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template) -> np.ndarray:
+    """Strands (G, P, 3), metres, moved forwards or backwards until they lie on the body of ``body_mesh``: in front
+    what enters it in front of the shoulders, behind what enters it behind."""
+    offset = _neck_offset(head_vertices, template)
+    x, y, z = np.moveaxis(strands.astype(np.float64) - offset, -1, 0)
+    half, front, back = (np.interp(-y, -BODY_ROWS[:, 3], BODY_ROWS[:, k]) for k in range(3))
+    middle, deep = 0.5 * (front + back), 0.5 * (front - back)
+    reach = deep * np.sqrt(np.clip(1 - (x / half) ** 2, 0, 1)) + _ON_BODY * (np.abs(x) < half)
+    inside = (y < BODY_ROWS[0, 3]) & (np.abs(z - middle) < reach)
+    first = np.take_along_axis(z - middle + _SHOULDER, inside.argmax(1)[:, None], 1)
+    shift = np.where(inside, middle + np.where(first > 0, reach, -reach) - z, 0.0)
+    return strands + gaussian_filter1d(shift, 1.0, axis=1, mode="nearest")[..., None] * [0.0, 0.0, 1.0]
+
+
+def _neck_offset(head_vertices: np.ndarray, template: Template) -> np.ndarray:
+    """(3,) metres from the mean head's neck to a head's."""
+    neck = template.regions["neck"][: template.head.vertex_stop] > 0.8
+    return head_vertices[neck].mean(0) - template.vertices[: template.head.vertex_stop][neck].mean(0)
+
+
+def looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.ndarray:
+    """Values (...,) of a picture (H, W) at the pixels of points (..., 3); 0 outside the picture."""
+    pixel = view.camera.project(np.nan_to_num(points, nan=1e3))
+    height, width = picture.shape
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (pixel[..., 2] > 0)
+    return np.where(inside, picture[row.clip(0, height - 1), column.clip(0, width - 1)], 0.0)
+
+
+def votes(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(...,) votes of a view at points (..., 3): 1 on the photo's hair, -1 elsewhere (lower on the bare face), 0 where
+    head, chest or hand occludes the point."""
+    depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
+    told = looked_up((2 * view.hair - 1 - BARE_FACE * view.face) * view.known, points, view)
+    before = depth < looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
+    return told * before
 
 
 def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
@@ -174,15 +253,6 @@ def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
     return canvas
 
 
-def along_hair(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
-    """(N,) sum over the view's hair pixels of the mean cosine of twice the angle between the foremost strands and
-    ``HairView.direction``. points : (N, M, 3), ``pieces`` successive ones per strand."""
-    to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
-    wanted = view.direction * (view.hair * view.known)[..., None]
-    points = np.ascontiguousarray(points, np.float32)
-    return _along(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), wanted.astype(np.float32))
-
-
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _pixel(to_pixels, x, y, z):
     """Column, row and depth of a point by the projection (3, 4)."""
@@ -190,52 +260,6 @@ def _pixel(to_pixels, x, y, z):
     column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
     row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
     return column, row, depth
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _along(points, pieces, to_pixels, limit, wanted):
-    height, width = limit.shape
-    count = points.shape[1]
-    result = np.zeros(points.shape[0], np.float32)
-    place = np.empty(count, np.int32)
-    depths = np.empty(count, np.float32)
-    cosines = np.empty(count, np.float32)
-    front = np.empty(height * width, np.float32)
-    total = np.empty(height * width, np.float32)
-    number = np.empty(height * width, np.float32)
-    for n in range(points.shape[0]):
-        front[:] = np.inf
-        total[:] = 0
-        number[:] = 0
-        last_column, last_row = np.float32(0.0), np.float32(0.0)
-        for k in range(count):
-            place[k] = -1
-            x, y, z = points[n, k]
-            column, row, depth = _pixel(to_pixels, x, y, z)
-            if not depth > 0.01:
-                continue
-            dx, dy = column - last_column, row - last_row
-            last_column, last_row = column, row
-            if not (0 <= column < width and 0 <= row < height):
-                continue
-            i, j = int(row), int(column)
-            if depth > limit[i, j]:
-                continue
-            pixel = i * width + j
-            front[pixel] = min(front[pixel], depth)
-            square = dx * dx + dy * dy
-            if k % pieces and square > 1e-8:
-                place[k], depths[k] = pixel, depth
-                cosines[k] = ((dx * dx - dy * dy) * wanted[i, j, 0] + 2 * dx * dy * wanted[i, j, 1]) / square
-        for k in range(count):
-            pixel = place[k]
-            if pixel >= 0 and depths[k] < front[pixel] + np.float32(0.006):
-                total[pixel] += cosines[k]
-                number[pixel] += 1
-        for pixel in range(height * width):
-            if number[pixel] > 0:
-                result[n] += total[pixel] / number[pixel]
-    return result
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

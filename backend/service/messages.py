@@ -198,6 +198,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learned_basis: bool = True
     hair: Hair = "curves"
     hair_style: HairStyle = "auto"
+    look: Annotated[str, msgspec.Meta(max_length=255)] = ""
     bust: bool = False
     face_model: FaceModel = "linear"
     detail: bool = True

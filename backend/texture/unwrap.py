@@ -719,9 +719,12 @@ LEAST_CHIN = 0.3
 _SHAVEN_OR_NOT = (FaceClass.SKIN, FaceClass.FACIAL_HAIR)
 
 
-def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
-    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where most photos' is bare, or the
-    reverse. The median weighted by the photos' trust decides. Moustaches alone are left unchanged.
+def with_consistent_beards(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], leader: str = ""
+) -> tuple[PhotoFace, ...]:
+    """Label the lower face ``CONTRADICTED_LABEL`` in photos whose chin is bearded where the look's is bare, or the
+    reverse. The photo ``leader`` decides; where it does not show the chin, the median weighted by the photos' trust.
+    Moustaches alone are left unchanged.
 
     ``faces`` : (P,) in the order of ``fitted.photos``.
     """
@@ -732,7 +735,8 @@ def with_consistent_beards(template: Template, fitted: FittedFace, faces: Sequen
     if known.sum() < 2 or np.ptp(bearded[known]) <= BEARD_DIFFERENCE_SHARE:
         return tuple(faces)
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
-    usual = weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
+    leads = np.array([photo.name == leader for photo in fitted.photos]) & known
+    usual = bearded[leads][0] if leads.any() else weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
     place = _beard_region(surface, fitted.neutral[: surface.count])
     other = known & (np.abs(bearded - usual) > BEARD_DIFFERENCE_SHARE)
     return tuple(

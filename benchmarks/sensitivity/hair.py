@@ -7,74 +7,43 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import load_template
-from backend.hair.fit_hair import FoundHair, hair_of_style
-from backend.hair.fit_style import FittedStyle, fit_style
-from backend.hair.hair_views import hair_views
-from backend.photos.collection import PhotoFace
+from backend.hair.fit_hair import FoundHair, fit_hair
 from benchmarks.sensitivity.constants import module_constants
 from benchmarks.sensitivity.frame import Measured, Subject
-from benchmarks.sensitivity.people import fitted_person
+from benchmarks.sensitivity.people import FittedPerson, fitted_person
 from trainer.evaluate.hair import held_out_hair
-from trainer.evaluate.held_out import without_photo
 
-FITTED = ("guides", "to_outlines", "hair_views", "attach", "strand_colours", "fit_hair", "locks")
-VARIED_MODULES = ("fit_style", "style_model")
-"""Modules of ``backend.hair`` whose constants are varied. For those of ``FITTED`` the style found before is kept."""
+VARIED_MODULES = (
+    "attach", "directions", "fit_hair", "hair_surface", "hair_views", "locks", "look", "strand_colours", "trace"
+)  # fmt: skip
+"""Modules of ``backend.hair`` whose constants are varied."""
 IMPORTING_MODULES = ("cards", "draw", "grow", "hair_line", "hair_strands", "hull", "styles")
 """Other modules that may import these constants by name."""
-SHARES = (
-    "guides._COMBED",
-    "guides._COVERED",
-    "guides._EDGE",
-    "guides._MEET",
-    "guides._ROPES",
-    "strand_colours._LEAST_SHADING",
-)
+SHARES = ("trace._EDGE", "trace._INNER", "trace._MEET", "trace._RAGGED", "trace._ROPES", "hair_surface._EDGE",
+          "strand_colours._LEAST_SHADING")  # fmt: skip
 SMALLEST_CHANGE = 0.003
 """Overlap, share or log units."""
 FIGURES = ("overlap", "seen_overlap", "missed", "beside", "face_hidden", "found", "in_skull", "brightness",
            "brightness_off", "contrast", "red_off", "blue_off")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Person:
-    """A fit, its faces, the name of the held-out photo, and the style fitted to the other photos."""
-
-    fitted: FittedFace
-    faces: tuple[PhotoFace, ...]
-    left_out: str
-    style: FittedStyle
+def person_of(photos: Sequence[Path], most: int) -> FittedPerson:
+    """Fit at most ``most`` photos; the middle one is held out."""
+    return fitted_person(photos, most, "standard")
 
 
-def person_of(photos: Sequence[Path], most: int) -> Person:
-    """Fit at most ``most`` photos, hold out the middle one and search the style of the others."""
-    one = fitted_person(photos, most, "standard")
-    return searched(one.fitted, one.faces, one.left_out)
-
-
-def searched(fitted: FittedFace, faces: tuple[PhotoFace, ...], name: str) -> Person:
-    """The person with the style searched in all photos but the one called ``name``."""
-    split = without_photo(fitted, faces, name)
-    views = hair_views(load_template(), split.others, split.other_faces)
-    return Person(fitted, faces, name, fit_style(load_template(), fitted.neutral, views))
-
-
-def measure(person: Person, changed: str) -> Measured:
+def measure(person: FittedPerson, changed: str) -> Measured:
     """Figures on the photo that was left out, and the points (G, P, 3) of the strands, metres; None without hair."""
-    if changed.partition(".")[0] in VARIED_MODULES:
-        person = searched(person.fitted, person.faces, person.left_out)
     made: list[FoundHair] = []
 
     def fit(template, fitted, faces) -> FoundHair:
-        made.append(hair_of_style(template, fitted, faces, hair_views(template, fitted, faces), person.style))
+        made.append(fit_hair(template, fitted, faces))
         return made[-1]
 
     found = held_out_hair(load_template(), person.fitted, person.faces, person.left_out, fit).figures
@@ -91,11 +60,9 @@ def moved_by(before: np.ndarray | None, after: np.ndarray | None) -> float:
 
 def subject(size: int) -> Subject:
     """All constants of the hair fit; ``size`` is not used."""
-    modules = {
-        name: importlib.import_module(f"backend.hair.{name}") for name in (*FITTED, *VARIED_MODULES, *IMPORTING_MODULES)
-    }
+    modules = {name: importlib.import_module(f"backend.hair.{name}") for name in (*VARIED_MODULES, *IMPORTING_MODULES)}
     return Subject(
-        constants=module_constants(modules, (*FITTED, *VARIED_MODULES)),
+        constants=module_constants(modules, VARIED_MODULES),
         shares=SHARES,
         measure=measure,
         difference=moved_by,

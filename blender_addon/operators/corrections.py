@@ -68,6 +68,21 @@ class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class StarPhoto(HeadPhotoOperator, bpy.types.Operator):
+    """Give the head this photo's hair and beard when it is solved again; once more to let them be chosen"""
+
+    bl_idname = "likeness.star_photo"
+    bl_label = "Look"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        wished = tags.active_head(context).likeness
+        wished.look = "" if wished.look == self.photo else self.photo
+        for photo in context.scene.likeness.photos:  # a star of the list would win over it
+            photo.leads = False
+        return {"FINISHED"}
+
+
 class ShowHead(bpy.types.Operator):
     """Show or hide the head, to see the photo below the landmarks"""
 
@@ -382,6 +397,7 @@ def _fill(
 
 CLASSES = (
     EditLandmarks,
+    StarPhoto,
     ShowHead,
     ResetPoints,
     SnapToFit,

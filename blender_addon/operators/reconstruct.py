@@ -131,6 +131,7 @@ class _Reconstructing(_Watching):
             texture_size=int(settings.texture_size),
             hair=settings.hair,
             hair_style=wished.hair_style,
+            look=self._look(context, given, labels),
             bust=settings.bust,
             face_model=settings.face_model,
             into=into,
@@ -143,6 +144,15 @@ class _Reconstructing(_Watching):
             geometry_only=self.geometry_only,
             corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
+
+    def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
+        """Label of the photo with the star: of the list, or else of the head to solve again."""
+        if self.geometry_only:  # which does not touch the hair
+            return ""
+        starred = {photo.path for photo in context.scene.likeness.photos if photo.leads}
+        of_list = [label for path, label in given if path in starred]
+        kept = tags.active_head(context).likeness.look if self.again else ""
+        return of_list[0] if of_list else kept if kept in labels else ""
 
 
 class ReconstructFace(_Reconstructing, bpy.types.Operator):

@@ -68,6 +68,7 @@ class PhotoList(bpy.types.UIList):
             row.label(text=item.name, icon="FILE_IMAGE")
         if item.status != "NEW":
             row.label(text="", icon=STATUS_ICONS[item.status])
+        row.prop(item, "leads", text="", icon="SOLO_ON" if item.leads else "SOLO_OFF", emboss=False)
 
 
 class MainPanel(SidebarPanel, bpy.types.Panel):
@@ -169,8 +170,10 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
             column = layout.column(align=True)
             for name, camera in photos.items():
                 through = context.scene.camera == camera and _looks_through_camera(context)
-                row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
-                row.photo = name
+                row = column.row(align=True)
+                row.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through).photo = name
+                star = "SOLO_ON" if wished.look == name else "SOLO_OFF"
+                row.operator("likeness.star_photo", text="", icon=star).photo = name
                 if through:
                     _draw_comparison(column, camera)
                     _draw_corrections(column, collection, name)

@@ -29,7 +29,7 @@ HAIR_STYLES = (
     (
         "auto",
         "By the Photos",
-        "The style whose outline fits the photos best; curls must be chosen",
+        "As the photos show it; curls must be chosen",
     ),
     ("shaved", "Bald or Shaved", "No hair, and a bare scalp"),
     ("balding", "Balding", "A bare top and a ring of hair"),
@@ -76,11 +76,25 @@ USES = (
 )
 
 
+def _one_star(photo: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Take the star from the list's other photos."""
+    if photo.leads:
+        for other in photo.id_data.likeness.photos:
+            if other != photo and other.leads:
+                other.leads = False
+
+
 class LikenessPhoto(bpy.types.PropertyGroup):
     """A photo of the list. ``name`` is shown and, made unique, is the photo's label in the job."""
 
     path: StringProperty(name="File", subtype="FILE_PATH")
     use: EnumProperty(name="Use For", description="What this photo may be used for", items=USES, default="both")
+    leads: BoolProperty(
+        name="Look",
+        description="The head gets this photo's hair and beard, and those of the photos that show the same. Without a "
+        "star, it gets those that most photos show",
+        update=_one_star,
+    )
     head: StringProperty(name="Head", description="Id of the head that was solved from it last")
     status: EnumProperty(name="Status", items=STATUSES, default="NEW")
     reason: StringProperty(name="Reason", description="Why it was left out, or a remark")
@@ -129,6 +143,7 @@ class LikenessHead(bpy.types.PropertyGroup):
     symmetry: _symmetry()
     average: _average()
     hair_style: _hair_style()
+    look: StringProperty(name="Look", description="The photo whose hair and beard the head gets; empty: chosen")
     solved_symmetry: FloatProperty(default=NO_SYMMETRY, options={"HIDDEN"})
     solved_average: FloatProperty(default=EVEN_AVERAGE, options={"HIDDEN"})
 
@@ -145,6 +160,9 @@ class LikenessHead(bpy.types.PropertyGroup):
             for value, default in zip(solved, (NO_SYMMETRY, EVEN_AVERAGE), strict=True)
         )
         self.solved_symmetry, self.solved_average = symmetry, average
+        look = settings.get("look")
+        if isinstance(look, str) and look:
+            self.look = look
         if new:
             self.symmetry, self.average = symmetry, average
             style = settings.get("hair_style")

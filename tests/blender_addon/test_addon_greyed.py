@@ -17,6 +17,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "take_head": "No head waits",
     "throw_away_head": "No head waits",
     "look_through": "Select a head that Likeness made",
+    "star_photo": "Select a head that Likeness made",
     "edit_landmarks": "Select a head that Likeness made",
     "show_head": "Select a head that Likeness made",
     "reset_points": "Select a head that Likeness made",

@@ -29,7 +29,7 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
 
     def begin(submission: Submission, where: object) -> None:
         asked.append(submission)
-        usual = {"symmetry": 0.0, "average": 0.5, "hair_style": "auto"}
+        usual = {"symmetry": 0.0, "average": 0.5, "hair_style": "auto", "look": ""}
         settings = {name: submission.options.get(name, value) for name, value in usual.items()}
         only = submission.options.get("geometry_only", False)
         bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
@@ -47,7 +47,7 @@ def head() -> bpy.types.Collection:
 
 def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
     bpy.ops.likeness.reconstruct()
-    assert not {"symmetry", "average", "hair_style"} & sent[0].options.keys() and not head().likeness.changed
+    assert not {"symmetry", "average", "hair_style", "look"} & sent[0].options.keys() and not head().likeness.changed
     with pytest.raises(RuntimeError, match="no slider"):
         bpy.ops.likeness.fit_corrections()
 
@@ -73,6 +73,35 @@ def test_a_chosen_hairstyle_is_the_heads_own_and_solve_again_obeys_it(sent: list
     head().likeness.hair_style = "long curls"
     bpy.ops.likeness.solve_again()
     assert sent[1].options["hair_style"] == "long curls" and head().likeness.hair_style == "long curls"
+
+
+def test_one_photo_of_the_list_has_the_star_and_solve_again_keeps_its_look(
+    sent: list[Submission], tmp_path: Path
+) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"another photo")
+    bpy.ops.likeness.add_photos(directory=str(tmp_path), files=[{"name": "b.jpg"}])
+    photos = bpy.context.scene.likeness.photos
+    photos[0].leads = True
+    photos[1].leads = True
+    assert [photo.leads for photo in photos][:2] == [False, True]
+    bpy.ops.likeness.reconstruct()
+    assert sent[0].options["look"] == photos[1].name == head().likeness.look
+    photos[1].leads = False
+    bpy.ops.likeness.solve_again()
+    assert sent[1].options["look"] == head().likeness.look == photos[1].name
+    bpy.ops.likeness.star_photo(photo=photos[1].name)
+    assert head().likeness.look == ""
+    bpy.ops.likeness.star_photo(photo=photos[0].name)
+    bpy.ops.likeness.solve_again()
+    assert sent[2].options["look"] == photos[0].name
+
+
+def test_fit_says_nothing_of_the_look(sent: list[Submission]) -> None:
+    bpy.context.scene.likeness.photos[0].leads = True
+    bpy.ops.likeness.reconstruct()
+    head().likeness.symmetry = 0.3
+    bpy.ops.likeness.fit_corrections()
+    assert "look" not in sent[1].options and head().likeness.look
 
 
 def test_the_hairstyles_are_the_backends() -> None:

@@ -24,13 +24,13 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.options import fit_options_for
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
+from backend.hair.directions import direction_field
 from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
-from backend.hair.fit_style import lock_lines
-from backend.hair.guides import lock_widths
 from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
-from backend.hair.style_model import lock_noise, style_family
+from backend.hair.trace import lock_widths, trace_guides
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
@@ -152,10 +152,6 @@ def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.
     return inside
 
 
-CAP_STYLE = "crew"
-"""The baseline hair is the midpoint of this style's parameter ranges, the same for everybody."""
-_CAP_LOCKS = 600
-
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
 
 
@@ -167,7 +163,7 @@ class HairFigures:
     ----------
     overlap : intersection over union of the fitted hair's silhouette and the photo's hair, without pixels that are
         occluded or outside the photo. Hair that was not found has an empty silhouette.
-    cap_overlap : the same for the baseline hair, ``CAP_STYLE`` on this head.
+    cap_overlap : the same for the baseline hair, which is fitted to no photo (``cap``).
     gain : ``overlap`` minus ``cap_overlap``.
     seen_overlap : mean overlap with the photos that the hair was fitted to.
     missed : share of the photo's hair outside the silhouette. beside : share of the silhouette without hair in the
@@ -271,13 +267,11 @@ def held_out_hair(
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 silhouette of the baseline hair (``CAP_STYLE``) on a head of ``neutral`` (V, 3)."""
-    family = style_family()
-    index = [style.name for style in family.styles].index(CAP_STYLE)
-    point = 0.5 * (family.low[index] + family.high[index])
-    lines = lock_lines(template, neutral, point[None], lock_noise(_CAP_LOCKS))[0].numpy()
-    lines = lines[np.isfinite(lines).all((1, 2))]
-    return hair_outline(lines, lock_widths(lines[:, 0], family.styles[index]), template, neutral, view)
+    """(H, W) uint8 silhouette of the baseline hair on a head of ``neutral`` (V, 3): what the fit makes of no photo,
+    short hair within the usual hairline."""
+    surface = hair_surface(hull_grid(template, neutral), ())
+    lines = trace_guides(surface, direction_field(surface, ()), ())
+    return hair_outline(lines, lock_widths(lines[:, 0]), template, neutral, view)
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from plain_photo import plain_photo
 
 sys.path.append(str(Path(__file__).parent))
-from made_hair import SIDE, camera, style_point
+from made_hair import SIDE, camera, grown
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
-from backend.hair.fit_style import PIECES, SEGMENTS, grown
 from backend.hair.strand_colours import StrandColours, brighter_than_skin, colour_of_views, natural, strand_colours
-from backend.hair.style_model import lock_noise
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -77,9 +75,7 @@ def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Strand
     skin = np.full((template.head.vertex_stop, 3), SKIN, np.float32)
     fitted = FittedFace(np.zeros(1), template.vertices, skin, (photo,))
     face = plain_photo((SIZE, SIZE), name="1.jpg", pixels=pixels, labels=labels)
-    points = grown(template, template.vertices, style_point("crew")[None], lock_noise(400))[0]
-    guides = points.reshape(400, SEGMENTS * PIECES, 3)
-    guides = guides[np.isfinite(guides).all((1, 2))][:, ::3]
+    guides = grown(template, "crew", 400)[:, ::3]
     return guides, strand_colours(guides, fitted, [face])
 
 

@@ -69,6 +69,14 @@ def test_of_three_photos_the_one_with_a_beard_leaves_the_lower_face_to_the_other
     assert dark_share(scene, agreed) < 0.01
 
 
+def test_the_photo_that_leads_the_look_decides_against_the_others(scene: Scene) -> None:
+    faces = (scene.faces[0], scene.faces[1], bearded(scene.faces[2]))
+    leader = scene.fitted.photos[2].name
+    agreed = with_consistent_beards(scene.template, scene.fitted, faces, leader)
+    assert agreed[2] is faces[2]
+    assert all((face.labels == CONTRADICTED_LABEL).sum() > 2000 for face in agreed[:2])
+
+
 def test_of_three_photos_the_one_without_a_beard_leaves_the_lower_face_to_the_others(scene: Scene) -> None:
     faces = (bearded(scene.faces[0]), bearded(scene.faces[1]), scene.faces[2])
     agreed = with_consistent_beards(scene.template, scene.fitted, faces)

@@ -1,0 +1,266 @@
+"""The hair's body: where on and below the head the photos show hair, where it grows, and how far it stands off.
+
+All are maps on the hull's coordinates (``hull``), azimuth and arc length from the crown. What no photo shows comes from
+the other side and, by a smooth solve, from the surroundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.ndimage import distance_transform_edt
+from scipy.sparse.linalg import splu
+
+from backend.geometry.template import Template
+from backend.hair.hair_views import HairView, votes
+from backend.hair.hull import head_hull, hull_surface
+
+COLUMNS, ROWS, STEP = 96, 80, 0.00625
+"""Columns round the head, and rows of ``STEP`` metres from the crown down: half a metre, half a lock apart."""
+LEVELS, RISE = 28, 0.004
+"""Heights above the hull at which photos are asked, and metres between them: 11 cm, the fullest hair."""
+_MIRROR = 0.3
+"""Weight of what a photo shows at a place's mirror image: sides of one person's hair correlate by 0.93."""
+_SKIN_LEVELS = 3
+"""Levels above the skin that say whether there is hair: 12 mm."""
+_USUAL, _USUAL_WEIGHT = 0.014, (0.01, 0.1)
+"""Metres of hair where nothing else is known, and its weight, in general and behind, relative to a photo that looks
+along the surface."""
+_SPREAD = 0.012
+"""Metres over which maps are smooth where photos tell: a lock."""
+_FADE, _ENDS = 0.05, 0.015
+"""Metres below the usual hairline from which hair has fallen over skin, and the weight of its end there relative to a
+photo: it goes on for some 6 cm below a photo's border."""
+_BEHIND = 0.1
+"""Weight of the usual hairline at the nape, which few photos show, relative to a photo."""
+_SIDES = (1.75, 0.4)
+"""Azimuth of the sides and reach about it, radians: from the ears backwards."""
+_ALONG = 0.3
+"""Cosine between hull and view up to which a photo shows how far hair stands off; beyond, it only bounds it."""
+_EDGE, _TAPER, _FACE = 0.2, (0.04, 0.06), (1.3, 0.32)
+"""Share of the height at the hair's edge, and metres from there to full height, in front and elsewhere; azimuth and s
+of the face, beside which hair is thin even where it has fallen."""
+_NO_ROOTS, _TEMPLE = (0.008, 0.03), (1.0, 0.35)
+"""Metres beyond the usual hairline where roots may still be, in general and at temples and sideburns, and azimuth and
+width of these in radians: what is further out has fallen over skin."""
+_SQUARE = 0.25
+"""Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
+
+
+@dataclass(frozen=True)
+class HullGrid:
+    """The hull of one head as a grid. ``place``, ``normal``, ``down``, ``around`` : (COLUMNS, ROWS, 3), metres and unit
+    vectors; ``radius`` : (COLUMNS, ROWS) metres per radian round the head. ``line`` : (COLUMNS,) s of the usual
+    hairline."""
+
+    place: np.ndarray
+    normal: np.ndarray
+    down: np.ndarray
+    around: np.ndarray
+    radius: np.ndarray
+    line: np.ndarray
+
+    @property
+    def azimuth(self) -> np.ndarray:
+        """(COLUMNS, 1) azimuths of the columns."""
+        return ((np.arange(COLUMNS) / COLUMNS - 0.5) * 2 * np.pi)[:, None]
+
+    @property
+    def s(self) -> np.ndarray:
+        """(1, ROWS) metres from the crown."""
+        return (np.arange(ROWS) * STEP)[None]
+
+    @cached_property
+    def stiffness(self) -> sparse.csc_matrix:
+        """Graph Laplacian of the grid, (N, N), N = COLUMNS * ROWS, without unit."""
+        index = np.arange(COLUMNS * ROWS).reshape(COLUMNS, ROWS)
+        wide = np.maximum(self.radius * (2 * np.pi / COLUMNS), 0.25 * STEP)
+        across = (index.ravel(), np.roll(index, -1, 0).ravel(), (STEP / wide).ravel())
+        along = (index[:, :-1].ravel(), index[:, 1:].ravel(), (wide / STEP)[:, :-1].ravel())
+        one, other, weight = (np.concatenate(pair) for pair in zip(across, along, strict=True))
+        shape = (index.size, index.size)
+        links = sparse.coo_matrix((weight, (one, other)), shape)
+        links = links + links.T
+        return (sparse.diags(np.asarray(links.sum(1)).ravel()) - links).tocsc()
+
+    def filled(self, values: np.ndarray, weight: np.ndarray, spread: float = _SPREAD) -> np.ndarray:
+        """``values`` (COLUMNS, ROWS, ...) where their ``weight`` (COLUMNS, ROWS) is great, and smooth between: the
+        minimum of the weighted squared differences plus ``spread`` squared (in grid steps) times the gradient's."""
+        flat = weight.reshape(-1)
+        system = sparse.diags(flat + 1e-7) + (spread / STEP) ** 2 * self.stiffness
+        right = flat[:, None] * values.reshape(len(flat), -1)
+        return splu(system.tocsc()).solve(right).reshape(values.shape)
+
+    def at(self, values: np.ndarray, azimuth: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """``values`` (COLUMNS, ROWS[, C]) interpolated at azimuths and s (M,): (M[, C])."""
+        column, row = (azimuth / (2 * np.pi) + 0.5) * COLUMNS, np.clip(s / STEP, 0, ROWS - 1.001)
+        low, upper = np.floor(column).astype(int), row.astype(int)
+        across, down = column - low, row - upper
+        if values.ndim == 3:
+            across, down = across[:, None], down[:, None]
+        one, other = low % COLUMNS, (low + 1) % COLUMNS
+        above = values[one, upper] * (1 - across) + values[other, upper] * across
+        below = values[one, upper + 1] * (1 - across) + values[other, upper + 1] * across
+        return above * (1 - down) + below * down
+
+
+@dataclass(frozen=True)
+class HairSurface:
+    """The hair's body on ``grid``; maps are (COLUMNS, ROWS).
+
+    ``there`` : 0 to 1, hair covers this place. ``roots`` : 0 to 1, hair grows here. ``height`` : metres from the hull
+    to the outermost hair. ``seen`` : 0 to 1, how surely photos told ``there``.
+    """
+
+    grid: HullGrid
+    there: np.ndarray
+    roots: np.ndarray
+    height: np.ndarray
+    seen: np.ndarray
+
+
+def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None = None) -> HullGrid:
+    """The grid on the hull of a head with vertices ``neutral`` (V, 3). line : (A,) s of its hairline on
+    ``hull.azimuths()``; None: the usual one."""
+    hull = head_hull(template)
+    head = torch.from_numpy(neutral[: template.head.vertex_stop]).float()[None]
+    surface = hull_surface(hull, head, torch.zeros(1))
+    azimuth = (np.arange(COLUMNS) / COLUMNS - 0.5) * 2 * np.pi
+    a, s = np.meshgrid(azimuth, np.arange(ROWS) * STEP, indexing="ij")
+    place, normal = (
+        each[0].double().numpy() for each in surface.sample(*(torch.from_numpy(x).float()[None] for x in (a, s)))
+    )
+    turn = (np.roll(place, -1, 0) - np.roll(place, 1, 0)) / (4 * np.pi / COLUMNS)
+    radius = np.linalg.norm(turn, axis=-1)
+    down = np.gradient(place, axis=1)
+    sin, cos = np.sin(azimuth), np.cos(azimuth)
+    flat = np.stack([cos, np.zeros_like(cos), -sin], 1)[:, None]  # of a turn to the left at the crown
+    around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
+    return HullGrid(
+        place, normal, _unit(down), around, radius, hull.line(azimuth, hull.hairline if line is None else line)
+    )
+
+
+def told_by(grid: HullGrid, view: HairView) -> np.ndarray:
+    """(COLUMNS, ROWS, LEVELS) votes of a view over the hull's places, from the skin outwards."""
+    height = (np.arange(LEVELS) + 0.5) * RISE
+    return votes(grid.place[..., None, :] + grid.normal[..., None, :] * height[:, None], view)
+
+
+def covered_by(grid: HullGrid, view: HairView, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.there`` and ``seen`` of one view alone, from its votes ``told_by``."""
+    return _there(grid, told * view.trust, (view,))
+
+
+def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.ndarray] | None = None) -> HairSurface:
+    """The hair's body from the look's views, the leading one first. told : their votes ``told_by``."""
+    told = [told_by(grid, view) for view in views] if told is None else told
+    total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
+    total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
+    there, seen = _there(grid, total, views)
+    stands = _height(grid, total, told, views, there)
+    return HairSurface(grid, there, _roots(grid, views, there), stands, seen)
+
+
+def _mirrored(values: np.ndarray) -> np.ndarray:
+    """Values (COLUMNS, ...) at the azimuths' opposites."""
+    return values[(-np.arange(COLUMNS)) % COLUMNS]
+
+
+def _there(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.there`` and ``seen`` from all votes (C, R, K).
+
+    A photo that looks along the scalp sees beside it where hair is thinner than a level's height, so there only photos
+    that see it squarely tell that it is bare.
+    """
+    trust = max(sum(view.trust for view in views), 1e-9)
+    square = sum((view.trust * _squarely(grid, view) for view in views), np.zeros(grid.radius.shape)) / trust
+    below = np.broadcast_to(grid.s - grid.line[:, None], square.shape)  # beyond the usual hairline
+    shown = np.abs(total) > 1e-6
+    first = shown & (np.cumsum(shown, 2) <= _SKIN_LEVELS)  # the lowest levels that a photo sees
+    weight = np.minimum((np.abs(total) * first).sum(2) / (_SKIN_LEVELS * trust), 1)
+    own = (total * first).sum(2) > -0.2 * trust * first.sum(2)  # what stands off the skin may begin above it
+    value = (np.cumsum(total, 2).max(2) > 0.3 * trust) & own
+    beyond = np.clip(below / _FADE, 0, 1)
+    weight = weight * np.where(value, 1, np.maximum(square, beyond))
+    behind = np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1)
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * behind
+    mean = (weight * value + prior * np.maximum(below < 0, behind * _at_sides(grid, value, weight))) / (weight + prior)
+    return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), weight
+
+
+def _at_sides(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(1, R) weighted mean of values (C, R) at the sides: hair behind, which photos rarely show, is as long."""
+    sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])
+    return ((sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))[None]
+
+
+def _squarely(grid: HullGrid, view: HairView) -> np.ndarray:
+    """(C, R) 0 to 1, how squarely a view sees the hull."""
+    towards = _unit(view.camera.centre() - grid.place)
+    return np.clip(((towards * grid.normal).sum(-1) - _SQUARE) / (1 - _SQUARE), 0, 1)
+
+
+def _height(
+    grid: HullGrid, total: np.ndarray, told: Sequence[np.ndarray], views: Sequence[HairView], there: np.ndarray
+) -> np.ndarray:
+    """``HairSurface.height``: photos that look along the surface show it, others bound it from above."""
+    thin = _tapered(grid, there)
+    behind = np.clip((np.abs(grid.azimuth) - 1.6) / 0.6, 0, 1) * np.clip((grid.s - 0.05) / 0.05, 0, 1)
+    weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
+    value = _USUAL * weight
+    for vote, view in zip(told, views, strict=True):
+        towards = _unit(view.camera.centre() - grid.place)
+        along = np.exp(-(((towards * grid.normal).sum(-1) / _ALONG) ** 2))
+        up = np.cumsum(vote, 2)
+        top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
+        ends = (top > 0) & (vote[..., 0] != 0) & (up[..., -1] < up.max(2) - 0.9)  # it sees where hair begins and ends
+        clear = view.trust * along * ends * thin**2
+        full = np.minimum(top / thin, LEVELS * RISE)
+        for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
+            value += more * there_full
+            weight += more
+    up = np.cumsum(total, 2)
+    bound = np.where((up.max(2) > 0) & (there > 0.2), (up.argmax(2) + 1) * RISE, LEVELS * RISE)
+    height = grid.filled(value / weight, weight * np.where(there > 0.2, 1, 0.02))
+    for _ in range(2):  # what lies above a bound is set to it and the surroundings follow
+        over = height * thin > bound
+        height = grid.filled(np.where(over, bound / thin, height), np.where(over, 4.0, 1.0), 0.5 * _SPREAD)
+    return np.clip(np.minimum(height * thin, bound), 0.002, LEVELS * RISE)
+
+
+def _tapered(grid: HullGrid, there: np.ndarray) -> np.ndarray:
+    """(C, R) factor on the height: hair is thin towards the edges of where it is, in front and at ears and nape."""
+    scalp = grid.s < grid.line[:, None] + _FADE  # long hair ends further down, as thick as it fell
+    face = (np.abs(grid.azimuth) < _FACE[0]) & (grid.s < _FACE[1])
+    bare = np.concatenate([(there < 0.5) & (scalp | face)] * 3)
+    away = STEP * distance_transform_edt(~bare)[COLUMNS : 2 * COLUMNS]
+    reach = np.where(np.abs(grid.azimuth) < 1.0, _TAPER[0], _TAPER[1])
+    return np.clip(_EDGE + (1 - _EDGE) * away / reach, 0, 1)
+
+
+def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.ndarray:
+    """``HairSurface.roots``: photos that see the scalp squarely tell, elsewhere the surroundings do."""
+    vote, clear = np.zeros(there.shape), np.zeros(there.shape)
+    for view in views:
+        weight = view.trust * _squarely(grid, view)
+        told = votes(grid.place, view)
+        vote += weight * (told > 0)
+        clear += weight * (told != 0)
+    vote, clear = (each + _MIRROR * _mirrored(each) for each in (vote, clear))
+    share = vote / np.maximum(clear, 1e-9)
+    temple = np.exp(-(((np.abs(grid.azimuth) - _TEMPLE[0]) / _TEMPLE[1]) ** 2))
+    inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
+    usual = (grid.s < grid.line[:, None]).astype(float)
+    prior = 0.003 + _BEHIND * np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1) * (grid.s > 0.12)
+    value = (clear * share + prior * usual) / (clear + prior)
+    return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
