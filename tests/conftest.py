@@ -24,6 +24,13 @@ with suppress(ImportError):  # the environment of Blender 4.5 lacks it
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the names of skipped tests and files to the file LIKENESS_TEST_SKIPPED, for ``pytest @FILE``."""
+    if target := os.environ.get("LIKENESS_TEST_SKIPPED"):
+        names = dict.fromkeys(report.nodeid for report in terminalreporter.stats.get("skipped", ()))
+        Path(target).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of photographs and scans beside the repository, or where LIKENESS_SHARED says; skips without it."""

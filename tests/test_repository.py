@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import subprocess
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,6 @@ from backend.exchange.files import WRINKLE_FILES
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_LINES = 900
 
 # In pieces, so that this file does not contain what it looks for.
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "deb." + "debian", "conda" + ".anaconda")
@@ -65,11 +66,6 @@ def test_nothing_is_left_unfinished() -> None:
     assert lines_with(r"\b(" + "|".join(UNFINISHED) + r")\b", python_files()) == []
 
 
-def test_no_source_file_has_too_many_lines() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in python_files()}
-    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
-
-
 def test_the_size_budget_counts_what_git_tracks(tmp_path: Path) -> None:
     tracked_mib = runpy.run_path(str(ROOT / ".ci" / "size_budget.py"))["tracked_mib"]
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
@@ -79,10 +75,84 @@ def test_the_size_budget_counts_what_git_tracks(tmp_path: Path) -> None:
     assert tracked_mib(tmp_path) == pytest.approx(3)
 
 
+def test_the_counters_count_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counters = runpy.run_path(str(ROOT / ".ci" / "counters.py"))
+    (tmp_path / "backend" / "lap").mkdir(parents=True)
+    (tmp_path / "backend" / "lap" / "net.py").write_text(
+        '''"""A docstring
+of two lines."""
+
+import math  # a comment beside code
+from os import (
+    path,
+)
+
+# a comment
+SIZE, SHARE = 17, 1.0
+"""Of a constant."""
+LANDMARKS = (33, 133, 362, 263)
+
+
+@dataclass
+class Options:
+    weight: float = 0.7
+    steps: int = 1
+
+
+def area(radius, text="""two
+lines"""):
+    """A docstring."""
+
+    def inner():
+        return 0.37
+
+    return math.pi * radius**2.0 + 1e-9 + 0.01 + inner()
+'''
+    )
+    (tmp_path / "backend" / "detail.py").write_text("hair_style = 100\n")
+    (tmp_path / "backend" / "untracked.py").write_text("x = 5\n" * 1000)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run(["git", "add", "backend/lap", "backend/detail.py"], cwd=tmp_path, check=True)
+    figures = dict(counters["figures"](counters["read_modules"](tmp_path)))
+    assert figures["lines of code"] == 4 + 2 + 4 + 5 + 1 and figures["files"] == 2
+    assert figures["per cent of code that imports"] == 100 * 4 / 16
+    assert figures["lines of the longest file"] == 28 and figures["files of the largest folder"] == 1
+    assert figures["files of LAP"] == figures["folders of LAP"] == figures["files of detail"] == 1
+    assert figures["files of the learned basis"] == 0 and figures["files that name hair_style"] == 1
+    assert figures["numbers set by hand in module constants"] == 1, "17: not 1.0, not 100, not a table"
+    assert figures["numbers set by hand in defaults of dataclasses"] == 1
+    assert figures["numbers set by hand in functions"] == 2, "0.37 once, 0.01"
+    bounds = dict.fromkeys(counters["BOUNDS"], 100.0)
+    assert counters["main"](tmp_path, bounds) == 0
+    assert "exceeded" not in capsys.readouterr().out
+    assert counters["main"](tmp_path, bounds | {"files": 1}) == 1
+    assert "exceeded" in capsys.readouterr().out
+    assert counters["main"](tmp_path, bounds | {"rooms": 1}) == 1, "a bound of no figure"
+
+
 def test_ci_runs_the_command_of_the_readme() -> None:
     commands = re.findall(r"^```\n(.*-m pytest.*)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     assert len(commands) == 1
     assert commands[0] in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_what_was_skipped_can_be_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\ndef test_runs(): pass\n@pytest.mark.parametrize('word', ['a b', 'c'])\n"
+        "def test_needs_more(word): pytest.skip('no data')\n"
+    )
+    (tmp_path / "test_file.py").write_text("import pytest\npytest.skip('all', allow_module_level=True)\n")
+    skipped = tmp_path / "skipped"
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", *words]
+        paths = {"PYTHONPATH": str(ROOT), "LIKENESS_TEST_SKIPPED": str(skipped)}
+        return subprocess.run(command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True).stdout
+
+    assert "1 passed, 3 skipped" in run("-n", "1")
+    names = sorted(skipped.read_text("utf-8").splitlines())
+    assert names == ["test_file.py", "test_some.py::test_needs_more[a b]", "test_some.py::test_needs_more[c]"]
+    assert "3 skipped" in (printed := run(f"@{skipped}")) and "passed" not in printed
 
 
 def test_every_dependency_is_pinned_with_a_reason() -> None:

@@ -154,6 +154,7 @@ class Conversation:
         self._socket: Any = None
         self._monitor: Any = None
         self._trouble = ""
+        self._greeted = False
         self._jobs: dict[str, AnyJob] = {}
         self._cancelled: set[str] = set()
         self._coming: dict[str, int] = {}
@@ -180,7 +181,7 @@ class Conversation:
         self._monitor = socket.get_monitor_socket()
         socket.connect(self._address.endpoint)
         self._socket = socket
-        self.ready = False
+        self.ready = self._greeted = False
         now = time.monotonic()
         self._heard = self._pinged = self._opened = now
         self._send(self._hello)
@@ -371,12 +372,20 @@ class Conversation:
             event = recv_monitor_message(self._monitor)["event"]
             if event in refused:
                 self._trouble = "refused"
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:  # ``hello`` is sent at this moment
+                self._greeted = True
             elif event == zmq.EVENT_CLOSED:  # nobody listens: the server that broke off the greeting is gone
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
                 self._tell(ConnectionLost("The connection to the backend broke; trying again."))
                 self._open_again()
+                return
+            elif event == zmq.EVENT_DISCONNECTED and self._greeted:
+                # ``hello`` or its answer is lost. It is sent again, and the answer's time-out goes on.
+                opened = self._opened
+                self.open()
+                self._opened = opened
                 return
 
     def _unreachable(self) -> AddonError:

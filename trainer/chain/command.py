@@ -85,16 +85,17 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
 def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Group:
     """The table with a heading and some lines per step: what it makes and needs, how long it takes, whether it is
     done."""
-    return Group(*(_of_step(step, _standing(step, state, places, toy)) for step in steps))
+    return Group(*(_of_step(step, *_standing(step, state, places, toy)) for step in steps))
 
 
-def _of_step(step: Step, standing: str) -> Group:
+def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
     """The lines of one step."""
     took = f"{_hours(step.cpu_hours)} hours on two cores, {_hours(step.gpu_hours)} on a GPU"
     lines = Table.grid(padding=(0, 1), pad_edge=True)
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
     for label, text in (
+        ("missing", "; ".join(lacking)),
         ("makes", ", ".join(step.makes) or "what others build on"),
         ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
         ("after", ", ".join(step.after)),
@@ -107,17 +108,17 @@ def _of_step(step: Step, standing: str) -> Group:
     return Group(f"[bold]{step.name}[/]: {escape(standing)}", lines, "")
 
 
-def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> str:
-    """Status of the step: done, possible, or what is missing."""
+def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> tuple[str, list[str]]:
+    """Status of the step in a few words, and what is missing for it."""
     if step.repeats is Repeats.BY_HAND:
-        return "by hand"
+        return "by hand", []
     done = state.done(step.name, tuple(words(command, places, toy) for command in step.commands))
     if done == len(step.commands):
-        return "done"
+        return "done", []
     lacking = missing(step, places, toy)
     if lacking:
-        return f"missing: {'; '.join(lacking)}"
-    return f"{done} of {len(step.commands)} done" if done else "to do"
+        return "cannot run here", lacking
+    return (f"{done} of {len(step.commands)} done" if done else "to do"), []
 
 
 def _hours(hours: float | None) -> str:

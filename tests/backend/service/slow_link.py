@@ -39,11 +39,11 @@ class Link:
         self.cut()
 
     def cut(self) -> None:
-        """Break all connections."""
-        for end in self._sockets:
+        """Break all connections that there are; those that follow at once stay."""
+        broken, self._sockets = self._sockets, []
+        for end in broken:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._sockets.clear()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
+import zmq
 from service_client import ServerProcess
 from slow_link import Link
 
@@ -67,6 +70,18 @@ def extend() -> Iterator[Callable[..., Extension]]:
     yield connect
     for extension in opened:
         extension.connection.close(2)
+
+
+@pytest.fixture
+def silent() -> Iterator[SimpleNamespace]:
+    """A server that answers nothing; ``socket`` receives what it is sent."""
+    public, secret = zmq.curve_keypair()
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.curve_server, router.curve_publickey, router.curve_secretkey = True, public, secret
+        endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+        keys = [key.decode() for key in zmq.curve_keypair()]
+        yield SimpleNamespace(socket=router, endpoint=endpoint, public_key=public.decode(), keys=lambda: keys)
 
 
 def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension]) -> None:
@@ -148,6 +163,29 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
         link.cut()
         extension.wait_for(ConnectionLost)
         assert extension.wait_for(ResultReceived).token == "lost-on-the-way"
+
+
+def test_a_greeting_whose_answer_got_lost_is_sent_again(
+    silent: SimpleNamespace, extend: Callable[..., Extension]
+) -> None:
+    with Link(silent.endpoint) as link:
+        extend(silent, Timeouts(hello=60.0), link=link)
+        for _ in range(3):
+            assert silent.socket.poll(20_000), "no greeting came"
+            assert json.loads(silent.socket.recv_multipart()[1])["type"] == "hello"
+            link.cut()
+
+
+def test_a_server_that_never_answers_is_given_up_though_its_line_breaks(
+    silent: SimpleNamespace, extend: Callable[..., Extension]
+) -> None:
+    with Link(silent.endpoint) as link:
+        extension = extend(silent, Timeouts(hello=2.0), link=link)
+        end = time.monotonic() + 30.0
+        while extension.connection.alive and time.monotonic() < end:
+            link.cut()
+            time.sleep(0.3)
+    assert extension.wait_for(ConnectFailed, 1.0).code in ("refused", "unreachable")
 
 
 def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from blender_addon.protocol.result import HeadResult, ResultPart
-from blender_addon.scene import tags
-from blender_addon.scene.importing import import_head
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
 
 
 @pytest.fixture

@@ -9,8 +9,12 @@ import pytest
 from head_message import HeadMessage
 
 from blender_addon.protocol.result import decode_result
-from blender_addon.scene import tags
-from blender_addon.scene.importing import import_head
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
 
 
 @pytest.fixture

@@ -1,0 +1,178 @@
+"""Fail when the code exceeds its bounds: ``python .ci/counters.py``.
+
+Counted are the Python files of ``PACKAGES`` that git tracks. Each figure is printed beside its bound.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import subprocess
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+BOUNDS: Mapping[str, float] = {
+    "lines of code": 70_100,
+    "files": 910,
+    "lines of the longest file": 900,
+    "files of the largest folder": 53,
+    "folders with more than 12 files": 28,
+    "per cent of code that imports": 12.2,
+    "files of LAP": 32,
+    "folders of LAP": 4,
+    "files of the learned basis": 26,
+    "folders of the learned basis": 4,
+    "files of the graph face model": 28,
+    "folders of the graph face model": 7,
+    "files of detail": 32,
+    "folders of detail": 9,
+    "files that name hair_style": 16,
+    "numbers set by hand in module constants": 3_030,
+    "numbers set by hand in defaults of dataclasses": 490,
+    "numbers set by hand in functions": 4_200,
+    "numbers set by hand": 7_700,
+}
+"""Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
+
+PACKAGES = ("backend", "trainer", "blender_addon", "benchmarks")
+METHODS = {"LAP": "lap", "the learned basis": "basis", "the graph face model": "graph", "detail": "detail"}
+"""A method's files are those with this word in their path."""
+OPTION = "hair_style"
+"""An option of a reconstruction; the number of files that name it is that of any option."""
+
+COMMON_NUMBERS = frozenset({0, 0.25, 0.5, 1, 2, 3, 4, 255, 90, 180, 360})
+"""Not set by hand, as are powers of ten from 10 on (units) and up to 0.001 (units, guards against zero)."""
+INDEX_TABLE = 4
+"""A constant of so many numbers or more, all of them whole, is a table of indices, of landmarks for example."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file: its path in the repository, its source and its syntax tree."""
+
+    path: PurePosixPath
+    source: bytes
+    tree: ast.Module
+
+
+def read_modules(root: Path) -> list[Module]:
+    """The tracked Python files of ``PACKAGES`` below ``root``."""
+    command = ["git", "ls-files", "-z", "--", *PACKAGES]
+    names = subprocess.run(command, cwd=root, check=True, capture_output=True).stdout.decode().split("\0")
+    modules = []
+    for name in names:
+        if name.endswith(".py") and (root / name).is_file():
+            source = (root / name).read_bytes()
+            modules.append(Module(PurePosixPath(name), source, ast.parse(source)))
+    return modules
+
+
+def code_lines(module: Module) -> set[int]:
+    """Numbers of the lines with code: not blank, no comment, no docstring (of a constant or an attribute neither)."""
+    lines: set[int] = set()
+    nothing = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    for token in tokenize.tokenize(BytesIO(module.source).readline):
+        if token.type not in (*nothing, tokenize.ENCODING):
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
+def import_lines(module: Module) -> set[int]:
+    """Numbers of the lines of import statements."""
+    imports = (node for node in ast.walk(module.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return {line for node in imports for line in range(node.lineno, node.end_lineno + 1)}
+
+
+def _numbers(node: ast.AST) -> list[float]:
+    return [one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and type(one.value) in (int, float)]
+
+
+def _is_common(number: float) -> bool:
+    if number in COMMON_NUMBERS:
+        return True
+    exponent = math.log10(number)
+    return round(exponent) not in (-1, -2) and math.isclose(exponent, round(exponent), abs_tol=1e-9)
+
+
+def _count_by_hand(numbers: Sequence[float]) -> int:
+    return sum(not _is_common(number) for number in numbers)
+
+
+def constants_by_hand(module: Module) -> int:
+    """Numbers in assignments of the module itself, without tables of indices."""
+    assigned = (node for node in module.tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value)
+    values = [_numbers(node.value) for node in assigned]
+    tables = (all(type(one) is int for one in numbers) and len(numbers) >= INDEX_TABLE for numbers in values)
+    return sum(_count_by_hand(numbers) for numbers, table in zip(values, tables, strict=True) if not table)
+
+
+def defaults_by_hand(module: Module) -> int:
+    """Numbers in defaults of dataclasses."""
+    classes = (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))
+    decorated = (node for node in classes if any("dataclass" in ast.unparse(one) for one in node.decorator_list))
+    fields = (field for node in decorated for field in node.body if isinstance(field, ast.AnnAssign) and field.value)
+    return sum(_count_by_hand(_numbers(field.value)) for field in fields)
+
+
+def floats_by_hand(module: Module) -> int:
+    """Floats inside functions."""
+    found = {
+        (one.lineno, one.col_offset, one.value)
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for one in ast.walk(function)
+        if isinstance(one, ast.Constant) and type(one.value) is float
+    }
+    return _count_by_hand([value for _, _, value in found])
+
+
+def figures(modules: Sequence[Module]) -> Iterator[tuple[str, float]]:
+    """Name and value of each figure, in the order of ``BOUNDS``."""
+    code = {module.path: code_lines(module) for module in modules}
+    lines = sum(map(len, code.values()))
+    imported = sum(len(code[module.path] & import_lines(module)) for module in modules)
+    folders = Counter(module.path.parent for module in modules)
+    yield "lines of code", lines
+    yield "files", len(modules)
+    yield "lines of the longest file", max(len(module.source.splitlines()) for module in modules)
+    yield "files of the largest folder", max(folders.values())
+    yield "folders with more than 12 files", sum(count > 12 for count in folders.values())
+    yield "per cent of code that imports", 100 * imported / lines
+    for name, word in METHODS.items():
+        paths = [module.path for module in modules if word in re.split(r"[/_.]", str(module.path))]
+        yield f"files of {name}", len(paths)
+        yield f"folders of {name}", len({path.parent for path in paths})
+    yield f"files that name {OPTION}", sum(OPTION.encode() in module.source for module in modules)
+    by_hand = {
+        "module constants": sum(map(constants_by_hand, modules)),
+        "defaults of dataclasses": sum(map(defaults_by_hand, modules)),
+        "functions": sum(map(floats_by_hand, modules)),
+    }
+    for name, count in by_hand.items():
+        yield f"numbers set by hand in {name}", count
+    yield "numbers set by hand", sum(by_hand.values())
+
+
+def main(root: Path, bounds: Mapping[str, float]) -> int:
+    """Print each figure beside its bound; returns 1 where one is exceeded or a name is not in both, else 0."""
+    found = dict(figures(read_modules(root)))
+    for name, value in found.items():
+        remark = "  exceeded" if value > bounds.get(name, math.inf) else ""
+        print(f"{name:46} {value:8,.5g} of {bounds.get(name, math.nan):8,.5g}{remark}")
+    if set(found) != set(bounds):
+        print(f"without bound or figure: {', '.join(sorted(set(found) ^ set(bounds)))}")
+        return 1
+    return int(any(value > bounds[name] for name, value in found.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parents[1], BOUNDS))
