@@ -30,6 +30,7 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or one of ``errors.EXIT_CODES``)."""
+    _escape_what_cannot_be_encoded()
     arguments = build_parser().parse_args(argv)
     try:
         return run_until_pipe_closes(partial(_run, arguments))
@@ -41,6 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if explained.advice:
             print(readable(explained.advice), file=sys.stderr)
         return EXIT_CODES[explained.code]
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let a name that the terminal's or a log's encoding lacks be printed as ``\\u6e21``, instead of ending the run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: argparse.Namespace) -> int:

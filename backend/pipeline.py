@@ -241,7 +241,15 @@ def reconstruct(
     settings = options.to_report() | {"device": models.device}
 
     def report(**more: object) -> dict[str, object]:
-        told = build_report(collection.verdicts, fitted.rejected, photos, clock.seconds, settings, models.to_report())
+        told = build_report(
+            collection.verdicts,
+            fitted.rejected,
+            photos,
+            clock.seconds,
+            settings,
+            models.to_report(),
+            fitted.all_doubts(),
+        )
         return told | {"corrections": msgspec.to_builtins(options.corrections)} | more
 
     if options.geometry_only:

@@ -1,7 +1,8 @@
 """``python -m blender_addon.build``: build and validate the extension's zips for Linux, Windows and macOS.
 
-Each zip holds the add-on, the wheels of pyzmq for its platform, and the backend's source with its assets
-(``backend.zip``), from which *Install backend* creates the environment. Run it in a checkout.
+Each zip holds the add-on with the files of ``protocol`` in ``shared``, the wheels of pyzmq for its platform, and the
+backend's source with its assets (``backend.zip``), from which *Install backend* creates the environment. Run it in a
+checkout.
 
 pyzmq's wheels for every platform and Python of the extension: downloaded by pip, then copied under other Python
 tags.
@@ -114,7 +115,7 @@ def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "blender_addon"
-BACKEND_PARTS = ("backend", "assets", "pyproject.toml", "README.md", "LICENSE")
+BACKEND_PARTS = ("backend", "protocol", "assets", "pyproject.toml", "README.md", "LICENSE")
 NOT_PACKED = ("build.py", "packaging_wheels.py")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -176,6 +177,10 @@ def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
             inside = name.removeprefix("blender_addon/")
             if inside not in (*NOT_PACKED, "blender_manifest.toml"):
                 files.append((inside, (ROOT / name).read_bytes()))
+        for name in tracked(["protocol"]):
+            inside = name.removeprefix("protocol/")
+            if inside != "__init__.py":  # the extension has its own, which finds these files
+                files.append((f"shared/{inside}", (ROOT / name).read_bytes()))
         files.append(("LICENSE", (ROOT / "LICENSE").read_bytes()))
         files.append(("backend.zip", backend.read_bytes()))
         files += [(f"wheels/{wheel.name}", wheel.read_bytes()) for wheel in wheels]

@@ -39,6 +39,7 @@ def candidate(photo: int, descriptor: np.ndarray | None = None, **changes: objec
     values: dict = {
         "photo": photo,
         "landmarks": (mean_landmarks().points * 100 + 300).astype(np.float32),
+        "turns": 0,
         "size_px": 300.0,
         "pose": HeadPose(0.0, 0.0, 0.0),
         "descriptor": np.array([1.0, 0.0, 0.0]) if descriptor is None else np.asarray(descriptor, dtype=float),

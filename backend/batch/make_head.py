@@ -29,7 +29,7 @@ from backend.batch.records import (
     remember,
     sha256_of,
 )
-from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
 from backend.command_line.terminal import explain
 from backend.errors import Cancelled, LikenessError
 from backend.exchange.all_or_none import OutputFolder, disk_errors_named
@@ -128,6 +128,8 @@ def _reconstruct(
     keep_freed_memory()
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
+    given_paths = [Path(source) for source in task.person.sources]
+    sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given_paths)]
     options = ReconstructOptions.from_settings(
         given.options,
         texture_size=given.options.texture,

@@ -247,8 +247,8 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
 def _check_name(name: str) -> None:
     """Refuse names that are not valid folder names on every system."""
     shown = ascii(name)
-    if _FORBIDDEN & set(name) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        wrong = 'a slash, a control character, or one of : * ? " < > |'
+    if _FORBIDDEN & set(name) or any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in name):
+        wrong = 'a slash, a control character, an invisible one, or one of : * ? " < > |'
         raise _BadLineError(f"The name {shown} names the folder and has {wrong}; leave these out.")
     if name.startswith(".") or name.endswith((".", " ")) or name.startswith(" "):
         raise _BadLineError(f"The name {shown} names the folder and begins with a dot or ends in a dot or a space.")

@@ -249,11 +249,13 @@ def remember(folder: Path, record: InputRecord) -> None:
 def sha256_of(path: Path, most_bytes: int) -> str | None:
     """SHA-256 of a file; None where it cannot be read, is not a regular file or has more bytes."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
-            return None
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
+        # the path may become a pipe or a device at any moment: what is open is looked at, and opening does not wait
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+                return None
+            digest = hashlib.sha256()
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError:

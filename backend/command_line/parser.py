@@ -286,7 +286,10 @@ def add_transfer(commands: argparse._SubParsersAction) -> None:
         "--out", required=True, type=path_argument, metavar="FILE", help="the expression.json to write"
     )
     transfer.add_argument(
-        "--fps", type=_frame_rate, metavar="N", help="the photos are the frames of one take, in the order of names"
+        "--fps",
+        type=_frame_rate,
+        metavar="N",
+        help="the photos are the frames of one take, in the order of names; for a CSV, its rate where it has no times",
     )
     add_traceback(transfer)
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.formats import FORMATS_ADVICE, PHOTO_SUFFIXES
+from backend.photos.formats import FORMATS_ADVICE
+from protocol.photo_folder import OWN_SENTENCE, RAW_SENTENCE, PhotoFolder, natural_key, photo_folder
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
-    """(name, path) of each photo, in the given order, folders sorted by file name, each file once.
+    """(name, path) of each photo, in the given order, folders sorted by file name (2 before 10), each file once.
 
     Names are unique text: the file's name, with as many of its folders as needed to distinguish two files.
     A path that does not exist is kept, so that the verdict on it can report it.
@@ -29,6 +30,25 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         for photo in _photos_in(path) if os.path.isdir(path) else [path]:
             found.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, accepts any path
     return list(zip(_unique_names(list(found)), found.values(), strict=True))
+
+
+def left_out_files(paths: Iterable[Path]) -> list[tuple[str, Path, str]]:
+    """(name, path, sentence) of the files in the given folders that are left out without being read: raw files, and
+    pictures that Likeness made, all of a folder in one line. Raises ``LikenessError`` as ``find_photos``."""
+    found = []
+    for path in paths:
+        if os.path.isdir(path):
+            inside = _listed(path)
+            found += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
+            if inside.own:
+                more = f" and {len(inside.own) - 1} more" if len(inside.own) > 1 else ""
+                found.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
+    return found
+
+
+def in_name_order(photos: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """The photos (name, path) by folder and name, numbers as numbers: the frames of a take."""
+    return sorted(photos, key=lambda photo: (str(photo[1].parent), natural_key(photo[1].name)))
 
 
 def readable(text: str) -> str:
@@ -51,19 +71,22 @@ def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
 
 
 def _photos_in(folder: Path) -> list[Path]:
+    inside = _listed(folder)
+    if not inside.photos:
+        told = [f"{len(inside.raw)} raw file{'s' * (len(inside.raw) > 1)}"] * bool(inside.raw)
+        told += [f"{len(inside.own)} picture{'s' * (len(inside.own) > 1)} that Likeness made"] * bool(inside.own)
+        but = f", only {' and '.join(told)}" if told else ""
+        raise LikenessError("no_photo", f"The folder {folder} holds no photo{but}.", FORMATS_ADVICE)
+    return list(inside.photos)
+
+
+def _listed(folder: Path) -> PhotoFolder:
     try:
-        photos = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        return photo_folder(folder)
     except OSError as error:
         raise LikenessError(
             "no_photo", f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions."
         ) from error
-    if not photos:
-        raise LikenessError("no_photo", f"The folder {folder} holds no photo.", FORMATS_ADVICE)
-    return photos
 
 
 def _unique_names(paths: list[Path]) -> list[str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.command_line.photo_paths import check_there_are, find_photos, readable
+from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
@@ -72,7 +72,9 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
 
         start_reading(len(photos))
         check_device(arguments.device)
-        yield [PhotoSource(name, path=path) for name, path in photos], folder
+        sources = [PhotoSource(name, path=path) for name, path in photos]
+        sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(arguments.photos)]
+        yield sources, folder
 
 
 def check_device(name: str) -> None:

@@ -29,6 +29,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
     for key in arguments.allow:
         if not is_public_key(key):
             raise LikenessError("usage", f"{key!r} is no public key.", "A key has 40 characters.")
+    os.umask(0o077)  # photos and results are this user's alone, in this process and its workers
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = ServerSettings(
         config_folder=config_folder(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import find_photos, readable
+from backend.command_line.photo_paths import find_photos, in_name_order, left_out_files, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable, disk_errors_named
-from backend.photos.formats import PHOTO_SUFFIXES
 from backend.progress import TRANSFER_SHARES
+from protocol.photo_folder import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
@@ -40,12 +41,16 @@ def run_transfer(arguments: argparse.Namespace) -> None:
 
     write_clip(take, arguments.out)
     frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
-    filled = sum(mark in (FrameMark.NO_FACE, FrameMark.DROPPED) for mark in take.marks)
-    without = f", {filled} of them without a face and interpolated" if filled else ""
+    lost, missing = (int((take.marks == mark).sum()) for mark in (FrameMark.NO_FACE, FrameMark.DROPPED))
+    without = f", {lost} of them without a face and interpolated" if lost else ""
+    without += f", {missing} of them missing in the file and interpolated" if missing else ""
     for photo, reason in take.left_out:
         out.print(f"Left out {photo}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    for note in take.notes:
+        out.print(readable(note), highlight=False, soft_wrap=True, markup=False)
     took = format_seconds(time.monotonic() - start)
-    line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}."
+    order = f", in the order {_shortened(take.frame_names)}" if take.fps is not None and take.frame_names else ""
+    line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}{order}."
     out.print(readable(line), highlight=False, soft_wrap=True, markup=False)
 
 
@@ -58,24 +63,31 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
     if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
         from backend.expression.live_link import read_live_link
 
-        if identity is not None or arguments.fps is not None:
-            advice = "Leave out --identity and --fps."
-            raise LikenessError("usage", "A Live Link Face file has its own rate and needs no face.", advice)
-        return replace(read_live_link(sources[0]), source=name)
+        if identity is not None:
+            raise LikenessError("usage", "A Live Link Face file needs no face.", "Leave out --identity.")
+        return replace(read_live_link(sources[0], arguments.fps), source=name)
     from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
     with TerminalProgress(err, TRANSFER_SHARES) as progress:
         film = len(sources) == 1 and sources[0].suffix.lower() == _FILM_SUFFIX and not os.path.isdir(sources[0])
         if not film and any(os.path.isdir(source) or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
             photos = find_photos(sources)
+            left_out = tuple((one, why) for one, _, why in left_out_files(sources))
             if arguments.fps is None:
-                return transfer_photos(name, photos, identity, progress)
-            return transfer_sequence(name, [path for _, path in photos], arguments.fps, identity, progress)
+                take = transfer_photos(name, photos, identity, progress)
+            else:
+                take = transfer_sequence(name, in_name_order(photos), arguments.fps, identity, progress)
+            return replace(take, left_out=take.left_out + left_out)
         if len(sources) > 1:
             raise LikenessError("usage", "Only photos can be given together.", "Give one video at a time.")
         if arguments.fps is not None:
             raise LikenessError("usage", "A video has its own rate.", "Leave out --fps.")
         return replace(transfer_video(sources[0], identity, progress), source=name)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """The first two names and the last one."""
+    return ", ".join(names) if len(names) < 4 else f"{names[0]}, {names[1]}, … {names[-1]}"
 
 
 def _check_writable(path: Path) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from backend.errors import LikenessError
-from backend.file_lock import lock_file
 from backend.progress import WRITING, ProgressReporter, silent
+from backend.system.file_lock import lock_file
 
 FILE_NAMES: tuple[str, ...] = (
     "face.glb",

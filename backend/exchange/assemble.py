@@ -12,12 +12,12 @@ from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
-from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
 from backend.rig.mouth import mouth_shapes
 from backend.texture.eyes import eye_uv
 from backend.texture.parts import with_bust
+from protocol.names import ARKIT_NAMES
 
 STILL_METRES = 1e-5
 """Metres: a key that moves no vertex of a part by more than this is left out of the part."""
@@ -98,18 +98,22 @@ def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np
 
 
 def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
-    """Convert a camera from crop pixels to pixels of the whole file after EXIF rotation."""
-    to_file = np.eye(3)
-    to_file[0, 0] = to_file[1, 1] = 1.0 / face.crop_scale
-    to_file[:2, 2] = face.crop_offset
-    return Camera(to_file @ camera.intrinsics, camera.camera_from_head, face.source_size)
+    """Convert a camera from crop pixels to pixels of the whole file after EXIF rotation.
+
+    The camera of a photo that was turned upright is turned back about its axis: the intrinsics keep their form.
+    """
+    to_file = face.file_from_crop
+    turn = np.eye(4)
+    turn[:2, :2] = to_file[:2, :2] * face.crop_scale
+    return Camera(to_file @ camera.intrinsics @ turn[:3, :3].T, turn @ camera.camera_from_head, face.file_size)
 
 
 def asset_photo(photo: FittedPhoto, face: PhotoFace) -> AssetPhoto:
     """The photo as exported: its camera in the file's own pixels."""
     landmarks = None
     if photo.landmarks is not None:
-        landmarks = (photo.landmarks / face.crop_scale + np.tile(face.crop_offset, 2)).astype(np.float32)
+        pairs = photo.landmarks.reshape(-1, 2)
+        landmarks = face.in_file(pairs).reshape(photo.landmarks.shape).astype(np.float32)
     return AssetPhoto(
         name=photo.name,
         landmarks=landmarks,

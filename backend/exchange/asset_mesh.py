@@ -26,7 +26,7 @@ from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 
 @dataclass(frozen=True)

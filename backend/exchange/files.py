@@ -24,7 +24,7 @@ from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, HeightMap, SkinDetail
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FacePart
 from backend.photos.collection import PhotoVerdict
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 
 def part_texels_per_metre(part: FacePart, size: int) -> float:
@@ -140,6 +140,7 @@ def build_report(
     seconds: Mapping[str, float],
     settings: Mapping[str, object],
     models: Mapping[str, str] | None = None,
+    doubts: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """Build the content of ``report.json``, for ``FaceAsset.report``.
 
@@ -151,6 +152,7 @@ def build_report(
     seconds : wall seconds per stage; ``seconds.total`` is ``seconds["total"]`` if given, otherwise their sum.
     settings : quality, texture size, device and all else that affects the result, JSON-ready.
     models : model name -> its version, or that it is not trained or was switched off.
+    doubts : name of a used photo -> a further sentence about it.
     """
     rejected_by_fit = dict(rejected)
     errors = {photo.name: photo for photo in photos}
@@ -158,6 +160,8 @@ def build_report(
     for verdict in verdicts:
         photo = errors.get(verdict.name)
         reason = verdict.reason or rejected_by_fit.get(verdict.name, "")
+        if photo is not None:
+            reason = f"{reason} {(doubts or {}).get(verdict.name, '')}".strip()
         entries.append(
             PhotoReport(
                 name=verdict.name,

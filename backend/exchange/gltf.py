@@ -40,8 +40,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
 from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
 from backend.rendering.uv_space import gutter_source
-from backend.rig.arkit import ARKIT_NAMES
 from backend.texture.surface import UvChart, build_atlases
+from protocol.names import ARKIT_NAMES
 
 
 def vertex_tangents(positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def _points(
     seen = (point_visibility(places, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
     if style is None:
         seen[len(ears) :] = 0.0 if looked else -1.0
-    in_file = photo.camera.project(places)[:, :2] / face.crop_scale + np.asarray(face.crop_offset)
+    in_file = face.in_file(photo.camera.project(places)[:, :2])
     return np.concatenate([in_file, seen[:, None]], axis=1).astype(np.float32)
 
 

@@ -24,7 +24,7 @@ from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, Face
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 PACKED = 3
 """Wrinkle maps per image, in its red, green and blue channels."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import write_file
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_NAMES
 
 LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 28.0}
 """Rotation of the rig's eyeballs at weight 1 of an ``eyeLook`` key (docs/rig.md)."""
@@ -37,7 +38,7 @@ class ExpressionClip:
     ----------
     source : the file's or folder's name. kind : ``video``, ``photos`` or ``live_link``.
     fps : frames per second; None for photos, which have no order in time.
-    frame_names : the photos' names; empty for a video.
+    frame_names : the photos' names, in the order of the frames; empty for a video.
     weights : (F, 52) float32 in [0, 1], order of ``ARKIT_NAMES``.
     head_positions : (F, 3) float32 metres of the middle of the face (``pivot``), relative to the camera, with the
         head's axes: x to the right in the picture (the person's left when they face the camera), y up, z towards the
@@ -49,6 +50,7 @@ class ExpressionClip:
         nothing was measured.
     pivot : (3,) the middle of the face in the head frame of the fitted identity, metres.
     left_out : (name, sentence) of photos without a usable face.
+    notes : sentences about how the source was read.
     """
 
     source: str
@@ -63,6 +65,7 @@ class ExpressionClip:
     errors: np.ndarray
     pivot: np.ndarray
     left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -111,6 +114,7 @@ class ClipFile(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[float | None]
     left_out: list[dict[str, str]]
     convention: str
+    notes: list[str] = []
 
 
 def clip_bytes(take: ExpressionClip) -> bytes:
@@ -135,6 +139,7 @@ def clip_bytes(take: ExpressionClip) -> bytes:
         errors=[round(error, 2) if np.isfinite(error) else None for error in take.errors.tolist()],
         left_out=[{"name": name, "reason": reason} for name, reason in take.left_out],
         convention=CONVENTION,
+        notes=list(take.notes),
     )
     encoded = msgspec.json.encode(content)
     return encoded.replace(b"],[", b"],\n[") + b"\n"  # a line per frame
@@ -171,6 +176,7 @@ def read_clip(path: Path) -> ExpressionClip:
             errors=_array([np.nan if error is None else error for error in file.errors], (count,)),
             pivot=_array(file.pivot, (3,)),
             left_out=tuple((entry["name"], entry["reason"]) for entry in file.left_out),
+            notes=tuple(file.notes),
         )
     except (OSError, msgspec.DecodeError, ValueError, KeyError) as error:
         raise broken from error

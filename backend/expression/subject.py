@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import pygltflib
 
 from backend.errors import LikenessError
 from backend.exchange.assemble import face_parts
@@ -24,6 +25,12 @@ from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20
 MOST_TEXTURE_SIDE = 8192
+MOST_JSON_BYTES = 4 * 2**20
+"""Of the description in a ``face.glb``; ours has 0.2 MiB."""
+MOST_METRES = 2.0
+"""Largest coordinate of a head, whose origin lies below it; ours reach 0.9."""
+FLOAT = 5126
+"""glTF's number for float32."""
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
 
 
@@ -41,6 +48,55 @@ class Subject:
     template: Template
     model: LandmarkModel
     appearance: Appearance | None = None
+
+
+class _Node(msgspec.Struct):
+    name: str | None = None
+    mesh: int | None = None
+
+
+class _Primitive(msgspec.Struct):
+    attributes: dict[str, int]
+
+
+class _Mesh(msgspec.Struct):
+    primitives: list[_Primitive]
+
+
+class _Accessor(msgspec.Struct):
+    componentType: int  # noqa: N815
+    type: str
+    count: int
+    bufferView: int = -1  # noqa: N815
+    byteOffset: int = 0  # noqa: N815
+
+
+class _View(msgspec.Struct):
+    byteLength: int  # noqa: N815
+    byteOffset: int = 0  # noqa: N815
+    byteStride: int | None = None  # noqa: N815
+
+
+class _Image(msgspec.Struct):
+    bufferView: int = -1  # noqa: N815
+
+
+class _Gltf(msgspec.Struct):
+    """The fields of glTF that are used, by glTF's names; all others are skipped without being kept."""
+
+    nodes: list[_Node] = []
+    meshes: list[_Mesh] = []
+    accessors: list[_Accessor] = []
+    bufferViews: list[_View] = []  # noqa: N815
+    images: list[_Image] = []
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The description in a binary glTF file, and its binary data."""
+
+    gltf: _Gltf
+    binary: bytes
 
 
 def subject_of(neutral: np.ndarray, appearance: Appearance | None = None) -> Subject:
@@ -69,15 +125,14 @@ def read_subject(folder: Path) -> Subject:
 def read_texture(folder: Path) -> np.ndarray | None:
     """(R, R, 3) uint8 sRGB albedo in ``face.glb``, None without a readable square picture."""
     try:
-        gltf = pygltflib.GLTF2.load_binary(str(Path(folder) / "face.glb"))
-        view = gltf.bufferViews[gltf.images[0].bufferView]
-        start = view.byteOffset or 0
-        data = bytes(gltf.binary_blob()[start : start + view.byteLength])
+        head = _read_glb(Path(folder) / "face.glb")
+        view = head.gltf.bufferViews[head.gltf.images[0].bufferView]
+        data = head.binary[view.byteOffset : view.byteOffset + view.byteLength]
         pixels = read_photo(
             PhotoSource("texture", data), ReadLimits(max_side=MOST_TEXTURE_SIDE, kept_pixels=10**9)
         ).pixels
         return pixels if pixels.shape[0] == pixels.shape[1] else None
-    except Exception:  # third-party parser; the head is used without its texture
+    except Exception:  # the head is used without its texture
         return None
 
 
@@ -87,19 +142,14 @@ def read_neutral(folder: Path) -> np.ndarray:
     if not os.path.isfile(path):
         raise LikenessError("usage", f"There is no face.glb in {folder}.", _ADVICE)
     broken = LikenessError("usage", f"{path} is not a head that this version of Likeness wrote.", _ADVICE)
-    if path.stat().st_size > MOST_GLB_BYTES:
-        raise broken
     template = load_template()
     neutral = np.full(template.vertices.shape, np.nan, np.float32)
     try:
-        with path.open("rb") as file:
-            if file.read(8) != b"glTF\2\0\0\0":  # binary glTF, version 2
-                raise broken
-        gltf = pygltflib.GLTF2.load_binary(str(path))
-        nodes = {node.name: node for node in gltf.nodes}
+        head = _read_glb(path)
+        nodes = {node.name: node for node in head.gltf.nodes}
         for part in face_parts(template, template.vertices, template.expressions):
-            accessor = gltf.meshes[nodes[part.name].mesh].primitives[0].attributes.POSITION
-            positions = _positions(gltf, accessor)
+            accessor = head.gltf.meshes[nodes[part.name].mesh].primitives[0].attributes["POSITION"]
+            positions = _positions(head, accessor)
             source = split_at_seams(part).source
             if len(positions) != len(source):  # eyes on map ``Eye``, which has no seams
                 source = split_at_seams(replace(part, uv=part.vertices[:, :2], uv_quads=part.quads)).source
@@ -108,25 +158,37 @@ def read_neutral(folder: Path) -> np.ndarray:
             neutral[template.parts[part.name].vertex_start + source] = positions
     except LikenessError:
         raise
-    except Exception as error:  # third-party parser on an untrusted file
+    except (OSError, ValueError, IndexError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         raise broken from error
-    if not np.isfinite(neutral).all() or np.abs(neutral).max() > 10.0:
+    if not np.isfinite(neutral).all() or np.abs(neutral).max() > MOST_METRES:
         raise broken
     return neutral
 
 
-def _positions(gltf: pygltflib.GLTF2, number: int) -> np.ndarray:
+def _read_glb(path: Path) -> _Head:
+    """The parts of a binary glTF file that are used; raises ``ValueError`` and errors of msgspec for any other file."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MOST_GLB_BYTES:
+            raise ValueError("too large")
+        magic, version, _, length, kind = struct.unpack("<4sIII4s", file.read(20))
+        if (magic, version, kind) != (b"glTF", 2, b"JSON") or length > MOST_JSON_BYTES:
+            raise ValueError("not a head")
+        gltf = msgspec.json.decode(file.read(length), type=_Gltf)
+        length, kind = struct.unpack("<I4s", file.read(8))
+        if kind != b"BIN\0" or length > MOST_GLB_BYTES:
+            raise ValueError("no binary data")
+        return _Head(gltf, file.read(length))
+
+
+def _positions(head: _Head, number: int) -> np.ndarray:
     """(N, 3) float32 of a plain accessor."""
-    accessor = gltf.accessors[number]
-    view = gltf.bufferViews[accessor.bufferView]
-    if (
-        accessor.componentType != pygltflib.FLOAT
-        or accessor.type != pygltflib.VEC3
-        or view.byteStride not in (None, 12)
-    ):
+    accessor = head.gltf.accessors[number]
+    view = head.gltf.bufferViews[accessor.bufferView]
+    packed = (accessor.componentType, accessor.type) == (FLOAT, "VEC3") and view.byteStride in (None, 12)
+    if not packed or min(accessor.bufferView, view.byteOffset, accessor.byteOffset, accessor.count) < 0:
         raise ValueError("not packed float32 vectors")
-    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    return np.frombuffer(gltf.binary_blob(), "<f4", 3 * accessor.count, start).reshape(-1, 3)
+    start = view.byteOffset + accessor.byteOffset
+    return np.frombuffer(head.binary, "<f4", 3 * accessor.count, start).reshape(-1, 3)
 
 
 def subject_from_faces(faces: tuple[PhotoFace, ...], weights: PriorWeights | None = None) -> Subject:

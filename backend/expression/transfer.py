@@ -48,7 +48,8 @@ from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA
 from backend.photos.collection import PhotoFace
-from backend.photos.faces import detect_faces
+from backend.photos.faces import detect_faces, quarter_turns, upright
+from backend.photos.faces import turned as turned_by
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.progress import ProgressReporter, silent
@@ -266,11 +267,17 @@ def transfer_video(path: Path, identity: Path | Subject | None, progress: Progre
 
 
 def transfer_sequence(
-    name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
+    name: str,
+    photos: Sequence[tuple[str, Path]],
+    fps: float,
+    identity: Path | Subject | None,
+    progress: ProgressReporter = silent,
 ) -> ExpressionClip:
-    """The take of picture files that are consecutive frames at ``fps``; as ``transfer_video``."""
+    """The take of picture files (name, path) that are consecutive frames at ``fps``; as ``transfer_video``."""
     note, waiting = _repeatable(progress)
-    return transfer_frames(name, lambda: PhotoSequence(paths, fps, waiting), _subject(identity), note)
+    paths = [path for _, path in photos]
+    take = transfer_frames(name, lambda: PhotoSequence(paths, fps, waiting), _subject(identity), note)
+    return replace(take, frame_names=tuple(photo for photo, _ in photos)[: len(take)])
 
 
 def _repeatable(progress: ProgressReporter) -> tuple[ProgressReporter, Callable[[], None]]:
@@ -451,8 +458,11 @@ def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
         found = find_face(photo.pixels, detected)
         if found is None:
             continue
-        size, focal = photo.source_size, photo.focal_px
-        seen = seen_in_frame(name, photo.pixels, found.landmarks, size, focal, found.surface)
+        pixels, landmarks, surface, size = photo.pixels, found.landmarks, found.surface, photo.source_size
+        if turns := quarter_turns(landmarks):
+            landmarks, pixels, surface = turned_by(landmarks, pixels.shape, turns), upright(pixels, turns), None
+            size = size if turns % 2 == 0 else size[::-1]
+        seen = seen_in_frame(name, pixels, landmarks, size, photo.focal_px, surface)
         if not seen.covered:
             return seen
         sentence = "Almost all of the face is covered; give a picture that shows it."

@@ -43,6 +43,7 @@ from backend.fitting.options import (
     started_options,
 )
 from backend.fitting.parameters import PhotoParameters
+from backend.fitting.same_person import judge_people
 from backend.fitting.solver import (
     FaceEstimate,
     IdentityPrior,
@@ -313,17 +314,26 @@ def run_landmark_stage(
     the fit starts from it. Only a cold fit leaves photos out; the fit of the rest uses neither of the two.
     """
     model = landmark_model(template)
-    state = fit_landmarks(template, model, faces, options, canonical, encoded)
+
+    def cold(some: tuple[PhotoFace, ...]) -> FitState:
+        return fit_landmarks(template, model, some, options)
+
+    judged = judge_people(faces, cold, prior_weights(template, options), options)
+    if judged.rejected:
+        left_out = dict(judged.rejected)
+        kept = tuple(face for face in faces if face.name not in left_out)
+        return replace(cold(kept), rejected=judged.rejected)
+    state = replace(fit_landmarks(template, model, faces, options, canonical, encoded), doubts=judged.doubts)
     outliers = _outliers(state)
     if outliers.any() and state.started:  # its few steps may not have converged
-        state = fit_landmarks(template, model, faces, options, canonical)
+        state = replace(fit_landmarks(template, model, faces, options, canonical), doubts=judged.doubts)
         outliers = _outliers(state)
     if not outliers.any():
         return state
     kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
     reason = "Its face does not fit the shape of the face in the other photos; it may be another person."
     rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
-    return replace(fit_landmarks(template, model, kept, options), rejected=rejected)
+    return replace(cold(kept), rejected=rejected)
 
 
 def _outliers(state: FitState) -> np.ndarray:
@@ -528,6 +538,7 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
         vertex_albedo=appearance.albedo.astype(np.float32),
         photos=tuple(photos),
         rejected=state.rejected,
+        doubts=state.doubts,
     )
 
 

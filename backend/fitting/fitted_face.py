@@ -10,6 +10,10 @@ import numpy as np
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 
+MOST_LANDMARK_ERROR = 4.5
+"""Per cent, 3 to 6: three times the usual ``FittedPhoto.landmark_error_percent``. 68 single photographs and portraits
+have 0.9 to 3.6, median 1.5; landmarks on a face that stands on its head have 13."""
+
 
 @dataclass(frozen=True)
 class FittedPhoto:
@@ -40,6 +44,16 @@ class FittedPhoto:
     photometric_error: float
     landmarks: np.ndarray | None = None
 
+    @property
+    def doubt(self) -> str:
+        """A sentence for the user where the landmarks do not fit any head; empty otherwise."""
+        if self.landmark_error_percent <= MOST_LANDMARK_ERROR:
+            return ""
+        return (
+            f"The landmarks do not fit a head: their error of {self.landmark_error_percent:.0f} % is more than three "
+            "times the usual. Look at the result with care, or correct the landmarks."
+        )
+
 
 @dataclass(frozen=True)
 class FittedFace:
@@ -52,6 +66,7 @@ class FittedFace:
         (identity and cage offsets included).
     vertex_albedo : (V_head, 3) float32 linear-light albedo estimated by the fit, per head vertex.
     rejected : (name, reason) of photos that the fit left out because they do not show this person's shape.
+    doubts : (name, sentence) of photos that seem to show two people.
     photos : in the order of ``PhotoCollection.faces`` (rejected ones left out).
     """
 
@@ -60,6 +75,12 @@ class FittedFace:
     vertex_albedo: np.ndarray
     photos: tuple[FittedPhoto, ...]
     rejected: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[tuple[str, str], ...] = ()
+
+    def all_doubts(self) -> dict[str, str]:
+        """Name of a used photo -> what is doubtful about it, empty if nothing is."""
+        others = dict(self.doubts)
+        return {photo.name: f"{photo.doubt} {others.get(photo.name, '')}".strip() for photo in self.photos}
 
     def used_faces(self, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
         """Those of ``faces`` that the fit used, in its order."""

@@ -23,10 +23,10 @@ from scipy.linalg import cho_factor, cho_solve
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import POSE_SIZE, PhotoParameters, SurfacePoints, project_with_derivatives
 from backend.geometry.template import Template, load_template
-from backend.rig.arkit import ARKIT_NAMES
 from backend.system.assets import ASSETS
 from backend.system.files import read_asset
 from backend.system.parallel import each
+from protocol.names import ARKIT_NAMES
 
 EXPRESSION_SIZE = len(ARKIT_NAMES)
 
@@ -189,7 +189,7 @@ def robust_weights(residual: np.ndarray, information: np.ndarray, scale: float) 
     return information * (scale**2 / (scale**2 + squared)) ** 2
 
 
-def _photo_cost(
+def photo_cost(
     parameters: PhotoParameters,
     estimate: FaceEstimate,
     targets: PointTargets,
@@ -318,7 +318,7 @@ def solve(
         cost = known.cost(candidate.identity)
         cost += 0.5 * candidate.distance_habit**2
         for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
-            cost += _photo_cost(parameters, candidate, target, prior, weights)
+            cost += photo_cost(parameters, candidate, target, prior, weights)
         return cost
 
     damping = 1e-3

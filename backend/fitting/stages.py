@@ -47,15 +47,15 @@ from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
-from backend.rig.arkit import ARKIT_NAMES
 from backend.system.parallel import each
+from protocol.names import ARKIT_NAMES
 
 
 @dataclass(frozen=True)
 class FitState:
     """State between the stages: the photos not left out, the estimate, the template with its cage offsets, the photos'
-    canonical face and its identity term (``belief``), whether the encoder ``started`` the fit, and the last ``matches``
-    of a dense stage that makes them."""
+    canonical face and its identity term (``belief``), whether the encoder ``started`` the fit, the last ``matches`` of
+    a dense stage that makes them, and (name, sentence) of photos that are used with ``doubts``."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -66,6 +66,7 @@ class FitState:
     canonical: CanonicalFace | None = None
     started: bool = False
     matches: DenseMatches | None = None
+    doubts: tuple[tuple[str, str], ...] = ()
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""

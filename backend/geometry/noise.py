@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from backend.system.numba_cache import njit, prange
 
 
 @njit(cache=True, inline="always")

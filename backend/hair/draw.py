@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 
 from backend.hair.attach import skin_normals
@@ -14,6 +13,7 @@ from backend.hair.locks import OUT
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
+from backend.system.numba_cache import numba
 
 _SUPERSAMPLE = 2
 """Supersampling per image axis, because hairs are half a pixel wide."""

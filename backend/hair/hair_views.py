@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -17,6 +16,7 @@ from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
+from backend.system.numba_cache import numba
 
 VIEW_SIDE = 384
 """Longest side of a view in pixels: a pixel is about 1 mm on a short-haired head."""

@@ -18,7 +18,18 @@ from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.models.parsing.voting import same_decisions, vote_on_glasses, vote_over_photos
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
-from backend.photos.faces import MAX_CROP_SIDE, HeadCrop, crop_head, detect_faces, find_landmarks, fit_inside, head_pose
+from backend.photos.faces import (
+    MAX_CROP_SIDE,
+    HeadCrop,
+    crop_head,
+    detect_faces,
+    find_landmarks,
+    fit_inside,
+    head_pose,
+    quarter_turns,
+    turned,
+    upright,
+)
 from backend.photos.formats import FORMATS_ADVICE, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.reading import read_photo, read_photos
 from backend.photos.screening import (
@@ -74,7 +85,7 @@ class _Analysed:
 
     source_size: tuple[int, int]
     focal_px: float | None
-    decoded_width: int
+    decoded_width: int  # pixels, as source_size before the photo is turned upright
     faces: tuple[FaceCandidate, ...]
     failure: str = ""
 
@@ -95,10 +106,11 @@ def collect(
     options = options or CollectOptions()
     if not sources:
         raise LikenessError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
-    if len(sources) > options.max_photos:
+    given = sum(not source.left_out for source in sources)
+    if given > options.max_photos:
         raise LikenessError(
             "usage",
-            f"{len(sources)} photos were given; the limit is {options.max_photos}.",
+            f"{given} photos were given; the limit is {options.max_photos}.",
             f"Give fewer: at most {options.max_used} are used.",
         )
     names = unique_names([source.name for source in sources])
@@ -128,7 +140,7 @@ def collect(
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
-            crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
+            crop = crop_head(upright(again.pixels, candidate.turns), candidate.landmarks, options.max_crop_side)
         if not same_decisions(candidate.accessories, accessories):
             candidate = _relabelled(candidate, crop, accessories, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
@@ -169,14 +181,16 @@ def _analyse(
         landmarks = find_landmarks(photo.pixels, detected)
         if landmarks is None:
             continue
-        crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
-        faces.append(_candidate(index, landmarks, crop, options))
+        turns = quarter_turns(landmarks)
+        landmarks = turned(landmarks, photo.pixels.shape, turns)
+        crop = crop_head(upright(photo.pixels, turns), landmarks, options.max_crop_side)
+        faces.append(_candidate(index, landmarks, turns, crop, options))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: CollectOptions) -> FaceCandidate:
+def _candidate(index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, options: CollectOptions) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
     found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
@@ -184,6 +198,7 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: Colle
     return FaceCandidate(
         photo=index,
         landmarks=landmarks,
+        turns=turns,
         size_px=face_size_px(landmarks),
         pose=pose,
         descriptor=options.identity.describe(crop.pixels, in_crop),
@@ -215,7 +230,7 @@ def _photo_face(
     reduced = photo.decoded_width / photo.source_size[0]
     return PhotoFace(
         name=name,
-        source_size=photo.source_size,
+        source_size=photo.source_size if candidate.turns % 2 == 0 else photo.source_size[::-1],
         focal_px=photo.focal_px,
         pixels=crop.pixels,
         crop_scale=crop.scale * reduced,
@@ -226,6 +241,7 @@ def _photo_face(
         yaw_degrees=candidate.pose.yaw,
         quality=candidate.quality,
         surface=None if landmarker is None else landmarker.find(crop.pixels, landmarks),
+        turns=candidate.turns,
     )
 
 

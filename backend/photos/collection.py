@@ -86,13 +86,15 @@ class CorrectedLandmarks:
 class PhotoFace:
     """One person's face, cropped from one photo.
 
-    ``crop_px = crop_scale * (source_px - crop_offset)`` maps pixels of the EXIF-rotated file to pixels of ``pixels``
-    (x right, y down, pixel centres at i + 0.5). Crops are square, edge-padded, at most 2048 px, never enlarged.
+    ``crop_px = crop_scale * (source_px - crop_offset)`` maps pixels of the upright photo to pixels of ``pixels``
+    (x right, y down, pixel centres at i + 0.5). Crops are square, edge-padded, at most 2048 px, never enlarged. The
+    upright photo is the EXIF-rotated file after ``turns`` quarter turns; all stages work in it, and
+    ``file_from_crop`` leads back to the file.
 
     Attributes
     ----------
     name : file name, unique within a collection.
-    source_size : (width, height) of the file after EXIF rotation.
+    source_size : (width, height) of the upright photo.
     focal_px : focal length in source pixels from EXIF, None when missing or when the file looks cropped.
     pixels : (H, W, 3) uint8 sRGB.
     crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
@@ -107,6 +109,7 @@ class PhotoFace:
     unseen : (478,) bool landmarks under the user's mask, whose pixels ``labels`` calls an occluder; None without a
         mask.
     hair_line : (N, 2) float64 crop pixels on the hairline, placed by the user; None without any.
+    turns : counter-clockwise quarter turns, 0 to 3, that turn the EXIF-rotated file upright (``np.rot90``).
     """
 
     name: str
@@ -125,6 +128,28 @@ class PhotoFace:
     use: Use = "both"
     unseen: np.ndarray | None = None
     hair_line: np.ndarray | None = None
+    turns: int = 0
+
+    @property
+    def file_size(self) -> tuple[int, int]:
+        """(width, height) of the file after EXIF rotation."""
+        return self.source_size if self.turns % 2 == 0 else self.source_size[::-1]
+
+    @property
+    def file_from_crop(self) -> np.ndarray:
+        """(3, 3) homogeneous map from crop pixels to pixels of the file after EXIF rotation."""
+        step, (left, top) = 1.0 / self.crop_scale, self.crop_offset
+        to_file = np.array([[step, 0.0, left], [0.0, step, top], [0.0, 0.0, 1.0]])
+        size = self.source_size
+        for _ in range(self.turns):
+            to_file = np.array([[0.0, -1.0, size[1]], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]) @ to_file
+            size = size[::-1]
+        return to_file
+
+    def in_file(self, points: np.ndarray) -> np.ndarray:
+        """Points (N, 2) of the crop, in pixels of the file after EXIF rotation."""
+        to_file = self.file_from_crop
+        return points @ to_file[:2, :2].T + to_file[:2, 2]
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def _corrected(face: PhotoFace, corrections: PhotoCorrections) -> PhotoFace:
 
 
 def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace:
-    width, height = face.source_size
+    width, height = face.file_size
     for point in points:
         if not (0 <= point.x <= width and 0 <= point.y <= height):
             raise LikenessError(
@@ -171,7 +171,8 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
             )
     number = np.array([point.landmark for point in points], np.int64)
     in_file = np.array([(point.x, point.y) for point in points], np.float64)
-    places = face.crop_scale * (in_file - face.crop_offset)
+    to_file = face.file_from_crop
+    places = (in_file - to_file[:2, 2]) @ np.linalg.inv(to_file[:2, :2]).T
     of_face, of_hair = number < LANDMARKS, number >= FIRST_HAIR
     of_ears = ~(of_face | of_hair)
     if of_hair.any():
@@ -195,21 +196,17 @@ def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
     user."""
     import cv2  # imported here, so that the server, which only reads corrections, starts without it
 
-    across, down = np.array([mask.width, mask.height]) / face.source_size  # cells per pixel
-    if abs(mask.width - mask.height * face.source_size[0] / face.source_size[1]) > 1.0 + mask.width / mask.height:
+    file_width, file_height = face.file_size
+    if abs(mask.width - mask.height * file_width / file_height) > 1.0 + mask.width / mask.height:
         raise LikenessError(
             "usage",
             f"The mask of {face.name} has {mask.width} x {mask.height} cells, which is not the photo's shape "
-            f"({face.source_size[0]} x {face.source_size[1]}).",
+            f"({file_width} x {file_height}).",
             "Paint it anew on this photo.",
         )
-    step, (left, top) = 1.0 / face.crop_scale, face.crop_offset
-    grid_from_crop = np.array(  # pixel centres at i, OpenCV's convention
-        [
-            [across * step, 0.0, across * (0.5 * step + left) - 0.5],
-            [0.0, down * step, down * (0.5 * step + top) - 0.5],
-        ]
-    )
+    cells_per_pixel = np.diag([mask.width / file_width, mask.height / file_height, 1.0])
+    grid_from_crop = (cells_per_pixel @ face.file_from_crop)[:2]
+    grid_from_crop[:, 2] += 0.5 * grid_from_crop[:, :2].sum(axis=1) - 0.5  # pixel centres at i, OpenCV's convention
     height, width = face.labels.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     cells = mask.cells().astype(np.float32)

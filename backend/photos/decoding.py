@@ -27,8 +27,10 @@ from typing import Any
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.Image import Exif
 
-from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
+from backend.photos.containers import ColorCoding, coded_to_srgb, color_coding, largest_jpeg
+from backend.photos.formats import FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
 from backend.system.processes import ParentLine, limit_memory, limit_time
+from protocol.photo_folder import FORMAT_SUFFIXES, OWN_SENTENCE, is_own
 
 _EXIF_IFD = 0x8769
 _FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
@@ -113,13 +115,15 @@ def decode(data: bytes, limits: ReadLimits, opened: Callable[[int], None] = lamb
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb limit is lower than ours; broken EXIF is ignored
-            image = _open(data)
+            if is_own(data):
+                raise PhotoUnreadableError(OWN_SENTENCE)
+            image = _largest_picture(_opened_or_preview(data), data)
             _refuse_huge(image, len(data), limits)  # before reading EXIF, for which the PNG reader decodes
             _refuse_scans(image, data, limits)
             opened(image.width * image.height)
             size = _upright_size(image)
             focal = focal_length_px(image.getexif(), size)
-            return Picture(_decoded(image, limits), size, focal)
+            return Picture(_decoded(image, limits, color_coding(data)), size, focal)
     except PhotoUnreadableError:
         raise
     except MemoryError as error:
@@ -182,6 +186,39 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=[name for name in FORMAT_SUFFIXES if name in Image.OPEN])
 
 
+def _opened_or_preview(data: bytes) -> Image.Image:
+    """The picture, or the largest JPEG inside a file of another kind (a camera's raw file)."""
+    try:
+        return _open(data)
+    except UnidentifiedImageError:
+        place = largest_jpeg(data, READING.least_preview_pixels)
+        if place is None:
+            raise
+        return _open(data[place[0] :])
+
+
+def _largest_picture(image: Image.Image, data: bytes) -> Image.Image:
+    """The largest picture of a TIFF file that can be read: its pages, and JPEGs inside. Raw files of many cameras are
+    TIFF files whose first page is a thumbnail; the pages' orientation holds for a JPEG without one."""
+    if image.format != "TIFF":
+        return image
+    sizes = []
+    for page in range(min(getattr(image, "n_frames", 1), READING.most_pages)):
+        image.seek(page)
+        sizes.append(image.width * image.height)
+    image.seek(sizes.index(max(sizes)))
+    place = largest_jpeg(data, max(sizes) + 1)
+    if place is None:
+        return image
+    inside = _open(data[place[0] :])
+    image.seek(0)
+    turn, exif = image.getexif().get(_ORIENTATION), inside.getexif()
+    if turn is not None and _ORIENTATION not in exif:
+        exif[_ORIENTATION] = turn
+        inside.info["exif"] = exif.tobytes()
+    return inside
+
+
 def _heif_opener() -> bool:
     """Register the HEIC reader; False if the package is not installed."""
     try:
@@ -234,8 +271,8 @@ def _refuse_scans(image: Image.Image, data: bytes, limits: ReadLimits) -> None:
         raise PhotoUnreadableError(f"It comes in {scans} passes over the picture, far too many; save it as a new JPEG.")
 
 
-def _decoded(image: Image.Image, limits: ReadLimits) -> Image.Image:
-    """The image upright, downsampled, in RGB."""
+def _decoded(image: Image.Image, limits: ReadLimits, coding: ColorCoding | None) -> Image.Image:
+    """The image upright, downsampled, in sRGB; ``coding`` is the file's where it has no ICC profile."""
     factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
     if factor > 1 and _is_jpeg(image):
         image.draft(None, (image.width // factor + 1, image.height // factor + 1))  # the decoder's own 1/2, 1/4, 1/8
@@ -243,7 +280,8 @@ def _decoded(image: Image.Image, limits: ReadLimits) -> Image.Image:
     profile = image.info.get("icc_profile")
     factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
     image = _flat(image, (min(factor, image.width), min(factor, image.height)))
-    return _to_srgb(ImageOps.exif_transpose(image), profile)
+    image = _to_srgb(ImageOps.exif_transpose(image), profile)
+    return image if profile or coding is None else coded_to_srgb(image, coding)
 
 
 def _flat(image: Image.Image, factors: tuple[int, int]) -> Image.Image:

@@ -43,6 +43,9 @@ class FacesSettings:
     """Detector confidence in [0, 1] below which a detection is dropped."""
     sure_score: float = 0.7
     """Detector confidence in [0, 1] from which a large face ends the search."""
+    upright_score: float = 0.9
+    """Detector confidence in [0, 1] above which a face is surely upright in its window: faces that are turned by a
+    quarter or a half reach 0.89 on 28 photos, upright ones mostly 0.91 to 0.96."""
     large_face: float = 0.2
     """Fraction of the image's short side, 0.1 to 0.5: if a larger face is found, no tiles are searched."""
     min_tile: int = 96
@@ -141,6 +144,9 @@ def fit_inside(pixels: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), factor
 
 
+_DIRECTIONS = (0.0, np.pi / 2, -np.pi / 2, np.pi)
+
+
 @dataclass(frozen=True)
 class DetectedFace:
     """A face box in image pixels.
@@ -161,22 +167,27 @@ class DetectedFace:
 
 
 def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
-    """Detect faces in (H, W, 3) uint8 pixels, largest first; includes small, turned and sideways faces.
+    """Detect faces in (H, W, 3) uint8 pixels, largest first; includes small, turned, sideways and upside-down faces.
 
-    Searches the whole image, without and with a margin (for faces that fill it). If no large face is found, also
-    searches overlapping tiles (for small faces). If nothing is found, repeats with the image turned by a quarter, a
-    half and three quarters (for photos without EXIF orientation).
+    Searches the whole image, without and with a margin (for faces that fill it), and again turned by a quarter, a half
+    and three quarters unless it finds a large face that is surely upright: the detectors also fire on a face that lies
+    on its side or stands on its head, less surely and with wrong eyes, so the surest direction has the right angle. If
+    no large face is found, also searches overlapping tiles (for small faces), in the first direction with any.
     """
     small, factor = fit_inside(pixels, FACES.search_side)
-    faces: list[DetectedFace] = []
-    for turn in (0.0, np.pi / 2, -np.pi / 2, np.pi):
-        found = [face for window in _whole_views(small.shape, turn) for face in _detect_in(small, window)]
-        large = FACES.large_face * min(small.shape[:2])
-        if not any(face.side > large and face.score > FACES.sure_score for face in found):
-            found += [face for window in _tiles(small.shape, turn) for face in _detect_in(small, window)]
-        faces = _merge(found)
-        if faces:
-            break
+    large = FACES.large_face * min(small.shape[:2])
+    found: list[DetectedFace] = []
+    for turn in _DIRECTIONS:
+        found += [face for window in _whole_views(small.shape, turn) for face in _detect_in(small, window)]
+        if any(face.side > large and face.score > FACES.upright_score for face in found):
+            break  # in the first direction for an upright photo, in its own for a turned one
+    if not any(face.side > large and face.score > FACES.sure_score for face in found):
+        for turn in _DIRECTIONS:
+            in_tiles = [face for window in _tiles(small.shape, turn) for face in _detect_in(small, window)]
+            found += in_tiles
+            if in_tiles:
+                break
+    faces = _merge(found)
     scaled = [
         DetectedFace((f.centre[0] / factor, f.centre[1] / factor), f.side / factor, f.angle, f.score) for f in faces
     ]
@@ -381,6 +392,28 @@ def head_pose(points: np.ndarray) -> HeadPose:
     pitch = np.degrees(np.arcsin(np.clip(-forward[1], -1.0, 1.0)))
     roll = np.degrees(np.arctan2(across[1], across[0]))
     return HeadPose(float(yaw), float(pitch), float(roll))
+
+
+def quarter_turns(points: np.ndarray) -> int:
+    """Counter-clockwise quarter turns, 0 to 3, of the image that bring the head of landmarks (478, 3) upright within
+    45 degrees."""
+    return round(head_pose(points).roll / 90.0) % 4
+
+
+def upright(pixels: np.ndarray, turns: int) -> np.ndarray:
+    """(H, W, 3) pixels after ``turns`` counter-clockwise quarter turns, in memory order."""
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def turned(points: np.ndarray, shape: tuple[int, ...], turns: int) -> np.ndarray:
+    """Points (N, 2 or 3) of an image of ``shape`` (H, W, ...) after ``turns`` counter-clockwise quarter turns, as
+    ``np.rot90`` turns the image; z stays."""
+    height, width = shape[:2]
+    result = points.copy()
+    for _ in range(turns):
+        result[:, 0], result[:, 1] = result[:, 1].copy(), width - result[:, 0]
+        height, width = width, height
+    return result
 
 
 def rotation_from_mean(points: np.ndarray) -> np.ndarray:

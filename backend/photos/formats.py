@@ -1,4 +1,4 @@
-"""Supported photo formats, and the file suffixes searched for in a folder.
+"""The supported photo formats in sentences.
 
 Hand-set constants of reading; the limits per file are in ``source.ReadLimits``.
 
@@ -11,20 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-FORMAT_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".mpo",),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "HEIF": (".heic", ".heics", ".heif", ".heifs", ".hif"),
-    "AVIF": (".avif", ".avifs"),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-}
-"""Pillow's name of a format -> its file suffixes in lower case. Reading depends on the content alone."""
-PHOTO_SUFFIXES = frozenset(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
-"""Suffixes searched for in a folder; a file given by name may have any."""
+from protocol.photo_folder import FORMAT_SUFFIXES
+
 _SPOKEN = {"MPO": "JPEG", "WEBP": "WebP", "HEIF": "HEIC"}
 """Common name of a format where Pillow's differs; an MPO is a JPEG with a second image."""
 _NAMES = tuple(dict.fromkeys(_SPOKEN.get(name, name) for name in FORMAT_SUFFIXES))
@@ -52,6 +40,10 @@ class ReadingSettings:
     """Pixels, 1e6 to 1e7: files with fewer are cheap to decode, so a high compression is accepted."""
     band_pixels: int = 4_000_000
     """Pixels, 1e6 to 2e7, flattened at a time, because colours take four times the memory of palette indices."""
+    most_pages: int = 16
+    """Pages, 4 to 64, of a TIFF file of which the largest is read."""
+    least_preview_pixels: int = 300_000
+    """Pixels, 1e5 to 1e6, of a JPEG inside a file of an unknown kind, so that it is a preview and no thumbnail."""
     aspect_tolerance: float = 0.01
     """Relative, 0.002 to 0.03: an image is cropped if its aspect ratio differs by more from a camera's or EXIF's."""
 
@@ -69,11 +61,12 @@ class PhotoUnreadableError(Exception):
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A photo as given: its name, and either the file's bytes or its path."""
+    """A photo as given: its name, and either the file's bytes or its path; ``left_out`` says why it is not read."""
 
     name: str
     data: bytes | None = None
     path: Path | None = None
+    left_out: str = ""
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.path is None):

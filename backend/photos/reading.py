@@ -193,6 +193,8 @@ class _Decoding:
 
     def run(self) -> DecodedPhoto | PhotoUnreadableError:
         """Decode; returns errors of the file instead of raising them."""
+        if self._source.left_out:
+            return PhotoUnreadableError(self._source.left_out)
         with self._lock:
             if self._ended:
                 return PhotoUnreadableError(TOO_SLOW)

@@ -110,7 +110,8 @@ class FaceCandidate:
     Attributes
     ----------
     photo : index of the photo in the given order.
-    landmarks : (478, 3) float32 in pixels of the decoded photo.
+    landmarks : (478, 3) float32 in pixels of the upright decoded photo.
+    turns : counter-clockwise quarter turns, 0 to 3, from the decoded photo to the upright one.
     size_px : height of the face in pixels of the decoded photo.
     pose : approximate rotation of the head.
     descriptor : vector of ``identity.IdentityModel``.
@@ -124,6 +125,7 @@ class FaceCandidate:
 
     photo: int
     landmarks: np.ndarray
+    turns: int
     size_px: float
     pose: HeadPose
     descriptor: np.ndarray

@@ -6,11 +6,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numba
 import numpy as np
 import torch
 
 from backend.rendering.camera import MIN_DEPTH
+from backend.system.numba_cache import numba
 
 _MIN_DEPTH = np.float32(MIN_DEPTH)
 _HALF = np.float32(0.5)

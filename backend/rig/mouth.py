@@ -25,9 +25,10 @@ from scipy.interpolate import PchipInterpolator
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import MouthLoops, mouth_tube, part_slice
 from backend.rig.rigid_parts import similarity_scale
+from protocol.names import ARKIT_NAMES
 
 COLUMNS = 17
 _MEDIAN_TOLERANCE = 1e-3

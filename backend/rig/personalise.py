@@ -42,7 +42,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
 from backend.geometry.vectors import arc_length, smoothstep
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
+from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.rig.measure import (
     EyeLoops,
     MouthLoops,
@@ -57,6 +57,7 @@ from backend.rig.measure import (
     part_slice,
 )
 from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes, similarity_scale
+from protocol.names import ARKIT_NAMES
 
 _EDGES = ((0, 1), (1, 2), (2, 0))
 _REGULARISATION = 1e-3

@@ -8,8 +8,9 @@ import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import eye_sphere, part_slice
+from protocol.names import ARKIT_NAMES
 
 JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _CHIN_WEIGHT = 0.95

@@ -6,6 +6,7 @@ The user's configuration folder for Likeness, and private files in it.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,18 +16,25 @@ from pathlib import Path
 import msgspec
 
 from backend.errors import LikenessError
-from backend.file_lock import lock_file
 from backend.service.messages import PROTOCOL
+from backend.system.file_lock import lock_file
 
 CONFIG_VARIABLE = "LIKENESS_CONFIG_DIR"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+OWN_NAMES = frozenset({"server", "server_key", "client_key", "authorized_clients"})
+"""Names of the files in the folder, without suffixes."""
 
 
 def config_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Folder of the keys and the state of a running server (docs/protocol.md); it may not exist yet."""
+    """Folder of the keys and the state of a running server (docs/protocol.md); it may not exist yet.
+
+    Raises ``LikenessError`` "usage" where it would depend on the current folder: keys do not belong there.
+    """
     if environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE])
+    if platform == sys.platform != "win32":
+        _check_home(environment)
     home = Path(os.path.expanduser("~"))
     if platform == "win32":
         base = environment.get("APPDATA") or home / "AppData" / "Roaming"
@@ -38,10 +46,38 @@ def config_folder(environment: Mapping[str, str] = os.environ, platform: str = s
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that only this user may enter, or restrict an existing one to this user. Raises ``OSError``."""
+    """Make a folder that only this user may enter, or restrict an existing one to this user.
+
+    An existing folder in which other things lie is another's or serves another purpose: its rights stay as they are.
+
+    Raises ``OSError``, and ``LikenessError`` "usage" for such a folder that others may enter.
+    """
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o077:
-        path.chmod(FOLDER_MODE)
+    status = path.stat()
+    if not status.st_mode & 0o077:
+        return
+    shared = bool(status.st_mode & stat.S_ISVTX) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid())
+    if shared or any(not _is_ours(name) for name in os.listdir(path)):
+        raise LikenessError(
+            "usage",
+            f"The folder {path} is open to other users, and other files are in it.",
+            f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}.",
+        )
+    path.chmod(FOLDER_MODE)
+
+
+def _is_ours(name: str) -> bool:
+    return name.removeprefix(".").split(".")[0] in OWN_NAMES
+
+
+def _check_home(environment: Mapping[str, str]) -> None:
+    for variable in ("HOME", "XDG_CONFIG_HOME"):
+        if (told := environment.get(variable)) is not None and not os.path.isabs(told):
+            if variable == "XDG_CONFIG_HOME" and not told:
+                continue
+            raise LikenessError(
+                "usage", f"{variable} is {told!r}, no absolute path.", f"Set it, or {CONFIG_VARIABLE}, to a folder."
+            )
 
 
 def write_private(path: Path, data: bytes) -> None:

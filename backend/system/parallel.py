@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
-import numba
 import numpy as np
 import torch
+
+from backend.system.numba_cache import numba
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

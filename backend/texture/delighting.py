@@ -44,7 +44,6 @@ from itertools import repeat
 import cv2
 import numpy as np
 import torch
-from numba import njit, prange
 
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
@@ -53,6 +52,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, masked_lowpass, usual_weight
 from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, bare_skin, plain_skin, shading

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numba import njit, prange
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -22,6 +21,7 @@ from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc
 from backend.rendering.uv_space import gutter_source, rasterize_uv
+from backend.system.numba_cache import njit, prange
 
 _PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
 

@@ -334,7 +334,7 @@ class Installation:
         if archive.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
             part.mkdir(parents=True)
-            for name in ("backend", "assets"):
+            for name in ("backend", "protocol", "assets"):
                 shutil.copytree(archive / name, part / name, ignore=ignored)
             shutil.copy2(archive / "pyproject.toml", part)
         elif archive.is_file():

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import AddonError
+from ..shared.photo_folder import PHOTO_SUFFIXES
 from .events import Limits
 
-PHOTO_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"),
-)
-"""Endings of the files that the backend reads, in lower case."""
-PHOTO_GLOB = ";".join(f"*{ending}" for ending in PHOTO_ENDINGS)
-"""The same for a file browser, which ignores case."""
+PHOTO_GLOB = ";".join(f"*{ending}" for ending in PHOTO_SUFFIXES)
+"""Endings of the files that the backend reads, for a file browser, which ignores case."""
 PIECE_BYTES = 32 * 2**20
 """A video is sent in buffers of this size."""
 

@@ -5,15 +5,15 @@ Folders of people: a folder with one subfolder of photos per person.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..client.photo_files import PHOTO_ENDINGS, is_text
+from ..client.photo_files import is_text
 from ..errors import AddonError
+from ..shared.photo_folder import natural_key, photo_folder
 
 MOST_PEOPLE = 10_000
 MOST_PHOTOS = 200
@@ -35,7 +35,8 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
     Raises ``AddonError`` ``no_photo``, one sentence, if there are none or the folder cannot be read.
     """
     try:
-        inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        inside.sort(key=lambda entry: natural_key(entry.name))
     except OSError as error:
         raise AddonError(f"The folder {folder} cannot be read.", "Choose another one.", "no_photo") from error
     people = []
@@ -53,13 +54,12 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
 
 
 def photos_in(folder: Path) -> tuple[Path, ...]:
-    """The photos directly in a folder; empty if it cannot be read."""
+    """The photos directly in a folder, without raw files and Likeness's own pictures; empty if it cannot be read."""
     try:
-        names = sorted(os.listdir(folder))
+        photos = photo_folder(folder).photos
     except OSError:
         return ()
-    photos = [folder / name for name in names if name.lower().endswith(PHOTO_ENDINGS) and not name.startswith(".")]
-    return tuple(path for path in photos if path.is_file() and is_text(str(path)))[:MOST_PHOTOS]
+    return tuple(path for path in photos if is_text(str(path)))[:MOST_PHOTOS]
 
 
 def file_of(person: PersonFolder | Path) -> Path:

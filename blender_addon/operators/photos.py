@@ -9,9 +9,10 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
 from .. import timer
-from ..client.photo_files import PHOTO_ENDINGS, PHOTO_GLOB, is_text, unique_labels
+from ..client.photo_files import PHOTO_GLOB, is_text, unique_labels
 from ..errors import AddonError
 from ..session import session
+from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 from .polls import clickable
@@ -25,12 +26,14 @@ def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]
     for path in map(_absolute, paths):
         name = os.path.basename(path)
         (label,) = unique_labels([name])
-        if os.path.splitext(name)[1].lower() not in PHOTO_ENDINGS:
+        if os.path.splitext(name)[1].lower() not in PHOTO_SUFFIXES:
             refused.append(f"{label} is not a photo that the backend reads")
         elif not os.path.isfile(path):
             refused.append(f"{label} does not exist")
         elif not is_text(path):
             refused.append(f"{label} has letters in its path that are no UTF-8; rename it")
+        elif is_own_picture(path):
+            refused.append(f"{label} was made by Likeness and is no photo")
         elif os.path.normcase(path) in listed:
             refused.append(f"{label} is in the list already")
         else:
@@ -144,7 +147,7 @@ class PhotoDrop(bpy.types.FileHandler):
     bl_idname = "LIKENESS_FH_photos"
     bl_label = "Add to Likeness Photos"
     bl_import_operator = AddPhotos.bl_idname
-    bl_file_extensions = ";".join(PHOTO_ENDINGS)
+    bl_file_extensions = ";".join(PHOTO_SUFFIXES)
 
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:

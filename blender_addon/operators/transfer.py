@@ -200,10 +200,10 @@ def clip_steps(
             continue
         yield from _apply_clip(place, clip, target, frames if many else None, gain, outcomes)
         yield (number + 1) / len(targets)
-    problems = []
+    problems = list(clip.notes)
     if head_pose and clip.rotation is not None and settings.pose_to is not None:
         turns = apply.in_blender(clip.rotation)
-        problems = [apply.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
+        problems.append(apply.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many))
     if many and set_range:
         place.scene.frame_start, place.scene.frame_end = int(frames[0]), int(frames[-1])
     guessed = int((~clip.found).sum())

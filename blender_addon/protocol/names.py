@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..shared.names import ARKIT_NAMES as ARKIT_ORDER
+
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 """The objects of a head; the first one drives the others."""
 LASHES = "lashes"
@@ -16,17 +18,7 @@ NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
 AUTO_HAIR_STYLE = "auto"
 """Let the photos decide the hairstyle."""
 
-_BOTH_SIDES = (
-    "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
-    "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"
-)
-_SINGLE = (
-    "jawForward jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthRollLower "
-    "mouthRollUpper mouthShrugLower mouthShrugUpper browInnerUp cheekPuff tongueOut"
-)
-ARKIT_NAMES: frozenset[str] = frozenset(
-    [name + side for name in _BOTH_SIDES.split() for side in ("Left", "Right")] + _SINGLE.split()
-)
+ARKIT_NAMES: frozenset[str] = frozenset(ARKIT_ORDER)
 """The 52 shape keys of a head; a result states their order."""
 
 LANDMARKS = 478

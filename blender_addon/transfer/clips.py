@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import AddonError
-from ..protocol.names import ARKIT_NAMES
-from .names import Tier, meaning
+from ..shared.live_link import MOST_BYTES, NotATakeError, read_lines, text_of
 
 _ADVICE = "Choose an expression.json of the backend, or a CSV that Live Link Face recorded."
 FORMAT, VERSION = "likeness-expression", 1
-CSV_RATES = (24.0, 25.0, 30.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,7 @@ class ExpressionClip:
     rotation : (F, 3, 3) or None, of the head relative to its rest pose (the take's usual pose) in the head frame (x to
         the person's left, y up, z out of the face).
     translation : (F, 3) metres in the camera's place with the head's axes, or None.
+    notes : sentences about how the file was read.
     """
 
     names: tuple[str, ...]
@@ -39,18 +36,23 @@ class ExpressionClip:
     found: np.ndarray
     rotation: np.ndarray | None = None
     translation: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_clip(path: Path) -> ExpressionClip:
     """Read a clip file, detecting the format from its content. Raises ``AddonError`` ``bad_clip`` or ``no_file``."""
     try:
-        text = path.read_text("utf-8-sig")
+        if path.stat().st_size > MOST_BYTES:
+            raise AddonError(f"{path.name} has more than {MOST_BYTES >> 20} MB.", _ADVICE, "bad_clip")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise AddonError(f"{path.name} could not be read.", "Check the file.", "no_file") from error
-    except UnicodeDecodeError as error:
+    except NotATakeError as error:
         raise AddonError(f"{path.name} is no text file.", _ADVICE, "bad_clip") from error
     try:
         return parse_json(text) if text.lstrip().startswith("{") else parse_csv(text)
+    except NotATakeError as error:
+        raise AddonError(f"{path.name} holds no expressions that can be read. {error}", _ADVICE, "bad_clip") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise AddonError(f"{path.name} holds no expressions that can be read.", _ADVICE, "bad_clip") from error
 
@@ -112,44 +114,18 @@ def _turn(quaternions: np.ndarray) -> np.ndarray:
 
 
 def parse_csv(text: str) -> ExpressionClip:
-    """Parse Live Link Face's CSV: time code, count, 52 weights, then head and eye angles in radians.
+    """Parse Live Link Face's CSV (``shared.live_link``).
 
-    The frame rate is the lowest usual one that is consistent with the time code's frame numbers, 30 without them.
-    Yaw, pitch and roll rotate about y, x and z, in this order from outside to inside.
+    Yaw, pitch and roll rotate about y, x and z, in this order from outside to inside; pitch is positive upwards.
     """
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    head, body = [cell.strip() for cell in rows[0]], rows[1:]
-    if not body or head[0].lower() != "timecode":
-        raise ValueError("no time code")
-    columns = {}
-    for number, cell in enumerate(head[2:], 2):
-        known = meaning(cell)
-        if known is not None and known.tier is not Tier.SYNONYM:
-            columns.update({name: number for name in ARKIT_NAMES if name.lower() == cell.lower()})
-    if not columns:
-        raise ValueError("no weights")
-    names = tuple(sorted(columns))
-    table = np.array([[float(row[columns[name]]) for name in names] for row in body])
-    angles = {cell.lower(): number for number, cell in enumerate(head)}
+    take = read_lines(text.splitlines())
     rotation = None
-    if {"headyaw", "headpitch", "headroll"} <= set(angles):
-        yaw, pitch, roll = (
-            np.array([float(row[angles[name]]) for row in body]) for name in ("headyaw", "headpitch", "headroll")
-        )
-        rotation = _about(1, yaw) @ _about(0, pitch) @ _about(2, roll)
-    return _clip(names, table, _csv_seconds([row[0] for row in body]), None, rotation, None)
-
-
-def _csv_seconds(codes: list[str]) -> np.ndarray:
-    """Seconds since the first frame, from ``HH:MM:SS:FF.fraction`` or plain frame numbers."""
-    parts = [code.strip().split(":") for code in codes]
-    if len(parts[0]) < 4:
-        return (np.arange(len(codes))) / 30.0
-    fields = np.array([[float(field) for field in part[:4]] for part in parts])
-    most = fields[:, 3].max()
-    rate = next((r for r in CSV_RATES[(2 if len(codes) < 60 else 0) :] if most < r), 60.0)
-    seconds = fields[:, :3] @ [3600.0, 60.0, 1.0] + fields[:, 3] / rate
-    return np.maximum.accumulate(np.where(seconds < seconds[0], seconds + 86_400.0, seconds) - seconds[0])
+    if take.angles is not None:
+        yaw, pitch, roll = take.angles.T
+        rotation = _about(1, yaw) @ _about(0, -pitch) @ _about(2, roll)
+    seconds = np.arange(len(take.weights)) / take.fps
+    clip = _clip(take.names, take.weights, seconds, take.found & ~take.dropped, rotation, None)
+    return replace(clip, notes=take.notes)
 
 
 def _about(axis: int, angle: np.ndarray) -> np.ndarray:
@@ -200,4 +176,4 @@ def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
         rotation = u @ vt
     translation = None if clip.translation is None else between(clip.translation)
     found = clip.found[np.where(share < 0.5, after - 1, after)]
-    return ExpressionClip(clip.names, between(clip.weights), times, found, rotation, translation)
+    return ExpressionClip(clip.names, between(clip.weights), times, found, rotation, translation, clip.notes)

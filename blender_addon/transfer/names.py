@@ -21,6 +21,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
+from ..shared.names import SIDES, words_of
 
 BASE_SYNONYMS: dict[str, str] = {
     # one spelling (lower-case letters only, without side) -> ARKit bases
@@ -67,6 +68,24 @@ BASE_SYNONYMS: dict[str, str] = {
     "lippress": "mouthPress", "lipspress": "mouthPress", "mouthcompression": "mouthPress",
     "mouthtighten": "mouthPress",
     "tongue": "tongueOut", "tongueextend": "tongueOut", "tongueoutside": "tongueOut",
+    # faceshift
+    "eyein": "eyeLookIn", "eyeout": "eyeLookOut", "browsd": "browDown", "browsu": "browOuterUp",
+    "browsuc": "browInnerUp", "jawfwd": "jawForward", "lipstogether": "mouthClose", "lipsupperup": "mouthUpperUp",
+    "lipslowerdown": "mouthLowerDown", "lipsstretch": "mouthStretch", "lipsupperclose": "mouthRollUpper",
+    "lipslowerclose": "mouthRollLower", "chinlowerraise": "mouthShrugLower", "chinupperraise": "mouthShrugUpper",
+    # MetaHuman
+    "browraisein": "browInnerUp", "eyecheekraise": "cheekSquint", "eyesquintinner": "eyeSquint",
+    "mouthcheekblow": "cheekPuff", "mouthcornerdepress": "mouthFrown", "mouthcornerpull": "mouthSmile",
+    "mouthlipspress": "mouthPress", "mouthlowerlipdepress": "mouthLowerDown", "mouthlowerliprollin": "mouthRollLower",
+    "mouthupperlipraise": "mouthUpperUp", "mouthupperliprollin": "mouthRollUpper",
+    # SRanipal
+    "mouthapeshape": "mouthClose", "mouthupperinside": "mouthRollUpper", "mouthlowerinside": "mouthRollLower",
+    "mouthloweroverlay": "mouthShrugLower", "tonguelongstep1": "tongueOut",
+    # Meta
+    "browlowerer": "browDown", "chinraiserb": "mouthShrugLower", "chinraisert": "mouthShrugUpper",
+    "lidtightener": "eyeSquint", "lippressor": "mouthPress", "lipstoward": "mouthClose",
+    "lowerlipdepressor": "mouthLowerDown", "upperlidraiser": "eyeWide", "upperlipraiser": "mouthUpperUp",
+    "jawsideways": "jaw",
     # VRM and VRoid
     "fcleyeclose": "eyeBlink", "fcleyespread": "eyeWide", "fcleyesurprised": "eyeWide", "fclbrwangry": "browDown",
     "fclbrwsorrow": "browInnerUp", "fclbrwsurprised": "browInnerUp browOuterUp",
@@ -100,7 +119,12 @@ EXCEPTIONAL_NAMES: dict[str, str] = {
     "eyerlookl": "eyeLookInRight", "eyerlookr": "eyeLookOutRight", "lookleft": "eyeLookOutLeft eyeLookInRight",
     "lookright": "eyeLookInLeft eyeLookOutRight", "eyesleft": "eyeLookOutLeft eyeLookInRight", "eyesright":
     "eyeLookInLeft eyeLookOutRight", "eyeslookleft": "eyeLookOutLeft eyeLookInRight", "eyeslookright":
-    "eyeLookInLeft eyeLookOutRight", "mouthlookleft": "mouthLeft", "ウィンク2": "eyeBlinkLeft", "ウィンク2右":
+    "eyeLookInLeft eyeLookOutRight", "mouthlookleft": "mouthLeft",
+    "eyelookleftl": "eyeLookOutLeft", "eyelookleftr": "eyeLookInRight", "eyelookrightl": "eyeLookInLeft",
+    "eyelookrightr": "eyeLookOutRight", "eyeslookleftl": "eyeLookOutLeft", "eyeslookleftr": "eyeLookInRight",
+    "eyeslookrightl": "eyeLookInLeft", "eyeslookrightr": "eyeLookOutRight", "eyeleftleft": "eyeLookOutLeft",
+    "eyeleftright": "eyeLookInLeft", "eyerightleft": "eyeLookInRight", "eyerightright": "eyeLookOutRight",
+    "ウィンク2": "eyeBlinkLeft", "ウィンク2右":
     "eyeBlinkRight", "ｳｨﾝｸ2右": "eyeBlinkRight", "はぅ": "eyeBlink",
 }  # fmt: skip
 """Names whose side or direction words do not mean a side: all their letters and digits, lower case."""
@@ -109,9 +133,24 @@ EXCEPTIONAL_NAMES: dict[str, str] = {
 Atom = tuple[str, str]
 """ARKit name without its side, and ``L`` or ``R``."""
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_VOWELS = {"a", "i", "u", "e", "o", "aa", "ih", "ou", "ee", "oh"}
 _BEFORE_VOWELS = {"mth", "mouth", "viseme", "vowel", "v", "vrm", "lip", "lips"}
-_SIDES = {"l": "L", "lt": "L", "lft": "L", "left": "L", "r": "R", "rt": "R", "rgt": "R", "right": "R"}
+_SIDES = {word: side[0] for word, side in SIDES.items()}
+_MOUTH = {"mouth", "lip", "lips", "mth", "jaw", "chin"}
+_PARTS = {
+    "eye": {"eye", "eyes", "lid", "lids", "eyelid", "eyelids", "lash", "lashes", "eyelash", "eyelashes", "pupil"},
+    "brow": {"brow", "brows", "eyebrow", "eyebrows", "brw"},
+    "mouth": _MOUTH,
+    "jaw": _MOUTH,
+    "cheek": {"cheek", "cheeks"},
+    "nose": {"nose", "nostril", "nostrils"},
+    "tongue": {"tongue"},
+    "other": {"ear", "ears", "teeth", "tooth", "hair", "neck", "throat", "beard"},
+}
+"""The words for the part of the face at the beginning of an ARKit name. A word for another part is no prefix."""
+_PART_WORDS = frozenset().union(*_PARTS.values())
+_NO_SIDES = {"tongueOut", "jawOpen", "jawForward", "mouthClose"}
+"""Motions of the whole: with a side, a name means something else (``Tongue_L`` is no tongue out)."""
 
 
 class Tier(enum.IntEnum):
@@ -152,14 +191,22 @@ def meaning(name: str) -> Meaning | None:
     """
     if name in ARKIT_NAMES:
         return Meaning(atoms_of(name), Tier.EXACT)
-    words = _words(re.sub(r"\.\d{3}$", "", name))
+    words = words_of(re.sub(r"\.\d{3}$", "", name))
     for start in range(len(words)):  # drop more and more of a prefix
-        vowel = len(words) - start == 1 and words[start] in "aiueo"
-        if vowel and start and words[start - 1] not in _BEFORE_VOWELS:
-            continue  # "Variant_A" is not the vowel A
-        if found := _read(words[start:]):
+        rest = [word for word in words[start:] if word not in _SIDES]
+        if len(rest) == 1 and rest[0] in _VOWELS:
+            behind_mouth = start == 0 or words[start - 1] in _BEFORE_VOWELS
+            if len(words) - start > 1 or not behind_mouth:
+                continue  # "Variant_A" and "Brows_U_L" are no vowels
+        if (found := _read(words[start:])) and _same_part(words[:start], found):
             return found
     return None
+
+
+def _same_part(prefix: tuple[str, ...], found: Meaning) -> bool:
+    """Whether the words of a dropped prefix that mean a part of the face mean one that ``found`` moves."""
+    allowed = frozenset().union(*(_PARTS[re.match("[a-z]+", base)[0]] for base, _ in found.atoms))
+    return all(word in allowed for word in prefix if word in _PART_WORDS)
 
 
 def atoms_of(arkit: str) -> frozenset[Atom]:
@@ -168,10 +215,6 @@ def atoms_of(arkit: str) -> frozenset[Atom]:
         return frozenset({(arkit, "L"), (arkit, "R")})
     base = _bare(arkit)
     return frozenset({(base, "L" if arkit.endswith("Left") else "R")})
-
-
-def _words(name: str) -> tuple[str, ...]:
-    return tuple(word.lower() for word in _WORD.findall(name))
 
 
 def _read(words: tuple[str, ...]) -> Meaning | None:
@@ -191,6 +234,8 @@ def _read(words: tuple[str, ...]) -> Meaning | None:
 
 def _with_side(base: str, side: str) -> Meaning | None:
     base = re.sub(r"(?<=^au)0+(?=\d)", "", base)
+    if side and {BASE_SYNONYMS.get(base), _BASES.get(base)} & _NO_SIDES:
+        return None
     if (base, side) in _DIRECTED:
         return Meaning(atoms_of(_DIRECTED[base, side]), Tier.SPELLING)
     if base in _BASES and _BASES[base] not in _DIRECTIONS:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.file_lock import lock_file
+from backend.system.file_lock import lock_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_it_is_free_again_once_its_process_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from backend.file_lock import lock_file;"
+        "import sys, time; from pathlib import Path; from backend.system.file_lock import lock_file;"
         "lock = lock_file(Path(sys.argv[1])); print(1, flush=True); time.sleep(60)"
     )
     path = tmp_path / "x.lock"

@@ -54,7 +54,9 @@ def test_what_is_in_the_zip(package: Path) -> None:
         assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
     assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.png", "LICENSE"} <= set(names)
     assert not [name for name in names if name in ("build.py", "packaging_wheels.py") or "__pycache__" in name]
-    assert {"backend/__main__.py", "assets/template.safetensors", "pyproject.toml"} <= set(packed)
+    assert {"shared/__init__.py", "shared/photo_folder.py", "shared/names.py"} <= set(names)
+    assert {"backend/__main__.py", "protocol/__init__.py", "protocol/names.py"} <= set(packed)
+    assert {"assets/README.md", "assets/template.safetensors", "pyproject.toml"} <= set(packed)
     assert not [name for name in packed if name.startswith(("trainer", "blender_addon", "tests"))]
     assert package.stat().st_size < 60e6
 
@@ -86,7 +88,9 @@ def test_blender_finds_it_valid_and_installs_it(package: Path, tmp_path: Path) -
 import bpy, json
 bpy.ops.extensions.package_install_files(filepath={str(package)!r}, repo="user_default", enable_on_install=True)
 from bl_ext.user_default.likeness import identity, installer
+from bl_ext.user_default.likeness.shared import photo_folder
 import zmq
+print("SHARED", photo_folder.__file__)
 scene = bpy.context.scene
 print("SAID", json.dumps([identity.PACKAGE, identity.version(), identity.backend_archive().name, zmq.__file__,
     str(installer.backend_folder().root), scene.likeness.quality, bpy.ops.likeness.reconstruct.poll()]))
@@ -108,3 +112,5 @@ print("GONE", not hasattr(bpy.types.Scene, "likeness"))
     assert (archive, quality, poll) == ("backend.zip", "standard", False)  # there is no photo yet
     assert folder.startswith(str(tmp_path)) and ".user" in folder  # survives an update of the extension
     assert "GONE True" in done.stdout
+    shared = next(line for line in done.stdout.splitlines() if line.startswith("SHARED"))
+    assert Path(shared.removeprefix("SHARED ")).is_relative_to(tmp_path)  # the zip's copy, not this checkout

@@ -154,12 +154,12 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
     pytest.importorskip("pillow_heif").register_heif_opener()  # as the process does that decodes photos
     from PIL import Image, features
 
-    from backend.photos.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
+    from protocol.photo_folder import FORMAT_SUFFIXES, PHOTO_SUFFIXES
 
     if not features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")
     read = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMAT_SUFFIXES}
-    assert read == PHOTO_SUFFIXES  # which the backend searches folders for
+    assert read == set(PHOTO_SUFFIXES)  # which the backend searches folders for
     assert set(bpy.types.LIKENESS_FH_photos.bl_file_extensions.split(";")) == read
     for operator in (bpy.ops.likeness.add_photos, bpy.ops.likeness.expression_from_photo):
         offered = operator.get_rna_type().properties

@@ -37,8 +37,8 @@ from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402
 from backend.photos.formats import PhotoSource  # noqa: E402
 from backend.pipeline import ReconstructOptions, reconstruct  # noqa: E402
-from backend.rig.arkit import ARKIT_NAMES  # noqa: E402
 from backend.texture.surface import texels_per_metre, texture_space  # noqa: E402
+from protocol.names import ARKIT_NAMES  # noqa: E402
 from trainer.heads.demo_person import write_demo_photos  # noqa: E402
 from trainer.methods.detail.relief import Relief, cause, draw_relief  # noqa: E402
 

@@ -24,10 +24,11 @@ from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.hair.draw import draw_hair
-from backend.photos.formats import PHOTO_SUFFIXES, PhotoSource
+from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
+from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.evaluate.metrics import face_embedding, identity_distance
 from trainer.heads.photographs import lighting, subdivide_midpoint
 from trainer.heads.raytrace import Film, develop, look_at, trace_view

@@ -22,7 +22,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import write_bytes
 from trainer.heads.paint import (
     EyeLook,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from backend.geometry.vectors import smoothstep
+from backend.system.numba_cache import numba
 
 
 def value_noise(points: np.ndarray, wavelength: float | tuple[float, float, float], seed: int) -> np.ndarray:

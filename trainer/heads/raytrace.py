@@ -11,13 +11,13 @@ import io
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from backend.rendering.camera import Camera
 from backend.rendering.color import srgb_from_linear
+from backend.system.numba_cache import numba
 from trainer.heads.raytrace_scene import NO_HIT_DISTANCE, Bvh, Lighting, Surface, build_bvh, trace
 
 SCATTER_METRES = np.array([0.0016, 0.0008, 0.0005])

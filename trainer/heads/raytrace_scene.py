@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from backend.geometry.normals import vertex_normals
+from backend.system.numba_cache import numba
 
 LEAF_SIZE = 4
 STACK_SIZE = 64

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.people.background import BackgroundParameters, draw_background
 from trainer.people.camera import (
     Cameras,

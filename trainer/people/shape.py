@@ -25,7 +25,7 @@ from torch import Tensor
 
 from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.template import Template, triangulate
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 """The template's rendered parts; lashes are painted."""

@@ -33,10 +33,10 @@ from backend.geometry.template import (
     save_template,
     symmetric_part,
 )
-from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.lip_contact import touch_lips
 from backend.rig.measure import face_loops
 from backend.system.assets import ASSETS
+from protocol.names import ARKIT_NAMES
 from trainer.heads.ict import FaceKit, read_facekit, triangulate
 from trainer.template.expressions import bake_expressions, carried_face_units, makehuman_keys
 from trainer.template.facekit import HeadTopology, facekit_keys, fit_to_facekit, make_carrier, register_to_facekit

@@ -10,7 +10,7 @@ import numpy as np
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice
 from backend.rig.personalise import (
     OPEN_MOUTH_KEYS,
@@ -26,6 +26,7 @@ from backend.rig.personalise import (
     transfer,
 )
 from backend.rig.rigid_parts import jaw_turns, rest_jaw_parts
+from protocol.names import ARKIT_NAMES
 
 _FULL_ROWS = 2
 """Rows beyond the lid's margin that rotate as far as the margin."""

@@ -25,9 +25,9 @@ from scipy.sparse.linalg import splu
 from backend.geometry.normals import vertex_normals
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import LandmarkEmbedding, Template, symmetric_part
-from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.measure import QuadWalk, face_loops
 from backend.rig.personalise import source_deformations, transfer
+from protocol.names import ARKIT_NAMES
 from trainer.heads.ict import FaceKit, TriangleMesh, facekit_surface, load_ict, triangulate
 from trainer.template.registration import (
     ModelFit,

@@ -10,8 +10,8 @@ from scipy.sparse import coo_matrix
 
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, MeshHierarchy, MeshLevel
 from backend.geometry.template import Template, boundary_edges, symmetric_part, unique_edges
-from backend.rig.arkit import ARKIT_NAMES
 from backend.system.files import write_arrays
+from protocol.names import ARKIT_NAMES
 from trainer.template.registration import closest_points
 
 LEVELS = 4

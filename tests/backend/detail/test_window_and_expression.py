@@ -10,8 +10,9 @@ from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.detail.window import ExpressionMaps, detail_window, place_in_map, surface_frames, vertex_strain
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.surface import texture_space
+from protocol.names import ARKIT_NAMES
 
 SIZE = 128
 

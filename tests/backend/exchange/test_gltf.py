@@ -14,7 +14,7 @@ from PIL import Image
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.gltf import ROOT_NODE, glb_bytes, write_glb
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 
 @pytest.fixture

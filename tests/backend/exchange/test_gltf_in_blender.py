@@ -9,7 +9,7 @@ import pytest
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.gltf import write_glb
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 bpy = pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender

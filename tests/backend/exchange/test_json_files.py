@@ -13,7 +13,7 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, write_cameras, write_expressions, write_report
 from backend.photos.collection import PhotoQuality, PhotoVerdict
 from backend.rendering.camera import Camera
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 
 
 def test_cameras_project_the_same_points_after_a_round_trip(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
@@ -70,3 +70,10 @@ def test_a_report_may_hold_numpy_numbers_but_no_objects(tmp_path: Path) -> None:
     assert json.loads(path.read_text("utf-8")) == {"a": 0.5, "b": [0, 1], "c": None, "d": True}
     with pytest.raises(TypeError):
         write_report({"a": object()}, path)
+
+
+def test_the_report_tells_a_doubt_about_a_used_photo(hand_made_asset: FaceAsset) -> None:
+    first, second = (photo.name for photo in hand_made_asset.photos)
+    verdicts = (PhotoVerdict(first, True, "2 faces are in it."), PhotoVerdict(second, True, ""))
+    report = build_report(verdicts, (), hand_made_asset.photos, {}, {}, doubts={first: "Look at it.", second: ""})
+    assert [photo["reason"] for photo in report["photos"]] == ["2 faces are in it. Look at it.", ""]

@@ -15,9 +15,9 @@ from backend.exchange.buffers import WireMessage, png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.wire import encode_face
 from backend.hair.hair_strands import HairStrands
-from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
+from protocol.names import ARKIT_NAMES
 
 
 @pytest.fixture

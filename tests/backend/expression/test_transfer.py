@@ -118,7 +118,6 @@ def test_bad_input_gets_one_sentence(
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("take.csv", ["--fps", "30"], "has its own rate"),
         ("take.csv", ["--identity", "head"], "needs no face"),
         ("clip.mp4", ["--fps", "30"], "A video has its own rate."),
     ],

@@ -56,7 +56,7 @@ def plain(portrait: Image.Image, options: CollectOptions) -> PhotoCollection:
 def in_source(collection: PhotoCollection, index: int = 0) -> np.ndarray:
     """The landmarks in pixels of the file."""
     face = collection.faces[index]
-    return face.landmarks[:, :2] / face.crop_scale + face.crop_offset
+    return face.in_file(face.landmarks[:, :2])
 
 
 def test_faces_and_verdicts(woman: list[Path], options: CollectOptions) -> None:

@@ -11,8 +11,9 @@ import pytest
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import LikenessError
 from backend.photos.collect import collect
-from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT, PhotoSource, PhotoUnreadableError
+from backend.photos.formats import FORMATS_TEXT, PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
+from protocol.photo_folder import FORMAT_SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[3]
 NO_PICTURE = b"not a picture"

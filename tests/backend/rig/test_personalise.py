@@ -10,9 +10,10 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template, load_template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import eye_sphere, lid_openings, part_slice
 from backend.rig.personalise import personalise_keys
+from protocol.names import ARKIT_NAMES
 
 SIDES = ("Left", "Right")
 WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")

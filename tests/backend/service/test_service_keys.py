@@ -18,7 +18,7 @@ def test_where_the_folder_is() -> None:
     home = Path.home()
     assert config_folder({"LIKENESS_CONFIG_DIR": "here"}, "linux") == Path("here")
     assert config_folder({}, "linux") == home / ".config" / "likeness"
-    assert config_folder({"XDG_CONFIG_HOME": "xdg"}, "linux") == Path("xdg/likeness")
+    assert config_folder({"XDG_CONFIG_HOME": "/xdg"}, "linux") == Path("/xdg/likeness")
     assert config_folder({"XDG_CONFIG_HOME": ""}, "freebsd") == home / ".config" / "likeness"
     assert config_folder({"XDG_CONFIG_HOME": "xdg"}, "darwin") == home / "Library/Application Support/likeness"
     assert config_folder({"APPDATA": "roaming"}, "win32") == Path("roaming/likeness")
@@ -34,7 +34,7 @@ def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
 
 
 def test_a_key_that_others_can_read_is_shut(tmp_path: Path) -> None:
-    path = tmp_path / "key.json"
+    path = tmp_path / "server_key.json"
     keys = load_or_make_keys(path)
     path.chmod(0o644)
     assert load_or_make_keys(path) == keys

@@ -15,7 +15,6 @@ import zmq
 from service_client import ServerProcess
 from slow_link import Link
 
-from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import (
     ConnectFailed,
@@ -31,6 +30,7 @@ from blender_addon.client.events import (
 )
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
+from protocol.names import ARKIT_NAMES
 
 Kind = TypeVar("Kind", bound=Event)
 

@@ -3,7 +3,7 @@ import pytest
 
 from backend.geometry.template import load_template
 from backend.rendering.camera import Camera
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.evaluate.reprojection import reproject_held_out
 from trainer.heads.raytrace import look_at
 

@@ -10,7 +10,8 @@ import torch
 from arkit_weights import arkit_weights
 
 from backend.geometry.template import Template, load_template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, mirrored_name
+from protocol.names import ARKIT_NAMES
 from trainer.methods.graph_face.living import LipContact, LivingFaces, LivingPerson, draw_living_person
 from trainer.people.shape import CarriedExpressions, PeopleSurface
 

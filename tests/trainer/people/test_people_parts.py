@@ -9,7 +9,7 @@ import torch
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
 from backend.photos.faces import crop_head, face_square
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.people.camera import ViewParameters, camera_rotation, extrinsics, frame, photo_border
 from trainer.people.look import PALE_SKIN, draw_look, skin_albedo
 from trainer.people.render import lamp_visibility, openness, smaller, smaller_labels

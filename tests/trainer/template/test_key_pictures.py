@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from backend.geometry.template import Template, load_template
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.template.pictures.key_pictures import SHEET, SIDE, draw_key, draw_pictures, pictured
 from trainer.template.pictures.key_sheet import PaintedHead
 

@@ -40,7 +40,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
-from backend.rig.arkit import ARKIT_NAMES, LIDS
+from backend.rig.arkit import LIDS
+from protocol.names import ARKIT_NAMES
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
 from trainer.people.scene import FRAMES_PER_SECOND, Shot
 from trainer.people.source import People, PeopleBatch, PeopleConfig

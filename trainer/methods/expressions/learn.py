@@ -26,7 +26,7 @@ from backend.expression.reading import (
 )
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
-from backend.rig.arkit import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES
 from trainer.methods.expressions.observe import HARD_NUMBERS, KEPT_NUMBERS, Observed
 
 OTHER_HEAD = 0.35

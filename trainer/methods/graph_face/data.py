@@ -34,7 +34,8 @@ from backend.photos.faces import Window, upright_square
 from backend.photos.formats import PhotoSource
 from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, mirrored_name
+from protocol.names import ARKIT_NAMES
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs, save_arrays
 from trainer.methods.landmarks.data import landmark_mirror

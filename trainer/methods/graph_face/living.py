@@ -33,7 +33,8 @@ from torch import Tensor
 from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangles_from_quads
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, mirrored_name
+from protocol.names import ARKIT_NAMES
 from trainer.people.shape import CarriedExpressions, IdentityParameters, IdentityShapes, PeopleSurface, draw_identity
 
 

@@ -31,9 +31,10 @@ from backend.models.parsing.parsed_labels import FaceLabels
 from backend.models.parsing.voting import vote_over_photos
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, landmarks_of_largest
-from backend.photos.formats import PHOTO_SUFFIXES, PhotoSource, PhotoUnreadableError
+from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.regions import above_brows, grown
+from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels

@@ -12,7 +12,8 @@ from PIL import Image
 
 from backend.geometry.template import Template, load_template
 from backend.rendering.camera import Camera
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_NAMES
 from trainer.template.pictures.key_sheet import PaintedHead, portrait_camera
 
 SHEET = Path(__file__).resolve().parents[3] / "blender_addon" / "ui" / "key_pictures.png"

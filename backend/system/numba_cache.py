@@ -1,0 +1,118 @@
+"""numba with a cache of compiled functions that is ours: private, checked, and thrown away where it is damaged.
+
+numba keeps compiled functions as pickles beside the sources, believes what it finds there, and ends the run where a
+file is damaged. Here they lie in a folder of the user's own by version, each file begins with its SHA-256, and a file
+that does not fit it is as if it were not there. Where no folder can be written, a temporary one serves the process.
+Import ``njit``, ``prange`` and ``numba`` from here, so that this is so before the first function is decorated.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numba as numba
+from numba import njit as njit
+from numba import prange as prange
+from numba.core import caching
+
+from backend import __version__
+
+_DIGEST_BYTES = 32
+_VARIABLE = "NUMBA_CACHE_DIR"
+
+
+def cache_folder() -> Path | None:
+    """The user's folder for compiled functions of these versions; None where the user has no usable home."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(base) or (os.name == "posix" and not os.environ.get("HOME", "/").startswith("/")):
+        return None
+    python = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    return Path(base) / "likeness" / f"compiled-{__version__}-{numba.__version__}-{python}"
+
+
+def is_private(folder: Path) -> bool:
+    """Whether the folder can be made or is there, belongs to this user, and only this user can write into it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+            return False
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="likeness-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _sealed(data: bytes) -> bytes:
+    return sha256(data).digest() + data
+
+
+def _opened(path: str) -> bytes | None:
+    """The content behind its digest; None for a file that is missing or does not fit it."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    return data[_DIGEST_BYTES:] if sha256(data[_DIGEST_BYTES:]).digest() == data[:_DIGEST_BYTES] else None
+
+
+class CheckedCacheFile(caching.IndexDataCacheFile):
+    """numba's index and data files, each sealed with a digest."""
+
+    def load(self, key: Any) -> Any:
+        """The entry, or None."""
+        name = self._load_index().get(key)
+        data = None if name is None else _opened(self._data_path(name))
+        return None if data is None else pickle.loads(data)
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save an entry; does nothing where the disk is full or may not be written."""
+        with suppress(OSError):
+            super().save(key, data)
+
+    def _load_index(self) -> dict:
+        data = _opened(self._index_path)
+        if data is None:
+            return {}
+        version, stamp, overloads = pickle.loads(data)
+        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads: dict) -> None:
+        with self._open_for_write(self._index_path) as file:
+            file.write(_sealed(self._dump((self._version, self._source_stamp, overloads))))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(_sealed(self._dump(data)))
+
+
+def _set_up() -> None:
+    caching.IndexDataCacheFile = CheckedCacheFile
+    if not os.environ.get(_VARIABLE):
+        folder = cache_folder()
+        usable = folder is not None and is_private(folder)
+        numba.config.CACHE_DIR = str(folder if usable else _temporary_folder())
+
+
+_set_up()

@@ -1,0 +1,111 @@
+"""The photos in a folder: which files are photos, in which order, and which are left out with a word."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+FORMAT_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "HEIF": (".heic", ".heics", ".heif", ".heifs", ".hif"),
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+}
+"""Pillow's name of a format -> its file suffixes in lower case. Reading depends on the content alone."""
+PHOTO_SUFFIXES = tuple(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
+"""Suffixes searched for in a folder; a file given by name may have any."""
+RAW_SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in (
+        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "kdc", "mef", "mos", "mrw", "nef"),
+        *("nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
+"""Suffixes of cameras' raw files."""
+RAW_SENTENCE = "It is a camera's raw file; export it as JPEG, or give it by its name to use the preview in it."
+OWN_SENTENCE = "Likeness made it from photos, so it is none itself."
+
+_KEYWORD = b"Software\0Likeness"
+OWN_CHUNK = struct.pack(">I4s", len(_KEYWORD), b"tEXt") + _KEYWORD + struct.pack(">I", zlib.crc32(b"tEXt" + _KEYWORD))
+"""PNG chunk, written behind ``IHDR``, by which a picture of Likeness is recognised."""
+PNG_HEADER_BYTES = 33
+"""Length of a PNG file's signature and ``IHDR``."""
+_REPORT = "report.json"
+_OWN_NAMES = frozenset(["albedo.png", "eyes.png", "hair.png", "normal.png", "displacement.png", "preview.png"])
+"""Pictures that a reconstruction writes beside ``report.json``; ``wrinkles_*.png`` come on top."""
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """Files of a folder, each in the order of their names.
+
+    photos : files to read. raw : cameras' raw files. own : pictures that Likeness made.
+    """
+
+    photos: tuple[Path, ...]
+    raw: tuple[Path, ...]
+    own: tuple[Path, ...]
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key of a file's name in which numbers count as numbers: ``a2`` before ``a10``."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+def photo_folder(folder: Path) -> PhotoFolder:
+    """Sort the files directly in a folder. Raises ``OSError`` if it cannot be read."""
+    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural_key)
+    beside_report = _REPORT in names
+    photos, raw, own = [], [], []
+    for name in names:
+        path, suffix = Path(folder) / name, os.path.splitext(name)[1].lower()
+        if suffix not in PHOTO_SUFFIXES and suffix not in RAW_SUFFIXES:
+            continue
+        if not path.is_file():
+            continue
+        if suffix in RAW_SUFFIXES:
+            raw.append(path)
+        elif (beside_report and _own_name(name)) or is_own_picture(path):
+            own.append(path)
+        else:
+            photos.append(path)
+    return PhotoFolder(tuple(photos), tuple(raw), tuple(own))
+
+
+def _own_name(name: str) -> bool:
+    return name in _OWN_NAMES or (name.startswith("wrinkles_") and name.endswith(".png"))
+
+
+def is_own_picture(path: Path) -> bool:
+    """Whether a file is a PNG that Likeness wrote; False where it cannot be read."""
+    if os.path.splitext(path)[1].lower() != ".png":
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError):
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return is_own(file.read(PNG_HEADER_BYTES + len(OWN_CHUNK)))
+        except OSError:
+            return False
+
+
+def is_own(data: bytes) -> bool:
+    """Whether a PNG file with these bytes at its start was written by Likeness."""
+    return data[PNG_HEADER_BYTES : PNG_HEADER_BYTES + len(OWN_CHUNK)] == OWN_CHUNK
+
+
+def with_own_chunk(png: bytes) -> bytes:
+    """The PNG file, marked as made by Likeness."""
+    return png[:PNG_HEADER_BYTES] + OWN_CHUNK + png[PNG_HEADER_BYTES:]

@@ -1,0 +1,75 @@
+"""The cache of compiled functions: damage, no place to write, and other users."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.system.numba_cache import is_private
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = """
+from backend.system.numba_cache import numba, njit
+
+@njit(cache=True)
+def twice(x):
+    return 2 * x
+
+print("SAID", twice(21), numba.config.CACHE_DIR)
+"""
+
+
+def run(folder: Path, **environment: str) -> str:
+    """Run a function that is cached; its answer and the cache's folder."""
+    script = folder / "module.py"
+    if not script.exists():
+        script.write_text(MODULE)
+    inherited = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=inherited | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return next(line for line in done.stdout.splitlines() if line.startswith("SAID"))
+
+
+def damaged(data: bytes, way: str) -> bytes:
+    if way == "flipped":
+        return data[:-100] + bytes([data[-100] ^ 4]) + data[-99:]
+    return {"empty": b"", "half": data[: len(data) // 2], "other": os.urandom(len(data))}[way]
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("way", ["empty", "half", "other", "flipped"])
+def test_a_damaged_cache_is_as_none(way: str, suffix: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = run(tmp_path, XDG_CACHE_HOME=str(cache))
+    assert first.startswith(f"SAID 42 {cache}")
+    files = list(cache.rglob(f"*{suffix}"))
+    assert files
+    for path in files:
+        path.write_bytes(damaged(path.read_bytes(), way))
+    assert run(tmp_path, XDG_CACHE_HOME=str(cache)) == first
+    assert run(tmp_path, XDG_CACHE_HOME=str(cache)) == first
+
+
+def test_without_a_home_a_temporary_folder_serves(tmp_path: Path) -> None:
+    said = run(tmp_path, HOME="/proc/none", XDG_CACHE_HOME="")
+    folder = Path(said.split(" ", 2)[2])
+    assert said.startswith("SAID 42") and not folder.exists()  # it is gone with the process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert not is_private(tmp_path / "open")
+    assert is_private(tmp_path / "new" / "cache")
+    assert (tmp_path / "new" / "cache").stat().st_mode & 0o077 == 0
