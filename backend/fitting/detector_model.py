@@ -19,17 +19,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from backend.errors import LikenessError
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import CameraPrior
 from backend.geometry.template import Template
+from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace
 from backend.system.assets import ASSETS
-from backend.system.files import read_asset, write_arrays
+from backend.system.files import read_asset, read_metadata, write_arrays
 
 DETECTOR_PATH = ASSETS / "landmark_detector.safetensors"
 SURFACE_ERRORS_PATH = ASSETS / "landmarks" / "errors.safetensors"
 """Error model of the landmark net; its ``deviation`` is a factor on the deviation that the net predicts."""
+NET_VERSION = "landmark_net"
+"""Name of the string in that file that says whose errors they are."""
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
 NEAR_METRES = 0.5
@@ -118,15 +122,28 @@ def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
     return DetectorModel(bias, modes, deviation, shown)
 
 
-def load_surface_errors(path: Path = SURFACE_ERRORS_PATH) -> DetectorModel | None:
-    """The landmark net's error model; None where it was never measured."""
-    return load_detector_model(path) if path.is_file() else None
+def load_surface_errors(folder: Path = SURFACE_ERRORS_PATH.parent) -> DetectorModel | None:
+    """The error model of the landmark net in ``folder``; None where there is no net, or its errors were never measured.
+
+    Raises ``LikenessError`` where the errors are those of another net: with them, half of a better net's gain is lost.
+    """
+    path, shards = folder / SURFACE_ERRORS_PATH.name, sorted(folder.glob(f"{LANDMARK_NET.name}-*.safetensors"))
+    if not path.is_file() or not shards:
+        return None
+    if read_metadata(path).get(NET_VERSION) != read_metadata(shards[0]).get("version"):
+        raise LikenessError(
+            "missing_part",
+            f"The file {folder.name}/{path.name} has the errors of another landmark net.",
+            "Measure them: python -m trainer landmark-errors.",
+        )
+    return load_detector_model(path)
 
 
-def save_detector_model(model: DetectorModel, path: Path = DETECTOR_PATH) -> None:
-    """Write the model as float16."""
+def save_detector_model(model: DetectorModel, path: Path = DETECTOR_PATH, net_version: str = "") -> None:
+    """Write the model as float16; ``net_version``: fingerprint of the landmark net whose errors they are."""
     arrays = {"bias": model.bias, "modes": model.modes, "deviation": model.deviation, "shown": model.shown}
-    write_arrays(path, {name: array.astype(np.float16) for name, array in arrays.items()}, {})
+    metadata = {NET_VERSION: net_version} if net_version else {}
+    write_arrays(path, {name: array.astype(np.float16) for name, array in arrays.items()}, metadata)
 
 
 def face_scale(landmarks: np.ndarray) -> float:

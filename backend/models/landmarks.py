@@ -15,9 +15,9 @@ Points of the face's surface by the landmark net, in windows around a detected f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +36,8 @@ from backend.photos.faces import DetectedFace, Window, landmark_window, mean_lan
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
 """Side of the net's window, relative to the larger extent of the face's landmarks."""
+IMPRESSION_OF = "impression_of"
+"""Key in an exported net's configuration: the version of the net whose impression it gives, where that is another's."""
 SEEN = 64
 """Number of features of a point's surroundings."""
 
@@ -53,6 +55,8 @@ class LandmarkNetConfig:
     embedding : size of the embedding that identifies a point for the correcting layers.
     rounds : number of corrections.
     message : size of a point's message to the others in a round.
+    deep : whether points sample the features at 1/16 too, for context.
+    impression : size of the impression that the expression reader takes, when it is not the hidden features themselves.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
@@ -63,6 +67,8 @@ class LandmarkNetConfig:
     embedding: int = 32
     rounds: int = 2
     message: int = 4
+    deep: bool = False
+    impression: int = 0
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 32:
@@ -76,7 +82,8 @@ class LandmarkNetConfig:
     def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
         """From the configuration in an exported model; other keys are ignored."""
         numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
-        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
+        later = {name: values[name] for name in ("deep", "impression") if name in values}
+        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers, **later)
 
     def to_json(self) -> dict[str, Any]:
         """Values for ``from_json``."""
@@ -112,13 +119,14 @@ class LandmarkGuess:
     places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
         standard deviation of x and of y, in sides.
     hidden : (N, H) features of the whole picture so far. seen : (N, 478, ``SEEN``) last features of the points, None
-        before the first correction. Both are for auxiliary training.
+        before the first correction. Both are for auxiliary training. impression : (N, I) for the expression reader.
     """
 
     places: Tensor
     deviation: Tensor
     hidden: Tensor
     seen: Tensor | None
+    impression: Tensor
 
 
 class _Residual(nn.Module):
@@ -161,7 +169,11 @@ class LandmarkNet(nn.Module):
         self.guess = nn.Linear(config.hidden, 3 * LANDMARKS)
         self.fine, self.coarse = nn.Conv2d(widths[1], 48, 1), nn.Conv2d(widths[2], 48, 1)
         self.which = nn.Parameter(torch.randn(LANDMARKS, config.embedding) * 0.5)
-        looks = 5 * 48 + 48 + config.embedding + 64
+        if config.deep:
+            self.deep = nn.Conv2d(widths[3], 48, 1)
+        if config.impression:
+            self.impression = nn.Linear(config.hidden, config.impression)
+        looks = 5 * 48 + (2 if config.deep else 1) * 48 + config.embedding + 64
         self.context = nn.Linear(config.hidden, 64)
         self.correct = nn.ModuleList(
             nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, SEEN), nn.ReLU(), nn.Linear(SEEN, 3))
@@ -191,29 +203,36 @@ class LandmarkNet(nn.Module):
         hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
         offsets = self._all_points(hidden, self.guess.bias)
         places, spread = self.mean + offsets[..., :2], offsets[..., 2]
-        guesses = [_as_guess(places, spread, hidden, None)]
-        fine, coarse = self.fine(scales[0]), self.coarse(scales[1])
+        guesses = [self._as_guess(places, spread, hidden, None)]
+        fine, context_maps = self.fine(scales[0]), [self.coarse(scales[1])]
+        if self.config.deep:
+            context_maps.append(self.deep(scales[2]))
         which = self.which[None].expand(len(pictures), -1, -1)
         for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
             context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
-            around = torch.cat([*_sampled(fine, places.detach(), 1.0), *_sampled(coarse, places.detach(), 0.0)], -1)
-            seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
+            around = _sampled(fine, places.detach(), 1.0)
+            for features in context_maps:
+                around = around + _sampled(features, places.detach(), 0.0)
+            seen = correct[:-1](torch.cat([*around, which.to(fine.dtype), context.to(fine.dtype)], -1))
             told = listen(functional.relu(say(seen)).flatten(1))
             offsets, more = self._all_points(told), correct[-1](seen).float()
             places = places + offsets[..., :2] + 0.02 * more[..., :2]
             spread = spread + offsets[..., 2] + more[..., 2]
             hidden = hidden + told
-            guesses.append(_as_guess(places, spread, hidden, seen))
+            guesses.append(self._as_guess(places, spread, hidden, seen))
         return guesses
 
     def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(N, 478, 3) offsets of places, and log deviations."""
-        values = functional.linear(hidden, self.guess.weight, bias).float().view(-1, LANDMARKS, 3)
+        """(N, 478, 3) offsets of places, and log deviations; in float32, because bfloat16's steps would be 0.1 % of a
+        face."""
+        kind = hidden.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+            values = functional.linear(hidden.float(), self.guess.weight.float(), bias).view(-1, LANDMARKS, 3)
         return values * values.new_tensor([0.1, 0.1, 1.0])
 
-
-def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
-    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
+    def _as_guess(self, places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
+        impression = self.impression(hidden) if self.config.impression else hidden
+        return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen, impression)
 
 
 def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
@@ -225,16 +244,14 @@ def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
     for offset in offsets:
         grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
         looked = functional.grid_sample(
-            features, grid[:, :, None].to(features.dtype), mode="bilinear", padding_mode="border", align_corners=False
+            features.float(), grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
         )
-        found.append(looked[..., 0].transpose(1, 2))
+        found.append(looked[..., 0].transpose(1, 2).to(features.dtype))
     return found
 
 
-_FIRST = ((1.0, 0.0, False), (1.0, 0.0, True))
-_VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
-    product((1.04,), (-0.05, 0.05), (False, True))
-)
+_FIRST = ((1.0, 0.0, False),)
+_VARIANTS = ((0.96, -0.05, False), (0.96, 0.05, True), (1.04, 0.05, False), (1.04, -0.05, True))
 """Factors of the window's side, radians, mirrored: the mean over them hardly depends on the window's exact place."""
 
 _NEAR = ((0.96, 0.05, False), (1.04, -0.05, True))
@@ -291,10 +308,10 @@ class SurfaceLandmarker:
         return self._look(pixels, window, _NEAR)
 
     def impression(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(2, H) features of the whole face with points (478, 2), and of its mirror image, from which the net predicts
-        all points at once (``LandmarkGuess.hidden``)."""
+        """(2, I) features of the whole face with points (478, 2), and of its mirror image
+        (``LandmarkGuess.impression``)."""
         cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
-        return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.cpu().double().numpy()
+        return self._guess(np.stack([cut, cut[:, ::-1]])).impression.cpu().double().numpy()
 
     @torch.inference_mode()
     def _guess(self, cuts: np.ndarray) -> LandmarkGuess:

@@ -29,6 +29,8 @@ LIMITS = {
     "log_steps": 1,
     "count": 8,
     "keep": 8,
+    "processes": 1,
+    "first": 4,
     "people": 8,
     "basis_people": 16,
     "reference_people": 4,

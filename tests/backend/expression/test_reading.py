@@ -27,7 +27,9 @@ from backend.expression.solver import EMPHASIS, TONGUE, emphasised, from_open_li
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
-from backend.models.landmarks import SurfaceLandmarker
+from backend.models.checkpoints import load_model
+from backend.models.landmarks import IMPRESSION_OF
+from backend.models.registry import LANDMARK_NET
 from backend.photos.faces import landmark_window, mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.system.files import read_arrays
@@ -93,8 +95,9 @@ def test_a_reader_survives_its_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.weights, second.weights, atol=1e-3)
 
 
-def test_the_committed_reader_was_learned_beside_the_committed_landmark_net() -> None:
-    assert read_arrays(READER_PATH).metadata["landmark_net"] == SurfaceLandmarker.load().version
+def test_the_committed_reader_was_learned_beside_the_committed_landmark_net_or_the_one_it_follows() -> None:
+    net = load_model(LANDMARK_NET.name)
+    assert read_arrays(READER_PATH).metadata["landmark_net"] == net.config.get(IMPRESSION_OF, net.version)
 
 
 def test_without_a_landmark_net_what_it_would_have_said_is_as_usual() -> None:

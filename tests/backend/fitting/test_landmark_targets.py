@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting.detector_model import DetectorModel, initial_parameters
+from backend.errors import LikenessError
+from backend.fitting.detector_model import (
+    NET_VERSION,
+    SURFACE_ERRORS_PATH,
+    DetectorModel,
+    initial_parameters,
+    load_detector_model,
+    load_surface_errors,
+    save_detector_model,
+)
 from backend.fitting.fit import fit_face
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
+from backend.models.checkpoints import load_model
 from backend.models.landmarks import net_points
+from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.system.files import read_metadata
 
 SIZE = 600
 TEMPLATE = load_template()
@@ -97,3 +111,18 @@ def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
         return float(np.linalg.norm(laid - person[skin], axis=1).mean())
 
     assert error(shown) < 0.6 * error(None)
+
+
+def test_the_errors_that_ship_are_those_of_the_net_that_ships() -> None:
+    assert read_metadata(SURFACE_ERRORS_PATH)[NET_VERSION] == load_model(LANDMARK_NET.name).version
+    assert load_surface_errors() is not None
+
+
+def test_errors_of_another_net_are_refused(tmp_path: Path) -> None:
+    assert load_surface_errors(tmp_path) is None
+    for path in SURFACE_ERRORS_PATH.parent.glob("*.safetensors"):
+        shutil.copy(path, tmp_path)
+    assert load_surface_errors(tmp_path) is not None
+    save_detector_model(load_detector_model(SURFACE_ERRORS_PATH), tmp_path / SURFACE_ERRORS_PATH.name, "0" * 12)
+    with pytest.raises(LikenessError, match=r"errors of another landmark net.*trainer landmark-errors"):
+        load_surface_errors(tmp_path)

@@ -13,8 +13,15 @@ from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
 from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
 from backend.photos.faces import landmark_window, mean_landmarks
-from trainer.methods.landmarks.data import LandmarkBatch, LandmarkPeopleConfig, landmark_mirror
-from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_places, windows
+from trainer.methods.landmarks.data import (
+    SURFACE,
+    LandmarkBatch,
+    LandmarkPeopleConfig,
+    chosen_rows,
+    landmark_mirror,
+    surface_points,
+)
+from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_places, surface_mirror, windows
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -43,10 +50,11 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
     fresh = config.people.build().batch(range(2), CPU)
     for kept in (config.build().batch(range(2), CPU), config.build().batch(range(2, 4), CPU)):
         torch.testing.assert_close(kept.images, fresh.images, atol=0.003, rtol=0)
-        torch.testing.assert_close(kept.landmarks, fresh.landmarks478, atol=0.01, rtol=0)
         points = torch.from_numpy(load_template().landmarks478.positions(fresh.vertices.numpy())).float()
         turn, place = fresh.camera_from_head[:, :3, :3], fresh.camera_from_head[:, None, :3, 3]
         seen = points @ turn.transpose(1, 2) + place
+        flat = seen @ fresh.intrinsics.transpose(1, 2)
+        torch.testing.assert_close(kept.landmarks, flat[..., :2] / flat[..., 2:], atol=0.01, rtol=0)
         pixels = fresh.intrinsics[:, 0, 0] / seen.mean(1)[:, 2]
         torch.testing.assert_close(kept.distance, seen.mean(1).norm(dim=-1) * pixels)
         behind = (seen[:, 168].norm(dim=-1) - seen[:, 1].norm(dim=-1)) * pixels  # between the eyes, the nose
@@ -58,7 +66,7 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
 
 
 def test_windows_are_those_of_the_photo_stage(batch: LandmarkBatch) -> None:
-    images, places, side = windows(batch, 48)
+    images, places, side, _ = windows(batch, 48)
     for number in range(len(images)):
         marks = batch.landmarks[number].double().numpy()
         window = landmark_window(marks, WINDOW_PER_FACE)
@@ -69,10 +77,49 @@ def test_windows_are_those_of_the_photo_stage(batch: LandmarkBatch) -> None:
         assert np.abs(images[number].permute(1, 2, 0).numpy() - cut).mean() < 0.01
 
 
+def test_positions_are_exact_where_the_training_computes_in_bfloat16(batch: LandmarkBatch) -> None:
+    moves = torch.tensor([[0.2, 1.1, 0.05, -0.03]]).repeat(len(batch.images), 1)
+    exact = windows(batch, 48, moves)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = windows(batch, 48, moves)
+    for one, other in zip(exact, rounded, strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+def test_points_all_over_the_head_come_with_the_landmarks(batch: LandmarkBatch) -> None:
+    _, places, _, surface = windows(batch, 48)
+    points, mirror = surface_points(), surface_mirror()
+    assert len(np.unique(points)) == SURFACE
+    np.testing.assert_array_equal(mirror[mirror], np.arange(SURFACE))
+    vertices = load_template().vertices
+    np.testing.assert_allclose(vertices[points[mirror]], vertices[points] * (-1, 1, 1), atol=1e-5)
+    tip = np.linalg.norm(vertices[points] - load_template().landmarks478.positions(vertices)[1], axis=1).argmin()
+    assert (surface[:, tip, :2] - places[:, 1]).norm(dim=-1).max() < 0.06, "the vertex beside the tip of the nose"
+    assert bool((surface[:, tip, 2] < surface[..., 2].mean(1)).all()), "the nose is nearer than most of the head"
+
+
+def test_samples_are_chosen_among_what_is_drawn_so_far() -> None:
+    config = LandmarkPeopleConfig(count=1000, first=100, growth=0.5)
+    rows = chosen_rows(config, range(4000))
+    np.testing.assert_array_equal(rows[1000:1010], chosen_rows(config, range(1000, 1010)))
+    assert (rows <= np.minimum(100 + 0.5 * np.arange(4000), 999)).all() and rows.max() > 950
+    counts = np.bincount(chosen_rows(config, range(4000, 44000)), minlength=1000)
+    assert abs(counts.mean() - 40) < 1e-9 and counts.std() < 9, "evenly, as by chance"
+    np.testing.assert_array_equal(chosen_rows(LandmarkPeopleConfig(count=3), range(5)), [0, 1, 2, 0, 1])
+
+
+def test_people_drawn_by_processes_are_the_same(tmp_path: Path) -> None:
+    config = people(tmp_path / "here", count=5)
+    ahead = dataclasses.replace(config, folder=str(tmp_path / "there"), processes=1, on_device=True)
+    one, other = config.build().batch(range(3, 5), CPU), ahead.build().batch(range(3, 5), CPU)
+    for name in ("images", "landmarks", "depths", "distance", "surface"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=0.005, rtol=0)
+
+
 def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
     moves = torch.tensor([[0.2, 1.1, 0.05, -0.03]]).repeat(len(batch.images), 1)
-    _, still, side = windows(batch, 48)
-    _, moved, larger = windows(batch, 48, moves)
+    _, still, side, _ = windows(batch, 48)
+    _, moved, larger, _ = windows(batch, 48, moves)
     torch.testing.assert_close(larger, 1.1 * side)
     # a larger window that lies further right and up shows everything smaller, further left and down, and turned back
     centre, expected = torch.tensor([0.55, 0.47]), torch.tensor([[0.9801, 0.1987], [-0.1987, 0.9801]])

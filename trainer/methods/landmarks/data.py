@@ -9,21 +9,24 @@ Size of faces in pictures, for batches of landmarks.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backend.errors import LikenessError
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
 from trainer.engine.contracts import SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.people.drawing_processes import DrawingProcesses
 from trainer.people.mixtures import code_of
-from trainer.people.source import PeopleConfig
+from trainer.people.source import PeopleBatch, PeopleConfig
 
 
 @cache
@@ -34,21 +37,31 @@ def landmark_mirror() -> np.ndarray:
     return np.linalg.norm(places[:, None] * (-1, 1, 1) - places[None], axis=-1).argmin(1)
 
 
-KEPT = ("images", "landmarks", "depths", "distance")
+KEPT = ("images", "landmarks of the cage", "depths", "distance", "surface")
 """Stored parts of a batch; a change of them makes another folder."""
+SURFACE = 1000
+"""Number of surface points beside the landmarks."""
 _STEP = 1 / 64
 """Pixels; landmarks and their depths are stored as 16-bit multiples of it."""
+_AT_ONCE = 16
+"""Pictures that a process draws at a time."""
+_MIXING = 0x9E3779B97F4A7C15
+"""Multiplier of the hash that chooses a picture."""
+_WAIT = 0.05
+"""Seconds between two looks at what other processes have drawn."""
 
 
 @dataclass(frozen=True)
 class LandmarkBatch:
     """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true positions in pixels, hidden ones too.
-    depths : (N, 478), distance : (N,) see ``depths_in_pixels``."""
+    depths : (N, 478), distance : (N,) see ``depths_in_pixels``. surface : (N, ``SURFACE``, 3) positions and depths of
+    ``surface_points``, in pixels."""
 
     images: Tensor
     landmarks: Tensor
     depths: Tensor
     distance: Tensor
+    surface: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +74,23 @@ class LandmarkPeopleConfig(SourceConfig):
     """Number of stored pictures."""
     folder: str = ""
     """Folder of the store; empty: in the user's cache folder."""
+    processes: int = 0
+    """Processes that draw all pictures in order, ahead of the training; 0: each is drawn when it is needed."""
+    first: int = 0
+    """Number of pictures among which the first samples are chosen; 0: in order, without a choice."""
+    growth: float = 0.0
+    """With ``first``: pictures by which the choice grows with every sample, up to ``count``."""
+    on_device: bool = False
+    """Keep all pictures in the training device's memory."""
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.people.photos != 1:
             raise ValueError("count must be at least 1, and people must have one photo each")
+        if not 0 <= self.first <= self.count or self.growth < 0 or self.processes < 0:
+            raise ValueError("first must be between 0 and count, growth and processes at least 0")
 
     def build(self) -> LandmarkPeople:
-        """Make the source; pictures are made on demand."""
+        """Make the source; pictures are made on demand, or by processes from now on."""
         return LandmarkPeople(self)
 
 
@@ -76,40 +99,144 @@ class LandmarkPeople:
 
     def __init__(self, config: LandmarkPeopleConfig) -> None:
         self.config = config
+        self._store = _Store(config)
+        self._resident: tuple[Tensor, ...] | None = None
+        self._copied = 0
+        self._drawing = DrawingProcesses(_draw_rows, config, config.count, _AT_ONCE, config.processes)
+
+    def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
+        """Return pictures ``indices``, modulo ``count``, or the chosen ones."""
+        rows = chosen_rows(self.config, indices)
+        if self.config.processes:
+            self._wait_for(int(rows.max()) + 1)
+        else:
+            self._store.draw(rows, device)
+        if not self.config.on_device:
+            return _as_batch([torch.from_numpy(part[rows]).to(device) for part in self._store.parts])
+        self._copy_until(int(rows.max()) + 1, device)
+        places = torch.from_numpy(rows).to(device)
+        return _as_batch([part[places] for part in self._resident])
+
+    def _wait_for(self, count: int) -> None:
+        """Wait until the first ``count`` pictures are drawn; raises ``LikenessError`` if no process is left to."""
+        while not self._store.made[:count].all():
+            if not self._drawing.alive and not self._store.made[:count].all():
+                raise LikenessError("internal", "The processes that draw people have ended.", "Look at their messages.")
+            time.sleep(_WAIT)
+
+    def _copy_until(self, count: int, device: torch.device) -> None:
+        """Copy the pictures up to ``count`` to the device."""
+        if self._resident is None:
+            self._resident = tuple(
+                torch.empty(part.shape, dtype=torch.from_numpy(part[:0]).dtype, device=device)
+                for part in self._store.parts
+            )
+        if not self.config.processes and count > self._copied:
+            self._store.draw(np.arange(self._copied, count), device)
+        for start in range(self._copied, count, 1024):
+            rows = slice(start, min(start + 1024, count))
+            for there, here in zip(self._resident, self._store.parts, strict=True):
+                there[rows].copy_(torch.from_numpy(np.ascontiguousarray(here[rows])))
+        self._copied = max(self._copied, count)
+
+
+def chosen_rows(config: LandmarkPeopleConfig, indices: range) -> np.ndarray:
+    """(N,) pictures of samples ``indices``: by a hash of the index among the first ``first + growth * index``."""
+    numbers = np.array(indices, np.uint64)
+    if not config.first:
+        return (numbers % np.uint64(config.count)).astype(np.int64)
+    pool = np.minimum(config.first + np.floor(config.growth * numbers.astype(np.float64)), config.count)
+    with np.errstate(over="ignore"):
+        mixed = (numbers + np.uint64(1)) * np.uint64(_MIXING)
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(_MIXING)
+    return ((mixed >> np.uint64(32)) % pool.astype(np.uint64)).astype(np.int64)
+
+
+class _Store:
+    """The memory-mapped files of a configuration, and what fills them."""
+
+    def __init__(self, config: LandmarkPeopleConfig) -> None:
+        self._config = config
         self._people = config.people.build()
         root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
         self._embedding = load_template().landmarks478
-        taught = self._embedding.vertices, self._embedding.barycentrics
+        taught = self._embedding.vertices, self._embedding.barycentrics, surface_points()
         folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT, *taught)
         folder.mkdir(parents=True, exist_ok=True)
         size, count = config.people.size, config.count
-        self._images = mapped(folder / "images.npy", (count, 3, size, size))
-        self._landmarks = mapped(folder / "landmarks.npy", (count, 478, 2), np.int16)
-        self._depths = mapped(folder / "depths.npy", (count, 478), np.int16)
-        self._distance = mapped(folder / "distance.npy", (count,), np.float32)
-        self._made = mapped(folder / "made.npy", (count,))
+        self.parts = (
+            mapped(folder / "images.npy", (count, 3, size, size)),
+            mapped(folder / "landmarks.npy", (count, 478, 2), np.int16),
+            mapped(folder / "depths.npy", (count, 478), np.int16),
+            mapped(folder / "distance.npy", (count,), np.float32),
+            mapped(folder / "surface.npy", (count, SURFACE, 3), np.int16),
+        )
+        self.made = mapped(folder / "made.npy", (count,))
 
-    def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
-        """Return pictures ``indices``, modulo ``count``."""
-        rows = np.array([index % self.config.count for index in indices])
-        for run in missing_runs(self._made, rows, len(rows)):
-            made = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
-            self._images[run] = (made.images * 255).round().clamp(0, 255).byte().cpu().numpy()
-            self._landmarks[run] = _steps(made.landmarks478)
-            points = torch.from_numpy(self._embedding.positions(made.vertices.cpu().numpy())).to(device)
-            depths, self._distance[run] = depths_in_pixels(points, made.camera_from_head, made.intrinsics)
-            self._depths[run] = _steps(depths)
-            self._made[run] = 1
-        return LandmarkBatch(
-            torch.from_numpy(self._images[rows]).to(device).float() / 255,
-            torch.from_numpy(self._landmarks[rows]).to(device).float() * _STEP,
-            torch.from_numpy(self._depths[rows]).to(device).float() * _STEP,
-            torch.from_numpy(self._distance[rows]).to(device),
+    def draw(self, rows: np.ndarray, device: torch.device) -> None:
+        """Draw those of ``rows`` that are missing."""
+        for run in missing_runs(self.made, rows, len(rows)):
+            drawn = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
+            for part, values in zip(self.parts, self._measured(drawn), strict=True):
+                part[run] = values
+            self.made[run] = 1
+
+    def _measured(self, drawn: PeopleBatch) -> tuple[np.ndarray, ...]:
+        """The stored parts of drawn people."""
+        vertices = drawn.vertices.cpu().numpy()
+        points, surface = self._embedding.positions(vertices), vertices[:, surface_points()]
+        count = points.shape[1]
+        points = torch.from_numpy(np.concatenate([points, surface], 1)).to(drawn.images.device)
+        places, depths, distance = in_pixels(points, drawn.camera_from_head, drawn.intrinsics, count)
+        return (
+            (drawn.images * 255).round().clamp(0, 255).byte().cpu().numpy(),
+            _steps(places[:, :count]),
+            _steps(depths[:, :count]),
+            distance.cpu().numpy(),
+            _steps(torch.cat([places[:, count:], depths[:, count:, None]], -1)),
         )
 
 
-def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-    """Depths that are observable in a picture of unknown focal length, in pixels at the points' centroid.
+def _draw_rows(config: LandmarkPeopleConfig) -> _Draw:
+    """What a drawing process calls with the rows that it draws."""
+    return _Draw(_Store(config))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    store: _Store
+
+    def __call__(self, rows: range) -> None:
+        self.store.draw(np.array(rows), torch.device("cpu"))
+
+
+@lru_cache(maxsize=1)
+def surface_points() -> np.ndarray:
+    """(``SURFACE``,) vertices of the head, spread evenly (farthest point sampling) over the skin of face, forehead,
+    ears and upper neck, in pairs of mirror images."""
+    template = load_template()
+    vertices = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    regions = {name: template.regions[name][: len(vertices)] for name in template.regions}
+    inside = np.maximum(regions["mouth_interior"], regions["eye_sockets"]) > 0.5
+    middle = vertices[template.landmarks478.vertices[1, 0]]
+    front = (np.linalg.norm(vertices - middle, axis=1) < 0.19) & (vertices[:, 2] > middle[2] - 0.15)
+    candidates = np.flatnonzero(front & ~inside)
+    distance = np.full(len(vertices), -1.0)
+    distance[candidates] = np.inf
+    chosen = np.zeros(0, np.int64)
+    while len(chosen) < SURFACE:
+        far = int(distance.argmax())
+        chosen = np.concatenate([chosen, np.unique([far, template.mirror[far]])])
+        distance = np.minimum(distance, np.linalg.norm(vertices - vertices[far], axis=1))
+        distance = np.minimum(distance, np.linalg.norm(vertices - vertices[template.mirror[far]], axis=1))
+    return chosen[:SURFACE]
+
+
+def in_pixels(
+    points: Tensor, camera_from_head: Tensor, intrinsics: Tensor, middle_of: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions, and depths that are observable in a picture of unknown focal length, in pixels at the centroid of the
+    first ``middle_of`` points.
 
     Parameters
     ----------
@@ -117,16 +244,25 @@ def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tenso
 
     Returns
     -------
-    (N, L) depths along the line of sight to the points' centroid, away from the camera, and (N,) the centroid's
-    distance from the camera: both times the focal length, divided by the centroid's depth along the optical axis.
+    (N, L, 2) positions, (N, L) depths along the line of sight to the centroid, away from the camera, and (N,) the
+    centroid's distance from the camera: both times the focal length, divided by the centroid's depth along the optical
+    axis.
     """
     seen = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
     seen = seen + camera_from_head[:, None, :3, 3]
-    middle = seen.mean(1)
+    flat = seen @ intrinsics.transpose(1, 2)
+    middle = seen[:, :middle_of].mean(1)
     distance = middle.norm(dim=-1)
     depths = torch.einsum("nlj,nj->nl", seen, middle / distance[:, None]) - distance[:, None]
     pixels = intrinsics[:, 0, 0] / middle[:, 2]
-    return depths * pixels[:, None], distance * pixels
+    return flat[..., :2] / flat[..., 2:], depths * pixels[:, None], distance * pixels
+
+
+def _as_batch(parts: list[Tensor]) -> LandmarkBatch:
+    images, landmarks, depths, distance, surface = parts
+    return LandmarkBatch(
+        images.float() / 255, landmarks.float() * _STEP, depths.float() * _STEP, distance, surface.float() * _STEP
+    )
 
 
 def _steps(values: Tensor) -> np.ndarray:

@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure the errors, write the model and print the figures."""
     landmarker = SurfaceLandmarker.load(arguments.model)
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
-    save_detector_model(fit_surface_model(measured), arguments.out)
+    save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
         alone = errors - np.median(errors, axis=1, keepdims=True)
         median, shape = (float(np.median(np.linalg.norm(e, axis=-1))) for e in (errors, alone))

@@ -1,5 +1,5 @@
-"""Auxiliary outputs of the landmark net in training: depths and the camera's distance. They are not exported, but they
-improve the landmarks' places.
+"""Auxiliary outputs of the landmark net in training: depths, the camera's distance, and points all over the head. They
+are not exported, but they improve the landmarks' places.
 
 Stage ``landmarks``: the net that finds points of a face's surface, trained on synthetic people.
 """
@@ -9,15 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
+from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import (
+    IMPRESSION_OF,
     LANDMARKS,
     SEEN,
     WINDOW_PER_FACE,
@@ -28,7 +33,7 @@ from backend.models.landmarks import (
 )
 from backend.models.registry import LANDMARK_NET
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
-from trainer.methods.landmarks.data import LandmarkBatch, face_scales, landmark_mirror
+from trainer.methods.landmarks.data import LandmarkBatch, face_scales, landmark_mirror, surface_points
 from trainer.methods.parsing.scenes import AugmentConfig, change_light
 
 _LOG_DISTANCE = 1.6
@@ -86,6 +91,25 @@ class DepthHeads(nn.Module):
         return found
 
 
+class SurfaceHead(nn.Module):
+    """Predicts points all over the head, with their depths, from every ``LandmarkGuess`` of a picture."""
+
+    def __init__(self, config: LandmarkNetConfig, mean: Tensor) -> None:
+        """mean : (P, 3) mean places and depths of the points, in sides."""
+        super().__init__()
+        self.guess = nn.Linear(config.hidden, 4 * len(mean))
+        self.register_buffer("mean", mean.clone())
+        with torch.no_grad():
+            self.guess.weight.mul_(0.1)
+            self.guess.bias.zero_()
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, P, 3) places and depths, and (N, P) standard deviations along each axis, in sides, from hidden features
+        (N, H)."""
+        values = self.guess(hidden).float().view(len(hidden), -1, 4)
+        return self.mean + 0.1 * values[..., :3], 0.02 * torch.exp(values[..., 3].clamp(-4.0, 3.0))
+
+
 MESH = 468
 """Number of landmarks without the irises; they determine the window."""
 
@@ -102,6 +126,10 @@ class LandmarkWeights:
     """Negative log-likelihood of the depths."""
     camera: float = 0.1
     """Negative log-likelihood of the camera's distance."""
+    surface: float = 0.2
+    """Negative log-likelihood of points all over the head."""
+    impression: float = 0.3
+    """Mean squared error of another net's impression, relative to its variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +150,9 @@ class LandmarkStageConfig(StageConfig):
     """Standard deviation of the window's shift, in its sides."""
     covered: float = 0.2
     """Probability that a patch of the picture is covered by flat colour."""
+    impression_of: str = ""
+    """Folder of an exported landmark net whose impression is learned as well, so that an expression reader that was
+    trained with it still fits; empty: none. ``network.impression`` is the impression's size."""
 
     def build(self, device: torch.device) -> LandmarkStage:
         """See ``StageConfig``."""
@@ -144,24 +175,31 @@ class LandmarkStage(Stage):
         self.config = config
         mean = mean_places()
         heads = DepthHeads(config.network, mean[:, 2])
-        self.modules = nn.ModuleDict({"net": LandmarkNet(config.network, mean[:, :2]), "depths": heads}).to(device)
+        surface = SurfaceHead(config.network, mean_surface())
+        net = LandmarkNet(config.network, mean[:, :2])
+        self.modules = nn.ModuleDict({"net": net, "depths": heads, "surface": surface}).to(device)
         self._partners = torch.from_numpy(landmark_mirror()).to(device)
+        self._surface_partners = torch.from_numpy(surface_mirror()).to(device)
+        self._other = _Other(Path(config.impression_of), device) if config.impression_of else None
 
     def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Compute ``likelihood``, ``distance``, ``depth``, ``camera``: means over the guesses, each with twice the
-        weight of the previous one."""
+        """Compute ``likelihood``, ``distance``, ``depth``, ``camera``, ``surface``: means over the guesses, each with
+        twice the weight of the previous one; and ``impression`` of the last where another net's is learned."""
         config = self.config
         moves = self._random_moves(len(batch.images), batch.images.device)
-        images, truth, side = windows(batch, config.network.size, moves)
+        images, truth, side, surface = windows(batch, config.network.size, moves)
         depths, log_distance = batch.depths / side[:, None], torch.log(batch.distance / side)
         flip = torch.rand(len(images), device=images.device) < 0.5
         images = torch.where(flip[:, None, None, None], images.flip(-1), images)
         mirrored = truth[:, self._partners] * truth.new_tensor([-1.0, 1.0]) + truth.new_tensor([1.0, 0.0])
         truth = torch.where(flip[:, None, None], mirrored, truth)
         depths = torch.where(flip[:, None], depths[:, self._partners], depths)
-        guesses = self.modules["net"](_occluded(change_light(images, config.light), config.covered))
+        other = surface[:, self._surface_partners] * truth.new_tensor([-1.0, 1.0, 1.0])
+        surface = torch.where(flip[:, None, None], other + truth.new_tensor([1.0, 0.0, 0.0]), surface)
+        images = _occluded(change_light(images, config.light), config.covered)
+        guesses = self.modules["net"](images)
         shares = torch.tensor([2.0**k for k in range(len(guesses))])
-        terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0}
+        terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0, "surface": 0.0}
         beside = self.modules["depths"](guesses)
         for share, guess, deep in zip((shares / shares.sum()).tolist(), guesses, beside, strict=True):
             apart = (guess.places - truth).square().sum(-1)
@@ -172,16 +210,22 @@ class LandmarkStage(Stage):
             terms["camera"] += share * _negative_log_likelihood(
                 deep.log_distance - log_distance, deep.distance_deviation
             )
+            points, deviation = self.modules["surface"](guess.hidden)
+            apart = (points - surface).square().sum(-1)
+            terms["surface"] += share * (3.0 * deviation.log() + 0.5 * apart / deviation.square()).mean()
+        if self._other is not None:
+            terms["impression"] = self._other.misfit(images, guesses[-1].impression)
         return terms
 
     def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
-        """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.first``: before corrections;
+        """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.median``: its median;
+        ``percent.first``: before corrections;
         ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error relative to the predicted
         variance; ``depth``: mean error of the depths in the same per cent; ``camera``: mean error of the distance's
         logarithm."""
         rows = []
         for batch in batches:
-            images, truth, side = windows(batch, self.config.network.size)
+            images, truth, side, _ = windows(batch, self.config.network.size)
             guesses = self.modules["net"](images)
             scale = face_scales(truth)
             first, last = (100.0 * (guess.places - truth) / scale[:, None, None] for guess in (guesses[0], guesses[-1]))
@@ -190,14 +234,15 @@ class LandmarkStage(Stage):
             beside = self.modules["depths"](guesses)[-1]
             deep = 100.0 * (beside.depths - batch.depths / side[:, None]).abs() / scale[:, None]
             far = (beside.log_distance - torch.log(batch.distance / side)).abs()[:, None].expand_as(deep)
-            parts = [last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed, deep, far]
-            rows.append(torch.stack(parts).mean((1, 2)))
+            rows.append(torch.stack([last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed, deep, far]))
         names = ("percent", "percent.first", "percent.shape", "surprise", "depth", "camera")
-        return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
+        values = torch.cat(rows, 1)
+        figures = dict(zip(names, values.mean((1, 2)).tolist(), strict=True))
+        return figures | {"percent.median": float(values[0].median())}
 
     def pictures(self, batch: LandmarkBatch) -> Mapping[str, Tensor]:
         """``landmarks``: predicted points in white on the windows, true ones in black below them."""
-        images, truth, _ = windows(batch, self.config.network.size)
+        images, truth, *_ = windows(batch, self.config.network.size)
         found = self.modules["net"](images)[-1].places
         return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
 
@@ -206,6 +251,8 @@ class LandmarkStage(Stage):
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
         config = self.config.network.to_json() | points_to_json(load_template().landmarks478)
+        if self._other is not None:
+            config |= {IMPRESSION_OF: self._other.version}
         return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
@@ -219,11 +266,50 @@ def mean_places() -> Tensor:
     """(478, 3) landmarks of the mean face in distant frontal view: their places in their window, and their depths, in
     sides."""
     template = load_template()
-    points = torch.from_numpy(template.landmarks478.positions(template.vertices)).float()
-    points = points * torch.tensor([1.0, -1.0, -1.0])
-    low, high = points[:MESH].amin(0), points[:MESH].amax(0)
-    places = (points - (low + high) / 2) / (WINDOW_PER_FACE * (high - low)[:2].max())
-    return torch.cat([places[:, :2] + 0.5, (places - places.mean(0))[:, 2:]], 1)
+    return _in_mean_window(template.landmarks478.positions(template.vertices))
+
+
+def mean_surface() -> Tensor:
+    """(``SURFACE``, 3) the same of ``surface_points``."""
+    return _in_mean_window(load_template().vertices[surface_points()])
+
+
+@cache
+def surface_mirror() -> np.ndarray:
+    """(``SURFACE``,) the place of each one's mirror image among ``surface_points``."""
+    points = surface_points()
+    return (load_template().mirror[points][:, None] == points[None]).argmax(1)
+
+
+def _in_mean_window(points: np.ndarray) -> Tensor:
+    """(P, 3) places and depths of points of the mean face (P, 3), metres, in its window's sides."""
+    template = load_template()
+    axes = np.array([1.0, -1.0, -1.0])
+    marks = template.landmarks478.positions(template.vertices) * axes
+    low, high = marks[:MESH].min(0), marks[:MESH].max(0)
+    side = WINDOW_PER_FACE * (high - low)[:2].max()
+    origin = np.append((low + high)[:2] / 2, marks[:, 2].mean())
+    return torch.from_numpy((points * axes - origin) / side + np.array([0.5, 0.5, 0.0])).float()
+
+
+class _Other:
+    """Another landmark net, whose impression is learned."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        weights = load_model(LANDMARK_NET.name, folder)
+        self.version = weights.version
+        net = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
+        load_weights_into(net, weights)
+        self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+    def misfit(self, images: Tensor, impression: Tensor) -> Tensor:
+        """Mean squared difference of impressions (N, I) of pictures (N, 3, S, S), relative to the mean variance."""
+        side = self._net.config.size
+        with torch.no_grad():
+            small = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+            wanted = self._net(small)[-1].impression.float()
+            variance = wanted.var(0).mean().clamp_min(1e-6)
+        return (impression.float() - wanted).square().mean() / variance
 
 
 def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
@@ -231,13 +317,19 @@ def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
     return (deviation.log() + 0.5 * (errors / deviation).square()).mean()
 
 
-def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut windows (N, 3, size, size) around true landmarks; also return the landmarks (N, 478, 2) in the windows' sides
-    and the sides (N,) in stored pixels.
+def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cut windows (N, 3, size, size) around true landmarks; also return the landmarks (N, 478, 2) in the windows'
+    sides, the sides (N,) in stored pixels, and the surface's points (N, P, 3) with their depths, in sides.
 
     The windows are those of ``photos.faces.landmarks.landmark_window``, changed by ``moves`` (N, 4): rotation in
     radians,
-    factor of the side, shift in sides along the window's axes."""
+    factor of the side, shift in sides along the window's axes. Always in float32: bfloat16 rounds positions to a
+    quarter of a pixel or more."""
+    with torch.autocast(batch.images.device.type, enabled=False):
+        return _windows(batch, size, moves)
+
+
+def _windows(batch: LandmarkBatch, size: int, moves: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     marks, stored = batch.landmarks, batch.images.shape[-1]
     line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
     down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
@@ -257,8 +349,12 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     images = functional.grid_sample(
         batch.images, 2.0 * grid / stored - 1.0, mode="bilinear", padding_mode="border", align_corners=False
     )
-    places = torch.einsum("nij,nlj->nli", inward, marks - middle[:, None]) / side[:, None, None] + 0.5
-    return images, places, side
+
+    def in_window(points: Tensor) -> Tensor:
+        return torch.einsum("nij,nlj->nli", inward, points - middle[:, None]) / side[:, None, None] + 0.5
+
+    surface = torch.cat([in_window(batch.surface[..., :2]), batch.surface[..., 2:] / side[:, None, None]], -1)
+    return images, in_window(marks), side, surface
 
 
 def _rotations(angle: Tensor) -> Tensor:
