@@ -240,8 +240,7 @@ class Runner:
     def _started_connection(
         self, address: ServerAddress, patience: Timeouts, process: ServerProcess | None
     ) -> Connection:
-        owner_token = "" if process is None else process.owner_token
-        connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
+        connection = Connection(address, client_keys(self._config), self._client, patience, process is not None)
         connection.start()
         return connection
 

@@ -138,6 +138,13 @@ class HeadNote:
         return Job(place=place, **{**self.fields, "photos": tuple(photos)})
 
 
+_KEPT_FIELDS = {
+    "quality": str, "texture_size": int, "hair": str, "face_model": str, "missing": int, "frame": bool,
+    "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str, "geometry_only": bool,
+}  # fmt: skip
+"""Fields of a ``Job`` that matter once the result is there, with their types."""
+
+
 def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
     """A note, JSON-ready, and the bytes of photos without a file."""
     note = {
@@ -145,18 +152,8 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
         "seconds": float(seconds),
         "photos": [{"label": p.label, "path": None if p.path is None else str(p.path)} for p in job.photos],
         "given": [list(pair) for pair in job.given],
-        "quality": job.quality,
-        "texture_size": job.texture_size,
-        "hair": job.hair,
-        "face_model": job.face_model,
         "into": job.into,
-        "missing": job.missing,
-        "frame": job.frame,
-        "material_preview": job.material_preview,
-        "pack_photos": job.pack_photos,
-        "armature": job.armature,
-        "name": job.name,
-        "geometry_only": job.geometry_only,
+        **{name: getattr(job, name) for name in _KEPT_FIELDS},
     }
     return note, [photo.data or b"" for photo in job.photos if photo.path is None]
 
@@ -172,18 +169,8 @@ def parse_note(note: Mapping[str, Any]) -> HeadNote:
     fields = {
         "photos": photos,
         "given": tuple((path, label) for path, label in given),
-        "quality": checked_field(note, "quality", str),
-        "texture_size": checked_field(note, "texture_size", int),
-        "hair": "curves" if note.get("hair") is None else checked_field(note, "hair", str),
-        "face_model": "linear" if note.get("face_model") is None else checked_field(note, "face_model", str),
         "into": None if note.get("into") is None else checked_field(note, "into", str),
-        "missing": checked_field(note, "missing", int),
-        "frame": _truth(note, "frame"),
-        "material_preview": _truth(note, "material_preview") if "material_preview" in note else False,
-        "pack_photos": _truth(note, "pack_photos"),
-        "armature": _truth(note, "armature") if "armature" in note else False,
-        "geometry_only": _truth(note, "geometry_only") if "geometry_only" in note else False,
-        "name": "" if note.get("name") is None else checked_field(note, "name", str),
+        **{name: _of_kind(note, name, kind) for name, kind in _KEPT_FIELDS.items()},
     }
     try:
         kept_at = checked_field(note, "kept_at", float)
@@ -198,9 +185,9 @@ def _photo(entry: Any) -> PhotoFile:
     return PhotoFile(label, None if entry.get("path") is None else Path(checked_field(entry, "path", str)))
 
 
-def _truth(note: Mapping[str, Any], name: str) -> bool:
-    if not isinstance(note.get(name), bool):
-        raise malformed(f"{name} is neither true nor false")
+def _of_kind(note: Mapping[str, Any], name: str, kind: type) -> Any:
+    if type(note.get(name)) is not kind:
+        raise malformed(f"{name} is missing or of the wrong kind")
     return note[name]
 
 

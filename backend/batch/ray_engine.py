@@ -1,7 +1,7 @@
-"""The engine on Ray: a fixed number of workers, replaced when they die, with their people done again.
+"""The engine on Ray: a fixed number of workers, restarted when they die, with their people done again.
 
-Ray places the workers, detects the end of a process or a machine, and finds room for a replacement. This module only
-decides which person comes next, and when to give one up.
+Ray places the workers, detects the end of a process or a machine, and restarts its workers where there is room. This
+module only decides which person comes next, and when to give one up.
 
 Connection to a Ray cluster: a private one on this machine's loopback, or a running one.
 
@@ -89,41 +89,30 @@ def machines() -> list[Machine]:
     return found
 
 
-def lives(node_id: str) -> bool:
-    """Whether the machine is still alive in the cluster."""
-    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())
-
-
 CONTROL = "control"
+MOST_FALSE_STARTS = 3
+"""A worker that ended so many times in a row before it could take a person is not used."""
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """A worker's first answer. ``unfit`` : a sentence, when its version of Likeness is not that of the run."""
-
-    worker: str
-    node: str
-    unfit: str = ""
-
-
-@ray.remote(concurrency_groups={CONTROL: 1}, max_restarts=0, max_task_retries=0)
+@ray.remote(concurrency_groups={CONTROL: 1}, max_restarts=-1, max_task_retries=MOST_FALSE_STARTS - 1)
 class Worker:
-    """Its methods take and return JSON. ``stop`` may be called while ``make`` runs."""
+    """Its methods take and return JSON. ``stop`` may be called while ``make`` runs. Ray restarts it when its process or
+    machine ends; what it made then is not repeated by Ray."""
 
     def __init__(self, make: MakeHead) -> None:
+        _one_thread()
         self._make = make
         self._stopping = threading.Event()
 
-    def ready(self, stamp: bytes) -> bytes:
-        """A ``Ready``; raises ``OSError`` when this machine's Likeness cannot be read."""
-        _one_thread()
-        worker = f"{platform.node()}:{os.getpid()}"
-        own = current_stamp()
-        unfit = ""
-        if own != msgspec.json.decode(stamp, type=Stamp):
-            what = "another version of Likeness, or of a package that it computes with,"
-            unfit = f"{platform.node()} has {what} than the machine that the batch was started on."
-        return msgspec.json.encode(Ready(worker, ray.get_runtime_context().get_node_id(), unfit))
+    def unfit(self, stamp: bytes) -> str:
+        """A sentence when this machine's Likeness is not that of the run, else "". Raises ``OSError`` when it cannot be
+        read."""
+        if current_stamp() == msgspec.json.decode(stamp, type=Stamp):
+            return ""
+        what = "another version of Likeness, or of a package that it computes with,"
+        return f"{platform.node()} has {what} than the machine that the batch was started on."
 
+    @ray.method(max_task_retries=0)
     def make(self, task: bytes) -> bytes:
         """The ``Outcome`` of a ``Task``; "waiting" when it was stopped."""
         wanted = msgspec.json.decode(task, type=Task)
@@ -156,11 +145,7 @@ def _one_thread() -> None:
 
 
 MOST_DEATHS = 2
-"""A person is given up after so many workers ended during it on machines that are still alive."""
-MOST_LOST_MACHINES = 5
-"""A person is given up after so many workers ended during it on any machines."""
-MOST_FALSE_STARTS = 3
-"""A worker that ended so many times in a row before its first person is not replaced."""
+"""A person is given up after so many workers ended during it."""
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
@@ -177,20 +162,11 @@ class RayPlan:
     stamp: Stamp
 
 
-@dataclass
-class _Slot:
-    """Place of one worker: the current one, and how many ended in a row before their first person."""
-
-    actor: Any
-    false_starts: int = 0
-    ready: Ready | None = None
-
-
 @dataclass(frozen=True)
 class _Turn:
     """A worker that makes a person, with its start (``time.monotonic``)."""
 
-    slot: _Slot
+    worker: Any
     task: Task
     began: float
 
@@ -212,101 +188,79 @@ class RayEngine:
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
         """See ``Engine``. Raises ``LikenessError`` when no worker can be started."""
-        self._make = make
         self._waiting = deque(tasks)
-        self._starting: dict[Any, _Slot] = {}
+        self._starting: dict[Any, Any] = {}
         self._turns: dict[Any, _Turn] = {}
-        self._idle: deque[_Slot] = deque()
-        self._died_on: dict[str, list[str]] = {}  # person -> machines whose workers died during it
+        self._idle: deque[Any] = deque()
         self._begun: Counter[str] = Counter()
         for _ in range(min(self._plan.workers, len(tasks))):
-            self._start(_Slot(None))
+            self._await(Worker.options(**self._options).remote(make))
         try:
             while self._waiting or self._turns:
                 self._hand_out()
                 yield from self._ended()
                 yield from self._too_long()
-            return
         finally:
             self._stop()
 
-    def _start(self, slot: _Slot) -> None:
-        slot.actor, slot.ready = Worker.options(**self._options).remote(self._make), None
-        self._starting[slot.actor.ready.remote(msgspec.json.encode(self._plan.stamp))] = slot
+    def _await(self, worker: Any) -> None:
+        """Wait until the worker runs (again), before it gets a person: Ray may find no room for it for long."""
+        self._starting[worker.unfit.remote(msgspec.json.encode(self._plan.stamp))] = worker
 
     def _hand_out(self) -> None:
         if not (self._idle or self._starting or self._turns):
             sentence = "No worker could be kept running; none of them reached its first person."
             raise LikenessError("missing_part", sentence, "Try one person with --workers 1, which says more.")
         while self._waiting and self._idle:
-            slot, task = self._idle.popleft(), self._waiting.popleft()
+            worker, task = self._idle.popleft(), self._waiting.popleft()
             self._begun[task.person.name] += 1
-            self._turns[slot.actor.make.remote(msgspec.json.encode(task))] = _Turn(slot, task, self._now())
+            self._turns[worker.make.remote(msgspec.json.encode(task))] = _Turn(worker, task, self._now())
 
     def _ended(self) -> Iterator[Outcome]:
         """Wait briefly for workers that are ready, done or dead."""
         ended, _ = ray.wait([*self._turns, *self._starting], num_returns=1, timeout=_LOOK_SECONDS)
         for reference in ended:
             if reference in self._starting:
-                self._came(reference)
+                self._came(reference, self._starting.pop(reference))
             else:
-                yield from self._finished(reference)
+                yield from self._finished(reference, self._turns.pop(reference))
 
-    def _came(self, reference: Any) -> None:
+    def _came(self, reference: Any, worker: Any) -> None:
         """Handle a worker that has started, or failed to."""
-        slot = self._starting.pop(reference)
         try:
-            slot.ready = msgspec.json.decode(ray.get(reference), type=Ready)
+            unfit = ray.get(reference)
         except RayError as error:
-            slot.false_starts += 1
-            again = slot.false_starts < MOST_FALSE_STARTS
-            self._notice(
-                f"A worker ended before its first person{'' if again else ' and is not replaced'} ({_summary(error)})."
-            )
-            if again:
-                self._start(slot)
+            unfit = f"A worker ended before its first person ({_summary(error)})."
+        if not unfit:
+            self._idle.append(worker)
             return
-        if slot.ready.unfit:
-            self._notice(f"{slot.ready.unfit} It is not used.")
-            ray.kill(slot.actor)
-            return
-        self._idle.append(slot)
+        self._notice(f"{unfit} It is not used.")
+        ray.kill(worker)
 
-    def _finished(self, reference: Any) -> Iterator[Outcome]:
-        turn = self._turns.pop(reference)
+    def _finished(self, reference: Any, turn: _Turn) -> Iterator[Outcome]:
         name = turn.task.person.name
         try:
             outcome = msgspec.json.decode(ray.get(reference), type=Outcome)
         except RayTaskError as error:
             outcome = self._failure(name, f"Something went wrong inside Likeness ({_summary(error)}).", str(error))
         except RayError as error:
-            yield from self._died(turn, error)
+            self._await(turn.worker)
+            if self._begun[name] < MOST_DEATHS:
+                self._notice(f"A worker ended while it made {name!r}, who is done again.")
+                self._waiting.append(turn.task)
+                return
+            often = f"{MOST_DEATHS} workers ended while they made this person"
+            yield self._failure(name, f"{often} (the last one: {_summary(error)}).")
             return
-        turn.slot.false_starts = 0
-        self._idle.append(turn.slot)
+        self._idle.append(turn.worker)
         yield msgspec.structs.replace(outcome, attempts=self._begun[name])
-
-    def _died(self, turn: _Turn, error: RayError) -> Iterator[Outcome]:
-        """Replace a dead worker; do its person again, or give it up after too many deaths."""
-        name, ready = turn.task.person.name, turn.slot.ready
-        assert ready is not None
-        died_on = self._died_on.setdefault(name, [])
-        died_on.append(ready.node)
-        self._start(turn.slot)
-        # The end of a machine is known some seconds after that of its workers, so earlier deaths are judged now.
-        if sum(map(lives, died_on)) < MOST_DEATHS and len(died_on) < MOST_LOST_MACHINES:
-            self._notice(f"The worker {ready.worker} ended while it made {name!r}, who is done again.")
-            self._waiting.append(turn.task)
-            return
-        often = f"{len(died_on)} workers ended while they made this person"
-        yield self._failure(name, f"{often} (the last one: {_summary(error)}).")
 
     def _too_long(self) -> Iterator[Outcome]:
         for reference, turn in list(self._turns.items()):
             if self._now() - turn.began > self._plan.time_limit:
                 del self._turns[reference]
-                ray.kill(turn.slot.actor)
-                self._start(turn.slot)
+                ray.kill(turn.worker, no_restart=False)
+                self._await(turn.worker)
                 minutes = self._plan.time_limit / 60
                 yield self._failure(turn.task.person.name, f"It took longer than {minutes:g} minutes and was stopped.")
 
@@ -325,13 +279,12 @@ class RayEngine:
     def _stop(self) -> None:
         """End all workers; busy ones get time to clean up."""
         for turn in self._turns.values():
-            turn.slot.actor.stop.remote()
+            turn.worker.stop.remote()
         if self._turns:
             ray.wait(list(self._turns), num_returns=len(self._turns), timeout=_STOP_SECONDS)
-        slots = [*self._starting.values(), *self._idle, *(turn.slot for turn in self._turns.values())]
-        for slot in slots:
+        for worker in [*self._starting.values(), *self._idle, *(turn.worker for turn in self._turns.values())]:
             with suppress(RayError):
-                ray.kill(slot.actor)
+                ray.kill(worker)
 
 
 def _summary(error: BaseException) -> str:

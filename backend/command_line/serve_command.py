@@ -24,7 +24,6 @@ def run_serve(arguments: argparse.Namespace) -> None:
     from backend.service.discovery import config_folder
     from backend.service.messages import PROTOCOL
     from backend.service.server import Server
-    from backend.service.worker_process import OWNER_TOKEN_VARIABLE
 
     for key in arguments.allow:
         if not is_public_key(key):
@@ -35,7 +34,6 @@ def run_serve(arguments: argparse.Namespace) -> None:
         config_folder=config_folder(),
         bind=parse_bind_address(arguments.bind),
         device=arguments.device,
-        owner_token=os.environ.pop(OWNER_TOKEN_VARIABLE, "")[:128] or None,
         allow=frozenset(arguments.allow),
         idle_exit=arguments.idle_exit,
         parent=arguments.parent,

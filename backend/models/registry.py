@@ -73,7 +73,7 @@ LANDMARK_NET = LearnedModel(
 PARSING = LearnedModel(
     "parsing",
     purpose="masks of skin, hair, glasses and so on",
-    without="landmark regions and colours are used",
+    without="no head can be made",
     loader="backend.models.parsing.network:FaceParser.load",
     on_gpu=True,
 )

@@ -134,7 +134,7 @@ def collect(
     _raise_without_faces(analysed, names)
     choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
 
-    def finished(candidate: FaceCandidate, accessories: AccessoryScores | None) -> PhotoFace:
+    def finished(candidate: FaceCandidate, accessories: AccessoryScores) -> PhotoFace:
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
@@ -211,9 +211,7 @@ def _candidate(index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, op
     )
 
 
-def _relabelled(
-    candidate: FaceCandidate, crop: HeadCrop, accessories: AccessoryScores | None, device: str
-) -> FaceCandidate:
+def _relabelled(candidate: FaceCandidate, crop: HeadCrop, accessories: AccessoryScores, device: str) -> FaceCandidate:
     """The candidate, labelled again with the accessory scores ``accessories``."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor

@@ -118,7 +118,7 @@ class FaceCandidate:
     fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
-    accessories : accessory scores used for the labels; None where labels were made by colour.
+    accessories : accessory scores used for the labels.
     small_factor : pixels of ``small_crop`` per pixel of the full crop.
     quality : see ``PhotoQuality``.
     """
@@ -132,7 +132,7 @@ class FaceCandidate:
     fingerprint: np.ndarray
     small_crop: np.ndarray
     small_labels: np.ndarray
-    accessories: AccessoryScores | None
+    accessories: AccessoryScores
     small_factor: float
     quality: PhotoQuality
 

@@ -345,17 +345,16 @@ class ServerSettings:
     Attributes
     ----------
     config_folder : folder of keys, state and job files.
-    owner_token : token that permits stopping the server; None: nobody may.
     allow : accepted public keys besides those in the configuration folder.
     idle_exit : seconds without job and message after which the server stops; None: never.
-    parent : process id; when that process is gone, the server stops, or stays as long as others use it.
+    parent : id of the process that owns the server: it may stop it, and when it is gone, the server stops, or stays as
+        long as others use it. None: nobody may.
     runner, search_path : the worker's module and where it is searched (see ``worker``).
     """
 
     config_folder: Path
     bind: BindAddress = field(default_factory=BindAddress)
     device: str = "auto"
-    owner_token: str | None = None
     allow: frozenset[str] = frozenset()
     idle_exit: float | None = None
     parent: int | None = None

@@ -162,7 +162,6 @@ PROTOCOLS = (1,)
 
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
 _JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-_OwnerToken = Annotated[str, msgspec.Meta(max_length=128)]
 _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
@@ -181,11 +180,12 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forb
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=False):
-    """The first message; later versions may add fields. ``owner`` : the owner's token, from clients that have it."""
+    """The first message; later versions may add fields. ``owner`` : whether the client started
+    the server."""
 
     protocol: int
     client: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    owner: _OwnerToken = ""
+    owner: bool = False
 
 
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -275,8 +275,6 @@ class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
 
 class Shutdown(_Message, frozen=True, kw_only=True, tag="shutdown"):
     """The owner leaves: stop the server, unless others use it."""
-
-    token: _OwnerToken
 
 
 AboutJob = Cancel | Fetch | Forget

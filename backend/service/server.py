@@ -11,7 +11,6 @@ Delivery of a job's messages to its listener; results are sent one at a time per
 
 from __future__ import annotations
 
-import hmac
 import logging
 import math
 import os
@@ -274,8 +273,8 @@ _PARENT_SECONDS = 0.5
 class Lifetime:
     """Tracks the server's owner and other users.
 
-    The owner is the process ``parent`` and the connections that sent the owner's token. Once the owner has left, the
-    server continues while other connections exist or wait for a job.
+    The owner is the process ``parent`` and the connections that said so. Once it has left, the server continues while
+    other connections exist or wait for a job.
     """
 
     def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, queue: JobQueue) -> None:
@@ -289,14 +288,13 @@ class Lifetime:
         """Note a message as activity."""
         self._active = now
 
-    def owns(self, token: str) -> bool:
-        """Whether ``token`` is the owner's."""
-        owner = self._settings.owner_token
-        return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
-
     def on_owner_connected(self, identity: bytes) -> None:
         """Note a connection of the owner."""
         self._owners.add(identity)
+
+    def owns(self, identity: bytes) -> bool:
+        """Whether the connection is the owner's."""
+        return identity in self._owners
 
     def on_owner_left(self, reason: str, now: float) -> bool:
         """The owner has left. Returns whether the server stays for others; then the owner's jobs are cancelled.
@@ -620,10 +618,10 @@ class Server:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
         connection = known or self._connections.add(identity, client, now)
-        if self._lifetime.owns(message.owner):
-            self._lifetime.on_owner_connected(identity)
-        can_stop = self._settings.owner_token is not None
         paths = client == self._own_client
+        if message.owner and paths and self._settings.parent is not None:  # the user's own key may kill it anyway
+            self._lifetime.on_owner_connected(identity)
+        can_stop = self._lifetime.owns(identity)
         content = welcome(self.instance, self._queue.facts, can_stop, paths, self._limits, self._timing)
         self._answer(connection, message, "welcome", content)
 
@@ -648,9 +646,8 @@ class Server:
         elif isinstance(message, Bye):
             self._connections.remove(connection.identity)
         elif isinstance(message, Shutdown):
-            if not self._lifetime.owns(message.token):
+            if not self._lifetime.owns(connection.identity):
                 raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
-            self._lifetime.on_owner_connected(connection.identity)
             if self._lifetime.on_owner_left("shutdown", now):
                 self._answer(connection, message, "stays", {})
             else:

@@ -19,7 +19,6 @@ from backend.service.messages import BrokenFramesError, read_frames, write_frame
 
 EVENTS_ENDPOINT = "inproc://worker-events"
 ENDED = "ended"
-OWNER_TOKEN_VARIABLE = "LIKENESS_OWNER_TOKEN"
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -46,7 +45,7 @@ class WorkerProcess:
         search_path: Sequence[Path] = (),
     ) -> None:
         paths = [str(path) for path in (*search_path, _SOURCE)]
-        environment = {name: value for name, value in os.environ.items() if name != OWNER_TOKEN_VARIABLE}
+        environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join([*paths, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self.generation = generation
         self._context = context

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -163,10 +162,9 @@ class ServerProcess:
 
     def __init__(self, backend: LocalBackend) -> None:
         self.backend = backend
-        self.owner_token = secrets.token_hex(16)
         self._address: ServerAddress | None = None
         python, source = backend.python, backend.source
-        variables = {"PYTHONUNBUFFERED": "1", "LIKENESS_OWNER_TOKEN": self.owner_token}
+        variables = {"PYTHONUNBUFFERED": "1"}
         if source is not None:
             variables["PYTHONPATH"] = str(source)
         try:

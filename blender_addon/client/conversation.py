@@ -217,10 +217,10 @@ class Conversation:
         if token in self._jobs:
             self._send({"type": "cancel", "request": "cancel", "token": token})
 
-    def shutdown(self, owner_token: str) -> bool:
+    def shutdown(self) -> bool:
         """Ask the server to stop; return whether it stays for others. Raises ``AddonError`` if it answers that it
         stops."""
-        self._shutdown = {"type": "shutdown", "request": "shutdown", "token": owner_token}
+        self._shutdown = {"type": "shutdown", "request": "shutdown"}
         if self.ready:
             self._send(self._shutdown)
         until = time.monotonic() + ANSWER_SECONDS
@@ -414,8 +414,8 @@ class Connection:
     """A client of the service.
 
     ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
-    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner_token`` is the
-    token of a server that this Blender started, else "".
+    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner`` : whether
+    this Blender started the server.
     """
 
     def __init__(
@@ -424,13 +424,13 @@ class Connection:
         keys: KeyPair,
         client: str,
         patience: Timeouts | None = None,
-        owner_token: str = "",
+        owner: bool = False,
     ) -> None:
         self.address = address
         self._keys = keys
         self._client = client
         self._patience = patience or Timeouts()
-        self._owner_token = owner_token
+        self._owner = owner
         self._ends_server = self._server_stays = False
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -484,7 +484,7 @@ class Connection:
             self._events.put(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
             return
         context = zmq.Context()
-        hello = {"type": "hello", "protocol": PROTOCOL, "client": self._client, "owner": self._owner_token}
+        hello = {"type": "hello", "protocol": PROTOCOL, "client": self._client, "owner": self._owner}
         talk = Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
         try:
             talk.open()
@@ -493,7 +493,7 @@ class Connection:
                 self._run_commands(talk)
             self._run_commands(talk)
             if self._ends_server:
-                self._server_stays = talk.shutdown(self._owner_token)
+                self._server_stays = talk.shutdown()
             talk.send_bye()
         except AddonError as error:
             self._events.put(ConnectFailed(error.code, error.sentence, error.advice))

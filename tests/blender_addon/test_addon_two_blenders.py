@@ -190,10 +190,9 @@ def test_an_owner_whose_connection_is_lost_asks_all_the_same(
 
 
 def test_an_owner_that_reads_photos_off_a_slow_drive_asks_all_the_same(
-    blender: NewBlender, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blender: NewBlender, backend: LocalBackend, tmp_path: Path
 ) -> None:
     """Else the server would be killed with the other Blender's job, when the first one is quit meanwhile."""
-    monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.0)
     first, second = blender(), blender()
     solve(first, job("t1", b"clip"), backend)
     server = first.process.pid

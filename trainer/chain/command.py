@@ -90,7 +90,7 @@ def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: b
 
 def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
     """The lines of one step."""
-    took = f"{_hours(step.cpu_hours)} hours on two cores, {_hours(step.gpu_hours)} on a GPU"
+    hours = "unknown" if step.cpu_hours is None else f"{step.cpu_hours:g}"
     lines = Table.grid(padding=(0, 1), pad_edge=True)
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
@@ -100,7 +100,7 @@ def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
         ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
         ("after", ", ".join(step.after)),
         ("needs", "; ".join(need.value for need in step.needs)),
-        ("takes", "" if step.repeats is Repeats.BY_HAND else took),
+        ("takes", "" if step.repeats is Repeats.BY_HAND else f"{hours} hours on two cores"),
         ("again?", f"{step.repeats.value}. {step.remark}".strip()),
     ):
         if text:
@@ -119,7 +119,3 @@ def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> tuple
     if lacking:
         return "cannot run here", lacking
     return (f"{done} of {len(step.commands)} done" if done else "to do"), []
-
-
-def _hours(hours: float | None) -> str:
-    return "unknown" if hours is None else f"{hours:g}"

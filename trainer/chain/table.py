@@ -69,7 +69,6 @@ class Step:
     name : for ``--only``. makes : files below ``assets/``; empty where only other steps use the results.
     commands : in order. after : names of the steps whose results it reads. needs : requirements that are not shipped.
     cpu_hours : measured, rendering included, on two cores, or on one with another job beside it; None: unknown.
-    gpu_hours : measured on one GPU; None: unknown, as for every step so far.
     repeats : how closely it reproduces the shipped file. remark : what to know before running it.
     toy : whether the step can run at toy size.
     """
@@ -80,7 +79,6 @@ class Step:
     after: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     cpu_hours: float | None = None
-    gpu_hours: float | None = None
     repeats: Repeats = Repeats.ALIKE
     remark: str = ""
     toy: bool = True

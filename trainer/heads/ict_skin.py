@@ -34,7 +34,7 @@ from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
-from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict
+from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
 from trainer.heads.paint import (
     LID_LOWER,
     LID_UPPER,
@@ -253,7 +253,7 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: Surfac
     head = template.head
     vertices = template.vertices[: head.vertex_stop].astype(np.float64)
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
-    head_faces = _triangles(quads)
+    head_faces = triangulate(quads)
     middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
     found = find_surface_landmarks(vertices, head_faces, middle)
     own = found.positions
@@ -266,12 +266,6 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: Surfac
     return fit_surface(start, head_faces, movable, canonical, faces)
 
 
-def _triangles(quads: np.ndarray) -> np.ndarray:
-    """(F', 3) triangles of quads (F, 4); a quad that repeats its last vertex is one triangle."""
-    second = quads[quads[:, 2] != quads[:, 3]][:, [0, 2, 3]]
-    return np.concatenate([quads[:, [0, 1, 2]], second])
-
-
 def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """MakeHuman UV (P, 2) for fine ICT vertices (P, 3): that of the closest point of the registered template."""
     template = load_template()
@@ -279,7 +273,7 @@ def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
     uv_quads = template.uv_makehuman_quads[head.face_start : head.face_stop].astype(np.int64)
     pairs, inverse = np.unique(np.stack([quads.ravel(), uv_quads.ravel()], 1), axis=0, return_inverse=True)
-    head_faces = _triangles(inverse.reshape(-1, 4))
+    head_faces = triangulate(inverse.reshape(-1, 4))
     fine_faces, matrix = subdivide_midpoint(head_faces, len(pairs), 2)
     fine, fine_uv = matrix @ moved[pairs[:, 0]], matrix @ template.uv_makehuman[pairs[:, 1]].astype(np.float64)
     # compare normals too, so that inner lips and nostrils do not take the outside's colour

@@ -291,16 +291,11 @@ _SECOND_ON_GLASSES, _SECOND_ON_LIP, _SECOND_ON_CHIN = 1.0, 1.5, 0.5
 _SECOND_BIAS = (1.8, 0.9, 1.35)
 """Further bias for glasses, lip and chin where the second net is used. Of the decisions on 834 press photos
 (``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
-_DOUBTFUL = 0.2
-"""Mean probability of hair on the chin from which, under a moustache, some of it is kept: a goatee, or long ends."""
 _HAT_LIKELIER = 4.0
 """Factor on the odds of a hat above the brows, and divisor of the skin's there, where there is one."""
-_MAYBE_HAIR, _NO_HAT_DIVISOR = 0.1, 10.0
-"""Without a hat: probability of hair from which an occluder above the face is not a hand, and divisor of its odds."""
 _ODDS_FACTORS, _LIKELY = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
 """Factors on the odds of a moustache or beard, or of a hat that another photo made certain (``vote_on_hats``),
 ascending; grey beards that edges found need the last two."""
-_CHEEK_HAIR_FACTOR = 0.25  # on the odds of hair on the cheeks where there is neither a moustache nor a beard
 _MOUSTACHE_REACH = 0.1  # heights of the face: a moustache reaches this far beyond the lips
 _WORN_FACTOR = 2.0
 _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
@@ -379,7 +374,7 @@ def resolve_accessories(
 
     Odds of glasses, moustache and beard are raised where they are worn, and zero or low elsewhere. Those of glasses are
     highest on the best-fitting rims, and low within the rims where ``pixels`` (S, S, 3) uint8 sRGB show clear lenses.
-    Hair on the cheeks stays beside a moustache or a beard. A hat gets higher odds above the brows.
+    A hat gets higher odds above the brows.
     """
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
@@ -389,15 +384,12 @@ def resolve_accessories(
         odds[FaceClass.GLASSES] = _odds_of_glasses(seen, landmarks, pixels) if scores.glasses > 0 else 0.0
     hair = odds[FaceClass.FACIAL_HAIR]
     moustache, beard = scores.moustache > 0, scores.beard > 0
-    doubtful = moustache and not beard and bool(chin.any()) and float(hair[chin].mean()) > _DOUBTFUL
-    if moustache and not beard and not doubtful:
+    if moustache and not beard:
         chin &= ~grown(lip | lips, _MOUSTACHE_REACH * size)
     for where, worn in ((lip, moustache), (chin, beard)):
         if where.any():
             there = hair[where]
-            hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else _WORN_FACTOR * doubtful
-    if not moustache and not beard:
-        hair *= _CHEEK_HAIR_FACTOR
+            hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else 0.0
     above = above_brows(landmarks, side)
     on_top = odds[:, above & over_face(landmarks, side)]
     by_itself = hat_score(on_top) > 0
@@ -406,8 +398,6 @@ def resolve_accessories(
         more = least_factor(no_skin[FaceClass.OCCLUDER], no_skin[FaceClass.HAIR], _ODDS_FACTORS, _LIKELY)
         odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER if by_itself else max(_HAT_LIKELIER, more)
         odds[FaceClass.SKIN][above] /= _HAT_LIKELIER
-    else:
-        odds[FaceClass.OCCLUDER][above & (odds[FaceClass.HAIR] > _MAYBE_HAIR)] /= _NO_HAT_DIVISOR
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Parse a head crop: by the parsing net where it is trained, else by colours and landmarks."""
+"""Parse a head crop by the parsing nets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores
-from backend.models.parsing.colour_labels import label_by_colour
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
 from backend.models.registry import PARSING, PARSING_OPINION
@@ -16,9 +15,9 @@ from backend.photos.faces import fit_inside
 WORK_SIDE = 384  # largest side in pixels at which a head crop is labelled
 
 
-def face_parser(device: str = "cpu") -> FaceParser | None:
-    """The shipped parsing net; None where there is none. Raises ``DamagedFileError``."""
-    return PARSING.find(device)
+def face_parser(device: str = "cpu") -> FaceParser:
+    """The shipped parsing net. Raises ``LikenessError`` ("missing_part") without one, and ``DamagedFileError``."""
+    return PARSING.load(device)
 
 
 def second_parser(device: str = "cpu") -> FaceParser | None:
@@ -45,15 +44,11 @@ def look_at_face(
     SKIN is bare skin of the face, including the forehead up to the hairline. Clothes are BACKGROUND, and so is
     everything outside ``covered`` (left, top, right, bottom), the part of the crop inside the photo; the rest is
     padding. ``accessories`` decides about glasses, moustache and beard; None: decided from the picture. The nets run on
-    ``device`` (``computing_device``).
+    ``device`` (``computing_device``). Raises ``LikenessError`` ("missing_part") without the first net.
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
     places = np.asarray(landmarks, dtype=np.float64) * factor
-    parser = face_parser(device)
-    if parser is None:
-        found = FaceLabels(label_by_colour(small, places), None)
-    else:
-        found = label_by_net(parser, small, places, second_parser(device), accessories)
+    found = label_by_net(face_parser(device), small, places, second_parser(device), accessories)
     labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND

@@ -4,7 +4,8 @@ Fusion of two parsing nets on large classes: they use different features and mak
 
 Other people's heads in a head crop become background.
 
-White and grey hair that the net labels as skin: in a colour photo it is less red than the face.
+White and grey hair that the net labels as skin: in a colour photo it is less red than the face, by a colour model of
+this face's skin in this light, learned from the photo itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from backend.models.parsing.accessories import (
     resolve_accessories,
     score_accessories,
 )
-from backend.models.parsing.colour_labels import learn_skin, skin_features, without_colour
 from backend.models.parsing.glasses import eye_line_angle
 from backend.models.parsing.network import FaceParser, look_at_head, wide_probabilities
 from backend.photos.collection import FaceClass
@@ -53,6 +53,7 @@ from backend.photos.regions import (
     polygon_mask,
     skin_seeds,
 )
+from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER)
 """Large classes. For fine parts and accessories the first net's result stays, because classifiers and thresholds are
@@ -124,6 +125,141 @@ def _from_head(face: DetectedFace, side: int) -> np.ndarray:
     return np.hypot(across / _WIDTH, down + _RAISED)
 
 
+_MONOCHROME = 0.02  # spread of log ratios of a face's colours below which a picture is black and white
+_DARK_OFFSET = 0.02  # linear; bounds the logarithm of noisy dark pixels
+_ROUNDS = 4
+_INLIER_DISTANCE = 3.0
+_SHADING_EASE = 2.0  # divisor of brightness differences, because shading does not change the material
+_TINT_LOW, _TINT_HIGH = np.array([-0.35, 0.0]), np.array([0.0, 0.3])
+_TINT_PRIOR, _TINT_REACH = 0.005, 1.5
+_MIN_SPREAD = np.array([0.12, 0.035, 0.05])  # log luminance, log R/G, log B/G
+_MAX_SPREAD = np.array([0.35, 0.10, 0.14])
+_RIDGE = np.array([0.0] + [0.02] * 2 + [0.1] * 3 + [0.01] * 2 + [0.03] * 3)  # per sample, per term of the design
+_MAX_SAMPLES = 6000
+
+
+@dataclass(frozen=True)
+class SkinModel:
+    """Skin colour as a smooth function of the place on the face and of the normal (which gives the light).
+
+    Attributes
+    ----------
+    surface : (11, 3) coefficients over (1, u, v, u², v², uv, n_x, n_y, n_x², n_y², n_x n_y) of log luminance, log R/G
+        and log B/G; n is the normal.
+    tint : (2,) change of log R/G and log B/G per log luminance: skin is redder in the shade.
+    level : log luminance at which the tint is zero.
+    spread : (3,) robust standard deviations around the surface.
+    centre, unit : u, v = (pixel - centre) / unit.
+    """
+
+    surface: np.ndarray
+    tint: np.ndarray
+    level: float
+    spread: np.ndarray
+    centre: np.ndarray
+    unit: float
+
+    def residual(self, features: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(H, W, 3) residuals of ``skin_features`` (H, W, 3) from the surface, in standard deviations.
+
+        ``normals`` (H, W, 2) are the x and y of the face's normals.
+        """
+        rows, columns = np.mgrid[: features.shape[0], : features.shape[1]].astype(np.float32) + np.float32(0.5)
+        points = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+        design = _design(points, normals.reshape(-1, 2), self.centre.astype(np.float32), np.float32(self.unit))
+        expected = (design @ self.surface.astype(np.float32)).reshape(features.shape)
+        untinted = _without_tint(features, self.tint.astype(np.float32), self.level)
+        return (untinted - expected) / self.spread.astype(np.float32)
+
+
+def skin_features(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 log luminance, log R/G, log B/G of (H, W, 3) uint8 sRGB pixels, in linear light."""
+    linear = linear_from_srgb(pixels)
+    logs = np.log(linear + np.float32(_DARK_OFFSET))
+    luminance = np.log(linear @ np.array(LUMINANCE, np.float32) + np.float32(_DARK_OFFSET))
+    return np.stack([luminance, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=-1)
+
+
+def without_colour(face: np.ndarray) -> bool:
+    """Whether a picture is black and white, by the ``skin_features`` (P, 3) of its face."""
+    return float(np.abs(face[:, 1:]).std(axis=0).max(initial=0.0)) < _MONOCHROME
+
+
+def learn_skin(
+    features: np.ndarray, normals: np.ndarray, seeds: np.ndarray, oval: np.ndarray, monochrome: bool
+) -> SkinModel:
+    """Fit the skin's colour by trimmed least squares: on ``seeds`` (H, W) bool, then on all inliers of ``oval``.
+
+    ``features`` (H, W, 3) are those of ``skin_features``, ``normals`` (H, W, 2) the face's. In a monochrome picture
+    chroma is uninformative and its spread is widened.
+    """
+    points = _sample(oval)
+    at_seed = seeds[points[:, 1], points[:, 0]]
+    values = features[points[:, 1], points[:, 0]]
+    centre, unit = points.mean(axis=0) + 0.5, max(1.0, float(np.ptp(points, axis=0).max()) / 2)
+    design = _design(points + 0.5, normals[points[:, 1], points[:, 0]], centre, unit)
+    inliers = at_seed if at_seed.sum() >= 30 else np.ones(len(points), dtype=bool)
+    seed_values = values[inliers]
+    median = np.median(seed_values, axis=0)
+    inliers = inliers & (np.abs(values - median) < 3 * np.maximum(_mad(seed_values), _MIN_SPREAD)).all(axis=1)
+    surface, tint, spread = np.zeros((len(_RIDGE), 3)), np.zeros(2), _MAX_SPREAD
+    surface[0] = median
+    for _ in range(_ROUNDS):
+        if inliers.sum() < 20:
+            break
+        tint = _fit_tint(design[inliers], values[inliers])
+        untinted = _without_tint(values, tint, median[0])
+        surface = _fit_surface(design[inliers], untinted[inliers])
+        error = untinted - design @ surface
+        spread = np.clip(_mad(error[inliers]), _MIN_SPREAD, _MAX_SPREAD)
+        inliers = (((error / spread) * [1 / _SHADING_EASE, 1, 1]) ** 2).sum(axis=1) < _INLIER_DISTANCE**2
+    if monochrome:
+        spread = spread * [1.0, 50.0, 50.0]
+    return SkinModel(surface, tint, float(median[0]), spread, centre, unit)
+
+
+def _fit_surface(design: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(11, C) ridge regression of ``values`` (N, C) on ``design`` (N, 11), shrunk towards the median."""
+    offset = np.median(values, axis=0)
+    normal = design.T @ design + np.diag(_RIDGE * len(design))
+    surface = np.linalg.solve(normal, design.T @ (values - offset))
+    surface[0] += offset
+    return surface
+
+
+def _fit_tint(design: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(2,) slopes of log R/G and log B/G over log luminance at equal place and normal, within bounds."""
+    rest = values - design @ _fit_surface(design, values)
+    slope = (rest[:, :1] * rest[:, 1:]).sum(axis=0) / ((rest[:, 0] ** 2).sum() + _TINT_PRIOR * len(rest))
+    return np.clip(slope, _TINT_LOW, _TINT_HIGH)
+
+
+def _without_tint(features: np.ndarray, tint: np.ndarray, level: float) -> np.ndarray:
+    """``features`` (..., 3) with the chroma normalised to the log luminance ``level``."""
+    change = np.clip(features[..., :1] - level, -_TINT_REACH, _TINT_REACH) * tint
+    return np.concatenate([features[..., :1], features[..., 1:] - change], axis=-1)
+
+
+def _sample(mask: np.ndarray) -> np.ndarray:
+    """(N, 2) x, y of at most ``_MAX_SAMPLES`` pixels, spread evenly."""
+    rows, columns = np.nonzero(mask)
+    step = max(1, int(np.sqrt(len(rows) / _MAX_SAMPLES)))
+    kept = (rows % step == 0) & (columns % step == 0)
+    return np.stack([columns[kept], rows[kept]], axis=1)
+
+
+def _design(points: np.ndarray, normals: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:
+    """(N, 11) terms; the place is clamped beyond the face, so that the surface does not extrapolate."""
+    u, v = np.clip((points - centre) / unit, -1.15, 1.15).T
+    x, y = normals.T
+    return np.stack([np.ones_like(u), u, v, u * u, v * v, u * v, x, y, x * x, y * y, x * y], axis=1)
+
+
+def _mad(values: np.ndarray) -> np.ndarray:
+    """Robust standard deviation per column."""
+    return 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+
+
 _SIDE = 192
 """Colours are compared in a crop of this size: four times as fast, and fine enough for hair."""
 _PALE_RESIDUAL = -2.0
@@ -161,14 +297,11 @@ _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
     FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
 )  # fmt: skip
-_PLACES = {
-    FaceClass.EYES: (0.05, (EYE_RIGHT, mirrored(EYE_RIGHT))),
-    FaceClass.BROWS: (0.07, (BROW_RIGHT, mirrored(BROW_RIGHT))),
-    FaceClass.LIPS: (0.05, (LIPS_OUTER,)),
-    FaceClass.MOUTH_INTERIOR: (0.03, (LIPS_OUTER,)),
+_OUTLINES = {
+    FaceClass.EYES: (EYE_RIGHT, mirrored(EYE_RIGHT)),
+    FaceClass.BROWS: (BROW_RIGHT, mirrored(BROW_RIGHT)),
+    FaceClass.LIPS: (LIPS_OUTER,),
 }
-"""Largest distance of a part from its landmarks, in heights of the face; farther parts are other people's or errors."""
-_FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
 _PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _MINORITY = 0.25
@@ -189,11 +322,11 @@ class FaceLabels:
 
     Attributes
     ----------
-    labels : (S, S) uint8 of ``FaceClass``. accessories : scores of the accessories used; None without a net.
+    labels : (S, S) uint8 of ``FaceClass``. accessories : scores of the accessories used.
     """
 
     labels: np.ndarray
-    accessories: AccessoryScores | None
+    accessories: AccessoryScores
 
 
 def label_by_net(
@@ -260,20 +393,15 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
     somebody (S, S) : probability of a person, by MediaPipe (``person_probability``).
 
     Other people in the crop become BACKGROUND. So do hair and occluders where MediaPipe finds no person, unless it
-    misses the face too. Brows, eyes and lips far from their landmarks become skin; skin within the landmarks' outlines
-    becomes brows, eyes and lips. Small parts of OCCLUDER in the hair above the eyes become hair, small parts of hair
-    over the forehead below a hat become hat. Skin islands in hair become hair, hair islands in skin become skin.
+    misses the face too. Skin within the landmarks' outlines becomes brows, eyes and lips. Small parts of
+    OCCLUDER in the hair above the eyes become hair, small parts of hair over the forehead below a hat become hat. Skin
+    islands in hair become hair, hair islands in skin become skin.
     """
     labels = labels.copy()
     side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
-    for label, (reach, outlines) in _PLACES.items():
-        near = np.logical_or.reduce(
-            [grown(polygon_mask(landmarks, outline, side), reach * size) for outline in outlines]
-        )
-        labels[(labels == label) & ~near] = FaceClass.SKIN
-        if label in _FILLED:
-            inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
-            labels[inside & (labels == FaceClass.SKIN)] = label
+    for label, outlines in _OUTLINES.items():
+        inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
+        labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
     if not oval.any() or float(somebody[oval].mean()) > _LEAST_PERSON_ON_FACE:
         for kinds, least in ((_PERSON_CLASSES, _LEAST_PERSON), ((FaceClass.OCCLUDER,), _LEAST_PERSON_OCCLUDER)):

@@ -26,29 +26,24 @@ and beard, which stay. Of the decisions on 834 press photos (``evaluate parsing 
 2 invented with 2, 8 and none with 4; beards 17 and 16 missed, none invented."""
 
 
-def vote_over_photos(scores: Sequence[AccessoryScores | None]) -> tuple[AccessoryScores | None, ...]:
+def vote_over_photos(scores: Sequence[AccessoryScores]) -> tuple[AccessoryScores, ...]:
     """Each photo's scores with the votes of the person's other photos added.
 
     A vote is the hyperbolic tangent of half the log odds: probability for minus probability against. The mean vote
     counts at most ``_LARGEST_VOTE``, so that a confident photo is not overruled, because people shave. Hats have a vote
     of their own (``vote_on_hats``).
     """
-    known = np.array([(np.nan,) * 3 if each is None else _scores(each) for each in scores]).reshape(-1, 3)
-    hats = vote_on_hats([None if each is None else each.headwear for each in scores])
+    known = np.array([_scores(each) for each in scores]).reshape(-1, 3)
+    hats = vote_on_hats([each.headwear for each in scores])
     votes = np.tanh(known / 2)
     others = np.nansum(votes, axis=0) - np.nan_to_num(votes)
     count = np.maximum((~np.isnan(votes)).sum(axis=0) - ~np.isnan(votes), 1)
     changed = known + np.array(_LARGEST_VOTE) * others / count
-    return tuple(
-        None if was is None else AccessoryScores(*map(float, row), hat)
-        for was, row, hat in zip(scores, changed, hats, strict=True)
-    )
+    return tuple(AccessoryScores(*map(float, row), hat) for row, hat in zip(changed, hats, strict=True))
 
 
-def same_decisions(one: AccessoryScores | None, other: AccessoryScores | None) -> bool:
+def same_decisions(one: AccessoryScores, other: AccessoryScores) -> bool:
     """Whether both have the same decisions."""
-    if one is None or other is None:
-        return one is other
     if any((a > 0) != (b > 0) for a, b in zip(_scores(one), _scores(other), strict=True)):
         return False
     return _hat(one) == _hat(other)
@@ -89,15 +84,12 @@ def vote_on_glasses(faces: Sequence[PhotoFace], device: str = "cpu") -> tuple[Ph
 
 def _has_hint(face: PhotoFace, device: str) -> bool:
     """Whether the net's probability of glasses around the eyes exceeds ``_HINT``."""
-    parser = face_parser(device)
-    if parser is None:
-        return False
     small, factor = fit_inside(face.pixels, WORK_SIDE)
     landmarks = face.landmarks * np.float32(factor)
     near = near_eyes(landmarks, small.shape[0])
     if not near.any():
         return False
-    return float(class_probabilities(parser, small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT
+    return float(class_probabilities(face_parser(device), small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT
 
 
 def _with_glasses_of(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:

@@ -23,10 +23,10 @@ class ClientProcess:
         command = [sys.executable, str(Path(__file__))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run_job(self, server: ServerProcess, job: str, **hello: str) -> str:
+    def run_job(self, server: ServerProcess, job: str, owner: bool = False) -> str:
         """Say hello to the server, submit a job and wait until it runs; its id."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        told = [server.endpoint, server.public_key, server.keys(), hello, job]
+        told = [server.endpoint, server.public_key, server.keys(), owner, job]
         print(json.dumps(told), file=self.process.stdin, flush=True)
         return self.process.stdout.readline().strip()
 
@@ -36,9 +36,9 @@ class ClientProcess:
 
 
 def main() -> None:
-    endpoint, public_key, keys, hello, job = json.loads(sys.stdin.readline())
+    endpoint, public_key, keys, owner, job = json.loads(sys.stdin.readline())
     client = ServiceClient(endpoint, public_key, tuple(keys))
-    client.hello(**hello)
+    client.hello(owner=owner)
     submitted = client.submit(TOKEN, job)["job"]
     client.wait_until_running(submitted)
     print(submitted, flush=True)

@@ -21,7 +21,6 @@ def main(folder: str, options: str) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     settings = ServerSettings(
         config_folder=Path(folder),
-        owner_token=given.get("owner_token"),
         idle_exit=given.get("idle_exit"),
         parent=given.get("parent"),
         limits=Limits(**given.get("limits", {})),

@@ -180,10 +180,10 @@ class ServerProcess:
         client.hello()
         return client
 
-    def owner(self, token: str) -> ServiceClient:
+    def owner(self) -> ServiceClient:
         """A client that was welcomed and said that it started the server."""
         client = self.connect()
-        client.hello(owner=token)
+        client.hello(owner=True)
         return client
 
     def reason(self, seconds: float = SECONDS) -> str:

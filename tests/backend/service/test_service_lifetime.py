@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zmq
 from client_process import ClientProcess
 from service_client import ServerProcess, ServiceClient, children, wait_until
 from slow_link import Link
@@ -22,12 +23,11 @@ def running_job(client: ServiceClient, token: str, job: str) -> str:
 
 
 def test_the_owner_stops_the_server(start_server: Start) -> None:
-    server = start_server(owner_token="secret")
-    client, other = server.owner("secret"), server.owner("secret")
+    server = start_server(parent=os.getpid())
+    client, other = server.owner(), server.owner()
     job = running_job(other, "unlucky", "stuck 60")
     (worker,) = children(server.process.pid)
-    assert client.ask({"type": "shutdown", "token": "wrong"})["code"] == "not_owner"
-    client.send({"type": "shutdown", "token": "secret"})
+    client.send({"type": "shutdown"})
     assert client.receive().header == {"type": "bye", "reason": "shutdown"}
     assert other.last_message(job)["code"] == "stopped"
     assert other.wait_for(lambda message: message.type == "bye")["reason"] == "shutdown"
@@ -37,18 +37,28 @@ def test_the_owner_stops_the_server(start_server: Start) -> None:
 
 
 def test_without_an_owner_nobody_stops_it(start_server: Start) -> None:
-    client = start_server().client()
-    assert "shutdown" not in client.hello(owner="")["capabilities"]
-    assert client.ask({"type": "shutdown", "token": ""})["code"] == "not_owner"
+    client = start_server().connect()
+    assert "shutdown" not in client.hello(owner=True)["capabilities"]
+    assert client.ask({"type": "shutdown"})["code"] == "not_owner"
 
 
-@pytest.mark.parametrize("said_at_hello", [True, False])
-def test_it_stays_for_others_and_ends_after_them(start_server: Start, said_at_hello: bool) -> None:
-    server = start_server(owner_token="secret", timing={"heartbeat": 0.4, "return_seconds": 0.3})
-    owner = server.owner("secret") if said_at_hello else server.client()
-    other = server.client()
+def test_a_guest_or_another_key_does_not_stop_it(start_server: Start, tmp_path: Path) -> None:
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    folder = tmp_path / "likeness"
+    folder.mkdir(mode=0o700)
+    (folder / "authorized_clients").write_text(f"{public} a colleague\n")
+    server = start_server(parent=os.getpid())
+    guest, colleague = server.client(), server.connect((public, secret))
+    assert "shutdown" not in colleague.hello(owner=True)["capabilities"]
+    for client in (guest, colleague):
+        assert client.ask({"type": "shutdown"})["code"] == "not_owner"
+
+
+def test_it_stays_for_others_and_ends_after_them(start_server: Start) -> None:
+    server = start_server(parent=os.getpid(), timing={"heartbeat": 0.4, "return_seconds": 0.3})
+    owner, other = server.owner(), server.client()
     own, job = running_job(owner, "own", "sleep 600"), other.submit("theirs", "answer")["job"]
-    assert owner.ask({"type": "shutdown", "token": "secret"}).type == "stays"
+    assert owner.ask({"type": "shutdown"}).type == "stays"
     assert owner.last_message(own)["code"] == "cancelled"  # nobody waits for it
     assert other.last_message(job).type == "result"
     owner.send({"type": "bye"})
@@ -60,10 +70,10 @@ def test_it_stays_for_others_and_ends_after_them(start_server: Start, said_at_he
 
 
 def test_it_stays_for_a_job_whose_client_is_gone(start_server: Start, client_process: ClientProcess) -> None:
-    server = start_server(owner_token="secret", timing={"heartbeat": 0.2, "return_seconds": 0.3})
-    owner = server.owner("secret")
+    server = start_server(parent=os.getpid(), timing={"heartbeat": 0.2, "return_seconds": 0.3})
+    owner = server.owner()
     job = client_process.run_job(server, "sleep 600")
-    assert owner.ask({"type": "shutdown", "token": "secret"}).type == "stays"
+    assert owner.ask({"type": "shutdown"}).type == "stays"
     client_process.process.kill()
     assert owner.is_silent(1.5)  # no bye
     other = server.client()
@@ -75,16 +85,16 @@ def test_it_stays_for_a_job_whose_client_is_gone(start_server: Start, client_pro
 
 
 def test_it_stops_with_its_parent(start_server: Start, client_process: ClientProcess) -> None:
-    server = start_server(parent=client_process.process.pid, owner_token="secret")
-    client_process.run_job(server, "sleep 600", owner="secret")
+    server = start_server(parent=client_process.process.pid)
+    client_process.run_job(server, "sleep 600", owner=True)
     client_process.process.kill()  # and nobody waits for it: a zombie counts as gone
     assert server.reason() == "parent"
 
 
 def test_it_outlives_its_parent_for_others(start_server: Start, client_process: ClientProcess) -> None:
     timing = {"heartbeat": 0.4, "return_seconds": 0.3}
-    server = start_server(parent=client_process.process.pid, owner_token="secret", timing=timing)
-    of_parent = client_process.run_job(server, "sleep 600", owner="secret")
+    server = start_server(parent=client_process.process.pid, timing=timing)
+    of_parent = client_process.run_job(server, "sleep 600", owner=True)
     other = server.client()
     job = other.submit("theirs", "answer")["job"]
     client_process.process.kill()

@@ -166,7 +166,6 @@ def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "LIKENESS_CONFIG_DIR": str(folder),
-        "LIKENESS_OWNER_TOKEN": "secret",
     }
     command = [sys.executable, "-m", "backend", "serve", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -192,7 +191,7 @@ def fails(folder: Path, arguments: Sequence[str], code: str) -> str:
 def test_the_command(tmp_path: Path) -> None:
     """``python -m backend serve``: the line that it prints, its files, and that there is only one."""
     folder = tmp_path / "config"
-    process = serve(folder)
+    process = serve(folder, "--parent", str(os.getpid()))
     try:
         ready = announced(process)
         assert ready["event"] == "ready" and ready["protocol"] == 1 and ready["pid"] == process.pid
@@ -210,8 +209,8 @@ def test_the_command(tmp_path: Path) -> None:
         keys = json.loads((folder / "client_key.json").read_text())
         client = ServiceClient(ready["endpoint"], ready["public_key"], (keys["public_key"], keys["secret_key"]))
         try:
-            assert client.hello()["instance"] == ready["instance"]
-            client.send({"type": "shutdown", "token": "secret"})
+            assert client.hello(owner=True)["instance"] == ready["instance"]
+            client.send({"type": "shutdown"})
             assert client.receive().type == "bye"
         finally:
             client.close()

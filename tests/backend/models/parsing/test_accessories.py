@@ -132,13 +132,6 @@ def test_little_certainty_is_enough_for_a_moustache_that_is_worn(landmarks: np.n
         assert found[y, x] == worn
 
 
-def test_without_a_moustache_or_a_beard_there_are_no_specks_of_one(landmarks: np.ndarray) -> None:
-    cheek = _box(landmarks[132] + [6, 0], 2, 6)
-    odds = _skin()
-    _mark(odds, FaceClass.FACIAL_HAIR, cheek, 0.6)
-    assert not (_settled(odds, landmarks, hair=-2.0).argmax(0) == FaceClass.FACIAL_HAIR).any()
-
-
 def test_a_moustache_hangs_a_little_beyond_the_lips_and_no_further(landmarks: np.ndarray) -> None:
     odds = _skin()
     _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[164], 12, 6), 0.9)

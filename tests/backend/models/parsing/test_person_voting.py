@@ -38,13 +38,6 @@ def test_others_who_disagree_or_cannot_tell_say_nothing() -> None:
     assert math.isnan(unseen.beard) and known == YES
 
 
-def test_labels_by_colour_have_no_say() -> None:
-    assert vote_over_photos([None, AccessoryScores(-1.0, -1.0, -1.0), YES])[:1] == (None,)
-    assert vote_over_photos([None, None]) == (None, None)
-    assert vote_over_photos([]) == ()
-    assert not same_decisions(None, YES) and same_decisions(None, None)
-
-
 def test_a_doubtful_hat_of_the_colour_of_a_sure_one_is_a_hat_and_is_labelled_again() -> None:
     """A karakul hat was hair in all photos but one."""
     grey = (-0.7, 0.1, 0.4)
