@@ -35,7 +35,8 @@ from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import ear_vertices, load_template
 from backend.models.encoded_face import EncodedFace
 from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.graph_face import (
@@ -49,6 +50,7 @@ from backend.models.graph_face import (
     read_codes,
 )
 from backend.models.learned_basis.apply import BasisModel, draw_colours, encoded_face
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.formats import PhotoSource
@@ -60,9 +62,9 @@ from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import WHOLE, find_recipe, load_recipe
-from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.estimate import as_estimate, fit_with
 from trainer.evaluate.held_out import trained_or_none
-from trainer.evaluate.metrics import aligned_faces, mean_interval, ratio_interval
+from trainer.evaluate.metrics import aligned_faces, face_weights, mean_interval, ratio_interval
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
@@ -354,6 +356,31 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
     }
 
 
+def ears_figures(people: int) -> dict[str, float]:
+    """Ear-to-ear width of the product's heads from five photos of each of ``people`` over the true one, after aligning
+    faces by a similarity; the width is the distance between the outermost vertices of both ears. ``ears.fit.ratio``,
+    ``.within_4_percent``, ``.percent_off`` with its interval, ``.worst_percent``; ``ears.template``: the mean head."""
+    template, models = load_template(), open_models()
+    weights = face_weights(template)
+    chosen, ears = weights > 0, ear_vertices()[[1, 4]]
+    ratios: dict[str, list[float]] = {"fit": [], "template": []}
+    for truth, paths in synthetic_photos(people):
+        collection = collect([PhotoSource.from_path(path) for path in paths])
+        fitted = fit_with(collection, fit_options_for("standard"), models).neutral
+        target = truth.astype(np.float64)
+        for name, cage in (("fit", fitted), ("template", template.vertices)):
+            onto = nearest_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
+            width = np.linalg.norm(np.subtract(*onto.apply(cage[ears].astype(np.float64))))
+            ratios[name].append(float(width / np.linalg.norm(np.subtract(*target[ears]))))
+    figures: dict[str, float] = {}
+    for name, values in ratios.items():
+        off = 100 * np.abs(np.array(values) - 1)
+        figures |= {f"ears.{name}.ratio": float(np.mean(values)), f"ears.{name}.worst_percent": float(off.max())}
+        figures[f"ears.{name}.within_4_percent"] = float((off < 4).mean())
+        figures |= mean_interval(off).figures(f"ears.{name}.percent_off")
+    return figures
+
+
 RECIPE = "graph_cpu_ablations"
 MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
 """Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
@@ -469,6 +496,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
     parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
     parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
+    parser.add_argument("--ears", type=int, default=0, help="held-out synthetic people for the width of the ears")
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
@@ -493,6 +521,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if not arguments.decoders:
         figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
+    if arguments.ears:
+        figures |= ears_figures(arguments.ears)
     if arguments.sheets:
         source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
         batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
