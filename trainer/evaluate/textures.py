@@ -15,22 +15,17 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from backend.errors import LikenessError
-from backend.fitting.options import fit_options_for
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import load_template
 from backend.models.graph_albedo import GraphAlbedoModel
-from backend.models.registry import GRAPH_ALBEDO, open_models
-from backend.photos.collect import collect
+from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import FaceClass
-from backend.photos.formats import PhotoSource
 from backend.rendering.color import LUMINANCE
 from backend.texture.surface import SurfaceAtlas, head_surface, masked_lowpass, texture_space
-from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out import HeldOutPhoto, add_people_arguments, held_out_photo, left_out
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import add_people_arguments, measured, of_cases, people_folders
+from trainer.evaluate.held_out import HeldOutPhoto, fitted_person, held_out_photo
 
 FINEST, COARSEST = 0.0025, 0.009
 """Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
@@ -173,16 +168,16 @@ def person_figures(
 
     Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
-    collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), open_models())
-    names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
-    template = load_template()
-    figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name, completion)) for name in names]
+    person, template = fitted_person(photos, quality, most), load_template()
+    figures = [
+        texture_figures(held_out_photo(template, person.fitted, person.faces, name, completion))
+        for name in person.names
+    ]
     known = [one for one in figures if one is not None]
     if not known:
         raise LikenessError(
             "no_photo",
-            f"None of the {len(names)} photos that were left out shows bare skin.",
+            f"None of the {len(figures)} photos that were left out shows bare skin.",
             "Leave more of them out in turn (--most), or add photos without a mask before the face.",
         )
     return mean_figures(known)
@@ -234,44 +229,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Compute the flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
-    figures: dict[str, float] = {}
-    people: list[TextureFigures] = []
     completion = GRAPH_ALBEDO.load() if arguments.completion else None
-    table = Table(
-        "person",
-        "skin",
-        "its colour",
-        "unseen",
-        "contrast",
-        "correlation",
-        title="Held-out photos",
+    people = measured(
+        people_folders(arguments.people),
+        lambda photos: person_figures(photos, arguments.quality, arguments.most, completion),
+        console,
+        lambda person: flat_figures(person, ""),
     )
-    for name, photos in people_folders(arguments.people).items():
-        try:
-            person = person_figures(photos, arguments.quality, arguments.most, completion)
-        except LikenessError as error:
-            console.print(f"{name}: {error}", markup=False)
-            continue
-        people.append(person)
-        figures |= flat_figures(person, f"person.{name}.")
-        table.add_row(name, *_cells(person))
-    if not people:
-        raise LikenessError("no_photo", "Nobody has two usable photos.", "Leaving one out needs at least two.")
-    mean = mean_figures(people)
-    table.add_section()
-    table.add_row("mean", *_cells(mean))
-    console.print(table)
-    for name, offset in mean.offsets.items():
-        console.print(f"{name}: {offset.brightness:+.3f} brighter, {offset.red_green:+.3f} redder than in the photos")
-    return figures | flat_figures(mean, "textures.")
-
-
-def _cells(figures: TextureFigures) -> tuple[str, ...]:
-    colour = 0.5 * (figures.skin.red_green + figures.skin.green_blue)
-    return (
-        f"{figures.skin.brightness:.3f}",
-        f"{colour:.3f}",
-        f"{figures.unseen.brightness:.3f}",
-        f"{figures.contrast:.2f}",
-        f"{figures.correlation:.2f}",
-    )
+    figures = of_cases({name: flat_figures(person, "") for name, person in people.items()})
+    return figures | flat_figures(mean_figures(list(people.values())), "textures.")

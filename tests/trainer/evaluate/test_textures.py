@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from backend.errors import LikenessError
 from backend.photos.collection import FaceClass
 from trainer.evaluate import textures
-from trainer.evaluate.held_out import HeldOutPhoto, held_out_photo
+from trainer.evaluate.held_out import FittedPerson, HeldOutPhoto, held_out_photo
 from trainer.evaluate.textures import ColourDifference, TextureFigures, flat_figures, mean_figures, texture_figures
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
@@ -62,21 +61,16 @@ def test_a_photo_that_shows_no_bare_skin_has_no_figures(held_out):
     assert texture_figures(replace(held_out, bare=np.zeros_like(held_out.bare))) is None
 
 
-def test_a_photo_without_bare_skin_spoils_nobody_elses_figures(monkeypatch, tmp_path):
+def test_a_photo_without_bare_skin_spoils_nobody_elses_figures(monkeypatch):
     shown = iter([None, figures_of(0.4), None, None])
-    names = ["a.jpg", "b.jpg"]
-    fitted = SimpleNamespace(photos=[SimpleNamespace(name=name) for name in names])
-    monkeypatch.setattr(textures, "collect", lambda _: SimpleNamespace(faces=()))
-    monkeypatch.setattr(textures, "fit_with", lambda *_: fitted)
+    person = FittedPerson(None, (), ("a.jpg", "b.jpg"))
+    monkeypatch.setattr(textures, "fitted_person", lambda *_: person)
     monkeypatch.setattr(textures, "held_out_photo", lambda *_: None)
     monkeypatch.setattr(textures, "texture_figures", lambda _: next(shown))
-    photos = [tmp_path / name for name in names]
-    for photo in photos:
-        photo.touch()
-    person = textures.person_figures(photos, "fast", 2)
-    assert person.skin.brightness == pytest.approx(0.4), "of the photo that shows some"
+    mean = textures.person_figures((), "fast", 2)
+    assert mean.skin.brightness == pytest.approx(0.4), "of the photo that shows some"
     with pytest.raises(LikenessError, match="None of the 2 photos"):
-        textures.person_figures(photos, "fast", 2)
+        textures.person_figures((), "fast", 2)
 
 
 def test_a_photo_in_black_and_white_says_nothing_of_colour(held_out):

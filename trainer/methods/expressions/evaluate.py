@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
@@ -292,7 +291,6 @@ def seen_appearance(config: PeopleConfig, index: int) -> Appearance:
 
 SEED = 9100
 """Seed of people unused in all training runs."""
-KINDS = ("photos", "clips", "blinks", "all_clips")
 
 
 @dataclass(frozen=True)
@@ -514,7 +512,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         total += counts
         frames = sum(len(read.truth) for read in reads) + arguments.blink_clips * FRAMES
         figures |= blink_figures("all_clips", total, frames / FRAMES_PER_SECOND)
-    _print(figures, console)
     return figures
 
 
@@ -546,14 +543,3 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
 def _missed(known: KnownPictures) -> BlinkCounts:
     """Counts for a clip in which no face is found."""
     return count_blinks(known.weights, np.zeros_like(known.weights), known.lid_pixels)
-
-
-def _print(figures: dict[str, float], console: Console) -> None:
-    table = Table(box=None, header_style="bold")
-    for column in ("", *KINDS):
-        table.add_column(column, justify="left" if not column else "right")
-    names = dict.fromkeys(name.split(".", 1)[1] for name in figures)
-    for name in names:
-        cells = [figures.get(f"{kind}.{name}") for kind in KINDS]
-        table.add_row(name, *("" if cell is None else f"{cell:.3f}" for cell in cells))
-    console.print(table)
