@@ -23,16 +23,11 @@ import numpy as np
 from measure import benchmark_parser
 
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
-from backend.models.registry import open_models
-from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
-from backend.photos.formats import PhotoSource
 from trainer.evaluate import hair, textures
-from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out import beside_photo, left_out, without_photo
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import means, people_folders
+from trainer.evaluate.held_out import beside_photo, fitted_person, without_photo
 
 Value = float | int | tuple[float, ...]
 ROOMS = ("unwrap.UNWRAPPING", "delighting.DELIGHTING", "blending.BLENDING", "inpainting.INPAINTING", "parts.PARTS",
@@ -115,12 +110,10 @@ class Person:
     name: str
 
 
-def fitted_person(photos: Sequence[Path]) -> Person:
+def person_of(photos: Sequence[Path]) -> Person:
     """Fit photos and choose the middle one, of two the first, to be left out."""
-    collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for("fast"), open_models())
-    number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
-    return Person(fitted, collection.faces, fitted.photos[number].name)
+    person = fitted_person(photos, "fast", 3)
+    return Person(person.fitted, person.faces, person.names[-2 if len(person.names) > 2 else 0])
 
 
 def texture_measure(size: int) -> Callable[[Person], dict[str, float]]:
@@ -132,8 +125,7 @@ def texture_measure(size: int) -> Callable[[Person], dict[str, float]]:
         template, split = load_template(), without_photo(person.fitted, person.faces, person.name)
         strands = fit_hair(template, split.others, split.other_faces).strands
         made = build_albedo(template, split.others, split.other_faces, size, strands)
-        found = textures.texture_figures(beside_photo(template, person.fitted, split.own, split.face, made))
-        return {} if found is None else textures.flat_figures(textures.mean_figures([found]), "")
+        return textures.texture_figures(beside_photo(template, person.fitted, split.own, split.face, made)) or {}
 
     return measure
 
@@ -155,12 +147,6 @@ def constants_of(what: str) -> dict[str, Constant]:
         module, _, name = room.partition(".")
         found |= settings_constants(getattr(importlib.import_module(f"backend.texture.{module}"), name), module)
     return found
-
-
-def means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Each figure's mean over the people who have it."""
-    names = dict.fromkeys(name for one in figures for name in one)
-    return {name: float(np.mean([one[name] for one in figures if name in one])) for name in names}
 
 
 def responses(
@@ -207,7 +193,7 @@ def main() -> int:
         for name, constant in constants_of(given.what).items()
         if not given.only or any(f"{name}.".startswith(f"{one}.") for one in given.only)
     }
-    people = [fitted_person(photos[: given.most_photos]) for photos in people_folders(given.people).values()]
+    people = [person_of(photos[: given.most_photos]) for photos in people_folders(given.people).values()]
     measure = hair_measure if given.what == "hair" else texture_measure(given.size)
     found = responses(chosen, measure, people, FELT[given.what], given.results)
     if given.json:

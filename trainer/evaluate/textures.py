@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.texture.surface import SurfaceAtlas, head_surface, masked_lowpass, texture_space
-from trainer.evaluate.harness import add_people_arguments, measured, of_cases, people_folders
+from trainer.evaluate.harness import add_people_arguments, means, measured, of_cases, people_folders
 from trainer.evaluate.held_out import HeldOutPhoto, fitted_person, held_out_photo
 
 FINEST, COARSEST = 0.0025, 0.009
@@ -100,27 +100,15 @@ _UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
 _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
 
 
-@dataclass(frozen=True)
-class TextureFigures:
-    """Figures of one left-out photo, or the mean over several.
+def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
+    """Flat figures of one photo; a figure is missing where the photo does not show it, or has no colours. None where it
+    shows no bare skin.
 
-    Attributes
-    ----------
-    skin : mean absolute difference over bare plain skin, log units. unseen : the same over bare skin that no other
-        photo shows, after subtracting the common offset of all bare skin; NaN where there is too little of it.
-    offsets : place or feature -> its median difference minus that of all plain skin; only visible ones.
-    contrast, correlation : of the face's details, texture relative to photo.
+    ``skin.*`` : mean absolute difference over bare plain skin, log units. ``unseen.*`` : the same over bare skin
+    that no other photo shows, after subtracting the common offset of all bare skin. ``PLACE.brightness_offset``,
+    ``.red_green_offset`` : a place's or feature's median difference minus that of all plain skin.
+    ``detail.contrast``, ``.correlation`` : of the face's details, texture relative to photo.
     """
-
-    skin: ColourDifference
-    offsets: dict[str, ColourDifference]
-    contrast: float
-    correlation: float
-    unseen: ColourDifference
-
-
-def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
-    """Figures of one photo; colours of a monochrome photo are NaN. None where it shows no bare skin."""
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
@@ -132,37 +120,29 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     weights = {name: bare * inside[name] for name in PLACES}
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
-    everywhere = median_difference(held_out.made, held_out.photo, bare)
-    offsets = {
-        name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
-        for name, weight in weights.items()
-        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS
-    }
-    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
-    contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
-    skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
     hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
-    common = np.array([everywhere.brightness, everywhere.red_green, everywhere.green_blue])
-    unseen = ColourDifference(np.nan, np.nan, np.nan)
+    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
+
+    everywhere = median_difference(held_out.made, held_out.photo, bare)
+    contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
+    figures = {f"skin.{key}": v for key, v in asdict(mean_difference(held_out.made, held_out.photo, bare)).items()}
     if (hidden > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
-        unseen = _known(mean_difference(held_out.made, held_out.photo, hidden, common), held_out)
-    return TextureFigures(skin, offsets, contrast, correlation, unseen)
-
-
-def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
-    return ColourDifference(
-        one.brightness - other.brightness, one.red_green - other.red_green, one.green_blue - other.green_blue
-    )
-
-
-def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDifference:
-    """Set the colours to NaN for a monochrome photo."""
-    return replace(difference, red_green=np.nan, green_blue=np.nan) if held_out.monochrome else difference
+        common = np.array(astuple(everywhere))
+        unseen = mean_difference(held_out.made, held_out.photo, hidden, common)
+        figures |= {f"unseen.{key}": value for key, value in asdict(unseen).items()}
+    for name, weight in weights.items():
+        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
+            place = median_difference(held_out.made, held_out.photo, weight)
+            figures[f"{name}.brightness_offset"] = place.brightness - everywhere.brightness
+            figures[f"{name}.red_green_offset"] = place.red_green - everywhere.red_green
+    if held_out.monochrome:
+        figures = {name: value for name, value in figures.items() if ".brightness" in name}
+    return figures | {"detail.contrast": contrast, "detail.correlation": correlation}
 
 
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
-) -> TextureFigures:
+) -> dict[str, float]:
     """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
     completion : network that corrects unseen skin; None: only rules.
 
@@ -180,45 +160,7 @@ def person_figures(
             f"None of the {len(figures)} photos that were left out shows bare skin.",
             "Leave more of them out in turn (--most), or add photos without a mask before the face.",
         )
-    return mean_figures(known)
-
-
-def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
-    """Mean of several; each figure over those that have it."""
-    shown = {name for one in figures for name in one.offsets}
-    return TextureFigures(
-        skin=_mean([one.skin for one in figures]),
-        offsets={name: _mean([one.offsets[name] for one in figures if name in one.offsets]) for name in sorted(shown)},
-        contrast=float(np.mean([one.contrast for one in figures])),
-        correlation=float(np.mean([one.correlation for one in figures])),
-        unseen=_mean([one.unseen for one in figures]),
-    )
-
-
-def _mean(differences: Sequence[ColourDifference]) -> ColourDifference:
-    """Mean of the known ones, NaN where there is none."""
-    values = np.array([(one.brightness, one.red_green, one.green_blue) for one in differences])
-    known = ~np.isnan(values)
-    means = np.where(known, values, 0.0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
-    return ColourDifference(*means.tolist())
-
-
-def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
-    """Flat figures under ``prefix``, without NaN."""
-    figures = {
-        "skin.brightness": one.skin.brightness,
-        "skin.red_green": one.skin.red_green,
-        "skin.green_blue": one.skin.green_blue,
-        "unseen.brightness": one.unseen.brightness,
-        "unseen.red_green": one.unseen.red_green,
-        "unseen.green_blue": one.unseen.green_blue,
-        "detail.contrast": one.contrast,
-        "detail.correlation": one.correlation,
-    }
-    for name, offset in one.offsets.items():
-        figures[f"{name}.brightness_offset"] = offset.brightness
-        figures[f"{name}.red_green_offset"] = offset.red_green
-    return {f"{prefix}{name}": value for name, value in figures.items() if not np.isnan(value)}
+    return means(known)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -234,7 +176,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         people_folders(arguments.people),
         lambda photos: person_figures(photos, arguments.quality, arguments.most, completion),
         console,
-        lambda person: flat_figures(person, ""),
     )
-    figures = of_cases({name: flat_figures(person, "") for name, person in people.items()})
-    return figures | flat_figures(mean_figures(list(people.values())), "textures.")
+    mean = {f"textures.{name}": value for name, value in means(list(people.values())).items()}
+    return of_cases(people) | mean

@@ -36,6 +36,7 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.normals import vertex_normals
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
@@ -248,9 +249,7 @@ def turn_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     Two head frames of one person may be tilted against each other. A pose of the found frame times this rotation is a
     pose of the true one.
     """
-    a, b = true - true.mean(0), found - found.mean(0)
-    u, _, vt = np.linalg.svd(b.T @ a)
-    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return nearest_similarity(true, found).rotation
 
 
 FIRST_PHOTO, PHOTOS = 2, 4
