@@ -14,7 +14,6 @@ folders instead), ``--quality fast`` and a texture of 1024 px:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -29,11 +28,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-ROOT = Path(__file__).resolve().parents[1]
+from measure import ROOT, benchmark_parser, processor_seconds, report
+
 OPTIONS = ("--quality", "fast", "--texture", "1024")
 SIDE = (320, 372)
-TARGET_EFFICIENCY = 0.9
+BUDGETS = {"batch.plain_over_batch": 1 / 0.9, "upheaval.lost": 0, "upheaval.made_twice": 0}
+"""Throughput of 0.9 of plain processes; nobody lost or made twice."""
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ROOT),
@@ -71,30 +71,13 @@ def batch_command(manifest: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "backend", "batch", str(manifest), "--out", str(out), *OPTIONS, *more]
 
 
-def cpu_of_tree(root: int) -> dict[int, float]:
-    """CPU seconds so far by process id, of a process and all its descendants (from Linux' /proc)."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents[int(stat.parent.name)] = int(fields[1])
-        used[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    found = {root}
-    while more := {process for process, parent in parents.items() if parent in found} - found:
-        found |= more
-    return {process: used[process] for process in found if process in used}
-
-
 def timed(processes: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> tuple[float, float]:
     """Wall and CPU seconds of processes and their descendants, possibly without the last half second of each."""
     start, used = time.perf_counter(), {}
     running = processes()
     while any([process.poll() is None for process in running]):
         for process in running:
-            used |= cpu_of_tree(process.pid)
+            used |= processor_seconds(process.pid)
         time.sleep(0.5)
     if any(process.returncode for process in running):
         raise SystemExit("a run failed")
@@ -162,6 +145,7 @@ def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]
     figures["batch.head_cpu_seconds"] = min(heads)
     figures["batch.cpu_ratio"] = min(cpus["plain"]) / min(cpus["batch"])
     figures["batch.throughput_ratio"] = min(walls["plain"]) / min(walls["batch"])
+    figures["batch.plain_over_batch"] = min(walls["batch"]) / min(walls["plain"])
     return figures
 
 
@@ -260,8 +244,7 @@ class FaultyCluster:
 
 def main() -> int:
     """Print the figures and write them to ``--json``; exit code 1 when an aim is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--photos", type=Path, help="a folder of folders; people that are missing there are rendered")
     parser.add_argument("--folder", type=Path, help="for heads and logs; a temporary one if not given")
     parser.add_argument("--people", type=int, default=200, help="of the second part (default: 200; 0: leave it out)")
@@ -278,18 +261,7 @@ def main() -> int:
             figures |= ratio(people[: arguments.ratio_people], folder, arguments.rounds)
         if arguments.people:
             figures |= FaultyCluster(people[: arguments.people], folder).run()
-    for key, value in figures.items():
-        print(f"{key:34} {value:10.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=1) + "\n")
-    kept = figures.get("batch.throughput_ratio", 1.0) >= TARGET_EFFICIENCY
-    whole = figures.get("upheaval.lost", 0) == figures.get("upheaval.made_twice", 0) == 0
-    reached = "reached" if kept else "missed"
-    print(
-        f"aims: throughput {TARGET_EFFICIENCY} of plain processes {reached}; "
-        f"nobody lost or made twice: {'yes' if whole else 'no'}"
-    )
-    return 0 if kept and whole else 1
+    return report(figures, arguments.json, BUDGETS)
 
 
 if __name__ == "__main__":

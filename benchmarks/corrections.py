@@ -1,6 +1,6 @@
 """Effect of five dragged points on fits with wrong landmarks in one photo, with and without corrections.
 
-python -m benchmarks.corrections [--people 8] [--photos FOLDER] [--json FILE]
+python benchmarks/corrections.py [--people 8] [--photos FOLDER] [--json FILE]
 
 People are drawn from the prior. Their three photos (-25, 0 and 25 degrees) have landmarks with the measured errors of
 the detector and the landmark net. On the first photo both are then moved by a smooth field whose mean length is 3 % of
@@ -17,8 +17,6 @@ runner and of geometry-only jobs after a point was dragged, at 2 k, with a warm 
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import benchmark_parser, report
 
 from backend.exchange.buffers import WireMessage
 from backend.fitting.detector_model import DetectorModel, expected_errors, face_scale
@@ -59,10 +58,9 @@ _OPTIONS = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
 
 def main() -> None:
     """Run the benchmark and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--people", type=int, default=8)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     jobs = {} if arguments.photos is None else job_figures(sorted(arguments.photos.glob("*.jp*g"))[:5])
     rows = [person_figures(seed) for seed in range(arguments.people)]
@@ -70,11 +68,7 @@ def main() -> None:
     figures["corrected_over_undisturbed"] = figures["corrected_mm"] / figures["undisturbed_mm"]
     figures["moved_over_undisturbed"] = figures["moved_mm"] / figures["undisturbed_mm"]
     figures["refit_over_undisturbed"] = figures["refit_mm"] / figures["undisturbed_mm"]
-    figures |= jobs
-    for name, value in figures.items():
-        print(f"{name}: {value:.3f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures))
+    report(figures | jobs, arguments.json)
 
 
 def person_figures(seed: int) -> dict[str, float]:

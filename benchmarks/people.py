@@ -6,22 +6,15 @@ best of all rounds: ``people.SIZE.per_second``, and ``people.SIZE.parsing_per_se
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
+from measure import benchmark_parser, report
 
-import torch
+import torch  # isort: skip
 
 from trainer.people.source import PeopleConfig
 
-TARGET_RATES = {64: 150, 128: 60, 256: 15}
-"""People per second on two cores, all labels."""
+SIZES = (64, 128, 256)
 
 
 def per_second(config: PeopleConfig, count: int, rounds: int, device: torch.device) -> float:
@@ -38,10 +31,9 @@ def per_second(config: PeopleConfig, count: int, rounds: int, device: torch.devi
 
 
 def main() -> int:
-    """Print a line per size and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(TARGET_RATES))
+    """Print the figures and write them to ``--json``."""
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -53,13 +45,9 @@ def main() -> int:
     for size in arguments.sizes:
         every = per_second(PeopleConfig(size=size, depth=True, albedo=True), arguments.batch, arguments.rounds, device)
         parsing = per_second(PeopleConfig(size=size), arguments.batch, arguments.rounds, device)
-        figures[f"people.{size}.per_second"] = round(every, 2)
-        figures[f"people.{size}.parsing_per_second"] = round(parsing, 2)
-        aim = f", aim on two cores {TARGET_RATES[size]}" if size in TARGET_RATES else ""
-        print(f"{size:4} px: all labels {every:7.1f} people/s, labels for parsing {parsing:7.1f}{aim}", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0
+        figures[f"people.{size}.per_second"] = every
+        figures[f"people.{size}.parsing_per_second"] = parsing
+    return report(figures, arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,26 +7,20 @@ The peer is numba (a compiled depth-buffer loop): pure torch may take at most 3 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
+from measure import benchmark_parser, report
 
-import torch
+import torch  # isort: skip
 
 from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 from backend.rendering.depth_surface import grid_faces, points_from_depth
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
-LIMIT = 3.0
+BUDGETS = {"worst_torch_over_numba": 3.0}
 """Greatest ratio of pure torch's to numba's time for forward and backward."""
 
 
@@ -146,9 +140,8 @@ def usable_backends(device: torch.device) -> list[str]:
 
 
 def main() -> int:
-    """Print a table, write the figures, and return 1 when torch exceeds the limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    """Print and write the figures; returns 1 when torch exceeds the limit."""
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -160,24 +153,13 @@ def main() -> int:
     for name, make in SCENES.items():
         case = make()
         case = Scene(case.vertices_px.to(device), case.faces.to(device), case.size, case.channels.to(device))
-        for key, value in measure(case, backends, arguments.rounds).items():
-            figures[f"{name}.{key}"] = round(value, 3)
-        line = f"{name:11} {case.vertices_px.shape[0]} x {case.size[0]}^2, {case.faces.shape[0]:6} triangles"
-        for backend in backends:
-            ids, both = (figures[f"{name}.{backend}.{what}"] for what in ("ids_ms", "forward_backward_ms"))
-            line += f" | {backend}: ids {ids:7.1f} ms, forward + backward {both:7.1f} ms"
+        found = measure(case, backends, arguments.rounds)
+        figures |= {f"{name}.{key}": value for key, value in found.items()}
         if "numba" in backends:
-            ratio = figures[f"{name}.torch.forward_backward_ms"] / figures[f"{name}.numba.forward_backward_ms"]
-            figures[f"{name}.torch_over_numba"] = round(ratio, 3)
-            line += f" | torch / numba {ratio:.2f}"
-        print(line, flush=True)
-    ratios = [value for key, value in figures.items() if key.endswith(".torch_over_numba")]
-    if ratios:
-        figures["worst_torch_over_numba"] = max(ratios)
-        print(f"worst ratio {max(ratios):.2f}, limit {LIMIT}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return int(any(ratio > LIMIT for ratio in ratios))
+            ratio = found["torch.forward_backward_ms"] / found["numba.forward_backward_ms"]
+            figures[f"{name}.torch_over_numba"] = ratio
+            figures["worst_torch_over_numba"] = max(figures.get("worst_torch_over_numba", 0.0), ratio)
+    return report(figures, arguments.json, BUDGETS)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ measurements alternate; figures are medians.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measure import ROOT, benchmark_parser, report
 
 from backend.progress import SENTENCES
 from blender_addon.backend_process.server import LocalBackend
@@ -27,9 +25,8 @@ from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import Runner
 from trainer.heads.demo_person import write_demo_photos
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNS = 5
-MOST_HELP_SECONDS, MOST_FIRST_PHOTO_SECONDS = 0.3, 2.5
+BUDGETS = {"seconds.help": 0.3, "seconds.first_photo": 2.5}
 """Budgets on two CPU cores."""
 BETWEEN_SECONDS = 3.0
 """Seconds from adding photos to the click of a user in a hurry."""
@@ -86,38 +83,28 @@ def seconds_to_first_progress(photo: Path, folder: Path, prepared: bool = False)
 
 def main() -> int:
     """Print the figures, and write them to the file of ``--json``; exit code 1 if a budget is exceeded."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     arguments = parser.parse_args()
-    rounds: dict[str, list[float]] = {
-        "help": [],
-        "first_photo": [],
-        "click": [],
-        "click_after_photos": [],
-        "libraries": [],
-    }
+    rounds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (photo,) = write_demo_photos(folder, count=1)
         for number in range(arguments.runs):
-            rounds["help"].append(seconds_of("-m", "backend", "--help"))
-            rounds["first_photo"].append(seconds_to_first_photo(photo, folder / "head"))
-            rounds["click"].append(seconds_to_first_progress(photo, folder / f"server {number}"))
-            prepared = seconds_to_first_progress(photo, folder / f"prepared server {number}", prepared=True)
-            rounds["click_after_photos"].append(prepared)
-            rounds["libraries"].append(seconds_of("-c", "import torch, mediapipe"))
+            server = folder / f"prepared server {number}"
+            seconds = {
+                "help": seconds_of("-m", "backend", "--help"),
+                "first_photo": seconds_to_first_photo(photo, folder / "head"),
+                "click": seconds_to_first_progress(photo, folder / f"server {number}"),
+                "click_after_photos": seconds_to_first_progress(photo, server, prepared=True),
+                "libraries": seconds_of("-c", "import torch, mediapipe"),
+            }
+            for name, value in seconds.items():
+                rounds.setdefault(name, []).append(value)
     figures = {f"seconds.{name}": statistics.median(seconds) for name, seconds in rounds.items()}
     for name in ("first_photo", "click", "click_after_photos"):
         figures[f"{name}_over_libraries"] = figures[f"seconds.{name}"] / figures["seconds.libraries"]
-    for key, value in figures.items():
-        print(f"{key:28} {value:8.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=1) + "\n")
-    help_kept = figures["seconds.help"] <= MOST_HELP_SECONDS
-    within = help_kept and figures["seconds.first_photo"] <= MOST_FIRST_PHOTO_SECONDS
-    print(f"budget: {MOST_HELP_SECONDS} s and {MOST_FIRST_PHOTO_SECONDS} s: {'kept' if within else 'overrun'}")
-    return 0 if within else 1
+    return report(figures, arguments.json, BUDGETS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A sample of ``benchmarks/bad_input.py``: broken and hostile files are read or refused, never more."""
+"""A sample of ``benchmarks/attacks.py``: broken and hostile files and messages are read or refused, never more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the figures are read from /proc")
-def test_bad_files_cost_little_and_end_in_a_sentence(tmp_path: Path) -> None:
-    script, kinds = ROOT / "benchmarks" / "bad_input.py", ["photos", "takes", "videos", "models", "messages"]
-    sample = ["--count", "60", "--side", "2500", "--kinds", *kinds, "--json", str(tmp_path / "figures.json")]
-    result = subprocess.run([sys.executable, str(script), *sample], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["bad_input.inputs"] > 80
+def test_bad_input_costs_little_and_ends_in_a_sentence(tmp_path: Path) -> None:
+    kinds = ["photos", "takes", "videos", "models"]
+    sample = ["--files", "48", "--side", "2500", "--kinds", *kinds, "--messages", "250"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "attacks.py"), *sample, "--json", str(tmp_path / "figures")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    figures = json.loads((tmp_path / "figures").read_text())
+    assert figures["bad_input.inputs"] > 70
     assert not any(figures[f"bad_input.{name}"] for name in ("tracebacks", "hangs", "above_4_gb"))
     assert 30 < figures["bad_input.peak_mb"] < 1000
+    assert not any(
+        figures[name] for name in ("unanswered", "strangers_answered", "jobs_ended_wrong", "results_escaped")
+    )
+    assert figures["results_refused"] > 30

@@ -65,7 +65,7 @@ from backend.texture.unwrap import (
 class BlendingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks/sensitivity.py`` halves and doubles each constant and
     reports which figures respond.
     """
 

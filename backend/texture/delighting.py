@@ -62,7 +62,7 @@ from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePho
 class DelightingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
     base_length: float = 0.009

@@ -55,7 +55,7 @@ from backend.texture.surface import (
 class FinishingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
     rim_detail: float = 0.85

@@ -53,7 +53,7 @@ from backend.texture.unwrap import DARKEST, UNWRAPPING, TexturePhoto, plain_skin
 class InpaintingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks.sensitivity`` halves and doubles each constant and
+    A pair is the start and end of a soft step. ``benchmarks/sensitivity.py`` halves and doubles each constant and
     reports which figures respond.
     """
 

@@ -38,7 +38,7 @@ from backend.texture.unwrap import TexturePhoto
 class PartsSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    ``benchmarks.sensitivity`` halves and doubles each constant and reports which figures respond.
+    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
     brow_shown: float = 0.85

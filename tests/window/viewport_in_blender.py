@@ -1,5 +1,5 @@
 """How fast the window draws a head whose keys move, with relief and without. Told by ``in_blender.py`` for
-``benchmarks/viewport.py``.
+``benchmarks/blender.py``.
 
 Needs ``message.npz`` in its folder, besides, as the story ``relief``.
 """

@@ -9,7 +9,7 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -154,6 +154,11 @@ class RunLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def in_columns(columns: Sequence[Tensor]) -> Tensor:
+    """(3, H, W) picture of columns (N, 3, S, T), float."""
+    return torch.cat([torch.cat(list(column), 1) for column in columns], 2).float()
 
 
 def figure_table(figures: Mapping[str, float]) -> str:

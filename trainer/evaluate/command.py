@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import os
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -65,18 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     except LikenessError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_CODES[error.code]
+    from trainer.evaluate.harness import table_of, write_figures
+
+    if figures:
+        console.print(table_of(figures, f"evaluate {arguments.what}"))
     if arguments.json:
         write_figures(arguments.json, figures)
     return 0
-
-
-def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
-    """Write flat JSON, name -> number (or a word, such as "not trained"), atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w") as file:
-        rounded = {k: v if isinstance(v, str) else round(float(v), 5) for k, v in figures.items()}
-        json.dump(rounded, file, indent=1)
-        file.write("\n")
-    os.chmod(name, 0o644)
-    os.replace(name, path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from backend.models.contract import Models, applied_to_photos
 from backend.models.graph_face import GraphModel
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, open_models
-from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.formats import PhotoSource
+from trainer.engine.disk_cache import content_key
+from trainer.evaluate.harness import collected, kept_array
 from trainer.heads.scans import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
@@ -64,29 +65,42 @@ def as_estimate(cage: np.ndarray) -> Estimate:
     )
 
 
-def fit_photos(
-    paths: Sequence[Path],
-    quality: str = "standard",
-    lap: bool = True,
-    learned_basis: bool = True,
-    landmark_net: bool = True,
-    face_model: str = "linear",
-) -> np.ndarray:
-    """Run the shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default
-    settings.
+@dataclass(frozen=True)
+class Variant:
+    """The learned parts that a fit uses. lap : LAP's canonical face; encoder : the learned face model's, as a start;
+    landmark_net : the landmark net's points; where their networks are trained. quality : as in ``fit_options_for``.
+    face_model : ``linear`` or ``graph``, what the identity moves in; the latter must be trained."""
 
-    lap, learned_basis : use LAP's canonical face, and the learned face model's encoder as initialisation, where their
-    networks are trained. landmark_net : use the landmark net's points in the fit.
-    face_model : ``linear`` or ``graph``; the latter must be trained.
-    """
-    options = CollectOptions(surface=landmark_net)
-    collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
-    wanted = {LAP.name: lap, LEARNED_BASIS.name: learned_basis, LANDMARK_NET.name: landmark_net}
+    quality: str = "standard"
+    lap: bool = True
+    encoder: bool = True
+    landmark_net: bool = True
+    face_model: str = "linear"
+
+
+def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
+    """(V, 3) float32 neutral vertices of a variant's fit: the shape part of ``backend.pipeline.reconstruct``."""
+    if not variant.landmark_net:
+        collection = replace(collection, faces=tuple(replace(face, surface=None) for face in collection.faces))
+    wanted = {LAP.name: variant.lap, LEARNED_BASIS.name: variant.encoder, LANDMARK_NET.name: variant.landmark_net}
     left_out = {name for name, asked in wanted.items() if not asked}
-    models = open_models(left_out, also={GRAPH_FACE.name} if face_model == "graph" else ())
-    if face_model == "graph" and models.of(GRAPH_FACE, GraphModel) is None:
+    models = open_models(left_out, also={GRAPH_FACE.name} if variant.face_model == "graph" else ())
+    if variant.face_model == "graph" and models.of(GRAPH_FACE, GraphModel) is None:
         raise LikenessError("missing_part", f"The graph face model: {models.said(GRAPH_FACE)}.", "Train it first.")
-    return fit_with(collection, fit_options_for(quality), models).neutral
+    return fit_with(collection, fit_options_for(variant.quality), models).neutral.astype(np.float32)
+
+
+def fitted_neutrals(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dict[str, np.ndarray]:
+    """Fit photos: name of each variant -> neutral vertices (V, 3) float32, metres; kept in the cache, so that a stopped
+    evaluation goes on. Photos are read at most once, and only if a variant is not kept.
+
+    Raises ``LikenessError`` where no photo shows a usable face."""
+    key = content_key(*photos)
+    read = cache(lambda: collected(photos))
+    return {
+        name: kept_array("fits", f"{key}_{content_key(variant)}", lambda variant=variant: fitted(read(), variant))
+        for name, variant in variants.items()
+    }
 
 
 def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -> FittedFace:
@@ -97,8 +111,3 @@ def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -
     return fit_face(
         collection, options, template=template, canonical=canonical, encoded=encoded, modes_around=modes_around
     )
-
-
-def template_only(paths: Sequence[Path]) -> np.ndarray:
-    """Baseline: the template's mean face, independent of the photographs."""
-    return load_template().vertices

@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Column, Table
 from scipy.linalg import eigh
 
-import backend
 from backend.errors import LikenessError
 from backend.fitting.canonical import canonical_mesh, canonical_prior
 from backend.fitting.options import fit_options_for
@@ -36,13 +33,10 @@ from backend.fitting.solver import IdentityPrior, identity_prior
 from backend.geometry.template import Template, load_template
 from backend.models.contract import applied_to_photos
 from backend.models.lap.apply import LapModel, canonical_face
-from backend.models.registry import LANDMARK_NET, LAP, LEARNED_BASIS, open_models
-from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection
-from backend.photos.formats import PhotoSource
-from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
-from trainer.evaluate.estimate import as_estimate, fit_with, template_only
-from trainer.evaluate.likeness import people_folders
+from backend.models.registry import LAP, open_models
+from trainer.engine.disk_cache import shared_folder
+from trainer.evaluate.estimate import Variant, as_estimate, fitted_neutrals
+from trainer.evaluate.harness import collected, people_folders
 from trainer.evaluate.metrics import (
     aligned_faces,
     area_gain,
@@ -95,16 +89,6 @@ def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
     return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
 
 
-@dataclass(frozen=True)
-class Variant:
-    """The learned parts that a fit uses; ``quality`` as in ``fit_options_for``."""
-
-    quality: str = "standard"
-    lap: bool = True
-    encoder: bool = True
-    landmark_net: bool = True
-
-
 VARIANTS: Mapping[str, Variant] = {
     "full": Variant(),
     "without.lap": Variant(lap=False),
@@ -116,46 +100,14 @@ VARIANTS: Mapping[str, Variant] = {
 networks need the landmark net's points, so they are off without it, as in the product."""
 
 
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Hash of everything that a fit depends on: the backend's files and the weights."""
-    package = Path(backend.__file__).parent
-    files = (path for folder in (package, package.parent / "assets") for path in sorted(folder.rglob("*")))
-    chosen = [path for path in files if path.suffix in (".py", ".npz", ".json", ".safetensors")]
-    return content_key(*(part for path in chosen for part in (path.relative_to(package.parent).as_posix(), path)))
-
-
-def fitted_neutrals(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Fit photos: name of each wanted variant -> neutral vertices (V, 3) float32, metres.
-
-    Returns None if no photo shows a usable face. Photos are read at most once, and only if a variant is not cached."""
-    folder = cache_folder() / "foreign_fits" / code_version()
-    key = content_key(*photos)
-    paths = {name: folder / f"{key}_{content_key(VARIANTS[name])}.npz" for name in wanted}
-    collection: PhotoCollection | None = None
-    found = {}
-    for name, path in paths.items():
-        if not path.exists():
-            if collection is None:
-                try:
-                    collection = collect([PhotoSource.from_path(photo) for photo in photos])
-                except LikenessError as error:
-                    if error.code != "no_face":
-                        raise
-                    return None
-            save_arrays(path, neutral=fitted(collection, VARIANTS[name]))
-        with np.load(path) as data:
-            found[name] = data["neutral"]
-    return found
-
-
-def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
-    """(V, 3) float32 neutral vertices of a variant's fit."""
-    if not variant.landmark_net:
-        collection = replace(collection, faces=tuple(replace(face, surface=None) for face in collection.faces))
-    wanted = {LAP.name: variant.lap, LEARNED_BASIS.name: variant.encoder, LANDMARK_NET.name: variant.landmark_net}
-    models = open_models({name for name, asked in wanted.items() if not asked})
-    return fit_with(collection, fit_options_for(variant.quality), models).neutral.astype(np.float32)
+def neutrals_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """``fitted_neutrals`` of the wanted ``VARIANTS``; None if no photo shows a usable face."""
+    try:
+        return fitted_neutrals(photos, {name: VARIANTS[name] for name in wanted})
+    except LikenessError as error:
+        if error.code != "no_face":
+            raise
+        return None
 
 
 SKINS = "skins"
@@ -197,11 +149,11 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
     columns: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for name, photos in heads.items():
         truth, person = drawn_truth(photos[0].parent), person_of(name)
-        null = measure(truth, as_estimate(template_only(()))).median
+        null = measure(truth, as_estimate(load_template().vertices)).median
         figures[f"drawn.head.{name}.median_mm.template"] = null
         columns.setdefault("template", {}).setdefault("median_mm", []).append((person, null))
         for count in sorted({1, len(photos)}):
-            neutrals = fitted_neutrals(photos[:count], variants)
+            neutrals = neutrals_or_none(photos[:count], variants)
             for variant in variants:
                 found = null if neutrals is None else measure(truth, as_estimate(neutrals[variant])).median
                 figures[f"drawn.head.{name}.median_mm.{variant}.n{count}"] = found
@@ -237,7 +189,7 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
     template = load_template()
     skins = {name: sorted((photos[0].parent / SKINS).glob("*.jpg")) for name, photos in heads.items()}
     fits = {
-        name: [fitted_neutrals((photo,), variants) for photo in (heads[name][0], *others)]
+        name: [neutrals_or_none((photo,), variants) for photo in (heads[name][0], *others)]
         for name, others in skins.items()
         if others
     }
@@ -259,20 +211,6 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
 def _apart(distances: np.ndarray) -> float:
     """Mean of a symmetric matrix (N, N) without its diagonal."""
     return float(distances[~np.eye(len(distances), dtype=bool)].mean())
-
-
-def render_table(figures: Mapping[str, float]) -> Table:
-    """The figures as a table, a row per fit."""
-    heads, people = figures["drawn.heads"], figures["drawn.people"]
-    title = f"Other people, another renderer: {heads:.0f} heads of {people:.0f} people"
-    table = Table("fit", "median mm", "over the mean face's", "worse heads", title=title)
-    for key in figures:
-        if key.endswith(".median_mm") and not key.startswith("drawn.head."):
-            place = key.removesuffix(".median_mm")
-            ratio = figures.get(f"{place}.ratio", 1.0)
-            cells = (f"{figures[key]:.2f}", f"{ratio:.2f}", f"{figures.get(f'{place}.worse', 0):.0f}")
-            table.add_row(place.removeprefix("drawn."), *cells)
-    return table
 
 
 LEAST_SAID = 1.0
@@ -333,10 +271,10 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     errors = []
     for photos in heads.values():
         truth = true_identity(photos[0].parent, template)
-        found = fitted_neutrals(photos[:1], ("without.lap",)) if truth is not None else None
+        found = neutrals_or_none(photos[:1], ("without.lap",)) if truth is not None else None
         if truth is None or found is None:
             continue
-        face = ask(collect([PhotoSource.from_path(photos[0])]).faces)
+        face = ask(collected(photos[:1]).faces)
         around = _identity_of(found["without.lap"], template)
         errors.append(normalised_errors(canonical_prior(template, mesh, face, around, stage), prior, truth))
     errors = [own for own in errors if len(own)]
@@ -370,7 +308,7 @@ def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | No
     photos = {"first": (sets.first,), "second": (sets.second,), "both": sets.both, "rest": sets.rest}
     found = {}
     for name in SETS:
-        neutrals = fitted_neutrals(photos[name], variants)
+        neutrals = neutrals_or_none(photos[name], variants)
         if neutrals is None:
             return None
         found[name] = neutrals
@@ -414,31 +352,6 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
     return figures
 
 
-def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
-    """The figures without their intervals as a table, a row per variant and question."""
-    title = f"Who is it, by shape alone: {figures['real.people']:.0f} people"
-    table = Table(
-        Column("fit", no_wrap=True),
-        Column("photos", no_wrap=True),
-        "AUC",
-        "rank-1",
-        "whitened",
-        "rank-1",
-        "same",
-        "others",
-        title=title,
-    )
-    for variant in variants:
-        for question in PROBE_AND_GALLERY_SETS:
-            place = f"real.{variant}.{question}"
-            names = (f"{place}{kind}.{figure}" for kind in ("", ".whitened") for figure in ("auc", "rank1"))
-            cells = [f"{figures[name]:.3f}" for name in names]
-            cells += [f"{figures[f'{place}.{name}_mm']:.2f}" for name in ("within", "between")]
-            last = question == list(PROBE_AND_GALLERY_SETS)[-1]
-            table.add_row(variant, question.replace("_", ":"), *cells, end_section=last)
-    return table
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
@@ -459,17 +372,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         raise LikenessError("usage", f"No fit is called {', '.join(sorted(unknown))}.", f"Use {', '.join(VARIANTS)}.")
     if arguments.cycles:
         heads = drawn_heads(arguments.cycles, arguments.half)
-        figures = render_figures(heads, variants)
-        console.print(render_table(figures))
-        skins = skin_figures(heads, variants)
-        for variant in variants if skins else ():
-            moved, between = (skins[f"skins.{variant}.{name}_mm"] for name in ("moved", "between"))
-            console.print(f"{variant}: a skin moves a face by {moved:.2f} mm, heads differ by {between:.2f}")
-        coverage = coverage_figures(heads) if arguments.coverage else {}
-        if coverage:
-            deviation, within = (coverage[f"coverage.lap.{name}"] for name in ("deviation", "within"))
-            console.print(f"LAP's errors: {deviation:.2f} claimed deviations, {within:.0%} of them within 1.96")
-        return figures | skins | coverage
+        figures = render_figures(heads, variants) | skin_figures(heads, variants)
+        return figures | (coverage_figures(heads) if arguments.coverage else {})
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
     people = {}
@@ -479,6 +383,4 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             console.print(f"{name}: a set of photos shows no usable face; left out", markup=False)
         else:
             people[name] = shapes
-    figures = real_figures(list(people.values()), variants)
-    console.print(real_table(figures, variants))
-    return figures
+    return real_figures(list(people.values()), variants)

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
 
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.fitting.options import fit_options_for
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
 from backend.hair.directions import direction_field
@@ -31,14 +28,10 @@ from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
 from backend.hair.trace import lock_widths, trace_guides
-from backend.models.registry import open_models
-from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.formats import PhotoSource
 from backend.rendering.color import LUMINANCE, linear_from_srgb
-from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out import left_out, without_photo
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import measured, people_folders
+from trainer.evaluate.held_out import fitted_person, without_photo
 from trainer.evaluate.metrics import mean_interval
 from trainer.heads.raytrace_scene import build_bvh, closest_points
 
@@ -321,11 +314,8 @@ def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOut
 
     Raises ``LikenessError`` if fewer than two photos are usable.
     """
-    collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), open_models())
-    names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
-    template = load_template()
-    return [held_out_hair(template, fitted, collection.faces, name) for name in names]
+    person, template = fitted_person(photos, quality, most), load_template()
+    return [held_out_hair(template, person.fitted, person.faces, name) for name in person.names]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -338,36 +328,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures ``hair.…`` (mean over people), and the same per person under ``person.NAME.``."""
-    people: dict[str, HairFigures] = {}
-    table = Table("person", *_COLUMNS, "style", title="Hair of held-out photos")
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
-    for name, photos in folders.items():
-        try:
-            held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
-        except LikenessError as error:
-            console.print(f"{name}: {error}", markup=False)
-            continue
-        people[name] = mean_figures([one.figures for one in held_out])
-        styles = ", ".join(dict.fromkeys(one.style for one in held_out))
-        table.add_row(name, *_cells(people[name]), styles)
-    if not people:
-        raise LikenessError("no_photo", "Nobody has two usable photos.", "Leaving one out needs at least two.")
-    table.add_section()
-    table.add_row("mean", *_cells(mean_figures(list(people.values()))), "")
-    console.print(table)
-    figures = flat_figures(people)
-    for name in ("overlap", "cap_overlap", "gain"):
-        if f"hair.{name}" in figures:
-            mean, low, high = (figures[f"hair.{name}{end}"] for end in ("", ".low", ".high"))
-            console.print(f"{name}: {mean:.3f} ({low:.3f} to {high:.3f} over {len(people)} people)", highlight=False)
-    return figures
 
+    def person(photos: Sequence[Path]) -> HairFigures:
+        held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
+        return mean_figures([one.figures for one in held_out])
 
-_COLUMNS = ("overlap", "cap", "seen", "face hidden", "found", "brightness", "contrast", "s")
-
-
-def _cells(one: HairFigures) -> tuple[str, ...]:
-    shares = (
-        one.overlap, one.cap_overlap, one.seen_overlap, one.face_hidden, one.found, one.brightness, one.contrast
-    )  # fmt: skip
-    return (*("" if np.isnan(share) else f"{share:.2f}" for share in shares), f"{one.seconds:.1f}")
+    return flat_figures(measured(folders, person, console, asdict))

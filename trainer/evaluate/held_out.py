@@ -1,27 +1,23 @@
-"""Photos and people that nothing was made from.
-
-Load models that may not be trained yet.
-
-Leave-one-out evaluation: choose photos of a person that are held out in turn from the reconstruction.
+"""Leave-one-out evaluation: choose photos of a person that are held out in turn from the reconstruction.
 
 Compare a texture, under a held-out photo's light, with that photo at its visible texels.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.options import fit_options_for
 from backend.geometry.template import Template
 from backend.hair.fit_hair import fit_hair
 from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.registry import open_models
 from backend.photos.collection import PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -38,21 +34,27 @@ from backend.texture.unwrap import (
     unwrap_photo,
     view_surface,
 )
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.harness import collected
 
-Model = TypeVar("Model")
+
+@dataclass(frozen=True)
+class FittedPerson:
+    """One person's photos and their fit, and the names of photos to leave out in turn."""
+
+    fitted: FittedFace
+    faces: tuple[PhotoFace, ...]
+    names: tuple[str, ...]
 
 
-def trained_or_none(load: Callable[[Path | None], Model], folder: Path | None) -> Model | None:
-    """Return ``load(folder)``, or None where there is no trained model.
+def fitted_person(photos: Sequence[Path], quality: str, most: int) -> FittedPerson:
+    """Fit photos and choose at most ``most`` of those that the fit uses, evenly spread.
 
-    Raises ``LikenessError`` where ``folder`` was given and its model is damaged.
-    """
-    try:
-        return load(folder)
-    except LikenessError:
-        if folder is not None and any(folder.glob("*.safetensors")):
-            raise
-        return None
+    Raises ``LikenessError`` where fewer than two photos are usable."""
+    collection = collected(photos)
+    fitted = fit_with(collection, fit_options_for(quality), open_models())
+    names = tuple(fitted.photos[index].name for index in left_out(len(fitted.photos), most))
+    return FittedPerson(fitted, collection.faces, names)
 
 
 def left_out(count: int, most: int) -> list[int]:
@@ -60,13 +62,6 @@ def left_out(count: int, most: int) -> list[int]:
     if count < 2:
         raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
-
-
-def add_people_arguments(parser: argparse.ArgumentParser, most: int) -> None:
-    """Add the options ``--people``, ``--quality`` and ``--most``, by default ``most``."""
-    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
-    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
-    parser.add_argument("--most", type=int, default=most, help=f"photos left out in turn per person (default {most})")
 
 
 SIZE = 1024

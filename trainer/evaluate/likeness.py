@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 from scipy.ndimage import map_coordinates
 
 from backend.choices import FACE_MODELS
@@ -28,7 +27,7 @@ from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
-from protocol.photo_folder import PHOTO_SUFFIXES
+from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import face_embedding, identity_distance
 from trainer.heads.photographs import lighting, subdivide_midpoint
 from trainer.heads.raytrace import Film, develop, look_at, trace_view
@@ -151,10 +150,10 @@ def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
 
 def person_likeness(
     photos: Sequence[Path], options: ReconstructOptions, without: Sequence[str] = ()
-) -> tuple[PersonLikeness, np.ndarray]:
+) -> tuple[PersonLikeness, list[list[np.ndarray]]]:
     """Reconstruct one person and compare the renders with the photos, also ``without`` each of some ``PARTS``.
 
-    Returns the distances, and the renders side by side, a row per light."""
+    Returns the distances, and the renders, a row per light."""
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
     found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
@@ -164,10 +163,8 @@ def person_likeness(
     distances = _distances(pictures, gallery)
     less = {part: _distances(neutral_renders(replace(asset, **{PARTS[part]: None})), gallery) for part in without}
     pairs = [np.linalg.norm(a - b) for i, a in enumerate(gallery) for b in gallery[:i]]
-    sheet = np.concatenate(
-        [np.concatenate([pictures[light, view] for view, _ in VIEWS], axis=1) for light, _, _ in LIGHTS], axis=0
-    )
-    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), less), sheet
+    rows = [[pictures[light, view] for view, _ in VIEWS] for light, _, _ in LIGHTS]
+    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), less), rows
 
 
 def _distances(
@@ -179,18 +176,6 @@ def _distances(
     return {
         key: identity_distance([missing if one is None else one], gallery).per_render[0] for key, one in found.items()
     }
-
-
-def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Name -> photos of ``folder`` and its sub-folders, as far as they hold photos directly."""
-    found = {}
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        photos = tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
-        if photos:
-            found[place.name] = photos
-    if not found:
-        raise LikenessError("no_photo", f"There are no photos in {folder}.", "Give a folder with a folder per person.")
-    return found
 
 
 def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
@@ -227,29 +212,9 @@ def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
     return figures
 
 
-def likeness_table(people: dict[str, PersonLikeness], figures: dict[str, float]) -> Table:
-    """The distances as a table: a row per person, then the mean."""
-    columns = [(light, view) for light, _, _ in LIGHTS for view, _ in VIEWS]
-    table = Table("person", *(f"{light} {view}" for light, view in columns), "photos", title="Embedding distance")
-    for name, person in people.items():
-        cells = [f"{person.distances[key]:.3f}" for key in columns]
-        table.add_row(name, *cells, f"{person.photos:.3f}")
-    table.add_section()
-    for part in (part for part in PARTS if f"likeness.front.{part}_costs" in figures):
-        costs = [f"{view} {figures[f'likeness.{view}.{part}_costs']:+.4f}" for view in ("front", "side")]
-        table.add_row(f"{part} costs: {', '.join(costs)}", *([""] * (len(columns) + 1)))
-    table.add_row(
-        f"mean: front {figures['likeness.front']:.3f}, side {figures['likeness.side']:.3f}",
-        *([""] * len(columns)),
-        f"{figures['likeness.photos']:.3f}",
-    )
-    return table
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
-    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
-    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    add_people_arguments(parser)
     parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
     for part in PARTS:
         parser.add_argument(f"--without-{part}", action="store_true", help=f"the same heads without their {part}, too")
@@ -260,13 +225,15 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate likeness``."""
     options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
     without = [part for part in PARTS if getattr(arguments, f"without_{part}")]
-    people: dict[str, PersonLikeness] = {}
-    for name, photos in people_folders(arguments.people).items():
-        people[name], sheet = person_likeness(photos, options, without)
+    folders = people_folders(arguments.people)
+
+    def person(name: str) -> PersonLikeness:
+        found, rows = person_likeness(folders[name], options, without)
         if arguments.pictures:
-            arguments.pictures.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(sheet).save(arguments.pictures / f"{name}.png")
-        console.print(f"{name}: front {people[name].distances['flat', 'front']:.3f}")
-    figures = flat_figures(people)
-    console.print(likeness_table(people, figures))
-    return figures
+            write_sheet(arguments.pictures / f"{name}.png", rows, [view for view, _ in VIEWS])
+        return found
+
+    def shown(one: PersonLikeness) -> dict[str, float]:
+        return {" ".join(key): value for key, value in one.distances.items()} | {"photos": one.photos}
+
+    return flat_figures(measured({name: name for name in folders}, person, console, shown))

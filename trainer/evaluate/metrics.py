@@ -4,8 +4,6 @@ Means and ratios over people with 95 % bootstrap intervals.
 
 Errors between corresponding points.
 
-Depth and normal errors in a view, as Unsup3D and LAP report them.
-
 Identity distance between face embeddings (dlib's 128-D network, for evaluation only).
 
 Errors between pictures.
@@ -106,32 +104,6 @@ def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> f
     return float(np.linalg.norm(predicted - true, axis=1).mean() / reference * 100)
 
 
-def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
-    """Scale-invariant depth error (Eigen et al. 2014): sqrt(mean(D^2) - mean(D)^2), D = log predicted - log true.
-
-    Parameters
-    ----------
-    predicted, true : (H, W) depths > 0 inside ``mask``, any common unit. mask : (H, W) bool, not empty.
-    """
-    chosen = _chosen(mask)
-    difference = np.log(predicted[chosen]) - np.log(true[chosen])
-    return float(np.sqrt(((difference - difference.mean()) ** 2).mean()))
-
-
-def mad(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
-    """Mean angle deviation in degrees between unit normals (H, W, 3) over ``mask`` (H, W)."""
-    chosen = _chosen(mask)
-    cosine = (predicted[chosen] * true[chosen]).sum(-1)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
-
-
-def _chosen(mask: np.ndarray) -> np.ndarray:
-    chosen = np.asarray(mask, dtype=bool)
-    if not chosen.any():
-        raise ValueError("the mask is empty")
-    return chosen
-
-
 @lru_cache(maxsize=1)
 def _recogniser():
     try:
@@ -200,14 +172,6 @@ def identity_distance(renders: Sequence[np.ndarray], photos: Sequence[np.ndarray
         for render in renders
     )
     return IdentityDistance(distances, float(np.nanmean(distances)) if distances else float("nan"))
-
-
-def photometric_error(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute difference over ``mask`` (H, W) of two uint8 sRGB pictures (H, W, 3), in units of 0-1."""
-    if not mask.any():
-        raise ValueError("the mask is empty")
-    difference = np.abs(predicted[mask].astype(np.float64) - true[mask].astype(np.float64))
-    return float(difference.mean() / 255)
 
 
 def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:

@@ -8,11 +8,12 @@ Leave-one-out reprojection: reconstruct a head without one photo and measure tha
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -20,12 +21,10 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.registry import open_models
-from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.formats import PhotoSource
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out import add_people_arguments, left_out
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import add_people_arguments, collected, means, measured, people_folders
+from trainer.evaluate.held_out import left_out
 from trainer.evaluate.metrics import landmark_nme
 
 OUTER_CORNERS = (33, 263)
@@ -93,21 +92,18 @@ def photo_centre(face: PhotoFace) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dict[str, tuple[float, float]]:
-    """Photo name -> landmark error in per cent of the eyes' distance, of the head made from the other photos and of the
-    template's mean face. At most ``most`` photos, spread over the collection, are left out in turn."""
-    faces = collection.faces
-    chosen = left_out(len(faces), most)
-    models, errors = open_models(), {}
-    for index in chosen:
+def held_out_errors(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
+    """Landmark error in per cent of the eyes' distance of heads made from the other photos (``percent``) and of the
+    template's mean face (``template_percent``): means over at most ``most`` photos, left out in turn."""
+    collection = collected(photos)
+    faces, models, errors = collection.faces, open_models(), []
+    for index in left_out(len(faces), most):
         rest = PhotoCollection(tuple(face for i, face in enumerate(faces) if i != index), collection.verdicts)
-        neutral = fit_with(rest, fit_options_for(quality), models).neutral
+        shapes = fit_with(rest, fit_options_for(quality), models).neutral, load_template().vertices
         face = faces[index]
-        errors[face.name] = tuple(
-            reproject_held_out(shape, face.landmarks, photo_centre(face)).error_percent
-            for shape in (neutral, load_template().vertices)
-        )
-    return errors
+        marks, centre = face.landmarks, photo_centre(face)
+        errors.append([reproject_held_out(shape, marks, centre).error_percent for shape in shapes])
+    return dict(zip(("percent", "template_percent"), np.mean(errors, axis=0).tolist(), strict=True))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,20 +112,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Compute the flat figures ``reprojection.percent`` and ``reprojection.template_percent``, and the same per
+    """Compute the flat figures ``reprojection.percent`` and ``reprojection.template_percent``, and the former per
     person."""
-    figures: dict[str, float] = {}
-    table = Table("person", "held-out landmarks, % of eye distance", "template", title="Held-out photos")
-    pairs = []
-    for name, photos in people_folders(arguments.people).items():
-        collection = collect([PhotoSource.from_path(path) for path in photos])
-        values = np.array(list(held_out_errors(collection, arguments.quality, arguments.most).values()))
-        figures[f"person.{name}.reprojection_percent"] = float(values[:, 0].mean())
-        table.add_row(name, f"{values[:, 0].mean():.2f}", f"{values[:, 1].mean():.2f}")
-        pairs.append(values.mean(0))
-    figures["reprojection.percent"], figures["reprojection.template_percent"] = (
-        float(v) for v in np.mean(pairs, axis=0)
+    people = measured(
+        people_folders(arguments.people),
+        lambda photos: held_out_errors(photos, arguments.quality, arguments.most),
+        console,
     )
-    table.add_row("mean", f"{figures['reprojection.percent']:.2f}", f"{figures['reprojection.template_percent']:.2f}")
-    console.print(table)
-    return figures
+    figures = {f"person.{name}.reprojection_percent": one["percent"] for name, one in people.items()}
+    return figures | {f"reprojection.{name}": value for name, value in means(list(people.values())).items()}

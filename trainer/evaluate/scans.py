@@ -10,19 +10,17 @@ whole scan surface gives the part of the depth error that is due to this disagre
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from rich.console import Console
-from rich.table import Table
 
 from backend.choices import FACE_MODELS
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from trainer.evaluate.estimate import Estimate, Fit, as_estimate, fit_photos, template_only
+from trainer.evaluate.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals
+from trainer.evaluate.harness import measured, of_cases
 from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
 from trainer.heads.ict import TriangleMesh, load_ict, read_simulated
 from trainer.heads.ict_skin import fine_ict
@@ -90,19 +88,12 @@ SMILING_PEOPLE = (1, 2)
 @dataclass(frozen=True)
 class ScanOptions:
     """What to evaluate: the first ``heads`` held-out heads, the numbers of photos per fit, and whether to run the
-    distance and smile experiments. How to fit: with LAP's canonical face (``lap``), from the learned model's encoder or
-    a cold start (``learned_basis``), with the landmark net's points (``landmark_net``), and with identity in linear
-    modes or in the graph face model's decoder (``face_model``)."""
+    distance and smile experiments."""
 
     heads: int = len(HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
     distances: bool = True
     smile: bool = True
-    quality: str = "standard"
-    lap: bool = True
-    learned_basis: bool = True
-    landmark_net: bool = True
-    face_model: str = "linear"
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
@@ -163,18 +154,23 @@ def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
 def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``; a failed fit is reported and counts as the template's mean face."""
     names = HELD_OUT[: options.heads]
-    figures: dict[str, float] = {}
-    for name in names:
-        head = scan_head(name).truth
-        baseline = measure(head, as_estimate(template_only(())))
+    columns = ("template", *(f"n{count}" for count in options.photos_per_head))
+
+    def of_head(name: str) -> dict[str, float]:
+        head, found = scan_head(name).truth, {}
         if options.distances and name in SIMPOP_HELD_OUT:
             best_fit = as_estimate(best_fit_to_simulated(int(name[-2:])))
-            figures[f"head.{name}.depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
-        _note(figures, name, "template", baseline)
-        for count in options.photos_per_head:
-            _note(figures, name, f"n{count}", _fitted(head, count, fit, console))
-        console.print(_line(name, figures))
-    for column in ("template", *(f"n{count}" for count in options.photos_per_head)):
+            found["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
+        for column in columns:
+            cage = load_template().vertices if column == "template" else _fitted(head, int(column[1:]), fit, console)
+            distance = measure(head, as_estimate(cage))
+            found[f"median_mm.{column}"] = distance.median
+            found[f"mean_mm.{column}"] = distance.mean
+            found[f"std_mm.{column}"] = distance.deviation
+        return found
+
+    figures = of_cases(measured({name: name for name in names}, of_head, console), "head")
+    for column in columns:
         for kind in ("median_mm", "mean_mm", "std_mm"):
             figures[f"{kind}.{column}"] = float(np.mean([figures[f"head.{name}.{kind}.{column}"] for name in names]))
     if options.distances:
@@ -201,48 +197,12 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     return figures
 
 
-def _fitted(head: ScanTruth, count: int, fit: Fit, console: Console) -> ScanDistance:
+def _fitted(head: ScanTruth, count: int, fit: Fit, console: Console) -> np.ndarray:
     try:
-        cage = fit(scan_photos(head.name)[:count])
+        return fit(scan_photos(head.name)[:count])
     except LikenessError as problem:
         console.print(f"[red]{head.name}, {count} photos: {problem}[/red] (counted as the template)")
-        cage = template_only(())
-    return measure(head, as_estimate(cage))
-
-
-def _note(figures: dict[str, float], name: str, column: str, distance: ScanDistance) -> None:
-    figures[f"head.{name}.median_mm.{column}"] = distance.median
-    figures[f"head.{name}.mean_mm.{column}"] = distance.mean
-    figures[f"head.{name}.std_mm.{column}"] = distance.deviation
-
-
-def _line(name: str, figures: dict[str, float]) -> str:
-    parts = [
-        f"{key.rsplit('.', 1)[1]} {value:.2f}"
-        for key, value in figures.items()
-        if key.startswith(f"head.{name}.median")
-    ]
-    return f"{name}: median mm " + ", ".join(parts)
-
-
-def scans_table(figures: dict[str, float]) -> Table:
-    """The figures as a table: a row per head and the mean, a column per fit."""
-    columns = [key.split(".", 1)[1] for key in figures if key.startswith("median_mm.")]
-    names = list(dict.fromkeys(key.split(".")[1] for key in figures if key.startswith("head.")))
-    table = Table("head", *(f"{column} median (mean) mm" for column in columns), title="Scan to mesh")
-    for prefix, title in [*((f"head.{name}.", name) for name in names), ("", "mean")]:
-        cells = [f"{figures[f'{prefix}median_mm.{c}']:.2f} ({figures[f'{prefix}mean_mm.{c}']:.2f})" for c in columns]
-        table.add_row(title, *cells, end_section=title == names[-1])
-    return table
-
-
-def experiments_table(figures: dict[str, float]) -> Table:
-    """The figures of the distance and smile experiments, a row each."""
-    table = Table("experiment", "value", title="Camera distance, smiling people")
-    for key, value in figures.items():
-        if key.startswith(("depth_", "smile.")):
-            table.add_row(key, f"{value:.3f}")
-    return table
+        return load_template().vertices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -261,25 +221,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``."""
     counts = tuple(int(word) for word in arguments.photos_per_head.split(","))
-    options = ScanOptions(
-        arguments.heads,
-        counts,
-        not arguments.no_distances,
-        not arguments.no_smile,
+    options = ScanOptions(arguments.heads, counts, not arguments.no_distances, not arguments.no_smile)
+    variant = Variant(
         arguments.quality,
         not arguments.no_lap,
         not arguments.no_learned_basis,
         not arguments.no_landmark_net,
         arguments.face_model,
     )
-
-    def fit(paths: Sequence[Path]) -> np.ndarray:
-        return fit_photos(
-            paths, options.quality, options.lap, options.learned_basis, options.landmark_net, options.face_model
-        )
-
-    figures = evaluate_scans(options, fit, console)
-    console.print(scans_table(figures))
-    if options.distances or options.smile:
-        console.print(experiments_table(figures))
-    return figures
+    return evaluate_scans(options, lambda paths: fitted_neutrals(paths, {"fit": variant})["fit"], console)

@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from backend.errors import LikenessError
-from backend.fitting.options import fit_options_for
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import load_template
 from backend.models.graph_albedo import GraphAlbedoModel
-from backend.models.registry import GRAPH_ALBEDO, open_models
-from backend.photos.collect import collect
+from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import FaceClass
-from backend.photos.formats import PhotoSource
 from backend.rendering.color import LUMINANCE
 from backend.texture.surface import SurfaceAtlas, head_surface, masked_lowpass, texture_space
-from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out import HeldOutPhoto, add_people_arguments, held_out_photo, left_out
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import add_people_arguments, means, measured, of_cases, people_folders
+from trainer.evaluate.held_out import HeldOutPhoto, fitted_person, held_out_photo
 
 FINEST, COARSEST = 0.0025, 0.009
 """Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
@@ -105,27 +100,15 @@ _UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
 _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
 
 
-@dataclass(frozen=True)
-class TextureFigures:
-    """Figures of one left-out photo, or the mean over several.
+def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
+    """Flat figures of one photo; a figure is missing where the photo does not show it, or has no colours. None where it
+    shows no bare skin.
 
-    Attributes
-    ----------
-    skin : mean absolute difference over bare plain skin, log units. unseen : the same over bare skin that no other
-        photo shows, after subtracting the common offset of all bare skin; NaN where there is too little of it.
-    offsets : place or feature -> its median difference minus that of all plain skin; only visible ones.
-    contrast, correlation : of the face's details, texture relative to photo.
+    ``skin.*`` : mean absolute difference over bare plain skin, log units. ``unseen.*`` : the same over bare skin
+    that no other photo shows, after subtracting the common offset of all bare skin. ``PLACE.brightness_offset``,
+    ``.red_green_offset`` : a place's or feature's median difference minus that of all plain skin.
+    ``detail.contrast``, ``.correlation`` : of the face's details, texture relative to photo.
     """
-
-    skin: ColourDifference
-    offsets: dict[str, ColourDifference]
-    contrast: float
-    correlation: float
-    unseen: ColourDifference
-
-
-def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
-    """Figures of one photo; colours of a monochrome photo are NaN. None where it shows no bare skin."""
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
@@ -137,93 +120,47 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     weights = {name: bare * inside[name] for name in PLACES}
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
-    everywhere = median_difference(held_out.made, held_out.photo, bare)
-    offsets = {
-        name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
-        for name, weight in weights.items()
-        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS
-    }
-    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
-    contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
-    skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
     hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
-    common = np.array([everywhere.brightness, everywhere.red_green, everywhere.green_blue])
-    unseen = ColourDifference(np.nan, np.nan, np.nan)
+    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
+
+    everywhere = median_difference(held_out.made, held_out.photo, bare)
+    contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
+    figures = {f"skin.{key}": v for key, v in asdict(mean_difference(held_out.made, held_out.photo, bare)).items()}
     if (hidden > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
-        unseen = _known(mean_difference(held_out.made, held_out.photo, hidden, common), held_out)
-    return TextureFigures(skin, offsets, contrast, correlation, unseen)
-
-
-def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
-    return ColourDifference(
-        one.brightness - other.brightness, one.red_green - other.red_green, one.green_blue - other.green_blue
-    )
-
-
-def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDifference:
-    """Set the colours to NaN for a monochrome photo."""
-    return replace(difference, red_green=np.nan, green_blue=np.nan) if held_out.monochrome else difference
+        common = np.array(astuple(everywhere))
+        unseen = mean_difference(held_out.made, held_out.photo, hidden, common)
+        figures |= {f"unseen.{key}": value for key, value in asdict(unseen).items()}
+    for name, weight in weights.items():
+        if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
+            place = median_difference(held_out.made, held_out.photo, weight)
+            figures[f"{name}.brightness_offset"] = place.brightness - everywhere.brightness
+            figures[f"{name}.red_green_offset"] = place.red_green - everywhere.red_green
+    if held_out.monochrome:
+        figures = {name: value for name, value in figures.items() if ".brightness" in name}
+    return figures | {"detail.contrast": contrast, "detail.correlation": correlation}
 
 
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
-) -> TextureFigures:
+) -> dict[str, float]:
     """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
     completion : network that corrects unseen skin; None: only rules.
 
     Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
-    collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), open_models())
-    names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
-    template = load_template()
-    figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name, completion)) for name in names]
+    person, template = fitted_person(photos, quality, most), load_template()
+    figures = [
+        texture_figures(held_out_photo(template, person.fitted, person.faces, name, completion))
+        for name in person.names
+    ]
     known = [one for one in figures if one is not None]
     if not known:
         raise LikenessError(
             "no_photo",
-            f"None of the {len(names)} photos that were left out shows bare skin.",
+            f"None of the {len(figures)} photos that were left out shows bare skin.",
             "Leave more of them out in turn (--most), or add photos without a mask before the face.",
         )
-    return mean_figures(known)
-
-
-def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
-    """Mean of several; each figure over those that have it."""
-    shown = {name for one in figures for name in one.offsets}
-    return TextureFigures(
-        skin=_mean([one.skin for one in figures]),
-        offsets={name: _mean([one.offsets[name] for one in figures if name in one.offsets]) for name in sorted(shown)},
-        contrast=float(np.mean([one.contrast for one in figures])),
-        correlation=float(np.mean([one.correlation for one in figures])),
-        unseen=_mean([one.unseen for one in figures]),
-    )
-
-
-def _mean(differences: Sequence[ColourDifference]) -> ColourDifference:
-    """Mean of the known ones, NaN where there is none."""
-    values = np.array([(one.brightness, one.red_green, one.green_blue) for one in differences])
-    known = ~np.isnan(values)
-    means = np.where(known, values, 0.0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
-    return ColourDifference(*means.tolist())
-
-
-def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
-    """Flat figures under ``prefix``, without NaN."""
-    figures = {
-        "skin.brightness": one.skin.brightness,
-        "skin.red_green": one.skin.red_green,
-        "skin.green_blue": one.skin.green_blue,
-        "unseen.brightness": one.unseen.brightness,
-        "unseen.red_green": one.unseen.red_green,
-        "unseen.green_blue": one.unseen.green_blue,
-        "detail.contrast": one.contrast,
-        "detail.correlation": one.correlation,
-    }
-    for name, offset in one.offsets.items():
-        figures[f"{name}.brightness_offset"] = offset.brightness
-        figures[f"{name}.red_green_offset"] = offset.red_green
-    return {f"{prefix}{name}": value for name, value in figures.items() if not np.isnan(value)}
+    return means(known)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -234,44 +171,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Compute the flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
-    figures: dict[str, float] = {}
-    people: list[TextureFigures] = []
     completion = GRAPH_ALBEDO.load() if arguments.completion else None
-    table = Table(
-        "person",
-        "skin",
-        "its colour",
-        "unseen",
-        "contrast",
-        "correlation",
-        title="Held-out photos",
+    people = measured(
+        people_folders(arguments.people),
+        lambda photos: person_figures(photos, arguments.quality, arguments.most, completion),
+        console,
     )
-    for name, photos in people_folders(arguments.people).items():
-        try:
-            person = person_figures(photos, arguments.quality, arguments.most, completion)
-        except LikenessError as error:
-            console.print(f"{name}: {error}", markup=False)
-            continue
-        people.append(person)
-        figures |= flat_figures(person, f"person.{name}.")
-        table.add_row(name, *_cells(person))
-    if not people:
-        raise LikenessError("no_photo", "Nobody has two usable photos.", "Leaving one out needs at least two.")
-    mean = mean_figures(people)
-    table.add_section()
-    table.add_row("mean", *_cells(mean))
-    console.print(table)
-    for name, offset in mean.offsets.items():
-        console.print(f"{name}: {offset.brightness:+.3f} brighter, {offset.red_green:+.3f} redder than in the photos")
-    return figures | flat_figures(mean, "textures.")
-
-
-def _cells(figures: TextureFigures) -> tuple[str, ...]:
-    colour = 0.5 * (figures.skin.red_green + figures.skin.green_blue)
-    return (
-        f"{figures.skin.brightness:.3f}",
-        f"{colour:.3f}",
-        f"{figures.unseen.brightness:.3f}",
-        f"{figures.contrast:.2f}",
-        f"{figures.correlation:.2f}",
-    )
+    mean = {f"textures.{name}": value for name, value in means(list(people.values())).items()}
+    return of_cases(people) | mean

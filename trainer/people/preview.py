@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backend.models.parsing.network import CLASS_COLOURS
 from backend.rendering.color import srgb_from_linear
+from trainer.evaluate.harness import in_rows, sheet
 from trainer.people.source import PeopleConfig
 
 
@@ -85,15 +86,6 @@ def landmark_picture(pictures: np.ndarray, places: Tensor, visible: Tensor) -> n
     return marked
 
 
-def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """Tile pictures (N, H, W, 3) row by row to one picture; the rest of the last row is black."""
-    missing = -len(pictures) % columns
-    filled = np.concatenate([pictures, np.zeros((missing, *pictures.shape[1:]), pictures.dtype)])
-    count, height, width, channels = filled.shape
-    rows = filled.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)
-    return rows.reshape(count // columns * height, columns * width, channels)
-
-
 def _rows(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:
     """Alternate rows of the first and of the second."""
     pairs = [part for k in range(0, len(first), columns) for part in (first[k : k + columns], second[k : k + columns])]
@@ -106,4 +98,4 @@ def _bytes(images: Tensor) -> np.ndarray:
 
 
 def _save(path: Path, pictures: np.ndarray, columns: int) -> None:
-    Image.fromarray(sheet(pictures, columns)).save(path, quality=88, subsampling=0, optimize=True)
+    Image.fromarray(sheet(in_rows(pictures, columns))).save(path, quality=88, subsampling=0, optimize=True)

@@ -33,6 +33,7 @@ import numpy as np
 from backend.models.parsing.network import CLASS_COLOURS, FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
+from trainer.evaluate.harness import in_rows, write_sheet
 from trainer.portraits.collection import (
     HAND_LABELS_PATH,
     SIDE,
@@ -229,15 +230,10 @@ def tile(picture: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
 
 def draw_sheets(tiles: list[np.ndarray], folder: Path) -> int:
     """Write PNGs of six ``tiles`` each; returns their number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    blank = np.zeros((_TILE, _TILE, 3), np.uint8)
-    starts = range(0, len(tiles), _PER_SHEET)
-    for number, start in enumerate(starts):
-        shown = tiles[start : start + _PER_SHEET]
-        shown = shown + [blank] * (_PER_SHEET - len(shown))
-        rows = [np.concatenate(shown[k : k + _COLUMNS], axis=1) for k in range(0, _PER_SHEET, _COLUMNS)]
-        cv2.imwrite(str(folder / f"{number:03d}.png"), np.concatenate(rows)[..., ::-1])
-    return len(starts)
+    parts = in_rows(tiles, _PER_SHEET)
+    for number, part in enumerate(parts):
+        write_sheet(folder / f"{number:03d}.png", in_rows(part, _COLUMNS))
+    return len(parts)
 
 
 def corrected(cache: PortraitCache, edits: dict[str, tuple[Edit, ...]], held_out: bool) -> dict[str, HandLabels]:

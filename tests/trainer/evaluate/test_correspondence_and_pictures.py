@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics import landmark_nme, per_vertex_error, photometric_error
+from trainer.evaluate.metrics import landmark_nme, per_vertex_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():
@@ -27,14 +27,3 @@ def test_nme_of_a_three_four_five_triangle():
     assert landmark_nme(np.array([[3.0, 4], [1, 1]]), np.array([[0.0, 0], [1, 1]]), 50.0) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="positive"):
         landmark_nme(np.zeros((1, 2)), np.zeros((1, 2)), 0.0)
-
-
-def test_photometric_error_counts_only_the_mask():
-    true = np.zeros((2, 2, 3), np.uint8)
-    predicted = true.copy()
-    predicted[0, 0] = [51, 0, 0]
-    predicted[1, 1] = 255
-    mask = np.array([[True, True], [False, False]])
-    assert photometric_error(predicted, true, mask) == pytest.approx(51 / 255 / 6)
-    with pytest.raises(ValueError, match="empty"):
-        photometric_error(predicted, true, np.zeros((2, 2), bool))

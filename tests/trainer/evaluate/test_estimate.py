@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from plain_photo import plain_photo
 
 from backend.fitting import fit as face_model
 from backend.models.contract import Models, OpenedModel
 from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import LAP, LEARNED_BASIS, MODELS
-from backend.photos.collect import CollectOptions
+from backend.photos.collection import PhotoCollection, SurfaceLandmarks
 from trainer.evaluate import estimate
 
 
@@ -27,16 +27,10 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 
     def fit(collection: object, options: object, template: object, modes_around: object, **sources) -> SimpleNamespace:
         assert modes_around is None
-        asked.update({name: source((collection,)) for name, source in sources.items()})
+        asked.update({name: source and source(collection.faces) for name, source in sources.items()})
+        asked["faces"] = collection.faces
         return SimpleNamespace(neutral=np.zeros((1, 3)))
 
-    monkeypatch.setattr(estimate.PhotoSource, "from_path", lambda path: path)
-
-    def collect(sources: object, options: CollectOptions) -> str:
-        asked["surface"] = options.surface
-        return "photos"
-
-    monkeypatch.setattr(estimate, "collect", collect)
     monkeypatch.setattr(estimate, "fit_face", fit)
     shown = (LapModel(None, None, "lap"), BasisModel(None, None, "basis"))
 
@@ -48,10 +42,12 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
     monkeypatch.setattr(estimate, "open_models", opened)
     monkeypatch.setattr(estimate, "canonical_face", lambda faces, model: (faces, model))
     monkeypatch.setattr(face_model, "encoded_face", lambda faces, model, progress: (faces, model))
-    flags = {} if lap and learned_basis else {"lap": lap, "learned_basis": learned_basis, "landmark_net": lap}
-    estimate.fit_photos([Path("a.jpg")], **flags)
+    points = SurfaceLandmarks(np.zeros((478, 2)), np.ones(478))
+    collection = PhotoCollection((plain_photo((64, 64), surface=points),))
+    estimate.fitted(collection, estimate.Variant(lap=lap, encoder=learned_basis, landmark_net=lap))
+    (given,) = asked.pop("faces")
+    assert (given.surface is None) == (not lap)
     assert asked == {
-        "surface": lap,
-        "canonical": (("photos",), shown[0]) if lap else None,
-        "encoded": (("photos",), shown[1]) if learned_basis else None,
+        "canonical": ((given,), shown[0]) if lap else None,
+        "encoded": ((given,), shown[1]) if learned_basis else None,
     }

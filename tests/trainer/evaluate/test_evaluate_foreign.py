@@ -19,9 +19,10 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.evaluate import command, foreign
+from trainer.evaluate import command, estimate, foreign
 from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import SETS, VARIANTS, PersonShapes, people_of, photo_sets, real_figures
+from trainer.evaluate.harness import write_figures
 from trainer.heads.foreign import half_of
 
 TEMPLATE = load_template()
@@ -100,8 +101,8 @@ def test_a_finished_fit_is_found_again_and_faceless_people_are_left_out(tmp_path
     faceless = next(name for name in names if half_of(name) == "development")
     read = []
 
-    def collect(sources):
-        data = sources[0].path.read_bytes()
+    def collected(photos):
+        data = photos[0].read_bytes()
         read.append(data)
         if data.startswith(f"{faceless} ".encode()):
             raise LikenessError("no_face", "No photo shows a face.")
@@ -112,13 +113,13 @@ def test_a_finished_fit_is_found_again_and_faceless_people_are_left_out(tmp_path
         modes = np.tensordot(generator.normal(size=20), TEMPLATE.identity_modes[:20], 1)
         return (TEMPLATE.vertices + (modes if variant.lap else 0)).astype(np.float32)
 
-    monkeypatch.setattr(foreign, "collect", collect)
-    monkeypatch.setattr(foreign, "fitted", fitted)
+    monkeypatch.setattr(estimate, "collected", collected)
+    monkeypatch.setattr(estimate, "fitted", fitted)
     words = ("--people", str(folder), "--variants", "full,without.lap")
     console = io.StringIO()
     arguments = arguments_of(*words, "--json", str(tmp_path / "figures.json"))
     first = foreign.run(arguments, Console(file=console, width=120))
-    command.write_figures(arguments.json, first)
+    write_figures(arguments.json, first)
     assert json.loads(arguments.json.read_text())["real.full.one_one.auc"] == 1
     assert first["real.people"] == sum(half_of(name) == "development" for name in names) - 1
     assert f"{faceless}: a set of photos shows no usable face" in console.getvalue()
@@ -146,8 +147,8 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
         seen.update(surface=given.faces[0].surface, lap=lap, basis=basis, dense=options.dense)
         return SimpleNamespace(neutral=TEMPLATE.vertices)
 
-    monkeypatch.setattr(foreign, "fit_with", fit)
-    foreign.fitted(collection, VARIANTS[name])
+    monkeypatch.setattr(estimate, "fit_with", fit)
+    estimate.fitted(collection, VARIANTS[name])
     assert (seen["surface"] is None) == (name in ("without.landmark_net", "landmarks_only"))
     assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only"))
     assert (seen["dense"] is None) == (name == "landmarks_only")
@@ -158,12 +159,12 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
 def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
     names = [name for name in (f"gnm_{number}" for number in range(20)) if half_of(name) == "development"][:2]
     cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
-    estimate = as_estimate(cage)
-    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    true = as_estimate(cage)
+    near = np.linalg.norm(true.vertices - true.nose_tip, axis=1) < 0.09
     marks = TEMPLATE.landmarks478.positions(cage)
     for name in names:
         folder_of_people(tmp_path, [name], photos=3)
-        np.savez(tmp_path / name / "truth.npz", scan=estimate.vertices[near][::6], marks=marks)
+        np.savez(tmp_path / name / "truth.npz", scan=true.vertices[near][::6], marks=marks)
 
     def fits(photos, variants):
         if photos[0].parent.name == names[1] and len(photos) == 1:
@@ -171,7 +172,7 @@ def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, 
         worse = TEMPLATE.vertices - (cage - TEMPLATE.vertices)
         return {"full": cage if len(photos) == 3 else (cage + TEMPLATE.vertices) / 2, "without.lap": worse}
 
-    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
     words = ("--cycles", str(tmp_path), "--variants", "full,without.lap")
     figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
     assert figures["drawn.heads"] == 2
@@ -190,17 +191,17 @@ def test_looks_of_a_person_count_as_one(tmp_path, monkeypatch):
         zip([f"{people[0]}@0", f"{people[0]}@1", f"{people[1]}@0", f"{people[2]}@0"], (1, 3, 2, 2), strict=True)
     )
     cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
-    estimate = as_estimate(TEMPLATE.vertices)
-    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    true = as_estimate(TEMPLATE.vertices)
+    near = np.linalg.norm(true.vertices - true.nose_tip, axis=1) < 0.09
     for name in amounts:
         folder_of_people(tmp_path, [name], photos=1)
         marks = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)
-        np.savez(tmp_path / name / "truth.npz", scan=estimate.vertices[near][::6], marks=marks)
+        np.savez(tmp_path / name / "truth.npz", scan=true.vertices[near][::6], marks=marks)
 
     def fits(photos, variants):
         return {"full": TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices)}
 
-    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
     figures = foreign.run(arguments_of("--cycles", str(tmp_path), "--variants", "full"), Console(file=io.StringIO()))
     assert (figures["drawn.heads"], figures["drawn.people"]) == (4, 3)
     own = {name: figures[f"drawn.head.{name}.median_mm.full.n1"] for name in amounts}
@@ -232,7 +233,7 @@ def test_what_another_skin_moves_is_told_beside_what_heads_differ_by(tmp_path, m
             for name, deviation in (("full", 0.0), ("without.lap", 0.3))
         }
 
-    monkeypatch.setattr(foreign, "fitted_neutrals", fits)
+    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
     heads = {name: (tmp_path / name / "0.jpg",) for name in names}
     figures = foreign.skin_figures(heads, ("full", "without.lap"))
     assert (figures["skins.heads"], figures["skins.faceless"]) == (3, 1)

@@ -201,5 +201,5 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
         ("carl", 2, "standard", 1),
     ]
     assert {"person.anna.overlap", "person.carl.overlap"} <= set(figures) and "person.bert.overlap" not in figures
-    with pytest.raises(LikenessError, match="Nobody has two usable photos"):
+    with pytest.raises(LikenessError, match="Nobody could be measured"):
         hair.run(parser.parse_args([people[1]]), Console(quiet=True))

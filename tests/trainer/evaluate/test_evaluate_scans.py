@@ -61,11 +61,6 @@ def test_scale_and_pose_of_the_estimate_do_not_matter(figures_of):
     assert figures["median_mm.n6"] == pytest.approx(0, abs=1e-3)
 
 
-def test_the_table_has_a_row_per_head(figures_of):
-    table = scans.scans_table(figures_of(lambda paths: wider_cage(0.003)))
-    assert table.row_count == 3  # two heads and the mean
-
-
 def test_each_evaluation_has_its_own_options_wherever_the_words_come_from() -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
@@ -73,9 +68,3 @@ def test_each_evaluation_has_its_own_options_wherever_the_words_come_from() -> N
         assert parser.parse_args(["scans", "--photos-per-head", "1,6"]).photos_per_head
     with pytest.raises(SystemExit):
         parser.parse_args(["likeness", "--photos-per-head", "1,6"])
-
-
-def test_figures_are_written_flat(tmp_path):
-    command.write_figures(tmp_path / "deep" / "out.json", {"median_mm.n6": np.float64(0.123456789)})
-    assert (tmp_path / "deep" / "out.json").read_text() == '{\n "median_mm.n6": 0.12346\n}\n'
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out.json"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from trainer.evaluate.likeness import LIGHTS, PARTS, VIEWS, PersonLikeness, flat_figures, likeness_table, people_folders
+from trainer.evaluate.harness import people_folders
+from trainer.evaluate.likeness import LIGHTS, PARTS, VIEWS, PersonLikeness, flat_figures
 
 
 def person(front: float, side: float, photos: float = 0.4) -> PersonLikeness:
@@ -23,11 +24,6 @@ def test_figures_are_means_over_people_and_sides():
 def test_a_render_without_a_face_counts_as_a_stranger():
     figures = flat_figures({"a": person(np.nan, 0.4)})
     assert figures["likeness.front"] == pytest.approx(1.0)
-
-
-def test_the_table_has_a_row_per_person():
-    people = {"a": person(0.3, 0.4), "b": person(0.5, 0.6)}
-    assert likeness_table(people, flat_figures(people)).row_count == 3
 
 
 def test_people_are_folders_with_photos(tmp_path):

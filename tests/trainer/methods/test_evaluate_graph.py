@@ -13,6 +13,7 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
+from trainer.evaluate.harness import sheet
 from trainer.methods.graph_face import evaluate as graph
 from trainer.methods.graph_face import evaluate as graph_ablations
 from trainer.methods.graph_face import evaluate as graph_sheet
@@ -88,13 +89,13 @@ def test_sheets_show_faces_in_every_tile() -> None:
     torch.manual_seed(0)
     net = GraphFaceNet(SMALL).eval()
     batch = GraphPeopleConfig(size=32, seed=4, people=1).build().batch(range(1), torch.device("cpu"))
-    picture = graph_sheet.people_sheet(net, batch)
+    picture = sheet(graph_sheet.people_sheet(net, batch))
     assert picture.shape == (3 * graph_sheet.TILE, 7 * graph_sheet.TILE, 3)
     clay = picture[: graph_sheet.TILE, 2 * graph_sheet.TILE :]
     for tile in np.split(clay, 5, axis=1):
         assert (np.ptp(tile.astype(int), axis=2) == 0).mean() > 0.2  # clay is grey
         assert tile.std() > 20  # and a face has light and shade
-    assert graph_sheet.between_sheet(net, batch).shape == (2 * graph_sheet.TILE, 5 * graph_sheet.TILE, 3)
+    assert sheet(graph_sheet.between_sheet(net, batch)).shape == (2 * graph_sheet.TILE, 5 * graph_sheet.TILE, 3)
 
 
 @pytest.mark.usefixtures("few_people")
@@ -114,8 +115,3 @@ def test_errors_of_a_person_by_what_the_ablations_feel() -> None:
     known = np.isfinite(before["albedo_hidden"])
     assert known.any() and (after["albedo_hidden"][known] > before["albedo_hidden"][known]).all()
     assert np.array_equal(after["other_person"], before["other_person"])
-
-
-def test_ablations_without_the_whole_method_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LikenessError, match="whole"):
-        graph_ablations.ablation_figures({"no_mask": (tmp_path,)}, 2)

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
 from backend.detail.observation import BASE_LENGTH, frames_in_window
 from backend.detail.skin_detail import group_weights
@@ -36,7 +34,7 @@ from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_INDEX
 from protocol.names import ARKIT_NAMES
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval, ratio_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig, DrawnPerson, picture_places, projected, sampled
 from trainer.methods.detail.relief import DISTURBANCES, Cause, Changes, cause
@@ -58,9 +56,9 @@ _CLAY = 0.35
 _GREY = (60, 62, 66)
 
 
-def relief_sheet(photos: Sequence[Path]) -> np.ndarray:
-    """(2 * ``SIDE``, (1 + expressions) * ``SIDE``, 3) uint8: the best photo above the fitted head over it, then the
-    head in raking light, textured above and as clay below.
+def relief_sheet(photos: Sequence[Path]) -> list[list[np.ndarray]]:
+    """Two rows of 1 + expressions pictures (``SIDE``, ``SIDE``, 3) uint8: the best photo above the fitted head over
+    it, then the head in raking light, textured above and as clay below.
 
     Raises ``LikenessError`` where no photo shows a face.
     """
@@ -70,7 +68,7 @@ def relief_sheet(photos: Sequence[Path]) -> np.ndarray:
     rows = [[part] for part in photo_and_fit(textured, best, SIDE)]
     for row, mesh in zip(rows, (textured, clay), strict=True):
         row += [_drawn(mesh, weights) for weights in EXPRESSIONS.values()]
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+    return rows
 
 
 def _as_clay(asset: FaceAsset) -> FaceAsset:
@@ -82,14 +80,6 @@ def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
     for name, value in weights.items():
         expression[ARKIT_INDEX[name]] = value
     return mesh.render(portrait_camera(mesh.positions(), 20.0, (SIDE, SIDE)), RAKING, _GREY, expression)
-
-
-def write_sheets(people: Mapping[str, Sequence[Path]], folder: Path) -> list[str]:
-    """Write one picture per person to ``folder``; returns the file names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, photos in people.items():
-        Image.fromarray(relief_sheet(photos)).save(folder / f"{name}.png")
-    return [f"{name}.png" for name in people]
 
 
 PEOPLE: tuple[int, ...] = (3, 7)
@@ -104,9 +94,9 @@ _DETAIL_SYNTHETIC_SHEET_CLAY, _SKY, _LAMP = 0.45, 0.2, 1.1
 _DETAIL_SYNTHETIC_SHEET_GREY = 0.05
 
 
-def synthetic_sheet(model: DetailModel, seed: int) -> np.ndarray:
-    """(2 * ``SIDE``, people * (1 + groups) * ``SIDE``, 3) uint8: true relief above, found relief below, each person at
-    rest and with ``GROUPS``."""
+def synthetic_sheet(model: DetailModel, seed: int) -> list[list[np.ndarray]]:
+    """Two rows of people * (1 + groups) pictures: true relief above, found relief below, each person at rest and with
+    ``GROUPS``."""
     config = model.network.config
     source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=seed).build()
     coarse = detail_window(load_template(), config.coarse)
@@ -119,8 +109,8 @@ def synthetic_sheet(model: DetailModel, seed: int) -> np.ndarray:
         found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), wanted)
         for weights, heights in zip(poses, found * person.cause.window.allowed, strict=True):
             pair = (person.displacement(weights), heights)
-            columns.append(np.concatenate([clay_picture(person, weights, one) for one in pair]))
-    return np.concatenate(columns, axis=1)
+            columns.append([clay_picture(person, weights, one) for one in pair])
+    return list(map(list, zip(*columns, strict=True)))
 
 
 def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -138,12 +128,6 @@ def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) 
     seen = sampled(np.repeat(lit[..., None], 3, -1).astype(np.float32), where, 1)
     picture = np.where(where.shown[..., None], seen, np.float32(_DETAIL_SYNTHETIC_SHEET_GREY))
     return srgb_bytes(cv2.resize(picture, (SYNTHETIC_SIDE, SYNTHETIC_SIDE), interpolation=cv2.INTER_AREA))
-
-
-def write_synthetic_sheet(model: DetailModel, seed: int, path: Path) -> None:
-    """Write ``synthetic_sheet`` to ``path`` and make its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(synthetic_sheet(model, seed)).save(path, quality=85)
 
 
 SEED = 71
@@ -171,32 +155,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure and print a table; ``not trained`` where there is no model."""
-    model = _model(arguments.model)
+    model = DETAIL.find() if arguments.model is None else DetailModel.load(arguments.model)
     if model is None:
         console.print("The detail model is not trained.")
         return {"detail": "not trained"}
     if arguments.sheets is not None:
         people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
-        console.print(f"Look at {', '.join(write_sheets(people, arguments.sheets))}.", markup=False)
+        for name, photos in people.items():
+            write_sheet(arguments.sheets / f"{name}.png", relief_sheet(photos), ["photo and fit", *EXPRESSIONS])
         return {}
     if arguments.synthetic_sheet is not None:
-        write_synthetic_sheet(model, SEED, arguments.synthetic_sheet)
+        captions = ["at rest", *(name.replace("_", " ") for name in GROUPS)] * len(PEOPLE)
+        write_sheet(arguments.synthetic_sheet, synthetic_sheet(model, SEED), captions)
         return {}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
-    figures = synthetic_figures(model, arguments.people, console)
+    figures = synthetic_figures(model, arguments.people)
     figures |= freckle_figures(model, max(2, arguments.people // 4))
     figures |= suppression_figures(model, max(2, 2 * arguments.people // 5))
-    table = Table(title="Displacement of synthetic people's skin")
-    for column in ("figure", "value"):
-        table.add_column(column)
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.3f}")
-    console.print(table)
     return dict(figures)
 
 
-def synthetic_figures(model: DetailModel, people: int, console: Console | None = None) -> dict[str, float]:
+def synthetic_figures(model: DetailModel, people: int) -> dict[str, float]:
     """Average the figures of ``person_figures`` over ``people``; every mean has the bounds of its 95 % interval."""
     config = model.network.config
     source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED).build()
@@ -333,7 +313,3 @@ def region_mask(region: str, size: int = 512) -> np.ndarray:
     marks = template.landmarks478.positions(template.vertices)
     near = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (33, 263)], axis=0)
     return window.image(smoothstep(1.2 * _NEAR_METRES, 0.8 * _NEAR_METRES, near)[:, None])[..., 0]
-
-
-def _model(folder: Path | None) -> DetailModel | None:
-    return DETAIL.find() if folder is None else DetailModel.load(folder)

@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
@@ -37,6 +36,7 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.normals import vertex_normals
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
@@ -250,9 +250,7 @@ def turn_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     Two head frames of one person may be tilted against each other. A pose of the found frame times this rotation is a
     pose of the true one.
     """
-    a, b = true - true.mean(0), found - found.mean(0)
-    u, _, vt = np.linalg.svd(b.T @ a)
-    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return nearest_similarity(true, found).rotation
 
 
 FIRST_PHOTO, PHOTOS = 2, 4
@@ -293,7 +291,6 @@ def seen_appearance(config: PeopleConfig, index: int) -> Appearance:
 
 SEED = 9100
 """Seed of people unused in all training runs."""
-KINDS = ("photos", "clips", "blinks", "all_clips")
 
 
 @dataclass(frozen=True)
@@ -515,7 +512,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         total += counts
         frames = sum(len(read.truth) for read in reads) + arguments.blink_clips * FRAMES
         figures |= blink_figures("all_clips", total, frames / FRAMES_PER_SECOND)
-    _print(figures, console)
     return figures
 
 
@@ -547,14 +543,3 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
 def _missed(known: KnownPictures) -> BlinkCounts:
     """Counts for a clip in which no face is found."""
     return count_blinks(known.weights, np.zeros_like(known.weights), known.lid_pixels)
-
-
-def _print(figures: dict[str, float], console: Console) -> None:
-    table = Table(box=None, header_style="bold")
-    for column in ("", *KINDS):
-        table.add_column(column, justify="left" if not column else "right")
-    names = dict.fromkeys(name.split(".", 1)[1] for name in figures)
-    for name in names:
-        cells = [figures.get(f"{kind}.{name}") for kind in KINDS]
-        table.add_row(name, *("" if cell is None else f"{cell:.3f}" for cell in cells))
-    console.print(table)

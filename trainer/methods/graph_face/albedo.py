@@ -30,6 +30,7 @@ from backend.texture.surface import SurfaceAtlas, texture_space
 from backend.texture.unwrap import DARKEST
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, SourceConfig, Stage, StageConfig
 from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.logs import in_columns
 from trainer.methods.graph_face import losses
 from trainer.people.render import Renderer
 from trainer.people.shape import PeopleSurface
@@ -305,7 +306,7 @@ class GraphAlbedoStage(Stage):
         found = self.modules["albedo"](made, cover, batch.skin[None])
         colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, found, truth)]
         shown = [colours[0], cover[:, None].expand_as(made), *colours[1:]]
-        return {"skins": torch.cat([torch.cat(list(column), -2) for column in shown], -1)}
+        return {"skins": in_columns(shown)}
 
     def export(self) -> ExportedModel:
         """The network."""

@@ -27,7 +27,6 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from backend.errors import LikenessError
@@ -35,7 +34,8 @@ from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import ear_vertices, load_template
 from backend.models.encoded_face import EncodedFace
 from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.graph_face import (
@@ -49,9 +49,8 @@ from backend.models.graph_face import (
     read_codes,
 )
 from backend.models.learned_basis.apply import BasisModel, draw_colours, encoded_face
-from backend.photos.collect import collect
+from backend.models.registry import open_models
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.formats import PhotoSource
 from backend.photos.screening import GradientIdentity
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
@@ -59,10 +58,19 @@ from backend.texture.inpainting import bare_skin, small_maps, with_learned_compl
 from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine.disk_cache import shared_folder
-from trainer.engine.recipe import WHOLE, find_recipe, load_recipe
-from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.held_out import trained_or_none
-from trainer.evaluate.metrics import aligned_faces, mean_interval, ratio_interval
+from trainer.engine.recipe import find_recipe, load_recipe
+from trainer.evaluate.estimate import as_estimate, fit_with
+from trainer.evaluate.harness import (
+    ablation_figures,
+    batches,
+    collected,
+    found_faces,
+    mean_figures,
+    rows_of,
+    trained_or_none,
+    write_sheet,
+)
+from trainer.evaluate.metrics import aligned_faces, face_weights, mean_interval, ratio_interval
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
@@ -83,8 +91,8 @@ _FAR = 2.0
 
 
 @torch.no_grad()
-def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; predicted and true
+def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> list[Sequence[Tensor]]:
+    """A row of pictures per photo: the photo; its reconstruction in its pose and light; predicted and true
     neutral face as clay, from the front and rotated; the first person's face with this photo's expression."""
     codes = net.encoder(batch.photos.images, batch.photos.marks)
     found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
@@ -101,12 +109,12 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
         clay(truth, side),
         clay(others, front),
     ]
-    return in_columns(columns)
+    return rows_of(columns)
 
 
 @torch.no_grad()
-def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, a row per photo: the photo; its reconstruction in its pose and light; the neutral face as
+def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[Tensor]]:
+    """A row of pictures per photo: the photo; its reconstruction in its pose and light; the neutral face as
     clay, from the front and rotated; the first person's face with this photo's expression."""
     net = model.network
     _, pictures, codes = read_codes(faces, model)
@@ -121,12 +129,12 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
         clay(rest, side),
         clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
-    return in_columns(columns)
+    return rows_of(columns)
 
 
 @torch.no_grad()
-def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB: interpolation from the first photo's identity to the last one's; below it the first
+def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> list[Tensor]:
+    """Two rows of pictures: interpolation from the first photo's identity to the last one's; below it the first
     identity with the first photo's expression at double strength, fading to none, then to the last photo's."""
     codes = net.encoder(batch.photos.images, batch.photos.marks)
     share = torch.linspace(0, 1, steps)[:, None]
@@ -134,8 +142,7 @@ def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.nd
     first, last = codes.expression[:1], codes.expression[-1:]
     expression = torch.where(share < 0.5, (2 - 4 * share) * first, (2 * share - 1) * last)
     pose = seen_from(steps, math.radians(15))
-    rows = [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
-    return in_columns([torch.stack(pair) for pair in zip(*rows, strict=True)])
+    return [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
 
 
 def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
@@ -154,12 +161,6 @@ def clay(shapes: Tensor, pose: WeakPerspective) -> Tensor:
     return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
 
 
-def write_sheet(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 sRGB as an image file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), picture[:, :, ::-1])
-
-
 def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspective:
     """``count`` poses, rotated by yaw (radians), in which a metre spans ``scale`` tiles."""
     angles = torch.zeros(count, 3)
@@ -167,11 +168,8 @@ def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspe
     return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
-def in_columns(columns: list[Tensor]) -> np.ndarray:
-    """Join columns (N, 3, TILE, TILE) of N tiles to one picture (H, W, 3) uint8 sRGB."""
-    whole = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
-    return (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
-
+CAPTIONS = ("photo", "reconstruction", "neutral", "true neutral", "turned", "true turned", "as the first")
+"""Columns of ``people_sheet``; those with truth are not in ``photo_sheet``."""
 
 ALBEDO_SEED = 91
 """Seed of people unused for training and selection in all recipes."""
@@ -321,16 +319,6 @@ def scan_clips(heads: int) -> list[Clip]:
     return clips
 
 
-def found_faces(paths: Sequence[Path]) -> tuple[PhotoFace, ...]:
-    """Detect the faces in one person's photos with the photo stage; empty where it finds none."""
-    try:
-        return collect([PhotoSource.from_path(path) for path in paths]).faces
-    except LikenessError as error:
-        if error.code != "no_face":
-            raise
-        return ()
-
-
 def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, float]:
     """Equal error rates of verifying whether two photos show one person, over ``people`` of ``folder`` (a folder each,
     two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's centred codes,
@@ -354,6 +342,30 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
     }
 
 
+def ears_figures(people: int) -> dict[str, float]:
+    """Ear-to-ear width of the product's heads from five photos of each of ``people`` over the true one, after aligning
+    faces by a similarity; the width is the distance between the outermost vertices of both ears. ``ears.fit.ratio``,
+    ``.within_4_percent``, ``.percent_off`` with its interval, ``.worst_percent``; ``ears.template``: the mean head."""
+    template, models = load_template(), open_models()
+    weights = face_weights(template)
+    chosen, ears = weights > 0, ear_vertices()[[1, 4]]
+    ratios: dict[str, list[float]] = {"fit": [], "template": []}
+    for truth, paths in synthetic_photos(people):
+        fitted = fit_with(collected(paths), fit_options_for("standard"), models).neutral
+        target = truth.astype(np.float64)
+        for name, cage in (("fit", fitted), ("template", template.vertices)):
+            onto = nearest_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
+            width = np.linalg.norm(np.subtract(*onto.apply(cage[ears].astype(np.float64))))
+            ratios[name].append(float(width / np.linalg.norm(np.subtract(*target[ears]))))
+    figures: dict[str, float] = {}
+    for name, values in ratios.items():
+        off = 100 * np.abs(np.array(values) - 1)
+        figures |= {f"ears.{name}.ratio": float(np.mean(values)), f"ears.{name}.worst_percent": float(off.max())}
+        figures[f"ears.{name}.within_4_percent"] = float((off < 4).mean())
+        figures |= mean_interval(off).figures(f"ears.{name}.percent_off")
+    return figures
+
+
 RECIPE = "graph_cpu_ablations"
 MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
 """Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
@@ -365,47 +377,20 @@ ABLATION_SEED, ABLATION_PHOTOS = 91, 3
 _AT_ONCE = 8
 
 
-@torch.no_grad()
-def ablation_figures(models: Mapping[str, Sequence[Path]], people: int) -> dict[str, float | str]:
-    """``ablation.NAME.MEASURE`` for each of ``models`` (folders of one network, one per seed) and of ``MEASURES``: the
-    mean over seeds and over ``people`` who are in no recipe's data; ``.of_whole``, the ratio to the whole method with
-    its 95 % interval over people.
-
-    Raises
-    ------
-    LikenessError : there is no model of the whole method to compare with ("missing_part").
-    """
-    if WHOLE not in models:
-        advice = "Train it with python -m trainer ablations."
-        raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
-    found = {}
-    for name, paths in models.items():
-        nets = [GraphModel.load(path).network for path in paths]
-        found[name] = np.mean([person_errors(net, _people(net, people)) for net in nets], 0)  # (MEASURES, people)
-    figures: dict[str, float | str] = {}
-    for name, values in sorted(found.items(), key=lambda item: item[0] != WHOLE):
-        for number, name_of_measure in enumerate(MEASURES):
-            key = f"ablation.{name}.{name_of_measure}"
-            figures[key] = float(np.nanmean(values[number]))
-            if name != WHOLE:
-                figures |= ratio_interval(values[number], found[WHOLE][number]).figures(f"{key}.of_whole")
-    return figures
-
-
-def _people(net: GraphFaceNet, people: int) -> Iterable[GraphBatch]:
+def _people(net: GraphFaceNet, people: int) -> Iterator[GraphBatch]:
     source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
-    for start in range(0, people, _AT_ONCE):
-        yield source.batch(range(start, min(start + _AT_ONCE, people)), torch.device("cpu"))
+    yield from batches(source, people, _AT_ONCE)
 
 
-def person_errors(net: GraphFaceNet, batches: Iterable[GraphBatch]) -> np.ndarray:
+@torch.no_grad()
+def person_errors(net: GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray:
     """(MEASURES, P) of the people in batches of photos; NaN where a person's photos do not determine it."""
     template = load_template()
     face = torch.from_numpy(template.regions["face"][: len(net.mean)] > 0.5)
     around = neighbour_means(load_mesh_hierarchy().levels[0])
     rows: list[list[float]] = []
     codes, names = [], []
-    for batch in batches:
+    for batch in people:
         read = net.encoder(batch.photos.images, batch.photos.marks)
         rest, found = net.neutral(read.identity), net.shape(read.identity, read.expression)
         truth = batch.neutral[:, : len(net.mean)]
@@ -469,6 +454,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
     parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
     parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
+    parser.add_argument("--ears", type=int, default=0, help="held-out synthetic people for the width of the ears")
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
@@ -493,20 +479,17 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if not arguments.decoders:
         figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
+    if arguments.ears:
+        figures |= ears_figures(arguments.ears)
     if arguments.sheets:
         source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
         batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
         first = torch.arange(len(batch.person)) % source.config.photos == 0
-        write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)))
+        write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)), CAPTIONS)
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
-            write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown))
-    table = Table(title="Graph face model, held-out heads")
-    for column in ("figure", "value"):
-        table.add_column(column)
-    for name, value in figures.items():
-        table.add_row(name, value if isinstance(value, str) else f"{value:.3f}")
-    console.print(table)
+            captions = [name for name in CAPTIONS if not name.startswith("true")]
+            write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown), captions)
     return figures
 
 
@@ -514,7 +497,12 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
     """``ablation.*`` of the models from ``python -m trainer ablations``, or ``not trained``."""
     if arguments.ablations is None:
         return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
-    return ablation_figures(trained_models(arguments.ablations), arguments.ablation_people)
+
+    def errors(path: Path) -> np.ndarray:
+        net = GraphModel.load(path).network
+        return person_errors(net, _people(net, arguments.ablation_people))
+
+    return ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
 
 
 def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
@@ -576,8 +564,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
     rows: dict[str, list[float]] = {}
     codes, names = [], []
     seconds = 0.0
-    for start in range(0, people, _BATCH):
-        batch = source.batch(range(start, min(start + _BATCH, people)), CPU)
+    for batch in batches(source, people, _BATCH):
         began = time.perf_counter()
         with torch.no_grad():
             read = net.encoder(batch.photos.images, batch.photos.marks)
@@ -606,9 +593,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         rows.setdefault("albedo.ratio", []).extend((wrong / usual)[batch.photos.seen.any(1)].tolist())
         codes.append(read.identity)
         names.append(batch.person)
-    figures: dict[str, float | str] = {}
-    for name, values in rows.items():
-        figures |= mean_interval(np.array(values)).figures(name)
+    figures: dict[str, float | str] = {**mean_figures(rows)}
     figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
     figures["seconds.photo"] = seconds / (people * source.config.photos)
     return figures

@@ -27,11 +27,9 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
-from backend.errors import LikenessError
 from backend.fitting.fit import fit_landmarks
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
@@ -42,21 +40,27 @@ from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import render_face, view_of
 from backend.models.lap.landmark_face import LandmarkFace
 from backend.models.lap.network import CanonicalMaps, Codes, LapNet
-from backend.photos.collect import collect
-from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoFace
 from backend.photos.faces import upright_square
-from backend.photos.formats import PhotoSource
 from trainer.ablations import trained_models
 from trainer.engine.contracts import Source
-from trainer.engine.recipe import WHOLE
-from trainer.evaluate.held_out import trained_or_none
-from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.harness import (
+    ablation_figures,
+    batches,
+    found_faces,
+    people_folders,
+    rows_of,
+    square_photo,
+    trained_or_none,
+    write_sheet,
+)
 from trainer.evaluate.metrics import face_embedding, ratio_interval, ssim
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig, marks_of
 from trainer.methods.lap.sets import VIEW_SHAPES, filled_depth, landmark_shapes
 from trainer.methods.lap.stage import (
+    CAPTIONS,
     canonical_errors,
-    contact_sheet,
+    contact_columns,
     depth_errors,
     first_photos,
     mean_face,
@@ -70,43 +74,7 @@ predicted view."""
 
 
 @torch.no_grad()
-def ablation_figures(
-    models: Mapping[str, Sequence[Path]], people: Callable[[LapNet], Iterable[LapBatch]]
-) -> dict[str, float]:
-    """``ablation.NAME.MEASURE`` for each of ``models`` (name -> folders, one per seed) and of ``MEASURES``: the mean
-    over ``people`` and seeds.
-
-    ``.seeds`` : standard deviation of the seeds' means, if there are several. ``.of_whole`` : ratio to the whole method
-    over the seeds that both have, with its interval over people. ``.of_mean_face`` (facing the camera only) : ratio to
-    the error of the mean of the true faces, with its interval.
-
-    Raises
-    ------
-    LikenessError : the model of the whole method is missing.
-    """
-    if WHOLE not in models:
-        advice = "Train it with python -m trainer ablations."
-        raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
-    found = {name: {path.parent.name: _errors(path, people) for path in paths} for name, paths in models.items()}
-    figures: dict[str, float] = {}
-    for name, seeds in sorted(found.items(), key=lambda item: item[0] != WHOLE):
-        for number, measure in enumerate(MEASURES):
-            key = f"ablation.{name}.{measure}"
-            values = np.stack([errors[number] for errors in seeds.values()])  # (seeds, people)
-            figures[key] = float(np.nanmean(values))
-            if len(values) > 1:
-                figures[f"{key}.seeds"] = float(np.nanmean(values, 1).std(ddof=1))
-            if ".canonical." in measure:
-                mean = np.mean([errors[-1] for errors in seeds.values()], 0)
-                figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
-            shared = [seed for seed in seeds if seed in found[WHOLE]]
-            if name != WHOLE and shared:
-                own, whole = (np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, found[WHOLE]))
-                figures |= ratio_interval(own, whole).figures(f"{key}.of_whole")
-    return figures
-
-
-def _errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
+def model_errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
     """(MEASURES + 1, people) errors of one model; the last row is the mean face's, facing the camera."""
     network = LapModel.load(folder).network
     errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
@@ -121,11 +89,11 @@ _MEASURED = 64
 
 
 @torch.no_grad()
-def mean_code_errors(network: LapNet, batches: Iterable[LapBatch], photos: int) -> Tensor:
+def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -> Tensor:
     """(P,) SIDE (times 100), facing the camera, of the mean of the codes of the first ``photos`` photos, each encoded
     alone."""
     found = []
-    for batch in batches:
+    for batch in people:
         rows = first_photos(batch.set_of, photos)
         marks = None if batch.marks is None else batch.marks[rows]
         codes = network.encode_depth(batch.images[rows] * 2 - 1, marks)
@@ -158,19 +126,16 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
 
     size : side of the canonical maps. Raises ``ValueError`` for sets without truth or points.
     """
-    starts = range(0, people, _LAP_BESIDE_BATCH)
-    batches = [
-        source.batch(range(start, min(start + _LAP_BESIDE_BATCH, people)), torch.device("cpu")) for start in starts
-    ]
-    if any(batch.marks is None or batch.truth is None for batch in batches):
+    given = list(batches(source, people, _LAP_BESIDE_BATCH))
+    if any(batch.marks is None or batch.truth is None for batch in given):
         raise ValueError("a linear map is learned from sets with truth and the landmark net's points")
     points = LandmarkFace(size, VIEW_SHAPES)
-    marks = torch.cat([batch.marks for batch in batches])
+    marks = torch.cat([batch.marks for batch in given])
     points.set_reference(landmark_shapes(size, VIEW_SHAPES, torch.device("cpu")), marks[: _MEASURED * max(COUNTS)])
-    depth = torch.cat([filled_depth(batch.truth.depth) for batch in batches]).flatten(1)
+    depth = torch.cat([filled_depth(batch.truth.depth) for batch in given]).flatten(1)
     weights = {}
     for photos in COUNTS:
-        told = torch.cat([_shapes(points, own.marks[first_photos(own.set_of, photos)], photos) for own in batches])
+        told = torch.cat([_shapes(points, own.marks[first_photos(own.set_of, photos)], photos) for own in given])
         weights[photos] = torch.linalg.lstsq(told.double(), depth.double()).solution.float()
     return LinearMaps(points, weights)
 
@@ -185,11 +150,11 @@ class LinearErrors:
 
 
 @torch.no_grad()
-def linear_errors(maps: LinearMaps, network: LapNet, batches: Iterable[LapBatch]) -> LinearErrors:
+def linear_errors(maps: LinearMaps, network: LapNet, people: Iterable[LapBatch]) -> LinearErrors:
     """Measure the maps, alone and averaged with the networks, on sets with truth and points."""
     alone: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
     both: dict[int, list[Tensor]] = {photos: [] for photos in COUNTS}
-    for batch in batches:
+    for batch in people:
         codes = network.encode_depth(batch.images * 2 - 1, batch.marks)
         for photos in COUNTS:
             rows = first_photos(batch.set_of, photos)
@@ -297,13 +262,8 @@ def people_figures(found: Mapping[str, Sequence[HeldOutRender]]) -> dict[str, fl
 
 def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
     """Collect the faces of all people in a folder with one folder per person, from at most ``most`` photos each."""
-    people = {}
-    for name, paths in people_folders(folder).items():
-        try:
-            people[name] = collect([PhotoSource.from_path(path) for path in paths[:most]]).faces
-        except LikenessError:
-            continue
-    return people
+    found = {name: found_faces(paths[:most]) for name, paths in people_folders(folder).items()}
+    return {name: faces for name, faces in found.items() if faces}
 
 
 def _mean_distance(
@@ -372,20 +332,7 @@ class PortraitErrors:
 
 def fitted_depth(template: Template, model: LandmarkModel, landmarks: np.ndarray, size: int) -> LandmarkDepth:
     """Fit the template to landmarks (478, 2) of a square picture of ``size`` pixels; raises ``ValueError``."""
-    marks = np.concatenate([landmarks, np.zeros((len(landmarks), 1))], 1).astype(np.float32)
-    face = PhotoFace(
-        name="portrait",
-        source_size=(size, size),
-        focal_px=None,
-        pixels=np.zeros((size, size, 3), np.uint8),
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
-        landmarks=marks,
-        labels=np.zeros((size, size), np.uint8),
-        monochrome=False,
-        yaw_degrees=0.0,
-        quality=PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
-    )
+    face = square_photo("portrait", np.zeros((size, size, 3), np.uint8), landmarks)
     state = fit_landmarks(template, model, (face,), FitOptions())
     pose, vertices = state.estimate.photos[0], state.posed(0)
     camera = pose.camera()
@@ -434,8 +381,7 @@ def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> Por
     model, size = landmark_model(template), network.config.size
     landmarker = None if network.landmarks is None else SurfaceLandmarker.load()
     rows: list[tuple[float, float, float, float, float]] = []
-    for start in range(0, min(count, len(source)), _LAP_PORTRAITS_BATCH):
-        batch = source.batch(range(start, min(start + _LAP_PORTRAITS_BATCH, count, len(source))), torch.device("cpu"))
+    for batch in batches(source, min(count, len(source)), _LAP_PORTRAITS_BATCH):
         full = batch.images.shape[-1]
         pictures = resized(batch.images, size) * 2 - 1
         marks = None if landmarker is None else marks_of(landmarker, batch.images)
@@ -511,8 +457,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
         drawn=0 if pictures.drawn <= size else pictures.drawn,
         poor=pictures.poor,
     ).build()
-    for start in range(0, people, _BATCH):
-        yield source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+    yield from batches(source, people, _BATCH)
 
 
 @torch.no_grad()
@@ -523,11 +468,14 @@ def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     mean = mean_face(held_out(network, poor))
     errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
     names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
-    figures = {f"poor.{name}": errors[name].nanmean().item() for name in names}
-    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
-    figures |= found.figures("poor.ratio.n4_n1")
-    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, poor), 4))
-    return figures | found.figures("poor.ratio.mean_of_codes.n4")
+    four = errors["side.canonical.n4"]
+    return (
+        {f"poor.{name}": errors[name].nanmean().item() for name in names}
+        | ratio_interval(four, errors["side.canonical.n1"]).figures("poor.ratio.n4_n1")
+        | ratio_interval(four, mean_code_errors(network, held_out(network, poor), 4)).figures(
+            "poor.ratio.mean_of_codes.n4"
+        )
+    )
 
 
 @torch.no_grad()
@@ -551,24 +499,22 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
             figures[f"shared.{name}"] = values.nanmean().item()
         else:
             figures[name] = values.nanmean().item()
-    found = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
-    figures |= found.figures("ratio.n4_n1")
-    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
-    figures |= found.figures("ratio.canonical.n4_n1")
-    found = ratio_interval(errors["side.canonical.n4"], mean_code_errors(network, held_out(network, pictures), 4))
-    figures |= found.figures("ratio.mean_of_codes.n4")
-    nobody = errors["side.canonical.mean_face"]
-    for count in ("n1", "n4"):
-        figures |= ratio_interval(errors[f"side.canonical.{count}"], nobody).figures(
-            f"ratio.canonical.mean_face.{count}"
-        )
+    nobody, one, four = (errors[f"side.canonical.{name}"] for name in ("mean_face", "n1", "n4"))
+    ratios = {
+        "ratio.n4_n1": (errors["side.personal.n4"], errors["side.personal.n1"]),
+        "ratio.canonical.n4_n1": (four, one),
+        "ratio.mean_of_codes.n4": (four, mean_code_errors(network, held_out(network, pictures), 4)),
+        "ratio.canonical.mean_face.n1": (one, nobody),
+        "ratio.canonical.mean_face.n4": (four, nobody),
+    }
     if linear is not None:
         beside = linear_errors(linear, network, held_out(network, pictures))
         for count, values in beside.linear.items():
-            figures |= ratio_interval(values, nobody).figures(f"linear.ratio.mean_face.n{count}")
-            found = ratio_interval(errors[f"side.canonical.n{count}"], values)
-            figures |= found.figures(f"ratio.linear.n{count}")
-            figures |= ratio_interval(beside.both[count], values).figures(f"both.ratio.linear.n{count}")
+            ratios[f"linear.ratio.mean_face.n{count}"] = values, nobody
+            ratios[f"ratio.linear.n{count}"] = errors[f"side.canonical.n{count}"], values
+            ratios[f"both.ratio.linear.n{count}"] = beside.both[count], values
+    for name, (above, below) in ratios.items():
+        figures |= ratio_interval(above, below).figures(name)
     return figures | spread_figures(network, held_out(network, pictures))
 
 
@@ -591,17 +537,15 @@ def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | Non
 
 
 @torch.no_grad()
-def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.ndarray:
-    """(H, W, 3) uint8 sheet of held-out portraits, one row each; ``LapStage.pictures`` names the columns."""
+def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list[Sequence[Tensor]]:
+    """Rows of pictures of held-out portraits; ``LapStage.pictures`` names the columns."""
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
     source = LapPortraitsConfig(portraits=config, marks=network.landmarks is not None).build()
-    parts = []
-    for start in range(0, count, _SHEET_ROWS):
-        batch = source.batch(range(start, min(start + _SHEET_ROWS, count)), torch.device("cpu"))
+    rows: list[Sequence[Tensor]] = []
+    for batch in batches(source, count, _SHEET_ROWS):
         batch = replace(batch, images=resized(batch.images, network.config.size))
-        parts.append(contact_sheet(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
-    sheet = torch.cat(parts, 1).permute(1, 2, 0)
-    return (sheet * 255).round().clamp(0, 255).byte().numpy()
+        rows += rows_of(contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+    return rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -645,17 +589,14 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         if not arguments.no_poor:
             figures |= degraded_figures(network, pictures)
     if arguments.ablations:
-        figures |= ablation_figures(trained_models(arguments.ablations), lambda net: held_out(net, pictures))
+        models, people = trained_models(arguments.ablations), lambda net: held_out(net, pictures)
+        figures |= ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
     if network is not None and arguments.portraits:
         figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
     if network is not None and arguments.photos:
         figures |= people_figures(held_back(network, collect_people(arguments.photos, arguments.photos_each)))
-    table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
-    for name, value in figures.items():
-        table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")
-    console.print(table)
     if network is not None and arguments.portraits and arguments.sheet:
-        sheet = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
-        cv2.imwrite(str(arguments.sheet), sheet[..., ::-1])
+        rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
+        write_sheet(arguments.sheet, rows, CAPTIONS)
         console.print(f"{arguments.count} portraits: {arguments.sheet}")
     return figures

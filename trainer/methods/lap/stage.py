@@ -32,6 +32,7 @@ from backend.rendering.depth_surface import (
     unwarp_to_canonical,
 )
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
+from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
 from trainer.methods.lap import losses as canonical
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
@@ -259,8 +260,11 @@ def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, 
     }
 
 
-def contact_sheet(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> Tensor:
-    """(3, H, W) in [0, 1]; see ``LapStage.pictures``."""
+CAPTIONS = ("photo", "reconstruction", "surface", "albedo", "relit", "-40", "40", "personalised", "truth")
+
+
+def contact_columns(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> list[Tensor]:
+    """Columns of pictures (N, 3, S, S) in [0, 1]; see ``LapStage.pictures`` and ``CAPTIONS``."""
     face, scene = network(pictures, batch.set_of, batch.marks)
     first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
     face = face.of(batch.set_of[first])
@@ -281,7 +285,7 @@ def contact_sheet(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int 
     columns.append(shaded_surface(network.personalize(pictures[first], face).depth))
     if batch.truth is not None and count <= len(batch.truth.depth):
         columns.append(shaded_surface(filled_depth(batch.truth.depth[:count])))
-    return torch.cat([torch.cat(list(column), 1) for column in columns], 2).float()
+    return columns
 
 
 def _unit(pictures: Tensor) -> Tensor:
@@ -594,7 +598,7 @@ class LapStage(Stage):
         relit, turned by -40 and 40 degrees, personalised surface, true surface if known."""
         pictures = batch.images * 2 - 1
         with torch.autocast(self.device.type, enabled=False):
-            return {"faces": contact_sheet(self.network, batch, pictures)}
+            return {"faces": in_columns(contact_columns(self.network, batch, pictures))}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: refining networks; means and bases; depth and view; confidence; the rest. The phase decides which

@@ -11,21 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from backend.errors import LikenessError
 from backend.models.contract import NOT_TRAINED
 from backend.models.learned_basis.apply import BasisModel, PersonaliseOptions, encoder_input, personalise, render_face
 from backend.models.learned_basis.network import FACE_SIDE, FaceCode, FacePose, LearnedBasisNet, ModelledFace
-from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoFace
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.held_out import trained_or_none
+from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.evaluate_heads import HELD_OUT_SEED, head_figures, start_figures
 from trainer.methods.learned_basis.evaluate_pictures import (
@@ -36,7 +33,7 @@ from trainer.methods.learned_basis.evaluate_pictures import (
     verification_figures,
 )
 from trainer.methods.learned_basis.losses import METRES_TO_MM
-from trainer.methods.learned_basis.stage import contact_sheet, face_figures
+from trainer.methods.learned_basis.stage import contact_columns, face_figures
 from trainer.methods.learned_basis.start import FaceMarks, encode_again
 from trainer.people.scene import Shot
 from trainer.portraits.collection import PortraitsConfig, open_cache
@@ -64,14 +61,13 @@ def mean_face_code(network: LearnedBasisNet, count: int) -> FaceCode:
 
 @torch.no_grad()
 def tiles(network: LearnedBasisNet, code: FaceCode, clay: bool) -> Tensor:
-    """Render codes as (N, TILE, TILE, 3) sRGB in [0, 1], in clay or with their reflectance."""
+    """Render codes as (N, 3, TILE, TILE) sRGB in [0, 1], in clay or with their reflectance."""
     face = network.face(code)
     if clay:
         face = in_clay(face)
     pixels = code.pose.cameras(TILE).project(face.vertices)
     rendered = render_face(network.bases, face, pixels, code.light, TILE)
-    image = torch.where(rendered.mask[:, None], rendered.image, _BACKGROUND)
-    return image.permute(0, 2, 3, 1)
+    return torch.where(rendered.mask[:, None], rendered.image, _BACKGROUND)
 
 
 def in_clay(face: ModelledFace) -> ModelledFace:
@@ -79,13 +75,7 @@ def in_clay(face: ModelledFace) -> ModelledFace:
     return replace(face, reflectance=torch.full_like(face.reflectance, _CLAY))
 
 
-def sheet(rows: list[Tensor]) -> np.ndarray:
-    """Assemble rows of tiles (N, S, S, 3) in [0, 1] into a picture (H, W, 3) uint8."""
-    whole = torch.cat([torch.cat(list(row), 1) for row in rows])
-    return (whole.clamp(0, 1) * 255).round().byte().numpy()
-
-
-def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
+def modes_sheet(network: LearnedBasisNet, basis: str) -> list[Tensor]:
     """The first modes of ``identity``, ``expression`` or ``reflectance``, a column each: at -2, 0 and 2 deviations."""
     count = min(_MODES, getattr(network.config, basis))
     rows = []
@@ -94,7 +84,7 @@ def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
         values = getattr(code, basis).clone()
         values[torch.arange(count), torch.arange(count)] = deviations
         rows.append(tiles(network, replace(code, **{basis: values}), clay=basis != "reflectance"))
-    return sheet(rows)
+    return rows
 
 
 def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
@@ -105,38 +95,24 @@ def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
 
 def photo_faces(batch: FaceBatch) -> list[PhotoFace]:
     """Synthetic photos as the product's photo stage would pass them on."""
-    quality = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-    faces = []
-    for number, image in enumerate(batch.images):
-        side = image.shape[-1]
-        landmarks = np.zeros((478, 3), np.float32)
-        landmarks[: batch.landmarks.shape[1], :2] = batch.landmarks[number].numpy()
-        pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()
-        faces.append(
-            PhotoFace(
-                name=f"{number}.png",
-                source_size=(side, side),
-                focal_px=None,
-                pixels=pixels,
-                crop_scale=1.0,
-                crop_offset=(0.0, 0.0),
-                landmarks=landmarks,
-                labels=batch.labels[number].numpy(),
-                monochrome=False,
-                yaw_degrees=0.0,
-                quality=quality,
-            )
+    return [
+        square_photo(
+            f"{number}.png",
+            (image.permute(1, 2, 0) * 255).round().byte().numpy(),
+            batch.landmarks[number].numpy(),
+            batch.labels[number].numpy(),
         )
-    return faces
+        for number, image in enumerate(batch.images)
+    ]
 
 
 @torch.no_grad()
-def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -> np.ndarray:
+def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -> list[Tensor]:
     """The first person's photos; under each its expression, from the front, on the person and on the others."""
     given = encoder_input(photo_faces(batch), network.config.size)
     code = network(given.pictures * 2 - 1, batch.set_of, given.landmarks)
     people = len(code.identity)
-    rows = [batch.images[:photos].permute(0, 2, 3, 1)]
+    rows = [batch.images[:photos]]
     for person in range(people):
         plain = mean_face_code(network, photos)
         own = replace(
@@ -146,26 +122,24 @@ def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -
             expression=code.expression[:photos],
         )
         rows.append(tiles(network, own, clay=False))
-    return sheet(rows)
+    return rows
 
 
 @torch.no_grad()
-def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFace], number: int) -> np.ndarray:
+def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFace], number: int) -> list[Tensor]:
     """Photo ``number`` and its reconstruction with the bases before and after personalisation: colours, then clay."""
-    shown = torch.from_numpy(faces[number].pixels).float()[None] / 255
-    rows = [torch.cat([shown, torch.full_like(shown, _BACKGROUND)], 2)]
+    shown = torch.from_numpy(faces[number].pixels).permute(2, 0, 1).float() / 255
+    rows = [torch.stack([shown, torch.full_like(shown, _BACKGROUND)])]
     for one in (model, tuned):
         network = one.network
         given = encoder_input(faces, network.config.size)
         code = network(given.pictures * 2 - 1, torch.zeros(len(faces), dtype=torch.int64), given.landmarks)
-        both = [tiles(network, code, clay)[number : number + 1] for clay in (False, True)]
-        rows.append(torch.cat(both, 2))
-    return sheet(rows)
+        rows.append(torch.stack([tiles(network, code, clay)[number] for clay in (False, True)]))
+    return rows
 
 
 def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
     """Write ``basis_*.png`` into ``folder``; return the errors before and after personalising a synthetic person."""
-    folder.mkdir(parents=True, exist_ok=True)
     network = model.network
     pictures = {f"modes_{name}": modes_sheet(network, name) for name in ("identity", "expression", "reflectance")}
     batch = people_batch(HELD_OUT_SEED + 3, _PEOPLE, _PHOTOS)
@@ -174,8 +148,8 @@ def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
     found = personalise(faces, model, PersonaliseOptions())
     number = next(number for number, face in enumerate(faces) if face.name == found.held_out)
     pictures["personalised"] = personalised_sheet(model, found.model, faces, number)
-    for name, picture in pictures.items():
-        cv2.imwrite(str(folder / f"basis_{name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    for name, rows in pictures.items():
+        write_sheet(folder / f"basis_{name}.png", rows)
     return {
         "personalised.photometric.before": found.before,
         "personalised.photometric.after": found.after,
@@ -242,9 +216,7 @@ def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
         config = FacePeopleConfig(
             size=size, seed=HELD_OUT_SEED, photos=photos, neutral=neutral, keep=count, folder=folder
         )
-        source = config.build()
-        for start in range(0, count, _BATCH):
-            yield source.batch(range(start, min(start + _BATCH, count)), torch.device("cpu"))
+        yield from batches(config.build(), count, _BATCH)
 
 
 def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
@@ -304,10 +276,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
             figures |= write_sheets(model, arguments.sheets)
         if not arguments.no_scans:
             figures |= start_figures(model, console)
-    table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
-    for name, value in figures.items():
-        table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")
-    console.print(table)
     return figures
 
 
@@ -317,8 +285,7 @@ def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) ->
         return dict.fromkeys(_COLOURS, "left out: no portraits were given")
     batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
     if arguments.sheet:
-        sheet = contact_sheet(network, batch, rows=_SHEET_ROWS).permute(1, 2, 0).numpy()
-        cv2.imwrite(str(arguments.sheet), (sheet[..., ::-1] * 255).round().clip(0, 255).astype(np.uint8))
+        write_sheet(arguments.sheet, rows_of(contact_columns(network, batch, rows=_SHEET_ROWS)))
     return photometric_figures(network, batch)
 
 

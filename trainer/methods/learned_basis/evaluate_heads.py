@@ -25,11 +25,10 @@ from backend.models.contract import NOT_TRAINED
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisConfig
 from backend.models.registry import LEARNED_BASIS, open_models
-from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.formats import PhotoSource
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.estimate import as_estimate, fit_with
+from trainer.evaluate.harness import collected
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.learned_basis.losses import METRES_TO_MM
@@ -154,7 +153,7 @@ def start_figures(
     for name in names:
         truth = scan_head(name).truth
         for count in _COUNTS:
-            collection = collect([PhotoSource.from_path(path) for path in scan_photos(name)[:count]])
+            collection = collected(scan_photos(name)[:count])
             number = "" if count > 1 else ".one"
             if not rows:  # warm up, so that one-time costs of the process count for neither
                 timed_fit(collection, model, options)

@@ -38,6 +38,7 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import basis as harmonics
+from trainer.evaluate.harness import batches
 from trainer.evaluate.metrics import dlib_box, embedding_in
 from trainer.heads.photographs import detect_landmarks
 from trainer.methods.lap.data import class_mask
@@ -305,8 +306,7 @@ def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") 
     )
     source, marks = config.build(), FaceMarks()
     found: dict[str, list[Tensor]] = {}
-    for start in range(0, clips, _BASIS_REENACTMENT_BATCH):
-        batch = source.batch(range(start, min(start + _BASIS_REENACTMENT_BATCH, clips)), torch.device("cpu"))
+    for batch in batches(source, clips, _BASIS_REENACTMENT_BATCH):
         held = held_frames(network, batch, _FRAMES)
         for prefix, code in (("reenactment", held.carried), ("reenactment.own", held.own)):
             for name, values in frame_errors(network, marks, code, held.batch).items():

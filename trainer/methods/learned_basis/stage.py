@@ -31,6 +31,7 @@ from backend.models.registry import LEARNED_BASIS
 from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
+from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, grey_where
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import class_mask
@@ -272,8 +273,9 @@ def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> Tensor:
-    """(3, H, W) in [0, 1], one row per photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
+def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> list[Tensor]:
+    """Columns of pictures (N, 3, S, S) in [0, 1] of the first photos: photo, reconstruction
+    over it, reflectance, surface, neutral surface."""
     size, bases = batch.images.shape[-1], network.bases
     code = encode_again(network, batch)
     face = network.face(code)
@@ -297,7 +299,7 @@ def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> 
         surface.image,
         plain.image,
     ]
-    return torch.cat([torch.cat(list(column[:rows]), 1) for column in columns], 2).float()
+    return [column[:rows] for column in columns]
 
 
 _START_BATCH = 16
@@ -558,7 +560,7 @@ class LearnedBasisStage(Stage):
     def pictures(self, batch: FaceBatch) -> Mapping[str, Tensor]:
         """``faces``: a row for each of up to six photos; see ``learned_basis_metrics.contact_sheet``."""
         with _exact(self.device):
-            return {"faces": contact_sheet(self.network, batch)}
+            return {"faces": in_columns(contact_columns(self.network, batch))}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: identity basis, expression basis, reflectance; the encoder's trunk with the pose, its reflectance

@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.models.parsing.accessories import AccessoryScores, Headwear
@@ -35,6 +34,7 @@ from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.regions import above_brows, grown
 from protocol.photo_folder import PHOTO_SUFFIXES
+from trainer.evaluate.harness import batches, in_rows, write_sheet
 from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
@@ -209,8 +209,7 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
     source = PeopleConfig(size=parser.size, seed=HELD_OUT_SEED).build()
     count = len(CLASS_NAMES)
     confusion = torch.zeros(count, count, dtype=torch.int64)
-    for start in range(0, people, _BATCH):
-        batch = source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+    for batch in batches(source, people, _BATCH):
         pictures = (batch.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
         for picture, labels, landmarks in zip(pictures, batch.labels, batch.landmarks478.numpy(), strict=True):
             found = torch.from_numpy(class_probabilities(parser, picture, landmarks).argmax(0))
@@ -237,22 +236,10 @@ def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.nda
         yield path, crop.pixels, label_face(crop.pixels, crop.to_crop(landmarks), crop.covered)
 
 
-def contact_sheet(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """(H, W, 3) uint8: rows of pictures, each row with its labels below."""
-    tiles = [
-        np.concatenate(
-            [
-                cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA),
-                colour_labels(cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)),
-            ]
-        )
-        for pixels, labels in pairs
-    ]
-    blank = np.zeros_like(tiles[0])
-    tiles += [blank] * (-len(tiles) % _COLUMNS)
-    return np.concatenate(
-        [np.concatenate(tiles[start : start + _COLUMNS], axis=1) for start in range(0, len(tiles), _COLUMNS)]
-    )
+def tiles(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its labels in colours, (``_TILE``, ``_TILE``, 3) uint8 each."""
+    small = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA), colour_labels(small)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -271,21 +258,12 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     figures = held_out_figures(FaceParser.load(), arguments.people) if arguments.people else {}
     if arguments.portraits:
         figures |= real_figures(arguments.portraits)
-    table = Table("class", "IoU", title=f"{arguments.people} held-out synthetic people; real: held-out portraits")
-    for name, value in figures.items():
-        table.add_row(name.replace("iou.", ""), f"{value:.3f}")
-    console.print(table)
     if arguments.press:
-        worn = press_figures(arguments.press)
-        figures |= worn
-        table = Table("press photos", "of them", title="what is worn: missed and invented; together: with votes")
-        for name, value in worn.items():
-            table.add_row(name.removeprefix("press."), f"{value:.0f}")
-        console.print(table)
+        figures |= press_figures(arguments.press)
     if arguments.photos and arguments.sheet:
         paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         np.random.default_rng(arguments.seed).shuffle(paths)
-        pairs = [(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
-        cv2.imwrite(str(arguments.sheet), contact_sheet(pairs)[..., ::-1])
+        pairs = [tiles(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
+        write_sheet(arguments.sheet, [row for part in in_rows(pairs, _COLUMNS) for row in zip(*part, strict=True)])
         console.print(f"{len(pairs)} photographs: {arguments.sheet}")
     return figures

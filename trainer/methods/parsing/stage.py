@@ -190,8 +190,7 @@ class ParsingStage(Stage):
         colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
         palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
         truth, found = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
-        columns = torch.cat((batch.images.float(), truth, found), 2)  # (N, 3, 3H, W)
-        return {"labels": torch.cat(list(columns), 2)}
+        return {"labels": torch.cat(list(torch.cat((batch.images.float(), truth, found), 2)), 2)}
 
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained

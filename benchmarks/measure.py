@@ -1,0 +1,61 @@
+"""What the benchmarks share: memory and processor time of processes (Linux), and figures that are printed, written and
+compared with budgets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
+
+
+def resident_mb(process: int, peak: bool = False) -> float:
+    """Resident memory of a running process in MB, or its peak so far (``peak``); 0 where the process is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    key = "VmHWM" if peak else "VmRSS"
+    return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith(key)), 0.0)
+
+
+def processor_seconds(process: int) -> dict[int, float]:
+    """Processor seconds so far by process id, of a process and all its descendants."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        used[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    family = {process}
+    while more := {one for one, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {one: used[one] for one in family if one in used}
+
+
+def benchmark_parser(docstring: str) -> argparse.ArgumentParser:
+    """Parser with the option ``--json``; its description is a script's docstring."""
+    parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    return parser
+
+
+def report(figures: Mapping[str, float], path: Path | None, budgets: Mapping[str, float] | None = None) -> int:
+    """Print the figures and write them to ``path``; 1 where one is above its budget, else 0."""
+    for key, value in figures.items():
+        print(f"{key:36} {value:12.4f}")
+    if path:
+        path.write_text(json.dumps({key: round(float(value), 5) for key, value in figures.items()}, indent=1) + "\n")
+    overrun = [f"{name} (at most {most:g})" for name, most in (budgets or {}).items() if figures.get(name, 0) > most]
+    if budgets:
+        print(f"budgets on two cores: {'overrun: ' + ', '.join(overrun) if overrun else 'kept'}")
+    return int(bool(overrun))

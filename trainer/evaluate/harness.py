@@ -1,0 +1,287 @@
+"""What all evaluations share: cases (people, heads) measured one after the other, means and intervals over them, fits
+kept on disk, the table and the JSON of flat figures, and sheets of pictures.
+
+An evaluation returns flat figures, ``name -> number`` or a word such as "not trained". ``name.low`` and ``name.high``
+are the ends of a 95 % interval; ``person.NAME.…`` and ``head.NAME.…`` belong to one case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+
+import backend
+from backend.errors import LikenessError
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection, PhotoFace, PhotoQuality
+from backend.photos.formats import PhotoSource
+from protocol.photo_folder import PHOTO_SUFFIXES
+from trainer.engine.contracts import Source
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
+from trainer.engine.recipe import WHOLE
+from trainer.evaluate.metrics import mean_interval, ratio_interval
+
+Case = TypeVar("Case")
+Result = TypeVar("Result")
+Model = TypeVar("Model")
+Figures = dict[str, float | str]
+
+CASES = ("person.", "head.", "drawn.head.")
+"""Prefixes of figures of one case, which the table leaves out."""
+CAPTION_HEIGHT = 16
+
+
+def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Name -> photos of ``folder`` and its sub-folders, as far as they hold photos directly."""
+    found = {}
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        photos = tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
+        if photos:
+            found[place.name] = photos
+    if not found:
+        raise LikenessError("no_photo", f"There are no photos in {folder}.", "Give a folder with a folder per person.")
+    return found
+
+
+def add_people_arguments(parser: argparse.ArgumentParser, most: int | None = None) -> None:
+    """Add the options ``--people``, ``--quality`` and, with a default ``most``, ``--most``."""
+    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    if most is not None:
+        parser.add_argument("--most", type=int, default=most, help=f"photos left out in turn (default {most})")
+
+
+def collected(photos: Sequence[Path]) -> PhotoCollection:
+    """The photo stage on files of one person; raises ``LikenessError`` where none is usable."""
+    return collect([PhotoSource.from_path(path) for path in photos])
+
+
+def found_faces(photos: Sequence[Path]) -> tuple[PhotoFace, ...]:
+    """The faces in one person's photos; empty where there is none."""
+    try:
+        return collected(photos).faces
+    except LikenessError as error:
+        if error.code != "no_face":
+            raise
+        return ()
+
+
+def square_photo(name: str, pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray | None = None) -> PhotoFace:
+    """A made picture (S, S, 3) uint8 as a photo that was read. landmarks : (L, 2) in pixels; labels : (S, S)."""
+    side = len(pixels)
+    marks = np.zeros((478, 3), np.float32)
+    marks[: len(landmarks), :2] = landmarks
+    return PhotoFace(
+        name=name,
+        source_size=(side, side),
+        focal_px=None,
+        pixels=pixels,
+        crop_scale=1.0,
+        crop_offset=(0.0, 0.0),
+        landmarks=marks,
+        labels=np.zeros((side, side), np.uint8) if labels is None else labels,
+        monochrome=False,
+        yaw_degrees=0.0,
+        quality=PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    )
+
+
+def trained_or_none(load: Callable[[Path | None], Model], folder: Path | None) -> Model | None:
+    """Return ``load(folder)``, or None where there is no trained model.
+
+    Raises ``LikenessError`` where ``folder`` was given and its model is damaged.
+    """
+    try:
+        return load(folder)
+    except LikenessError:
+        if folder is not None and any(folder.glob("*.safetensors")):
+            raise
+        return None
+
+
+def batches(source: Source, count: int, size: int) -> Iterator[Any]:
+    """The first ``count`` items of a source in batches of at most ``size``, on the CPU."""
+    for start in range(0, count, size):
+        yield source.batch(range(start, min(start + size, count)), torch.device("cpu"))
+
+
+def measured(
+    cases: Mapping[str, Case],
+    measure: Callable[[Case], Result],
+    console: Console,
+    shown: Callable[[Result], Mapping[str, float]] | None = None,
+) -> dict[str, Result]:
+    """Measure cases one after the other and print a line for each, with the figures ``shown`` (all, if results are
+    figures). A case that raises ``LikenessError`` is printed and left out; raises ``LikenessError`` if all are."""
+    results: dict[str, Result] = {}
+    for number, (name, case) in enumerate(cases.items(), 1):
+        try:
+            results[name] = measure(case)
+        except LikenessError as error:
+            console.print(f"{name}: {error}", markup=False)
+            continue
+        figures = shown(results[name]) if shown else results[name]
+        words = ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if not np.isnan(value))
+        console.print(f"{number}/{len(cases)} {name}: {words}", markup=False, highlight=False)
+    if not results:
+        raise LikenessError("no_photo", "Nobody could be measured.", "The lines above say why.")
+    return results
+
+
+def means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each figure over those that have it; NaN is left out."""
+    names = dict.fromkeys(name for one in figures for name in one)
+    known = {name: [one[name] for one in figures if not np.isnan(one.get(name, np.nan))] for name in names}
+    return {name: float(np.mean(values)) for name, values in known.items() if values}
+
+
+def mean_figures(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The mean of each row of values with its interval."""
+    return {
+        key: value
+        for name, values in rows.items()
+        for key, value in mean_interval(np.array(values)).figures(name).items()
+    }
+
+
+def of_cases(cases: Mapping[str, Mapping[str, float]], kind: str = "person") -> dict[str, float]:
+    """``KIND.NAME.FIGURE`` of each case's figures."""
+    return {f"{kind}.{name}.{key}": value for name, figures in cases.items() for key, value in figures.items()}
+
+
+def ablation_figures(
+    models: Mapping[str, Sequence[Path]],
+    measures: Sequence[str],
+    errors: Callable[[Path], np.ndarray],
+    of_mean_face: Collection[str] = (),
+) -> dict[str, float]:
+    """``ablation.NAME.MEASURE`` for each of ``models`` (name -> folders, one per seed): the mean over people and seeds.
+
+    ``.seeds`` : standard deviation of the seeds' means, if there are several. ``.of_whole`` : ratio to the whole method
+    over the seeds that both have, with its interval over people. ``.of_mean_face`` : ratio to the mean face's error,
+    the last row of ``errors``, with its interval.
+
+    Parameters
+    ----------
+    errors : folder of a model -> (measures [+ 1], people) errors; NaN where a person's photos do not determine one.
+
+    Raises
+    ------
+    LikenessError("missing_part") : the model of the whole method is missing.
+    """
+    if WHOLE not in models:
+        advice = "Train it with python -m trainer ablations."
+        raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
+    found = {name: {path.parent.name: errors(path) for path in paths} for name, paths in models.items()}
+    figures: dict[str, float] = {}
+    for name, seeds in sorted(found.items(), key=lambda item: item[0] != WHOLE):
+        for number, measure in enumerate(measures):
+            key = f"ablation.{name}.{measure}"
+            values = np.stack([one[number] for one in seeds.values()])  # (seeds, people)
+            figures[key] = float(np.nanmean(values))
+            if len(values) > 1:
+                figures[f"{key}.seeds"] = float(np.nanmean(values, 1).std(ddof=1))
+            if measure in of_mean_face:
+                mean = np.mean([one[-1] for one in seeds.values()], 0)
+                figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
+            shared = [seed for seed in seeds if seed in found[WHOLE]]
+            if name != WHOLE and shared:
+                own, whole = (np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, found[WHOLE]))
+                figures |= ratio_interval(own, whole).figures(f"{key}.of_whole")
+    return figures
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Hash of everything that a fit depends on: the backend's files and the weights."""
+    package = Path(backend.__file__).parent
+    files = (path for folder in (package, package.parent / "assets") for path in sorted(folder.rglob("*")))
+    chosen = [path for path in files if path.suffix in (".py", ".npz", ".json", ".safetensors")]
+    return content_key(*(part for path in chosen for part in (path.relative_to(package.parent).as_posix(), path)))
+
+
+def kept_array(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What the backend makes of the inputs that ``key`` stands for: read from the cache, or made and written there."""
+    path = cache_folder() / kind / code_version() / f"{key}.npz"
+    if not path.exists():
+        save_arrays(path, neutral=make())
+    with np.load(path) as data:
+        return data["neutral"]
+
+
+def table_of(figures: Mapping[str, float | str], title: str) -> Table:
+    """The figures as a table, without those of single cases; ends of intervals beside their figure."""
+    table = Table("figure", "value", title=title)
+    for name, value in figures.items():
+        if name.startswith(CASES) or name.endswith((".low", ".high")):
+            continue
+        text = value if isinstance(value, str) else f"{value:.4f}"
+        if f"{name}.low" in figures:
+            text += f" ({figures[f'{name}.low']:.4f} to {figures[f'{name}.high']:.4f})"
+        table.add_row(name, text)
+    return table
+
+
+def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
+    """Write flat JSON, name -> number (or a word, such as "not trained"), atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w") as file:
+        rounded = {k: v if isinstance(v, str) else round(float(v), 5) for k, v in figures.items()}
+        json.dump(rounded, file, indent=1)
+        file.write("\n")
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+def sheet(rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB: rows of pictures of one size; the last row may be shorter.
+
+    Parameters
+    ----------
+    rows : pictures (S, T, 3) uint8, or tensors (3, S, T) in [0, 1]. captions : a word above each column.
+    """
+    tiles = [[_bytes(picture) for picture in row] for row in rows]
+    blank = np.zeros_like(tiles[0][0])
+    columns = max(map(len, tiles))
+    whole = np.concatenate([np.concatenate([*row, *[blank] * (columns - len(row))], axis=1) for row in tiles])
+    if not captions:
+        return whole
+    strip = Image.new("RGB", (whole.shape[1], CAPTION_HEIGHT), (24, 24, 24))
+    for column, caption in enumerate(captions):
+        ImageDraw.Draw(strip).text((column * blank.shape[1] + 3, 2), caption, fill=(230, 230, 230))
+    return np.concatenate([np.asarray(strip), whole])
+
+
+def in_rows(pictures: Sequence[Any], columns: int) -> list[Sequence[Any]]:
+    """Pictures in rows of ``columns``."""
+    return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+
+
+def rows_of(columns: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
+    """Rows of ``sheet`` from columns of pictures (N, 3, S, T)."""
+    return list(zip(*columns, strict=True))
+
+
+def write_sheet(path: Path, rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> None:
+    """Write ``sheet`` as PNG or JPEG and make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet(rows, captions)).save(path, quality=88)
+
+
+def _bytes(picture: Any) -> np.ndarray:
+    if isinstance(picture, np.ndarray):
+        return picture
+    return (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
