@@ -20,10 +20,11 @@ from torch import Tensor
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
-from trainer.engine.contracts import SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.mixtures import code_of
-from trainer.people.source import PeopleConfig
+from trainer.people.source import People, PeopleConfig
 
 
 @cache
@@ -34,20 +35,18 @@ def landmark_mirror() -> np.ndarray:
     return np.linalg.norm(places[:, None] * (-1, 1, 1) - places[None], axis=-1).argmin(1)
 
 
-KEPT = ("images", "landmarks", "depths", "distance")
-"""Stored parts of a batch; a change of them makes another folder."""
 _STEP = 1 / 64
 """Pixels; landmarks and their depths are stored as 16-bit multiples of it."""
 
 
 @dataclass(frozen=True)
-class LandmarkBatch:
+class LandmarkBatch(Batch):
     """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true positions in pixels, hidden ones too.
     depths : (N, 478), distance : (N,) see ``depths_in_pixels``."""
 
-    images: Tensor
-    landmarks: Tensor
-    depths: Tensor
+    images: Tensor = batch_field(coding=BYTES)
+    landmarks: Tensor = batch_field(coding=Coding(np.int16, step=_STEP))
+    depths: Tensor = batch_field(coding=Coding(np.int16, step=_STEP))
     distance: Tensor
 
 
@@ -66,46 +65,28 @@ class LandmarkPeopleConfig(SourceConfig):
         if self.count < 1 or self.people.photos != 1:
             raise ValueError("count must be at least 1, and people must have one photo each")
 
-    def build(self) -> LandmarkPeople:
+    def build(self) -> Source:
         """Make the source; pictures are made on demand."""
-        return LandmarkPeople(self)
+        people, marks = self.people.build(), load_template().landmarks478
+        root = Path(self.folder) if self.folder else cache_folder() / "landmarks"
+        code = (Path(__file__), *code_of(people))
+        folder = root / content_key(self.people, self.count, *code, marks.vertices, marks.barycentrics)
+        return StoredBatches(LandmarkBatch, LandmarkPeople(people), self.count, folder)
 
 
 class LandmarkPeople:
-    """See ``LandmarkPeopleConfig``."""
+    """People with their true landmarks, without a store."""
 
-    def __init__(self, config: LandmarkPeopleConfig) -> None:
-        self.config = config
-        self._people = config.people.build()
-        root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
+    def __init__(self, people: People) -> None:
+        self._people = people
         self._embedding = load_template().landmarks478
-        taught = self._embedding.vertices, self._embedding.barycentrics
-        folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT, *taught)
-        folder.mkdir(parents=True, exist_ok=True)
-        size, count = config.people.size, config.count
-        self._images = mapped(folder / "images.npy", (count, 3, size, size))
-        self._landmarks = mapped(folder / "landmarks.npy", (count, 478, 2), np.int16)
-        self._depths = mapped(folder / "depths.npy", (count, 478), np.int16)
-        self._distance = mapped(folder / "distance.npy", (count,), np.float32)
-        self._made = mapped(folder / "made.npy", (count,))
 
     def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
-        """Return pictures ``indices``, modulo ``count``."""
-        rows = np.array([index % self.config.count for index in indices])
-        for run in missing_runs(self._made, rows, len(rows)):
-            made = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
-            self._images[run] = (made.images * 255).round().clamp(0, 255).byte().cpu().numpy()
-            self._landmarks[run] = _steps(made.landmarks478)
-            points = torch.from_numpy(self._embedding.positions(made.vertices.cpu().numpy())).to(device)
-            depths, self._distance[run] = depths_in_pixels(points, made.camera_from_head, made.intrinsics)
-            self._depths[run] = _steps(depths)
-            self._made[run] = 1
-        return LandmarkBatch(
-            torch.from_numpy(self._images[rows]).to(device).float() / 255,
-            torch.from_numpy(self._landmarks[rows]).to(device).float() * _STEP,
-            torch.from_numpy(self._depths[rows]).to(device).float() * _STEP,
-            torch.from_numpy(self._distance[rows]).to(device),
-        )
+        """Return people number ``indices``."""
+        made = self._people.batch(indices, device)
+        points = torch.from_numpy(self._embedding.positions(made.vertices.cpu().numpy())).to(device)
+        depths, distance = depths_in_pixels(points, made.camera_from_head, made.intrinsics)
+        return LandmarkBatch(made.images, made.landmarks478, depths, distance)
 
 
 def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,11 +108,6 @@ def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tenso
     depths = torch.einsum("nlj,nj->nl", seen, middle / distance[:, None]) - distance[:, None]
     pixels = intrinsics[:, 0, 0] / middle[:, 2]
     return depths * pixels[:, None], distance * pixels
-
-
-def _steps(values: Tensor) -> np.ndarray:
-    """Quantise values to 16-bit steps."""
-    return (values / _STEP).round().clamp(-32768, 32767).cpu().numpy().astype(np.int16)
 
 
 _BOX_PER_FACE = 0.8
