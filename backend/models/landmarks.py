@@ -32,6 +32,7 @@ from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
+from backend.rendering.sampling import sample_points
 
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
@@ -224,10 +225,7 @@ def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
     found = []
     for offset in offsets:
         grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
-        looked = functional.grid_sample(
-            features, grid[:, :, None].to(features.dtype), mode="bilinear", padding_mode="border", align_corners=False
-        )
-        found.append(looked[..., 0].transpose(1, 2))
+        found.append(sample_points(features, grid.to(features.dtype)))
     return found
 
 

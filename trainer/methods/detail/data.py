@@ -47,6 +47,7 @@ from backend.photos.formats import PhotoSource
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_image
 from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
@@ -209,12 +210,8 @@ def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
     """Sample values (N, N, C) at the pixels' places to (S, S, C), each averaged over ``pool`` x ``pool`` texels."""
     if pool > 1:
         values = cv2.blur(values, (pool, pool))
-    column, row = ((where.places[..., axis] + 1.0) * (0.5 * len(values)) - 0.5 for axis in (0, 1))
-    rows = [
-        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for part in np.split(values, range(1, values.shape[-1]), -1)
-    ]
-    return np.stack(rows, -1)
+    texels = (where.places + 1.0) * (0.5 * len(values))
+    return sample_image(values, texels.reshape(-1, 2)).reshape(*texels.shape[:2], -1)
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:
