@@ -20,6 +20,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangles_from_quads
 from backend.photos.faces import landmark_window
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_image
 from backend.rendering.spherical_harmonics import basis
 
 TEXTURE_SIDE = 320
@@ -213,10 +214,5 @@ def turned(parameters: PhotoParameters, turn: np.ndarray) -> PhotoParameters:
 
 def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(K, C) samples of a picture (H, W, C) at pixels (K, 2) with centres at i + 0.5."""
-    at = np.asarray(places, np.float32)[None] - 0.5
-    parts = [
-        cv2.remap(np.ascontiguousarray(picture[..., k : k + 3], np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR,
-                  borderMode=cv2.BORDER_REPLICATE)[0]
-        for k in range(0, picture.shape[-1], 3)
-    ]  # fmt: skip
-    return np.concatenate(parts, axis=1).astype(np.float64)
+    sampled = sample_image(np.ascontiguousarray(picture, np.float32), places.astype(np.float32))
+    return sampled.astype(np.float64)

@@ -17,6 +17,7 @@ from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_image
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
 MEAN_SKIN = np.array([0.43, 0.26, 0.185])
@@ -79,12 +80,8 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     inside = (pixels[:head_count, 0] > 1) & (pixels[:head_count, 0] < columns - 1)
     inside &= (pixels[:head_count, 1] > 1) & (pixels[:head_count, 1] < rows - 1)
     weight = np.clip((cosine - 0.15) / 0.5, 0.0, 1.0) * seen * inside
-    grid = (
-        (pixels[:head_count, 0] - 0.5).astype(np.float32)[None],
-        (pixels[:head_count, 1] - 0.5).astype(np.float32)[None],
-    )
-    color = cv2.remap(linear, *grid, cv2.INTER_LINEAR)[0]
-    weight = weight * cv2.remap(mask, *grid, cv2.INTER_LINEAR)[0]
+    color = sample_image(linear, pixels[:head_count, :2], outside=0.0)
+    weight = weight * sample_image(mask, pixels[:head_count, :2], outside=0.0)
     if photo.face.monochrome:
         color = np.repeat(color @ np.array([[0.2126], [0.7152], [0.0722]], np.float32), 3, axis=1)
     return _Samples(color.astype(np.float64), weight.astype(np.float64), basis(normals.astype(np.float64)))

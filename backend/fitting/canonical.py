@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from backend.fitting.detector_model import turned_to
@@ -25,6 +24,7 @@ from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import LAP_PIVOT
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_exactly
 from backend.rendering.spherical_harmonics import light_from_directions
 
 PLACE_SIZE = 7
@@ -117,17 +117,14 @@ def sample_surface(face: CanonicalFace, points: np.ndarray) -> SurfaceSamples:
     focal = face.camera.focal
     pixels = points[:, :2] / points[:, 2:] * focal + size / 2  # (M, 2)
     inside = ((pixels > 2) & (pixels < size - 2)).all(-1)
-    places = pixels.T[::-1] - 0.5
-
-    def sampled(values: np.ndarray) -> np.ndarray:
-        return map_coordinates(values, places, order=1, mode="nearest")
-
     down, across = np.gradient(face.depth)
-    slopes = np.stack([sampled(across), sampled(down)], axis=-1)  # (M, 2) per pixel
+    slopes = sample_exactly(np.stack([across, down], axis=-1), pixels)  # (M, 2) per pixel
     gradient = np.empty((len(points), 3))
     gradient[:, :2] = -slopes * focal / points[:, 2:]
     gradient[:, 2] = 1.0 + (slopes * points[:, :2]).sum(-1) * focal / points[:, 2] ** 2
-    return SurfaceSamples(points[:, 2] - sampled(face.depth), gradient, sampled(face.confidence) * inside)
+    return SurfaceSamples(
+        points[:, 2] - sample_exactly(face.depth, pixels), gradient, sample_exactly(face.confidence, pixels) * inside
+    )
 
 
 def start_from_view(

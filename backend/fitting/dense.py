@@ -34,6 +34,7 @@ from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragments
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_image
 from backend.system.parallel import each
 
 DENSE_POINTS = 1400
@@ -95,9 +96,9 @@ class View:
 
     def shows(self, vertices: np.ndarray) -> np.ndarray:
         """(M,) bool: which of the vertices (M,) face the camera unoccluded."""
-        x, y, depth = self.pixels[vertices].T
-        nearest = sample(np.where(np.isfinite(self.depth), self.depth, 1e3), x, y, 1e3)
-        return (self.cosine[vertices] > SMALLEST_COSINE) & (depth < nearest + 0.004)
+        pixels = self.pixels[vertices]
+        nearest = sample_image(np.where(np.isfinite(self.depth), self.depth, 1e3), pixels[:, :2], outside=1e3)
+        return (self.cosine[vertices] > SMALLEST_COSINE) & (pixels[:, 2] < nearest + 0.004)
 
     def in_crop(self, vertices: np.ndarray) -> np.ndarray:
         """(M, 2) projections of vertices (M,), in crop pixels."""
@@ -155,18 +156,6 @@ def view_of(
     )
 
 
-def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
-    if not len(x):
-        return np.zeros(0, image.dtype)
-    rows = -(-len(x) // 1024)  # OpenCV's limit: pictures less than 32,768 wide
-    maps = np.zeros((2, rows * 1024), np.float32)
-    maps[0, : len(x)], maps[1, : len(x)] = x - 0.5, y - 0.5
-    maps = maps.reshape(2, rows, 1024)
-    sampled = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
-    return sampled.reshape(-1)[: len(x)]
-
-
 def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
     """The source photo warped over the mesh into the target's view: picture and confidence, both (H, W)."""
     shape = target.normalised.shape
@@ -176,12 +165,13 @@ def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
         (source.cosine[target.corners] * target.barycentrics).sum(-1),
         (target.cosine[target.corners] * target.barycentrics).sum(-1),
     )
-    nearest = sample(np.where(np.isfinite(source.depth), source.depth, 1e3), in_source[:, 0], in_source[:, 1], 1e3)
+    places = in_source[:, :2]
+    nearest = sample_image(np.where(np.isfinite(source.depth), source.depth, 1e3), places, outside=1e3)
     visible = in_source[:, 2] < nearest + 0.004
     confidence = np.clip((cosine - SMALLEST_COSINE) / 0.35, 0.0, 1.0) * visible
-    confidence *= sample(source.usable, in_source[:, 0], in_source[:, 1])
+    confidence *= sample_image(source.usable, places, outside=0.0)
     picture, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    picture.reshape(-1)[target.covered] = sample(source.normalised, in_source[:, 0], in_source[:, 1])
+    picture.reshape(-1)[target.covered] = sample_image(source.normalised, places, outside=0.0)
     weight.reshape(-1)[target.covered] = confidence
     return picture, weight * target.usable
 
@@ -298,11 +288,9 @@ def _targets_of(
     nuisance_size: int,
 ) -> DenseTargets | None:
     places = view.pixels[mesh.vertices, :2]
-    weight = sample(weight_sum, places[:, 0], places[:, 1])
+    weight = sample_image(weight_sum, places, outside=0.0)
     kept = (weight > LEAST_WEIGHT) & view.shows(mesh.vertices)
-    flow = np.stack(
-        [sample(np.ascontiguousarray(flow_sum[..., axis]), places[:, 0], places[:, 1]) for axis in (0, 1)], -1
-    )
+    flow = sample_image(flow_sum, places, outside=0.0)
     off = flow / np.maximum(weight, LEAST_WEIGHT)[:, None] / view.factor
     return targets_at(mesh, kept, view.in_crop(mesh.vertices), off, weight, scale, view.factor, stage, nuisance_size)
 
@@ -386,10 +374,10 @@ def dense_matches(views: Sequence[View], mesh: DenseMesh, width: int, partners: 
 
     def matched(first: int, second: int) -> PairMatches:
         flow, confidence = pair_flow(views[first], views[second], width)
-        x, y = views[first].pixels[mesh.vertices, :2].T
-        weight = sample(confidence, x, y) * shown[first] * shown[second]
+        pixels = views[first].pixels[mesh.vertices, :2]
+        weight = sample_image(confidence, pixels, outside=0.0) * shown[first] * shown[second]
         rows = np.flatnonzero(weight > _LEAST_CONFIDENCE)
-        off = np.stack([sample(np.ascontiguousarray(flow[..., axis]), x, y) for axis in (0, 1)], -1)
+        off = sample_image(flow, pixels, outside=0.0)
         found = places[first] + off / views[first].factor
         return PairMatches(first, second, rows, found[rows], places[second][rows], weight[rows])
 

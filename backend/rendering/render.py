@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import avg_pool2d
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_points
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
 CLAY = 0.55
@@ -146,4 +147,4 @@ def _sample(
     if level > 0:
         image = avg_pool2d(image, 2**level)
     grid = torch.stack([2 * place[:, 0] - 1, 1 - 2 * place[:, 1]], -1)
-    return grid_sample(image, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
+    return sample_points(image, grid[None])[0]

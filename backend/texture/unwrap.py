@@ -34,6 +34,7 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.render import render_linear
+from backend.rendering.sampling import sample_image
 from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight
@@ -202,16 +203,6 @@ def _outline_distance(depth: np.ndarray) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > UNWRAPPING.depth_jump
     return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
-
-
-def sample_image(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Image (H, W) or (H, W, C) at positions (P, 2), pixel centres at i + 0.5; (P,) or (P, C)."""
-    count, width = len(positions), 2048
-    rows = -(-count // width)
-    grid = np.zeros((rows * width, 2), np.float32)
-    grid[:count] = positions - 0.5
-    sampled = cv2.remap(image, grid.reshape(rows, width, 2), None, interpolation, borderMode=cv2.BORDER_REPLICATE)
-    return sampled.reshape(rows * width, *image.shape[2:])[:count]
 
 
 def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:

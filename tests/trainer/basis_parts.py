@@ -11,7 +11,7 @@ import torch
 from backend.models.learned_basis.network import LearnedBasisConfig
 from trainer.engine.contracts import OptimizerConfig, SourceConfig
 from trainer.losses import PerceptualConfig
-from trainer.methods.learned_basis.data import FaceBatch, FacePeopleConfig, join_faces
+from trainer.methods.learned_basis.data import FaceBatch, FacePeopleConfig
 from trainer.methods.learned_basis.stage import FaceModelWeights, LearnedBasisStageConfig
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def small_people() -> FaceBatch:
     """Four people, two photos each; then a fifth with one, who is neutral."""
     photos = FacePeopleConfig(size=SIZE, seed=5, photos=2).build().batch(range(PEOPLE), CPU)
     calm = FacePeopleConfig(size=SIZE, seed=6, photos=1, neutral=True).build().batch(range(1), CPU)
-    return join_faces([photos, calm])
+    return FaceBatch.concatenate([photos, calm])
 
 
 def chosen_sets(batch: FaceBatch, sets: list[int], known: bool = True) -> FaceBatch:

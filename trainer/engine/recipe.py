@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
+import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,8 +22,12 @@ from trainer.engine.contracts import StageConfig
 from trainer.engine.registry import find_class, kind_of
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+INHERITS = "inherits"
+"""Key of the recipe, by name or as a file beside this one, over which a recipe is merged."""
+EVERY_STAGE = "every_stage"
+"""Table of settings that all stages share; a stage is merged over it."""
 SHARED = "network"
-"""Table of a recipe that all stages share; a stage's own table of that name is merged over it."""
+"""Table of the network that all stages share; a stage's own table of that name is merged over it."""
 WHOLE = "whole"
 """Name of the unchanged recipe among its ablations."""
 
@@ -101,17 +107,70 @@ def known_recipes() -> list[str]:
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides (``stages.0.steps=10``, ``stages.parsing.batch=4``).
 
+    The recipe that it ``inherits`` is read first and this one merged over it: tables by key, items of lists by
+    the same names and numbers as in overrides (``[stages.refine]``, ``source.sources.0.size``; the number after the
+    last appends). A list ``[[stages]]`` names all stages that are trained, each merged over the base's of that name.
+    A table of another ``kind`` and every other value replace the base's.
+
     Raises
     ------
-    RecipeError : the file is not TOML, a key is unknown or missing, a value has the wrong type or is out of range.
+    RecipeError : the file is not TOML, it inherits an unknown recipe or itself, a key is unknown or missing, a value
+        has the wrong type or is out of range.
     """
+    table = _read(path)
+    shared = [one for one in overrides if re.split("[.=]", one)[0] in (SHARED, EVERY_STAGE)]
+    for assignment in shared:
+        _override(table, assignment)
+    table = _with_shared(table, str(path))
+    for assignment in overrides:
+        if assignment not in shared:
+            _override(table, assignment)
+    return decode(Recipe, table, "", str(path))
+
+
+def _read(path: Path, heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's table, merged over that of the recipe it inherits. ``heirs`` are the files that led here."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}.") from error
-    for assignment in overrides:
-        _override(table, assignment)
-    return decode(Recipe, _with_networks(table, str(path)), "", str(path))
+    name = table.pop(INHERITS, None)
+    if name is None:
+        return table
+    _require(isinstance(name, str), "the name of a recipe", name, INHERITS, str(path))
+    file, heirs = path.parent / name if name.endswith(".toml") else RECIPES / f"{name}.toml", (*heirs, path.resolve())
+    if not file.is_file():
+        raise RecipeError(f"{path} inherits {name!r}, which is no recipe.", f"Known: {', '.join(known_recipes())}.")
+    if file.resolve() in heirs:
+        raise RecipeError(f"{path} inherits {name!r}, which inherits from it: one of them must stand alone.")
+    base = _read(file, heirs)
+    if isinstance(base.get("stages"), list) and isinstance(table.get("stages"), list):
+        stages = {_label(stage): stage for stage in base["stages"]}
+        merged = [_merged(copy.deepcopy(stages.get(_label(one))), one, str(path)) for one in table["stages"]]
+        table["stages"] = merged
+    return _merged(base, table, str(path))
+
+
+def _merged(base: Any, table: Any, where: str) -> Any:
+    """Merge a table over its base (``load_recipe``); what is no table replaces the base."""
+    if isinstance(base, list) and isinstance(table, dict):
+        items = list(base)
+        for key, value in table.items():
+            if key == str(len(items)):
+                items.append(None)
+            at = _position(items, key, where)
+            items[at] = _merged(items[at], value, where)
+        return items
+    if not (isinstance(base, dict) and isinstance(table, dict)):
+        return table
+    if "kind" in base and table.get("kind", base["kind"]) != base["kind"]:
+        return table
+    return base | {key: _merged(base.get(key), value, where) for key, value in table.items()}
+
+
+def _label(stage: Any) -> str:
+    """The name, else the kind, of a list's item; empty for what is not a table."""
+    return str(stage.get("name") or stage.get("kind")) if isinstance(stage, dict) else ""
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -125,20 +184,15 @@ def recipe_to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(table)
 
 
-def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """Merge the table's ``network`` into every stage; a stage's own keys take precedence."""
-    table = dict(table)
-    shared, stages = table.pop(SHARED, {}), table.get("stages")
-    _require(isinstance(shared, dict), "a table", shared, SHARED, where)
-    if not shared or not isinstance(stages, list):
-        return table
-    given = [stage if isinstance(stage, dict) else {} for stage in stages]
-    owns = [one.get(SHARED, {}) for one in given]
-    filled = [
-        {**stage, SHARED: {**shared, **own}} if isinstance(own, dict) and stage else stages[number]
-        for number, (stage, own) in enumerate(zip(given, owns, strict=True))
-    ]
-    return table | {"stages": filled}
+def _with_shared(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """Merge every stage over the tables that all stages share."""
+    every, network = table.pop(EVERY_STAGE, {}), table.pop(SHARED, {})
+    _require(isinstance(every, dict), "a table", every, EVERY_STAGE, where)
+    _require(isinstance(network, dict), "a table", network, SHARED, where)
+    shared = _merged({SHARED: network} if network else {}, every, where)
+    if isinstance(stages := table.get("stages"), list):
+        table["stages"] = [_merged(copy.deepcopy(shared), stage, where) for stage in stages]
+    return table
 
 
 def encode(value: Any) -> Any:
@@ -237,22 +291,22 @@ def _override(table: dict[str, Any], assignment: str) -> None:
     last = keys[-1]
     if not isinstance(place, (dict, list)):
         raise RecipeError(f"--set {path}: there is nothing below a plain value.")
-    place[_position(place, last, path) if isinstance(place, list) else last] = value
+    place[_position(place, last, f"--set {path}") if isinstance(place, list) else last] = value
 
 
 def _enter(place: Any, key: str, path: str) -> Any:
     """Return the value under ``key``; a missing table is made."""
     if isinstance(place, list):
-        return place[_position(place, key, path)]
+        return place[_position(place, key, f"--set {path}")]
     if not isinstance(place, dict):
         raise RecipeError(f"--set {path}: there is nothing below a plain value.")
     return place.setdefault(key, {})
 
 
-def _position(items: list[Any], key: str, path: str) -> int:
-    names = [str(item.get("name") or item.get("kind")) if isinstance(item, dict) else "" for item in items]
+def _position(items: list[Any], key: str, where: str) -> int:
+    names = [_label(item) for item in items]
     if key.isdecimal() and int(key) < len(items):
         return int(key)
     if key in names:
         return names.index(key)
-    raise RecipeError(f"--set {path}: there is no item {key!r}.", f"Known: 0 to {len(items) - 1}, {', '.join(names)}.")
+    raise RecipeError(f"{where}: there is no item {key!r}.", f"Known: 0 to {len(items) - 1}, {', '.join(names)}.")

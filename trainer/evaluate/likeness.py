@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from scipy.ndimage import map_coordinates
 
 from backend.choices import FACE_MODELS
 from backend.detail.skin_detail import relief_shading
@@ -26,6 +25,7 @@ from backend.hair.draw import draw_hair
 from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.sampling import sample_texture
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import face_embedding, identity_distance
@@ -63,19 +63,11 @@ def part_surface(part: FacePart, albedo: np.ndarray) -> Surface:
         points,
         faces,
         normals,
-        sample_texture(albedo, uv),
+        sample_texture(linear_from_srgb(albedo.astype(np.float32) / 255), uv),
         np.full(size, 0.028),
         np.full(size, 0.06 if part.name in EYES else 0.38),
         np.full(size, 1.0 if skin else 0.2),
     )
-
-
-def sample_texture(albedo: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(P, 3) linear-light colours of an (R, R, 3) uint8 sRGB texture at ``uv`` (P, 2), v up, bilinear."""
-    height, width = albedo.shape[:2]
-    place = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]
-    linear = linear_from_srgb(albedo.astype(np.float32) / 255)
-    return np.stack([map_coordinates(linear[..., c], place, order=1, mode="nearest") for c in range(3)], axis=1)
 
 
 def asset_surface(asset: FaceAsset) -> Surface:

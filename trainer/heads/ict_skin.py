@@ -23,7 +23,6 @@ import numpy as np
 from PIL import Image
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator
-from scipy.ndimage import map_coordinates
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
@@ -33,6 +32,7 @@ from backend.geometry.similarity import Similarity, nearest_similarity
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
 from trainer.heads.paint import (
@@ -323,10 +323,8 @@ def fine_ict() -> FineIct:
 
 
 def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
-    picture = linear_from_srgb(np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255)
-    height, width = picture.shape[:2]
-    rows, columns = (1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5
-    return np.stack([map_coordinates(picture[..., c], [rows, columns], order=1, mode="nearest") for c in range(3)], 1)
+    picture = np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255
+    return sample_texture(linear_from_srgb(picture), uv)
 
 
 @dataclass(frozen=True)

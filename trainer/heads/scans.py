@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import map_coordinates
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder, write_bytes
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict
 from trainer.heads.ict_skin import SkinLook, carry_onto_scan, fine_ict, ict_person, openness
@@ -171,9 +171,7 @@ def _james() -> ScanHead:
     fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 3)
     fine_uv_faces, uv_matrix = subdivide_midpoint(uv_faces, len(uv), 3)
     picture = linear_from_srgb(np.asarray(Image.open(folder / "james.jpg").convert("RGB"), dtype=np.float64) / 255)
-    fine_uv = uv_matrix @ uv
-    place = [(1 - fine_uv[:, 1]) * picture.shape[0] - 0.5, fine_uv[:, 0] * picture.shape[1] - 0.5]
-    colour = np.stack([map_coordinates(picture[..., c], place, order=1, mode="nearest") for c in range(3)], 1)
+    colour = sample_texture(picture, uv_matrix @ uv)
     points = matrix @ vertices
     albedo = np.zeros((len(points), 3))
     albedo[fine_faces.ravel()] = colour[fine_uv_faces.ravel()]

@@ -11,7 +11,7 @@ worn comes from random generators of its own, so that ``people`` stay unchanged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -271,9 +271,7 @@ class DressedPeople(People):
             if g.random() < self.config.company:
                 images[row] = _with_company(g, whole, row, row ^ 1)
         rows = slice(indices.start - first, indices.stop - first)
-        values = {field.name: getattr(whole, field.name) for field in fields(whole)} | {"images": images}
-        cut = {name: value[rows] if isinstance(value, Tensor) else value for name, value in values.items()}
-        return PeopleBatch(**cut)
+        return replace(whole, images=images).take(rows)
 
 
 class _DressedCasting(PeopleSampler):

@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import inspect
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -31,8 +29,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.photos.collection import FaceClass
+from trainer.engine.batch import BYTES, Batch, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.disk_cache import cache_folder, content_key
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Turns:
 
 
 @dataclass(frozen=True)
-class LabelledPictures:
+class LabelledPictures(Batch):
     """Pictures with parsing labels.
 
     Attributes
@@ -69,7 +68,7 @@ class LabelledPictures:
     labels : (N, S, S) uint8 of ``FaceClass``.
     """
 
-    images: Tensor
+    images: Tensor = batch_field(coding=BYTES)
     labels: Tensor
 
 
@@ -225,49 +224,12 @@ class StoredConfig(SourceConfig):
         if self.count < 1:
             raise ValueError(f"count must be at least 1, not {self.count}")
 
-    def build(self) -> Stored:
+    def build(self) -> Source:
         """Make the source; pictures are made on demand."""
-        return Stored(self)
-
-
-class Stored:
-    """See ``StoredConfig``."""
-
-    def __init__(self, config: StoredConfig) -> None:
-        self.config = config
-        self._source: Source = config.source.build()
-        root = Path(config.folder) if config.folder else cache_folder() / "pictures"
-        self._folder = root / content_key(config.source, config.count, *code_of(self._source))
-        self._images: np.ndarray | None = None
-        self._labels: np.ndarray | None = None
-        self._made: np.ndarray | None = None
-
-    def batch(self, indices: range, device: torch.device) -> LabelledPictures:
-        """Return samples ``indices``, modulo ``count``."""
-        rows = np.array([index % self.config.count for index in indices])
-        if self._made is None or not self._made[rows].all():
-            self._make(rows, device)
-        images = torch.from_numpy(self._images[rows]).to(device).float() / 255
-        return LabelledPictures(images, torch.from_numpy(self._labels[rows]).to(device))
-
-    def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
-        if self._made is None:
-            first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
-            self._open(tuple(first.images.shape[1:]))
-        for run in missing_runs(self._made, rows, len(rows)):
-            made = self._source.batch(range(int(run[0]), int(run[-1]) + 1), device)
-            self._images[run] = (made.images * 255).round().clamp(0, 255).byte().cpu().numpy()
-            self._labels[run] = made.labels.cpu().numpy()
-            self._made[run] = 1
-
-    def _open(self, shape: tuple[int, int, int]) -> None:
-        """Map the files into memory; missing files are made, sparse."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        count, size = self.config.count, shape[1:]
-        self._images = mapped(self._folder / "images.npy", (count, *shape))
-        self._labels = mapped(self._folder / "labels.npy", (count, *size))
-        self._made = mapped(self._folder / "made.npy", (count,))
+        source = self.source.build()
+        root = Path(self.folder) if self.folder else cache_folder() / "pictures"
+        folder = root / content_key(self.source, self.count, *code_of(source))
+        return StoredBatches(LabelledPictures, source, self.count, folder)
 
 
 def code_of(source: Source) -> list[Path]:
@@ -313,18 +275,9 @@ class Mixed:
         return LabelledPictures(torch.stack(images), torch.stack(labels))
 
 
-class Concatenable(Protocol):
-    """A batch that can be concatenated with others of its kind."""
-
-    @classmethod
-    def joined(cls, batches: Sequence[Self], device: torch.device) -> Self:
-        """Concatenate all samples in order, on ``device``."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class PeopleAndPortraitsConfig(SourceConfig):
-    """Synthetic people and portraits in one batch; both sources' batches are of one ``Concatenable`` kind."""
+    """Synthetic people and portraits in one batch; both sources' batches are of one kind."""
 
     people: SourceConfig
     """The source with labels."""
@@ -349,8 +302,8 @@ class PeopleAndPortraits:
         self._sources = (config.people.build(), config.portraits.build())
         self._turns = Turns(config.shares)
 
-    def batch(self, indices: range, device: torch.device) -> Concatenable:
+    def batch(self, indices: range, device: torch.device) -> Batch:
         """Return the people of ``indices`` first, then the portraits."""
         own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
-        batches: list[Concatenable] = [source.batch(part, device) for source, part in own if len(part)]
-        return type(batches[0]).joined(batches, device)
+        batches: list[Batch] = [source.batch(part, device) for source, part in own if len(part)]
+        return type(batches[0]).concatenate(batches, device)

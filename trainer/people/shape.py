@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from backend.geometry.mesh_hierarchy import spread
-from backend.geometry.template import Template, triangulate
+from backend.geometry.template import Template, load_template, triangulate
 from protocol.names import ARKIT_NAMES
+from trainer.engine.batch import Coding
 
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 """The template's rendered parts; lashes are painted."""
@@ -137,6 +138,10 @@ _SPREAD = 0.95
 _LIMIT = 2.8
 _AMPLITUDE = 0.0013
 _ASYMMETRY = 0.45
+
+
+SHAPE_CODING = Coding(np.int16, step=1e-5, offset=lambda: load_template().vertices)
+"""Shapes on disk: 16-bit multiples of a hundredth of a millimetre from the mean face, up to 33 cm."""
 
 
 @dataclass(frozen=True)

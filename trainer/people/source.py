@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from threading import Barrier
 from typing import Literal
@@ -27,6 +27,7 @@ from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import SourceConfig
 from trainer.people.background import background_pictures
 from trainer.people.camera import develop, photo_border
@@ -38,7 +39,7 @@ from trainer.people.skin import Columns
 
 
 @dataclass(frozen=True)
-class PeopleBatch:
+class PeopleBatch(Batch):
     """Pictures of people with labels. N is people times pictures per person, one person's consecutive; see ``grouped``.
 
     Images: x right, y down, pixel centres at i + 0.5. Head frame: metres, x to the person's left, y up, z out of the
@@ -68,7 +69,7 @@ class PeopleBatch:
 
     images: Tensor
     labels: Tensor
-    photos: int
+    photos: int = batch_field("shared")
     person: Tensor
     inside: Tensor
     intrinsics: Tensor
@@ -88,17 +89,6 @@ class PeopleBatch:
     def grouped(self, values: Tensor) -> Tensor:
         """Reshape values (N, ...) of this batch to (people, photos, ...)."""
         return values.view(-1, self.photos, *values.shape[1:])
-
-
-def join_batches(batches: list[PeopleBatch]) -> PeopleBatch:
-    """Concatenate batches."""
-    if len(batches) == 1:
-        return batches[0]
-    values = {}
-    for field in fields(PeopleBatch):
-        parts = [getattr(batch, field.name) for batch in batches]
-        values[field.name] = torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0]
-    return PeopleBatch(**values)
 
 
 @cache
@@ -254,11 +244,11 @@ class People:
         def render(chunk: range) -> PeopleBatch:
             shots = [(index, shot) for index in chunk for shot in self.shots(index)]
             parts = [self._render(shots[k : k + pictures], device) for k in range(0, len(shots), pictures)]
-            return join_batches(parts)
+            return PeopleBatch.concatenate(parts)
 
         if workers == 1 or len(chunks) == 1:
-            return join_batches([render(chunk) for chunk in chunks])
-        return join_batches(list(single_threaded_pool(workers).map(render, chunks)))
+            return PeopleBatch.concatenate([render(chunk) for chunk in chunks])
+        return PeopleBatch.concatenate(list(single_threaded_pool(workers).map(render, chunks)))
 
     @property
     def _supersampling(self) -> float:

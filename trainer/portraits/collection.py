@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
 from trainer.people.camera import FACE_CROP
 
@@ -303,7 +304,7 @@ COLOUR_FROM = 6.0
 
 
 @dataclass(frozen=True)
-class PortraitBatch:
+class PortraitBatch(Batch):
     """Real portraits. With ``photos`` K in the configuration, N = people x K, the photos of one person consecutive.
 
     Attributes

@@ -102,16 +102,9 @@ def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iter
     With ``iterations`` > 1 the target becomes the mean of the aligned faces after each round (the first target fixes
     the frame).
     """
-    weights = weights / weights.sum()
-    reference = target
     for _ in range(iterations):
-        centre = weights @ reference
-        moved = faces - np.einsum("v,nvk->nk", weights, faces)[:, None]
-        covariance = np.einsum("v,nvi,vj->nij", weights, moved, reference - centre, optimize=True)
-        u, _, vt = np.linalg.svd(covariance)
-        u[..., -1] *= np.sign(np.linalg.det(u @ vt))[:, None]
-        faces = moved @ (u @ vt) + centre
-        reference = faces.mean(0)
+        faces = np.stack([nearest_similarity(face, target, weights, with_scale=False).apply(face) for face in faces])
+        target = faces.mean(0)
     return faces
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from backend.fitting.detector_model import DetectorModel, face_scale, turn_of, view_features
 from backend.geometry.normals import vertex_normals
@@ -35,6 +35,7 @@ from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.render import render_linear
+from backend.rendering.sampling import sample_texture
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rendering.uv_space import UvRaster, dilate, rasterize_uv
 from backend.rig.arkit import ARKIT_INDEX
@@ -169,9 +170,7 @@ class Dresser:
         corners = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], axis=1)  # (S, 4)
         points = np.einsum("sc,fck->fsk", corners, proxy.points[proxy.quads]).reshape(-1, 3)
         uv = np.einsum("sc,fck->fsk", corners, proxy.uv[proxy.uv_quads]).reshape(-1, 2)
-        height, width = picture.shape[:2]
-        place = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]
-        texel = np.stack([map_coordinates(picture[..., c], place, order=1, mode="nearest") for c in range(4)], axis=1)
+        texel = sample_texture(picture, uv)
         head = t.head
         brow_region = t.regions["face"][: head.vertex_stop] > 0.2
         faces = triangulate(t.quads[: head.face_stop])
@@ -199,10 +198,7 @@ class Dresser:
         """(R, R, 3) float32 linear albedo of all parts."""
         covered, places, original = self._raster
         picture = np.asarray(Image.open(self.skins[look.skin]).convert("RGB")).astype(np.float32) / 255
-        height, width = picture.shape[:2]
-        place = [((1 - original[..., 1]) * height - 0.5).ravel(), (original[..., 0] * width - 0.5).ravel()]
-        skin = np.stack([map_coordinates(picture[..., c], place, order=1, mode="nearest") for c in range(3)], axis=1)
-        albedo = linear_from_srgb(skin.reshape(*covered.shape, 3).astype(np.float32))
+        albedo = linear_from_srgb(sample_texture(picture, original).reshape(*covered.shape, 3).astype(np.float32))
         rng = np.random.default_rng(look.seed)
         noise = gaussian_filter(rng.normal(size=covered.shape), 1.5) * 3
         hair = np.clip(self._scalp * look.hair * (1.0 + 0.3 * noise), 0, 1)[..., None]

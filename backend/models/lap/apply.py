@@ -29,6 +29,7 @@ from backend.rendering.depth_surface import (
     view_grid,
     view_surface,
 )
+from backend.rendering.sampling import sample_points
 
 ROUNDS = 4
 _ROBUST_SHARE = 0.02
@@ -107,15 +108,15 @@ def _placed(
     """(468, 3) landmarks on the canonical surface, and (468,) weights in [0, 1]: the best over the photos."""
     size = len(face.depth)
     pixels = np.stack([one.to_view(points, size) for one, points in zip(alignments, found, strict=True)])
-    grid = torch.from_numpy(pixels * 2 / size - 1)[:, None]  # (N, 1, 468, 2)
-    canonical = grid_sample(surface.grid.permute(0, 3, 1, 2), grid, align_corners=False)[:, :, 0].transpose(1, 2)
-    whole = grid_sample(surface.mask[:, None].double(), grid, align_corners=False)[:, 0, 0] > 0.99
-    facing = grid_sample(cosine, canonical[:, None], align_corners=False)[:, 0, 0]  # (N, 468)
+    grid = torch.from_numpy(pixels * 2 / size - 1)  # (N, 468, 2)
+    canonical = sample_points(surface.grid.permute(0, 3, 1, 2), grid, "zeros")
+    whole = sample_points(surface.mask[:, None].double(), grid, "zeros")[..., 0] > 0.99
+    facing = sample_points(cosine, canonical, "zeros")[..., 0]  # (N, 468)
     weight = ((facing - _FLATTEST) / (0.8 - _FLATTEST)).clamp(0, 1) * whole
     total = weight.sum(0)
     places = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2)
     points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera).permute(0, 3, 1, 2)
-    on_surface = grid_sample(points, places[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
+    on_surface = sample_points(points, places[None])[0]
     return on_surface.numpy(), weight.amax(0).numpy()
 
 
@@ -237,10 +238,10 @@ def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfi
     usual = torch.stack([s[m].median() if m.any() else s.median() for s, m in zip(sigma, surface.mask, strict=True)])
     trust = 1 / (1 + (sigma / usual[:, None, None].clamp(min=1e-6)) ** 2) * 2
     grid = view_grid(many.depth, view, camera)
-    sampled = torch.nn.functional.grid_sample(trust[:, None], grid, align_corners=False)[:, 0]
+    sampled = grid_sample(trust[:, None], grid, align_corners=False)[:, 0]
     placed = view.apply(points_from_depth(many.depth, camera))[..., 2]
     far = torch.where(surface.mask, surface.depth, torch.inf)[:, None]
-    nearest = torch.nn.functional.grid_sample(far, grid, mode="nearest", align_corners=False)[:, 0]
+    nearest = grid_sample(far, grid, mode="nearest", align_corners=False)[:, 0]
     normals = normals_from_depth(many.depth, camera) @ view.rotation[:, None].transpose(-1, -2)
     cosine = ((normals[..., 2] - _LEAST_COSINE) / (0.6 - _LEAST_COSINE)).clamp(0, 1)
     inside = (grid.abs() <= 1).all(-1) & (placed <= nearest + _SEEN_TOLERANCE)

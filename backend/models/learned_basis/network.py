@@ -33,13 +33,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.functional import grid_sample, normalize
+from torch.nn.functional import normalize
 
 from backend.geometry.deformation_graph import GraphSurface, graph_surface
 from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import PerspectiveCameras, rotation_from_euler
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_points
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
 SMALLEST_REGION = 0.5
@@ -96,7 +97,7 @@ def solved_light(
     grid = cameras.project(points)[..., :2] * (2 / size) - 1
     inside = (grid.abs() < 1).all(-1)
     linear = linear_from_srgb(pictures)
-    seen = grid_sample(linear, grid[:, None], padding_mode="border", align_corners=False)[:, :, 0].transpose(1, 2)
+    seen = sample_points(linear, grid)
     weight = facing * inside * areas[chosen]  # a vertex's area in the picture
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
     slope = (_DARK + seen.clamp(min=0)) ** -_GAMMA

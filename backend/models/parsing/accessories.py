@@ -15,7 +15,6 @@ from functools import cache
 
 import cv2
 import numpy as np
-from scipy.ndimage import map_coordinates
 
 from backend.models.parsing.glasses import edge_strip, eye_line_angle, find_rims, glasses_score, load_classifier
 from backend.photos.collection import FaceClass
@@ -31,6 +30,7 @@ from backend.photos.regions import (
     polygon_mask,
 )
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_exactly
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
 
@@ -100,10 +100,8 @@ def mouth_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = F
 
 def _sampled(features: np.ndarray, points: np.ndarray, mirror: bool) -> np.ndarray:
     points = (points[:, ::-1] if mirror else points).reshape(-1, 2)
-    places = points[:, ::-1].T / _PIXELS_PER_FEATURE - 0.5  # clamped at the border, as in training
     smooth = [cv2.blur(channel, (3, 3), borderType=cv2.BORDER_CONSTANT) for channel in features]
-    sampled = [map_coordinates(channel, places, order=1, mode="nearest") for channel in smooth]
-    return np.stack(sampled, axis=-1).astype(np.float32).ravel()
+    return sample_exactly(np.stack(smooth, axis=-1), points / _PIXELS_PER_FEATURE).astype(np.float32).ravel()
 
 
 _SQUARE_PIXELS = 256  # pixels of the face's square, so that blurs have the same width on every face
@@ -197,8 +195,7 @@ def _colours(pixels: np.ndarray, places: np.ndarray, size: float) -> np.ndarray:
         )
         for part in parts
     ]
-    at = np.concatenate(points)[:, ::-1].T - 0.5
-    found = np.stack([map_coordinates(channel, at, order=1, mode="nearest") for channel in maps], axis=1) - usual
+    found = sample_exactly(np.moveaxis(maps, 0, -1), np.concatenate(points)) - usual
     weights = (_COLOUR_WEIGHT, _COLOUR_WEIGHT, 1.0)
     return np.concatenate([found * weights, np.abs(found[:, 2:])], axis=1).ravel()
 

@@ -16,12 +16,13 @@ from functools import cache
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from backend.photos.collection import FaceClass
 from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, Window, landmark_window
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.sampling import sample_exactly
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
 
@@ -162,7 +163,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     found = np.zeros(curves.shape[:2])
     for middle, outwards in places:
         points = middle + curves[..., :1] * outwards + curves[..., 1:] * (down * unit)
-        sampled = map_coordinates(blurred, points[..., ::-1].transpose(3, 0, 1, 2) - 0.5, order=1, mode="nearest")
+        sampled = sample_exactly(blurred, points)
         found += sampled.mean(axis=-1) / 2
     score = found[:, 0] - found[:, 1:].mean(axis=1)
     best = int(score.argmax())

@@ -16,7 +16,6 @@ from trainer.methods.learned_basis.data import (
     FaceMixConfig,
     FacePeopleConfig,
     FacePortraitsConfig,
-    join_faces,
     landmark_weights,
 )
 from trainer.portraits.collection import CacheSettings, PortraitFile, PortraitsConfig, Verdict, create_cache
@@ -82,10 +81,10 @@ def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None
 def test_batches_with_truth_stand_before_those_without() -> None:
     known = FacePeopleConfig(**SMALL, seed=6, photos=1).build().batch(range(1), CPU)
     unknown = dataclasses.replace(known, truth=None)
-    both = join_faces([known, unknown])
+    both = FaceBatch.concatenate([known, unknown])
     assert len(both.images) == 2 and len(both.truth.vertices) == 1 and both.set_of.tolist() == [0, 1]
     with pytest.raises(ValueError, match="truth come first"):
-        join_faces([unknown, known])
+        FaceBatch.concatenate([unknown, known])
 
 
 def test_landmarks_count_by_how_well_they_are_detected() -> None:

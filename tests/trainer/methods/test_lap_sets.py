@@ -20,9 +20,9 @@ from trainer.methods.lap.data import (
     DegradedSets,
     LapBatch,
     LapPeopleConfig,
-    StoredSets,
     class_mask,
     reduced,
+    stored_sets,
 )
 from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
 from trainer.methods.lap.stage import Errors, view_errors
@@ -172,10 +172,10 @@ class _Counting:
 
 def test_stored_sets_are_the_same_and_are_made_once(people: LapBatch, tmp_path: Path) -> None:
     source = _Counting(people)
-    stored = StoredSets(source, PEOPLE.people(), 2, str(tmp_path))
+    stored = stored_sets(source, PEOPLE.people(), 2, str(tmp_path))
     first = stored.batch(range(2), CPU)
     made = len(source.asked)
-    again = StoredSets(source, PEOPLE.people(), 2, str(tmp_path)).batch(range(2, 4), CPU)
+    again = stored_sets(source, PEOPLE.people(), 2, str(tmp_path)).batch(range(2, 4), CPU)
     assert len(source.asked) <= made + 1, "at most one look at the shapes"
     for name, tolerance in (("depth", 2e-5), ("view_depth", 2e-5), ("albedo", 3e-3), ("rotation", 0.0)):
         torch.testing.assert_close(getattr(first.truth, name), getattr(people.truth, name), atol=tolerance, rtol=0)

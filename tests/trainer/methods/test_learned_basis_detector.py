@@ -8,7 +8,7 @@ import torch
 from basis_parts import CPU, SMALL_NET, chosen_sets, small_people, small_stage
 
 from backend.fitting.detector_model import load_detector_model
-from trainer.methods.learned_basis.data import join_faces
+from trainer.methods.learned_basis.data import FaceBatch
 from trainer.methods.learned_basis.stage import face_figures
 from trainer.methods.learned_basis.start import DetectorErrors, FaceMarks
 
@@ -36,7 +36,7 @@ def test_landmarks_of_synthetic_people_err_as_the_detector_does() -> None:
 
 def test_landmarks_of_real_photos_stay_where_they_were_found() -> None:
     known, unknown = chosen_sets(small_people(), [0]), chosen_sets(small_people(), [1], known=False)
-    both = join_faces([known, unknown])
+    both = FaceBatch.concatenate([known, unknown])
     found = DetectorErrors().detected(both, seeded(0)) * both.images.shape[-1]
     assert (found - both.landmarks)[:2].abs().max() > 0.01
     torch.testing.assert_close(found[2:], both.landmarks[2:])

@@ -5,7 +5,8 @@ from scipy.spatial.transform import Rotation
 
 from backend.expression.reading import towards_point
 from backend.fitting.parameters import FACING_CAMERA
-from trainer.methods.expressions.evaluate import YAWS, PoseErrors, blinking_lids, pose_errors, turn_between, yaw_of
+from backend.geometry.similarity import nearest_similarity
+from trainer.methods.expressions.evaluate import YAWS, PoseErrors, blinking_lids, pose_errors, yaw_of
 
 AHEAD = np.array([[0.0, 0.0, 1.0]])
 
@@ -41,10 +42,11 @@ def test_tilted_head_frames_are_laid_onto_each_other() -> None:
     points = np.random.default_rng(0).normal(size=(50, 3))
     tilt = Rotation.from_euler("xyz", [5.0, -3.0, 2.0], degrees=True).as_matrix()
     found_points = 1.1 * points @ tilt.T + 0.3
-    np.testing.assert_allclose(turn_between(found_points, points), tilt, atol=1e-9)
+    turn = nearest_similarity(points, found_points, with_scale=False).rotation
+    np.testing.assert_allclose(turn, tilt, atol=1e-9)
     true = turned(0, 12.0)
     found = true @ tilt.T  # the same head in the picture, its frame tilted
-    np.testing.assert_allclose(found @ turn_between(found_points, points), true, atol=1e-9)
+    np.testing.assert_allclose(found @ turn, true, atol=1e-9)
 
 
 def test_blink_clips_shut_the_lids_at_the_middle_only_and_are_seen_from_both_sides() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
+from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
 from trainer.methods.graph_face.data import UNKNOWN, GraphBatch, GraphPhotos
 from trainer.people.mixtures import PeopleAndPortraitsConfig
@@ -17,14 +17,10 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(Batch):
     """Numbers of samples, a hundred more for portraits."""
 
     numbers: Tensor
-
-    @classmethod
-    def joined(cls, batches: Sequence[Counted], device: torch.device) -> Counted:
-        return cls(torch.cat([batch.numbers for batch in batches]).to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +61,13 @@ def test_shares_that_do_not_fit_are_refused(shares: tuple[int, ...]) -> None:
 def test_faces_with_photos_and_shapes_alone_do_not_go_into_one_batch() -> None:
     shapes = GraphBatch(torch.tensor([0]), torch.zeros(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
     other = GraphBatch(torch.tensor([UNKNOWN]), torch.ones(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
-    both = GraphBatch.joined([shapes, other], CPU)
+    both = GraphBatch.concatenate([shapes, other], CPU)
     assert both.person.tolist() == [0, UNKNOWN] and both.photos is None and both.neutral[:, 0, 0].tolist() == [0, 1]
     pictured = GraphBatch(shapes.person, shapes.neutral, shapes.weights, shapes.vertices, _photos())
-    joined = GraphBatch.joined([pictured, pictured], CPU)
+    joined = GraphBatch.concatenate([pictured, pictured], CPU)
     assert joined.photos is not None and joined.photos.images.shape[0] == 2
-    with pytest.raises(ValueError, match="shapes alone"):
-        GraphBatch.joined([pictured, other], CPU)
+    with pytest.raises(ValueError, match="only some of the batches have photos"):
+        GraphBatch.concatenate([pictured, other], CPU)
 
 
 def _photos() -> GraphPhotos:

@@ -11,8 +11,7 @@ Synthetic skin with wrinkles that follow from strain, photographed in UV, with k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +47,8 @@ from backend.photos.formats import PhotoSource
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_image
+from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
 from trainer.methods.detail.relief import (
@@ -71,7 +72,7 @@ TARGETS = 3
 
 
 @dataclass(frozen=True)
-class DetailPictures:
+class DetailPictures(Batch):
     """The P photos as pictures of S x S pixels, for image losses.
 
     Attributes
@@ -90,7 +91,7 @@ class DetailPictures:
 
 
 @dataclass(frozen=True)
-class DetailBatch:
+class DetailBatch(Batch):
     """B people, P photos of them, T = 3 B targets (``TARGETS`` consecutive rows per person). The window has N x N
     texels, expression maps n x n.
 
@@ -105,37 +106,12 @@ class DetailBatch:
 
     photos: Tensor
     expressions: Tensor
-    person: Tensor
+    person: Tensor = batch_field("number")
     wanted: Tensor
     displacement: Tensor
     told: Tensor
-    allowed: Tensor
+    allowed: Tensor = batch_field("shared")
     pictures: DetailPictures | None = None
-
-    @classmethod
-    def joined(cls, batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
-        """Concatenate batches on ``device``, in order; pictures are kept only where all batches have them."""
-        values = {
-            name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
-            for name in ("photos", "expressions", "wanted", "displacement", "told")
-        }
-        before, person = 0, []
-        for batch in batches:
-            person.append(batch.person + before)
-            before += len(batch.told)
-        shown = [batch.pictures for batch in batches if batch.pictures is not None]
-        return cls(
-            **values,
-            person=torch.cat(person).to(device),
-            allowed=batches[0].allowed.to(device),
-            pictures=joined_pictures(shown, device) if len(shown) == len(batches) else None,
-        )
-
-
-def joined_pictures(parts: Sequence[DetailPictures], device: torch.device | None = None) -> DetailPictures:
-    """Concatenate in order, on ``device`` (None: where they are)."""
-    names = [one.name for one in fields(DetailPictures)]
-    return DetailPictures(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})
 
 
 METRES = 0.175
@@ -234,12 +210,8 @@ def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
     """Sample values (N, N, C) at the pixels' places to (S, S, C), each averaged over ``pool`` x ``pool`` texels."""
     if pool > 1:
         values = cv2.blur(values, (pool, pool))
-    column, row = ((where.places[..., axis] + 1.0) * (0.5 * len(values)) - 0.5 for axis in (0, 1))
-    rows = [
-        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for part in np.split(values, range(1, values.shape[-1]), -1)
-    ]
-    return np.stack(rows, -1)
+    texels = (where.places + 1.0) * (0.5 * len(values))
+    return sample_image(values, texels.reshape(-1, 2)).reshape(*texels.shape[:2], -1)
 
 
 def _channels_first(image: np.ndarray) -> torch.Tensor:
@@ -329,7 +301,7 @@ class DetailPeople:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """Return people number ``indices``."""
-        return DetailBatch.joined([self.person(index) for index in indices], device)
+        return DetailBatch.concatenate([self.person(index) for index in indices], device)
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
         """Return one person (number 0 of the batch), photographed with ``changes``."""
@@ -372,7 +344,7 @@ class DetailPeople:
             displacement=torch.from_numpy(heights * np.float32(told))[:, None],
             told=torch.tensor([told]),
             allowed=torch.from_numpy(known.window.allowed)[None, None],
-            pictures=joined_pictures(pictures) if pictures else None,
+            pictures=DetailPictures.concatenate(pictures) if pictures else None,
         )
 
     def drawn(self, index: int) -> DrawnPerson:
@@ -454,7 +426,7 @@ class DetailPortraits:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """Return portraits ``indices``, modulo their count."""
-        return DetailBatch.joined([self._one(index % len(self._portraits)) for index in indices], device)
+        return DetailBatch.concatenate([self._one(index % len(self._portraits)) for index in indices], device)
 
     def _one(self, number: int) -> DetailBatch:
         config = self.config

@@ -40,6 +40,7 @@ from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
+from backend.rendering.sampling import sample_image
 from backend.rig.arkit import LIDS
 from protocol.names import ARKIT_NAMES
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
@@ -243,16 +244,6 @@ def pose_errors(true: np.ndarray, true_places: np.ndarray, found: np.ndarray, fo
     return PoseErrors(off, off_sight, np.degrees(np.arctan2(towards[:, 0], towards[:, 2])))
 
 
-def turn_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation that best aligns points (V, 3) of the true neutral head with those of the found one (Umeyama
-    1991).
-
-    Two head frames of one person may be tilted against each other. A pose of the found frame times this rotation is a
-    pose of the true one.
-    """
-    return nearest_similarity(true, found).rotation
-
-
 FIRST_PHOTO, PHOTOS = 2, 4
 """The person's photos that are used here; the evaluated photos are not among them."""
 BLUR_PIXELS = 0.7
@@ -281,8 +272,7 @@ def seen_appearance(config: PeopleConfig, index: int) -> Appearance:
         weight = np.clip(facing - LEAST_FACING, 0.0, 1.0) * np.isin(batch.labels[photo].numpy()[rows, columns], SKIN)
         weight *= ((places > 1) & (places < config.size - 1)).all(1)
         albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
-        at = places.astype(np.float32)[None] - 0.5
-        total += weight[:, None] * cv2.remap(albedo, at[..., 0], at[..., 1], cv2.INTER_LINEAR)[0]
+        total += weight[:, None] * sample_image(albedo, places.astype(np.float32), outside=0.0)
         seen += weight
     vertices = face_vertices(template)
     vertices = vertices[seen[vertices] > LEAST_SEEN]
@@ -421,9 +411,9 @@ def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionC
     errors = pose_errors(known.rotations, known.places, found, places)
     if subject is not None:
         return Read(known.weights, take.weights, errors), take
-    face = face_vertices(own.template)
-    found = found @ turn_between(own.template.vertices[face], known.neutral[face])
-    aligned = pose_errors(known.rotations, known.places, found, places)
+    face = face_vertices(own.template)  # two head frames of one person may be tilted against each other
+    tilt = nearest_similarity(known.neutral[face], own.template.vertices[face], with_scale=False)
+    aligned = pose_errors(known.rotations, known.places, found @ tilt.rotation, places)
     return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
 
 

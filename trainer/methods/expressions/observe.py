@@ -32,7 +32,7 @@ from backend.photos.faces import Window, landmark_window
 from backend.rig.arkit import ARKIT_INDEX, LIDS, mirrored_name
 from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import save_arrays
-from trainer.methods.landmarks.data import LandmarkPeople, LandmarkPeopleConfig, given_box
+from trainer.methods.landmarks.data import LandmarkPeopleConfig, given_box
 from trainer.people.dress.things import draw_thing
 from trainer.people.dress.worn import draw_hat
 from trainer.people.scene import PeopleSampler, Shot, Stage
@@ -104,7 +104,7 @@ class CachedPeople:
     """The cached pictures of these people; see the module."""
 
     def __init__(self) -> None:
-        self._pictures: LandmarkPeople = KEPT.build()
+        self._pictures = KEPT.build()
         self._stage = Stage(PeopleSurface(load_template(), torch.device("cpu")))
         self._landmarker = SurfaceLandmarker.load()
 

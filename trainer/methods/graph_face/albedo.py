@@ -28,8 +28,9 @@ from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.inpainting import bare_skin, small_maps
 from backend.texture.surface import SurfaceAtlas, texture_space
 from backend.texture.unwrap import DARKEST
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, SourceConfig, Stage, StageConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.engine.logs import in_columns
 from trainer.methods.graph_face import losses
 from trainer.people.render import Renderer
@@ -47,7 +48,7 @@ _GREY = 12
 
 
 @dataclass(frozen=True)
-class SkinBatch:
+class SkinBatch(Batch):
     """B people in UV map ``Head``, S x S texels, row 0 at the top.
 
     Attributes
@@ -57,10 +58,10 @@ class SkinBatch:
         brightness of the light is unknown. skin : (S, S) in [0, 1], bare skin of face, ears and neck.
     """
 
-    made: Tensor
-    cover: Tensor
-    truth: Tensor
-    skin: Tensor
+    made: Tensor = batch_field(coding=Coding(np.int16, step=_STEP))
+    cover: Tensor = batch_field(coding=BYTES)
+    truth: Tensor = batch_field(coding=Coding(np.int16, step=_STEP))
+    skin: Tensor = batch_field("shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,52 +89,30 @@ class CompletedSkinsConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source."""
-        return CompletedSkins(self)
+        here = Path(__file__).resolve()
+        people = sorted((here.parents[2] / "people").rglob("*.py"))
+        texture = sorted(Path(backend.texture.__file__).parent.rglob("*.py"))
+        root = Path(self.folder) if self.folder else cache_folder() / "completed_skins"
+        folder = root / content_key(replace(self, folder=""), here, *people, *texture)
+        return StoredBatches(SkinBatch, CompletedSkins(self), self.people, folder, at_once=1)
 
 
 class CompletedSkins:
-    """See ``CompletedSkinsConfig``."""
+    """See ``CompletedSkinsConfig``; without a store."""
 
     def __init__(self, config: CompletedSkinsConfig) -> None:
         self.config = config
         self._people = head_people(config.picture, config.seed, config.photos)
-        here = Path(__file__).resolve()
-        drawn = sorted((here.parents[2] / "people").rglob("*.py"))
-        texture = sorted(Path(backend.texture.__file__).parent.rglob("*.py"))
-        root = Path(config.folder) if config.folder else cache_folder() / "completed_skins"
-        self._folder = root / content_key(replace(config, folder=""), here, *drawn, *texture)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        count, size = config.people, config.size
-        shapes = {
-            "made": ((count, 3, size, size), np.int16),
-            "cover": ((count, size, size), np.uint8),
-            "truth": ((count, 3, size, size), np.int16),
-            "ready": ((count,), np.uint8),
-        }
-        self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
-        self._skin = torch.from_numpy(bare_skin(size))
 
     def batch(self, indices: range, device: torch.device) -> SkinBatch:
-        """Return people ``indices``, modulo their count."""
-        rows = np.array([index % self.config.people for index in indices])
-        for part in missing_runs(self._arrays["ready"], rows, 1):
-            for row in part:
-                self._make(int(row))
-
-        def read(name: str) -> Tensor:
-            return torch.from_numpy(self._arrays[name][rows]).to(device).float()
-
-        return SkinBatch(read("made") * _STEP, read("cover") / 255, read("truth") * _STEP, self._skin.to(device))
-
-    def _make(self, row: int) -> None:
-        """Draw a person and make the texture; the row is marked once all its files are written."""
-        config = self.config
-        photos = 1 if row % 2 else config.photos
-        made, cover, truth = completed_skin(self._people, row, photos, config.texture, config.size)
-        self._arrays["made"][row] = np.round(made / _STEP).astype(np.int16)
-        self._arrays["cover"][row] = np.round(cover * 255).astype(np.uint8)
-        self._arrays["truth"][row] = np.round(truth / _STEP).astype(np.int16)
-        self._arrays["ready"][row] = 1
+        """Return people number ``indices``."""
+        config, skin = self.config, torch.from_numpy(bare_skin(self.config.size)).to(device)
+        batches = []
+        for index in indices:
+            photos = 1 if index % 2 else config.photos
+            arrays = completed_skin(self._people, index, photos, config.texture, config.size)
+            batches.append(SkinBatch(*(torch.from_numpy(np.ascontiguousarray(one))[None] for one in arrays), skin))
+        return SkinBatch.concatenate(batches, device)
 
 
 def head_people(picture: int, seed: int, photos: int) -> People:

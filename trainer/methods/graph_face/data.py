@@ -11,8 +11,7 @@ Training data of the graph face model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.models.landmarks import LANDMARKS, SurfaceLandmarker, marks_in
+from backend.models.landmarks import SurfaceLandmarker, marks_in
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
 from backend.photos.faces import Window, upright_square
@@ -36,11 +35,19 @@ from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from protocol.names import ARKIT_NAMES
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs, save_arrays
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
 from trainer.methods.landmarks.data import landmark_mirror
-from trainer.methods.lap.data import MARK_STEP, marks_of
-from trainer.people.shape import CarriedExpressions, IdentityShapes, PeopleSurface, draw_expression, draw_identity
+from trainer.methods.lap.data import MARK_CODING, marks_of
+from trainer.people.shape import (
+    SHAPE_CODING,
+    CarriedExpressions,
+    IdentityShapes,
+    PeopleSurface,
+    draw_expression,
+    draw_identity,
+)
 from trainer.people.source import People, PeopleConfig
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
@@ -53,7 +60,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class GraphPhotos:
+class GraphPhotos(Batch):
     """Content of N photos of S x S pixels. The head has C vertices; a vertex is visible where nothing occludes it.
 
     Attributes
@@ -66,16 +73,16 @@ class GraphPhotos:
         deviation in sides.
     """
 
-    images: Tensor
-    places: Tensor
-    albedo: Tensor
+    images: Tensor = batch_field(coding=BYTES)
+    places: Tensor = batch_field(coding=Coding(np.int16, levels=8192))
+    albedo: Tensor = batch_field(coding=BYTES)
     seen: Tensor
     light: Tensor
-    marks: Tensor
+    marks: Tensor = batch_field(coding=MARK_CODING)
 
 
 @dataclass(frozen=True)
-class GraphBatch:
+class GraphBatch(Batch):
     """N faces of people, those of one person consecutive. Head frame, metres.
 
     Attributes
@@ -86,24 +93,10 @@ class GraphBatch:
     """
 
     person: Tensor
-    neutral: Tensor
+    neutral: Tensor = batch_field(coding=replace(SHAPE_CODING, once=True))
     weights: Tensor
-    vertices: Tensor
+    vertices: Tensor = batch_field(coding=SHAPE_CODING)
     photos: GraphPhotos | None
-
-    @classmethod
-    def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
-        """Concatenate batches on ``device``, in order. Raises ``ValueError`` where only some have photos."""
-        photos = [batch.photos for batch in batches if batch.photos is not None]
-        if photos and len(photos) != len(batches):
-            raise ValueError("shapes alone and photos do not go into one batch")
-        whole = _joined_tensors(batches, ("person", "neutral", "weights", "vertices"), device)
-        names = [one.name for one in fields(GraphPhotos)]
-        return cls(**whole, photos=GraphPhotos(**_joined_tensors(photos, names, device)) if photos else None)
-
-
-def _joined_tensors(parts: Sequence[object], names: Sequence[str], device: torch.device) -> dict[str, Tensor]:
-    return {name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names}
 
 
 def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
@@ -150,15 +143,7 @@ def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
 
 def known_part(batch: GraphBatch) -> GraphBatch:
     """Keep only photos of people with labels."""
-    return part_of(batch, batch.person != UNKNOWN)
-
-
-def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
-    """Keep the faces selected by ``chosen`` (N,) bool."""
-    photos = batch.photos
-    kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
-    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
-    return GraphBatch(**whole, photos=kept)
+    return batch.take(batch.person != UNKNOWN)
 
 
 def labelled_people(person: Tensor, share: float) -> Tensor:
@@ -172,10 +157,6 @@ SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS)
 _DEPTH_SLACK = 0.006
 """Metres that a vertex may lie behind the depth map and still count as visible, because cage and surface differ."""
 _MADE_AT_ONCE = 8
-_STEP = 1e-5
-"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
-_PLACE_STEP = 1 / 8192
-"""Sides of the picture; places are stored as 16-bit multiples of it, up to four sides away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,13 +225,17 @@ class GraphPeopleConfig(SourceConfig):
         if self.people < 1 or self.photos < 1:
             raise ValueError("people and photos must be at least 1")
 
-    def build(self) -> GraphPeople:
-        """Make the source."""
-        return GraphPeople(self)
+    def build(self) -> Source:
+        """Make the source; raises ``LikenessError`` ("missing_part") where the landmark net is not trained."""
+        source, here = GraphPeople(self), Path(__file__).resolve().parent
+        code = [here / "data.py", here.parent / "lap" / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
+        root = Path(self.folder) if self.folder else cache_folder() / "graph"
+        folder = root / content_key(replace(self, folder=""), source.landmarker.version, *code)
+        return StoredBatches(GraphBatch, source, self.people, folder, _MADE_AT_ONCE)
 
 
 class GraphPeople:
-    """See ``GraphPeopleConfig``; raises ``LikenessError`` ("missing_part") where the landmark net is not trained."""
+    """See ``GraphPeopleConfig``; without a store."""
 
     def __init__(self, config: GraphPeopleConfig) -> None:
         self.config = config
@@ -268,66 +253,16 @@ class GraphPeople:
             )
         )
         self._surfaces: dict[torch.device, PeopleSurface] = {}
-        self._landmarker = SurfaceLandmarker.load()
-        here = Path(__file__).resolve().parent
-        code = [here / "data.py", here.parent / "lap" / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
-        root = Path(config.folder) if config.folder else cache_folder() / "graph"
-        self._folder = root / content_key(replace(config, folder=""), self._landmarker.version, *code)
-        self._arrays = self._open()
-
-    def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """Return people ``indices``, modulo their count."""
-        config, arrays = self.config, self._arrays
-        rows = np.array([index % config.people for index in indices])
-        for part in missing_runs(arrays["made"], rows, _MADE_AT_ONCE):
-            self._make(part, device)
-        mean = torch.from_numpy(self._template.vertices).to(device)
-
-        def read(name: str) -> Tensor:
-            return torch.from_numpy(arrays[name][rows]).to(device).flatten(0, 1)
-
-        neutral = torch.from_numpy(arrays["neutral"][rows]).to(device).float() * _STEP + mean
-        return GraphBatch(
-            person=torch.from_numpy(rows).to(device).repeat_interleave(config.photos),
-            neutral=neutral.repeat_interleave(config.photos, 0),
-            weights=read("weights"),
-            vertices=read("vertices").float() * _STEP + mean[: self._head],
-            photos=GraphPhotos(
-                images=read("images").float() / 255,
-                places=read("places").float() * _PLACE_STEP,
-                albedo=read("albedo").float() / 255,
-                seen=read("seen") > 0,
-                light=read("light"),
-                marks=read("marks").float() * MARK_STEP,
-            ),
-        )
-
-    def _open(self) -> dict[str, np.ndarray]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        config, size, head = self.config, self.config.size, self._head
-        each = (config.people, config.photos)
-        shapes = {
-            "images": ((*each, 3, size, size), np.uint8),
-            "places": ((*each, head, 2), np.int16),
-            "albedo": ((*each, head, 3), np.uint8),
-            "seen": ((*each, head), np.uint8),
-            "light": ((*each, 9, 3), np.float32),
-            "marks": ((*each, LANDMARKS, 3), np.int16),
-            "weights": ((*each, 52), np.float32),
-            "vertices": ((*each, head, 3), np.int16),
-            "neutral": ((config.people, len(self._template.vertices), 3), np.int16),
-            "made": ((config.people,), np.uint8),
-        }
-        return {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
+        self.landmarker = SurfaceLandmarker.load()
 
     @torch.no_grad()
-    def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Draw people ``rows``, which are adjacent; a row is marked once all its files are written."""
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._surfaces:
             self._surfaces[device] = PeopleSurface(self._template, device)
-        people = self._people.batch(range(int(rows[0]), int(rows[-1]) + 1), device)
-        size, head, photos = self.config.size, self._head, self.config.photos
+        people = self._people.batch(indices, device)
+        size, head = self.config.size, self._head
         drawn = self._surfaces[device].drawn(people.vertices)[:, :head]
         pose = people.camera_from_head
         in_camera = drawn @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
@@ -339,22 +274,20 @@ class GraphPeople:
         labels = people.labels[number, row, column]
         bare = torch.isin(labels, torch.tensor([int(kind) for kind in SKIN], dtype=labels.dtype, device=device))
         albedo = srgb_from_linear(people.albedo).clamp(0, 1)[number, :, row, column]
-        mean = torch.from_numpy(self._template.vertices).to(device)
-        values = {
-            "images": (people.images * 255).round(),
-            "places": (pixels / size / _PLACE_STEP).round().clamp(-32768, 32767),
-            "albedo": (albedo * 255).round(),
-            "seen": inside & near & bare,
-            "light": people.light,
-            "marks": (marks_of(self._landmarker, people.images) / MARK_STEP).round().clamp(-32768, 32767),
-            "weights": people.expression,
-            "vertices": ((people.vertices[:, :head] - mean[:head]) / _STEP).round().clamp(-32768, 32767),
-            "neutral": ((people.neutral[::photos] - mean) / _STEP).round().clamp(-32768, 32767),
-        }
-        for name, value in values.items():
-            array = self._arrays[name]
-            array[rows] = value.cpu().numpy().reshape(len(rows), *array.shape[1:]).astype(array.dtype)
-        self._arrays["made"][rows] = 1
+        return GraphBatch(
+            person=people.person,
+            neutral=people.neutral,
+            weights=people.expression,
+            vertices=people.vertices[:, :head],
+            photos=GraphPhotos(
+                images=people.images,
+                places=pixels / size,
+                albedo=albedo,
+                seen=inside & near & bare,
+                light=people.light,
+                marks=marks_of(self.landmarker, people.images).to(device),
+            ),
+        )
 
 
 SEED = 71

@@ -74,7 +74,7 @@ from trainer.evaluate.metrics import aligned_faces, face_weights, mean_interval,
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
-from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces, part_of
+from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance, same_person_share
 from trainer.methods.learned_basis.evaluate_pictures import (
     cosines_of_pairs,
@@ -485,7 +485,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
         batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
         first = torch.arange(len(batch.person)) % source.config.photos == 0
-        write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)), CAPTIONS)
+        write_sheet(arguments.sheets / "people.png", people_sheet(net, batch.take(first)), CAPTIONS)
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
             captions = [name for name in CAPTIONS if not name.startswith("true")]

@@ -23,7 +23,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.geometry.template import load_template
-from backend.models.landmarks import LANDMARKS, WINDOW_PER_FACE, SurfaceLandmarker
+from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window
 from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
@@ -39,8 +38,9 @@ from backend.rendering.color import srgb_from_linear
 from backend.rendering.depth_surface import ViewedSurface, unwarp_to_canonical
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.camera import FACE_CROP
 from trainer.people.shape import PeopleSurface
 from trainer.people.source import PeopleBatch, PeopleConfig
@@ -61,7 +61,28 @@ CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.M
 
 
 @dataclass(frozen=True)
-class CanonicalTruth:
+class DepthCoding(Coding):
+    """16-bit multiples of the step over [0.5, 1.5]; 0 means no depth."""
+
+    def encode(self, values: Tensor) -> np.ndarray:
+        """Round depths (...)."""
+        steps = ((values - _LOWEST) / _STEP).round().clamp(0, 65534) + 1
+        return torch.where(values > 0, steps, 0.0).to(torch.int32).cpu().numpy().astype(self.dtype)
+
+    def decode(self, stored: Tensor) -> Tensor:
+        """Return float32 depths."""
+        wide = stored.to(torch.int32)
+        return torch.where(wide > 0, (wide.float() - 1) * _STEP + _LOWEST, 0.0)
+
+
+_LOWEST, _STEP = 0.5, 1.0 / 65534
+DEPTH_CODING = DepthCoding(np.uint16)
+MARK_CODING = Coding(np.int16, levels=16384)
+"""Of landmarks of the landmark net, in sides of the picture."""
+
+
+@dataclass(frozen=True)
+class CanonicalTruth(Batch):
     """Ground truth of synthetic people in LAP's units: n photos of g sets, canonical and view pictures of S x S.
 
     Canonical frame: that of ``CanonicalCamera``, x right, y down, z forward; one unit is about a metre.
@@ -75,17 +96,17 @@ class CanonicalTruth:
     view_depth : (n, S, S) depth of the face in the photo, in the view's frame; 0 where there is none.
     """
 
-    depth: Tensor
-    albedo: Tensor
+    depth: Tensor = batch_field(coding=DEPTH_CODING)
+    albedo: Tensor = batch_field(coding=BYTES)
     albedo_seen: Tensor
-    personal_depth: Tensor
+    personal_depth: Tensor = batch_field(coding=DEPTH_CODING)
     rotation: Tensor
     translation: Tensor
-    view_depth: Tensor
+    view_depth: Tensor = batch_field(coding=DEPTH_CODING)
 
 
 @dataclass(frozen=True)
-class LapBatch:
+class LapBatch(Batch):
     """N photos in G sets. A set is one person; its photos are consecutive.
 
     Attributes
@@ -99,12 +120,12 @@ class LapBatch:
         None where the net was not run.
     """
 
-    images: Tensor
+    images: Tensor = batch_field(coding=BYTES)
     labels: Tensor
     is_grey: Tensor
-    set_of: Tensor
+    set_of: Tensor = batch_field("number")
     truth: CanonicalTruth | None
-    marks: Tensor | None = None
+    marks: Tensor | None = batch_field(coding=MARK_CODING, default=None)
 
 
 def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:
@@ -252,10 +273,6 @@ def _canonical_albedo(
     return total / count.clamp(min=1)[:, None], count > 0
 
 
-_LOWEST, _STEP = 0.5, 1.0 / 65534
-"""Depths are stored as 16-bit multiples of the step over [0.5, 1.5]; 0 means none."""
-MARK_STEP = 1 / 16384
-"""Sides of the picture; landmarks of the landmark net are stored as 16-bit multiples of it."""
 _MADE_AT_ONCE = 16
 
 
@@ -265,111 +282,10 @@ def code_of_sets() -> list[Path]:
     return [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
 
 
-class SetSource(Protocol):
-    """Source of sets of equal size, all with ground truth."""
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """See ``trainer.engine.contracts.Source``."""
-        ...
-
-
-class StoredSets:
-    """The first ``count`` people of a source, stored on disk with marks if it has them; they repeat in the same
-    order."""
-
-    def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
-        self._source, self._count = source, count
-        root = Path(folder) if folder else cache_folder() / "lap"
-        self._folder = root / content_key(key, count, *code_of_sets())
-        self._arrays: dict[str, np.ndarray] | None = None
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """Return people ``indices``, modulo the count."""
-        rows = np.array([index % self._count for index in indices])
-        if self._arrays is None or not self._arrays["made"][rows].all():
-            self._make(rows, device)
-        arrays = self._arrays
-
-        def read(name: str) -> Tensor:
-            return torch.from_numpy(arrays[name][rows]).to(device)
-
-        photos = arrays["images"].shape[1]
-        view = read("view").flatten(0, 1)
-        truth = CanonicalTruth(
-            depth=_depth(read("depth")),
-            albedo=read("albedo").float() / 255,
-            albedo_seen=read("albedo_seen") > 0,
-            personal_depth=_depth(read("personal_depth").flatten(0, 1)),
-            rotation=view[:, :9].reshape(-1, 3, 3),
-            translation=view[:, 9:],
-            view_depth=_depth(read("view_depth").flatten(0, 1)),
-        )
-        return LapBatch(
-            images=read("images").flatten(0, 1).float() / 255,
-            labels=read("labels").flatten(0, 1),
-            is_grey=torch.zeros(len(rows) * photos, dtype=torch.bool, device=device),
-            set_of=torch.arange(len(rows) * photos, device=device) // photos,
-            truth=truth,
-            marks=read("marks").flatten(0, 1).float() * MARK_STEP if "marks" in arrays else None,
-        )
-
-    def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
-        if self._arrays is None:
-            first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
-            self._open(len(first.images), first.images.shape[-1], first.marks is not None)
-        for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
-            self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
-
-    def _open(self, photos: int, size: int, marked: bool) -> None:
-        """Map the files into memory; missing files are made, sparse."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        sq, n = (size, size), self._count
-        shapes = {
-            "images": ((n, photos, 3, *sq), np.uint8),
-            "labels": ((n, photos, *sq), np.uint8),
-            "depth": ((n, *sq), np.uint16),
-            "albedo": ((n, 3, *sq), np.uint8),
-            "albedo_seen": ((n, *sq), np.uint8),
-            "personal_depth": ((n, photos, *sq), np.uint16),
-            "view_depth": ((n, photos, *sq), np.uint16),
-            "view": ((n, photos, 12), np.float32),
-            "made": ((n,), np.uint8),
-        }
-        if marked:
-            shapes["marks"] = ((n, photos, LANDMARKS, 3), np.int16)
-        self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
-
-    def _write(self, rows: np.ndarray, batch: LapBatch) -> None:
-        arrays, truth, n = self._arrays, batch.truth, len(rows)
-
-        def put(name: str, value: Tensor) -> None:
-            arrays[name][rows] = value.reshape(n, *arrays[name].shape[1:]).cpu().numpy()
-
-        put("images", _bytes(batch.images))
-        put("labels", batch.labels)
-        put("albedo", _bytes(truth.albedo))
-        put("albedo_seen", truth.albedo_seen.byte())
-        put("view", torch.cat([truth.rotation.flatten(1), truth.translation], 1))
-        for name in ("depth", "personal_depth", "view_depth"):
-            put(name, _steps(getattr(truth, name)))
-        if batch.marks is not None:
-            put("marks", (batch.marks / MARK_STEP).round().clamp(-32768, 32767).short())
-        arrays["made"][rows] = 1
-
-
-def _bytes(values: Tensor) -> Tensor:
-    return (values * 255).round().clamp(0, 255).byte()
-
-
-def _steps(depth: Tensor) -> Tensor:
-    steps = ((depth - _LOWEST) / _STEP).round().clamp(0, 65534) + 1
-    return torch.where(depth > 0, steps, 0.0).to(torch.int32)
-
-
-def _depth(steps: Tensor) -> Tensor:
-    wide = steps.to(torch.int32)
-    return torch.where(wide > 0, (wide.float() - 1) * _STEP + _LOWEST, 0.0)
+def stored_sets(source: Source, key: SourceConfig, count: int, folder: str = "") -> StoredBatches[LapBatch]:
+    """Store the first ``count`` people of a source of sets of equal size; ``key`` identifies the source."""
+    root = Path(folder) if folder else cache_folder() / "lap"
+    return StoredBatches(LapBatch, source, count, root / content_key(key, count, *code_of_sets()), _MADE_AT_ONCE)
 
 
 UNKNOWN = 255
@@ -532,6 +448,29 @@ def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor, quick: bool = Fals
     return torch.from_numpy(np.stack(found)).float()
 
 
+@dataclass(frozen=True)
+class Marks(Batch):
+    """marks : (N, 478, 3) as in ``LapBatch``."""
+
+    marks: Tensor = batch_field(coding=MARK_CODING)
+
+
+class MarkSource:
+    """Landmarks of a source's pictures, found anew for every batch. ``quick``: see ``marks_of``.
+
+    Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
+    """
+
+    def __init__(self, source: Source, quick: bool) -> None:
+        self._source, self._quick = source, quick
+        self.landmarker = SurfaceLandmarker.load()
+
+    def batch(self, indices: range, device: torch.device) -> Marks:
+        """See ``trainer.engine.contracts.Source``."""
+        images = self._source.batch(indices, device).images
+        return Marks(marks_of(self.landmarker, images, self._quick).to(device))
+
+
 class MarkedSets:
     """A source of sets whose batches have ``marks``. With ``count`` above 0 those of the first people are stored on
     disk.
@@ -540,30 +479,15 @@ class MarkedSets:
     """
 
     def __init__(self, source: Source, key: SourceConfig, count: int, folder: str = "", quick: bool = False) -> None:
-        self._source, self._count, self._quick = source, count, quick
-        self._landmarker = SurfaceLandmarker.load()
-        code = code_of_sets()
-        root = Path(folder) if folder else cache_folder() / "lap"
-        self._folder = root / f"marks_{content_key(key, count, quick, self._landmarker.version, *code)}"
+        self._source, self._marks = source, MarkSource(source, quick)
+        if count:
+            code = content_key(key, count, quick, self._marks.landmarker.version, *code_of_sets())
+            root = Path(folder) if folder else cache_folder() / "lap"
+            self._marks = StoredBatches(Marks, self._marks, count, root / f"marks_{code}", at_once=1)
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         """See ``trainer.engine.contracts.Source``."""
-        batch = self._source.batch(indices, device)
-        if not self._count:
-            return replace(batch, marks=marks_of(self._landmarker, batch.images, self._quick).to(device))
-        rows = np.array([index % self._count for index in indices])
-        photos = len(batch.images) // len(rows)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        kept = mapped(self._folder / "marks.npy", (self._count, photos, LANDMARKS, 3), np.int16)
-        made = mapped(self._folder / "made.npy", (self._count,))
-        for place, row in enumerate(rows):
-            if not made[row]:
-                own = batch.images[place * photos : (place + 1) * photos]
-                marks = marks_of(self._landmarker, own, self._quick)
-                kept[row] = (marks / MARK_STEP).round().clamp(-32768, 32767).numpy().astype(np.int16)
-                made[row] = 1
-        marks = torch.from_numpy(kept[rows].reshape(-1, LANDMARKS, 3)).to(device).float() * MARK_STEP
-        return replace(batch, marks=marks)
+        return replace(self._source.batch(indices, device), marks=self._marks.batch(indices, device).marks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -615,7 +539,7 @@ class LapPeopleConfig(SourceConfig):
         """Make the source."""
         source: Source = LapPeople(self)
         if self.keep:
-            source = StoredSets(source, self.people(), self.keep, self.folder)
+            source = stored_sets(source, self.people(), self.keep, self.folder)
         changed = self.poor > 0 or self.drawn > self.size
         if self.poor:
             source = DegradedSets(source, self.poor, self.seed)
@@ -624,7 +548,7 @@ class LapPeopleConfig(SourceConfig):
         if self.drawn > self.size:
             source = ReducedSets(source, self.size)
         if changed and self.keep:  # drawn once, changed once
-            source = StoredSets(source, replace(self, folder=""), self.keep, self.folder)
+            source = stored_sets(source, replace(self, folder=""), self.keep, self.folder)
         return source
 
 

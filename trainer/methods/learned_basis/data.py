@@ -9,9 +9,8 @@ Sources of ``FaceBatch``: ``kind = "face_people"``, ``"face_portraits"`` and ``"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,17 +20,21 @@ from torch.nn.functional import avg_pool2d
 from backend.geometry.template import load_template
 from backend.models.learned_basis.network import LANDMARKS
 from backend.rendering.color import srgb_from_linear
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.mixtures import Turns
 from trainer.people.scene import Shot
-from trainer.people.shape import PeopleSurface
+from trainer.people.shape import SHAPE_CODING, PeopleSurface
 from trainer.people.source import People, PeopleConfig
 from trainer.portraits.collection import PortraitsConfig
 
+_LANDMARK_STEP = 1 / 64
+"""Pixels; landmarks are stored as 16-bit multiples of it."""
+
 
 @dataclass(frozen=True)
-class FaceTruth:
+class FaceTruth(Batch):
     """Ground truth of n photos of synthetic people. Head frame, metres; C vertices of the head's cage.
 
     Attributes
@@ -42,16 +45,16 @@ class FaceTruth:
     light : (n, 9, 3) as in ``PeopleBatch``. albedo : (n, 3, S, S) sRGB in [0, 1] at the photo's pixels.
     """
 
-    neutral: Tensor
-    vertices: Tensor
+    neutral: Tensor = batch_field(coding=replace(SHAPE_CODING, once=True))
+    vertices: Tensor = batch_field(coding=SHAPE_CODING)
     intrinsics: Tensor
     camera_from_head: Tensor
     light: Tensor
-    albedo: Tensor
+    albedo: Tensor = batch_field(coding=BYTES)
 
 
 @dataclass(frozen=True)
-class FaceBatch:
+class FaceBatch(Batch):
     """N photos or frames in G sets. A set is one person; its photos are consecutive.
 
     Attributes
@@ -65,154 +68,18 @@ class FaceBatch:
     truth : of the first photos; None when no photo has ground truth.
     """
 
-    images: Tensor
+    images: Tensor = batch_field(coding=BYTES)
     labels: Tensor
-    landmarks: Tensor
+    landmarks: Tensor = batch_field(coding=Coding(np.int16, step=_LANDMARK_STEP))
     landmark_weight: Tensor
     slides: Tensor
     is_grey: Tensor
     neutral: Tensor
-    set_of: Tensor
-    truth: FaceTruth | None
-
-
-def join_faces(batches: list[FaceBatch]) -> FaceBatch:
-    """Concatenate batches. Raises ``ValueError`` when one without ground truth precedes one with it."""
-    known = [batch.truth is not None for batch in batches]
-    if sorted(known, reverse=True) != known:
-        raise ValueError("batches with truth come first")
-    values, start = {}, 0
-    sets = []
-    for batch in batches:
-        sets.append(batch.set_of + start)
-        start += int(batch.set_of[-1]) + 1
-    for field in fields(FaceBatch):
-        if field.name not in ("set_of", "truth"):
-            values[field.name] = torch.cat([getattr(batch, field.name) for batch in batches])
-    truths = [batch.truth for batch in batches if batch.truth is not None]
-    truth = None
-    if truths:
-        truth = FaceTruth(**{f.name: torch.cat([getattr(t, f.name) for t in truths]) for f in fields(FaceTruth)})
-    return FaceBatch(**values, set_of=torch.cat(sets), truth=truth)
+    set_of: Tensor = batch_field("number")
+    truth: FaceTruth | None = batch_field("leading")
 
 
 _MADE_AT_ONCE = 8
-_LANDMARK_STEP = 1 / 64
-"""Pixels; landmarks are stored as 16-bit multiples of it."""
-_OFFSET_STEP = 1e-5
-"""Metres; shapes are stored as 16-bit multiples of it, relative to the mean face, up to 33 cm."""
-
-
-class FaceSource(Protocol):
-    """Source of sets of equal size, all with ground truth."""
-
-    def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """See ``trainer.engine.contracts.Source``."""
-        ...
-
-
-class StoredFaces:
-    """The first ``count`` people of a source, stored on disk; they repeat in the same order.
-
-    The store is identified by the configuration ``key`` and by the code that makes people.
-    """
-
-    def __init__(self, source: FaceSource, key: SourceConfig, count: int, folder: str = "") -> None:
-        self._source, self._count = source, count
-        here = Path(__file__).resolve().parent
-        code = [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
-        root = Path(folder) if folder else cache_folder() / "face_model"
-        self._folder = root / content_key(key, count, *code)
-        template = load_template()
-        self._mean = template.vertices[: template.head.vertex_stop]
-        self._arrays: dict[str, np.ndarray] | None = None
-
-    def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """Return people ``indices``, modulo the count."""
-        rows = np.array([index % self._count for index in indices])
-        if self._arrays is None or not self._arrays["made"][rows].all():
-            self._make(rows, device)
-        arrays = self._arrays
-        photos = arrays["images"].shape[1]
-        mean = torch.from_numpy(self._mean).to(device)
-
-        def read(name: str) -> Tensor:
-            return torch.from_numpy(arrays[name][rows]).to(device).flatten(0, 1)
-
-        count = len(rows) * photos
-        own = torch.arange(count, device=device) // photos
-        neutral = torch.from_numpy(arrays["identity"][rows]).to(device).float() * _OFFSET_STEP + mean
-        truth = FaceTruth(
-            neutral=neutral[own],
-            vertices=read("shape").float() * _OFFSET_STEP + mean,
-            intrinsics=read("intrinsics").view(-1, 3, 3),
-            camera_from_head=read("pose").view(-1, 4, 4),
-            light=read("light"),
-            albedo=read("albedo").float() / 255,
-        )
-        return FaceBatch(
-            images=read("images").float() / 255,
-            labels=read("labels"),
-            landmarks=read("landmarks").float() * _LANDMARK_STEP,
-            landmark_weight=read("weight"),
-            slides=torch.zeros(count, dtype=torch.bool, device=device),
-            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
-            neutral=read("neutral") > 0,
-            set_of=own,
-            truth=truth,
-        )
-
-    def _make(self, rows: np.ndarray, device: torch.device) -> None:
-        """Make the missing rows, adjacent ones together; a row is marked once all its files are written."""
-        if self._arrays is None:
-            self._open(self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device))
-        for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
-            self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
-
-    def _open(self, one: FaceBatch) -> None:
-        """Map the files into memory, with shapes from a first set; missing files are made, sparse."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        photos, size = len(one.images), one.images.shape[-1]
-        vertices = one.truth.vertices.shape[1]
-        each = (self._count, photos)
-        shapes = {
-            "images": ((*each, 3, size, size), np.uint8),
-            "labels": ((*each, size, size), np.uint8),
-            "albedo": ((*each, 3, size, size), np.uint8),
-            "landmarks": ((*each, *one.landmarks.shape[1:]), np.int16),
-            "weight": ((*each, one.landmarks.shape[1]), np.float32),
-            "neutral": (each, np.uint8),
-            "shape": ((*each, vertices, 3), np.int16),
-            "identity": ((self._count, vertices, 3), np.int16),
-            "intrinsics": ((*each, 9), np.float32),
-            "pose": ((*each, 16), np.float32),
-            "light": ((*each, 9, 3), np.float32),
-            "made": ((self._count,), np.uint8),
-        }
-        self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
-
-    def _write(self, rows: np.ndarray, batch: FaceBatch) -> None:
-        arrays, truth, photos = self._arrays, batch.truth, len(batch.images) // len(rows)
-        mean = torch.from_numpy(self._mean).to(truth.vertices.device)
-        values = {
-            "images": (batch.images * 255).round(),
-            "labels": batch.labels,
-            "albedo": (truth.albedo * 255).round(),
-            "landmarks": (batch.landmarks / _LANDMARK_STEP).round().clamp(-32768, 32767),
-            "weight": batch.landmark_weight,
-            "neutral": batch.neutral,
-            "shape": ((truth.vertices - mean) / _OFFSET_STEP).round(),
-            "identity": ((truth.neutral[::photos] - mean) / _OFFSET_STEP).round(),
-            "intrinsics": truth.intrinsics,
-            "pose": truth.camera_from_head,
-            "light": truth.light,
-        }
-        for name, value in values.items():
-            array = arrays[name]
-            array[rows] = value.cpu().numpy().reshape(len(rows), *array.shape[1:]).astype(array.dtype)
-        for array in arrays.values():
-            array.flush()
-        arrays["made"][rows] = 1
 
 
 NEUTRAL_MM = 0.5
@@ -251,7 +118,11 @@ class FacePeopleConfig(SourceConfig):
         fresh = FacePeople(self)
         if not self.keep:
             return fresh
-        return StoredFaces(fresh, replace(self, keep=0, folder=""), self.keep, self.folder)
+        here = Path(__file__).resolve().parent
+        code = [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
+        root = Path(self.folder) if self.folder else cache_folder() / "face_model"
+        folder = root / content_key(replace(self, keep=0, folder=""), self.keep, *code)
+        return StoredBatches(FaceBatch, fresh, self.keep, folder, _MADE_AT_ONCE)
 
 
 class Actors(People):
@@ -424,7 +295,7 @@ class FaceMix:
             own = self._turns.own(indices, number)
             if len(own):
                 parts.append(source.batch(own, device))
-        return join_faces(parts)
+        return FaceBatch.concatenate(parts)
 
 
-__all__ = ["FaceBatch", "FaceMixConfig", "FacePeopleConfig", "FacePortraitsConfig", "FaceTruth", "join_faces"]
+__all__ = ["FaceBatch", "FaceMixConfig", "FacePeopleConfig", "FacePortraitsConfig", "FaceTruth"]

@@ -247,8 +247,7 @@ class HeldFrames:
 
 def chosen_photos(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
     """Select the photos ``chosen`` (N,) bool, without truth; every set must keep at least one."""
-    names = ("images", "labels", "landmarks", "landmark_weight", "slides", "is_grey", "neutral", "set_of")
-    return FaceBatch(**{name: getattr(batch, name)[chosen] for name in names}, truth=None)
+    return replace(batch, truth=None).take(chosen)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import RenderedFace, render_face
 from backend.models.learned_basis.network import LANDMARKS, FaceCode, LearnedBasisConfig, LearnedBasisNet, ModelledFace
@@ -261,15 +262,10 @@ def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Ten
 
 
 def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
-    """Align points (n, V, 3) by the similarity that fits those ``chosen`` (V,) best to ``wanted`` (Umeyama 1991)."""
-    a, b = points[:, chosen], wanted[:, chosen]
-    middle, goal = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
-    u, strengths, vh = torch.linalg.svd((b - goal).transpose(1, 2) @ (a - middle))
-    signs = torch.ones_like(strengths)
-    signs[:, 2] = torch.det(u @ vh).sign()
-    turn = (u * signs[:, None]) @ vh
-    scale = (strengths * signs).sum(1) / (a - middle).square().sum((1, 2))
-    return scale[:, None, None] * (points - middle) @ turn.transpose(1, 2) + goal
+    """Align points (n, V, 3) by the similarities that fit those ``chosen`` (V,) best to ``wanted``."""
+    chosen = chosen.cpu().numpy()
+    pairs = zip(points.cpu().numpy(), wanted.cpu().numpy(), strict=True)
+    return points.new_tensor(np.stack([nearest_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
 
 
 @torch.no_grad()

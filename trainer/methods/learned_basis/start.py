@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
 
 from backend.fitting.detector_model import load_detector_model, turn_of, view_features
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
@@ -27,6 +26,7 @@ from backend.rendering.camera import PerspectiveCameras, project
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
+from backend.rendering.sampling import sample_points
 from backend.rig.measure import face_loops
 from trainer.methods.landmarks.data import face_scales
 from trainer.methods.lap.data import class_mask
@@ -170,7 +170,7 @@ def seen_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
     skin = class_mask(batch.labels[:count], REFLECTANCE_CLASSES).float()
     pictures = torch.cat([linear_from_srgb(truth.albedo), skin[:, None]], 1)
     grid = pixels[..., :2] * (2 / size) - 1
-    found = grid_sample(pictures, grid[:, None], align_corners=False, padding_mode="zeros")[:, :, 0].transpose(1, 2)
+    found = sample_points(pictures, grid, "zeros")
     faces = torch.from_numpy(triangles_from_quads(_head_quads())).to(pixels.device)
     normals = vertex_normals(truth.vertices, faces)
     turn, move = truth.camera_from_head[:, :3, :3], truth.camera_from_head[:, :3, 3:]

@@ -1,0 +1,206 @@
+"""Batches: frozen dataclasses of tensors, concatenated, moved, cut and stored on disk field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.engine.contracts import Source
+from trainer.engine.disk_cache import mapped, missing_runs
+
+Role = Literal["rows", "number", "shared", "leading"]
+"""``rows``: a tensor, or a part that is a ``Batch``, with rows of its own; None in all batches or in none. ``number``:
+the number of each row's set, ascending from 0 in every batch. ``shared``: the same for all rows. ``leading``: as
+``rows``, of the first rows only: batches without it come last."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How values are stored: as integers ``round((value - offset) * levels / step)``, within the type's range."""
+
+    dtype: type[np.integer]
+    levels: float = 1.0
+    """Integers per unit."""
+    step: float = 1.0
+    """Units per integer."""
+    offset: Callable[[], np.ndarray] | None = None
+    """Gives the origin of values (..., P, 3): (P or more, 3)."""
+    once: bool = False
+    """All rows of one index are equal; only the first is stored."""
+
+    def encode(self, values: Tensor) -> np.ndarray:
+        """Round values to integers."""
+        if self.offset is not None:
+            values = values - self._origin(values)
+        limits = np.iinfo(self.dtype)
+        values = (values * self.levels / self.step).round().clamp(limits.min, limits.max)
+        return values.cpu().numpy().astype(self.dtype)
+
+    def decode(self, stored: Tensor) -> Tensor:
+        """Return float32 values."""
+        values = stored.float() * self.step / self.levels
+        return values if self.offset is None else values + self._origin(values)
+
+    def _origin(self, values: Tensor) -> Tensor:
+        return torch.from_numpy(self.offset()[: values.shape[-2]]).to(values.device)
+
+
+BYTES = Coding(np.uint8, levels=255)
+"""Of values in [0, 1]."""
+
+
+def batch_field(role: Role = "rows", coding: Coding | None = None, **options: Any) -> Any:
+    """A field of a ``Batch`` with a role, and with a coding for the disk (None: stored as it is)."""
+    return dataclasses.field(metadata={"role": role, "coding": coding}, **options)
+
+
+class Batch:
+    """Base of frozen dataclasses of tensors; fields are described by ``batch_field``."""
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[Self], device: torch.device | None = None) -> Self:
+        """Concatenate batches in order, on ``device`` (None: where they are).
+
+        Raises ``ValueError`` where only some batches have a part.
+        """
+        values = {
+            field.name: _concatenated(field.name, _role(field), [getattr(batch, field.name) for batch in batches])
+            for field in dataclasses.fields(cls)
+        }
+        whole = cls(**values)
+        return whole if device is None else whole.to(device)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on ``device``."""
+        return self._mapped(lambda value, role: value.to(device))
+
+    def take(self, rows: Tensor | slice) -> Self:
+        """Return chosen rows, by bool (N,), number or slice, of a batch whose fields all have N rows."""
+        return self._mapped(lambda value, role: value if role == "shared" else value[rows])
+
+    def _mapped(self, change: Callable[[Tensor, str], Tensor]) -> Self:
+        values = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Batch):
+                value = value._mapped(change)
+            values[field.name] = change(value, _role(field)) if isinstance(value, Tensor) else value
+        return type(self)(**values)
+
+
+def _role(field: dataclasses.Field) -> str:
+    return field.metadata.get("role", "rows")
+
+
+def _concatenated(name: str, role: str, parts: list[Any]) -> Any:
+    known = [part for part in parts if part is not None]
+    if role == "shared" or not known:
+        return parts[0]
+    if len(known) < len(parts) and role != "leading":
+        raise ValueError(f"only some of the batches have {name}")
+    if any(part is None for part in parts[: len(known)]):
+        raise ValueError(f"batches with {name} come first")
+    if isinstance(known[0], Batch):
+        return type(known[0]).concatenate(known)
+    if role == "number":
+        starts = np.cumsum([0, *(int(part[-1]) + 1 for part in known[:-1])]).tolist()
+        known = [part + start for part, start in zip(known, starts, strict=True)]
+    return torch.cat(known)
+
+
+Kind = TypeVar("Kind", bound=Batch)
+
+
+class StoredBatches(Generic[Kind]):
+    """The first ``count`` samples of a source, made on demand and stored on disk; they repeat in the same order.
+
+    A sample may have several rows, the same number in each. Every field is a memory-mapped file of ``folder``, so the
+    folder's name must identify the source and its code.
+    """
+
+    def __init__(self, kind: type[Kind], source: Source, count: int, folder: Path, at_once: int = 0) -> None:
+        """``kind`` may have fewer fields than the source's batches. ``at_once`` samples are made together; 0: all that
+        are missing."""
+        self._kind, self._source, self._count, self._folder, self._at_once = kind, source, count, folder, at_once
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def batch(self, indices: range, device: torch.device) -> Kind:
+        """Return samples ``indices``, modulo the count."""
+        rows = np.array([index % self._count for index in indices])
+        for run in missing_runs(self._written, rows, self._at_once or len(rows)):
+            self._write(self._kind, self._source.batch(range(int(run[0]), int(run[-1]) + 1), device), "", run)
+            self._written[run] = 1  # only now are all of its files complete
+        return self._read(self._kind, "", rows, device, 1)
+
+    @functools.cached_property
+    def _written(self) -> np.ndarray:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return mapped(self._folder / "written.npy", (self._count,))
+
+    def _write(self, kind: type[Batch], batch: Any, prefix: str, run: np.ndarray) -> None:
+        for field in dataclasses.fields(kind):
+            value, name, role = getattr(batch, field.name), prefix + field.name, _role(field)
+            if isinstance(value, Batch):
+                self._write(type(value), value, f"{name}.", run)
+            elif role == "shared":
+                self._array(name, value.cpu().numpy())[:] = value.cpu().numpy()
+            elif value is not None and role != "number":
+                coding = field.metadata.get("coding")
+                value = value.reshape(len(run), -1, *value.shape[1:])
+                value = value[:, :1] if coding and coding.once else value
+                stored = coding.encode(value) if coding else value.cpu().numpy()
+                self._array(name, stored, self._count)[run] = stored
+
+    def _array(self, name: str, like: np.ndarray, count: int = 0) -> np.ndarray:
+        """Map a field's file, which is made where it is missing, sparse."""
+        if name not in self._arrays:
+            shape = (count, *like.shape[1:]) if count else like.shape
+            self._arrays[name] = mapped(self._folder / f"{name}.npy", shape, like.dtype)
+        return self._arrays[name]
+
+    def _read(self, kind: type[Batch], prefix: str, rows: np.ndarray, device: torch.device, each: int) -> Any:
+        """Read a batch; ``each`` rows per sample, corrected by the first field that is stored row by row."""
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(kind):
+            name, role, coding = prefix + field.name, _role(field), field.metadata.get("coding")
+            if (part := _part_kind(kind, field.name)) is not None:
+                values[field.name] = self._read(part, f"{name}.", rows, device, each)
+            elif role == "number":
+                values[field.name] = torch.arange(len(rows), device=device).repeat_interleave(each)
+            elif (array := self._stored(name)) is None:
+                values[field.name] = None
+            elif role == "shared":
+                values[field.name] = torch.from_numpy(array[:]).to(device)
+            else:
+                stored = torch.from_numpy(array[rows]).to(device).flatten(0, 1)
+                value = coding.decode(stored) if coding else stored
+                if coding and coding.once:
+                    value = value.repeat_interleave(each, 0)
+                else:
+                    each = array.shape[1]
+                values[field.name] = value
+        return kind(**values) if any(value is not None for value in values.values()) else None
+
+    def _stored(self, name: str) -> np.ndarray | None:
+        """A field's file, which another process may have made; None where samples are without it."""
+        path = self._folder / f"{name}.npy"
+        if name not in self._arrays and path.is_file():
+            self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
+        return self._arrays.get(name)
+
+
+@functools.cache
+def _part_kind(kind: type[Batch], name: str) -> type[Batch] | None:
+    """The class of a field that is a batch itself, or None."""
+    hint = typing.get_type_hints(kind)[name]
+    kinds = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and issubclass(one, Batch)]
+    return kinds[0] if kinds else None
