@@ -87,6 +87,7 @@ PRESETS: tuple[ExportPreset, ...] = (
         "One file with textures; teeth, tongue, eyes and lashes move with the head's keys",
         "gltf",
         ".glb",
+        skeleton=True,
         settings=_GLTF,
     ),
     ExportPreset(
@@ -97,6 +98,7 @@ PRESETS: tuple[ExportPreset, ...] = (
         ".glb",
         subdivision=0,
         one_mesh=True,
+        skeleton=True,
         settings=_GLTF,
     ),
 )
