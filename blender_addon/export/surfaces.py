@@ -30,7 +30,7 @@ class Surface:
 
     ``picture`` : tag of the head's image, None for plain ``colour`` (linear light). ``opacity`` : of the whole part;
     clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the picture has an
-    opacity.
+    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %.
     """
 
     roughness: float
@@ -39,19 +39,19 @@ class Surface:
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
     opacity: float = 1.0
     see_through: bool = False
-    ior: float = 1.45
+    specular: float = 0.5
 
 
 SURFACES: Mapping[str, Surface] = {
-    "skin": Surface(0.5),
-    "eyes": Surface(0.3, tags.EYES, UV_EYE),
+    "skin": Surface(0.5, specular=0.4),
+    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2),
     "teeth": Surface(0.3),
     "tongue": Surface(0.35),
-    "lashes": Surface(0.5, tags.LASHES, UV_LASH, see_through=True),
-    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12, ior=1.376),
-    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12, ior=1.337),
+    "lashes": Surface(0.5, tags.LASHES, UV_LASH, see_through=True, specular=0.2),
+    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12),
+    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12),
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
-    HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True),
+    HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
 ROUGHNESS_SIDE = 1024
 """Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
@@ -93,16 +93,16 @@ class ExportMaterials:
         shader = nodes["Surface"].inputs
         shader["Base Color"].default_value = (*surface.colour, 1.0)
         shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, surface.opacity
-        shader["IOR"].default_value = surface.ior
+        shader["Specular IOR Level"].default_value = surface.specular
         head = self.parts[0]
         pictures = {"Colour": None, "Roughness": None, "Normals": None}
         if look == HAIR:
             atlas = {node.image.name.split(".")[0]: node.image for node in _pictures(part)}
-            tint = None if self.tint else _median_colour(part.data)
-            pictures["Colour"] = self._tinted(atlas.get(ATLAS[0]), tint)
-            pictures["Normals"] = self._tinted(atlas.get(ATLAS[1]), None)
+            strands, pictures["Normals"] = (atlas.get(name) for name in ATLAS)
+            by_vertex = self.tint or strands is None
+            pictures["Colour"] = strands if by_vertex else self._tinted(strands, _median_colour(part.data))
         elif surface.picture is not None:
-            pictures["Colour"] = self._tinted(self.collection.get(surface.picture), None)
+            pictures["Colour"] = self.collection.get(surface.picture)
         if look == "skin":
             pictures["Roughness"] = self._image("roughness", roughness_map(self.parts, ROUGHNESS_SIDE))
             heights = relief_heights(head)
@@ -121,8 +121,8 @@ class ExportMaterials:
             tinted["Tint"].layer_name = COLOUR
             colour = next(socket for socket in tinted["Tinted"].outputs if socket.enabled)
             tree.links.new(colour, shader["Base Color"])
-        if surface.see_through or surface.opacity < 1.0:
-            material.surface_render_method = "BLENDED" if surface.opacity < 1.0 else "DITHERED"
+            tree.links.new(tinted["Cut"].outputs[0], shader["Alpha"])
+        material.use_backface_culling = not surface.see_through and surface.opacity == 1.0  # glTF's one-sided
         return material
 
     def _image(self, kind: str, pixels: np.ndarray) -> bpy.types.Image:
@@ -132,10 +132,8 @@ class ExportMaterials:
         image.colorspace_settings.name = "Non-Color"
         return self._packed(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
 
-    def _tinted(self, image: bpy.types.Image | None, tint: np.ndarray | None) -> bpy.types.Image | None:
-        """The image, or a copy of it multiplied by a colour (3,) in linear light."""
-        if image is None or tint is None:
-            return image
+    def _tinted(self, image: bpy.types.Image, tint: np.ndarray) -> bpy.types.Image:
+        """A copy of an image of four channels, multiplied by a colour (3,) in linear light."""
         pixels = np.empty(len(image.pixels), np.float32)
         image.pixels.foreach_get(pixels)
         pixels = pixels.reshape(image.size[1], image.size[0], 4)

@@ -417,6 +417,7 @@ def export_head(
         ) from error
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
+    layer.update()  # a script may export what it has just imported or moved
     selected, active = list(context.selected_objects), layer.objects.active
     rig = tags.rig_object(collection) if with_bones else None
     moves = may_move(parts) or bones_may_move(rig)

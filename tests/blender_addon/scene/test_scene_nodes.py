@@ -68,13 +68,14 @@ def test_a_group_is_as_its_file_says_and_shared(bpy, name: str) -> None:
 
 
 def test_further_nodes_join_a_tree_and_are_numbered(bpy) -> None:
-    tree = nodes.new_material("skin").node_tree
-    order = ["relief", *sorted(set(PARTS) - {"relief"})]
-    for name in (*order, "relief_key"):
+    order = ["relief", *sorted(set(PARTS) - {"relief"}), "relief_key"]
+    trees = {name: nodes.new_material(name).node_tree for name in ("skin", "export")}
+    for name in order:
+        tree, last = trees["export" if name.startswith("export") else "skin"], FILES[name]["nodes"][-1]
         made = nodes.add_nodes(tree, name, down=100.0)
         check(FILES[name], tree, made)
-        assert made[FILES[name]["nodes"][-1]["name"]].location.y == FILES[name]["nodes"][-1]["at"][1] - 100.0
-    assert {"Key", "Key.001"} <= set(tree.nodes.keys())
+        assert made[last["name"]].location.y == last["at"][1] - 100.0
+    assert {"Key", "Key.001"} <= set(trees["skin"].nodes.keys())
 
 
 def test_a_socket_with_another_identifier_is_known_by_its_name() -> None:
