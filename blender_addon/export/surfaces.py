@@ -68,6 +68,7 @@ class ExportMaterials:
         self.name, self.collection, self.parts, self.tint = name, collection, parts, tint
         self.made: dict[str, bpy.types.Material] = {}
         self.images: list[bpy.types.Image] = []
+        self.named: list[bpy.types.Image] = []
 
     def put_on(self, copy: bpy.types.Object, part: bpy.types.Object, one_mesh: bool) -> None:
         """Give ``copy`` of ``part`` its material and leave it the UV map of that alone."""
@@ -82,8 +83,10 @@ class ExportMaterials:
         copy.data.materials.append(self.made[look])
 
     def remove(self) -> None:
+        for image in self.named:
+            image.filepath_raw = ""
         bpy.data.batch_remove([*self.made.values(), *self.images])
-        self.made, self.images = {}, []
+        self.made, self.images, self.named = {}, [], []
 
     def _material(self, look: str, part: bpy.types.Object) -> bpy.types.Material:
         surface, material = SURFACES[look], new_material("export")
@@ -111,6 +114,9 @@ class ExportMaterials:
             nodes[name].image = image
             if image is None:
                 nodes.remove(nodes[name])
+            elif not image.filepath_raw and image.library is None:  # FBX knows pictures by their paths alone
+                image.filepath_raw = f"//{self.name}_{image.name.removeprefix(self.name + '_')}.png"
+                self.named.append(image)
         if pictures["Normals"] is None:
             nodes.remove(nodes["Normal Map"])
         if not surface.see_through:

@@ -188,8 +188,10 @@ def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None
     lists = ("objects", "meshes", "armatures", "scenes", "actions", "materials", "images", "shape_keys", "collections")
     before = {name: len(getattr(bpy.data, name)) for name in lists}
     selected, active = list(bpy.context.selected_objects), bpy.context.view_layer.objects.active
+    paths = {image.name: image.filepath_raw for image in bpy.data.images}
     export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
     assert {name: len(getattr(bpy.data, name)) for name in lists} == before
+    assert {image.name: image.filepath_raw for image in bpy.data.images} == paths
     assert bpy.context.selected_objects == selected and bpy.context.view_layer.objects.active == active
     assert head.data.shape_keys.key_blocks["browInnerUp"].value == pytest.approx(0.4)
     assert (
