@@ -54,6 +54,7 @@ _GLTF: Mapping[str, Any] = {
     "export_apply": False,  # as above
     "export_morph": True,
     "export_morph_normal": True,
+    "export_tangents": True,  # normal maps need them
     "export_skins": True,
     "export_def_bones": False,  # jaw and eye bones move no vertex
     "export_animation_mode": "ACTIVE_ACTIONS",  # the keys of all parts in one animation
@@ -87,6 +88,7 @@ PRESETS: tuple[ExportPreset, ...] = (
         "One file with textures; teeth, tongue, eyes and lashes move with the head's keys",
         "gltf",
         ".glb",
+        skeleton=True,
         settings=_GLTF,
     ),
     ExportPreset(
@@ -97,6 +99,7 @@ PRESETS: tuple[ExportPreset, ...] = (
         ".glb",
         subdivision=0,
         one_mesh=True,
+        skeleton=True,
         settings=_GLTF,
     ),
 )

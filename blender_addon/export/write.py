@@ -30,6 +30,7 @@ from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces,
 from ..scene import tags
 from ..scene.meshes import coordinates
 from .presets import ExportPreset
+from .surfaces import HAIR, ExportMaterials
 
 STATIC_BONE_CHANGE = 1e-6
 """Metres, or rotation-matrix units: a bone whose matrix changes by less over all frames counts as not animated."""
@@ -39,7 +40,7 @@ NAME = "Armature"
 
 def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
     """Bone positions of a head. Raises ``AddonError`` if a part or a key needed for them is missing."""
-    found = rig_places({obj[tags.PART]: obj for obj in parts})
+    found = rig_places({obj[tags.PART]: obj for obj in parts if tags.PART in obj})
     if found is None:
         raise AddonError(
             "A part or a key of the head that its skeleton needs was deleted.",
@@ -207,8 +208,9 @@ ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "
 
 
 def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    """The objects of a head that are exported, head first."""
+    """The objects of a head that are exported, head first; cards of hair last."""
     found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
+    found.append(tags.hair_object(collection, "MESH"))
     return [obj for obj in found if obj is not None]
 
 
@@ -218,7 +220,7 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     the jaw."""
     copy = bpy.data.objects.new(obj.name, obj.data.copy())
     copy.matrix_world = obj.matrix_world
-    part = obj[tags.PART]
+    part = obj.get(tags.PART, HAIR)
     if part == "head":
         build.set_skin_weights(copy, places)
     elif part == "tongue":
@@ -401,7 +403,7 @@ def export_head(
     with_bones = preset.skeleton if with_bones is None else with_bones
     places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
-        parts = [obj for obj in parts if obj[tags.PART] in ONE_MESH_PARTS]
+        parts = [obj for obj in parts if obj.get(tags.PART) in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
         raise AddonError("The head's mesh was deleted.", "Solve it again, then export.", "head_gone")
     exporter = getattr(bpy.ops.export_scene, preset.exporter)
@@ -415,14 +417,17 @@ def export_head(
         ) from error
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
+    layer.update()  # a script may export what it has just imported or moved
     selected, active = list(context.selected_objects), layer.objects.active
     rig = tags.rig_object(collection) if with_bones else None
     moves = may_move(parts) or bones_may_move(rig)
     courses = sampled(context.scene, parts, rig) if moves else FrameAnimation()
     copies: list[bpy.types.Object] = []
+    materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
-            copies.append(_copy(part, f"{name}_{part[tags.PART]}", preset, places))
+            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, places))
+            materials.put_on(copies[-1], part, preset.one_mesh)
         keys = [courses.keys.get(part.name, {}) for part in parts]
         if preset.one_mesh:
             copies, keys = [joined(copies, f"{name}_head")], keys[:1]
@@ -455,6 +460,7 @@ def export_head(
             raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error
     finally:
         _remove(copies)
+        materials.remove()
         for obj in selected:
             with suppress(RuntimeError, ReferenceError):
                 obj.select_set(True)
@@ -463,11 +469,12 @@ def export_head(
 
 def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
     """A part as exported, with weights if the file has bones."""
+    subdivision = preset.subdivision if tags.PART in part else 0
     if places is None:
-        return neutral_copy(part, name, preset.subdivision, preset.units)
+        return neutral_copy(part, name, subdivision, preset.units)
     weighed = weighted_copy(part, places)
     try:
-        return neutral_copy(weighed, name, preset.subdivision, preset.units)
+        return neutral_copy(weighed, name, subdivision, preset.units)
     finally:
         mesh = weighed.data
         bpy.data.objects.remove(weighed)

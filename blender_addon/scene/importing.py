@@ -35,7 +35,7 @@ from .cameras import (
     update_camera,
 )
 from .expressions import PartLocks, expression_unchanged, set_expression
-from .hair import follow_group, hair_group, offset_group, put_hair
+from .hair import put_hair
 from .materials import (
     detail_steps,
     file_bytes,
@@ -56,6 +56,7 @@ from .meshes import (
     to_head,
     update_mesh,
 )
+from .nodes import node_group
 from .own_head import check_editable
 from .tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 
@@ -347,7 +348,8 @@ class _Build:
         if not self.result.geometry_only:
             yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
-            yield from (follow_group, offset_group, hair_group)
+            for name in ("hair_on_head", "hair_offset", "hair_strands"):
+                yield lambda name=name: node_group(name)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)

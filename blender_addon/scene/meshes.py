@@ -66,7 +66,6 @@ MOUTH_INSIDE = "mouth_inside"
 """Attribute of the head's mesh: 1 behind the lips, 0 on the skin."""
 SKIN_ROUGHNESS = "skin_roughness"
 """Attribute of the head's and the bust's mesh: the roughness of the skin, above 0."""
-ALPHA = "lash_alpha"
 ORIGINAL_BASIS = "likeness_as_made"
 """Attribute of a mesh: the basis as it was made, used to detect sculpting."""
 SCULPTED_METRES = 1e-5
@@ -108,7 +107,6 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     mesh.uv_layers[UV_HEAD].active_render = True
     attribute = mesh.attributes.new(HM08_VERTEX, "INT", "POINT")
     attribute.data.foreach_set("value", part.hm08_vertex)
-    _set_opacity(mesh, part)
     _remember(mesh, to_blender(part.vertices))
     mesh.update(calc_edges=True)
     if mesh.validate():
@@ -152,15 +150,6 @@ def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadRe
         if len(mesh.vertices) == len(values):
             attribute = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")
             attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
-
-
-def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:
-    """Store the opacity of each vertex for the materials."""
-    if part.alpha is not None:
-        attribute = mesh.attributes.get(ALPHA) or mesh.attributes.new(ALPHA, "FLOAT_COLOR", "POINT")
-        colors = np.ones((len(part.alpha), 4), np.float32)
-        colors[:, 3] = part.alpha
-        attribute.data.foreach_set("color", colors.ravel())
 
 
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
@@ -251,6 +240,5 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | No
     if part.key_names:
         present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()
         add_keys(obj, part, [name for name in part.key_names if name not in present])
-    _set_opacity(mesh, part)
     _remember(mesh, made)
     mesh.update()

@@ -27,7 +27,6 @@ from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .materials import (
     ALWAYS,
-    PORES_ACROSS_MAP,
     packed_image,
     picture_pixels,
     relief_nodes,
@@ -36,6 +35,7 @@ from .materials import (
     skin_material,
 )
 from .meshes import HM08_VERTEX, UV_HEAD, coordinates, neutral_coordinates, origin_of
+from .nodes import add_nodes
 from .tags import active_mesh, part_on
 
 CHUNK = 1 << 20
@@ -516,7 +516,7 @@ def _write(
     if image is not None:
         return
     image = _new_image(collection, body, baked.picture, None)
-    material = skin_look_material(image, layer.name, PORES_ACROSS_MAP * FINER)
+    material = skin_look_material(image, layer.name, FINER)
     material.name = f"{body.name} Skin"
     if baked.relief is not None:
         _add_relief(material, layer.name, baked.relief, baked.reach)
@@ -538,20 +538,14 @@ def _new_image(
 
 def _add_relief(material: bpy.types.Material, layer: str, heights: bytes, reach: float) -> None:
     """Add the relief as displacement, which Eevee and Cycles draw as a bump."""
-    tree = material.node_tree
     image = packed_image(f"{material.name} relief", heights)
     image.colorspace_settings.name = "Non-Color"
-    uv, texture, relief = (
-        tree.nodes.new(kind) for kind in ("ShaderNodeUVMap", "ShaderNodeTexImage", "ShaderNodeDisplacement")
-    )
-    uv.uv_map, texture.image, texture.name, texture.label, texture.interpolation = layer, image, ALWAYS, ALWAYS, "Cubic"
-    uv.location, texture.location, relief.location = (-900, -700), (-600, -700), (100, -500)
-    relief.inputs["Midlevel"].default_value = 0.5
-    relief.inputs["Scale"].default_value = 2.0 * reach / 1000.0
+    tree = material.node_tree
+    nodes = add_nodes(tree, "body_relief")
+    nodes["Relief UV"].uv_map, nodes[ALWAYS].image, height = layer, image, nodes["Body Relief"]
+    height.inputs["Scale"].default_value = 2.0 * reach / 1000.0
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
-    tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
-    tree.links.new(texture.outputs["Color"], relief.inputs["Height"])
-    tree.links.new(relief.outputs["Displacement"], output.inputs["Displacement"])
+    tree.links.new(height.outputs["Displacement"], output.inputs["Displacement"])
 
 
 SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158

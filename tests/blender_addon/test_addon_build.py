@@ -53,6 +53,7 @@ def test_what_is_in_the_zip(package: Path) -> None:
     for python in PYTHONS:
         assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
     assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.png", "LICENSE"} <= set(names)
+    assert {"scene/nodes/skin.json", "scene/nodes/hair_strands.json"} <= set(names)
     assert not [name for name in names if name in ("build.py", "packaging_wheels.py") or "__pycache__" in name]
     assert {"shared/__init__.py", "shared/photo_folder.py", "shared/names.py"} <= set(names)
     assert {"backend/__main__.py", "protocol/__init__.py", "protocol/names.py"} <= set(packed)

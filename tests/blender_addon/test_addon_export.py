@@ -33,7 +33,7 @@ def test_it_writes_the_file_with_the_kinds_suffix(backend: Backend, result: Head
 
 
 @pytest.mark.parametrize(
-    ("preset", "asked", "bones"), [("UNITY", {}, True), ("GAME", {}, False), ("GAME", {"skeleton": True}, True)]
+    ("preset", "asked", "bones"), [("UNITY", {}, True), ("GAME", {}, True), ("GAME", {"skeleton": False}, False)]
 )
 def test_bones_are_in_the_file_where_they_are_wanted(
     backend: Backend, result: HeadResult, tmp_path: Path, preset: str, asked: dict, bones: bool

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.materials import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR  # noqa: E402
+from blender_addon.scene.materials import ROUGHNESS, SPECULAR  # noqa: E402
+
+USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
+"""Of skin without the vertices' attribute, such as a body's."""
 
 
 def without_roughness(message: HeadMessage) -> tuple[dict, list[bytes]]:

@@ -1,0 +1,248 @@
+"""Materials of an exported head: what the scene shows, in pictures and numbers that every format has.
+
+Albedo, opacity, roughness and the relief at rest as a normal map (OpenGL's, green up), without emission: the scene's
+procedural nodes, vertex attributes and refraction have no words in glTF and FBX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from ..scene import tags
+from ..scene.hair import ATLAS, COLOUR
+from ..scene.hair import UV as UV_CARDS
+from ..scene.materials import LOOKS, relief_nodes, skin_material, strength_socket
+from ..scene.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, coordinates
+from ..scene.mpfb import covered_texels, grow
+from ..scene.nodes import add_nodes, new_material
+
+HAIR = "hair"
+"""Name of the hair cards among the parts of a file."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A part's surface, as in the backend's ``face.glb``.
+
+    ``picture`` : tag of the head's image, None for plain ``colour`` (linear light). ``opacity`` : of the whole part;
+    clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the picture has an
+    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %.
+    """
+
+    roughness: float
+    picture: str | None = tags.ALBEDO
+    uv_map: str = UV_HEAD
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    opacity: float = 1.0
+    see_through: bool = False
+    specular: float = 0.5
+
+
+SURFACES: Mapping[str, Surface] = {
+    "skin": Surface(0.5, specular=0.4),
+    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2),
+    "teeth": Surface(0.3),
+    "tongue": Surface(0.35),
+    "lashes": Surface(0.5, tags.LASHES, UV_LASH, see_through=True, specular=0.2),
+    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12),
+    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12),
+    "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
+    HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
+}
+ROUGHNESS_SIDE = 1024
+"""Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
+GUTTER = 4
+"""Rings of texels around a chart that repeat its rim, for filtered lookups."""
+
+
+class ExportMaterials:
+    """The materials of one file. ``remove`` deletes them and their images."""
+
+    def __init__(self, name: str, collection: bpy.types.Collection, parts: Sequence[bpy.types.Object], tint: bool):
+        """``parts`` : the head's objects, head first; ``tint`` : whether the format multiplies pictures by vertex
+        colours."""
+        self.name, self.collection, self.parts, self.tint = name, collection, parts, tint
+        self.made: dict[str, bpy.types.Material] = {}
+        self.images: list[bpy.types.Image] = []
+        self.named: list[bpy.types.Image] = []
+
+    def put_on(self, copy: bpy.types.Object, part: bpy.types.Object, one_mesh: bool) -> None:
+        """Give ``copy`` of ``part`` its material and leave it the UV map of that alone."""
+        look = LOOKS[part[tags.PART]] if tags.PART in part else HAIR
+        if look not in self.made:
+            self.made[look] = self._material(look, part)
+        wanted = UV_HEAD if one_mesh else SURFACES[look].uv_map
+        layers = copy.data.uv_layers
+        for name in [layer.name for layer in layers if layer.name != wanted and wanted in layers]:
+            layers.remove(layers[name])
+        copy.data.materials.clear()
+        copy.data.materials.append(self.made[look])
+
+    def remove(self) -> None:
+        for image in self.named:
+            image.filepath_raw = ""
+        bpy.data.batch_remove([*self.made.values(), *self.images])
+        self.made, self.images, self.named = {}, [], []
+
+    def _material(self, look: str, part: bpy.types.Object) -> bpy.types.Material:
+        surface, material = SURFACES[look], new_material("export")
+        material.name = look
+        tree = material.node_tree
+        nodes = tree.nodes
+        shader = nodes["Surface"].inputs
+        shader["Base Color"].default_value = (*surface.colour, 1.0)
+        shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, surface.opacity
+        shader["Specular IOR Level"].default_value = surface.specular
+        head = self.parts[0]
+        pictures = {"Colour": None, "Roughness": None, "Normals": None}
+        if look == HAIR:
+            atlas = {node.image.name.split(".")[0]: node.image for node in _pictures(part)}
+            strands, pictures["Normals"] = (atlas.get(name) for name in ATLAS)
+            by_vertex = self.tint or strands is None
+            pictures["Colour"] = strands if by_vertex else self._tinted(strands, _median_colour(part.data))
+        elif surface.picture is not None:
+            pictures["Colour"] = self.collection.get(surface.picture)
+        if look == "skin":
+            pictures["Roughness"] = self._image("roughness", roughness_map(self.parts, ROUGHNESS_SIDE))
+            heights = relief_heights(head)
+            pictures["Normals"] = None if heights is None else self._image("normal", normal_map(self.parts, heights))
+        for name, image in pictures.items():
+            nodes[name].image = image
+            if image is None:
+                nodes.remove(nodes[name])
+            elif not image.filepath_raw and image.library is None:  # FBX knows pictures by their paths alone
+                image.filepath_raw = f"//{self.name}_{image.name.removeprefix(self.name + '_')}.png"
+                self.named.append(image)
+        if pictures["Normals"] is None:
+            nodes.remove(nodes["Normal Map"])
+        if not surface.see_through:
+            for link in list(shader["Alpha"].links):
+                tree.links.remove(link)
+        if look == HAIR and self.tint and pictures["Colour"] is not None:
+            tinted = add_nodes(tree, "export_tint")
+            tinted["Tint"].layer_name = COLOUR
+            colour = next(socket for socket in tinted["Tinted"].outputs if socket.enabled)
+            tree.links.new(colour, shader["Base Color"])
+            tree.links.new(tinted["Cut"].outputs[0], shader["Alpha"])
+        material.use_backface_culling = not surface.see_through and surface.opacity == 1.0  # glTF's one-sided
+        return material
+
+    def _image(self, kind: str, pixels: np.ndarray) -> bpy.types.Image:
+        """A packed 8-bit image of pixels (S, S, 3), not colour-managed, row 0 at v = 0."""
+        side = len(pixels)
+        image = bpy.data.images.new(f"{self.name}_{kind}", side, side)
+        image.colorspace_settings.name = "Non-Color"
+        return self._packed(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
+
+    def _tinted(self, image: bpy.types.Image, tint: np.ndarray) -> bpy.types.Image:
+        """A copy of an image of four channels, multiplied by a colour (3,) in linear light."""
+        pixels = np.empty(len(image.pixels), np.float32)
+        image.pixels.foreach_get(pixels)
+        pixels = pixels.reshape(image.size[1], image.size[0], 4)
+        pixels[..., :3] = _encoded(_linear(pixels[..., :3]) * tint)
+        return self._packed(bpy.data.images.new(f"{self.name}_{image.name}", *image.size, alpha=True), pixels)
+
+    def _packed(self, image: bpy.types.Image, pixels: np.ndarray) -> bpy.types.Image:
+        image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
+        image.file_format = "PNG"
+        image.pack()
+        self.images.append(image)
+        return image
+
+
+def _pictures(obj: bpy.types.Object) -> list[bpy.types.Node]:
+    """Texture nodes of an object's materials."""
+    trees = [slot.material.node_tree for slot in obj.material_slots if slot.material and slot.material.node_tree]
+    return [node for tree in trees for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
+
+
+def _median_colour(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(3,) median of the cards' colours, linear light; white without them."""
+    colours = mesh.color_attributes.get(COLOUR)
+    if colours is None or not len(colours.data):
+        return np.ones(3, np.float32)
+    flat = np.empty(4 * len(colours.data), np.float32)
+    colours.data.foreach_get("color", flat)
+    return np.median(flat.reshape(-1, 4)[:, :3], axis=0)
+
+
+def _linear(srgb: np.ndarray) -> np.ndarray:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _encoded(linear: np.ndarray) -> np.ndarray:
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055)
+
+
+def _triangles(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (T, 3) and UVs of map ``Head`` (T, 3, 2) of a mesh's triangles; no triangles without that map."""
+    layer = mesh.uv_layers.get(UV_HEAD)
+    if layer is None:
+        return np.empty((0, 3), np.int32), np.empty((0, 3, 2), np.float32)
+    mesh.calc_loop_triangles()
+    loops, corners = np.empty((2, 3 * len(mesh.loop_triangles)), np.int32)
+    mesh.loop_triangles.foreach_get("loops", loops)
+    mesh.loop_triangles.foreach_get("vertices", corners)
+    uv = np.empty(2 * len(mesh.loops), np.float32)
+    layer.uv.foreach_get("vector", uv)
+    return corners.reshape(-1, 3), uv.reshape(-1, 2)[loops].reshape(-1, 3, 2)
+
+
+def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
+    """(S, S, 3) roughness in map ``Head``: the skin's by vertex, that of teeth, tongue and eyeballs by surface."""
+    picture = np.full((side * side, 1), SURFACES["skin"].roughness, np.float32)
+    covered = []
+    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) in ("skin", "eyes", "teeth", "tongue")):
+        corners, uv = _triangles(part.data)
+        values = np.full(len(part.data.vertices), SURFACES[LOOKS[part[tags.PART]]].roughness, np.float32)
+        attribute = part.data.attributes.get(SKIN_ROUGHNESS)
+        if attribute is not None and len(attribute.data) == len(values):
+            attribute.data.foreach_get("value", values)
+        texels, found = covered_texels(uv, values[corners][..., None], side)
+        picture[texels] = found
+        covered.append(texels)
+    texels = np.unique(np.concatenate(covered))
+    grow(picture, side, texels, texels, GUTTER)
+    return np.repeat(picture.reshape(side, side, 1), 3, axis=2)
+
+
+def relief_heights(head: bpy.types.Object) -> np.ndarray | None:
+    """(S, S) metres of the relief at rest in map ``Head``, row 0 at v = 0, times its strength; None without one."""
+    material = skin_material(head)
+    found = [] if material is None else [node.image for node in relief_nodes(material) if tags.REACH in node.image]
+    if not found or found[0].size[0] != found[0].size[1] or found[0].size[0] < 2:
+        return None
+    strength = strength_socket(material, found[0][tags.RELIEF])
+    flat = np.empty(len(found[0].pixels), np.float32)
+    found[0].pixels.foreach_get(flat)
+    side = found[0].size[0]
+    scale = 0.001 * 2.0 * found[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
+    return (flat.reshape(side, side, -1)[..., 0] - 0.5) * scale
+
+
+def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.ndarray:
+    """(S, S, 3) tangent-space normals, encoded 0-1, of ``heights`` (S, S) metres over the skin in map ``Head``.
+
+    A slope is the height's change per texel over the metres that the texel covers along u and along v.
+    """
+    side = len(heights)
+    metres = np.full((side * side, 2), np.nan, np.float32)  # a unit of u and of v on the skin
+    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) == "skin"):
+        corners, uv = _triangles(part.data)
+        across = coordinates(part.data.vertices)[corners].astype(np.float64)
+        across, steps = across[:, 1:] - across[:, :1], (uv[:, 1:] - uv[:, :1]).astype(np.float64)
+        flat = np.abs(np.linalg.det(steps)) < 1e-14
+        steps[flat] = np.eye(2)
+        scale = np.linalg.norm(np.linalg.inv(steps) @ across, axis=2)  # (T, 2): |dP/du|, |dP/dv|
+        values = np.repeat(scale[~flat, None], 3, axis=1).astype(np.float32)
+        texels, found = covered_texels(uv[~flat], values, side)
+        metres[texels] = found
+    metres = np.where(np.isnan(metres), np.float32(np.inf), metres).reshape(side, side, 2)
+    rise_v, rise_u = np.gradient(heights, 1.0 / side)
+    normals = np.dstack([-rise_u / metres[..., 0], -rise_v / metres[..., 1], np.ones_like(heights)])
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+    return (0.5 + 0.5 * normals).astype(np.float32)

@@ -1,0 +1,109 @@
+"""Node trees as data: a JSON file for each tree in this folder, read by ``add_nodes``.
+
+A file has ``nodes``: each with ``name`` and ``type``, its position ``at``, whether it is ``labelled`` with its name,
+the name of its ``frame``, the file of its ``group``, properties to ``set``, values of ``inputs`` and ``outputs``, and
+``links``: input -> [node, output]. Sockets are called by their identifiers, those of groups by their names. A link may
+come from a node that the tree has already. ``note`` is for the reader.
+
+A material's file also has its ``name``, properties to ``set`` and its ``active`` node; a geometry node group's has its
+``name``, ``version`` and interface ``sockets``. What depends on a head (images, colours, drivers) is set by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+VERSION_TAG = "likeness_hair_nodes"
+"""Property of a node group: its name and version, by which it is shared in a file."""
+SOCKET_NAMES = {
+    "Fac": "Factor", "Factor_Float": "Factor", "A_Float": "A", "B_Float": "B", "Result_Float": "Result",
+    "A_Vector": "A", "B_Vector": "B", "Result_Vector": "Result", "A_Color": "A", "B_Color": "B",
+    "Result_Color": "Result", "Source UV Map": "UV Map",
+}  # fmt: skip
+"""Names of sockets by their identifiers in Blender 4.5 and 5.0, for versions with other identifiers."""
+
+
+@cache
+def _read(name: str) -> Mapping[str, Any]:
+    return json.loads((Path(__file__).parent / f"{name}.json").read_text("utf-8"))
+
+
+def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0) -> dict[str, bpy.types.Node]:
+    """Add the nodes of file ``name`` to ``tree``, moved ``down``; return them by their names in the file.
+
+    Where the tree has a node of the same name, Blender numbers the new one. Raises ``KeyError`` for a socket that this
+    Blender lacks.
+    """
+    described = _read(name)["nodes"]
+    nodes: dict[str, bpy.types.Node] = {}
+    for entry in described:
+        node = nodes[entry["name"]] = tree.nodes.new(entry["type"])
+        node.name = entry["name"]
+        node.label = node.name if entry.get("labelled") else ""
+        if "frame" in entry:
+            node.parent = nodes.get(entry["frame"]) or tree.nodes[entry["frame"]]
+        node.location = entry["at"][0], entry["at"][1] - down
+        if "group" in entry:
+            node.node_tree = node_group(entry["group"])
+        _set(node, entry.get("set", {}))
+        for sockets, values in ((node.inputs, entry.get("inputs", {})), (node.outputs, entry.get("outputs", {}))):
+            for key, value in values.items():
+                _socket(sockets, key).default_value = value
+    for entry in described:
+        for key, (source, output) in entry.get("links", {}).items():
+            outputs = (nodes.get(source) or tree.nodes[source]).outputs
+            tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
+    return nodes
+
+
+def new_material(name: str) -> bpy.types.Material:
+    """A new material as file ``name`` describes it."""
+    described = _read(name)
+    material = bpy.data.materials.new(described["name"])
+    if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
+        material.use_nodes = True
+    _set(material, described.get("set", {}))
+    material.node_tree.nodes.clear()
+    nodes = add_nodes(material.node_tree, name)
+    if "active" in described:
+        material.node_tree.nodes.active = nodes[described["active"]]
+    return material
+
+
+def node_group(name: str) -> bpy.types.NodeTree:
+    """The .blend file's geometry node group of file ``name`` and its version, created if missing."""
+    described = _read(name)
+    version = f"{described['name']} {described['version']}"
+    for group in bpy.data.node_groups:
+        if group.get(VERSION_TAG) == version and group.library is None:
+            return group
+    group = bpy.data.node_groups.new(described["name"], "GeometryNodeTree")
+    group[VERSION_TAG] = version
+    _set(group, described.get("set", {}))
+    for socket in described["sockets"]:
+        kind = {key: socket[key] for key in ("name", "in_out", "socket_type")}
+        _set(group.interface.new_socket(**kind), {key: socket[key] for key in socket.keys() - kind.keys()})
+    add_nodes(group, name)
+    return group
+
+
+def _set(thing: bpy.types.bpy_struct, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        setattr(thing, key, value)
+
+
+def _socket(sockets: Iterable[bpy.types.NodeSocket], key: str) -> bpy.types.NodeSocket:
+    """The socket with identifier ``key``, else the first available one of that name."""
+    for socket in sockets:
+        if socket.identifier == key:
+            return socket
+    for socket in sockets:
+        if socket.enabled and socket.name == SOCKET_NAMES.get(key, key):
+            return socket
+    raise KeyError(f"This Blender's {sockets[0].node.bl_idname if sockets else 'node'} has no socket {key}.")
