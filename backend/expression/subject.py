@@ -158,7 +158,7 @@ def read_neutral(folder: Path) -> np.ndarray:
             neutral[template.parts[part.name].vertex_start + source] = positions
     except LikenessError:
         raise
-    except (OSError, ValueError, IndexError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error, msgspec.MsgspecError) as error:
         raise broken from error
     if not np.isfinite(neutral).all() or np.abs(neutral).max() > MOST_METRES:
         raise broken

@@ -118,5 +118,3 @@ def test_a_head_on_the_disk_knows_how_it_is_to_be_shown(backend: Backend) -> Non
     for wished in (True, False):
         note, _ = note_of(replace(listed_job(), material_preview=wished), 1.0)
         assert parse_note(note).fields["material_preview"] is wished
-    del note["material_preview"]  # as earlier versions wrote it
-    assert parse_note(note).fields["material_preview"] is False

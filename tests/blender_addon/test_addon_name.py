@@ -76,5 +76,3 @@ def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
     job = Job(place, *listed_photos(bpy.context.scene), "fast", 1024, name="Anna")
     note, embedded = note_of(job, 1.0)
     assert parse_note(note).job(place, embedded) == job
-    del note["name"]  # as earlier versions wrote it
-    assert parse_note(note).job(place, embedded) == replace(job, name="")

@@ -84,8 +84,9 @@ def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
     after, whole = refit_face(kept[0], corrected.faces, LANDMARKS_ALONE), fit_face(corrected, LANDMARKS_ALONE)
     assert [one.name for one in after.photos] == ["a", "c", "b"]
     assert np.linalg.norm(after.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] - wanted, axis=-1).max() < 1.0
-    moved = np.abs(after.neutral - before.neutral).max()
-    assert moved > 1e-3 and np.abs(after.neutral - whole.neutral).max() < 0.3 * moved
+    face = TEMPLATE.regions["face"] > 0.5  # the rest of the head follows the prior
+    moved = np.abs(after.neutral - before.neutral)[face].max()
+    assert moved > 1e-3 and np.abs(after.neutral - whole.neutral)[face].max() < 0.3 * moved
     np.testing.assert_array_equal(after.vertex_albedo, before.vertex_albedo)
     np.testing.assert_array_equal(after.photos[2].light, before.photos[2].light)
 

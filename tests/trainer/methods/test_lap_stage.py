@@ -18,7 +18,6 @@ from trainer.engine.contracts import OptimizerConfig
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RECIPES, Recipe, load_recipe
-from trainer.evaluate.metrics import mad, side
 from trainer.losses import PerceptualConfig
 from trainer.methods.lap import sets as landmark_shapes
 from trainer.methods.lap.data import LapPeopleConfig
@@ -37,6 +36,18 @@ CPU = torch.device("cpu")
 NO_PICTURES = {"photometric": 0.0, "flip": 0.0, "perceptual": 0.0, "flip_perceptual": 0.0}
 KNOWN = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, albedo=5.0, albedo_edges=1.0, view=0.3, light=1.0)
 SHIPPED_BYTES = 14e6
+
+
+def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Scale-invariant error of depths (H, W) over ``mask``, by its definition (Eigen et al. 2014)."""
+    difference = np.log(predicted[mask]) - np.log(true[mask])
+    return float(np.sqrt(((difference - difference.mean()) ** 2).mean()))
+
+
+def mad(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Mean angle in degrees between unit normals (H, W, 3) over ``mask``."""
+    cosine = (predicted[mask] * true[mask]).sum(-1)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
 
 
 def small_stage(**changes: object) -> LapStageConfig:

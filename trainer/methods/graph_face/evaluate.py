@@ -482,9 +482,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.ears:
         figures |= ears_figures(arguments.ears)
     if arguments.sheets:
-        source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
+        config = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people)
+        source = config.build()
         batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
-        first = torch.arange(len(batch.person)) % source.config.photos == 0
+        first = torch.arange(len(batch.person)) % config.photos == 0
         write_sheet(arguments.sheets / "people.png", people_sheet(net, batch.take(first)), CAPTIONS)
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
@@ -560,7 +561,8 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
     template = load_template()
     count = template.head.vertex_stop
     face = torch.from_numpy(template.regions["face"][:count] > 0.5)
-    source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people).build()
+    config = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people)
+    source = config.build()
     rows: dict[str, list[float]] = {}
     codes, names = [], []
     seconds = 0.0
@@ -595,5 +597,5 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         names.append(batch.person)
     figures: dict[str, float | str] = {**mean_figures(rows)}
     figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
-    figures["seconds.photo"] = seconds / (people * source.config.photos)
+    figures["seconds.photo"] = seconds / (people * config.photos)
     return figures
