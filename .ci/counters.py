@@ -18,29 +18,29 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 70_100,
-    "files": 910,
+    "lines of code": 65_500,
+    "files": 410,
     "lines of the longest file": 900,
-    "files of the largest folder": 53,
-    "folders with more than 12 files": 28,
-    "per cent of code that imports": 12.2,
-    "files of LAP": 32,
-    "folders of LAP": 4,
-    "files of the learned basis": 26,
-    "folders of the learned basis": 4,
-    "files of the graph face model": 28,
-    "folders of the graph face model": 7,
-    "files of detail": 32,
-    "folders of detail": 9,
-    "files that name hair_style": 16,
-    "numbers set by hand in module constants": 3_030,
+    "files of the largest folder": 12,
+    "folders with more than 12 files": 0,
+    "per cent of code that imports": 8.9,
+    "files of LAP": 11,
+    "folders of LAP": 2,
+    "files of the learned basis": 11,
+    "folders of the learned basis": 2,
+    "files of the graph face model": 10,
+    "folders of the graph face model": 3,
+    "files of detail": 11,
+    "folders of detail": 3,
+    "files that name hair_style": 11,
+    "numbers set by hand in module constants": 2_980,
     "numbers set by hand in defaults of dataclasses": 490,
-    "numbers set by hand in functions": 4_200,
-    "numbers set by hand": 7_700,
+    "numbers set by hand in functions": 4_120,
+    "numbers set by hand": 7_580,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
-PACKAGES = ("backend", "trainer", "blender_addon", "benchmarks")
+PACKAGES = ("protocol", "backend", "trainer", "blender_addon", "benchmarks")
 METHODS = {"LAP": "lap", "the learned basis": "basis", "the graph face model": "graph", "detail": "detail"}
 """A method's files are those with this word in their path."""
 OPTION = "hair_style"

@@ -23,9 +23,8 @@ from backend.fitting.stages import ResumableFit
 from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import fit_hair
+from backend.hair.fit_hair import check_look, fit_hair
 from backend.hair.hair_line import apply_hairline_points
-from backend.hair.look import check_look
 from backend.models.checkpoints import computing_device
 from backend.models.contract import applied_to_photos
 from backend.models.detail import DetailModel

@@ -176,7 +176,7 @@ def non_file_paths(folder: Path) -> list[str]:
 
 def valid_live_link_files() -> dict[str, bytes]:
     """Make files as the app Live Link Face writes them."""
-    from backend.rig.arkit import ARKIT_NAMES
+    from protocol.names import ARKIT_NAMES
 
     names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
     lines = [",".join(["Timecode", "BlendShapeCount", *names, "HeadYaw", "HeadPitch", "HeadRoll"])]

@@ -20,7 +20,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangles_from_quads
 from backend.photos.faces import landmark_window
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_image
+from backend.rendering.interpolate import sample_image
 from backend.rendering.spherical_harmonics import basis
 
 TEXTURE_SIDE = 320

@@ -16,8 +16,8 @@ from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.interpolate import sample_image
 from backend.rendering.rasterize import face_ids
-from backend.rendering.sampling import sample_image
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
 MEAN_SKIN = np.array([0.43, 0.26, 0.185])

@@ -24,7 +24,7 @@ from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import LAP_PIVOT
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_exactly
+from backend.rendering.interpolate import sample_exactly
 from backend.rendering.spherical_harmonics import light_from_directions
 
 PLACE_SIZE = 7

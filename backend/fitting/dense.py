@@ -32,9 +32,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
-from backend.rendering.interpolate import fragment_barycentrics, fragments
+from backend.rendering.interpolate import fragment_barycentrics, fragments, sample_image
 from backend.rendering.rasterize import face_ids
-from backend.rendering.sampling import sample_image
 from backend.system.parallel import each
 
 DENSE_POINTS = 1400

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from backend.hair.attach import skin_normals
-from backend.hair.hair_strands import HairStrands
-from backend.hair.locks import OUT
+from backend.hair.hair_strands import OUT, HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map

@@ -1,27 +1,293 @@
-"""Fit hair to photographs: whether there is any, whose photo's look it is, guides on the scalp and their colours."""
+"""Fit hair to photographs: whether there is any, whose photo's look it is, guides on the scalp and their colours.
+
+Estimate the albedo of guides at root and tip from the photographs.
+
+Choose the look: the photo that the head's hair and beard follow, and the photos that show the same hair.
+
+People change their hair and beard between photos. A photo belongs to the look of another if its hair lies at the same
+places of the head, has the same colour beside the skin, and if the chin is bearded or bare in both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
-from backend.fitting.fitted_face import FittedFace
+from backend.errors import LikenessError
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
-from backend.hair.directions import direction_field
 from backend.hair.draw import lock_edges
+from backend.hair.grow import STYLES
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HullGrid, hair_surface, hull_grid, told_by
+from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
-from backend.hair.look import Look, find_look
-from backend.hair.strand_colours import strand_colours
-from backend.hair.styles import STYLES
-from backend.hair.trace import curled, lock_widths, resampled_to, trace_guides
-from backend.photos.collection import PhotoFace
+from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+
+_SIDE = 320
+"""Longer side of the pictures in pixels: resolves locks, not single hairs."""
+_DARKEST = 0.002
+"""Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
+are ten times that."""
+_LEAST_SHADING = 0.15
+"""Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
+albedo."""
+_FRONT = 0.006
+"""Metres behind the foremost hair within which hair counts as visible: half a lock."""
+_UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
+"""Log linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
+_RANGE = 0.7
+"""Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
+Larger differences are shadows or highlights."""
+_FEW = 2.0
+"""Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
+_GREENEST = 0.5
+"""Least ratio of log(red / green) to log(green / blue) in the albedo of hair. The square roots of eumelanin's
+absorption of red, green and blue are 0.65, 0.83, 1.17 (d'Eon et al., An Energy-Conserving Hair Reflectance Model,
+2011)."""
+_DYED = 0.4
+"""Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
+_HUE_DEVIATION = 0.25
+"""Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
+_BESIDE = 0.008
+"""Metres, 0.006 to 0.012: reach of the comparison of hair with the skin beside it, across which the light is much the
+same. Nearer there are mostly roots and their shade; further away the light changes."""
+_LEAST_BESIDE = 0.01
+"""Share in [0, 1] of bare skin around a pixel, weighted over ``_BESIDE``: less than two of them from the skin."""
+_LEAST_PIXELS = 30
+"""Pixels of such hair that a comparison needs: a square centimetre of a head that fills the photo."""
+_TOGETHER = 8
+"""Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
+
+
+@dataclass(frozen=True)
+class StrandColours:
+    """``root``, ``tip`` : (G, 3) float32 linear albedo."""
+
+    root: np.ndarray
+    tip: np.ndarray
+
+
+def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
+    """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks.
+
+    Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
+    because they come from lamps or walls at one side, or from JPEG blocks.
+    """
+    by_name = {face.name: face for face in faces}
+    log_skin = float(np.log(max(np.median(fitted.vertex_albedo[:, 1]), _DARKEST)))
+    seen = [_seen(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
+    logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
+    views = [colour for _, _, colour in seen if colour is not None]
+    whole = colour_of_views(np.array(views)) if views else _UNKNOWN
+    near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
+    half = guides.shape[1] // 2
+    ends = []
+    for part in (slice(0, half), slice(half, None)):
+        mask = shown[:, :, part]
+        total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
+        number = mask.sum((0, 2)).astype(float)
+        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # one hue for all roots, one for all tips
+        total, number = total[near, 1].sum(1), number[near].sum(1)
+        logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
+        ends.append(np.exp(natural(logs_here)).astype(np.float32))
+    return StrandColours(*ends)
+
+
+def colour_of_views(logs: np.ndarray) -> np.ndarray:
+    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos.
+
+    The brightness is the median. The hue is a weighted mean: an estimate with an unnatural hue counts less, by a
+    Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that photo. If all
+    estimates have the same unnatural hue it is kept, because the hair is dyed.
+    """
+    off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
+    weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
+    hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
+    return hue + np.median(logs[:, 1])
+
+
+def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
+    """Log linear albedo (..., 3) of hair moved to the nearest natural hue, by at most ``most``; green stays.
+
+    A photo's light is estimated from the skin, and its hue is wrong by some tenths. The pigments of hair absorb more
+    blue than green and more green than red, so no natural hair is greener than ``_GREENEST``.
+    """
+    blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # log(green / blue), log(red / green)
+    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # projection onto the line of _GREENEST
+    on_line = np.stack([share, _GREENEST * share], -1)
+    not_blue = np.stack([np.zeros_like(blue), np.maximum(red, 0)], -1)
+    hue = np.stack([blue, red], -1)
+    nearest = np.where((blue < 0)[..., None], not_blue, np.where((red < _GREENEST * blue)[..., None], on_line, hue))
+    move = nearest - hue
+    length = np.linalg.norm(move, axis=-1, keepdims=True)
+    move = move * np.minimum(1, most / np.maximum(length, 1e-9))
+    return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
+
+
+def brighter_than_skin(log_light: np.ndarray, hair: np.ndarray, skin: np.ndarray, reach: float) -> float | None:
+    """Median log ratio of hair to the bare skin beside it; None where a photo shows too little of both.
+
+    Parameters
+    ----------
+    log_light : (H, W) float32 log linear light. hair, skin : (H, W) bool. reach : pixels.
+    """
+    share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), reach)
+    beside = cv2.GaussianBlur(log_light * skin, (0, 0), reach) / np.maximum(share, 1e-6)
+    near = hair & (share > _LEAST_BESIDE)
+    return float(np.median((log_light - beside)[near])) if near.sum() >= _LEAST_PIXELS else None
+
+
+def _seen(
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none.
+
+    The light is known from the face, and on top of the head and at its back it is a guess, a bad one where the sun
+    stands behind the person. The skin beside the hair, whose log albedo in green is ``log_skin``, has the hair's light,
+    but only roots and thin hair lie beside skin. So the brightness of the whole is the mean of what both say.
+    """
+    scale = min(1.0, _SIDE / max(face.labels.shape))
+    camera = photo.camera.scaled(scale)
+    size = camera.size
+    linear = linear_from_srgb(cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+    if face.monochrome:
+        linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
+    labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
+    hair, skin = (  # without their edges, which are mixed with what is beside them
+        cv2.erode((labels == kind).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        for kind in (FaceClass.HAIR, FaceClass.SKIN)
+    )
+    pixel = camera.project(guides.astype(np.float64))
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
+    column, row = column.clip(0, size[0] - 1), row.clip(0, size[1] - 1)
+    cell = (row // 4) * (size[0] // 4 + 1) + column // 4  # depth of the foremost hair, in cells as wide as a lock
+    front = np.full((size[1] // 4 + 1) * (size[0] // 4 + 1), np.inf)
+    np.minimum.at(front, cell[inside], pixel[..., 2][inside])
+    shown = inside & hair[row, column] & (pixel[..., 2] < front[cell] + _FRONT)
+    outwards = guides - guides[:, 0].mean(0)
+    outwards = outwards / np.maximum(np.linalg.norm(outwards, axis=-1, keepdims=True), 1e-6)
+    shading = sh.shade(outwards.astype(np.float32), photo.light)
+    usual = float(np.abs(shading[shown]).mean()) if shown.any() else 1.0
+    albedo = np.maximum(linear[row, column], _DARKEST) / np.maximum(shading, _LEAST_SHADING * max(usual, 1e-3))
+    log_albedo = np.log(np.maximum(albedo, _DARKEST))
+    if not shown.any():
+        return log_albedo, shown, None
+    whole = np.median(log_albedo[shown], 0)
+    log_albedo -= whole
+    reach = _BESIDE * float(camera.intrinsics[0, 0] / np.median(pixel[..., 2]))
+    brighter = brighter_than_skin(np.log(np.maximum(linear[..., 1], _DARKEST)), hair, skin, reach)
+    if brighter is not None:
+        whole = whole + 0.5 * (log_skin + brighter - whole[1])
+    return log_albedo, shown, whole
+
+
+LOWEST = 67
+"""Rows of the grid that are compared: to 42 cm from the crown, long hair on the chest."""
+SAME_HAIR = 0.125
+"""Greatest ``_difference`` of two photos of one look. Of eleven people's photos, looked at: the same hair differs by
+0.01 to 0.11, loose and tied hair, or an afro and a crop, by 0.13 to 0.42."""
+LEAST_HAIR = 0.06
+"""Share of the compared area, added to the area with hair in either photo: a difference of little hair is little."""
+BEARD_WORTH, COLOUR_WORTH = 0.5, 0.02
+"""``difference`` of a bearded lower face to a bare one, and per log unit of hair's brightness against the skin: light
+changes that by more than a unit between photos of the same hair."""
+_LEADS = 0.25
+"""Weight of a photo's trust in its choice as the leader, relative to that of the photos that agree with it."""
+_HATS = 0.25
+"""Trust in a photo without hair, relative to one with as much as the others: it shows a hat more often than a shave."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """``leader`` : name of the leading photo. ``photos`` : names of all that share its hair, the leader first."""
+
+    leader: str
+    photos: tuple[str, ...]
+
+    def to_report(self) -> dict[str, object]:
+        """The look's entry in ``report.json``."""
+        return {"leader": self.leader, "photos": list(self.photos)}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One photo's hair. ``there``, ``sure`` : (COLUMNS, LOWEST) ``HairSurface.there`` and ``seen``. ``dark`` : log
+    ratio of hair to skin, NaN unknown. ``beard`` : share of the face's skin that is bearded."""
+
+    there: np.ndarray
+    sure: np.ndarray
+    dark: float
+    beard: float
+
+
+def check_look(leader: str, names: Sequence[str]) -> None:
+    """Raise ``LikenessError`` unless ``leader`` is one of the used photos' ``names``."""
+    if leader not in names:
+        used = ", ".join(names)
+        raise LikenessError("usage", f"The look's photo {leader!r} is not among the used photos.", f"Choose of {used}.")
+
+
+def find_look(
+    grid: HullGrid,
+    views: Sequence[HairView],
+    faces: Sequence[PhotoFace],
+    told: Sequence[np.ndarray],
+    leader: str = "",
+) -> Look:
+    """The look of the photo ``leader``; without one, of the photo with which most of the photos' trust agrees.
+
+    faces, told : in the order of ``views``; ``told`` are their votes ``hair_surface.told_by``. Raises ``LikenessError``
+    if ``leader`` is not one of the views.
+    """
+    names = [view.name for view in views]
+    if leader:
+        check_look(leader, names)
+    seen = [_look_seen(grid, *each) for each in zip(views, faces, told, strict=True)]
+    area = grid.radius[:, :LOWEST]
+    apart = np.array([[_difference(one, other, area) for other in seen] for one in seen])
+    scalp = area * (grid.s < grid.line[:, None])[:, :LOWEST]
+    shown = np.array([(one.sure * scalp).sum() / scalp.sum() for one in seen])
+    amount = np.array([(one.sure * one.there * scalp).sum() for one in seen])
+    less = np.minimum(amount / max(float(np.median(amount)), 1e-9), 1)
+    trust = np.array([view.trust for view in views]) * shown * (_HATS + (1 - _HATS) * less)
+    worth = (apart <= SAME_HAIR) @ trust + _LEADS * trust
+    best = names.index(leader) if leader else int(worth.argmax())
+    same = [i for i in np.argsort(-trust, kind="stable") if i != best and apart[best, i] <= SAME_HAIR]
+    return Look(names[best], tuple(names[i] for i in (best, *same)))
+
+
+def _look_seen(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarray) -> _Seen:
+    hair, skin, beard = (face.labels == kind for kind in (FaceClass.HAIR, FaceClass.SKIN, FaceClass.FACIAL_HAIR))
+    some = (slice(None, None, 4), slice(None, None, 4))  # medians need no more
+    light = linear_from_srgb(face.pixels[some].astype(np.float32) / 255) @ np.array(LUMINANCE, np.float32)
+    dark = np.nan
+    if hair[some].sum() > 20 and skin[some].sum() > 20:
+        dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
+    there, sure = (each[:, :LOWEST] for each in covered_by(grid, view, told))
+    return _Seen(there, sure, dark, float(beard.sum() / max((beard | skin).sum(), 1)))
+
+
+def _difference(one: _Seen, other: _Seen, area: np.ndarray) -> float:
+    """Share of the area (COLUMNS, LOWEST) with hair in either photo, of what both show, that has none in the other; and
+    what beard and colour add."""
+    both = np.minimum(one.sure, other.sure) * area
+    unlike = (both * np.abs(one.there - other.there)).sum()
+    either = (both * np.maximum(one.there, other.there)).sum() + LEAST_HAIR * area.sum()
+    colour = abs(one.dark - other.dark) if np.isfinite(one.dark + other.dark) else 0.0
+    return float(unlike / either + BEARD_WORTH * abs(one.beard - other.beard) + COLOUR_WORTH * colour)
+
 
 STAGE = "hair"
 HAIR_RADIUS = 4e-5

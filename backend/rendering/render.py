@@ -12,9 +12,8 @@ from torch.nn.functional import avg_pool2d
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
+from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments, sample_points
 from backend.rendering.rasterize import face_ids
-from backend.rendering.sampling import sample_points
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
 CLAY = 0.55

@@ -35,7 +35,7 @@ from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.vectors import disc, smoothstep
 from backend.photos.collection import FaceClass
 from backend.photos.regions import connected
-from backend.rendering.sampling import sample_image
+from backend.rendering.interpolate import sample_image
 from backend.rig.arkit import ARKIT_INDEX
 from backend.system.parallel import each, parallel_threads
 from backend.texture.delighting import Consensus, photo_detail

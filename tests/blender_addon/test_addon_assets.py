@@ -23,12 +23,7 @@ from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.portrait import (  # noqa: E402
-    CATALOGUE_ID,
-    portrait,
-    portrait_steps,
-    small_pictures,
-)
+from blender_addon.scene.portrait import CATALOGUE_ID, portrait, portrait_steps, small_pictures  # noqa: E402
 from blender_addon.scene.tags import Place, remove_head  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 

@@ -21,10 +21,7 @@ from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.meshes import origin_of  # noqa: E402
-from blender_addon.scene.tags import (  # noqa: E402
-    Place,
-    cameras_by_photo,
-)
+from blender_addon.scene.tags import Place, cameras_by_photo  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
 pytestmark = pytest.mark.blender

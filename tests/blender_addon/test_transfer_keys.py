@@ -22,10 +22,7 @@ from transfer_rigs import select, undone_in_one_step  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import (  # noqa: E402
-    origin_of,
-    to_blender,
-)
+from blender_addon.scene.meshes import origin_of, to_blender  # noqa: E402
 
 pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]

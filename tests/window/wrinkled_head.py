@@ -20,18 +20,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "blender_addon" / "scene")]
 
 from head_message import HeadMessage, save  # noqa: E402
 
-from backend.detail.find import (  # noqa: E402
-    ALWAYS_REACH,
-    WRINKLE_REACH,
-    WRINKLE_SIZE,
-    pores,
-)
+from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE, pores  # noqa: E402
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map  # noqa: E402  # noqa: E402
-from backend.detail.window import (  # noqa: E402
-    place_in_map,
-    surface_frames,
-    vertex_strain,
-)
+from backend.detail.window import place_in_map, surface_frames, vertex_strain  # noqa: E402
 from backend.exchange.face_asset import FaceAsset  # noqa: E402
 from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402

@@ -19,7 +19,7 @@ KINDS: dict[str, dict[str, str]] = {
         "drawn_faces": "trainer.people.mixtures:DrawnFacesConfig",
         "people": "trainer.people.source:PeopleConfig",
         "dressed_people": "trainer.people.dressed:DressedPeopleConfig",
-        "varied_people": "trainer.people.varied:VariedPeopleConfig",
+        "varied_people": "trainer.people.dressed:VariedPeopleConfig",
         "stored": "trainer.people.mixtures:StoredConfig",
         "mixed": "trainer.people.mixtures:MixedConfig",
         "people_and_portraits": "trainer.people.mixtures:PeopleAndPortraitsConfig",

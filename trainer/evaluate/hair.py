@@ -21,13 +21,12 @@ from rich.console import Console
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
-from backend.hair.directions import direction_field
 from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
-from backend.hair.trace import lock_widths, trace_guides
+from backend.hair.trace import direction_field, lock_widths, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.evaluate.harness import measured, people_folders

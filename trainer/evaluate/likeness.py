@@ -25,7 +25,7 @@ from backend.hair.draw import draw_hair
 from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.rendering.sampling import sample_texture
+from backend.rendering.interpolate import sample_texture
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import face_embedding, identity_distance

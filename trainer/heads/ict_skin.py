@@ -32,7 +32,7 @@ from backend.geometry.similarity import Similarity, nearest_similarity
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_texture
+from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
 from trainer.heads.paint import (

@@ -20,7 +20,7 @@ from PIL import Image
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_texture
+from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder, write_bytes
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict
 from trainer.heads.ict_skin import SkinLook, carry_onto_scan, fine_ict, ict_person, openness

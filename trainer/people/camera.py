@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.hair.locks import Numbers
+from backend.hair.hair_strands import Numbers
 from backend.rendering.color import LUMINANCE, srgb_from_linear
 from trainer.people.dress.layers import stack
 

@@ -13,15 +13,22 @@ training.
 Pictures of several sources in one batch: ``kind = "mixed"`` in recipes.
 
 Synthetic people with labels and unlabelled portraits in one batch: ``kind = "people_and_portraits"`` in recipes.
+
+Processes that make the rows of a store in order, ahead of a training that reads them.
 """
 
 from __future__ import annotations
 
 import inspect
+import multiprocessing
+import os
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +39,52 @@ from backend.photos.collection import FaceClass
 from trainer.engine.batch import BYTES, Batch, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key
+
+NICENESS = 10
+"""So that the training, which feeds an accelerator, goes first."""
+
+
+class DrawingProcesses:
+    """``count`` rows, made ``at_once`` together by ``processes`` processes of one thread each; they end with this one.
+
+    ``make(argument)`` is called once in every process, and what it returns with the rows (range) to make.
+    """
+
+    def __init__(
+        self, make: Callable[[Any], Callable[[range], None]], argument: Any, count: int, at_once: int, processes: int
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        taken = context.Value("q", 0)
+        self._taken = taken  # it must live until the processes have begun
+        self._all = [
+            context.Process(target=_work, args=(make, argument, count, at_once, taken), daemon=True)
+            for _ in range(processes)
+        ]
+        for process in self._all:
+            process.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is still at work."""
+        return any(process.is_alive() for process in self._all)
+
+
+def _work(
+    make: Callable[[Any], Callable[[range], None]],
+    argument: Any,
+    count: int,
+    at_once: int,
+    taken: Synchronized,
+) -> None:
+    torch.set_num_threads(1)
+    os.nice(NICENESS)
+    rows = make(argument)
+    while True:
+        with taken.get_lock():
+            start, taken.value = taken.value, taken.value + at_once
+        if start >= count:
+            return
+        rows(range(start, min(start + at_once, count)))
 
 
 @dataclass(frozen=True)

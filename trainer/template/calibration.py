@@ -34,8 +34,8 @@ from backend.photos.faces import LOWER_LIP_EDGE, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
+from backend.rendering.interpolate import sample_texture
 from backend.rendering.render import render_linear
-from backend.rendering.sampling import sample_texture
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rendering.uv_space import UvRaster, dilate, rasterize_uv
 from backend.rig.arkit import ARKIT_INDEX

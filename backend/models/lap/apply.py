@@ -29,7 +29,7 @@ from backend.rendering.depth_surface import (
     view_grid,
     view_surface,
 )
-from backend.rendering.sampling import sample_points
+from backend.rendering.interpolate import sample_points
 
 ROUNDS = 4
 _ROBUST_SHARE = 0.02

@@ -40,7 +40,7 @@ from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import PerspectiveCameras, rotation_from_euler
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_points
+from backend.rendering.interpolate import sample_points
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
 SMALLEST_REGION = 0.5

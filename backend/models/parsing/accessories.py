@@ -30,7 +30,7 @@ from backend.photos.regions import (
     polygon_mask,
 )
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_exactly
+from backend.rendering.interpolate import sample_exactly
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
 

@@ -22,7 +22,7 @@ from backend.photos.collection import FaceClass
 from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, Window, landmark_window
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.sampling import sample_exactly
+from backend.rendering.interpolate import sample_exactly
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
 

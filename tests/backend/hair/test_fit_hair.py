@@ -18,13 +18,12 @@ from backend.choices import HAIR_STYLES
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.attach import attach
-from backend.hair.directions import direction_field
 from backend.hair.fit_hair import BALDING, fit_hair
+from backend.hair.grow import STYLES
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull, hull_surface
-from backend.hair.styles import STYLES
-from backend.hair.trace import curled, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0

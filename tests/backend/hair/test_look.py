@@ -15,9 +15,9 @@ from made_hair import SIDE, made_view
 
 from backend.errors import LikenessError
 from backend.geometry.template import Template, load_template
+from backend.hair.fit_hair import find_look
 from backend.hair.hair_surface import HullGrid, hull_grid, told_by
 from backend.hair.hair_views import HairView
-from backend.hair.look import find_look
 from backend.photos.collection import FaceClass, PhotoFace
 
 

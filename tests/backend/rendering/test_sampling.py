@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.rendering.sampling import sample_exactly, sample_image, sample_points, sample_texture
+from backend.rendering.interpolate import sample_exactly, sample_image, sample_points, sample_texture
 
 ROWS, COLUMNS = np.mgrid[:40, :60] + 0.5
 RAMP = (10.0 * ROWS + COLUMNS).astype(np.float32)

@@ -8,9 +8,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
 from backend.hair.grow import grow, lock_paths
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import Flow, HairStrands, Locks
 from backend.hair.hull import head_hull, hull_surface
-from backend.hair.locks import Flow, Locks
 
 BROWN, FAIR = (0.055, 0.026, 0.012), (0.30, 0.18, 0.085)
 

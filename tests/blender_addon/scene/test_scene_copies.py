@@ -20,14 +20,8 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.materials import relief_nodes, skin_material  # noqa: E402
-from blender_addon.scene.meshes import (  # noqa: E402
-    origin_of,
-    to_blender,
-)
-from blender_addon.scene.own_head import (  # noqa: E402
-    own_id,
-    stored_photos,
-)
+from blender_addon.scene.meshes import origin_of, to_blender  # noqa: E402
+from blender_addon.scene.own_head import own_id, stored_photos  # noqa: E402
 from blender_addon.scene.tags import Place  # noqa: E402
 
 

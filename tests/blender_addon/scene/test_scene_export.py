@@ -15,10 +15,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
-from blender_addon.export.write import (  # noqa: E402
-    ONE_MESH_PARTS,
-    export_head,
-)
+from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402

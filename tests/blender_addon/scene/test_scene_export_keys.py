@@ -16,11 +16,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
-from blender_addon.export.write import (  # noqa: E402
-    ONE_MESH_PARTS,
-    export_head,
-    export_parts,
-)
+from blender_addon.export.write import ONE_MESH_PARTS, export_head, export_parts  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 
 FRAMES = 5

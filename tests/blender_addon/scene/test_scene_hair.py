@@ -18,11 +18,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
 from blender_addon.scene.hair import hair_colour  # noqa: E402
-from blender_addon.scene.meshes import (  # noqa: E402
-    neutral_coordinates,
-    origin_of,
-    to_blender,
-)
+from blender_addon.scene.meshes import neutral_coordinates, origin_of, to_blender  # noqa: E402
 from blender_addon.scene.tags import remove_head  # noqa: E402
 
 

@@ -20,11 +20,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import expressions, importing, tags  # noqa: E402
 from blender_addon.scene.meshes import to_blender  # noqa: E402
-from blender_addon.scene.tags import (  # noqa: E402
-    Place,
-    cameras_by_photo,
-    remove_head,
-)
+from blender_addon.scene.tags import Place, cameras_by_photo, remove_head  # noqa: E402
 
 
 def key_values(obj) -> dict[str, float]:

@@ -21,11 +21,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.meshes import to_blender  # noqa: E402
-from blender_addon.scene.own_head import (  # noqa: E402
-    missing_photos,
-    own_id,
-    stored_photos,
-)
+from blender_addon.scene.own_head import missing_photos, own_id, stored_photos  # noqa: E402
 from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 

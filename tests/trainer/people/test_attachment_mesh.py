@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
+from backend.hair.grow import STYLES
 from backend.hair.hull import AZIMUTHS, ROWS, head_hull, hull_surface
-from backend.hair.styles import STYLES
 from backend.photos.collection import FaceClass
 from trainer.people.dress import hair as hair_styles
 from trainer.people.dress.attachments import Attachments

@@ -45,9 +45,8 @@ from backend.photos.collection import PhotoCollection
 from backend.photos.faces import upright_square
 from backend.photos.formats import PhotoSource
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
-from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments, sample_image
 from backend.rendering.rasterize import face_ids
-from backend.rendering.sampling import sample_image
 from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays

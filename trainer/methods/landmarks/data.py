@@ -24,8 +24,7 @@ from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
 from trainer.engine.contracts import SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
-from trainer.people.drawing_processes import DrawingProcesses
-from trainer.people.mixtures import code_of
+from trainer.people.mixtures import DrawingProcesses, code_of
 from trainer.people.source import PeopleBatch, PeopleConfig
 
 

@@ -24,9 +24,8 @@ from backend.models.learned_basis.network import LANDMARKS, MIDDLE, MILLIMETRE, 
 from backend.photos.collection import FaceClass
 from backend.rendering.camera import PerspectiveCameras, project
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments, sample_points
 from backend.rendering.rasterize import face_ids
-from backend.rendering.sampling import sample_points
 from backend.rig.measure import face_loops
 from trainer.methods.landmarks.data import face_scales
 from trainer.methods.lap.data import class_mask

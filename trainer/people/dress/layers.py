@@ -37,8 +37,8 @@ from torch import Tensor
 
 from backend.geometry.vectors import unit
 from backend.hair.grow import differences, lock_paths
+from backend.hair.hair_strands import Locks
 from backend.hair.hull import HullSurface
-from backend.hair.locks import Locks
 
 T = TypeVar("T")
 
