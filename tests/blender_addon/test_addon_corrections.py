@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("bpy")
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("bpy")
+
 import threading
 import time
 from pathlib import Path

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("bpy")
+
 import io
 from dataclasses import replace
 from pathlib import Path
