@@ -113,12 +113,6 @@ def lock_radius(points: np.ndarray, width: np.ndarray) -> np.ndarray:
     return 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
 
 
-def lock_height(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(G, P) metres by which a lock rises above its guide: 0 at the root, where the lock is flat on the skin, and at
-    most ``lock_radius``."""
-    return lock_radius(points, width) * _locked(points)[1][..., 0]
-
-
 def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Clumping of hairs around guides (G, P, 3): (G,) share of the distance to the guide lost at the tips, and
     (G, P, 1) in [0, 1] how far hairs have moved from the skin to their place in the lock."""

@@ -286,11 +286,6 @@ def gap_to_skin(hull: HeadHull, azimuth: Tensor, s: Tensor) -> Tensor:
     return _on_grid(hull.gap, azimuth, s)
 
 
-def beside_ear(hull: HeadHull, azimuth: Tensor, s: Tensor) -> Tensor:
-    """(...) in [0, 1], closeness of azimuths and s (...) to an ear."""
-    return _on_grid(hull.ear.reshape(ROWS, AZIMUTHS), azimuth, s)
-
-
 def _on_grid(values: np.ndarray, azimuth: Tensor, s: Tensor) -> Tensor:
     """Values (ROWS, AZIMUTHS) interpolated bilinearly at azimuths and s (...)."""
     grid = torch.from_numpy(values).to(s.device)

@@ -421,6 +421,8 @@ def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     result = labels.copy()
     eyes = np.flatnonzero((labels == FaceClass.EYES).any(axis=1))
     top = slice(labels.shape[0] if len(eyes) == 0 else int(eyes[0]))
+    if top.stop == 0:
+        return result  # nothing is above the eyes, and OpenCV crashes on pictures without rows
     corners = sorted(float(landmarks[corner, 0]) for corner in (EYE_OUTER_RIGHT, EYE_OUTER_LEFT))
     middle = (np.arange(labels.shape[1]) > corners[0]) & (np.arange(labels.shape[1]) < corners[1])
     both = np.isin(labels[top], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)

@@ -51,6 +51,15 @@ def test_specks_and_other_people_are_tidied_away_and_parts_filled(
     assert tidy[mouth[1], mouth[0]] == FaceClass.LIPS
 
 
+def test_a_picture_that_begins_at_the_eyes_has_nothing_above_them(head: tuple[np.ndarray, np.ndarray]) -> None:
+    """OpenCV ends the whole process on a picture without rows."""
+    pixels, landmarks = head
+    labels = np.full(pixels.shape[:2], FaceClass.SKIN, np.uint8)
+    labels[:40, 100:140] = FaceClass.EYES
+    tidy = agree_with_landmarks(labels, np.ones(labels.shape, np.float32), landmarks)
+    assert (tidy[:40, 105:135] == FaceClass.EYES).mean() > 0.9
+
+
 def test_a_patch_on_top_of_hair_is_hair_and_what_is_before_it_or_worn_stays(
     head: tuple[np.ndarray, np.ndarray],
 ) -> None:
