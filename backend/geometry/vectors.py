@@ -1,6 +1,6 @@
 """Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels.
 
-Unit vectors of torch tensors.
+Unit vectors, of torch tensors and of arrays.
 
 Smooth ramps.
 
@@ -22,6 +22,11 @@ def unit(vectors: Tensor) -> Tensor:
     """Vectors (..., 2 or 3) divided by their length (faster than ``normalize`` on so short an axis)."""
     square = sum(part * part for part in vectors.unbind(-1))
     return vectors * square.clamp(min=1e-20).rsqrt()[..., None]
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., D) divided by their length; those shorter than 1e-9 are divided by that."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:

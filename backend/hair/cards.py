@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_strands import HairStrands
 from backend.hair.trace import resampled_to
 
@@ -64,14 +65,14 @@ def hair_cards(strands: HairStrands) -> HairCards:
     step = -(-guides * 2 * (points - 1) // MOST_TRIANGLES)
     lines = resampled_to(strands.points[::step].astype(np.float64), points)  # (C, P, 3)
     count = len(lines)
-    tangent = _unit(np.gradient(lines, axis=1))
+    tangent = unit_vectors(np.gradient(lines, axis=1))
     outwards = lines - lines[:, 0].mean(0)
-    side = _unit(np.cross(outwards, tangent))
-    outwards = _unit(np.cross(tangent, side))
+    side = unit_vectors(np.cross(outwards, tangent))
+    outwards = unit_vectors(np.cross(tangent, side))
     along = np.linspace(0, 1, points)[None, :, None]
     half = 0.5 * _WIDER * step**0.5 * strands.width[::step, None, None] * (1 + (_TIP - 1) * along)
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
-    normals = _unit(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
+    normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     column = np.arange(count) % COLUMNS
     u = (column[:, None, None] + np.array([0.02, 0.98])) / COLUMNS
     uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
@@ -107,9 +108,5 @@ def card_atlas() -> CardAtlas:
         heights.append(alpha * np.sqrt(np.clip(1 - (away.min(-1) / 1.6) ** 2, 0, 1)))
     strands = (np.concatenate(pictures, 1) * 255 + 0.5).astype(np.uint8)
     slope = np.gradient(np.concatenate(heights, 1), axis=1)
-    normal = _unit(np.stack([-1.5 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
+    normal = unit_vectors(np.stack([-1.5 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
     return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

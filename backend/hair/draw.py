@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
 from backend.hair.hair_strands import OUT, HairStrands
 from backend.rendering import spherical_harmonics as sh
@@ -123,9 +124,9 @@ def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames of guides, unit vectors (G, P, 3) each: tangent, normal away from the head, and their cross product."""
-    tangent = _unit(np.gradient(points, axis=1))
-    outwards = _unit(points - points[:, :1].mean(0))
-    across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
+    tangent = unit_vectors(np.gradient(points, axis=1))
+    outwards = unit_vectors(points - points[:, :1].mean(0))
+    across = unit_vectors(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
     return tangent, across, np.cross(tangent, across)
 
 
@@ -135,7 +136,7 @@ def _from_skin(
     """Two axes (G, P, 3) of each lock's cross-section. At the roots they lie in the skin's plane, so that hair lying
     flat grows from a patch of skin; where ``leaves`` (G, P, 1) is 1 they are ``across`` and ``side`` (G, P, 3)."""
     normal = normal[:, None]
-    other = _unit(side - (side * normal).sum(-1, keepdims=True) * normal)
+    other = unit_vectors(side - (side * normal).sum(-1, keepdims=True) * normal)
     return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
 
 
@@ -151,17 +152,13 @@ def _shaded(
     deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
     open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
-    to_camera = _unit(camera.centre() - points)
-    half = _unit(_unit(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
+    to_camera = unit_vectors(camera.centre() - points)
+    half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
     highlight = sine**_SHARPNESS
     usual = max(float(highlight.mean()), 1e-6)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
     return (albedo + shine * (highlight - usual)) * shading * open_
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -108,8 +108,8 @@ class HairStrands:
     width : (G,) float32 metres across the lock that a guide stands for.
     root_colour, tip_colour : (G, 3) float32 linear light, albedo.
     hair_radius : metres, of a single hair at its root.
-    style : name of the hairstyle that explains the photographs best.
-    parameters : that style's numbers as fitted, by name; lengths in metres.
+    style : name of the hairstyle that was chosen, or ``auto``.
+    parameters : the hairline's numbers by name, metres.
     """
 
     points: np.ndarray

@@ -17,6 +17,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse.linalg import splu
 
 from backend.geometry.template import Template
+from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_views import HairView, votes
 from backend.hair.hull import head_hull, hull_surface
 
@@ -142,7 +143,7 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     flat = np.stack([cos, np.zeros_like(cos), -sin], 1)[:, None]  # of a turn to the left at the crown
     around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
     return HullGrid(
-        place, normal, _unit(down), around, radius, hull.line(azimuth, hull.hairline if line is None else line)
+        place, normal, unit_vectors(down), around, radius, hull.line(azimuth, hull.hairline if line is None else line)
     )
 
 
@@ -202,7 +203,7 @@ def _at_sides(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarr
 
 def _squarely(grid: HullGrid, view: HairView) -> np.ndarray:
     """(C, R) 0 to 1, how squarely a view sees the hull."""
-    towards = _unit(view.camera.centre() - grid.place)
+    towards = unit_vectors(view.camera.centre() - grid.place)
     return np.clip(((towards * grid.normal).sum(-1) - _SQUARE) / (1 - _SQUARE), 0, 1)
 
 
@@ -215,7 +216,7 @@ def _height(
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
     value = _USUAL * weight
     for vote, view in zip(told, views, strict=True):
-        towards = _unit(view.camera.centre() - grid.place)
+        towards = unit_vectors(view.camera.centre() - grid.place)
         along = np.exp(-(((towards * grid.normal).sum(-1) / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
@@ -260,7 +261,3 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     prior = 0.003 + _BEHIND * np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1) * (grid.s > 0.12)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

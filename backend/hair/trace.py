@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
-from backend.geometry.vectors import arc_length, points_along
+from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.grow import Style
 from backend.hair.hair_strands import MOST_POINTS
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
@@ -114,7 +114,7 @@ def styled(surface: HairSurface, style: Style) -> np.ndarray:
     if style.tied:
         top = grid.place[0, _TIE] - grid.place
     hangs = 0.0 if style.tied else np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
-    return _tangent(_unit(top) * (1 - hangs) + hangs * grid.down, grid.normal)
+    return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
 
 def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,14 +125,14 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
     there = surface.there > 0.5
     one, other = (np.gradient(outside, axis=0), np.gradient(outside, axis=1))
     one = np.where(grid.radius[..., None] > 1e-3, (np.roll(outside, -1, 0) - np.roll(outside, 1, 0)), grid.around)
-    first = _unit(one)
-    normal = _unit(np.cross(other, first))
+    first = unit_vectors(one)
+    normal = unit_vectors(np.cross(other, first))
     normal *= np.where((normal * grid.normal).sum(-1, keepdims=True) < 0, -1, 1)
     second = np.cross(normal, first)
     tensor, total, clearness = np.zeros((*there.shape, 3, 3)), np.zeros(there.shape), np.zeros(there.shape)
     triangles = _triangles(there)
     for view in views:
-        towards = _unit(view.camera.centre() - outside)
+        towards = unit_vectors(view.camera.centre() - outside)
         square = (towards * normal).sum(-1)
         pixel = view.camera.project(outside)
         depth = np.minimum(view.depth, depth_map(outside.reshape(-1, 3), triangles, view.camera))
@@ -143,7 +143,7 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         cos, sin, clear = _photo_line(view, outside)
         # the line across: pixel offsets perpendicular to the photo's line vanish along it
         a, b = (-step[k][..., 0] * sin + step[k][..., 1] * cos for k in (0, 1))
-        way = _unit(-b[..., None] * first + a[..., None] * second)
+        way = unit_vectors(-b[..., None] * first + a[..., None] * second)
         weight = view.trust * clear * np.clip(square - 0.15, 0, 1) * before * there
         tensor += weight[..., None, None] * way[..., :, None] * way[..., None, :]
         total += weight
@@ -176,11 +176,7 @@ def _strongest(tensor: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _tangent(vectors: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    return _unit(vectors - (vectors * normal).sum(-1, keepdims=True) * normal)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return unit_vectors(vectors - (vectors * normal).sum(-1, keepdims=True) * normal)
 
 
 ROOTS = 1500

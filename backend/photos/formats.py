@@ -1,6 +1,6 @@
 """The supported photo formats in sentences.
 
-Hand-set constants of reading; the limits per file are in ``source.ReadLimits``.
+Hand-set constants of reading; the limits per file are in ``ReadLimits``.
 
 Types of photo input, reading limits and decoded photos. Imports nothing heavy.
 """

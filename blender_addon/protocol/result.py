@@ -152,8 +152,8 @@ class ResultHair:
     width : (G,) float32 width of the lock that a guide represents, metres.
     root_colour, tip_colour : (G, 3) float32 albedo in linear light, 0-1.
     hair_radius : of a single hair at its root, metres.
-    style : name of the hairstyle.
-    parameters : its fitted numbers, lengths in metres.
+    style : name of the hairstyle that was chosen, or ``auto``.
+    parameters : the hairline's numbers by name, metres.
     """
 
     points: np.ndarray

@@ -31,7 +31,7 @@ from trainer.people.dress.hair import beard_roots, draw_beard, without_locks
 from trainer.people.dress.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE
 from trainer.people.dress.things import draw_hand
 from trainer.people.dress.worn import KINDS, SHELL_ROWS, HatParameters, cloth_colour, draw_glasses, draw_hat
-from trainer.people.look import PersonLook
+from trainer.people.look import PersonLook, bounded_colour
 from trainer.people.scene import PeopleSampler, Person, Shot
 from trainer.people.shape import IdentityParameters
 from trainer.people.source import People, PeopleBatch, PeopleConfig
@@ -300,7 +300,7 @@ class _DressedCasting(PeopleSampler):
         look = _bearded(g, person.look, self._config.beards)
         if g.random() < 0.2:
             white = np.array([0.66, 0.64, 0.60]) * g.uniform(0.55, 1.2)
-            look = replace(look, hair=_colour(white), greyness=1.0)
+            look = replace(look, hair=bounded_colour(white), greyness=1.0)
         skin = replace(
             person.skin,
             beard_colour=look.beard_hair,
@@ -370,7 +370,7 @@ def _bearded(g: np.random.Generator, look: PersonLook, share: float) -> PersonLo
         moustache=moustache * size,
         chin=chin * size,
         jaw=jaw * size,
-        beard_hair=_colour(hair),
+        beard_hair=bounded_colour(hair),
         stubble=0.0 if colour < 0.42 else 0.3 * look.stubble,  # visible hair must be labelled
     )
 
@@ -394,14 +394,6 @@ def _with_company(g: np.random.Generator, batch: PeopleBatch, row: int, other: i
     below_top = (batch.labels[other] != int(FaceClass.BACKGROUND)).cummax(0).values  # the head and everything below it
     behind = below_top[place] & inside & (labels == int(FaceClass.BACKGROUND))
     return torch.where(behind[None], batch.images[other][:, place[0], place[1]], image)
-
-
-def _colour(values: np.ndarray) -> tuple[float, float, float]:
-    r, g, b = np.clip(values, 0.003, 0.9)
-    return float(r), float(g), float(b)
-
-
-__all__ = ["DressedPeople", "DressedPeopleConfig"]
 
 
 _SHAPE = 20  # purpose of random numbers; dressed people use the numbers below

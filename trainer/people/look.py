@@ -112,12 +112,12 @@ def draw_look(generator: np.random.Generator) -> PersonLook:
         femininity=femininity,
         melanin=melanin,
         redness=redness,
-        skin=_colour(skin_albedo(melanin, redness)),
-        hair=_colour(_mix(hair, grey, greyness)),
-        brow_hair=_colour(_mix(brow_hair, grey, 0.6 * greyness)),
-        beard_hair=_colour(_mix(brow_hair * 1.3, grey * 1.3, np.clip(1.3 * greyness, 0, 1))),
+        skin=bounded_colour(skin_albedo(melanin, redness)),
+        hair=bounded_colour(_mix(hair, grey, greyness)),
+        brow_hair=bounded_colour(_mix(brow_hair, grey, 0.6 * greyness)),
+        beard_hair=bounded_colour(_mix(brow_hair * 1.3, grey * 1.3, np.clip(1.3 * greyness, 0, 1))),
         greyness=greyness,
-        iris=_colour(iris),
+        iris=bounded_colour(iris),
         beard=beard,
         stubble=stubble,
         moustache=moustache,
@@ -139,6 +139,7 @@ def _mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return a + (b - a) * share
 
 
-def _colour(values: np.ndarray) -> Colour:
+def bounded_colour(values: np.ndarray) -> Colour:
+    """Linear light (3,) within what skin, hair and cloth reflect."""
     r, g, b = np.clip(values, 0.003, 0.9)
     return float(r), float(g), float(b)

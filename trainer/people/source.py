@@ -311,6 +311,3 @@ class People:
 def _exposure(skin_level: Tensor) -> Tensor:
     """(N,) exposure factors for the face, two thirds of the full correction, from the skin's mean luminance (N,)."""
     return torch.where(skin_level > 0, (0.26 / skin_level.clamp(min=0.004)) ** 0.65, torch.ones_like(skin_level))
-
-
-__all__ = ["People", "PeopleBatch", "PeopleConfig"]

@@ -413,6 +413,3 @@ class Portraits:
         return PortraitBatch(
             images, labels, landmarks, torch.tensor(who, device=device), torch.from_numpy(self.grey[chosen]).to(device)
         )
-
-
-__all__ = ["PortraitBatch", "PortraitsConfig"]

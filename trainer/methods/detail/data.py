@@ -494,6 +494,3 @@ def observed_portrait(
         shown = pictures_of(photo, window, density, where, square.cut(face.pixels, picture))
         arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
     return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}
-
-
-__all__ = ["DetailBatch", "DetailPeopleConfig", "DetailPictures"]

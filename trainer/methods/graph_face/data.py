@@ -464,15 +464,3 @@ def head_in_window(fitted: FittedFace, face: PhotoFace, window: Window) -> tuple
     seen = inside & facing & np.isin(labels, [int(kind) for kind in SKIN])
     places = window.from_picture(pixels, 1.0)
     return places.astype(np.float32), seen & ((places > 0) & (places < 1)).all(1)
-
-
-__all__ = [
-    "UNKNOWN",
-    "GraphBatch",
-    "GraphPeopleConfig",
-    "GraphShapesConfig",
-    "known_part",
-    "labelled_people",
-    "mirrored_batch",
-    "smaller_batch",
-]

@@ -474,6 +474,3 @@ class LivingFaces:
         halves = (both @ self._keys.flatten(1)).view(-1, count, 3)
         moved = torch.cat([moved[:, :count] + self._left * halves, moved[:, count:]], 1)
         return self._lips.touching(moved, neutral, idiosyncrasies.stick)
-
-
-__all__ = ["Idiosyncrasies", "LivingFaces", "LivingPerson", "draw_living_person"]

@@ -604,6 +604,3 @@ class LapPortraits:
         found = self._source.batch(indices, device)
         sets = torch.arange(len(found.images), device=device) // self._photos
         return LapBatch(found.images, found.labels, found.is_grey, sets, None)
-
-
-__all__ = ["CanonicalTruth", "LapBatch", "LapPeopleConfig", "LapPortraitsConfig"]

@@ -296,6 +296,3 @@ class FaceMix:
             if len(own):
                 parts.append(source.batch(own, device))
         return FaceBatch.concatenate(parts)
-
-
-__all__ = ["FaceBatch", "FaceMixConfig", "FacePeopleConfig", "FacePortraitsConfig", "FaceTruth"]
