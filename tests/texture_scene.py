@@ -20,7 +20,7 @@ from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.eyes import paint_eyeball
 from backend.texture.surface import head_surface, texture_space
-from trainer.template.pictures.key_sheet import portrait_camera
+from trainer.template.pictures import portrait_camera
 
 TRUTH_SIZE = 1024
 TONE = np.array([0.48, 0.29, 0.21])

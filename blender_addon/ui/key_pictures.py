@@ -1,4 +1,4 @@
-"""Small pictures of the 52 keys, from one file (made by ``python -m trainer.template.pictures.key_pictures``)."""
+"""Small pictures of the 52 keys, from one file (made by ``python -m trainer.template.pictures``)."""
 
 from __future__ import annotations
 

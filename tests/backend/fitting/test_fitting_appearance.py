@@ -12,7 +12,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.template.pictures.key_sheet import portrait_camera
+from trainer.template.pictures import portrait_camera
 
 SIZE = 320
 

@@ -15,7 +15,7 @@ from backend.hair.hair_views import HairView, body_mesh, silhouettes
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
-from trainer.template.pictures.key_sheet import portrait_camera
+from trainer.template.pictures import portrait_camera
 
 SIDE = 112
 POINTS = 64

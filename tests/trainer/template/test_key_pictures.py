@@ -8,8 +8,7 @@ from PIL import Image
 
 from backend.geometry.template import Template, load_template
 from protocol.names import ARKIT_NAMES
-from trainer.template.pictures.key_pictures import SHEET, SIDE, draw_key, draw_pictures, pictured
-from trainer.template.pictures.key_sheet import PaintedHead
+from trainer.template.pictures import SHEET, SIDE, PaintedHead, draw_key, draw_pictures, pictured
 
 LEAST_CHANGE = 1.0
 """Mean change of a picture by its key, in steps of 8 bits; the quietest, a squint, changes it by 1.4."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.template.pictures.key_sheet import portrait_camera
+from trainer.template.pictures import portrait_camera
 
 TARGET = np.array([0.0, 0.7, 0.05])
 

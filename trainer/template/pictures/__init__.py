@@ -1,1 +1,0 @@
-"""Sheets of the template's keys and people, for the docs and the add-on."""
