@@ -17,7 +17,6 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
         "trainer.evaluate.foreign",
         "people and pictures from other sources: millimetres, and recognition by shape alone",
     ),
-    "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": (
         "trainer.methods.parsing.evaluate",
         "classes of pixels of held-out synthetic people; a sheet of photographs",
