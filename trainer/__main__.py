@@ -22,15 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
     "label-portraits": ("trainer.portraits.label_command", "draw labels for checking, store corrections"),
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
-    "portrait-statistics": (
-        "trainer.methods.parsing.portrait_statistics",
-        "mean landmarks, identity, glasses by edges",
-    ),
-    "facial-hair-classifier": (
-        "trainer.methods.parsing.facial_hair",
-        "moustaches and beards by edges, tones and colours",
-    ),
-    "net-classifiers": ("trainer.methods.parsing.net_features", "glasses and beards on features of the parsing net"),
+    "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "mean landmarks and identity of portraits"),
     "landmark-errors": ("trainer.methods.landmarks.errors", "error model of the landmark net, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "mean and covariance of identity coefficients, for the fit"),

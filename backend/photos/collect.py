@@ -13,9 +13,8 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.models.landmarks import surface_landmarker
-from backend.models.parsing.accessories import AccessoryScores
+from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
-from backend.models.parsing.voting import same_decisions, vote_on_glasses, vote_over_photos
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
 from backend.photos.faces import (
@@ -141,7 +140,7 @@ def collect(
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(upright(again.pixels, candidate.turns), candidate.landmarks, options.max_crop_side)
-        if not same_decisions(candidate.accessories, accessories):
+        if candidate.accessories.decisions != accessories.decisions:
             candidate = _relabelled(candidate, crop, accessories, options.device)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
@@ -149,7 +148,7 @@ def collect(
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
     faces = each(finished, choice.used, voted, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
-    return PhotoCollection(vote_on_glasses(faces, options.device), tuple(_verdicts(analysed, names, choice)))
+    return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.template import Template
 from backend.geometry.vectors import disc, smoothstep
-from backend.models.parsing.glasses import brows_behind_glasses
+from backend.models.parsing.accessories import brows_behind_glasses
 from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera

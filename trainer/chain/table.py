@@ -110,7 +110,7 @@ STEPS = (
     ),
     Step(
         "portrait-statistics",
-        ("photos/mean_landmarks.npz", "photos/identity_projection.npz", "parsing/glasses_classifier.npz"),
+        ("photos/mean_landmarks.npz", "photos/identity_projection.npz"),
         (
             Command(
                 ("portrait-statistics", "{portraits}", "--landmarks", "--out", "{assets}"),
@@ -220,31 +220,6 @@ STEPS = (
         repeats=Repeats.NOT_TODAY,
         remark="The shipped weights are the end of more than five runs, each labelled by the one before; those labels "
         "and weights were not kept. Hours are the sum of the recipes' own.",
-    ),
-    Step(
-        "parsing-classifiers",
-        ("parsing/glasses_by_net.npz", "parsing/beard_by_net.npz"),
-        (Command(("net-classifiers", "{portraits}", "--model", "{assets}/parsing", "--out", "{assets}/parsing")),),
-        after=("parsing",),
-        needs=(Need.PORTRAITS,),
-        remark="They belong to the net: a new one needs them anew.",
-    ),
-    Step(
-        "facial-hair-classifier",
-        ("parsing/facial_hair_classifier.npz",),
-        (
-            Command(
-                (
-                    *("facial-hair-classifier", "{portraits}"),
-                    *("--out", "{assets}/parsing/facial_hair_classifier.npz"),
-                ),
-                toy=("--drawn", "24"),
-            ),
-        ),
-        after=("template", "portrait-statistics"),
-        needs=(Need.PORTRAITS,),
-        cpu_hours=0.11,
-        remark="Made anew it ranks press photos as the shipped one does (0.972 and 0.926 beside 0.969 and 0.925).",
     ),
     Step(
         "parsing-opinion",

@@ -5,7 +5,6 @@ It tests that every command runs and finds the previous one's results. The resul
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import torch
 
 from trainer.chain.table import TOY_STEPS
 from trainer.engine.recipe import encode, find_recipe, load_recipe
-from trainer.methods.parsing.portrait_statistics import GLASSES_LABELS
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import read_hand_labels
 from trainer.portraits.relabel import read_traits
@@ -70,10 +68,7 @@ def _too_large(value: Any, path: str, limits: Mapping[str, int]) -> Iterator[str
 
 def portrait_names() -> list[str]:
     """Names from every list that the chain reads: some of each answer, and some with hand-made labels."""
-    with GLASSES_LABELS.open(newline="", encoding="utf-8") as file:
-        answers = {row["file"]: ("glasses", row["glasses"]) for row in csv.DictReader(file)}
-    names = _first_of_each(answers)
-    names += _first_of_each({name: ("hair", seen.facial_hair) for name, seen in read_traits().items()})
+    names = _first_of_each({name: ("hair", seen.facial_hair) for name, seen in read_traits().items()})
     names += _first_of_each({name: ("worn", seen.glasses) for name, seen in read_traits().items()})
     names += _first_of_each({name: ("by hand", one.held_out) for name, one in read_hand_labels().items()})
     return sorted(set(names))

@@ -1,26 +1,26 @@
-"""Glasses, moustache, beard, hat: decided as a whole for a face, from all pixels of their place together.
+"""Glasses, moustache, beard, hat: decided as a whole for a face, from all pixels of their region together.
 
-Glasses and beards from the parsing net's features: linear classifiers on a lattice of the face.
-
-Detection of a moustache and a beard by edges, tones and colours around the mouth.
-
-Hats: how likely a photo shows one, and whether another photo of the person shows the same one for certain.
+Rims of glasses are two equal outlines, one around each eye, fitted to a net's probabilities. The labels of thin frames
+hide brows, which their colour shows. A person's photos vote together on glasses, moustache and beard.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
-from backend.models.parsing.glasses import edge_strip, eye_line_angle, find_rims, glasses_score, load_classifier
 from backend.photos.collection import FaceClass
-from backend.photos.faces import CHIN, EYE_OUTER_LEFT, EYE_OUTER_RIGHT, face_square, landmark_window
+from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
 from backend.photos.regions import (
+    BROW_RIGHT,
     CHEEK_RIGHT,
+    EYE_RIGHT,
     above_brows,
     eyes_mask,
     grown,
@@ -31,220 +31,158 @@ from backend.photos.regions import (
 )
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_exactly
-from backend.system.assets import ASSETS
-from backend.system.files import read_table
 
-_NOSE_BASE = 2
-_PIXELS_PER_FEATURE = 4.0
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """Points on the face, along the line through the eyes and across it, in heights of the face."""
-
-    across: tuple[float, float, int]
-    down: tuple[float, float, int]
-
-    def points(self, landmarks: np.ndarray, middle: np.ndarray) -> np.ndarray:
-        """(rows, columns, 2) around ``middle`` (2,), for landmarks (478, 2 or 3) in the same pixels."""
-        angle, size = eye_line_angle(landmarks), landmark_window(landmarks, 1.0).side
-        axes = size * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        columns, rows = np.meshgrid(np.linspace(*self.across), np.linspace(*self.down))
-        return middle + np.stack([columns, rows], axis=-1) @ axes
-
-
-_EYES = Lattice((-0.44, 0.44, 11), (-0.1, 0.2, 5))
-_MOUTH = Lattice((-0.32, 0.32, 9), (-0.2, 0.24, 7))
+_WIDTHS = (0.68, 0.76, 0.84, 0.92, 1.0, 1.1)  # half a lens's width in eye widths
+_HEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.92)  # of its width
+_OUTWARDS = (-0.06, 0.03, 0.12)  # of its centre, in eye widths
+_DOWN = (-0.08, 0.04, 0.16, 0.28)
+_POWERS = (2.0, 2.8, 4.5)  # exponents of the superellipse
+_POINTS = 40
+_FRACTION_BITS = 4
+_CONTROL_SIZES = (0.72, 1.28)  # sizes of the control curves inside and outside of the rim
+_BLUR, _HALF_WIDTH = 0.008, 0.014  # heights of the face
+_LEAST_CONTRAST = 0.06
+"""Least difference of the mean probability on the rims and beside them."""
+_LENS_SIZE = 0.84  # of a rim's size: surely inside, even with thick rims
 
 
 @dataclass(frozen=True)
-class NetEvidence:
-    """Log odds of glasses and of hair on the chin (a beard)."""
-
-    glasses: float
-    chin: float
-
-
-@cache
-def evidence_of_net() -> str:
-    """Version of the parsing net that the classifiers belong to."""
-    data = read_table(ASSETS / "parsing" / "glasses_by_net.npz")
-    return str(data["net"])
-
-
-def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarray) -> NetEvidence:
-    """Evidence of the face with ``landmarks`` (478, 2 or 3) in pixels of the face's square.
-
-    features (C, H, W) : the net's for that square, at a quarter of its size. mirrored (C, H, W) : for its mirror image,
-    mirrored back. The result is the mean of both; classifiers by ``trainer.methods.parsing.net_features``.
-    """
-    eyes = [eye_features(features, landmarks), eye_features(mirrored, landmarks, mirror=True)]
-    mouths = [mouth_features(features, landmarks), mouth_features(mirrored, landmarks, mirror=True)]
-    glasses, beard = load_classifier("glasses_by_net"), load_classifier("beard_by_net")
-    return NetEvidence(
-        sum(glasses.log_odds(row) for row in eyes) / 2,
-        sum(beard.log_odds(row) for row in mouths) / 2,
-    )
-
-
-def eye_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = False) -> np.ndarray:
-    """(55 C,) float32 samples of ``features`` (C, H, W) around the eyes; with ``mirror``, columns are reversed."""
-    middle = (landmarks[EYE_OUTER_RIGHT, :2] + landmarks[EYE_OUTER_LEFT, :2]) / 2
-    return _sampled(features, _EYES.points(landmarks, middle), mirror)
-
-
-def mouth_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = False) -> np.ndarray:
-    """(63 C,) float32 samples, the same between nose and chin."""
-    return _sampled(features, _MOUTH.points(landmarks, (landmarks[_NOSE_BASE, :2] + landmarks[CHIN, :2]) / 2), mirror)
-
-
-def _sampled(features: np.ndarray, points: np.ndarray, mirror: bool) -> np.ndarray:
-    points = (points[:, ::-1] if mirror else points).reshape(-1, 2)
-    smooth = [cv2.blur(channel, (3, 3), borderType=cv2.BORDER_CONSTANT) for channel in features]
-    return sample_exactly(np.stack(smooth, axis=-1), points / _PIXELS_PER_FEATURE).astype(np.float32).ravel()
-
-
-_SQUARE_PIXELS = 256  # pixels of the face's square, so that blurs have the same width on every face
-_BEARD_NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17
-_LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face; narrow, so that a thin moustache has its own cells
-_TONE_WEIGHT = 0.35
-"""Weight of tones against edges. With 1, the penalty on weights would hardly act on tones with their larger spread."""
-_NOSE_SIDE = (186, 92, 165, 98, 2, 327, 391, 322, 410)
-_LIP_SIDE = (61, 185, 40, 37, 0, 267, 270, 409, 291)
-_FACIAL_HAIR_ON_LIP = (0.2, 0.45, 0.7, 0.9)  # from nose to lip
-_UNDER_LIP, _JAW = (84, 17, 314), (176, 152, 400)
-_FACIAL_HAIR_ON_CHIN = (0.15, 0.4, 0.7)
-_COLOUR_WEIGHT = 4.0
-"""Weight of colours against brightness: skin and hair differ by about 0.2 in log R/G, but by 1 in log brightness."""
-_BLUR = 0.01  # heights of the face
-_DARK_OFFSET = 0.01  # linear; below it colours are noise
-
-
-@dataclass(frozen=True)
-class FacialHairScores:
-    """Log odds of hair on the upper lip (a moustache) and on the chin (a beard)."""
-
-    lip: float
-    chin: float
-
-
-@dataclass(frozen=True)
-class FacialHairClassifier:
-    """Two layers: log odds ``relu((x - mean) @ inner + inner_bias) @ outer + outer_bias`` of features x (F,).
+class Rims:
+    """Masks of glasses.
 
     Attributes
     ----------
-    mean : (F,). inner : (F, H); inner_bias : (H,). outer : (H, 2), to hair on lip and chin; outer_bias : (2,).
+    band : (S, S) bool along both rims and the bridge. lenses : (S, S) bool within the rims, beside the band.
     """
 
-    mean: np.ndarray
-    inner: np.ndarray
-    inner_bias: np.ndarray
-    outer: np.ndarray
-    outer_bias: np.ndarray
+    band: np.ndarray
+    lenses: np.ndarray
 
-    def scores(self, features: np.ndarray) -> FacialHairScores:
-        """Scores of one row of features (F,)."""
-        hidden = np.maximum((features - self.mean) @ self.inner + self.inner_bias, 0)
-        lip, chin = hidden @ self.outer + self.outer_bias
-        return FacialHairScores(float(lip), float(chin))
+
+def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
+    """Both rims and the bridge of glasses, fitted to their ``probability`` (S, S).
+
+    landmarks (478, 2 or 3) in its pixels. Both lenses have one shape, scaled by the apparent width of their eye (which
+    is narrower on the far side of a turned face), so that half a visible frame determines the other half. None where no
+    outline stands out, as for specks or lenses that are dark all over.
+    """
+    size = landmark_window(landmarks, 1.0).side
+    blurred = gaussian_filter(probability.astype(np.float32), max(0.6, _BLUR * size))
+    right, left = landmarks[EYE_OUTER_RIGHT, :2], landmarks[EYE_OUTER_LEFT, :2]
+    along = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)  # to the person's left
+    down = np.array([-along[1], along[0]])
+    unit = 0.0
+    places = []
+    for part, outwards in ((EYE_RIGHT, -along), (mirrored(EYE_RIGHT), along)):
+        outline = landmarks[list(part), :2]
+        width = float(np.ptp(outline @ along))
+        unit = max(unit, width)
+        places.append((outline.mean(axis=0), outwards * width))
+    curves = _curves()  # (K, 3, P, 2): rim, inside, outside; outwards in eye widths, down in the nearer eye's
+    found = np.zeros(curves.shape[:2])
+    for middle, outwards in places:
+        points = middle + curves[..., :1] * outwards + curves[..., 1:] * (down * unit)
+        sampled = sample_exactly(blurred, points)
+        found += sampled.mean(axis=-1) / 2
+    score = found[:, 0] - found[:, 1:].mean(axis=1)
+    best = int(score.argmax())
+    if score[best] < _LEAST_CONTRAST:
+        return None
+    side = probability.shape[0]
+    band, lenses = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
+    thickness = max(1, round(2 * _HALF_WIDTH * size))
+    for middle, outwards in places:
+        rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
+        _draw(band, rim, thickness, closed=True)
+        lens = rim.mean(axis=0) + _LENS_SIZE * (rim - rim.mean(axis=0))
+        cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
+    inner = [
+        middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
+        for middle, outwards in places
+    ]
+    _draw(band, np.stack(inner), 2 * thickness, closed=False)
+    return Rims(band.astype(bool), lenses.astype(bool) & ~band.astype(bool))
+
+
+def _draw(band: np.ndarray, points: np.ndarray, thickness: int, *, closed: bool) -> None:
+    cv2.polylines(band, [_subpixels(points)], closed, 1, thickness, shift=_FRACTION_BITS)
+
+
+def _subpixels(points: np.ndarray) -> np.ndarray:
+    return np.round((points - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
 
 
 @cache
-def facial_hair_classifier() -> FacialHairClassifier:
-    """The classifier that ``trainer.methods.parsing.facial_hair`` trained on hand-labelled portraits."""
-    data = read_table(ASSETS / "parsing" / "facial_hair_classifier.npz")
-    return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data})
+def _curves() -> np.ndarray:
+    """(K, 3, P, 2) all candidate outlines, each with its two control curves."""
+    angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
+    curves = []
+    for power in _POWERS:
+        cos, sin = (np.sign(x) * np.abs(x) ** (2 / power) for x in (np.cos(angle), np.sin(angle)))
+        for width in _WIDTHS:
+            for height in _HEIGHTS:
+                shape = np.stack([cos * width, sin * width * height], -1)
+                for outwards in _OUTWARDS:
+                    for down in _DOWN:
+                        place = np.array([outwards, down])
+                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_CONTROL_SIZES)]))
+    return np.stack(curves)
 
 
-def facial_hair_scores(pixels: np.ndarray, landmarks: np.ndarray) -> FacialHairScores:
-    """Scores of the face with landmarks (478, 3) in (H, W, 3) sRGB pixels."""
-    return facial_hair_classifier().scores(lower_face_features(pixels, landmarks))
+_CLEAR_SHARE = 0.5  # of an eye's outline
+_FRAME_DARKNESS, _THICK_SHARE = 0.8, 0.38
+"""Log units by which a dark frame is darker than skin; least share of its label if it is thick. A wire's label is
+mostly skin: 0.05 to 0.32 of it is so dark on 24 photos of three people, but 0.43 to 0.72 on 17 of two with thick
+frames."""
+_AROUND_BROWS, _BESIDE_BROWS = 0.2, 0.03  # heights of the face
+_BROW_DARKNESS, _BROW_HUE = (
+    0.35,
+    0.35,
+)  # log units: least darkness of a brow behind a frame against skin; tolerance of its hue
 
 
-def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(2484,) float32: edges and tones of a strip over the upper lip and of one below the mouth, then colours."""
-    square = face_square(landmarks)
-    near = square.cut(pixels, _SQUARE_PIXELS)
-    places = square.from_picture(landmarks[:, :2], _SQUARE_PIXELS)
-    angle, size = eye_line_angle(places), landmark_window(places, 1.0).side
-    lip = edge_strip(near, (places[_BEARD_NOSE_BASE] + places[_UPPER_LIP]) / 2, _LIP_STRIP * size, angle)
-    chin = edge_strip(near, (places[_LOWER_LIP] + places[CHIN]) / 2, _CHIN_STRIP * size, angle)
-    strips = [part for strip in (lip, chin) for part in (strip.edges, _TONE_WEIGHT * strip.tones)]
-    return np.concatenate([*strips, _colours(near, places, size)]).astype(np.float32)
+def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Labels (S, S) in which dark brow-coloured pixels behind thin frames and clear lenses are BROWS.
 
-
-def _colours(pixels: np.ndarray, places: np.ndarray, size: float) -> np.ndarray:
-    """(180,) log R/G and log G/B, which shadows do not change, log brightness and its absolute value, at 36 points over
-    the upper lip and 9 below the lower, relative to the cheeks. ``places`` (478, 2) and ``size`` in pixels.
-
-    Pale and grey moustaches are as bright as skin, but less red.
+    The label of a wire frame is several times as thick as the wire, and often overlaps a brow's lower edge. Frames
+    count as thin where few pixels of their label beside the brows are very dark, lenses as clear where the eyes behind
+    them are labelled as eyes. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them.
     """
-    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK_OFFSET
-    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _BLUR * size)), -1, 0)
-    maps = np.stack([red - green, green - blue, 0.3 * red + 0.6 * green + 0.1 * blue])
-    cheeks = polygon_mask(places, CHEEK_RIGHT, _SQUARE_PIXELS) | polygon_mask(
-        places, mirrored(CHEEK_RIGHT), _SQUARE_PIXELS
-    )
-    usual = np.median(maps[:, cheeks] if cheeks.any() else maps.reshape(3, -1), axis=1)
-    points = [
-        places[list(first)] * (1 - part) + places[list(last)] * part
-        for first, last, parts in (
-            (_NOSE_SIDE, _LIP_SIDE, _FACIAL_HAIR_ON_LIP),
-            (_UNDER_LIP, _JAW, _FACIAL_HAIR_ON_CHIN),
-        )
-        for part in parts
-    ]
-    found = sample_exactly(np.moveaxis(maps, 0, -1), np.concatenate(points)) - usual
-    weights = (_COLOUR_WEIGHT, _COLOUR_WEIGHT, 1.0)
-    return np.concatenate([found * weights, np.abs(found[:, 2:])], axis=1).ravel()
+    side = labels.shape[0]
+    skin, glasses = labels == FaceClass.SKIN, labels == FaceClass.GLASSES
+    if not glasses.any() or not skin.any():
+        return labels
+    brows = np.zeros(labels.shape, bool)
+    for brow, eye in ((BROW_RIGHT, EYE_RIGHT), (mirrored(BROW_RIGHT), mirrored(EYE_RIGHT))):
+        behind = labels[polygon_mask(landmarks, eye, side)]
+        if (behind == FaceClass.EYES).sum() >= _CLEAR_SHARE * max(len(behind), 1):
+            brows |= polygon_mask(landmarks, brow, side)
+    size = landmark_window(landmarks, 1.0).side
+    around, frame = grown(brows, _AROUND_BROWS * size) & skin, glasses & ~grown(brows, _BESIDE_BROWS * size)
+    if not around.any() or not frame.any():
+        return labels
+    log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
+    typical = np.median(log[around], axis=0)
+    darker = typical.mean() - log.mean(-1)
+    if (darker[frame] > _FRAME_DARKNESS).mean() > _THICK_SHARE:
+        return labels
+    hue = typical - typical.mean()
+    own = log - log.mean(-1, keepdims=True)
+    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # position between grey and the skin's hue
+    plain = np.linalg.norm(own - share[..., None] * hue, axis=-1) < _BROW_HUE
+    return np.where(brows & glasses & (darker > _BROW_DARKNESS) & plain, np.uint8(FaceClass.BROWS), labels)
 
 
 _HEADWEAR, _RATHER_THAN_HAIR = 0.28, 0.4
 """Least share of occluder above the brows, of all and of what is not skin, for a hat; below it such patches are hair or
 background. Chosen on 55 press photos with something on the head; bald heads and grey hair have less."""
 _HAT_REACH = 0.3  # heights of the face
-_LEAST_PIXELS = 20
-"""Least number of pixels of hair or hat, and of skin, for a colour: the median is then within a tenth of its spread."""
-_DARKEST = 1e-3
-"""Linear light at the level of a photo's noise, lower bound before logarithms."""
-SAME_COLOUR = 1.0
-"""Distance in natural logarithms of linear R, G and B, relative to the face's skin, within which two photos show the
-same colour above the brows: 0.37 of 114 pairs of photos of one person with a hat in both, and 0.08 of 138 pairs with a
-hat in one alone (25 people of press photos)."""
-SAME_HAT = 1.5
-"""Log odds of a hat, added if another photo shows a hat by itself and both have the same colour: log(0.37 / 0.08). That
-people with a hat in one photo often have one in others would add 1.8; it is not counted, because hats come off."""
 
 
-@dataclass(frozen=True)
-class Headwear:
-    """``score`` : log odds of a hat, above 0 with one; nan if nothing is above the brows. ``colour`` : natural
-    logarithms of linear R, G and B of the hair or hat, relative to the face's skin; nan where either is not seen."""
-
-    score: float
-    colour: tuple[float, float, float]
-
-
-def look_for_headwear(probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray) -> Headwear:
-    """The evidence about a hat in class probabilities (C, S, S) of ``pixels`` (S, S, 3) uint8 sRGB with landmarks
-    (478, 2 or 3) in their pixels."""
-    above = above_brows(landmarks, probabilities.shape[1])
-    top = above & over_face(landmarks, probabilities.shape[1])
-    likeliest = probabilities.argmax(axis=0)
-    worn = top & np.isin(likeliest, (FaceClass.HAIR, FaceClass.OCCLUDER))
-    colour = _log_colour(pixels[worn]) - _log_colour(pixels[(likeliest == FaceClass.SKIN) & ~above])
-    return Headwear(hat_score(probabilities[:, top]), tuple(map(float, colour)))
-
-
-def hat_score(probabilities: np.ndarray) -> float:
-    """Log odds of a hat from the probabilities (C, P) of the pixels above the brows; above 0 if the shares of occluder
-    are above ``_HEADWEAR`` and ``_RATHER_THAN_HAIR``."""
+def has_hat(probabilities: np.ndarray) -> bool:
+    """Whether the probabilities (C, P) of the pixels above the brows show a hat."""
     skin, hair, hat = probabilities[[FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER]].sum(axis=1)
-    if skin + hair + hat <= 0:
-        return float("nan")
-    rests = ((skin + hair, _HEADWEAR), (hair, _RATHER_THAN_HAIR))
-    return float(min(np.log((hat + 1e-6) / (rest + 1e-6)) - np.log(least / (1 - least)) for rest, least in rests))
+    return bool(hat > _HEADWEAR * (skin + hair + hat) and hat > _RATHER_THAN_HAIR * (hair + hat))
 
 
 def over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
@@ -254,45 +192,16 @@ def over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
     return (places > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
-def vote_on_hats(seen: Sequence[Headwear | None]) -> tuple[Headwear | None, ...]:
-    """Each photo's headwear, with ``SAME_HAT`` added to its score if another photo of the person shows a hat by itself
-    and the same colour is above the brows in both. Photos without a hat have no vote, because hats come off."""
-
-    def voted(own: Headwear | None) -> Headwear | None:
-        if own is None or not own.score <= 0:
-            return own
-        hats = [other.colour for other in seen if other is not None and other.score > 0]
-        alike = any(np.linalg.norm(np.subtract(own.colour, colour)) < SAME_COLOUR for colour in hats)
-        return replace(own, score=own.score + SAME_HAT) if alike else own
-
-    return tuple(voted(own) for own in seen)
-
-
-def _log_colour(pixels: np.ndarray) -> np.ndarray:
-    """(3,) median of the log linear light of pixels (P, 3) uint8 sRGB; nan of few."""
-    if len(pixels) < _LEAST_PIXELS:
-        return np.full(3, np.nan)
-    return np.median(np.log(linear_from_srgb(pixels.astype(np.float32) / 255) + _DARKEST), axis=0)
-
-
-_ON_GLASSES, _ON_LIP, _ON_CHIN, _NET_ON_CHIN = 0.4, 0.4, 0.3, 0.5
-"""Weights of the log odds of edges for glasses, lip and chin, and of the net's features for the chin, against those of
-the net's mean probability; for glasses its features have weight 1."""
-_GLASSES_BIAS, _LIP_BIAS, _CHIN_BIAS = 3.3, 0.3, 0.45
-"""Bias of each: on 829 press photos, each of another person, 54 decisions are wrong with it instead of 72. Weights of
-0.3 to 0.8 for the lip and 0.2 to 0.5 for the chin do as well."""
-_WITHOUT_FEATURES = NetEvidence(-2.2, 0.0)
-"""Used where there are no classifiers for the net's features."""
-_SECOND_ON_GLASSES, _SECOND_ON_LIP, _SECOND_ON_CHIN = 1.0, 1.5, 0.5
-"""Weight of the log odds of the second net's mean probability."""
-_SECOND_BIAS = (1.8, 0.9, 1.35)
-"""Further bias for glasses, lip and chin where the second net is used. Of the decisions on 834 press photos
-(``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
+_BIASES = (2.8, 1.7, 1.7)
+"""Added to the sum of both nets' log odds of glasses, moustache and beard: with the votes of each person's
+other photos 3, 5 and 17 decisions on 834 press photos are wrong (``evaluate parsing --press``); chosen on them."""
+_LARGEST_VOTE = (2.0, 4.0, 4.0)
+"""Largest log odds that a person's other photos add to those of one photo, for glasses, which come and go, moustache
+and beard, which stay."""
 _HAT_LIKELIER = 4.0
 """Factor on the odds of a hat above the brows, and divisor of the skin's there, where there is one."""
 _ODDS_FACTORS, _LIKELY = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 0.6
-"""Factors on the odds of a moustache or beard, or of a hat that another photo made certain (``vote_on_hats``),
-ascending; grey beards that edges found need the last two."""
+"""Factors on the odds of a moustache or beard, ascending."""
 _MOUSTACHE_REACH = 0.1  # heights of the face: a moustache reaches this far beyond the lips
 _WORN_FACTOR = 2.0
 _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
@@ -301,67 +210,51 @@ _LEAST_ON_RIMS = 1.0
 _CLEAR_LENS = 0.4  # of the cheeks' linear brightness: darker lenses are tinted and count as glasses everywhere
 
 
-@dataclass(frozen=True)
-class EdgeEvidence:
-    """Log odds from edges alone."""
-
-    glasses: float
-    facial_hair: FacialHairScores
-
-
-def edge_scores(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
-    """Score the edges of the face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
-    return EdgeEvidence(glasses_score(pixels, landmarks), facial_hair_scores(pixels, landmarks))
-
-
-@dataclass(frozen=True)
-class AccessoryScores:
-    """Log odds that a face wears glasses, a moustache, a beard; worn above 0, nan where the crop lacks the place.
-    ``headwear`` : the same of a hat, with its colour; None: decided from the class probabilities alone."""
+class AccessoryScores(NamedTuple):
+    """Log odds that a face wears glasses, a moustache, a beard; worn above 0, nan where the crop lacks the place."""
 
     glasses: float
     moustache: float
     beard: float
-    headwear: Headwear | None = None
+
+    @property
+    def decisions(self) -> tuple[bool, ...]:
+        """Whether each is worn."""
+        return tuple(score > 0 for score in self)
 
 
-def score_accessories(
-    probabilities: np.ndarray,
-    landmarks: np.ndarray,
-    edges: EdgeEvidence,
-    net: NetEvidence | None = None,
-    second: np.ndarray | None = None,
-) -> AccessoryScores:
-    """Score a face with landmarks (478, 2 or 3) in the pixels of class probabilities (C, S, S).
+def score_accessories(probabilities: np.ndarray, landmarks: np.ndarray, second: np.ndarray) -> AccessoryScores:
+    """Score a face with landmarks (478, 2 or 3) in the pixels of two nets' class probabilities (C, S, S).
 
     Pixel by pixel, a net finds only half a wire frame, or false specks of one in the bags under the eyes, or a
-    moustache in the shadow of a nose. So the score combines the mean probability over the accessory's place, ``edges``,
-    the features of ``net`` (None without classifiers for it), and a ``second`` net's probabilities (C, S, S).
+    moustache in the shadow of a nose. So each accessory is scored by its mean probability over its region.
     """
     side = probabilities.shape[1]
     _, lip, chin = mouth_parts(landmarks, side)
-    by_net = _WITHOUT_FEATURES if net is None else net
-    hair = probabilities[FaceClass.FACIAL_HAIR]
-    around_eyes = near_eyes(landmarks, side)
-    also_glasses, also_lip, also_chin = 0.0, 0.0, 0.0
-    if second is not None:
-        theirs = second[FaceClass.FACIAL_HAIR]
-        also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _SECOND_BIAS[0]
-        also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _SECOND_BIAS[1]
-        also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _SECOND_BIAS[2]
-    return AccessoryScores(
-        _mean_log_odds(probabilities[FaceClass.GLASSES][around_eyes])
-        + _ON_GLASSES * edges.glasses
-        + by_net.glasses
-        + _GLASSES_BIAS
-        + also_glasses,
-        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP_BIAS + also_lip,
-        _mean_log_odds(hair[chin])
-        + _ON_CHIN * edges.facial_hair.chin
-        + _NET_ON_CHIN * by_net.chin
-        + _CHIN_BIAS
-        + also_chin,
+    regions = (
+        (FaceClass.GLASSES, near_eyes(landmarks, side)),
+        (FaceClass.FACIAL_HAIR, lip),
+        (FaceClass.FACIAL_HAIR, chin),
     )
+    return AccessoryScores(
+        *(
+            bias + sum(_mean_log_odds(net[kind][region]) for net in (probabilities, second))
+            for bias, (kind, region) in zip(_BIASES, regions, strict=True)
+        )
+    )
+
+
+def vote_over_photos(scores: Sequence[AccessoryScores]) -> tuple[AccessoryScores, ...]:
+    """Each photo's scores with the votes of the person's other photos added.
+
+    A vote is the hyperbolic tangent of half the log odds: probability for minus probability against. The mean vote
+    counts at most ``_LARGEST_VOTE``, so that a confident photo is not overruled, because people shave.
+    """
+    known = np.array(scores).reshape(-1, 3)
+    votes = np.tanh(known / 2)
+    others = np.nansum(votes, axis=0) - np.nan_to_num(votes)
+    count = np.maximum((~np.isnan(votes)).sum(axis=0) - ~np.isnan(votes), 1)
+    return tuple(AccessoryScores(*row) for row in (known + np.array(_LARGEST_VOTE) * others / count).tolist())
 
 
 def resolve_accessories(
@@ -389,11 +282,8 @@ def resolve_accessories(
             hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else 0.0
     above = above_brows(landmarks, side)
     on_top = odds[:, above & over_face(landmarks, side)]
-    by_itself = hat_score(on_top) > 0
-    if by_itself or (scores.headwear is not None and scores.headwear.score > 0):
-        no_skin = on_top[:, on_top[FaceClass.SKIN] < 0.5]
-        more = least_factor(no_skin[FaceClass.OCCLUDER], no_skin[FaceClass.HAIR], _ODDS_FACTORS, _LIKELY)
-        odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER if by_itself else max(_HAT_LIKELIER, more)
+    if has_hat(on_top):
+        odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER
         odds[FaceClass.SKIN][above] /= _HAT_LIKELIER
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 

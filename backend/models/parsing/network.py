@@ -26,7 +26,6 @@ from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window, face_square
 
-_QUARTER = 2  # index into ``ParsingNet.described``
 CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
 CLASS_COLOURS: np.ndarray = np.array(
     [
@@ -164,14 +163,6 @@ class ParsingNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class; raises ``ValueError`` for wrong shapes."""
-        return self.logits(self.described(pictures)[-1])
-
-    def logits(self, finest: Tensor) -> Tensor:
-        """(N, C, S, S) from the last feature map of ``described``."""
-        return functional.pixel_shuffle(self.head(finest), 2)
-
-    def described(self, pictures: Tensor) -> list[Tensor]:
-        """Decoder features of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
         if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] % 32 or pictures.shape[3] % 32:
             raise ValueError(f"pictures must be (N, 3, H, W) with sides of a multiple of 32, not {pictures.shape}")
         if self.config.trunk == "lite0":
@@ -185,11 +176,9 @@ class ParsingNet(nn.Module):
             x = blocks(x)
             scales.append(x)
         x = functional.relu(x + self.context(x.mean((2, 3), keepdim=True)))
-        found = []
         for block, skip in zip(self.up, scales[-2::-1], strict=True):
             x = block(x, skip)
-            found.append(x)
-        return found
+        return functional.pixel_shuffle(self.head(x), 2)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The state dict without a frozen trunk's weights, which come from a package, and without training counters."""
@@ -231,23 +220,6 @@ class UpBlock(nn.Module):
         return self.blocks(functional.relu(larger + self.skip(skip)))
 
 
-@dataclass(frozen=True)
-class Look:
-    """The net's result for one picture.
-
-    Attributes
-    ----------
-    probabilities : (C, size, size) float32 of the classes. features : (F, size / 4, size / 4) float32 of its decoder.
-    """
-
-    probabilities: np.ndarray
-    features: np.ndarray
-
-    def mirrored(self) -> Look:
-        """The result for the mirror image."""
-        return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
-
-
 def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
     """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
 
@@ -281,57 +253,19 @@ class FaceParser:
         return FaceParser(network, device, version, (PARSING.name,) if model == PARSING_OPINION.name else ())
 
     @torch.inference_mode()
-    def labels(self, pixels: np.ndarray) -> np.ndarray:
-        """The class of every pixel.
-
-        Parameters
-        ----------
-        pixels : (S, S, 3) uint8 sRGB head crop (as ``PhotoFace.pixels``), any size.
-
-        Returns
-        -------
-        (S, S) uint8 of ``FaceClass``: the class with the largest bilinearly enlarged logit.
-        """
-        logits = self._logits(pixels)
-        side = pixels.shape[0]
-        if side <= self.size:
-            enlarged = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-            return enlarged.argmax(1)[0].to(torch.uint8).cpu().numpy()
-        best = torch.full((side, side), -torch.inf, device=self.device)
-        labels = torch.zeros((side, side), dtype=torch.uint8, device=self.device)
-        for number in range(logits.shape[1]):  # one class at a time, because a 2048 px crop would need 200 MB at once
-            logit = functional.interpolate(
-                logits[:, number : number + 1], (side, side), mode="bilinear", align_corners=False
-            )
-            labels.masked_fill_(logit[0, 0] > best, number)
-            torch.maximum(best, logit[0, 0], out=best)
-        return labels.cpu().numpy()
-
-    @torch.inference_mode()
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """(C, size, size) float32 class probabilities of a (S, S, 3) uint8 crop at the net's own resolution."""
         return self._logits(pixels).softmax(1)[0].cpu().numpy()
 
-    @torch.inference_mode()
-    def look(self, pixels: np.ndarray) -> Look:
-        """Class probabilities of a (S, S, 3) uint8 crop at the net's own resolution, with its features."""
-        described = self._network.described(self._picture(pixels))
-        probabilities = self._network.logits(described[-1]).float().softmax(1)
-        return Look(probabilities[0].cpu().numpy(), described[_QUARTER][0].float().cpu().numpy())
-
     def _logits(self, pixels: np.ndarray) -> Tensor:
         """(1, C, size, size) float32."""
-        return self._network(self._picture(pixels)).float()
-
-    def _picture(self, pixels: np.ndarray) -> Tensor:
-        """(1, 3, size, size) float32 in [0, 1]."""
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.shape[0] != pixels.shape[1] or pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (S, S, 3) uint8, not {pixels.shape} {pixels.dtype}")
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255.0
         picture = functional.interpolate(
             picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
         )
-        return picture.contiguous(memory_format=torch.channels_last)
+        return self._network(picture.contiguous(memory_format=torch.channels_last)).float()
 
 
 def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
@@ -348,30 +282,8 @@ _BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
 _RAMP = 0.12  # of a square's side: width of the fade to full weight inside its border
 
 
-@dataclass(frozen=True)
-class Seen:
-    """The net's result for a head.
-
-    Attributes
-    ----------
-    probabilities : (C, S, S) float32 class probabilities of the head's crop.
-    features, mirrored : (F, R, R) float32, the net's features of the face's square and of its mirror image, mirrored
-        back. landmarks : (478, 2) in pixels of that square at the net's resolution.
-    """
-
-    probabilities: np.ndarray
-    features: np.ndarray
-    mirrored: np.ndarray
-    landmarks: np.ndarray
-
-
 def class_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(C, S, S) float32 class probabilities: see ``look_at_head``."""
-    return look_at_head(parser, pixels, landmarks).probabilities
-
-
-def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> Seen:
-    """Run the net on a head crop (S, S, 3) uint8 sRGB with landmarks (478, 2 or 3) in its pixels.
+    """(C, S, S) float32 class probabilities of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 2 or 3) in it.
 
     The face is 0.4 of a head crop's side, so at 256 px a wire frame is thinner than a pixel. So the net also runs on
     the square around the face (``face_square``) and on one half-way between it and the crop. Each result is averaged
@@ -380,11 +292,8 @@ def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
     result = wide_probabilities(parser, pixels, landmarks)
     face = face_square(landmarks)
     near = face.cut(pixels, parser.size)
-    look, mirrored = parser.look(near), _mirrored_look(parser, near)
-    _average_in(result, (look.probabilities + mirrored.probabilities) / 2, face, _NEAR_SHARE)
-    corner = np.asarray(face.centre) - face.side / 2
-    places = (landmarks[:, :2] - corner) * (parser.size / face.side)
-    return Seen(result, look.features, mirrored.features, places)
+    _average_in(result, (parser.probabilities(near) + _of_mirror_image(parser, near)) / 2, face, _NEAR_SHARE)
+    return result
 
 
 def wide_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -394,13 +303,13 @@ def wide_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.nda
     face = face_square(landmarks)
     middle = (np.asarray(face.centre) + side / 2) / 2
     between = Window((float(middle[0]), float(middle[1])), (face.side + side) / 2)
-    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)).probabilities, between, _BETWEEN_SHARE)
+    _average_in(result, _of_mirror_image(parser, between.cut(pixels, parser.size)), between, _BETWEEN_SHARE)
     return result
 
 
-def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> Look:
-    """The net's result for the mirror image, mirrored back; its errors differ from those for the picture."""
-    return parser.look(np.ascontiguousarray(pixels[:, ::-1])).mirrored()
+def _of_mirror_image(parser: FaceParser, pixels: np.ndarray) -> np.ndarray:
+    """Probabilities of the mirror image, mirrored back; the net's errors differ from those for the picture."""
+    return parser.probabilities(np.ascontiguousarray(pixels[:, ::-1]))[:, :, ::-1]
 
 
 def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: float) -> None:

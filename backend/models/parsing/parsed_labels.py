@@ -10,22 +10,13 @@ this face's skin in this light, learned from the photo itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from backend.models.parsing.accessories import (
-    AccessoryScores,
-    edge_scores,
-    evidence_of_net,
-    look_for_headwear,
-    net_evidence,
-    resolve_accessories,
-    score_accessories,
-)
-from backend.models.parsing.glasses import eye_line_angle
-from backend.models.parsing.network import FaceParser, look_at_head, wide_probabilities
+from backend.models.parsing.accessories import AccessoryScores, resolve_accessories, score_accessories
+from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
 from backend.photos.collection import FaceClass
 from backend.photos.faces import (
     EYE_OUTER_LEFT,
@@ -99,7 +90,8 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
     points = landmarks[:MESH_COUNT, :2]
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2)
-    own = DetectedFace(middle, float((high - low).mean()), eye_line_angle(landmarks), 1.0)
+    across = landmarks[EYE_OUTER_LEFT, :2] - landmarks[EYE_OUTER_RIGHT, :2]
+    own = DetectedFace(middle, float((high - low).mean()), float(np.arctan2(across[1], across[0])), 1.0)
     others = [
         face for face in faces_in_view(pixels) if overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
     ]
@@ -341,17 +333,12 @@ def label_by_net(
     second : a second net for large classes, if there is one. accessories : scores of the accessories; None: from this
     picture.
     """
-    seen = look_at_head(parser, pixels, landmarks)
-    probabilities, opinion = seen.probabilities, None
+    probabilities = opinion = class_probabilities(parser, pixels, landmarks)
     if second is not None:
         opinion = wide_probabilities(second, pixels, landmarks)
         probabilities = with_second_opinion(probabilities, opinion)
     if accessories is None:
-        evidence = None
-        if parser.version == evidence_of_net():
-            evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-        accessories = score_accessories(probabilities, landmarks, edge_scores(pixels, landmarks), evidence, opinion)
-        accessories = replace(accessories, headwear=look_for_headwear(probabilities, landmarks, pixels))
+        accessories = score_accessories(probabilities, landmarks, opinion)
     odds = resolve_accessories(probabilities, landmarks, pixels, accessories)
     return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, accessories)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from texture_scene import TRUTH_SIZE, Shot, make_scene, with_labels
 
-from backend.models.parsing.glasses import brows_behind_glasses
+from backend.models.parsing.accessories import brows_behind_glasses
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb

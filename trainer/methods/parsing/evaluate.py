@@ -23,11 +23,10 @@ import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.models.parsing.accessories import AccessoryScores, Headwear
+from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import WORK_SIDE, label_face, look_at_face
 from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities, colour_labels
 from backend.models.parsing.parsed_labels import FaceLabels
-from backend.models.parsing.voting import vote_over_photos
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, landmarks_of_largest
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
@@ -164,20 +163,15 @@ def press_figures(photographs: Path) -> dict[str, float]:
         voted = vote_over_photos([labels.accessories for _, labels, _ in looked])
         for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
             truths.append(photo.worn)
-            alone.append({kind: score > 0 for kind, score in _scores(labels.accessories)} | {"headwear": headwear})
-            together.append({kind: score > 0 for kind, score in _scores(scores)})
+            alone.append(_worn(labels.accessories) | {"headwear": headwear})
+            together.append(_worn(scores))
     figures = {f"press.{name}": value for name, value in count_wrong(truths, alone).items()}
     return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
 
 
-def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
-    """Log odds by kind, for the kinds with a score."""
-    for kind in KINDS:
-        score = getattr(worn, kind, np.nan)
-        if isinstance(score, Headwear):
-            score = score.score
-        if score is not None and not np.isnan(score):
-            yield kind, score
+def _worn(scores: AccessoryScores) -> dict[str, bool]:
+    """Decision by kind, for the kinds with a score."""
+    return {kind: score > 0 for kind, score in scores._asdict().items() if not np.isnan(score)}
 
 
 def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | None:

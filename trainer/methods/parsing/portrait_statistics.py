@@ -1,16 +1,12 @@
-"""Statistics of portraits for the photo stage: mean landmarks, the identity descriptor, the classifier of glasses.
+"""Statistics of portraits for the photo stage: mean landmarks and the identity descriptor.
 
 ``python -m trainer portrait-statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz`` (with ``--landmarks``), ``identity_projection.npz`` and ``glasses_classifier.npz`` into
-``assets``.
-
-Logistic regression on features of a few hundred labelled pictures.
+``mean_landmarks.npz`` (with ``--landmarks``) and ``identity_projection.npz`` into ``assets/photos``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import cv2
@@ -18,7 +14,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from backend.geometry.similarity import nearest_similarity
-from backend.models.parsing.glasses import strip_histogram
 from backend.photos import mediapipe_models
 from backend.photos.faces import (
     CHIN,
@@ -37,37 +32,11 @@ from backend.photos.reading import read_photo
 from backend.photos.screening import gradient_histogram
 from backend.system.assets import ASSETS
 
-_STEPS, _ENOUGH = 25, 1e-9  # most Newton steps; change of the weights at which they stop
-
-
-def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float, rarity: float) -> tuple[np.ndarray, float]:
-    """Weights (F,) and bias of a ridge-penalised logistic regression of labels (P,), 0 or 1, on features (P, F).
-
-    By Newton's method. Rows labelled 1 have the weight (rows labelled 0 / rows labelled 1) ** ``rarity``: 1 gives both
-    classes equal weight, 0 gives all rows equal weight.
-    """
-    design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    penalty = np.diag([ridge] * x.shape[1] + [1e-6])
-    importance = np.where(y > 0, ((1 - y).sum() / max(y.sum(), 1.0)) ** rarity, 1.0)
-    weights = np.zeros(design.shape[1])
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
-        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
-        change = np.linalg.solve(curvature, gradient)
-        weights -= change
-        if np.abs(change).max() < _ENOUGH:
-            break
-    return weights[:-1], float(weights[-1])
-
-
-GLASSES_LABELS = Path(__file__).with_name("glasses_labels.csv")
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
 _VARIANTS = 2
 _MESH_SIDE = 512
-_RIDGE = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,23 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
     parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
     parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
-    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifier of glasses")
-    parser.add_argument("--out", type=Path, default=ASSETS, help="folder whose photos/ and parsing/ are written to")
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder whose photos/ is written to")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute the statistics and write them; returns the exit code."""
-    for room in ("photos", "parsing"):
-        (arguments.out / room).mkdir(parents=True, exist_ok=True)
+    (arguments.out / "photos").mkdir(parents=True, exist_ok=True)
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     np.random.default_rng(0).shuffle(paths)
     if arguments.landmarks:
         points, mirror = mean_and_mirror(paths[:600])
         np.savez_compressed(arguments.out / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
-    _save_classifier(arguments.out / "parsing" / "glasses_classifier.npz", *glasses_classifier(arguments.folder))
-    if arguments.classifiers_only:
-        return 0
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
@@ -133,34 +97,6 @@ def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.n
     _, directions = np.linalg.eigh(whiten @ covariance @ whiten.T)
     projection = whiten.T @ directions[:, ::-1][:, :_DIMENSIONS]
     return mean, projection / (total @ projection).std(axis=0)
-
-
-def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``glasses_labels.csv``.
-
-    Each portrait is used plain and mirrored. Glasses weigh (portraits without / with glasses) ** 0.5.
-    """
-    features, labels = [], []
-    with GLASSES_LABELS.open(newline="") as file:
-        for row in csv.DictReader(file):
-            face = read_portrait(folder / row["file"])
-            if face is None:
-                continue
-            features += [strip_histogram(*face), strip_histogram(*mirrored_portrait(*face))]
-            labels += [float(row["glasses"])] * 2
-    x, y = np.array(features, dtype=np.float64), np.array(labels)
-    mean = x.mean(axis=0)
-    return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
-
-
-def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
-    """Write the file that ``load_classifier`` reads."""
-    np.savez_compressed(
-        path,
-        mean=mean.astype(np.float16),
-        weights=weights.astype(np.float16),
-        bias=np.float32(bias),
-    )
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,18 +7,10 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import (
-    EdgeEvidence,
-    FacialHairScores,
-    NetEvidence,
-    resolve_accessories,
-    score_accessories,
-)
+from backend.models.parsing.accessories import _BIASES, AccessoryScores, resolve_accessories, score_accessories
 from backend.photos.collection import FaceClass
 
 SIDE = 160
-BARE = NetEvidence(-2.0, -1.5)
-"""Of a face of which nobody could tell."""
 GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
 
 
@@ -28,16 +20,13 @@ def landmarks() -> np.ndarray:
     return mean_face(90.0, (SIDE / 2, SIDE / 2))[:, :2]
 
 
-def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:
-    """Settled probabilities of a grey picture in which edges and the net's features say ``glasses`` and ``hair``."""
-    edges = EdgeEvidence(glasses, FacialHairScores(hair, hair))
-    return _settle(odds, landmarks, GREY, edges, NetEvidence(glasses + BARE.glasses, hair + BARE.chin))
-
-
-def _settle(
-    odds: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, edges: EdgeEvidence, net: NetEvidence
+def _settled(
+    odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0, pixels: np.ndarray = GREY
 ) -> np.ndarray:
-    return resolve_accessories(odds, landmarks, pixels, score_accessories(odds, landmarks, edges, net))
+    """Settled probabilities of a picture, with ``glasses`` and ``hair`` added to the log odds of both nets."""
+    alone = score_accessories(odds, landmarks, odds)
+    scores = AccessoryScores(alone.glasses + glasses, alone.moustache + hair, alone.beard + hair)
+    return resolve_accessories(odds, landmarks, pixels, scores)
 
 
 def _skin() -> np.ndarray:
@@ -93,21 +82,6 @@ def test_probabilities_stay_probabilities(landmarks: np.ndarray) -> None:
     np.testing.assert_allclose(settled.sum(0), 1.0, atol=1e-5)
 
 
-def test_edges_have_a_say_in_whether_glasses_are_worn(landmarks: np.ndarray) -> None:
-    frame, across = _skin(), _box(landmarks[[33, 133, 362, 263], :2].mean(0), 30, 3)
-    _mark(frame, FaceClass.GLASSES, across, 0.45)
-    for score, worn in ((-9.0, False), (9.0, True)):
-        found = _settled(frame, landmarks, score).argmax(0)[across] == FaceClass.GLASSES
-        assert found.any() == worn
-    faint = _skin()
-    _mark(faint, FaceClass.GLASSES, across, 0.35)
-    faint[:, across] *= 0.1  # most of it is something else
-    faint[FaceClass.BROWS][across] += 0.9
-    for score, worn in ((0.0, False), (20.0, True)):
-        settled = _settled(faint, landmarks, score)[FaceClass.GLASSES][across]
-        assert (settled > 0.03).all() == worn
-
-
 def test_a_hat_is_one_thing_and_a_patch_of_one_is_not(landmarks: np.ndarray) -> None:
     top = np.zeros((SIDE, SIDE), bool)
     top[: round(landmarks[10, 1]) - 4] = True
@@ -153,22 +127,20 @@ def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) ->
         cv2.ellipse(rim, centre, axes, 0, 0, 360, 2, 3, 8, 4)
     _mark(odds, FaceClass.GLASSES, rim == 1, 0.55)
     _mark(odds, FaceClass.GLASSES, rim == 2, 0.95)
-    hair = FacialHairScores(-2.0, -2.0)
     x, y = np.round(landmarks[[33, 133]].mean(0)).astype(int)
     for level, worn in ((128, False), (30, True)):
         pixels = GREY.copy()
         pixels[rim == 1] = level
-        found = _settle(odds, landmarks, pixels, EdgeEvidence(3.0, hair), BARE).argmax(0) == FaceClass.GLASSES
+        found = _settled(odds, landmarks, glasses=5.0, pixels=pixels).argmax(0) == FaceClass.GLASSES
         assert found[rim == 2].mean() > 0.9
         assert found[y + 5, x] == worn
 
 
-def test_a_second_net_has_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) -> None:
-    odds, edges = np.full((len(FaceClass), SIDE, SIDE), 0.05, np.float32), EdgeEvidence(0.0, FacialHairScores(0.0, 0.0))
+def test_both_nets_have_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) -> None:
+    odds = np.full((len(FaceClass), SIDE, SIDE), 0.05, np.float32)
     sees, sees_not = odds.copy(), odds.copy()
     for second, share in ((sees, 0.9), (sees_not, 0.01)):
         second[FaceClass.FACIAL_HAIR] = second[FaceClass.GLASSES] = share
-    alone, more, less = (score_accessories(odds, landmarks, edges, BARE, second) for second in (None, sees, sees_not))
-    assert less.moustache < alone.moustache < more.moustache
-    assert less.beard < alone.beard < more.beard
-    assert less.glasses < alone.glasses < more.glasses
+    alone, more, less = (score_accessories(odds, landmarks, second) for second in (odds, sees, sees_not))
+    assert all(low < usual < high for low, usual, high in zip(less, alone, more, strict=True))
+    assert alone == pytest.approx([2 * np.log(0.05 / 0.95) + bias for bias in _BIASES])

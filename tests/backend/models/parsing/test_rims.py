@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.glasses import find_rims
+from backend.models.parsing.accessories import find_rims
 from backend.photos.regions import EYE_RIGHT, mirrored
 
 SIDE = 160

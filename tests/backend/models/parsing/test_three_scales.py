@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from mean_face import mean_face
 
-from backend.models.parsing.network import Look, class_probabilities, look_at_head
+from backend.models.parsing.network import class_probabilities
 
 SIDE = 512
 
@@ -20,9 +20,6 @@ class _Reddish:
         small = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
         red = (small[..., 0] > 150).astype(np.float32)
         return np.stack([0 * red, 1 - red, 0 * red, 0 * red, red])
-
-    def look(self, pixels: np.ndarray) -> Look:
-        return Look(self.probabilities(pixels), self.probabilities(pixels)[:, ::4, ::4])
 
 
 def _whole(pixels: np.ndarray) -> np.ndarray:
@@ -65,15 +62,3 @@ def test_a_face_that_reaches_out_of_the_crop_keeps_probabilities() -> None:
         found = class_probabilities(_Reddish(), pixels, mean_face(150.0, centre)[:, :2])
         assert found.shape == (5, 96, 96)
         np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)
-
-
-def test_features_are_of_the_face_s_square_and_landmarks_lie_in_it() -> None:
-    pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
-    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
-    eye = np.round(landmarks[33]).astype(int)
-    pixels[eye[1] - 12 : eye[1] + 13, eye[0] - 12 : eye[0] + 13] = (255, 0, 0)
-    seen = look_at_head(_Reddish(), pixels, landmarks)
-    for features in (seen.features, seen.mirrored):
-        rows, columns = np.nonzero(features[4] > 0.5)
-        middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5]) * 4
-        assert np.abs(middle - seen.landmarks[33]).max() < 4
