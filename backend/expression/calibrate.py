@@ -10,19 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from backend.expression import solver
 from backend.expression.follow import SeenFace
 from backend.expression.photometric_pose import skin_misfit, turn_by_appearance, turned
 from backend.expression.reading import Reading, load_reader
-from backend.expression.solver import (
-    FramePrior,
-    SolvedFrame,
-    expect,
-    frame_prior,
-    from_open_lids,
-    lid_opening,
-    read_subject_face,
-    solve_frame,
-)
 from backend.expression.subject import Subject
 from backend.fitting.detector_model import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
@@ -97,7 +88,7 @@ class Calibration:
         (``turn_by_appearance``); zero where the person's skin is not known.
     """
 
-    prior: FramePrior
+    prior: solver.FramePrior
     open_lids: np.ndarray
     turn: np.ndarray
 
@@ -107,14 +98,14 @@ def assumed_focal(pixels: np.ndarray) -> float:
     return FOCAL_PER_SIDE * max(pixels.shape[:2])
 
 
-def solve_photo(subject: Subject, seen: SeenFace) -> SolvedFrame:
+def solve_photo(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
     """Solve one picture by itself, with its rotation corrected by the person's skin where it is known. Raises
     ``ValueError`` when no pose explains its landmarks."""
     solved = _solve_landmarks(subject, seen)
     return replace(solved, parameters=turned(solved.parameters, _turn(subject, seen, solved)))
 
 
-def _turn(subject: Subject, seen: SeenFace, solved: SolvedFrame) -> np.ndarray:
+def _turn(subject: Subject, seen: SeenFace, solved: solver.SolvedFrame) -> np.ndarray:
     if subject.appearance is None:
         return np.zeros(3)
     covariance = load_reader().rotation_covariance
@@ -124,24 +115,24 @@ def _turn(subject: Subject, seen: SeenFace, solved: SolvedFrame) -> np.ndarray:
     )
 
 
-def _solve_landmarks(subject: Subject, seen: SeenFace) -> SolvedFrame:
+def _solve_landmarks(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
     modes = subject.model.nuisance_size
     start = initial_parameters(subject.template, seen.face, PHOTO_WEIGHTS, modes)
     camera = camera_prior(seen.face, PHOTO_WEIGHTS)
     if camera.log_focal is None:
         focal = PHOTO_FOCAL_PER_SIDE * max(seen.face.source_size) * seen.face.crop_scale
         camera = replace(camera, log_focal=float(np.log(focal)), log_focal_deviation=PHOTO_FOCAL_DEVIATION)
-    prior = frame_prior(camera, np.zeros(modes), 1.0)
-    start, prior = expect(start, prior, read_subject_face(subject, seen.evidence))
+    prior = solver.frame_prior(camera, np.zeros(modes), 1.0)
+    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, seen.evidence))
     return _solve(subject, seen, start, prior)
 
 
-def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: FramePrior) -> SolvedFrame:
+def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve from the reader's result: first the rotation, mostly by the landmark net's points, then the rest."""
     turned_by = replace(prior, surface_share=POSE_SHARE)
-    first = solve_frame(subject, seen.face, start, turned_by, READER_ROUNDS).parameters
+    first = solver.solve_frame(subject, seen.face, start, turned_by, READER_ROUNDS).parameters
     prior = replace(prior, rotation=first.rotation, rotation_information=POSE_TRUST * prior.rotation_information)
-    return solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
+    return solver.solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
 
 
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
@@ -158,14 +149,14 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
         log_distance_deviation=2.0,
         principal_deviation=1e-3,
     )
-    prior = frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
-    lids = [float(np.median([lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
+    prior = solver.frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
+    lids = [float(np.median([solver.lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
     prior = replace(prior, open_lids=(lids[0], lids[1]))
-    readings = [read_subject_face(subject, one.evidence) for one in seen]
+    readings = [solver.read_subject_face(subject, one.evidence) for one in seen]
     open_lids = np.median([reading.weights[LIDS] for reading in readings], axis=0)
     turns = np.zeros((1, 3))
     if subject.appearance is not None:
-        read = [from_open_lids(reading, open_lids) for reading in readings]
+        read = [solver.from_open_lids(reading, open_lids) for reading in readings]
         turns = np.array(
             [
                 _turn(subject, one, solve_in_take(subject, one, reading, prior))
@@ -175,13 +166,13 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     return Calibration(prior, open_lids, np.median(turns, axis=0))
 
 
-def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: FramePrior) -> SolvedFrame:
+def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve a frame of a take with ``Calibration.prior`` from its reading. Raises ``ValueError`` when no pose explains
     its landmarks."""
     if prior.camera.log_focal is not None:  # the head's direction, and with it its rotation, depends on it
         seen = _with_focal(seen, float(np.exp(prior.camera.log_focal)) / seen.face.crop_scale)
     start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
-    start, prior = expect(start, prior, reading)
+    start, prior = solver.expect(start, prior, reading)
     return _solve(subject, seen, start, prior)
 
 
@@ -221,10 +212,10 @@ def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
     return assumed * seen[0].face.crop_scale * most_likely_focal(np.array(costs), metres, FOCAL_DEVIATION)
 
 
-def _solve_at_focal(subject: Subject, seen: SeenFace) -> SolvedFrame:
+def _solve_at_focal(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
     """Solve with the full information of the landmark net's points."""
     start = initial_parameters(subject.template, seen.face, FRAME_WEIGHTS, subject.model.nuisance_size)
     camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
-    prior = frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)
-    start, prior = expect(start, prior, read_subject_face(subject, seen.evidence))
-    return solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), READER_ROUNDS)
+    prior = solver.frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)
+    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, seen.evidence))
+    return solver.solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), READER_ROUNDS)

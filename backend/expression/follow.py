@@ -12,16 +12,8 @@ import numpy as np
 from backend.expression.reading import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window, posed_depth
 from backend.fitting.detector_model import face_scale
 from backend.models.landmarks import surface_landmarker
+from backend.photos import faces
 from backend.photos.collection import PhotoFace, PhotoQuality, SurfaceLandmarks
-from backend.photos.faces import (
-    DetectedFace,
-    detect_faces,
-    find_landmarks,
-    fit_inside,
-    follow_landmarks,
-    head_pose,
-    landmark_window,
-)
 
 COVERED_PERCENT = 6.0
 """Per cent of the face's scale; usually 0.7 to 2, and 15 for a face behind a cap and a collar."""
@@ -48,7 +40,7 @@ def face_in_frame(
         landmarks=landmarks,
         labels=np.zeros((1, 1), np.uint8),
         monochrome=False,
-        yaw_degrees=head_pose(landmarks).yaw,
+        yaw_degrees=faces.head_pose(landmarks).yaw,
         quality=_UNRATED,
     )
 
@@ -93,7 +85,7 @@ def seen_in_frame(
     if surface is None and landmarker is not None:
         surface = landmarker.find(pixels, landmarks)
     face = replace(face, surface=surface)
-    window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+    window = faces.landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
     places = None if surface is None else surface.places
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
     return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
@@ -148,7 +140,7 @@ class FaceFollower:
         return found
 
     def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FoundFace | None:
-        detected = _with_surface(pixels, follow_landmarks(pixels, last))
+        detected = _with_surface(pixels, faces.follow_landmarks(pixels, last))
         if detected is not None and detected.sure:
             return detected
         landmarker = surface_landmarker()
@@ -159,8 +151,8 @@ class FaceFollower:
         return _found_by_net(surface) if moved < MOST_JUMP * face_scale(last) else None
 
     def _search(self, pixels: np.ndarray) -> FoundFace | None:
-        small, factor = fit_inside(pixels, SEARCH_SIDE)
-        for face in detect_faces(small)[:3]:
+        small, factor = faces.fit_inside(pixels, SEARCH_SIDE)
+        for face in faces.detect_faces(small)[:3]:
             centre = (face.centre[0] / factor, face.centre[1] / factor)
             found = find_face(pixels, replace(face, centre=centre, side=face.side / factor))
             if found is not None:
@@ -168,10 +160,10 @@ class FaceFollower:
         return None
 
 
-def find_face(pixels: np.ndarray, face: DetectedFace) -> FoundFace | None:
+def find_face(pixels: np.ndarray, face: faces.DetectedFace) -> FoundFace | None:
     """The face in a detected box. Landmarks are the detector's where the landmark net confirms them. Where it does not,
     or there are none (as in profiles), they are the net's if confident, else the detector's; None without either."""
-    detected = _with_surface(pixels, find_landmarks(pixels, face))
+    detected = _with_surface(pixels, faces.find_landmarks(pixels, face))
     if detected is not None and detected.sure:
         return detected
     landmarker = surface_landmarker()

@@ -21,6 +21,7 @@ from scipy.ndimage import grey_opening, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.expression import solver
 from backend.expression.calibrate import (
     FRAME_WEIGHTS,
     Calibration,
@@ -33,15 +34,6 @@ from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.expression.follow import FaceFollower, SeenFace, find_face, seen_in_frame
 from backend.expression.photometric_pose import turned
 from backend.expression.reading import Reading
-from backend.expression.solver import (
-    EYES,
-    MeasuredFrame,
-    SmoothFrame,
-    lid_opening,
-    lids_from_open,
-    read_subject_face,
-    smoothed,
-)
 from backend.expression.subject import Subject, read_subject, subject_from_faces
 from backend.expression.video import PhotoSequence, Video, VideoFrame
 from backend.fitting.detector_model import initial_parameters
@@ -111,7 +103,7 @@ def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarr
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[LIDS] for one in window])
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[LIDS] = complete_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
+    weights[LIDS] = complete_blinks(solver.lids_from_open(lids, open_lids), _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
 
 
@@ -124,9 +116,11 @@ def _openings(window: list[ReadFrame]) -> np.ndarray:
 
 def eyes_opening(landmarks: np.ndarray) -> float:
     """Lid opening over the eye's width, of landmarks (478, 3): mean of both eyes, weighted by their squared width."""
-    widths = np.array([np.linalg.norm(landmarks[corners[0], :2] - landmarks[corners[1], :2]) for _, corners, _ in EYES])
+    widths = np.array(
+        [np.linalg.norm(landmarks[corners[0], :2] - landmarks[corners[1], :2]) for _, corners, _ in solver.EYES]
+    )
     share = widths**2 / max(float((widths**2).sum()), 1e-9)
-    return float(share @ [lid_opening(landmarks, eye) for eye in range(2)])
+    return float(share @ [solver.lid_opening(landmarks, eye) for eye in range(2)])
 
 
 def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: float) -> np.ndarray:
@@ -311,7 +305,7 @@ def transfer_frames(
     with open_source() as source:
         fps = source.fps
         measured = _measured(subject, calibration, source, progress)
-        frames = list(smoothed(measured, fps))
+        frames = list(solver.smoothed(measured, fps))
     if all(frame.mark in (FrameMark.NO_FACE, FrameMark.DROPPED) for frame in frames):
         raise NO_FACE
     progress("expression", 1.0)
@@ -362,12 +356,12 @@ def _seen_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
 
 def _measured(
     subject: Subject, calibration: Calibration, source: FrameSource, progress: ProgressReporter
-) -> Iterator[MeasuredFrame]:
+) -> Iterator[solver.MeasuredFrame]:
     """Solve each slot, in order."""
     read = _read(subject, source, progress)
     for frame in with_whole_blinks(read, source.fps, calibration.open_lids):
         if isinstance(frame, FrameMark):
-            yield MeasuredFrame(None, frame)
+            yield solver.MeasuredFrame(None, frame)
         else:
             yield _measure(subject, calibration, *frame)
 
@@ -386,20 +380,20 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
             yield FrameMark.NO_FACE
             continue
         try:
-            yield seen, read_subject_face(subject, seen.evidence)
+            yield seen, solver.read_subject_face(subject, seen.evidence)
         except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
             yield FrameMark.NO_FACE
 
 
-def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading: Reading) -> MeasuredFrame:
+def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading: Reading) -> solver.MeasuredFrame:
     try:
         solved = solve_in_take(subject, seen, reading, calibration.prior)
     except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
-        return MeasuredFrame(None, FrameMark.NO_FACE)
+        return solver.MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():
-        return MeasuredFrame(None, FrameMark.NO_FACE)
+        return solver.MeasuredFrame(None, FrameMark.NO_FACE)
     solved = replace(solved, parameters=turned(solved.parameters, calibration.turn))
-    return MeasuredFrame(solved, FrameMark.MEASURED)
+    return solver.MeasuredFrame(solved, FrameMark.MEASURED)
 
 
 def transfer_photos(
@@ -440,7 +434,7 @@ def transfer_photos(
             continue
         found = solved.parameters
         frames.append(
-            SmoothFrame(
+            solver.SmoothFrame(
                 found.rotation, found.pivot_in_camera, found.expression, FrameMark.MEASURED, solved.error_percent
             )
         )
@@ -477,7 +471,7 @@ def _clip(
     name: str,
     kind: str,
     fps: float | None,
-    frames: list[SmoothFrame],
+    frames: list[solver.SmoothFrame],
     pivot: np.ndarray,
     frame_names: tuple[str, ...] = (),
     left_out: tuple[tuple[str, str], ...] = (),

@@ -15,6 +15,7 @@ from backend.errors import LikenessError
 from backend.models.landmarks import surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
+from backend.photos import screening
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
 from backend.photos.faces import (
@@ -31,18 +32,6 @@ from backend.photos.faces import (
 )
 from backend.photos.formats import FORMATS_ADVICE, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.reading import read_photo, read_photos
-from backend.photos.screening import (
-    SCREENING,
-    Choice,
-    FaceCandidate,
-    GradientIdentity,
-    IdentityModel,
-    face_size_px,
-    is_monochrome,
-    measure_quality,
-    picture_fingerprint,
-    screen,
-)
 from backend.progress import ProgressReporter, silent
 from backend.system.parallel import each, in_order
 
@@ -73,7 +62,7 @@ class CollectOptions:
     max_crop_side: int = MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
-    identity: IdentityModel = field(default_factory=GradientIdentity)
+    identity: screening.IdentityModel = field(default_factory=screening.GradientIdentity)
     surface: bool = True
     device: str = "cpu"
 
@@ -85,7 +74,7 @@ class _Analysed:
     source_size: tuple[int, int]
     focal_px: float | None
     decoded_width: int  # pixels, as source_size before the photo is turned upright
-    faces: tuple[FaceCandidate, ...]
+    faces: tuple[screening.FaceCandidate, ...]
     failure: str = ""
 
 
@@ -131,9 +120,9 @@ def collect(
             crops[index] = dict(enumerate(cut))
             room -= size
     _raise_without_faces(analysed, names)
-    choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
+    choice = screening.screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
 
-    def finished(candidate: FaceCandidate, accessories: AccessoryScores) -> PhotoFace:
+    def finished(candidate: screening.FaceCandidate, accessories: AccessoryScores) -> PhotoFace:
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
@@ -174,8 +163,8 @@ def _analyse(
         return _Analysed((0, 0), None, 0, (), str(photo)), []
     faces, crops = [], []
     found = detect_faces(photo.pixels)
-    for detected in found[: SCREENING.faces_per_photo]:
-        if faces and detected.side < SCREENING.bystander * found[0].side:
+    for detected in found[: screening.SCREENING.faces_per_photo]:
+        if faces and detected.side < screening.SCREENING.bystander * found[0].side:
             break
         landmarks = find_landmarks(photo.pixels, detected)
         if landmarks is None:
@@ -189,28 +178,32 @@ def _analyse(
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _candidate(index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, options: CollectOptions) -> FaceCandidate:
+def _candidate(
+    index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, options: CollectOptions
+) -> screening.FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
     found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
     pose = head_pose(landmarks)
-    return FaceCandidate(
+    return screening.FaceCandidate(
         photo=index,
         landmarks=landmarks,
         turns=turns,
-        size_px=face_size_px(landmarks),
+        size_px=screening.face_size_px(landmarks),
         pose=pose,
         descriptor=options.identity.describe(crop.pixels, in_crop),
-        fingerprint=picture_fingerprint(crop.pixels, in_crop),
+        fingerprint=screening.picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
         small_labels=found.labels,
         accessories=found.accessories,
         small_factor=factor,
-        quality=measure_quality(crop.pixels, in_crop, found.labels, factor, pose.yaw),
+        quality=screening.measure_quality(crop.pixels, in_crop, found.labels, factor, pose.yaw),
     )
 
 
-def _relabelled(candidate: FaceCandidate, crop: HeadCrop, accessories: AccessoryScores, device: str) -> FaceCandidate:
+def _relabelled(
+    candidate: screening.FaceCandidate, crop: HeadCrop, accessories: AccessoryScores, device: str
+) -> screening.FaceCandidate:
     """The candidate, labelled again with the accessory scores ``accessories``."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
@@ -220,7 +213,7 @@ def _relabelled(candidate: FaceCandidate, crop: HeadCrop, accessories: Accessory
 
 
 def _photo_face(
-    name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop, options: CollectOptions
+    name: str, photo: _Analysed, candidate: screening.FaceCandidate, crop: HeadCrop, options: CollectOptions
 ) -> PhotoFace:
     landmarker = surface_landmarker(options.device) if options.surface else None
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
@@ -234,7 +227,7 @@ def _photo_face(
         crop_offset=(crop.offset[0] / reduced, crop.offset[1] / reduced),
         landmarks=landmarks,
         labels=enlarge_labels(candidate.small_labels, crop.pixels),
-        monochrome=is_monochrome(candidate.small_crop, candidate.small_labels),
+        monochrome=screening.is_monochrome(candidate.small_crop, candidate.small_labels),
         yaw_degrees=candidate.pose.yaw,
         quality=candidate.quality,
         surface=None if landmarker is None else landmarker.find(crop.pixels, landmarks),
@@ -242,7 +235,7 @@ def _photo_face(
     )
 
 
-def _verdicts(analysed: Sequence[_Analysed], names: Sequence[str], choice: Choice) -> Iterator[PhotoVerdict]:
+def _verdicts(analysed: Sequence[_Analysed], names: Sequence[str], choice: screening.Choice) -> Iterator[PhotoVerdict]:
     for index, photo in enumerate(analysed):
         face = choice.chosen.get(index)
         if face is None:

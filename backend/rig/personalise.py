@@ -42,20 +42,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
 from backend.geometry.vectors import arc_length, smoothstep
+from backend.rig import measure
 from backend.rig.arkit import ARKIT_INDEX, LIDS
-from backend.rig.measure import (
-    EyeLoops,
-    MouthLoops,
-    eye_angles,
-    eye_sphere,
-    face_loops,
-    from_eye_angles,
-    lid_openings,
-    lip_openings,
-    lip_places,
-    lower_lip,
-    part_slice,
-)
 from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes, similarity_scale
 from protocol.names import ARKIT_NAMES
 
@@ -190,20 +178,20 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
     The upper lid is turned about the eyeball's centre until its edge meets the lower lid's (``LID_OPENING_MM``). Then
     the outer skin of both lids is lifted where its path would cross the eyeball.
     """
-    loops = face_loops(template).eyes[eye]
+    loops = measure.face_loops(template).eyes[eye]
     posed = neutral.astype(np.float64) + blink
     weights = _lid_weights(loops)
     for _ in range(_ROUNDS):
-        centre, radius = eye_sphere(template, neutral, eye)
-        azimuths, openings = lid_openings(template, posed, eye)
+        centre, radius = measure.eye_sphere(template, neutral, eye)
+        azimuths, openings = measure.lid_openings(template, posed, eye)
         excess = (openings - np.clip(openings, *LID_OPENING_MM)) * 1e-3 / radius  # radians to turn down
         excess = _dilated(excess)
         grid = loops.rows[:, loops.upper]  # (R, 13)
-        azimuth, elevation, distance = eye_angles(posed[grid], centre)
+        azimuth, elevation, distance = measure.eye_angles(posed[grid], centre)
         order = np.argsort(azimuths)
         turn = weights[:, None] * np.interp(azimuth, azimuths[order], excess[order])
         turn *= _corner_taper(azimuth, azimuths)
-        posed[grid] = from_eye_angles(azimuth, elevation - turn, distance, centre)
+        posed[grid] = measure.from_eye_angles(azimuth, elevation - turn, distance, centre)
     posed = lift_from_eyeball(template, neutral, posed, eye)
     return (posed - neutral).astype(np.float32)
 
@@ -213,9 +201,9 @@ def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray
 
     A vertex that is closer to the eyeball in ``neutral`` than ``LID_CLEARANCE_MM`` may stay as close as it is.
     """
-    loops = face_loops(template).eyes[eye]
+    loops = measure.face_loops(template).eyes[eye]
     rows = loops.rows[loops.margin + 1 :]
-    centre, radius = eye_sphere(template, neutral, eye)
+    centre, radius = measure.eye_sphere(template, neutral, eye)
     start = neutral[rows].astype(np.float64) - centre
     end = posed[rows] - centre
     least = np.minimum(radius + LID_CLEARANCE_MM * 1e-3, np.linalg.norm(start, axis=-1))
@@ -238,7 +226,7 @@ def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray
 
 def lift_lids(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
     """``lift_from_eyeball`` for each of ``keys`` (K, V, 3) that moves lids, in place."""
-    for eye, loops in enumerate(face_loops(template).eyes):
+    for eye, loops in enumerate(measure.face_loops(template).eyes):
         moving = np.flatnonzero(np.any(keys[:, loops.rows.ravel()] != 0.0, axis=(1, 2)))
         for index in moving:
             posed = neutral.astype(np.float64) + keys[index]
@@ -252,12 +240,12 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
 
     Each lip moves half of the remaining opening, up or down; lips that overlap too far are parted.
     """
-    loops = face_loops(template).mouth
+    loops = measure.face_loops(template).mouth
     posed = neutral.astype(np.float64) + jaw_open + mouth_close
     weights = _lip_weights(loops)
     for _ in range(_ROUNDS):
-        places = lip_places(loops, posed)
-        openings = lip_openings(template, posed)
+        places = measure.lip_places(loops, posed)
+        openings = measure.lip_openings(template, posed)
         excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
             grid = loops.rows[:, columns]
@@ -273,12 +261,12 @@ def _dilated(excess: np.ndarray) -> np.ndarray:
     return np.where(most > 0, most, excess)
 
 
-def _lid_weights(loops: EyeLoops) -> np.ndarray:
+def _lid_weights(loops: measure.EyeLoops) -> np.ndarray:
     rows = np.arange(len(loops.rows)) - loops.margin
     return np.where(rows < -1, 0.5, np.clip(1.0 - (rows - 2) / 5.0, 0.0, 1.0))
 
 
-def _lip_weights(loops: MouthLoops) -> np.ndarray:
+def _lip_weights(loops: measure.MouthLoops) -> np.ndarray:
     rows = np.arange(len(loops.rows)) - loops.contact
     outwards = np.clip(1.0 - (rows - 3) / 4.0, 0.0, 1.0)
     inwards = np.clip(1.0 + (rows + 2) / 3.0, 0.0, 1.0)
@@ -318,7 +306,7 @@ class PocketBinding:
 
 def bind_pocket(template: Template) -> PocketBinding:
     """Bind the vertices behind the lips' contact to the skin of mouth and cheeks in front of them."""
-    mouth = face_loops(template).mouth
+    mouth = measure.face_loops(template).mouth
     head = template.head.vertex_stop
     vertices = template.vertices[:head]
     hidden = template.regions["mouth_interior"][:head]
@@ -399,24 +387,24 @@ class LashBinding:
 
 def bind_lashes(template: Template) -> LashBinding:
     """Bind each connected strip of the template's lashes to the nearest lid, each vertex by its azimuth."""
-    place = part_slice(template.parts["lashes"])
+    place = measure.part_slice(template.parts["lashes"])
     points = template.vertices[place].astype(np.float64)
     strips = _strips(template)
     eye = np.zeros(len(points), dtype=np.int64)
     edges = np.zeros((len(points), 2), dtype=np.int64)
     shares = np.zeros(len(points))
     lids = []
-    for side, loops in enumerate(face_loops(template).eyes):
+    for side, loops in enumerate(measure.face_loops(template).eyes):
         for columns in (loops.upper, loops.lower):
             whole = np.r_[loops.inner, columns, loops.outer]
             lids.append((side, loops.rows[loops.margin + 1, whole]))
     for strip in np.unique(strips):
         members = np.flatnonzero(strips == strip)
         side, lid = min(lids, key=lambda lid: _distance(points[members], template.vertices[lid[1]]))
-        centre, _ = eye_sphere(template, template.vertices, side)
-        order = lid[np.argsort(eye_angles(template.vertices[lid], centre)[0])]
-        azimuths = eye_angles(template.vertices[order].astype(np.float64), centre)[0]
-        own = eye_angles(points[members], centre)[0]
+        centre, _ = measure.eye_sphere(template, template.vertices, side)
+        order = lid[np.argsort(measure.eye_angles(template.vertices[lid], centre)[0])]
+        azimuths = measure.eye_angles(template.vertices[order].astype(np.float64), centre)[0]
+        own = measure.eye_angles(points[members], centre)[0]
         first = np.clip(np.searchsorted(azimuths, own) - 1, 0, len(order) - 2)
         eye[members] = side
         edges[members] = np.stack([order[first], order[first + 1]], axis=1)
@@ -431,23 +419,23 @@ def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, 
     Azimuth, elevation and radius about the face's eyeball change as at the lid's edge beside the lash. ``keys`` must
     already hold the head's offsets.
     """
-    place = part_slice(template.parts["lashes"])
+    place = measure.part_slice(template.parts["lashes"])
     for eye in (0, 1):
         members = np.flatnonzero(binding.eye == eye)
         rows = place.start + members
-        centre, _ = eye_sphere(template, neutral, eye)
+        centre, _ = measure.eye_sphere(template, neutral, eye)
         edges = binding.edges[members]  # (L, 2)
         share = binding.shares[members]
-        rest = np.stack(eye_angles(neutral[edges].astype(np.float64), centre))  # (3, L, 2)
-        own = np.stack(eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
+        rest = np.stack(measure.eye_angles(neutral[edges].astype(np.float64), centre))  # (3, L, 2)
+        own = np.stack(measure.eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
         for index in range(len(keys)):
             moved = keys[index][edges]
             if not np.any(moved):
                 keys[index, rows] = 0.0
                 continue
-            change = np.stack(eye_angles(neutral[edges] + moved.astype(np.float64), centre)) - rest
+            change = np.stack(measure.eye_angles(neutral[edges] + moved.astype(np.float64), centre)) - rest
             change = (1.0 - share) * change[..., 0] + share * change[..., 1]  # (3, L)
-            keys[index, rows] = from_eye_angles(*(own + change), centre) - neutral[rows]
+            keys[index, rows] = measure.from_eye_angles(*(own + change), centre) - neutral[rows]
 
 
 def _strips(template: Template) -> np.ndarray:
@@ -495,7 +483,7 @@ def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, n
     offsets = np.zeros(neutral.shape)
     for name, weight in MOUTH_OPENING_WEIGHTS.items():
         offsets += weight * keys[name]
-    place = part_slice(template.parts["tongue"])
+    place = measure.part_slice(template.parts["tongue"])
     offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
     return offsets
 
@@ -503,8 +491,8 @@ def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, n
 def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndarray) -> np.ndarray:
     """(T, 3) vertices of the tongue outside the mouth."""
     size = similarity_scale(template, neutral)
-    top, front = lower_lip(template, neutral + make_way)
-    rest = neutral[part_slice(template.parts["tongue"])]
+    top, front = measure.lower_lip(template, neutral + make_way)
+    rest = neutral[measure.part_slice(template.parts["tongue"])]
     root, tip = rest[:, 2].min(), rest[:, 2].max()
     along = (rest[:, 2] - root) / (tip - root)
     bent = np.polyfit(along, rest[:, 1], 3)

@@ -35,17 +35,9 @@ from backend.models.contract import applied_to_photos
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import LAP, open_models
 from trainer.engine.disk_cache import shared_folder
+from trainer.evaluate import metrics
 from trainer.evaluate.estimate import Variant, as_estimate, fitted_neutrals
 from trainer.evaluate.harness import collected, people_folders
-from trainer.evaluate.metrics import (
-    aligned_faces,
-    area_gain,
-    area_interval,
-    mean_interval,
-    plain_distances,
-    rank_interval,
-    whitened_distances,
-)
 from trainer.evaluate.scans import best_fit_cage, measure
 from trainer.heads.foreign import HALVES, half_of, name_hash, person_of
 from trainer.heads.ict import TriangleMesh
@@ -164,7 +156,7 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
     for column, kinds in columns.items():
         for kind in ("median_mm", "ratio"):
             if kind in kinds:
-                figures |= mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
+                figures |= metrics.mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
         if "ratio" in kinds:
             figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE_RATIO for _, ratio in kinds["ratio"]))
             figures[f"drawn.{column}.faceless"] = sum(faceless for _, faceless in kinds["faceless"])
@@ -198,13 +190,13 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
         return {}
     figures = {"skins.heads": float(len(usable)), "skins.faceless": float(len(fits) - len(usable))}
     for variant in variants:
-        shapes = [aligned_faces(template, [neutrals[variant] for neutrals in fit]) for fit in usable]
-        moved = np.array([_apart(plain_distances(template, own, own)) for own in shapes])
+        shapes = [metrics.aligned_faces(template, [neutrals[variant] for neutrals in fit]) for fit in usable]
+        moved = np.array([_apart(metrics.plain_distances(template, own, own)) for own in shapes])
         firsts = np.concatenate([own[:1] for own in shapes])
-        apart = plain_distances(template, firsts, firsts)
+        apart = metrics.plain_distances(template, firsts, firsts)
         between = apart.sum(1) / (len(apart) - 1)
         for name, values in (("moved_mm", moved), ("between_mm", between), ("share", moved / between.mean())):
-            figures |= mean_interval(values).figures(f"skins.{variant}.{name}")
+            figures |= metrics.mean_interval(values).figures(f"skins.{variant}.{name}")
     return figures
 
 
@@ -280,7 +272,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     errors = [own for own in errors if len(own)]
     if not errors:
         raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")
-    squares = mean_interval(np.array([(own**2).mean() for own in errors]))
+    squares = metrics.mean_interval(np.array([(own**2).mean() for own in errors]))
     deviation = {name: float(np.sqrt(value)) for name, value in squares.figures("coverage.lap.deviation").items()}
     return deviation | {
         "coverage.lap.within": float(np.mean([(np.abs(own) < 1.96).mean() for own in errors])),
@@ -292,7 +284,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
 PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
 """Question -> photo sets (``SETS``) of the probe and of the gallery."""
 SETS = ("first", "second", "both", "rest")
-DISTANCES = {"plain": plain_distances, "whitened": whitened_distances}
+DISTANCES = {"plain": metrics.plain_distances, "whitened": metrics.whitened_distances}
 LEAST_PEOPLE = 3
 
 
@@ -326,29 +318,31 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
     if len(people) < LEAST_PEOPLE:
         raise LikenessError("no_photo", f"There are {len(people)} people.", f"Telling them apart needs {LEAST_PEOPLE}.")
     template = load_template()
-    mean = np.zeros_like(aligned_faces(template, [template.vertices]))
+    mean = np.zeros_like(metrics.aligned_faces(template, [template.vertices]))
     figures: dict[str, float] = {"real.people": float(len(people))}
     full: dict[tuple[str, str], np.ndarray] = {}
     apart = ~np.eye(len(people), dtype=bool)
     for variant in variants:
-        shapes = {name: aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS}
+        shapes = {
+            name: metrics.aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS
+        }
         for question, (probe, gallery) in PROBE_AND_GALLERY_SETS.items():
             prefix = f"real.{variant}.{question}"
             for kind, distance in DISTANCES.items():
                 place = prefix if kind == "plain" else f"{prefix}.{kind}"
                 distances = distance(template, shapes[probe], shapes[gallery])
-                figures |= area_interval(distances).figures(f"{place}.auc")
-                figures |= rank_interval(distances).figures(f"{place}.rank1")
+                figures |= metrics.area_interval(distances).figures(f"{place}.auc")
+                figures |= metrics.rank_interval(distances).figures(f"{place}.rank1")
                 if variant == "full":
                     full[question, kind] = distances
                 elif (question, kind) in full:
-                    figures |= area_gain(full[question, kind], distances).figures(f"{place}.auc_worth")
+                    figures |= metrics.area_gain(full[question, kind], distances).figures(f"{place}.auc_worth")
                 if kind == "plain":
                     between = np.array([row[others].mean() for row, others in zip(distances, apart, strict=True)])
                     from_mean = distance(template, shapes[probe], mean)[:, 0]
-                    figures |= mean_interval(np.diag(distances)).figures(f"{prefix}.within_mm")
-                    figures |= mean_interval(between).figures(f"{prefix}.between_mm")
-                    figures |= mean_interval(from_mean).figures(f"{prefix}.from_mean_mm")
+                    figures |= metrics.mean_interval(np.diag(distances)).figures(f"{prefix}.within_mm")
+                    figures |= metrics.mean_interval(between).figures(f"{prefix}.between_mm")
+                    figures |= metrics.mean_interval(from_mean).figures(f"{prefix}.from_mean_mm")
     return figures
 
 

@@ -22,20 +22,10 @@ from backend.geometry.template import load_template
 from trainer.evaluate.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals
 from trainer.evaluate.harness import measured, of_cases
 from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
+from trainer.heads import scans
 from trainer.heads.ict import TriangleMesh, load_ict, read_simulated
 from trainer.heads.ict_skin import fine_ict
 from trainer.heads.photographs import find_surface_landmarks
-from trainer.heads.scans import (
-    HELD_OUT,
-    SIMPOP_HELD_OUT,
-    ScanTruth,
-    ict_photos,
-    neutral_scan,
-    scan_head,
-    scan_photos,
-    tragus_ids,
-    true_template_positions,
-)
 from trainer.template.bake import head_topology
 from trainer.template.population import SIMULATED_FIT_LANDMARKS
 from trainer.template.registration import fit_model
@@ -90,13 +80,13 @@ class ScanOptions:
     """What to evaluate: the first ``heads`` held-out heads, the numbers of photos per fit, and whether to run the
     distance and smile experiments."""
 
-    heads: int = len(HELD_OUT)
+    heads: int = len(scans.HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
     distances: bool = True
     smile: bool = True
 
 
-def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
+def measure(truth: scans.ScanTruth, estimate: Estimate) -> ScanDistance:
     """NoW-style distance from a held-out scan to an estimate."""
     return scan_to_mesh(
         truth.scan_vertices,
@@ -111,12 +101,12 @@ def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
 
 def template_tragi(cage: np.ndarray) -> np.ndarray:
     """(2, 3) tragi of cage vertices: those nearest to ICT's tragi when the template is registered to ICT's face."""
-    tragi = load_ict().neutral[list(tragus_ids())]
+    tragi = load_ict().neutral[list(scans.tragus_ids())]
     laid = fine_ict().template
     return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
 
 
-def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
+def depth_ratio(truth: scans.ScanTruth, estimate: Estimate) -> tuple[float, float]:
     """Ratio of the depth from nose tip to ears, estimate over truth: with the estimate scaled to the scan (similarity
     of the face), and at its own scale. Depth is along the scan's z axis after alignment, to the mean of both ears."""
     alignment = measure(truth, estimate).alignment
@@ -141,11 +131,11 @@ def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
     """Errors in mm of the neutral face of random person ``seed``, first from smiling, then from neutral photos."""
     template = load_template()
     face = np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > 0.5)
-    true = true_template_positions(seed)
-    scan = neutral_scan(seed)
+    true = scans.true_template_positions(seed)
+    scan = scans.neutral_scan(seed)
     errors = []
     for smiling in (True, False):
-        cage = fit(ict_photos(seed, smiling)).astype(np.float64)
+        cage = fit(scans.ict_photos(seed, smiling)).astype(np.float64)
         per_vertex = per_vertex_error(cage[: len(true)], true, chosen=face).mean
         errors.append(NeutralErrors(per_vertex, measure(scan, as_estimate(cage)).median))
     return errors[0], errors[1]
@@ -153,12 +143,12 @@ def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
 
 def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``; a failed fit is reported and counts as the template's mean face."""
-    names = HELD_OUT[: options.heads]
+    names = scans.HELD_OUT[: options.heads]
     columns = ("template", *(f"n{count}" for count in options.photos_per_head))
 
     def of_head(name: str) -> dict[str, float]:
-        head, found = scan_head(name).truth, {}
-        if options.distances and name in SIMPOP_HELD_OUT:
+        head, found = scans.scan_head(name).truth, {}
+        if options.distances and name in scans.SIMPOP_HELD_OUT:
             best_fit = as_estimate(best_fit_to_simulated(int(name[-2:])))
             found["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
         for column in columns:
@@ -176,9 +166,9 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     if options.distances:
         for distance in DISTANCES:
             pairs = []
-            for name in [name for name in names if name in SIMPOP_HELD_OUT]:
-                head = scan_head(name).truth
-                pair = depth_ratio(head, as_estimate(fit(scan_photos(name, distance))))
+            for name in [name for name in names if name in scans.SIMPOP_HELD_OUT]:
+                head = scans.scan_head(name).truth
+                pair = depth_ratio(head, as_estimate(fit(scans.scan_photos(name, distance))))
                 figures[f"head.{name}.depth_ratio.{distance:g}"] = pair[0]
                 pairs.append(pair)
             figures[f"depth_ratio.{distance:g}"] = float(np.mean([pair[0] for pair in pairs]))
@@ -197,9 +187,9 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     return figures
 
 
-def _fitted(head: ScanTruth, count: int, fit: Fit, console: Console) -> np.ndarray:
+def _fitted(head: scans.ScanTruth, count: int, fit: Fit, console: Console) -> np.ndarray:
     try:
-        return fit(scan_photos(head.name)[:count])
+        return fit(scans.scan_photos(head.name)[:count])
     except LikenessError as problem:
         console.print(f"[red]{head.name}, {count} photos: {problem}[/red] (counted as the template)")
         return load_template().vertices
@@ -207,7 +197,7 @@ def _fitted(head: ScanTruth, count: int, fit: Fit, console: Console) -> np.ndarr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate scans``."""
-    parser.add_argument("--heads", type=int, default=len(HELD_OUT), help="only the first N held-out heads")
+    parser.add_argument("--heads", type=int, default=len(scans.HELD_OUT), help="only the first N held-out heads")
     parser.add_argument("--photos-per-head", default="1,6", help="numbers of photos to fit, comma-separated")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--no-landmark-net", action="store_true", help="by the detector's landmarks alone")

@@ -24,15 +24,7 @@ from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
 from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import write_bytes
-from trainer.heads.paint import (
-    EyeLook,
-    brow_density,
-    fractal_noise,
-    lash_density,
-    paint_eyeball,
-    scattered_spots,
-    value_noise,
-)
+from trainer.heads import paint
 from trainer.heads.photographs import Photograph, Shot, shot_camera, subdivide_midpoint, sweep_torso, take_photograph
 from trainer.heads.raytrace import Film
 from trainer.heads.raytrace_scene import Surface, joined
@@ -71,7 +63,7 @@ class DemoLook:
     stubble: float
     freckles: float
     cloth: tuple[float, float, float]
-    eyes: EyeLook
+    eyes: paint.EyeLook
     seed: int
 
 
@@ -106,7 +98,9 @@ def random_person(seed: int) -> DemoPerson:
         float(generator.choice([0.0, 0.0, 0.35, 0.6])),
         float(generator.choice([0.0, 0.0, 0.8])) if fair else 0.0,
         tuple(0.03 + 0.35 * (0.5 * generator.random(3) + 0.5 * generator.random()) ** 2),
-        EyeLook(float(generator.normal(0.0117, 0.0003)), irises[int(generator.integers(4 if fair else 2))], SCLERA),
+        paint.EyeLook(
+            float(generator.normal(0.0117, 0.0003)), irises[int(generator.integers(4 if fair else 2))], SCLERA
+        ),
         seed,
     )
     return DemoPerson(generator.normal(size=IDENTITY_MODES) * IDENTITY_DEVIATION, look)
@@ -163,31 +157,33 @@ def paint_skin(
     regions : name -> (P,) weights. landmarks : (478, 3) on the mean face.
     """
     seed = look.seed
-    blotch = fractal_noise(canonical, 0.035, seed, 5)
-    fine = fractal_noise(canonical, 0.004, seed + 1, 3)
-    vessels = fractal_noise(canonical, 0.012, seed + 2, 4)
+    blotch = paint.fractal_noise(canonical, 0.035, seed, 5)
+    fine = paint.fractal_noise(canonical, 0.004, seed + 1, 3)
+    vessels = paint.fractal_noise(canonical, 0.012, seed + 2, 4)
     melanin = look.melanin * (1 + 0.18 * blotch + 0.10 * fine)
     melanin += 0.06 * smoothstep(0.3, 1.0, regions["eye_sockets"])
     haemoglobin = look.haemoglobin * (1 + 0.35 * vessels)
     haemoglobin += 0.09 * regions["cheeks"] + 0.08 * regions["nose"] + 0.10 * regions["ears"]
     haemoglobin += 0.06 * regions["eye_sockets"]
-    spots = scattered_spots(canonical, 0.0034, 0.0013, 0.45, seed + 3)
+    spots = paint.scattered_spots(canonical, 0.0034, 0.0013, 0.45, seed + 3)
     freckled = np.clip(regions["cheeks"] + regions["nose"] + 0.25 * regions["face"], 0, 1)
-    melanin += 0.30 * look.freckles * freckled * spots * smoothstep(-0.5, 0.4, value_noise(canonical, 0.015, seed + 4))
-    melanin += 0.8 * scattered_spots(canonical, 0.03, 0.0014, 0.06, seed + 5)  # moles
+    melanin += (
+        0.30 * look.freckles * freckled * spots * smoothstep(-0.5, 0.4, paint.value_noise(canonical, 0.015, seed + 4))
+    )
+    melanin += 0.8 * paint.scattered_spots(canonical, 0.03, 0.0014, 0.06, seed + 5)  # moles
     albedo = skin_colour(melanin, haemoglobin)
     lips = smoothstep(0.25, 0.75, regions["lips"])
-    creases = value_noise(canonical, (0.0016, 0.02, 0.02), seed + 6)
+    creases = paint.value_noise(canonical, (0.0016, 0.02, 0.02), seed + 6)
     red = skin_colour(0.75 * melanin + 0.05, haemoglobin + 0.55 + 0.10 * creases)
     albedo += (red - albedo) * (0.85 * lips)[:, None]
     albedo += ([0.10, 0.025, 0.022] - albedo) * smoothstep(0.4, 0.9, regions["mouth_interior"])[:, None]
     hair = np.asarray(look.hair)
-    dots = 0.55 + 0.45 * value_noise(canonical, 0.0011, seed + 7)
+    dots = 0.55 + 0.45 * paint.value_noise(canonical, 0.0011, seed + 7)
     bearded = np.clip(regions["chin"] + 0.8 * _moustache(canonical, landmarks), 0, 1) * (1 - lips)
     for density in (
         0.55 * look.stubble * bearded * np.clip(dots, 0, 1),
-        look.brow * brow_density(canonical, landmarks, look.brow_thickness, seed),
-        lash_density(canonical, landmarks),
+        look.brow * paint.brow_density(canonical, landmarks, look.brow_thickness, seed),
+        paint.lash_density(canonical, landmarks),
     ):
         albedo += (hair - albedo) * density[:, None]
     return np.clip(albedo, 0.004, 0.95), hair_cover(canonical, regions, landmarks, seed)
@@ -197,7 +193,7 @@ def hair_cover(
     canonical: np.ndarray, regions: Mapping[str, np.ndarray], landmarks: np.ndarray, seed: int
 ) -> np.ndarray:
     """(P,) 0-1, hair coverage: the scalp, and in front down to MediaPipe's outline of the face."""
-    ragged = value_noise(canonical, 0.003, seed + 8) + value_noise(canonical, 0.02, seed + 9)
+    ragged = paint.value_noise(canonical, 0.003, seed + 8) + paint.value_noise(canonical, 0.02, seed + 9)
     line = landmarks[list(HAIRLINE)]
     y = np.interp(np.abs(canonical[:, 0]), np.abs(line[:, 0]), line[:, 1])
     rise = canonical[:, 1] - y - HAIRLINE_RISE + 0.0025 * ragged
@@ -233,14 +229,16 @@ class DressedTemplate:
         canonical, cover, seed = self.canonical, self.hair_cover, look.seed
         normals = vertex_normals(points, self.head.faces)
         size = len(points)
-        pores = 9e-6 * value_noise(canonical, 0.0011, seed + 10) + 2.5e-5 * value_noise(canonical, 0.003, seed + 11)
-        strands = value_noise(canonical, (0.0013, 0.012, 0.004), seed + 12)
-        lift = look.hair_length * (0.8 + 0.25 * fractal_noise(canonical, 0.03, seed + 13) + 0.06 * strands)
+        pores = 9e-6 * paint.value_noise(canonical, 0.0011, seed + 10) + 2.5e-5 * paint.value_noise(
+            canonical, 0.003, seed + 11
+        )
+        strands = paint.value_noise(canonical, (0.0013, 0.012, 0.004), seed + 12)
+        lift = look.hair_length * (0.8 + 0.25 * paint.fractal_noise(canonical, 0.03, seed + 13) + 0.06 * strands)
         points = points + normals * (cover * lift)[:, None]
         bumped = points + normals * (pores * (1 - cover) + 0.0004 * cover * strands)[:, None]
         hair = np.asarray(look.hair) * (1 + 0.5 * strands[:, None])
         albedo = self.albedo + (hair - self.albedo) * cover[:, None]
-        rough = 0.36 + 0.06 * fractal_noise(canonical, 0.02, seed + 14)
+        rough = 0.36 + 0.06 * paint.fractal_noise(canonical, 0.02, seed + 14)
         head = Surface(
             points,
             self.head.faces,
@@ -264,7 +262,7 @@ class DressedTemplate:
         gaze /= np.linalg.norm(gaze)
         look = self.person.look
         size = len(vertices)
-        colour = paint_eyeball(vertices, centre, gaze, look.eyes, look.seed + index)
+        colour = paint.paint_eyeball(vertices, centre, gaze, look.eyes, look.seed + index)
         return Surface(
             vertices,
             part.faces,

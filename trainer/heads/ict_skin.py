@@ -34,25 +34,8 @@ from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
+from trainer.heads import paint, photographs
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
-from trainer.heads.paint import (
-    LID_LOWER,
-    LID_UPPER,
-    EyeLook,
-    brow_density,
-    fractal_noise,
-    lash_density,
-    paint_eyeball,
-    value_noise,
-)
-from trainer.heads.photographs import (
-    CLAY,
-    SurfaceLandmarks,
-    find_surface_landmarks,
-    open_edges,
-    subdivide_midpoint,
-    sweep_torso,
-)
 from trainer.heads.raytrace_scene import Surface, build_bvh, closest_hits, joined
 from trainer.template.registration import fit_model
 
@@ -88,12 +71,12 @@ def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
 
 def boundary_vertices(faces: np.ndarray) -> np.ndarray:
     """Ids of vertices on open edges."""
-    return np.unique(open_edges(faces))
+    return np.unique(photographs.open_edges(faces))
 
 
 def longest_border(faces: np.ndarray) -> np.ndarray:
     """Ids of vertices on the longest connected line of open edges: the rim of a mask, not its holes."""
-    edges = open_edges(faces)
+    edges = photographs.open_edges(faces)
     count = int(edges.max()) + 1
     _, line = connected_components(
         sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)), directed=False
@@ -186,7 +169,7 @@ class FineIct:
     matrix: sparse.csr_matrix
     part: np.ndarray
     canonical: np.ndarray
-    landmarks: SurfaceLandmarks
+    landmarks: photographs.SurfaceLandmarks
     skin_uv: np.ndarray
     template: np.ndarray
 
@@ -210,7 +193,7 @@ class SkinLook:
     hair: tuple[float, float, float]
     cap: float
     cloth: tuple[float, float, float]
-    eyes: EyeLook
+    eyes: paint.EyeLook
     seed: int
 
 
@@ -224,10 +207,12 @@ def eye_centre(vertices: np.ndarray, eye: int) -> np.ndarray:
 
 
 def _clay_with_eyes(vertices: np.ndarray) -> np.ndarray:
-    colours = np.tile(CLAY, (len(vertices), 1))
+    colours = np.tile(photographs.CLAY, (len(vertices), 1))
     for eye, (start, stop) in enumerate(EYES):
         gaze = np.array([0.0, 0.0, 1.0])
-        colours[start:stop] = paint_eyeball(vertices[start:stop], eye_centre(vertices, eye), gaze, EyeLook(), 0)
+        colours[start:stop] = paint.paint_eyeball(
+            vertices[start:stop], eye_centre(vertices, eye), gaze, paint.EyeLook(), 0
+        )
     return colours
 
 
@@ -247,7 +232,7 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return seen / np.maximum(asked, 1)
 
 
-def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: SurfaceLandmarks) -> np.ndarray:
+def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: photographs.SurfaceLandmarks) -> np.ndarray:
     """Register the template's head (V_head, 3) to the ICT mean face."""
     template = load_template()
     head = template.head
@@ -255,7 +240,7 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: Surfac
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
     head_faces = triangulate(quads)
     middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
-    found = find_surface_landmarks(vertices, head_faces, middle)
+    found = photographs.find_surface_landmarks(vertices, head_faces, middle)
     own = found.positions
     good = found.steady & landmarks.steady
     scale, rotation, translation = robust_similarity(own[good], landmarks.positions[good])
@@ -274,7 +259,7 @@ def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.
     uv_quads = template.uv_makehuman_quads[head.face_start : head.face_stop].astype(np.int64)
     pairs, inverse = np.unique(np.stack([quads.ravel(), uv_quads.ravel()], 1), axis=0, return_inverse=True)
     head_faces = triangulate(inverse.reshape(-1, 4))
-    fine_faces, matrix = subdivide_midpoint(head_faces, len(pairs), 2)
+    fine_faces, matrix = photographs.subdivide_midpoint(head_faces, len(pairs), 2)
     fine, fine_uv = matrix @ moved[pairs[:, 0]], matrix @ template.uv_makehuman[pairs[:, 1]].astype(np.float64)
     # compare normals too, so that inner lips and nostrils do not take the outside's colour
     fine_normals, normals = vertex_normals(fine, fine_faces), vertex_normals(canonical, faces)
@@ -291,7 +276,7 @@ def fine_ict() -> FineIct:
     model = load_ict()
     coarse = model.visible
     count = EYES[1][1]
-    faces, matrix = subdivide_midpoint(coarse, count, LEVELS)
+    faces, matrix = photographs.subdivide_midpoint(coarse, count, LEVELS)
     limits = np.array([SKIN_STOP, SOCKETS_STOP, TEETH_STOP, EYES[0][1], EYES[1][1]])
     coarse_part = np.searchsorted(limits, np.arange(count), side="right")
     part = coarse_part[matrix.indices[matrix.indptr[:-1]]]
@@ -299,7 +284,7 @@ def fine_ict() -> FineIct:
     canonical = matrix @ vertices
     path = cache_folder() / f"ict_skin_{content_key('v5', vertices, load_template().vertices)}.npz"
     if not path.exists():
-        landmarks = find_surface_landmarks(vertices, coarse, FACE_MIDDLE, _clay_with_eyes(vertices))
+        landmarks = photographs.find_surface_landmarks(vertices, coarse, FACE_MIDDLE, _clay_with_eyes(vertices))
         skin_faces = faces[(part[faces] == 0).all(1)]
         uv = np.zeros((len(canonical), 2))
         used = np.flatnonzero(part == 0)
@@ -317,7 +302,7 @@ def fine_ict() -> FineIct:
             template=template_vertices,
         )
     with np.load(path) as data:
-        landmarks = SurfaceLandmarks(data["faces"], data["bary"], data["positions"])
+        landmarks = photographs.SurfaceLandmarks(data["faces"], data["bary"], data["positions"])
         uv, template_vertices = data["uv"], data["template"]
     return FineIct(faces, coarse, matrix, part, canonical, landmarks, uv, template_vertices)
 
@@ -354,7 +339,7 @@ class IctPerson:
 def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
     """(P,) 0-1 hair coverage of the head, in the ICT mean face's frame."""
     x, y, z = canonical.T
-    wobble = 0.006 * value_noise(canonical, 0.03, seed) + 0.003 * value_noise(canonical, 0.006, seed + 1)
+    wobble = 0.006 * paint.value_noise(canonical, 0.03, seed) + 0.003 * paint.value_noise(canonical, 0.006, seed + 1)
     # hairline: over the forehead, down in front of the ears, low on the neck
     front = np.interp(np.abs(x), [0, 0.035, 0.055, 0.075, 0.1], [0.098, 0.094, 0.078, 0.050, 0.040])
     line = np.where(z > 0.03, front, np.interp(z, [-0.09, -0.04, 0.0, 0.03], [-0.045, -0.02, 0.035, 0.040]))
@@ -375,15 +360,15 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     skin = fine.part == 0
     canonical = fine.canonical
     base = _sample_map(shared_folder() / "makehuman" / "skins" / look.skin_map, fine.skin_uv[skin])
-    blotch = fractal_noise(canonical[skin], 0.03, look.seed, 5)
-    red = fractal_noise(canonical[skin], 0.012, look.seed + 9, 4)
+    blotch = paint.fractal_noise(canonical[skin], 0.03, look.seed, 5)
+    red = paint.fractal_noise(canonical[skin], 0.012, look.seed + 9, 4)
     tone = (1 + 0.10 * blotch[:, None]) * (1 + 0.07 * red[:, None] * np.array([0.3, -1.0, -0.8]))
     albedo[skin] = base * np.asarray(look.tint) * tone
     hair = np.asarray(look.hair)
     marks = fine.landmarks.positions
     for density in (
-        look.brow * brow_density(canonical[skin], marks, look.brow_thickness, look.seed),
-        lash_density(canonical[skin], marks),
+        look.brow * paint.brow_density(canonical[skin], marks, look.brow_thickness, look.seed),
+        paint.lash_density(canonical[skin], marks),
     ):
         albedo[skin] += (hair - albedo[skin]) * density[:, None]
     albedo[fine.part == 1] = [0.22, 0.06, 0.05]
@@ -394,19 +379,19 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     for eye, part in ((0, 3), (1, 4)):
         chosen = fine.part == part
         centre = eye_centre(vertices, eye)
-        albedo[chosen] = paint_eyeball(points[chosen], centre, np.array([0.0, 0, 1]), look.eyes, look.seed + eye)
+        albedo[chosen] = paint.paint_eyeball(points[chosen], centre, np.array([0.0, 0, 1]), look.eyes, look.seed + eye)
         specular[chosen], roughness[chosen], translucency[chosen] = 0.03, 0.06, 0.25
     # lips and nose shine more than cheeks, pores everywhere
     normals = vertex_normals(points, fine.faces)
-    height = 9e-6 * value_noise(canonical, 0.0011, look.seed + 3) + 2.5e-5 * value_noise(
+    height = 9e-6 * paint.value_noise(canonical, 0.0011, look.seed + 3) + 2.5e-5 * paint.value_noise(
         canonical, 0.003, look.seed + 4
     )
     bumped = np.where(skin[:, None], points + normals * height[:, None], points)
-    roughness[skin] += 0.06 * fractal_noise(canonical[skin], 0.02, look.seed + 5)
+    roughness[skin] += 0.06 * paint.fractal_noise(canonical[skin], 0.02, look.seed + 5)
     if look.cap > 0:
         grown = hair_mask(canonical, look.seed) * skin
-        strands = value_noise(canonical, (0.0012, 0.012, 0.004), look.seed + 6)
-        lift = look.cap * (0.8 + 0.25 * fractal_noise(canonical, 0.03, look.seed + 7) + 0.06 * strands)
+        strands = paint.value_noise(canonical, (0.0012, 0.012, 0.004), look.seed + 6)
+        lift = look.cap * (0.8 + 0.25 * paint.fractal_noise(canonical, 0.03, look.seed + 7) + 0.06 * strands)
         points = points + normals * (grown * lift)[:, None]
         bumped = points + normals * (0.0004 * grown * strands)[:, None]
         albedo += (hair * (1 + 0.5 * strands[:, None]) - albedo) * grown[:, None]
@@ -415,7 +400,7 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     cloth = np.asarray(look.cloth)
     collar = -0.142 - 0.25 * np.clip(canonical[:, 2], -0.05, 0.1) + 0.35 * np.abs(canonical[:, 0])
     covered = smoothstep(0.0, -0.003, canonical[:, 1] - collar) * skin
-    weave = 1 + 0.25 * value_noise(canonical, 0.0015, look.seed + 8)
+    weave = 1 + 0.25 * paint.value_noise(canonical, 0.0015, look.seed + 8)
     albedo += (cloth * weave[:, None] - albedo) * covered[:, None]
     points = points + normals * (0.004 * covered)[:, None]
     bumped = bumped + normals * (0.004 * covered)[:, None]
@@ -425,7 +410,7 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     albedo = np.clip(albedo, 0.005, 0.95)
     head = Surface(points, fine.faces, normals, albedo, specular, roughness, translucency)
     return IctPerson(
-        joined((head, sweep_torso(points, fine.faces, canonical[:, 1] < -0.10, BUST, cloth))),
+        joined((head, photographs.sweep_torso(points, fine.faces, canonical[:, 1] < -0.10, BUST, cloth))),
         (np.flatnonzero(fine.part == 3), np.flatnonzero(fine.part == 4)),
         np.stack([eye_centre(vertices, 0), eye_centre(vertices, 1)]),
     )
@@ -460,7 +445,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
     source = fine.landmarks.positions
-    found = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
+    found = photographs.find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
     marks = found.positions
     good = fine.landmarks.steady & found.steady
     scale, rotation, translation = robust_similarity(source[good], marks[good])
@@ -469,7 +454,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     placed, placed_marks = scale * model.neutral[:count], scale * source
     good &= np.nan_to_num(np.linalg.norm(placed_marks - marks, axis=1), nan=1.0) < 0.012
     warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
-    dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
+    dense_faces, matrix = photographs.subdivide_midpoint(faces, len(vertices), 2)
     dense = matrix @ vertices
     seen = openness(placed[:SKIN_STOP], model.skin) > SEEN
     fitted = fit_surface(warped[:SKIN_STOP], model.skin, seen.astype(float), dense, dense_faces)
@@ -523,7 +508,7 @@ def _seat_eyeball(
     """Place an eyeball's vertices behind the lids of ``moved``: upright, sized and centred by the lid opening, and far
     enough back that the lids lie in front of it."""
     start, stop = EYES[eye]
-    ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})
+    ids = sorted({*paint.LID_UPPER[1 - eye], *paint.LID_LOWER[1 - eye]})
     opening, moved_opening = marks[ids], moved_marks[ids]
     scale = np.ptp(moved_opening[:, 0]) / np.ptp(opening[:, 0])
     centre = eye_centre(neutral, eye)

@@ -22,17 +22,10 @@ from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder, write_bytes
+from trainer.heads import photographs
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict
 from trainer.heads.ict_skin import SkinLook, carry_onto_scan, fine_ict, ict_person, openness
 from trainer.heads.paint import EyeLook
-from trainer.heads.photographs import (
-    Shot,
-    find_surface_landmarks,
-    shot_camera,
-    six_shots,
-    subdivide_midpoint,
-    take_photograph,
-)
 from trainer.heads.raytrace_scene import Surface, build_bvh, closest_points
 from trainer.template.makehuman import read_obj
 
@@ -168,8 +161,8 @@ def _james() -> ScanHead:
     mesh = read_obj(folder / "james.obj")
     vertices, faces, uv, uv_faces = mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces
     vertices = vertices * MILLIMETRE
-    fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 3)
-    fine_uv_faces, uv_matrix = subdivide_midpoint(uv_faces, len(uv), 3)
+    fine_faces, matrix = photographs.subdivide_midpoint(faces, len(vertices), 3)
+    fine_uv_faces, uv_matrix = photographs.subdivide_midpoint(uv_faces, len(uv), 3)
     picture = linear_from_srgb(np.asarray(Image.open(folder / "james.jpg").convert("RGB"), dtype=np.float64) / 255)
     colour = sample_texture(picture, uv_matrix @ uv)
     points = matrix @ vertices
@@ -188,14 +181,14 @@ def _james() -> ScanHead:
         np.full(size, 0.4),
     )
     middle = np.array([-0.025, 0.0, -0.03])
-    marks = find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
+    marks = photographs.find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
     truth = truth_from_marks("james", vertices, marks, np.full((2, 3), np.nan))
     return ScanHead(truth, lambda _: surface, face_middle(marks))
 
 
 def photograph_head(
     name: str,
-    shots: tuple[Shot, ...],
+    shots: tuple[photographs.Shot, ...],
     make: Callable[[], tuple[Callable[[np.ndarray], Surface], np.ndarray]],
     folder: str,
 ) -> tuple[Path, ...]:
@@ -210,8 +203,8 @@ def photograph_head(
     if missing:
         surface_looking_at, middle = make()
         for index in missing:
-            surface = surface_looking_at(shot_camera(shots[index], middle).centre())
-            write_bytes(paths[index], take_photograph(surface, middle, shots[index]).jpeg)
+            surface = surface_looking_at(photographs.shot_camera(shots[index], middle).centre())
+            write_bytes(paths[index], photographs.take_photograph(surface, middle, shots[index]).jpeg)
     return paths
 
 
@@ -225,7 +218,7 @@ def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
 
     seed = 1000 + HELD_OUT.index(name)
     known_as = f"{name} {CARRIED_VERSION}" if name in SIMPOP_HELD_OUT else name
-    return photograph_head(known_as, six_shots(seed, distance), make, name)
+    return photograph_head(known_as, photographs.six_shots(seed, distance), make, name)
 
 
 IDENTITY_MODES = 60
@@ -259,7 +252,7 @@ def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
     """Render six photographs of random person ``seed``; smiling in all of them (0.55 to 1.0) or in none."""
     strengths = np.random.default_rng(seed + 5).uniform(0.55, 1.0, 6) if smiling else np.zeros(6)
     paths = []
-    for index, shot in enumerate(six_shots(5000 + seed)):
+    for index, shot in enumerate(photographs.six_shots(5000 + seed)):
         weights = smile(float(strengths[index])) if smiling else {}
 
         def make(weights: Mapping[str, float] = weights) -> tuple[Callable[[np.ndarray], Surface], np.ndarray]:

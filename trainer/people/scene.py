@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
+from trainer.people import shape
 from trainer.people.background import BackgroundParameters, draw_background
 from trainer.people.camera import (
     Cameras,
@@ -29,21 +30,6 @@ from trainer.people.camera import (
 )
 from trainer.people.dress.attachments import AttachmentParameters, Attachments
 from trainer.people.look import PersonLook, draw_look
-from trainer.people.shape import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    CarriedExpressions,
-    ExpressionParameters,
-    IdentityParameters,
-    IdentityShapes,
-    PeopleSurface,
-    blend_expressions,
-    draw_expression,
-    draw_identity,
-    eye_centres,
-    gaze_angles,
-    lid_weights,
-)
 from trainer.people.skin import LID_LOWER, LID_UPPER, PartsParameters, SkinParameters, draw_parts, draw_skin
 
 
@@ -111,7 +97,7 @@ def _tint(warmth: float) -> np.ndarray:
 class Person:
     """Parameters that stay the same in all pictures of a person."""
 
-    identity: IdentityParameters
+    identity: shape.IdentityParameters
     look: PersonLook
     skin: SkinParameters
     parts: PartsParameters
@@ -122,7 +108,7 @@ class Shot:
     """Parameters of one picture."""
 
     person: Person
-    expression: ExpressionParameters
+    expression: shape.ExpressionParameters
     view: ViewParameters
     light: LightParameters
     worn: AttachmentParameters | None
@@ -159,15 +145,15 @@ class Stage:
     """Pose people in front of cameras, on one device. ``carried`` : see ``CarriedExpressions``; otherwise keys are
     added unchanged."""
 
-    def __init__(self, surface: PeopleSurface, carried: bool = False) -> None:
+    def __init__(self, surface: shape.PeopleSurface, carried: bool = False) -> None:
         self.surface = surface
-        self._carried = CarriedExpressions(surface.template, surface.device) if carried else None
-        self.shapes = IdentityShapes(surface)
+        self._carried = shape.CarriedExpressions(surface.template, surface.device) if carried else None
+        self.shapes = shape.IdentityShapes(surface)
         marks = surface.template.landmarks478
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(surface.device)
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(surface.device)
         self._eye_vertices = [
-            (surface.kind[: surface.vertex_count] == kind).nonzero()[:, 0] for kind in (EYE_LEFT, EYE_RIGHT)
+            (surface.kind[: surface.vertex_count] == kind).nonzero()[:, 0] for kind in (shape.EYE_LEFT, shape.EYE_RIGHT)
         ]
 
     def landmarks478(self, vertices: Tensor) -> Tensor:
@@ -179,15 +165,15 @@ class Stage:
         ``frame``."""
         surface, device = self.surface, self.surface.device
         neutral = self.shapes.neutral([shot.person.identity for shot in shots])
-        eyes = eye_centres(surface, neutral)
+        eyes = shape.eye_centres(surface, neutral)
         eyes_cpu = eyes.cpu().double().numpy()
         poses = extrinsics([shot.view for shot in shots], eyes_cpu.mean(1))
         gaze, weights, turns = [], [], []
         for shot, pose, centres in zip(shots, poses, eyes_cpu, strict=True):
             camera = -pose[:3, :3].T @ pose[:3, 3]
-            angles = gaze_angles(shot.expression, centres, camera)
+            angles = shape.gaze_angles(shot.expression, centres, camera)
             gaze.append(angles)
-            weights.append(np.maximum(shot.expression.weights, lid_weights(angles)))
+            weights.append(np.maximum(shot.expression.weights, shape.lid_weights(angles)))
             turns.append([turn(1, left) @ turn(0, -up) for left, up in angles])
         weights = torch.from_numpy(np.stack(weights)).to(device)
         eye_turns = torch.from_numpy(np.array(turns, np.float32)).to(device)
@@ -291,7 +277,7 @@ class PeopleSampler:
         g = self._generator(index, _PERSON)
         look = draw_look(g)
         return Person(
-            identity=draw_identity(g, self._modes), look=look, skin=draw_skin(g, look), parts=draw_parts(g, look)
+            identity=shape.draw_identity(g, self._modes), look=look, skin=draw_skin(g, look), parts=draw_parts(g, look)
         )
 
     def photos(self, index: int, count: int) -> list[Shot]:
@@ -304,7 +290,7 @@ class PeopleSampler:
             shots.append(
                 Shot(
                     person=person,
-                    expression=draw_expression(g),
+                    expression=shape.draw_expression(g),
                     view=draw_view(g),
                     light=draw_light(g),
                     worn=self._attachments.draw(self._generator(index, _WORN, photo), person.look, like),
@@ -318,7 +304,7 @@ class PeopleSampler:
         """Draw ``count`` successive frames of person ``index``: the first photo, in motion."""
         first = self.photos(index, 1)[0]
         g = self._generator(index, _CLIP)
-        moods = [first.expression, draw_expression(g), draw_expression(g)]
+        moods = [first.expression, shape.draw_expression(g), shape.draw_expression(g)]
         sway = _Sway(g)
         blink = g.uniform(0, max(count / FRAMES_PER_SECOND, 0.5))
         pace = g.uniform(0.5, 1.1)
@@ -341,14 +327,14 @@ class PeopleSampler:
         return frames
 
 
-def _between(moods: list[ExpressionParameters], place: float) -> ExpressionParameters:
+def _between(moods: list[shape.ExpressionParameters], place: float) -> shape.ExpressionParameters:
     """Blend back and forth through the moods, slowing down at each; the gaze is always the first mood's."""
     length = len(moods) - 1
     place = abs((place + length) % (2 * length) - length)  # 0 to length and back
     start = min(int(place), length - 1)
     share = place - start
     share = share * share * (3 - 2 * share)
-    blended = blend_expressions(moods[start], moods[start + 1], share)
+    blended = shape.blend_expressions(moods[start], moods[start + 1], share)
     return replace(blended, at_camera=moods[0].at_camera)
 
 

@@ -34,21 +34,9 @@ from backend.models.parsing.network import CLASS_COLOURS, FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
 from trainer.evaluate.harness import in_rows, write_sheet
-from trainer.portraits.collection import (
-    HAND_LABELS_PATH,
-    SIDE,
-    UNKNOWN,
-    HandLabels,
-    PortraitCache,
-    Verdict,
-    landmark_frame,
-    open_cache,
-    read_hand_labels,
-    sheet_photographs,
-    write_hand_labels,
-)
+from trainer.portraits import collection
 
-_CODES = {face_class.name.lower(): int(face_class) for face_class in FaceClass} | {"unknown": UNKNOWN}
+_CODES = {face_class.name.lower(): int(face_class) for face_class in FaceClass} | {"unknown": collection.UNKNOWN}
 _FEATURES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
 _OUTLINES = {
     FaceClass.EYES: (EYE_RIGHT, mirrored(EYE_RIGHT)),
@@ -131,18 +119,18 @@ def apply_edits(labels: np.ndarray, picture: np.ndarray, landmarks: np.ndarray, 
     Skin within the landmarks' outlines of brows, eyes and lips becomes these classes, as in the product.
     """
     result = labels.copy()
-    known = labels != UNKNOWN
+    known = labels != collection.UNKNOWN
     covered = known.any(axis=1)[:, None] & known.any(axis=0)[None]
-    oval = polygon_mask(landmarks, FACE_OVAL, SIDE)
+    oval = polygon_mask(landmarks, FACE_OVAL, collection.SIDE)
     for edit in edits:
         within, without = _applied(edit, result, oval, True), _applied(edit, result, oval, False)
         inside, doubtful = _drawn(edit, picture)
         result = np.where(inside, within, without)
-        result[doubtful & (within != without)] = UNKNOWN
+        result[doubtful & (within != without)] = collection.UNKNOWN
     for feature, outlines in _OUTLINES.items():
         for outline in outlines:
-            result[polygon_mask(landmarks, outline, SIDE) & (result == FaceClass.SKIN)] = feature
-    result[~covered] = UNKNOWN
+            result[polygon_mask(landmarks, outline, collection.SIDE) & (result == FaceClass.SKIN)] = feature
+    result[~covered] = collection.UNKNOWN
     return result
 
 
@@ -162,10 +150,10 @@ def _applied(edit: Edit, labels: np.ndarray, oval: np.ndarray, inside: bool) -> 
 
 def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(256, 256) bool masks: inside the shapes of ``edit``; uncertain border."""
-    nowhere = np.zeros((SIDE, SIDE), dtype=bool)
+    nowhere = np.zeros((collection.SIDE, collection.SIDE), dtype=bool)
     if not edit.places:
         return ~nowhere, nowhere
-    canvas = np.zeros((SIDE * _SUPERSAMPLING, SIDE * _SUPERSAMPLING), np.uint8)
+    canvas = np.zeros((collection.SIDE * _SUPERSAMPLING, collection.SIDE * _SUPERSAMPLING), np.uint8)
     thickness = max(1, int(edit.width * _SUPERSAMPLING))
     for points in edit.places:
         fine = (points * _SUPERSAMPLING).astype(np.int32)
@@ -176,7 +164,7 @@ def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             cv2.polylines(canvas, [fine], False, 255, thickness)
         else:
             cv2.fillPoly(canvas, [fine], 255)
-    share = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255.0
+    share = cv2.resize(canvas, (collection.SIDE, collection.SIDE), interpolation=cv2.INTER_AREA) / 255.0
     mask = share > (_ON_LINE if edit.shape else _ON_POLYGON)
     return _snapped(mask, picture) if edit.snapped and mask.any() else (mask, nowhere)
 
@@ -211,16 +199,16 @@ def net_uncertainty(parser: FaceParser, picture: np.ndarray) -> float:
 
 def tile(picture: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
     """Draw (448, 448, 3) uint8: a crop with coloured outlines of its labels, unknown pixels pale, and ticks."""
-    scale = _TILE / SIDE
+    scale = _TILE / collection.SIDE
     drawn = cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC)
     large = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
-    drawn[large == UNKNOWN] = drawn[large == UNKNOWN] // 2 + 60
+    drawn[large == collection.UNKNOWN] = drawn[large == collection.UNKNOWN] // 2 + 60
     for number in range(1, len(FaceClass)):
         outlines, _ = cv2.findContours((large == number).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, outlines, -1, CLASS_COLOURS[number].tolist(), 1)
-    for place in range(0, SIDE, _TICK):
+    for place in range(0, collection.SIDE, _TICK):
         along = round(place * scale)
-        for across in range(0, SIDE, _TICK):
+        for across in range(0, collection.SIDE, _TICK):
             cv2.drawMarker(drawn, (along, round(across * scale)), _CYAN, cv2.MARKER_CROSS, 5, 1)
         for corner in ((along + 1, 9), (1, along + 10)):
             cv2.putText(drawn, str(place), corner, cv2.FONT_HERSHEY_SIMPLEX, 0.34, _CYAN, 1)
@@ -236,13 +224,15 @@ def draw_sheets(tiles: list[np.ndarray], folder: Path) -> int:
     return len(parts)
 
 
-def corrected(cache: PortraitCache, edits: dict[str, tuple[Edit, ...]], held_out: bool) -> dict[str, HandLabels]:
+def corrected(
+    cache: collection.PortraitCache, edits: dict[str, tuple[Edit, ...]], held_out: bool
+) -> dict[str, collection.HandLabels]:
     """Correct the labels of the portraits named in ``edits``, starting from those in the cache of 256 px head crops.
 
     Raises ``ValueError`` for portraits that are not in the cache, and for photographs of the evaluation sheet.
     """
-    row_of = {cache.files[row].path: int(row) for row in np.flatnonzero(cache.verdicts == Verdict.KEPT)}
-    on_sheet = {photo.split("/")[-1] for photo in sheet_photographs()}
+    row_of = {cache.files[row].path: int(row) for row in np.flatnonzero(cache.verdicts == collection.Verdict.KEPT)}
+    on_sheet = {photo.split("/")[-1] for photo in collection.sheet_photographs()}
     result = {}
     for name, corrections in edits.items():
         if name not in row_of or name.split("/")[-1] in on_sheet:
@@ -251,7 +241,7 @@ def corrected(cache: PortraitCache, edits: dict[str, tuple[Edit, ...]], held_out
             )
         crop, landmarks = np.asarray(cache.crops[row_of[name]]), np.asarray(cache.landmarks[row_of[name]])
         labels = apply_edits(np.asarray(cache.labels[row_of[name]]), crop, landmarks, corrections)
-        result[name] = HandLabels(labels, landmark_frame(landmarks), held_out)
+        result[name] = collection.HandLabels(labels, collection.landmark_frame(landmarks), held_out)
     return result
 
 
@@ -268,9 +258,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw, correct, keep; returns the exit code."""
     try:
-        cache = open_cache(arguments.cache)
-        if cache.settings.framing != "head" or cache.settings.size != SIDE:
-            raise ValueError(f"{arguments.cache} holds no head crops of {SIDE} px")
+        cache = collection.open_cache(arguments.cache)
+        if cache.settings.framing != "head" or cache.settings.size != collection.SIDE:
+            raise ValueError(f"{arguments.cache} holds no head crops of {collection.SIDE} px")
         if arguments.edits:
             portraits = corrected(cache, read_edits(arguments.edits), arguments.held_out)
         else:
@@ -279,23 +269,25 @@ def run(arguments: argparse.Namespace) -> int:
         tiles = [tile(np.ascontiguousarray(crop_of[name]), seen.labels, name) for name, seen in portraits.items()]
         print(f"{draw_sheets(tiles, arguments.sheets)} sheets: {arguments.sheets}")
         if arguments.edits and arguments.keep:
-            kept = read_hand_labels() if HAND_LABELS_PATH.is_file() else {}
-            write_hand_labels(HAND_LABELS_PATH, kept | portraits)
+            kept = collection.read_hand_labels() if collection.HAND_LABELS_PATH.is_file() else {}
+            collection.write_hand_labels(collection.HAND_LABELS_PATH, kept | portraits)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _most_doubtful(cache: PortraitCache, parser: FaceParser, count: int) -> dict[str, HandLabels]:
+def _most_doubtful(cache: collection.PortraitCache, parser: FaceParser, count: int) -> dict[str, collection.HandLabels]:
     """Cached labels of the portraits that are not corrected yet and least certain for the net."""
-    done = read_hand_labels().keys() if HAND_LABELS_PATH.is_file() else ()
-    rows = [row for row in np.flatnonzero(cache.verdicts == Verdict.KEPT) if cache.files[row].path not in done]
+    done = collection.read_hand_labels().keys() if collection.HAND_LABELS_PATH.is_file() else ()
+    rows = [
+        row for row in np.flatnonzero(cache.verdicts == collection.Verdict.KEPT) if cache.files[row].path not in done
+    ]
     doubts = [net_uncertainty(parser, np.ascontiguousarray(cache.crops[row])) for row in rows]
     chosen = [rows[place] for place in np.argsort(doubts)[::-1][:count]]
     return {
-        cache.files[row].path: HandLabels(
-            np.asarray(cache.labels[row]), landmark_frame(np.asarray(cache.landmarks[row])), held_out=False
+        cache.files[row].path: collection.HandLabels(
+            np.asarray(cache.labels[row]), collection.landmark_frame(np.asarray(cache.landmarks[row])), held_out=False
         )
         for row in chosen
     }

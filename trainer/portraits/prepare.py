@@ -26,21 +26,12 @@ from backend.photos.faces import Window, crop_head, face_square, head_pose, land
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import SCREENING
-from trainer.portraits.collection import (
-    INDEX_NAME,
-    REASONS,
-    CacheSettings,
-    PortraitCache,
-    PortraitFile,
-    Verdict,
-    create_cache,
-    open_cache,
-)
+from trainer.portraits import collection
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".bmp"})
 
 
-def list_portraits(folder: Path) -> tuple[PortraitFile, ...]:
+def list_portraits(folder: Path) -> tuple[collection.PortraitFile, ...]:
     """List the pictures of ``folder`` in a fixed order. A picture directly in it is one person; so is each sub-folder.
 
     Raises
@@ -49,17 +40,17 @@ def list_portraits(folder: Path) -> tuple[PortraitFile, ...]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name the folder in which the portraits lie")
-    files: list[PortraitFile] = []
+    files: list[collection.PortraitFile] = []
     people = 0
     for entry in sorted(folder.iterdir(), key=lambda path: path.name):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
             inside = [path for path in sorted(entry.rglob("*")) if _is_picture(path)]
-            files += [PortraitFile(path.relative_to(folder).as_posix(), people) for path in inside]
+            files += [collection.PortraitFile(path.relative_to(folder).as_posix(), people) for path in inside]
             people += bool(inside)
         elif _is_picture(entry):
-            files.append(PortraitFile(entry.name, people))
+            files.append(collection.PortraitFile(entry.name, people))
             people += 1
     if not files:
         raise FileNotFoundError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
@@ -181,7 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the portraits; returns the exit code."""
-    settings = CacheSettings(
+    settings = collection.CacheSettings(
         arguments.size, arguments.framing, arguments.smallest_face, arguments.drawings, labels_by="label_face"
     )
     try:
@@ -189,15 +180,21 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    counts = np.bincount(cache.verdicts, minlength=len(Verdict))
-    print("\n" + ", ".join(f"{counts[verdict]} {reason}" for verdict, reason in REASONS.items() if counts[verdict]))
+    counts = np.bincount(cache.verdicts, minlength=len(collection.Verdict))
+    print(
+        "\n"
+        + ", ".join(f"{counts[verdict]} {reason}" for verdict, reason in collection.REASONS.items() if counts[verdict])
+    )
     print(f"left out: see {arguments.out / 'left_out.csv'}")
     return 0
 
 
 def prepare(
-    folder: Path, out: Path, settings: CacheSettings, progress: Callable[[int, int, float], None] | None = None
-) -> PortraitCache:
+    folder: Path,
+    out: Path,
+    settings: collection.CacheSettings,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> collection.PortraitCache:
     """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
 
     ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
@@ -208,15 +205,15 @@ def prepare(
     FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
     """
     files = list_portraits(folder)
-    if (out / INDEX_NAME).is_file():
-        cache = open_cache(out, writable=True)
+    if (out / collection.INDEX_NAME).is_file():
+        cache = collection.open_cache(out, writable=True)
         if cache.settings != settings or cache.files != files:
             raise ValueError(f"{out} holds portraits that were prepared otherwise; choose another folder or delete it")
     else:
-        cache = create_cache(out, settings, files, str(folder))
-    todo = np.flatnonzero(cache.verdicts == Verdict.UNSEEN)
+        cache = collection.create_cache(out, settings, files, str(folder))
+    todo = np.flatnonzero(cache.verdicts == collection.Verdict.UNSEEN)
     started = time.monotonic()
-    pending: dict[int, Verdict] = {}
+    pending: dict[int, collection.Verdict] = {}
     for count, index in enumerate(todo, start=1):
         pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
         if count % _FLUSH_EVERY == 0 or count == len(todo):
@@ -232,15 +229,15 @@ def prepare(
     return cache
 
 
-def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
+def _prepare_one(cache: collection.PortraitCache, index: int, path: Path) -> collection.Verdict:
     """Fill row ``index``; its verdict is written later."""
     try:
         pixels = read_photo(PhotoSource.from_path(path)).pixels
     except PhotoUnreadableError:
-        return Verdict.BROKEN
+        return collection.Verdict.BROKEN
     portrait = portrait_of(pixels, cache.settings)
     if portrait is None:
-        return Verdict.NO_FACE
+        return collection.Verdict.NO_FACE
     cache.crops[index] = portrait.crop
     cache.labels[index] = portrait.labels
     cache.landmarks[index] = portrait.landmarks
@@ -250,13 +247,13 @@ def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
     cache.drawing[index] = portrait.drawing
     cache.fingerprint[index] = portrait.fingerprint
     if portrait.face_px < cache.settings.smallest_face:
-        return Verdict.SMALL_FACE
+        return collection.Verdict.SMALL_FACE
     if portrait.drawing > 0.5 and not cache.settings.drawings:
-        return Verdict.DRAWING
-    return Verdict.KEPT
+        return collection.Verdict.DRAWING
+    return collection.Verdict.KEPT
 
 
-def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
+def portrait_of(pixels: np.ndarray, settings: collection.CacheSettings) -> Portrait | None:
     """Prepare the largest face of (H, W, 3) uint8 pixels for a cache; None when there is none."""
     landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
@@ -303,9 +300,9 @@ def _fingerprint(face: np.ndarray) -> np.ndarray:
     return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
 
 
-def _mark_repeated(cache: PortraitCache) -> None:
+def _mark_repeated(cache: collection.PortraitCache) -> None:
     """Leave out all but the first of several files with the same picture, of the same person or not."""
-    rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
+    rows = np.flatnonzero(cache.verdicts == collection.Verdict.KEPT)
     vectors = cache.fingerprint[rows].astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
     for start in range(0, len(rows), 1024):
@@ -313,7 +310,7 @@ def _mark_repeated(cache: PortraitCache) -> None:
         for row, column in np.argwhere(close):
             first, second = rows[start + row], rows[column]
             if first < second and _same_picture(cache.crops[first], cache.crops[second]):
-                cache.verdicts[second] = Verdict.REPEATED
+                cache.verdicts[second] = collection.Verdict.REPEATED
 
 
 def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
@@ -326,7 +323,7 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
     return float(details[0] @ details[1]) > SCREENING.same_picture
 
 
-def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+def _write_verdicts(cache: collection.PortraitCache, verdicts: dict[int, collection.Verdict]) -> None:
     """Write everything to disk, then the verdicts, so that a row with a verdict is complete even after a crash."""
     cache.flush()
     for index, verdict in verdicts.items():
@@ -334,13 +331,13 @@ def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
     cache.verdicts.flush()
 
 
-def _write_left_out(cache: PortraitCache, path: Path) -> None:
+def _write_left_out(cache: collection.PortraitCache, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "reason"])
         for entry, verdict in zip(cache.files, cache.verdicts, strict=True):
-            if verdict != Verdict.KEPT:
-                writer.writerow([entry.path, REASONS[Verdict(verdict)]])
+            if verdict != collection.Verdict.KEPT:
+                writer.writerow([entry.path, collection.REASONS[collection.Verdict(verdict)]])
 
 
 def _progress_line(done: int, total: int, seconds_left: float) -> None:

@@ -24,27 +24,10 @@ from backend.models.parsing.accessories import find_rims, least_factor
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
 from backend.models.parsing.parsed_labels import resolve_labels, with_second_opinion
 from backend.models.registry import PARSING_OPINION
+from backend.photos import regions
 from backend.photos.collection import FaceClass
 from backend.photos.faces import landmark_window
-from backend.photos.regions import (
-    LIPS_OUTER,
-    MOUTH_SURROUNDINGS,
-    UPPER_LIP_SKIN,
-    above_brows,
-    grown,
-    near_eyes,
-    person_probability,
-    polygon_mask,
-)
-from trainer.portraits.collection import (
-    UNKNOWN,
-    HandLabels,
-    PortraitCache,
-    Verdict,
-    open_cache,
-    read_hand_labels,
-    sheet_photographs,
-)
+from trainer.portraits import collection
 
 TRAITS_PATH = Path(__file__).parent / "traits.csv"
 NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
@@ -108,10 +91,10 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
-        where = near_eyes(landmarks, side, _AROUND_EYES) if rims is None else rims.band
+        where = regions.near_eyes(landmarks, side, _AROUND_EYES) if rims is None else rims.band
         likelier = _factor(odds, FaceClass.GLASSES, where, _RIM_ODDS_FACTORS)
         odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
-    above = above_brows(landmarks, side)
+    above = regions.above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
     elif traits.headwear:
@@ -121,13 +104,13 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     if traits.facial_hair == NO:
         hair[:] = 0.0
     elif traits.facial_hair in (MOUSTACHE, BEARD):
-        lips = polygon_mask(landmarks, LIPS_OUTER, side)
-        lip = polygon_mask(landmarks, UPPER_LIP_SKIN, side)
+        lips = regions.polygon_mask(landmarks, regions.LIPS_OUTER, side)
+        lip = regions.polygon_mask(landmarks, regions.UPPER_LIP_SKIN, side)
         alone = traits.facial_hair == MOUSTACHE
-        chin = lip if alone else polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~lip
+        chin = lip if alone else regions.polygon_mask(landmarks, regions.MOUTH_SURROUNDINGS, side) & ~lip
         hair *= _factor(odds, FaceClass.FACIAL_HAIR, chin & ~lips)
         if alone:
-            hair *= grown(lip | lips, _AROUND_LIP * landmark_window(landmarks, 1.0).side)
+            hair *= regions.grown(lip | lips, _AROUND_LIP * landmark_window(landmarks, 1.0).side)
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
@@ -163,22 +146,24 @@ def teacher_labels(
     if second is not None:
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
-    settled = resolve_labels(own, person_probability(pixels), pixels, landmarks)
+    settled = resolve_labels(own, regions.person_probability(pixels), pixels, landmarks)
     labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
-    result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
+    result = np.where(unsure & ~settled.hands, collection.UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
     if rims is not None:  # teachers' frames are too broad, more so with every generation
-        result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
+        result[(labels == FaceClass.GLASSES) & ~rims.band] = collection.UNKNOWN
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # worn, but not located
-        result[near_eyes(landmarks, side, _AROUND_EYES) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
+        result[
+            regions.near_eyes(landmarks, side, _AROUND_EYES) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))
+        ] = collection.UNKNOWN
     return result.astype(np.uint8)
 
 
 def relabel(
-    cache: PortraitCache,
+    cache: collection.PortraitCache,
     teachers: Sequence[FaceParser],
     traits: dict[str, Traits],
-    by_hand: Mapping[str, HandLabels] | None = None,
+    by_hand: Mapping[str, collection.HandLabels] | None = None,
     unlisted: bool = False,
     second: FaceParser | None = None,
 ) -> int:
@@ -192,24 +177,24 @@ def relabel(
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
     count = 0
-    judged = {Path(photo).name for photo in sheet_photographs()}
-    for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
+    judged = {Path(photo).name for photo in collection.sheet_photographs()}
+    for row in np.flatnonzero(cache.verdicts == collection.Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
         seen, corrected = traits.get(name, _UNKNOWN_TRAITS if unlisted else None), (by_hand or {}).get(name)
         if Path(name).name in judged or (corrected is not None and corrected.held_out):
-            cache.labels[row] = UNKNOWN
+            cache.labels[row] = collection.UNKNOWN
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
         if labels is None and seen is not None:
             labels = _taught(teachers, cache, row, seen, second)
-        cache.labels[row] = UNKNOWN if labels is None else labels
-        count += bool((cache.labels[row] != UNKNOWN).any())
+        cache.labels[row] = collection.UNKNOWN if labels is None else labels
+        count += bool((cache.labels[row] != collection.UNKNOWN).any())
     cache.flush()
     return count
 
 
 def _taught(
-    teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
+    teachers: Sequence[FaceParser], cache: collection.PortraitCache, row: int, seen: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
     """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head
     pose."""
@@ -218,9 +203,9 @@ def _taught(
         solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache has no depths
     except ValueError:
         return None
-    known = cache.labels[row] != UNKNOWN
+    known = cache.labels[row] != collection.UNKNOWN
     labels = teacher_labels(teachers, pixels, solid, seen, second)
-    labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = UNKNOWN
+    labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = collection.UNKNOWN
     return labels
 
 
@@ -263,10 +248,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Relabel the portraits; returns the exit code."""
     try:
-        cache = open_cache(arguments.cache, writable=True)
+        cache = collection.open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
         second = None if arguments.teacher else FaceParser.load(model=PARSING_OPINION.name)
-        traits, by_hand = read_traits(arguments.traits), read_hand_labels()
+        traits, by_hand = read_traits(arguments.traits), collection.read_hand_labels()
         count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
     except (OSError, ValueError, LikenessError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -38,23 +38,9 @@ from backend.rig.measure import face_loops
 from backend.system.assets import ASSETS
 from protocol.names import ARKIT_NAMES
 from trainer.heads.ict import FaceKit, read_facekit, triangulate
+from trainer.template import makehuman
 from trainer.template.expressions import bake_expressions, carried_face_units, makehuman_keys
 from trainer.template.facekit import HeadTopology, facekit_keys, fit_to_facekit, make_carrier, register_to_facekit
-from trainer.template.makehuman import (
-    BaseMesh,
-    Refined,
-    Selection,
-    face_unit_path,
-    joint_centre,
-    mean_adult,
-    people_model,
-    random_faces,
-    read_base_mesh,
-    read_target,
-    refine_eyes,
-    select,
-    subtree_weight,
-)
 from trainer.template.parts import (
     OVERLAP,
     PartRules,
@@ -76,7 +62,7 @@ from trainer.template.registration import closest_points
 LANDMARKS478 = ASSETS / "landmarks478.json"
 
 
-def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
+def read_landmarks68(selection: makehuman.Selection) -> LandmarkEmbedding:
     """The 68 iBUG landmarks of ``assets/landmarks68_hm08.json`` on the template."""
     table = json.loads((ASSETS / "landmarks68_hm08.json").read_text())
     lookup = {int(vertex): index for index, vertex in enumerate(selection.hm08_vertex)}
@@ -389,13 +375,13 @@ class MakeHumanHeads:
 
     template: Template
     people: np.ndarray
-    refined: Refined
+    refined: makehuman.Refined
 
 
-def _jaw_pivot(base: BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _jaw_pivot(base: makehuman.BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(3,) MakeHuman's jaw joint carried from the base mesh to head positions ``points`` (H, 3)."""
     source = base.vertices[ids[: len(points)]]
-    joint = joint_centre("joint-mouth")
+    joint = makehuman.joint_centre("joint-mouth")
     near = np.exp(-((np.linalg.norm(source - joint, axis=1) / 0.05) ** 2))
     moved = near @ (points - source) / near.sum()
     return joint + moved
@@ -403,13 +389,13 @@ def _jaw_pivot(base: BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarra
 
 def make_makehuman_heads() -> MakeHumanHeads:
     """Make the template from MakeHuman alone: topology, maps, masks, landmarks."""
-    base = read_base_mesh()
-    selection = select(base)
-    model = people_model(selection.hm08_vertex)
+    base = makehuman.read_base_mesh()
+    selection = makehuman.select(base)
+    model = makehuman.people_model(selection.hm08_vertex)
     landmarks68 = read_landmarks68(selection)
     coarse_regions = bake_regions(base, selection, landmarks68.positions(model.base))
-    mean = symmetric_part(mean_adult(model), selection.mirror)
-    refined = refine_eyes(selection, base.vertices[selection.hm08_vertex])
+    mean = symmetric_part(makehuman.mean_adult(model), selection.mirror)
+    refined = makehuman.refine_eyes(selection, base.vertices[selection.hm08_vertex])
     points = refined.matrix @ mean
     regions = {name: (refined.matrix @ mask).astype(np.float32) for name, mask in coarse_regions.items()}
     maps = []
@@ -421,14 +407,16 @@ def make_makehuman_heads() -> MakeHumanHeads:
         maps.append(fine)
     head = selection.parts["head"].vertex_stop
     face = regions["face"][:head].astype(np.float64)
-    people = random_faces(model, MAKEHUMAN_PEOPLE, np.random.default_rng(1))[:, :head]
+    people = makehuman.random_faces(model, MAKEHUMAN_PEOPLE, np.random.default_rng(1))[:, :head]
     people = rigid_align(people, mean[:head], face + 0.05)
     modes = principal_modes(people - people.mean(0), face + 0.05, selection.mirror[:head], MAKEHUMAN_MODES)[0]
     whole_modes = np.zeros((len(modes), len(points), 3), np.float32)
     whole_modes[:, :head] = modes
     upright, original = maps
-    weights = refined.matrix @ subtree_weight("jaw")[selection.hm08_vertex]
-    units = np.stack([read_target(face_unit_path(name))[selection.hm08_vertex] for name in ARKIT_NAMES])
+    weights = refined.matrix @ makehuman.subtree_weight("jaw")[selection.hm08_vertex]
+    units = np.stack(
+        [makehuman.read_target(makehuman.face_unit_path(name))[selection.hm08_vertex] for name in ARKIT_NAMES]
+    )
     units = np.stack([refined.matrix @ unit for unit in units])
     template = Template(
         parts=refined.parts,
@@ -546,7 +534,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
         template,
         vertices=points.astype(np.float32),
         contour_rows=rows,
-        jaw_pivot=_jaw_pivot(read_base_mesh(), refined.hm08_vertex, points[:head]).astype(np.float32),
+        jaw_pivot=_jaw_pivot(makehuman.read_base_mesh(), refined.hm08_vertex, points[:head]).astype(np.float32),
         eye_pivots=pivots.astype(np.float32),
         eye_radius=eyes.radius,
         expressions=carried_face_units(doll.template, points),

@@ -10,21 +10,9 @@ import numpy as np
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
+from backend.rig import personalise
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice
-from backend.rig.personalise import (
-    OPEN_MOUTH_KEYS,
-    bind_lashes,
-    bind_pocket,
-    carry_lashes,
-    close_lids,
-    keep_pocket_inside,
-    lift_lids,
-    meet_lips,
-    source_deformations,
-    tongue_out_key,
-    transfer,
-)
 from backend.rig.rigid_parts import jaw_turns, rest_jaw_parts
 from protocol.names import ARKIT_NAMES
 
@@ -138,19 +126,21 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
         blink, down = ARKIT_INDEX[f"eyeBlink{side}"], ARKIT_INDEX[f"eyeLookDown{side}"]
         keys[blink] = turn_lids(template, eye, *BLINK_SHARES)
         keys[down] = turn_lids(template, eye, *LOOK_DOWN_SHARES)
-        keys[blink] = close_lids(template, neutral, keys[blink], eye)
-    lift_lids(template, neutral, keys)
-    pocket = bind_pocket(template)
+        keys[blink] = personalise.close_lids(template, neutral, keys[blink], eye)
+    personalise.lift_lids(template, neutral, keys)
+    pocket = personalise.bind_pocket(template)
     for name, offsets in zip(ARKIT_NAMES, keys, strict=True):
-        if name not in OPEN_MOUTH_KEYS:
-            keep_pocket_inside(template, pocket, neutral, offsets)
+        if name not in personalise.OPEN_MOUTH_KEYS:
+            personalise.keep_pocket_inside(template, pocket, neutral, offsets)
     close, jaw = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
-    keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
+    keys[close] = personalise.meet_lips(template, neutral, keys[jaw], keys[close])
     _turn_eyes(template, keys)
     _move_teeth(template, raw, keys)
-    keys[ARKIT_INDEX["tongueOut"]] = tongue_out_key(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
+    keys[ARKIT_INDEX["tongueOut"]] = personalise.tongue_out_key(
+        template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True))
+    )
     keys = keys.astype(np.float32)
-    carry_lashes(template, bind_lashes(template), neutral, keys)
+    personalise.carry_lashes(template, personalise.bind_lashes(template), neutral, keys)
     return symmetrise(template, keys).astype(np.float32)
 
 
@@ -166,10 +156,10 @@ def _keep_lips_together(template: Template, keys: np.ndarray, name: str) -> None
     """Close the gap that the key opens between the lips; a left and a right key share the correction of their sum."""
     index, partner = ARKIT_INDEX[name], ARKIT_INDEX[mirrored_name(name)]
     if index == partner or name in WHOLE_FACE_SIDES:
-        keys[index] = meet_lips(template, template.vertices, 0.0 * keys[index], keys[index])
+        keys[index] = personalise.meet_lips(template, template.vertices, 0.0 * keys[index], keys[index])
         return
     both = keys[index] + keys[partner]
-    correction = 0.5 * (meet_lips(template, template.vertices, 0.0 * both, both) - both)
+    correction = 0.5 * (personalise.meet_lips(template, template.vertices, 0.0 * both, both) - both)
     keys[index] += correction
     keys[partner] += correction
 
@@ -210,8 +200,8 @@ def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
     own = doll.vertices[: head.vertex_stop].astype(np.float64)
     spread = [np.linalg.norm(face - face.mean(0), axis=1).mean() for face in (own, target[: head.vertex_stop])]
     units = doll.expressions * np.float32(spread[1] / spread[0])
-    source = source_deformations(own * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
-    units[:, : head.vertex_stop] = transfer(source, target[: head.vertex_stop])
+    source = personalise.source_deformations(own * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
+    units[:, : head.vertex_stop] = personalise.transfer(source, target[: head.vertex_stop])
     return units
 
 

@@ -29,24 +29,14 @@ from backend.rig.measure import QuadWalk, face_loops
 from backend.rig.personalise import source_deformations, transfer
 from protocol.names import ARKIT_NAMES
 from trainer.heads.ict import FaceKit, TriangleMesh, facekit_surface, load_ict, triangulate
-from trainer.template.registration import (
-    ModelFit,
-    Pull,
-    Surface,
-    border_vertices,
-    closest_points,
-    cotangent_laplacian,
-    fit_model,
-    register,
-    vertex_areas,
-)
+from trainer.template import registration
 
 _VERMILION_ROW = 5
 """Row of the template's mouth grid, counted from the contact, on the vermilion border."""
 _LID_WEIGHT, _LIP_WEIGHT = 4e-4, 4e-4
 
 
-def curve_pulls(template: Template, kit: FaceKit, aligned: np.ndarray) -> tuple[Pull, ...]:
+def curve_pulls(template: Template, kit: FaceKit, aligned: np.ndarray) -> tuple[registration.Pull, ...]:
     """Pulls of the head's cage (head vertices only) towards the same lines of ICT-FaceKit.
 
     ``aligned`` (26719, 3) is its neutral in the template's frame.
@@ -99,13 +89,13 @@ def _loop(walk: QuadWalk, first: int, second: int) -> list[int]:
         return []
 
 
-def _pull(template: Template, vertices: np.ndarray, line: np.ndarray, count: int, weight: float) -> Pull:
+def _pull(template: Template, vertices: np.ndarray, line: np.ndarray, count: int, weight: float) -> registration.Pull:
     """Pull that puts vertices at the same shares of arc length on ``line`` (N, 3)."""
     shares = _arc_shares(template.vertices[vertices].astype(np.float64))
     place = _arc_shares(line)
     targets = np.stack([np.interp(shares, place, line[:, axis]) for axis in range(3)], axis=1)
     rows = sp.csr_matrix((np.ones(len(vertices)), (np.arange(len(vertices)), vertices)), (len(vertices), count))
-    return Pull(rows, targets, np.full(len(vertices), weight))
+    return registration.Pull(rows, targets, np.full(len(vertices), weight))
 
 
 def _arc_shares(line: np.ndarray) -> np.ndarray:
@@ -186,14 +176,14 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
         (len(marks), head.vertex_stop),
     )
     pulls = (
-        Pull(rows, aligned[kit.landmarks[marks]], np.full(len(marks), _LANDMARK_WEIGHT)),
+        registration.Pull(rows, aligned[kit.landmarks[marks]], np.full(len(marks), _LANDMARK_WEIGHT)),
         *curve_pulls(template, kit, aligned),
     )
     weights = _outside(template)
-    surface = Surface(
+    surface = registration.Surface(
         sp.identity(head.vertex_stop, format="csr"), triangles, triangles, weights, np.ones(head.vertex_stop)
     )
-    registered = register(vertices, surface, scan, pulls)
+    registered = registration.register(vertices, surface, scan, pulls)
     under, barycentrics, distance = _spots(template, kit, registered, scan)
     return RegisteredKit(
         registered, aligned, placed.scale * placed.rotation, under, barycentrics, (weights > 0.5) & (distance < _REACH)
@@ -207,14 +197,14 @@ def _spots(
 
     The template's upper lip is never matched to the scan's lower lip, nor the other way round.
     """
-    under, barycentrics, distance = closest_points(registered, scan.vertices, scan.triangles)
+    under, barycentrics, distance = registration.closest_points(registered, scan.vertices, scan.triangles)
     corners = scan.triangles[under]
     mouth = face_loops(template).mouth
     upper, lower = lip_sides(kit)
     for columns, foreign in ((mouth.upper, lower), (mouth.lower, upper)):
         lip = np.unique(mouth.rows[mouth.contact - 1 :, columns])
         own = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
-        found, barycentrics[lip], distance[lip] = closest_points(registered[lip], scan.vertices, own)
+        found, barycentrics[lip], distance[lip] = registration.closest_points(registered[lip], scan.vertices, own)
         corners[lip] = own[found]
     return corners, barycentrics, distance
 
@@ -278,7 +268,9 @@ def _fade_out(template: Template, found: RegisteredKit, difference: np.ndarray) 
     head = template.head
     triangles = triangulate(template.quads[head.face_start : head.face_stop])
     vertices = template.vertices[: head.vertex_stop].astype(np.float64)
-    system = cotangent_laplacian(vertices, triangles) + sp.diags(vertex_areas(vertices, triangles) / _FADE**2)
+    system = registration.cotangent_laplacian(vertices, triangles) + sp.diags(
+        registration.vertex_areas(vertices, triangles) / _FADE**2
+    )
     free = np.flatnonzero(~found.valid)
     fixed = np.flatnonzero(found.valid)
     system = system.tocsr()[free]
@@ -334,10 +326,10 @@ class HeadTopology:
         return np.clip(total, 0, 1) * inside
 
 
-def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> ModelFit:
+def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> registration.ModelFit:
     """Fit MakeHuman's modes (K, H, 3) around ``mean`` (H, 3) to ICT-FaceKit's neutral; starts the registration."""
     weights = head.matrix @ head.skin_weights(face=1.0, scalp=0.4)
-    return fit_model(
+    return registration.fit_model(
         mean, modes, head.matrix, head.fine_triangles, weights, facekit_surface(kit),
         head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[list(FIT_LANDMARKS)]], iterations=25,
     )  # fmt: skip
@@ -352,16 +344,18 @@ def register_to_facekit(head: HeadTopology, template: Template, start: np.ndarra
     whole = template.vertices.astype(np.float64)
     whole[: len(start)] = start
     chosen = list(FIT_LANDMARKS)
-    marks = Pull(head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5))
+    marks = registration.Pull(
+        head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5)
+    )
     # the lines constrain the smooth surface; level 1 has the cage's vertices first
     smooth = head.matrix[: len(start)]
     lines = curve_pulls(replace(template, vertices=whole), kit, kit.neutral)
-    pulls = [marks, *(Pull(p.rows @ smooth, p.targets, 0.1 * p.weights, lasting=True) for p in lines)]
+    pulls = [marks, *(registration.Pull(p.rows @ smooth, p.targets, 0.1 * p.weights, lasting=True) for p in lines)]
     weights = head.matrix @ head.skin_weights(face=1.0, ears=0.6, scalp=0.8, neck=0.6)
     regions = head.regions
     stiffer = 1.0 + sum(regions[name] for name in ("ears", "scalp", "neck", "eye_sockets", "mouth_interior"))
-    surface = Surface(head.matrix, head.fine_triangles, head.triangles, weights, stiffer)
-    return symmetric_part(register(start, surface, facekit_surface(kit), pulls), head.mirror)
+    surface = registration.Surface(head.matrix, head.fine_triangles, head.triangles, weights, stiffer)
+    return symmetric_part(registration.register(start, surface, facekit_surface(kit), pulls), head.mirror)
 
 
 @dataclass(frozen=True)
@@ -388,12 +382,14 @@ class Carrier:
         matrix = self.head.matrix
         regions = self.head.regions
         scale = smoothing * (1.0 + regions["ears"] + 2 * regions["eye_sockets"] + 2 * regions["mouth_interior"])
-        laplacian = cotangent_laplacian(self.cage, self.head.triangles)
-        areas = np.maximum(vertex_areas(self.cage, self.head.triangles), 1e-8)
+        laplacian = registration.cotangent_laplacian(self.cage, self.head.triangles)
+        areas = np.maximum(registration.vertex_areas(self.cage, self.head.triangles), 1e-8)
         plate = sp.diags(scale**2) @ laplacian
         system = plate.T @ sp.diags(1.0 / areas) @ plate + matrix.T @ sp.diags(self.confidence) @ matrix
         # pockets without a match (nostrils, mouth, sockets) follow their rim instead of extrapolating its slope
-        share = (matrix.T @ self.confidence) / (matrix.T @ vertex_areas(matrix @ self.cage, self.head.fine_triangles))
+        share = (matrix.T @ self.confidence) / (
+            matrix.T @ registration.vertex_areas(matrix @ self.cage, self.head.fine_triangles)
+        )
         pocket = np.sqrt(np.clip(1.0 - 2.0 * share, 0.0, 1.0))
         springs = sp.diags(pocket) @ (sp.diags(laplacian.diagonal()) - laplacian) @ sp.diags(pocket)
         system = system + POCKET_STIFFNESS**2 * (sp.diags(np.asarray(springs.sum(1)).ravel()) - springs)
@@ -406,12 +402,12 @@ def make_carrier(head: HeadTopology, cage: np.ndarray, kit: FaceKit) -> Carrier:
     """Find correspondences between the registered ``cage`` (H, 3), in FaceKit's frame, and FaceKit's neutral."""
     scan = facekit_surface(kit)
     points = head.matrix @ cage
-    triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+    triangle, weights, distance = registration.closest_points(points, scan.vertices, scan.triangles)
     corners = scan.triangles[triangle]
     normals = vertex_normals(scan.vertices, scan.triangles)
     facing = (vertex_normals(points, head.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
-    inner = ~border_vertices(scan.triangles, len(scan.vertices))
+    inner = ~registration.border_vertices(scan.triangles, len(scan.vertices))
     trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
     trust *= head.matrix @ head.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
-    confidence = trust * vertex_areas(points, head.fine_triangles)
+    confidence = trust * registration.vertex_areas(points, head.fine_triangles)
     return Carrier(head, cage, corners, weights, confidence)

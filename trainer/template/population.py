@@ -26,14 +26,7 @@ from backend.errors import LikenessError
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.template import Template, load_template
 from backend.system.files import write_arrays
-from trainer.heads.ict import (
-    MEASURING_SIMPOP,
-    TRAINING_SIMPOP,
-    TriangleMesh,
-    facekit_surface,
-    read_facekit,
-    read_simulated,
-)
+from trainer.heads import ict
 from trainer.heads.photographs import find_surface_landmarks
 from trainer.template.bake import head_topology, make_makehuman_heads
 from trainer.template.facekit import FIT_LANDMARKS, HeadTopology
@@ -59,7 +52,7 @@ class ScanTarget:
     landmarks : (L, 3) positions on the scan. nose : (3,) tip of the nose. counted : scan vertices that are measured.
     """
 
-    scan: TriangleMesh
+    scan: ict.TriangleMesh
     indices: tuple[int, ...]
     mesh478: bool
     landmarks: np.ndarray
@@ -69,22 +62,24 @@ class ScanTarget:
 
 def facekit_targets(count: int, seed: int = 77) -> list[ScanTarget]:
     """Random people of ICT-FaceKit."""
-    kit, rng, targets = read_facekit(), np.random.default_rng(seed), []
-    surface = facekit_surface(kit)
+    kit, rng, targets = ict.read_facekit(), np.random.default_rng(seed), []
+    surface = ict.facekit_surface(kit)
     for _ in range(count):
         points = kit.neutral + np.tensordot(rng.normal(size=len(kit.identity)), kit.identity, 1)
         marks = points[kit.landmarks[list(FIT_LANDMARKS)]]
         nose = points[kit.landmarks[NOSE_TIP_68]]
         counted = np.arange(kit.FACE.start, kit.FACE.stop)
-        targets.append(ScanTarget(TriangleMesh(points, surface.triangles), FIT_LANDMARKS, False, marks, nose, counted))
+        targets.append(
+            ScanTarget(ict.TriangleMesh(points, surface.triangles), FIT_LANDMARKS, False, marks, nose, counted)
+        )
     return targets
 
 
-def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTarget]:
+def simulated_targets(numbers: Sequence[int] = ict.MEASURING_SIMPOP) -> list[ScanTarget]:
     """Simulated faces, by default those that are for measuring only, with landmarks detected on clay renders."""
     targets = []
     for number in numbers:
-        scan = read_simulated(number)
+        scan = ict.read_simulated(number)
         found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
         usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if found.found[index])
         marks = found.positions[list(usable)]
@@ -169,7 +164,7 @@ def simulated_coefficients(limit: int | None = None, iterations: int = ITERATION
     ``limit``, after ``iterations`` of each fit."""
     template = load_template()
     topology, modes = head_topology(template), template.identity_modes[:, : template.head.vertex_stop]
-    targets = simulated_targets(TRAINING_SIMPOP[:limit])
+    targets = simulated_targets(ict.TRAINING_SIMPOP[:limit])
     modes = modes.astype(np.float64)
     return np.stack([fitted(template, modes, topology, one, iterations).coefficients for one in targets])
 

@@ -21,14 +21,8 @@ from backend.models.registry import LAP
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window, upright_square
 from backend.progress import ProgressReporter, silent
+from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
-from backend.rendering.depth_surface import (
-    ViewedSurface,
-    normals_from_depth,
-    points_from_depth,
-    view_grid,
-    view_surface,
-)
 from backend.rendering.interpolate import sample_points
 
 ROUNDS = 4
@@ -88,19 +82,19 @@ def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int, 
     return found
 
 
-def _surfaces(face: CanonicalFace, depth_range: tuple[float, float]) -> tuple[ViewedSurface, Tensor]:
+def _surfaces(face: CanonicalFace, depth_range: tuple[float, float]) -> tuple[depth_surface.ViewedSurface, Tensor]:
     """The face in all photos' views, and (S, S) canonical cosines to each photo's line of sight (N, 1, S, S)."""
     rotation = torch.from_numpy(np.stack([photo.rotation for photo in face.photos]))
     translation = torch.from_numpy(np.stack([photo.translation for photo in face.photos]))
     depth = torch.from_numpy(face.depth).expand(len(face.photos), -1, -1)
-    surface = view_surface(depth, View(rotation, translation), face.camera, depth_range=depth_range)
+    surface = depth_surface.view_surface(depth, View(rotation, translation), face.camera, depth_range=depth_range)
     outward = torch.from_numpy(face.normals) @ rotation[:, None].transpose(-1, -2)  # (N, S, S, 3)
     return surface, -outward[..., 2][:, None]
 
 
 def _placed(
     face: CanonicalFace,
-    surface: ViewedSurface,
+    surface: depth_surface.ViewedSurface,
     cosine: Tensor,
     found: Sequence[np.ndarray],
     alignments: Sequence[PhotoAlignment],
@@ -115,7 +109,7 @@ def _placed(
     weight = ((facing - _FLATTEST) / (0.8 - _FLATTEST)).clamp(0, 1) * whole
     total = weight.sum(0)
     places = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2)
-    points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera).permute(0, 3, 1, 2)
+    points = depth_surface.points_from_depth(torch.from_numpy(face.depth)[None], face.camera).permute(0, 3, 1, 2)
     on_surface = sample_points(points, places[None])[0]
     return on_surface.numpy(), weight.amax(0).numpy()
 
@@ -203,7 +197,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     camera = CanonicalCamera(tuple(shared.depth.shape[-2:]))
     result = CanonicalFace(
         depth=_array(shared.depth[0]),
-        normals=-_array(normals_from_depth(shared.depth, camera)[0]),
+        normals=-_array(depth_surface.normals_from_depth(shared.depth, camera)[0]),
         albedo=_unit(shared.albedo)[0],
         confidence=_array(confidence),
         landmarks=np.zeros((0, 3)),
@@ -237,12 +231,12 @@ def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfi
     surface = view_of(many, view, config)
     usual = torch.stack([s[m].median() if m.any() else s.median() for s, m in zip(sigma, surface.mask, strict=True)])
     trust = 1 / (1 + (sigma / usual[:, None, None].clamp(min=1e-6)) ** 2) * 2
-    grid = view_grid(many.depth, view, camera)
+    grid = depth_surface.view_grid(many.depth, view, camera)
     sampled = grid_sample(trust[:, None], grid, align_corners=False)[:, 0]
-    placed = view.apply(points_from_depth(many.depth, camera))[..., 2]
+    placed = view.apply(depth_surface.points_from_depth(many.depth, camera))[..., 2]
     far = torch.where(surface.mask, surface.depth, torch.inf)[:, None]
     nearest = grid_sample(far, grid, mode="nearest", align_corners=False)[:, 0]
-    normals = normals_from_depth(many.depth, camera) @ view.rotation[:, None].transpose(-1, -2)
+    normals = depth_surface.normals_from_depth(many.depth, camera) @ view.rotation[:, None].transpose(-1, -2)
     cosine = ((normals[..., 2] - _LEAST_COSINE) / (0.6 - _LEAST_COSINE)).clamp(0, 1)
     inside = (grid.abs() <= 1).all(-1) & (placed <= nearest + _SEEN_TOLERANCE)
     return (sampled.clamp(0, 1) * cosine * inside).amax(0)

@@ -19,15 +19,8 @@ from torch import Tensor
 from backend.models.lap.network import CanonicalMaps, LapConfig, Scene
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window
+from backend.rendering import depth_surface
 from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, rotation_from_euler
-from backend.rendering.depth_surface import (
-    LambertLight,
-    ViewedSurface,
-    lambert_image,
-    lambert_shading,
-    normals_from_depth,
-    view_surface,
-)
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ class RenderedFace:
     """Pictures (N, 3, S, S) in [-1, 1] of faces in views, undefined outside the mask, and the surfaces shown."""
 
     image: Tensor
-    surface: ViewedSurface
+    surface: depth_surface.ViewedSurface
 
     @property
     def mask(self) -> Tensor:
@@ -141,10 +134,10 @@ class RenderedFace:
         return self.surface.mask
 
 
-def view_of(face: CanonicalMaps, view: View, config: LapConfig) -> ViewedSurface:
+def view_of(face: CanonicalMaps, view: View, config: LapConfig) -> depth_surface.ViewedSurface:
     """The surfaces of N faces in one view each."""
     camera = CanonicalCamera(tuple(face.depth.shape[-2:]))
-    return view_surface(face.depth, view, camera, depth_range=config.view_depth_range)
+    return depth_surface.view_surface(face.depth, view, camera, depth_range=config.view_depth_range)
 
 
 def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig) -> RenderedFace:
@@ -159,18 +152,20 @@ def turned_view(yaw_degrees: Tensor, pitch_degrees: Tensor) -> View:
     return View(rotation_from_euler(angles), torch.zeros_like(angles))
 
 
-def studio_light(count: int, like: Tensor) -> LambertLight:
+def studio_light(count: int, like: Tensor) -> depth_surface.LambertLight:
     """The light ``STUDIO`` for ``count`` pictures, on the device of ``like``."""
     ambient, diffuse, slope = STUDIO
     direction = like.new_tensor([-slope[0], -slope[1], 1.0])
     direction = (direction / direction.norm()).expand(count, 3)
-    return LambertLight(like.new_full((count,), ambient), like.new_full((count,), diffuse), direction)
+    return depth_surface.LambertLight(like.new_full((count,), ambient), like.new_full((count,), diffuse), direction)
 
 
 def shaded_surface(depth: Tensor) -> Tensor:
     """(N, 3, S, S) in [0, 1]: depth maps (N, S, S) as white plaster under the studio's light."""
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
-    shading = lambert_shading(normals_from_depth(depth, camera), studio_light(len(depth), depth))
+    shading = depth_surface.lambert_shading(
+        depth_surface.normals_from_depth(depth, camera), studio_light(len(depth), depth)
+    )
     return shading.clamp(0, 1)[:, None].expand(-1, 3, -1, -1)
 
 
@@ -250,18 +245,18 @@ def _enlarged(depth: np.ndarray, albedo: np.ndarray) -> tuple[Tensor, Tensor]:
 def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
     """(2 T, 7 T, 3) albedo and plaster, lit from ``LIGHT_SIDES``."""
     camera = CanonicalCamera((TILE, TILE))
-    normals = normals_from_depth(depth, camera)
+    normals = depth_surface.normals_from_depth(depth, camera)
     shown = normals[0, ..., 2] > _LEAST_FACING
     columns = []
     for right, up in LIGHT_SIDES:
         towards = torch.tensor(
             [math.tan(math.radians(right)), -math.tan(math.radians(up)), -1.0], dtype=depth.dtype
         )  # from the face to the lamp
-        light = LambertLight(
+        light = depth_surface.LambertLight(
             depth.new_tensor([_AMBIENT]), depth.new_tensor([_DIFFUSE]), -(towards / towards.norm())[None]
         )
-        shading = lambert_shading(normals, light)
-        pictures = [lambert_image(one, shading) for one in (albedo, torch.full_like(albedo, 0.6))]
+        shading = depth_surface.lambert_shading(normals, light)
+        pictures = [depth_surface.lambert_image(one, shading) for one in (albedo, torch.full_like(albedo, 0.6))]
         shown_pictures = [torch.where(shown, picture[0] / 2 + 0.5, _BACKDROP) for picture in pictures]
         columns.append(np.concatenate([_tile(picture) for picture in shown_pictures]))
     return np.concatenate(columns, axis=1)
@@ -270,16 +265,16 @@ def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
 def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
     """(2 T, 7 T, 3) albedo and plaster, turned by ``YAWS``."""
     camera = CanonicalCamera((TILE, TILE))
-    shading = lambert_shading(normals_from_depth(depth, camera), studio_light(1, depth))
-    shown = normals_from_depth(depth, camera)[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
+    shading = depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), studio_light(1, depth))
+    shown = depth_surface.normals_from_depth(depth, camera)[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
     columns = []
     for yaw in YAWS:
         angle = depth.new_tensor([yaw])
-        surface = view_surface(depth, turned_view(angle, 0 * angle), camera, depth_range=_VIEW_RANGE)
+        surface = depth_surface.view_surface(depth, turned_view(angle, 0 * angle), camera, depth_range=_VIEW_RANGE)
         mask = surface.mask[:, None] & (surface.sample(shown.to(depth.dtype)) > 0.5)
         pictures = []
         for one in (albedo, torch.full_like(albedo, 0.6)):
-            picture = surface.sample(lambert_image(one, shading)) / 2 + 0.5
+            picture = surface.sample(depth_surface.lambert_image(one, shading)) / 2 + 0.5
             pictures.append(_tile(torch.where(mask, picture, _BACKDROP)[0]))
         columns.append(np.concatenate(pictures))
     return np.concatenate(columns, axis=1)
@@ -291,14 +286,16 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
     camera = CanonicalCamera((TILE, TILE))
     depth, albedo = _enlarged(photo.depth, photo.albedo)
     view = View(torch.from_numpy(photo.rotation)[None], torch.from_numpy(photo.translation)[None])
-    normals = normals_from_depth(depth, camera)
-    light = LambertLight(
+    normals = depth_surface.normals_from_depth(depth, camera)
+    light = depth_surface.LambertLight(
         depth.new_tensor([photo.ambient]), depth.new_tensor([photo.diffuse]), torch.from_numpy(photo.direction)[None]
     )
-    surface = view_surface(depth, view, camera, depth_range=_VIEW_RANGE)
-    plaster = lambert_image(torch.full_like(albedo, 0.6), lambert_shading(normals, studio_light(1, depth)))
+    surface = depth_surface.view_surface(depth, view, camera, depth_range=_VIEW_RANGE)
+    plaster = depth_surface.lambert_image(
+        torch.full_like(albedo, 0.6), depth_surface.lambert_shading(normals, studio_light(1, depth))
+    )
     colours = torch.from_numpy(_normal_colours(-normals.numpy())).permute(0, 3, 1, 2)
-    own = lambert_image(albedo, lambert_shading(normals, light)) / 2 + 0.5
+    own = depth_surface.lambert_image(albedo, depth_surface.lambert_shading(normals, light)) / 2 + 0.5
     corners = np.array([[0.0, 0.0], [TILE, 0.0], [0.0, TILE]])
     larger = TILE / len(face.depth)
     moved = photo.alignment.to_square(corners / larger, len(face.depth)) * larger

@@ -24,23 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.lap.landmark_face import (
-    ALIGNED_CHANNELS,
-    EXPRESSIONS,
-    LandmarkEvidence,
-    LandmarkFace,
-    Posterior,
-    PosteriorFusion,
-    aligned_pictures,
-)
+from backend.models.lap import landmark_face
+from backend.rendering import depth_surface
 from backend.rendering.camera import LAP_ROTATION_DEGREES, LAP_TRANSLATION, CanonicalCamera, View, view_from_network
-from backend.rendering.depth_surface import (
-    LambertLight,
-    lambert_image,
-    lambert_shading,
-    light_from_network,
-    normals_from_depth,
-)
 
 GROUP = 4
 """Channels per group of GroupNorm, as in Unsup3D (16 groups of 64 channels)."""
@@ -486,17 +472,19 @@ class CanonicalMaps:
         """Select the sets ``rows`` (N,)."""
         return CanonicalMaps(self.depth.index_select(0, rows), self.albedo.index_select(0, rows))
 
-    def shaded(self, light: LambertLight) -> Tensor:
+    def shaded(self, light: depth_surface.LambertLight) -> Tensor:
         """(G, 3, S, S) the canonical picture in [-1, 1] under one light each."""
         camera = CanonicalCamera(tuple(self.depth.shape[-2:]))
-        return lambert_image(self.albedo, lambert_shading(normals_from_depth(self.depth, camera), light))
+        return depth_surface.lambert_image(
+            self.albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(self.depth, camera), light)
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
     """Light and view of each of N photos."""
 
-    light: LambertLight
+    light: depth_surface.LambertLight
     view: View
 
     def with_mirrored(self) -> Scene:
@@ -519,7 +507,7 @@ class Codes:
     features: Tensor
     albedo: Tensor | None = None
     albedo_logits: Tensor | None = None
-    evidence: LandmarkEvidence | None = None
+    evidence: landmark_face.LandmarkEvidence | None = None
 
     def of(self, rows: Tensor) -> Codes:
         """Select photos, by indices (M,) or by a mask (N,)."""
@@ -542,9 +530,11 @@ class LapNet(nn.Module):
         self.landmarks, self.fusion = None, None
         depth_code, inputs = c.code, 3
         if c.posterior:
-            depth_code, inputs = c.depth_components, ALIGNED_CHANNELS
-            self.landmarks = LandmarkFace(c.size, c.depth_components, EXPRESSIONS + c.landmark_components)
-            self.fusion = PosteriorFusion(c.depth_components)
+            depth_code, inputs = c.depth_components, landmark_face.ALIGNED_CHANNELS
+            self.landmarks = landmark_face.LandmarkFace(
+                c.size, c.depth_components, landmark_face.EXPRESSIONS + c.landmark_components
+            )
+            self.fusion = landmark_face.PosteriorFusion(c.depth_components)
         told = 0 if self.landmarks is None else self.landmarks.width
         self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, told, inputs)
         if c.posterior:  # initially the landmarks' shape
@@ -587,7 +577,7 @@ class LapNet(nn.Module):
             raise ValueError("these networks want the landmark net's points beside the pictures")
         evidence = self.landmarks.evidence(marks)
         with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
-            laid = aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
+            laid = landmark_face.aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
         told = self.landmarks.features(marks, evidence.alone())
         change, logits, features = self.depth_encoder(laid, told)
         return Codes(evidence.shape + change, logits, features, evidence=evidence)
@@ -601,7 +591,7 @@ class LapNet(nn.Module):
         """The faces of sets with depth codes (G, C)."""
         return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion))
 
-    def posterior(self, codes: Codes, set_of: Tensor) -> Posterior:
+    def posterior(self, codes: Codes, set_of: Tensor) -> landmark_face.Posterior:
         """Posterior of the sets' depth coefficients; for ``fusion = "posterior"``."""
         with torch.autocast(codes.depth.device.type, enabled=False):
             return self.fusion(codes.evidence, codes.depth, codes.depth_logits, set_of)
@@ -662,7 +652,7 @@ class LapNet(nn.Module):
             mirrored = pictures.flip(-1)
             features = codes.features if self.view_head is None else self.depth_encoder.features(mirrored)
             view = mean_of_views(view, mirrored_view(self._view(mirrored, features, face, None)))
-        return Scene(light_from_network(self.light(pictures).float()), view)
+        return Scene(depth_surface.light_from_network(self.light(pictures).float()), view)
 
     def _view(self, pictures: Tensor, features: Tensor, face: Tensor, start: View | None) -> View:
         more = pictures.new_zeros(len(pictures), 6)

@@ -17,33 +17,8 @@ import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores, resolve_accessories, score_accessories
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
+from backend.photos import faces, regions
 from backend.photos.collection import FaceClass
-from backend.photos.faces import (
-    EYE_OUTER_LEFT,
-    EYE_OUTER_RIGHT,
-    MESH_COUNT,
-    DetectedFace,
-    faces_in_view,
-    fit_inside,
-    landmark_window,
-    overlap,
-)
-from backend.photos.regions import (
-    BROW_RIGHT,
-    EYE_RIGHT,
-    FACE_OVAL,
-    LIPS_OUTER,
-    above_brows,
-    along_face,
-    connected,
-    face_normals,
-    grown,
-    hand_mask,
-    mirrored,
-    person_probability,
-    polygon_mask,
-    skin_seeds,
-)
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _LARGE_CLASSES = (FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER)
@@ -87,13 +62,15 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
 
     pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them. Distances are relative to the size of each head.
     """
-    points = landmarks[:MESH_COUNT, :2]
+    points = landmarks[: faces.MESH_COUNT, :2]
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2)
-    across = landmarks[EYE_OUTER_LEFT, :2] - landmarks[EYE_OUTER_RIGHT, :2]
-    own = DetectedFace(middle, float((high - low).mean()), float(np.arctan2(across[1], across[0])), 1.0)
+    across = landmarks[faces.EYE_OUTER_LEFT, :2] - landmarks[faces.EYE_OUTER_RIGHT, :2]
+    own = faces.DetectedFace(middle, float((high - low).mean()), float(np.arctan2(across[1], across[0])), 1.0)
     others = [
-        face for face in faces_in_view(pixels) if overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
+        face
+        for face in faces.faces_in_view(pixels)
+        if faces.overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
     ]
     if not others:
         return labels
@@ -104,16 +81,16 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
         (there < here)
         & (there < _LARGEST_DISTANCE)
         & (here > _OWN_DISTANCE)
-        & ~polygon_mask(landmarks, FACE_OVAL, side)
+        & ~regions.polygon_mask(landmarks, regions.FACE_OVAL, side)
     )
     result = labels.copy()
     result[theirs & np.isin(labels, _OF_OTHERS)] = FaceClass.BACKGROUND
     return result
 
 
-def _from_head(face: DetectedFace, side: int) -> np.ndarray:
+def _from_head(face: faces.DetectedFace, side: int) -> np.ndarray:
     """(side, side) distance from the centre of a head, in sides of its face box."""
-    across, down = along_face(face.centre, face.angle, face.side, side)
+    across, down = regions.along_face(face.centre, face.angle, face.side, side)
     return np.hypot(across / _WIDTH, down + _RAISED)
 
 
@@ -267,18 +244,18 @@ def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, lan
     hair (S, S) : its probability; pixels (S, S, 3) uint8 sRGB; landmarks (478, 3) in their pixels. Black-and-white
     pictures are not changed.
     """
-    small, factor = fit_inside(pixels, _SIDE)
+    small, factor = faces.fit_inside(pixels, _SIDE)
     places, side = np.asarray(landmarks) * factor, small.shape[0]
-    oval = polygon_mask(places, FACE_OVAL, side)
+    oval = regions.polygon_mask(places, regions.FACE_OVAL, side)
     features = skin_features(cv2.GaussianBlur(small, (0, 0), 0.5))
     if without_colour(features[oval]):
         return labels
-    seeds, normals = skin_seeds(places, side), face_normals(places, side)
+    seeds, normals = regions.skin_seeds(places, side), regions.face_normals(places, side)
     redness = learn_skin(features, normals, seeds, oval, monochrome=False).residual(features, normals)[..., 1]
     redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    size = landmark_window(landmarks, 1.0).side
-    brows = np.flatnonzero(above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
-    place = ~grown(polygon_mask(landmarks, FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
+    size = faces.landmark_window(landmarks, 1.0).side
+    brows = np.flatnonzero(regions.above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
+    place = ~regions.grown(regions.polygon_mask(landmarks, regions.FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
     place[brows + 1 :] = False
     result = labels.copy()
     result[(labels == FaceClass.SKIN) & place & (redness < _PALE_RESIDUAL) & (hair > _LEAST_HAIR)] = FaceClass.HAIR
@@ -290,9 +267,9 @@ _OF_THE_HEAD = (
     FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
 )  # fmt: skip
 _OUTLINES = {
-    FaceClass.EYES: (EYE_RIGHT, mirrored(EYE_RIGHT)),
-    FaceClass.BROWS: (BROW_RIGHT, mirrored(BROW_RIGHT)),
-    FaceClass.LIPS: (LIPS_OUTER,),
+    FaceClass.EYES: (regions.EYE_RIGHT, regions.mirrored(regions.EYE_RIGHT)),
+    FaceClass.BROWS: (regions.BROW_RIGHT, regions.mirrored(regions.BROW_RIGHT)),
+    FaceClass.LIPS: (regions.LIPS_OUTER,),
 }
 _SPECK = 0.0006  # of the face's area
 _PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
@@ -340,7 +317,7 @@ def label_by_net(
     if accessories is None:
         accessories = score_accessories(probabilities, landmarks, opinion)
     odds = resolve_accessories(probabilities, landmarks, pixels, accessories)
-    return FaceLabels(resolve_labels(odds, person_probability(pixels), pixels, landmarks).labels, accessories)
+    return FaceLabels(resolve_labels(odds, regions.person_probability(pixels), pixels, landmarks).labels, accessories)
 
 
 @dataclass(frozen=True)
@@ -369,7 +346,7 @@ def resolve_labels(
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
-    hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
+    hands = regions.hand_mask(pixels, regions.polygon_mask(landmarks, regions.FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
     return ResolvedLabels(labels, coloured != likeliest, hands)
 
@@ -385,20 +362,20 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
     islands in hair become hair, hair islands in skin become skin.
     """
     labels = labels.copy()
-    side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
+    side, size = labels.shape[0], faces.landmark_window(landmarks, 1.0).side
     for label, outlines in _OUTLINES.items():
-        inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
+        inside = np.logical_or.reduce([regions.polygon_mask(landmarks, outline, side) for outline in outlines])
         labels[inside & (labels == FaceClass.SKIN)] = label
-    oval = polygon_mask(landmarks, FACE_OVAL, side)
+    oval = regions.polygon_mask(landmarks, regions.FACE_OVAL, side)
     if not oval.any() or float(somebody[oval].mean()) > _LEAST_PERSON_ON_FACE:
         for kinds, least in ((_PERSON_CLASSES, _LEAST_PERSON), ((FaceClass.OCCLUDER,), _LEAST_PERSON_OCCLUDER)):
-            person = grown(somebody > least, _REACH * size) | oval
+            person = regions.grown(somebody > least, _REACH * size) | oval
             labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
     labels = _hair_or_hat(labels, landmarks)
     labels = _without_islands(labels, _ISLAND * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
-    labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
+    labels[head & ~regions.connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
 
 
@@ -410,7 +387,7 @@ def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     top = slice(labels.shape[0] if len(eyes) == 0 else int(eyes[0]))
     if top.stop == 0:
         return result  # nothing is above the eyes, and OpenCV crashes on pictures without rows
-    corners = sorted(float(landmarks[corner, 0]) for corner in (EYE_OUTER_RIGHT, EYE_OUTER_LEFT))
+    corners = sorted(float(landmarks[corner, 0]) for corner in (faces.EYE_OUTER_RIGHT, faces.EYE_OUTER_LEFT))
     middle = (np.arange(labels.shape[1]) > corners[0]) & (np.arange(labels.shape[1]) < corners[1])
     both = np.isin(labels[top], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
     count, index = cv2.connectedComponents(both, connectivity=4)
@@ -434,7 +411,7 @@ def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
             if sizes[part] == sizes[1:].max() or sizes[part] >= area:
                 continue
             inside = index == part
-            if (result[grown(inside, 1) & ~inside] == other).mean() > least:
+            if (result[regions.grown(inside, 1) & ~inside] == other).mean() > least:
                 result[inside] = other
     return result
 

@@ -41,11 +41,11 @@ def test_a_lost_face_is_followed_until_it_is_gone(
     first = follower(pictures[0])
     assert first is not None
     expected = surface_landmarker().find(pictures[1], first.landmarks).places
-    monkeypatch.setattr(follow, "follow_landmarks", lambda pixels, last: None)  # as it says of small profiles
+    monkeypatch.setattr(follow.faces, "follow_landmarks", lambda pixels, last: None)  # as it says of small profiles
     second = follower(pictures[1])
     assert second is not None and by_net(second) and not by_net(first)
     assert off_percent(second, expected) < 0.5
-    monkeypatch.setattr(follow, "detect_faces", lambda pixels: ())
+    monkeypatch.setattr(follow.faces, "detect_faces", lambda pixels: ())
     noise = np.random.default_rng(0).integers(0, 255, pictures[0].shape, np.uint8)
     for empty in (np.full_like(pictures[0], 90), noise):
         follower(pictures[1])
@@ -57,7 +57,7 @@ def test_a_box_is_enough(pictures: tuple[np.ndarray, ...], monkeypatch: pytest.M
     landmarks = find_landmarks(pictures[2], face)
     assert landmarks is not None
     expected = surface_landmarker().find(pictures[2], landmarks).places
-    monkeypatch.setattr(follow, "find_landmarks", lambda pixels, face: None)
+    monkeypatch.setattr(follow.faces, "find_landmarks", lambda pixels, face: None)
     found = find_face(pictures[2], face)
     assert found is not None
     assert off_percent(found, expected) < 1.0
@@ -72,8 +72,8 @@ def test_landmarks_beside_a_face_are_not_followed(
     true = find_landmarks(pictures[0], face)
     beside = true * [0.5, 0.5, 0.5]
     beside[:, :2] += [0.0, 0.8 * len(pictures[0]) - beside[:, 1].max()]
-    monkeypatch.setattr(follow, "find_landmarks", lambda pixels, face: beside)
-    monkeypatch.setattr(follow, "follow_landmarks", lambda pixels, last: beside)
+    monkeypatch.setattr(follow.faces, "find_landmarks", lambda pixels, face: beside)
+    monkeypatch.setattr(follow.faces, "follow_landmarks", lambda pixels, last: beside)
     follower = FaceFollower()
     for picture in pictures:
         found = follower(picture)

@@ -12,18 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import nn
 
-from backend.expression.reading import (
-    BASES,
-    MIRRORED_KEYS,
-    ROTATION_UNIT,
-    FaceReader,
-    evidence_of_window,
-    frontalised_face,
-    raw_features,
-    run_network,
-    steady_landmarks,
-    towards_point,
-)
+from backend.expression import reading
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
 from protocol.names import ARKIT_NAMES
@@ -60,33 +49,35 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
     embedding = net_points()
     mean = embedding.positions(template.vertices).astype(np.float64)
     modes = np.stack([embedding.positions(mode) for mode in template.identity_modes]).astype(np.float64)  # (K, 478, 3)
-    generator, steady = np.random.default_rng(seed), steady_landmarks()
+    generator, steady = np.random.default_rng(seed), reading.steady_landmarks()
     rows = []
     for number in range(len(observed.person)):
         own = mean + embedding.positions(observed.neutral[number].astype(np.float64)) / 1000.0
         other = own + np.tensordot(generator.normal(0, OTHER_HEAD, len(modes)), modes, 1)
         pose, width = observed.camera_from_head[number].astype(np.float64), float(observed.side[number])
-        evidence = evidence_of_window(
+        evidence = reading.evidence_of_window(
             observed.window[number], observed.found[number], width, observed.surface[number].astype(np.float64)
         )
         weights = observed.weights[number].astype(np.float32)
         middle = pose[:3, :3] @ own[steady].mean(0) + pose[:3, 3]
-        seen = towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
+        seen = reading.towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
         for neutral, plainly in ((own, True), (other, False)):
             try:
-                face = frontalised_face(evidence.on_surface(), neutral)
+                face = reading.frontalised_face(evidence.on_surface(), neutral)
             except ValueError:
                 continue
             turn = Rotation.from_matrix(face.rotation.T @ seen).as_rotvec()
-            straight, flipped = raw_features(evidence, face)
+            straight, flipped = reading.raw_features(evidence, face)
             person = int(observed.person[number])
             rows.append((person, straight.plain, straight.long, weights, turn, plainly))
-            rows.append((person, flipped.plain, flipped.long, weights[MIRRORED_KEYS], turn * [1.0, -1.0, -1.0], False))
+            rows.append(
+                (person, flipped.plain, flipped.long, weights[reading.MIRRORED_KEYS], turn * [1.0, -1.0, -1.0], False)
+            )
     person, plain, long, weights, turn, plainly = zip(*rows, strict=True)
     return FeatureTable(
         person=np.array(person),
         plain=np.array(plain, np.float32),
-        long={name: np.array([row[name] for row in long], np.float32) for name in BASES},
+        long={name: np.array([row[name] for row in long], np.float32) for name in reading.BASES},
         weights=np.array(weights),
         turn=np.array(turn, np.float32),
         plainly=np.array(plainly),
@@ -129,7 +120,7 @@ class Reduction:
     def inputs(self, table: FeatureTable) -> np.ndarray:
         """(N, I) float32 inputs of the network."""
         parts = [(table.plain - self.offset) / self.scale]
-        for name in BASES:
+        for name in reading.BASES:
             values = table.long[name]
             parts += [(values[:, k] - self.means[name]) @ self.bases[name].T for k in range(values.shape[1])]
         return np.concatenate(parts, axis=1).astype(np.float32)
@@ -138,7 +129,7 @@ class Reduction:
 def fit_reduction(table: FeatureTable) -> Reduction:
     """PCA of the long vectors, with components scaled to a standard deviation of about one."""
     means, bases = {}, {}
-    for name in BASES:
+    for name in reading.BASES:
         values = table.long[name].reshape(-1, table.long[name].shape[-1]).astype(np.float64)
         means[name] = values.mean(0)
         values = values - means[name]
@@ -173,7 +164,7 @@ def _train_one(inputs: np.ndarray, table: FeatureTable, options: LearningOptions
         chosen = torch.randint(len(x), (options.batch,))
         found = net(x[chosen] + options.noise * torch.randn(options.batch, x.shape[1]))
         cost = weight_cost(found[:, :52], weights[chosen], options.squared)
-        off = ROTATION_UNIT * found[:, 52:] - turn[chosen]
+        off = reading.ROTATION_UNIT * found[:, 52:] - turn[chosen]
         cost = cost + 0.5 * torch.sqrt((off**2).sum(1) + 0.02**2).mean()
         optimizer.zero_grad()
         cost.backward()
@@ -227,21 +218,21 @@ def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> t
     kept, others = select(table, ~held), select(table, held & table.plainly)
     reduction = fit_reduction(kept)
     layers = train_layers(reduction.inputs(kept), kept, options)
-    output = run_network(layers, reduction.inputs(others))
+    output = reading.run_network(layers, reduction.inputs(others))
     found = np.clip(output[:, :52], 0.0, 1.0)
-    left, hard = others.turn - ROTATION_UNIT * output[:, 52:], others.person >= HARD_NUMBERS
+    left, hard = others.turn - reading.ROTATION_UNIT * output[:, 52:], others.person >= HARD_NUMBERS
     ordinary, harder = (
         HeldOut(found[rows], others.weights[rows], left[rows], others.turn[rows]) for rows in (~hard, hard)
     )
     return ordinary, harder
 
 
-def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOptions) -> FaceReader:
+def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOptions) -> reading.FaceReader:
     """Train the reader on all people; its covariances are the errors on ordinary held-out people."""
     reduction = fit_reduction(table)
     layers = train_layers(reduction.inputs(table), table, options)
     error = held_out.found - held_out.true
-    return FaceReader(
+    return reading.FaceReader(
         reduction.means, reduction.bases, reduction.offset, reduction.scale, layers,
         covariance=error.T @ error / len(error),
         rotation_covariance=held_out.left.T @ held_out.left / len(error),

@@ -40,14 +40,7 @@ from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import MARK_CODING, marks_of
-from trainer.people.shape import (
-    SHAPE_CODING,
-    CarriedExpressions,
-    IdentityShapes,
-    PeopleSurface,
-    draw_expression,
-    draw_identity,
-)
+from trainer.people import shape
 from trainer.people.source import People, PeopleConfig
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
@@ -93,9 +86,9 @@ class GraphBatch(Batch):
     """
 
     person: Tensor
-    neutral: Tensor = batch_field(coding=replace(SHAPE_CODING, once=True))
+    neutral: Tensor = batch_field(coding=replace(shape.SHAPE_CODING, once=True))
     weights: Tensor
-    vertices: Tensor = batch_field(coding=SHAPE_CODING)
+    vertices: Tensor = batch_field(coding=shape.SHAPE_CODING)
     photos: GraphPhotos | None
 
 
@@ -179,22 +172,22 @@ class GraphShapes:
     def __init__(self, config: GraphShapesConfig) -> None:
         self.config = config
         self._template = load_template()
-        self._tools: dict[torch.device, tuple[IdentityShapes, CarriedExpressions]] = {}
+        self._tools: dict[torch.device, tuple[shape.IdentityShapes, shape.CarriedExpressions]] = {}
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
         """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._tools:
-            shapes = IdentityShapes(PeopleSurface(self._template, device))
-            self._tools[device] = shapes, CarriedExpressions(self._template, device)
+            shapes = shape.IdentityShapes(shape.PeopleSurface(self._template, device))
+            self._tools[device] = shapes, shape.CarriedExpressions(self._template, device)
         shapes, carried = self._tools[device]
         count = self.config.expressions
         people, weights = [], []
         for index in indices:
             generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index]))
-            people.append(draw_identity(generator, len(self._template.identity_modes)))
-            weights.extend(draw_expression(generator).weights for _ in range(count))
+            people.append(shape.draw_identity(generator, len(self._template.identity_modes)))
+            weights.extend(shape.draw_expression(generator).weights for _ in range(count))
         neutral = shapes.neutral(people).repeat_interleave(count, 0)
         keys = torch.from_numpy(np.stack(weights)).to(device)
         return GraphBatch(
@@ -252,7 +245,7 @@ class GraphPeople:
                 carried=True,
             )
         )
-        self._surfaces: dict[torch.device, PeopleSurface] = {}
+        self._surfaces: dict[torch.device, shape.PeopleSurface] = {}
         self.landmarker = SurfaceLandmarker.load()
 
     @torch.no_grad()
@@ -260,7 +253,7 @@ class GraphPeople:
         """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._surfaces:
-            self._surfaces[device] = PeopleSurface(self._template, device)
+            self._surfaces[device] = shape.PeopleSurface(self._template, device)
         people = self._people.batch(indices, device)
         size, head = self.config.size, self._head
         drawn = self._surfaces[device].drawn(people.vertices)[:, :head]

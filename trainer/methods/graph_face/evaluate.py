@@ -59,17 +59,8 @@ from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import find_recipe, load_recipe
+from trainer.evaluate import harness
 from trainer.evaluate.estimate import as_estimate, fit_with
-from trainer.evaluate.harness import (
-    ablation_figures,
-    batches,
-    collected,
-    found_faces,
-    mean_figures,
-    rows_of,
-    trained_or_none,
-    write_sheet,
-)
 from trainer.evaluate.metrics import aligned_faces, face_weights, mean_interval, ratio_interval
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
@@ -109,7 +100,7 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> list[Sequence[Tensor]]
         clay(truth, side),
         clay(others, front),
     ]
-    return rows_of(columns)
+    return harness.rows_of(columns)
 
 
 @torch.no_grad()
@@ -129,7 +120,7 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[
         clay(rest, side),
         clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
-    return rows_of(columns)
+    return harness.rows_of(columns)
 
 
 @torch.no_grad()
@@ -187,7 +178,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
     names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
-    model = trained_or_none(GraphAlbedoModel.load, folder)
+    model = harness.trained_or_none(GraphAlbedoModel.load, folder)
     if model is None:
         return dict.fromkeys(names, "not trained")
     if people < 2:
@@ -286,7 +277,7 @@ def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
         def error(cage: np.ndarray, truth: np.ndarray = truth) -> float:
             return float(np.linalg.norm(aligned_faces(template, [cage])[0] - truth, axis=1).mean())
 
-        faces = found_faces(paths)
+        faces = harness.found_faces(paths)
         if faces:
             clips.append(Clip(faces, error))
     return clips
@@ -315,7 +306,7 @@ def scan_clips(heads: int) -> list[Clip]:
         def error(cage: np.ndarray, truth=truth) -> float:
             return measure(truth, as_estimate(cage)).mean
 
-        clips.append(Clip(found_faces(scan_photos(name)), error))
+        clips.append(Clip(harness.found_faces(scan_photos(name)), error))
     return clips
 
 
@@ -327,7 +318,7 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
     codes: list[list[np.ndarray]] = [[], []]
     looks: list[list[np.ndarray]] = [[], []]
     for pair in pairs_of_photos(folder, people):
-        faces = [found_faces([path]) for path in pair]
+        faces = [harness.found_faces([path]) for path in pair]
         if not all(faces):
             continue
         for number, (face, *_) in enumerate(faces):
@@ -351,7 +342,7 @@ def ears_figures(people: int) -> dict[str, float]:
     chosen, ears = weights > 0, ear_vertices()[[1, 4]]
     ratios: dict[str, list[float]] = {"fit": [], "template": []}
     for truth, paths in synthetic_photos(people):
-        fitted = fit_with(collected(paths), fit_options_for("standard"), models).neutral
+        fitted = fit_with(harness.collected(paths), fit_options_for("standard"), models).neutral
         target = truth.astype(np.float64)
         for name, cage in (("fit", fitted), ("template", template.vertices)):
             onto = nearest_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
@@ -379,7 +370,7 @@ _AT_ONCE = 8
 
 def _people(net: GraphFaceNet, people: int) -> Iterator[GraphBatch]:
     source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
-    yield from batches(source, people, _AT_ONCE)
+    yield from harness.batches(source, people, _AT_ONCE)
 
 
 @torch.no_grad()
@@ -486,11 +477,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         source = config.build()
         batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
         first = torch.arange(len(batch.person)) % config.photos == 0
-        write_sheet(arguments.sheets / "people.png", people_sheet(net, batch.take(first)), CAPTIONS)
-        write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
-        if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
+        harness.write_sheet(arguments.sheets / "people.png", people_sheet(net, batch.take(first)), CAPTIONS)
+        harness.write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
+        if shown := [face for path in arguments.sheet_photos for face in harness.found_faces([path])]:
             captions = [name for name in CAPTIONS if not name.startswith("true")]
-            write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown), captions)
+            harness.write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown), captions)
     return figures
 
 
@@ -503,13 +494,13 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
         net = GraphModel.load(path).network
         return person_errors(net, _people(net, arguments.ablation_people))
 
-    return ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
+    return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
 
 
 def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
     """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
     left out."""
-    kinds = estimators(graph, trained_or_none(BasisModel.load, None))
+    kinds = estimators(graph, harness.trained_or_none(BasisModel.load, None))
     figures: dict[str, float | str] = {}
     if arguments.clips:
         figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")
@@ -566,7 +557,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
     rows: dict[str, list[float]] = {}
     codes, names = [], []
     seconds = 0.0
-    for batch in batches(source, people, _BATCH):
+    for batch in harness.batches(source, people, _BATCH):
         began = time.perf_counter()
         with torch.no_grad():
             read = net.encoder(batch.photos.images, batch.photos.marks)
@@ -595,7 +586,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         rows.setdefault("albedo.ratio", []).extend((wrong / usual)[batch.photos.seen.any(1)].tolist())
         codes.append(read.identity)
         names.append(batch.person)
-    figures: dict[str, float | str] = {**mean_figures(rows)}
+    figures: dict[str, float | str] = {**harness.mean_figures(rows)}
     figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
     figures["seconds.photo"] = seconds / (people * config.photos)
     return figures

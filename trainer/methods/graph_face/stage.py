@@ -19,39 +19,13 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.graph_face import (
-    UNIT,
-    ChebyshevConvolution,
-    GraphCodes,
-    GraphFaceConfig,
-    GraphFaceNet,
-    neighbour_means,
-    persons_identity,
-    scaled_laplacian,
-)
+from backend.models import graph_face
 from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
-from trainer.engine.contracts import (
-    ExportedModel,
-    OptimizerConfig,
-    ParameterGroup,
-    SourceConfig,
-    Stage,
-    StageConfig,
-    Turn,
-)
+from trainer.engine import contracts
 from trainer.engine.pretrained import lite0_state
-from trainer.methods.graph_face import losses
-from trainer.methods.graph_face.data import (
-    UNKNOWN,
-    GraphBatch,
-    known_part,
-    labelled_people,
-    linear_faces,
-    mirrored_batch,
-    smaller_batch,
-)
+from trainer.methods.graph_face import data, losses
 from trainer.methods.lap.sets import landmark_shapes
 from trainer.people.shape import CarriedExpressions
 
@@ -69,7 +43,9 @@ class ShapeCoder(nn.Module):
         self.convolutions = nn.ModuleList()
         inputs = 3
         for number, outputs in enumerate(_CODERS):
-            self.convolutions.append(ChebyshevConvolution(scaled_laplacian(levels[number]), inputs, outputs, order))
+            self.convolutions.append(
+                graph_face.ChebyshevConvolution(graph_face.scaled_laplacian(levels[number]), inputs, outputs, order)
+            )
             kept = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
             self.register_buffer(f"kept{number}", torch.from_numpy(kept), persistent=False)
             inputs = outputs
@@ -86,12 +62,14 @@ class ShapeCoder(nn.Module):
 class LinearCoder(nn.Module):
     """Codes of shapes by principal components, which become the network's linear part; it is not trained."""
 
-    def __init__(self, net: GraphFaceNet, people: int, shapes: SourceConfig) -> None:
+    def __init__(self, net: graph_face.GraphFaceNet, people: int, shapes: contracts.SourceConfig) -> None:
         """shapes : the source whose first ``people`` the components are computed from."""
         super().__init__()
-        linear = linear_faces(net.config.identity, net.config.expression, people, shapes)
+        linear = data.linear_faces(net.config.identity, net.config.expression, people, shapes)
         count = net.mean.numel()
-        modes = torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / UNIT
+        modes = (
+            torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / graph_face.UNIT
+        )
         with torch.no_grad():
             net.basis.copy_(modes)
         for name, own in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
@@ -157,10 +135,10 @@ _OUTSIDE_WEIGHT = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphFaceStageConfig(StageConfig):
+class GraphFaceStageConfig(contracts.StageConfig):
     """Trains ``backend.models.graph_face.GraphFaceNet``; shapes alone train the shape decoder."""
 
-    network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
+    network: graph_face.GraphFaceConfig = field(default_factory=graph_face.GraphFaceConfig)
     """Size of the networks."""
     weights: GraphFaceWeights = field(default_factory=GraphFaceWeights)
     """Weights of the loss terms."""
@@ -175,7 +153,7 @@ class GraphFaceStageConfig(StageConfig):
     basis_rate: float = 0.0
     """Learning rate of the linear part relative to the other weights. Noisy steps only worsen a basis of principal
     components: at 1 its residual of motions doubled in 400 steps."""
-    adversary: OptimizerConfig | None = None
+    adversary: contracts.OptimizerConfig | None = None
     """Optimizer of the critic; None: no critic."""
     mirror: bool = True
     """Mirror half of the photos, as in the paper."""
@@ -200,7 +178,7 @@ class GraphFaceStageConfig(StageConfig):
         return GraphFaceStage(self, device)
 
 
-class GraphFaceStage(Stage):
+class GraphFaceStage(contracts.Stage):
     """See ``GraphFaceStageConfig``."""
 
     SUMMARY: ClassVar[str] = (
@@ -217,7 +195,7 @@ class GraphFaceStage(Stage):
         network, template = config.network, load_template()
         hierarchy = load_mesh_hierarchy()
         order = network.order
-        net = GraphFaceNet(network, hierarchy)
+        net = graph_face.GraphFaceNet(network, hierarchy)
         if network.trunk == "lite0":
             net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {"net": net}
@@ -246,10 +224,10 @@ class GraphFaceStage(Stage):
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
-        self._neighbours = neighbour_means(level).to(device)
+        self._neighbours = graph_face.neighbour_means(level).to(device)
         self._linear_codes: tuple[Tensor, Tensor] | None = None
 
-    def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+    def step(self, batch: data.GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         """Compute the terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
         net, config, weights = self.modules["net"], self.config, self.config.weights
         batch = self._varied(batch) if batch.photos is not None else batch
@@ -257,8 +235,8 @@ class GraphFaceStage(Stage):
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        named = batch.person != UNKNOWN
-        told = labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        named = batch.person != data.UNKNOWN
+        told = data.labelled_people(batch.person, config.labelled).nonzero()[:, 0]
         others = told.roll(-1)
         every = net.shape(
             torch.cat([identity, identity, identity[told]]),
@@ -286,15 +264,15 @@ class GraphFaceStage(Stage):
             terms["adversary"] = -self._judged(found).mean()
         if codes is not None:
             terms.update(self._photo_terms(batch, codes, found))
-            terms.update(self._person_terms(known_part(batch), codes.of(named)))
+            terms.update(self._person_terms(data.known_part(batch), codes.of(named)))
         return terms
 
-    def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
+    def _person_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes) -> dict[str, Tensor]:
         """Compute the terms that need a person's true shape."""
         net = self.modules["net"]
         neutral = batch.neutral[:, : len(net.mean)]
         photos = int((batch.person == batch.person[0]).sum())
-        mean = persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
+        mean = graph_face.persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
         terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
         if net.basis is not None:
             if self._linear_codes is None:  # the basis is loaded with the weights, after the stage is built
@@ -302,12 +280,15 @@ class GraphFaceStage(Stage):
                 parts = own[: net.config.identity], own[net.config.identity :]
                 self._linear_codes = tuple(torch.linalg.pinv(part) for part in parts)
             who, what = self._linear_codes
-            true = ((neutral - net.mean) / UNIT).flatten(1) @ who, ((batch.vertices - neutral) / UNIT).flatten(1) @ what
+            true = (
+                ((neutral - net.mean) / graph_face.UNIT).flatten(1) @ who,
+                ((batch.vertices - neutral) / graph_face.UNIT).flatten(1) @ what,
+            )
             apart = (codes.identity - true[0]).square().mean() + (codes.expression - true[1]).square().mean()
             terms["codes"] = apart
         return terms
 
-    def _seen(self, batch: GraphBatch) -> GraphCodes | None:
+    def _seen(self, batch: data.GraphBatch) -> graph_face.GraphCodes | None:
         """Encode the photos; None for shapes alone. The first call sets the encoder's landmark reference."""
         if batch.photos is None:
             return None
@@ -316,15 +297,15 @@ class GraphFaceStage(Stage):
         if marked is not None and not marked.people.any():
             network, device = config.network, batch.neutral.device
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                people = known_part(config.source.build().batch(range(config.reference_people), device))
+                people = data.known_part(config.source.build().batch(range(config.reference_people), device))
                 marked.set_reference(landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
-    def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
+    def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, found: Tensor) -> dict[str, Tensor]:
         """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         seen = photos.seen.float()
-        named = batch.person != UNKNOWN
+        named = batch.person != data.UNKNOWN
         known = seen[named]
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
         marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
@@ -348,49 +329,51 @@ class GraphFaceStage(Stage):
             terms["photometric"] = losses.photometric(rendered, colours, mask, self.edges)
         return terms
 
-    def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+    def _codes(self, batch: data.GraphBatch) -> tuple[Tensor, Tensor]:
         """Encode shapes: identity of the neutral face, expression of its motion; no motion has the code zero."""
         neutral = batch.neutral[:, : len(self.modules["net"].mean)]
-        moved = (batch.vertices - neutral) / UNIT
+        moved = (batch.vertices - neutral) / graph_face.UNIT
         if "linear" in self.modules:
-            return self.modules["linear"]((neutral - self.modules["net"].mean) / UNIT, moved)
+            return self.modules["linear"]((neutral - self.modules["net"].mean) / graph_face.UNIT, moved)
         if "what" not in self.modules:
             raise ValueError("shapes alone need basis_people, or a network without linear part")
         what = self.modules["what"]
         nothing = what(torch.zeros_like(moved[:1]))
-        return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
+        return self.modules["who"]((neutral - self.modules["net"].mean) / graph_face.UNIT), what(moved) - nothing
 
-    def _varied(self, batch: GraphBatch) -> GraphBatch:
+    def _varied(self, batch: data.GraphBatch) -> data.GraphBatch:
         """Augment the batch: mirror all of it or nothing, so that people keep one face in a batch, and reduce each
         photo by its own factor."""
         least, most = self.config.zoom
         if self.config.mirror and torch.rand(()) >= 0.5:
-            batch = mirrored_batch(batch, self.mirror_all)
+            batch = data.mirrored_batch(batch, self.mirror_all)
         if least == 1.0:
             return batch
-        return smaller_batch(batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device))
+        return data.smaller_batch(
+            batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device)
+        )
 
-    def turns(self) -> Sequence[Turn]:
+    def turns(self) -> Sequence[contracts.Turn]:
         """The networks' turn, then the critic's if there is one."""
         own = super().turns()
         config = self.config
         if config.adversary is None:
             return own
         critic = tuple(self.modules["critic"].parameters())
-        groups = (ParameterGroup("critic", critic, lambda fraction: 1.0),)
-        return (*own, Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
+        groups = (contracts.ParameterGroup("critic", critic, lambda fraction: 1.0),)
+        return (*own, contracts.Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
 
-    def parameter_groups(self) -> Sequence[ParameterGroup]:
+    def parameter_groups(self) -> Sequence[contracts.ParameterGroup]:
         """The linear part, and all other trained weights except the critic's."""
         basis, rate = self.modules["net"].basis, self.config.basis_rate
         own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
         others = tuple(p for p in own if p is not basis and p.requires_grad)
-        groups = [ParameterGroup("all", others, lambda fraction: 1.0)]
+        groups = [contracts.ParameterGroup("all", others, lambda fraction: 1.0)]
         if basis is not None:
-            groups.append(ParameterGroup("basis", (basis,), lambda fraction: rate))
+            groups.append(contracts.ParameterGroup("basis", (basis,), lambda fraction: rate))
         return groups
 
-    def _critic_step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+    def _critic_step(self, batch: data.GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         net = self.modules["net"]
         with torch.no_grad():
             codes = self._seen(batch)
@@ -400,7 +383,7 @@ class GraphFaceStage(Stage):
         return {"divergence": losses.critic_divergence(self._judged_units, real, fake)}
 
     def _units(self, shapes: Tensor) -> Tensor:
-        return (shapes - self.modules["net"].mean) / UNIT
+        return (shapes - self.modules["net"].mean) / graph_face.UNIT
 
     def _judged(self, shapes: Tensor) -> Tensor:
         return self._judged_units(self._units(shapes))
@@ -415,7 +398,7 @@ class GraphFaceStage(Stage):
         """(B, 68, 2) landmarks from places (B, C, 2) of the vertices."""
         return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
-    def metrics(self, batches: Iterable[GraphBatch]) -> Mapping[str, float]:
+    def metrics(self, batches: Iterable[data.GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
         expression, relative to the mean face (to no motion for ``moved``). With photos also ``person``: ``neutral``
         from the mean code of a person's photos; ``albedo``: error relative to the mean colours; ``identity``: share of
@@ -440,7 +423,7 @@ class GraphFaceStage(Stage):
                 continue
             for person in batch.person.unique():
                 own = batch.person == person
-                mean = net.neutral(persons_identity(identity[own], codes.confidence[own])[None])
+                mean = net.neutral(graph_face.persons_identity(identity[own], codes.confidence[own])[None])
                 sums.setdefault("person", []).append(
                     float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
                 )
@@ -454,10 +437,10 @@ class GraphFaceStage(Stage):
             sums["identity"] = [same_person_share(torch.cat(codes_of), torch.cat(people_of))]
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
 
-    def export(self) -> ExportedModel:
+    def export(self) -> contracts.ExportedModel:
         """Export encoder and decoders, without the trunk's weights, which come from its package."""
         config, tensors = self.config.network, self.modules["net"].trainable_state()
-        return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        return contracts.ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:

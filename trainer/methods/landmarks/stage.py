@@ -20,17 +20,8 @@ from torch.nn import functional
 
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
+from backend.models import landmarks
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.landmarks import (
-    IMPRESSION_OF,
-    LANDMARKS,
-    SEEN,
-    WINDOW_PER_FACE,
-    LandmarkGuess,
-    LandmarkNet,
-    LandmarkNetConfig,
-    points_to_json,
-)
 from backend.models.registry import LANDMARK_NET
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.landmarks.data import LandmarkBatch, face_scales, landmark_mirror, surface_points
@@ -59,11 +50,11 @@ class DepthGuess:
 class DepthHeads(nn.Module):
     """Predicts a ``DepthGuess`` from every ``LandmarkGuess`` of a picture."""
 
-    def __init__(self, config: LandmarkNetConfig, mean: Tensor) -> None:
+    def __init__(self, config: landmarks.LandmarkNetConfig, mean: Tensor) -> None:
         """mean : (478,) mean depths of the points, in sides."""
         super().__init__()
-        self.guess = nn.Linear(config.hidden, 2 * LANDMARKS)
-        self.correct = nn.ModuleList(nn.Linear(SEEN, 2) for _ in range(config.rounds))
+        self.guess = nn.Linear(config.hidden, 2 * landmarks.LANDMARKS)
+        self.correct = nn.ModuleList(nn.Linear(landmarks.SEEN, 2) for _ in range(config.rounds))
         self.distance = nn.Linear(config.hidden, 2)
         self.register_buffer("mean", mean.clone())
         with torch.no_grad():
@@ -71,14 +62,14 @@ class DepthHeads(nn.Module):
                 layer.weight.mul_(0.1)
                 layer.bias.zero_()
 
-    def forward(self, guesses: list[LandmarkGuess]) -> list[DepthGuess]:
+    def forward(self, guesses: list[landmarks.LandmarkGuess]) -> list[DepthGuess]:
         """Predict one for each of the net's guesses."""
         corrections, found = torch.zeros(()), []
         units, first = self.mean.new_tensor([0.02, 1.0]), self.mean.new_tensor([0.1, 1.0])
         for number, guess in enumerate(guesses):
             if guess.seen is not None:
                 corrections = corrections + units * self.correct[number - 1](guess.seen).float()
-            values = first * self.guess(guess.hidden).float().view(-1, LANDMARKS, 2) + corrections
+            values = first * self.guess(guess.hidden).float().view(-1, landmarks.LANDMARKS, 2) + corrections
             log_distance, spread = self.distance(guess.hidden).float().unbind(-1)
             found.append(
                 DepthGuess(
@@ -94,7 +85,7 @@ class DepthHeads(nn.Module):
 class SurfaceHead(nn.Module):
     """Predicts points all over the head, with their depths, from every ``LandmarkGuess`` of a picture."""
 
-    def __init__(self, config: LandmarkNetConfig, mean: Tensor) -> None:
+    def __init__(self, config: landmarks.LandmarkNetConfig, mean: Tensor) -> None:
         """mean : (P, 3) mean places and depths of the points, in sides."""
         super().__init__()
         self.guess = nn.Linear(config.hidden, 4 * len(mean))
@@ -136,7 +127,7 @@ class LandmarkWeights:
 class LandmarkStageConfig(StageConfig):
     """Trains ``backend.models.landmarks.LandmarkNet``."""
 
-    network: LandmarkNetConfig = field(default_factory=LandmarkNetConfig)
+    network: landmarks.LandmarkNetConfig = field(default_factory=landmarks.LandmarkNetConfig)
     """Size of the net."""
     weights: LandmarkWeights = field(default_factory=LandmarkWeights)
     """Weights of the loss terms."""
@@ -176,7 +167,7 @@ class LandmarkStage(Stage):
         mean = mean_places()
         heads = DepthHeads(config.network, mean[:, 2])
         surface = SurfaceHead(config.network, mean_surface())
-        net = LandmarkNet(config.network, mean[:, :2])
+        net = landmarks.LandmarkNet(config.network, mean[:, :2])
         self.modules = nn.ModuleDict({"net": net, "depths": heads, "surface": surface}).to(device)
         self._partners = torch.from_numpy(landmark_mirror()).to(device)
         self._surface_partners = torch.from_numpy(surface_mirror()).to(device)
@@ -250,9 +241,9 @@ class LandmarkStage(Stage):
         """The net, for ``backend.models.landmarks``."""
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-        config = self.config.network.to_json() | points_to_json(load_template().landmarks478)
+        config = self.config.network.to_json() | landmarks.points_to_json(load_template().landmarks478)
         if self._other is not None:
-            config |= {IMPRESSION_OF: self._other.version}
+            config |= {landmarks.IMPRESSION_OF: self._other.version}
         return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
@@ -287,7 +278,7 @@ def _in_mean_window(points: np.ndarray) -> Tensor:
     axes = np.array([1.0, -1.0, -1.0])
     marks = template.landmarks478.positions(template.vertices) * axes
     low, high = marks[:MESH].min(0), marks[:MESH].max(0)
-    side = WINDOW_PER_FACE * (high - low)[:2].max()
+    side = landmarks.WINDOW_PER_FACE * (high - low)[:2].max()
     origin = np.append((low + high)[:2] / 2, marks[:, 2].mean())
     return torch.from_numpy((points * axes - origin) / side + np.array([0.5, 0.5, 0.0])).float()
 
@@ -298,7 +289,7 @@ class _Other:
     def __init__(self, folder: Path, device: torch.device) -> None:
         weights = load_model(LANDMARK_NET.name, folder)
         self.version = weights.version
-        net = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
+        net = landmarks.LandmarkNet(landmarks.LandmarkNetConfig.from_json(weights.config))
         load_weights_into(net, weights)
         self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
@@ -338,7 +329,7 @@ def _windows(batch: LandmarkBatch, size: int, moves: Tensor | None) -> tuple[Ten
     turned = torch.einsum("nij,nlj->nli", inward, marks[:, :MESH])
     low, high = turned.amin(1), turned.amax(1)
     middle = torch.einsum("nji,nj->ni", inward, (low + high) / 2)
-    side = WINDOW_PER_FACE * (high - low).amax(1)
+    side = landmarks.WINDOW_PER_FACE * (high - low).amax(1)
     if moves is not None:
         middle = middle + torch.einsum("nji,nj->ni", inward, moves[:, 2:]) * side[:, None]
         side = side * moves[:, 1]

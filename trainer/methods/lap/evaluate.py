@@ -44,28 +44,11 @@ from backend.photos.collection import PhotoFace
 from backend.photos.faces import upright_square
 from trainer.ablations import trained_models
 from trainer.engine.contracts import Source
-from trainer.evaluate.harness import (
-    ablation_figures,
-    batches,
-    found_faces,
-    people_folders,
-    rows_of,
-    square_photo,
-    trained_or_none,
-    write_sheet,
-)
+from trainer.evaluate import harness
 from trainer.evaluate.metrics import face_embedding, ratio_interval, ssim
+from trainer.methods.lap import stage
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig, marks_of
 from trainer.methods.lap.sets import VIEW_SHAPES, filled_depth, landmark_shapes
-from trainer.methods.lap.stage import (
-    CAPTIONS,
-    canonical_errors,
-    contact_columns,
-    depth_errors,
-    first_photos,
-    mean_face,
-    spread_figures,
-)
 from trainer.portraits.collection import PortraitsConfig
 
 MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
@@ -77,7 +60,7 @@ predicted view."""
 def model_errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -> np.ndarray:
     """(MEASURES + 1, people) errors of one model; the last row is the mean face's, facing the camera."""
     network = LapModel.load(folder).network
-    errors = depth_errors(network, people(network), personal=True, mean=mean_face(people(network)))
+    errors = stage.depth_errors(network, people(network), personal=True, mean=stage.mean_face(people(network)))
     return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])
 
 
@@ -94,12 +77,12 @@ def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -
     alone."""
     found = []
     for batch in people:
-        rows = first_photos(batch.set_of, photos)
+        rows = stage.first_photos(batch.set_of, photos)
         marks = None if batch.marks is None else batch.marks[rows]
         codes = network.encode_depth(batch.images[rows] * 2 - 1, marks)
         own = network.depth_codes(codes, torch.arange(len(rows)))
         depth = network.decode_depth(own.unflatten(0, (-1, photos)).mean(1))
-        found.append(100 * canonical_errors(depth, batch.truth.depth).side)
+        found.append(100 * stage.canonical_errors(depth, batch.truth.depth).side)
     return torch.cat(found)
 
 
@@ -126,7 +109,7 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
 
     size : side of the canonical maps. Raises ``ValueError`` for sets without truth or points.
     """
-    given = list(batches(source, people, _LAP_BESIDE_BATCH))
+    given = list(harness.batches(source, people, _LAP_BESIDE_BATCH))
     if any(batch.marks is None or batch.truth is None for batch in given):
         raise ValueError("a linear map is learned from sets with truth and the landmark net's points")
     points = LandmarkFace(size, VIEW_SHAPES)
@@ -135,7 +118,7 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     depth = torch.cat([filled_depth(batch.truth.depth) for batch in given]).flatten(1)
     weights = {}
     for photos in COUNTS:
-        told = torch.cat([_shapes(points, own.marks[first_photos(own.set_of, photos)], photos) for own in given])
+        told = torch.cat([_shapes(points, own.marks[stage.first_photos(own.set_of, photos)], photos) for own in given])
         weights[photos] = torch.linalg.lstsq(told.double(), depth.double()).solution.float()
     return LinearMaps(points, weights)
 
@@ -157,11 +140,11 @@ def linear_errors(maps: LinearMaps, network: LapNet, people: Iterable[LapBatch])
     for batch in people:
         codes = network.encode_depth(batch.images * 2 - 1, batch.marks)
         for photos in COUNTS:
-            rows = first_photos(batch.set_of, photos)
+            rows = stage.first_photos(batch.set_of, photos)
             depth = maps.depth(batch.marks[rows], photos)
             own = network.decode_depth(network.depth_codes(codes.of(rows), torch.arange(len(rows)) // photos))
             for found, shown in ((alone, depth), (both, (depth + own) / 2)):
-                found[photos].append(100 * canonical_errors(shown, batch.truth.depth).side)
+                found[photos].append(100 * stage.canonical_errors(shown, batch.truth.depth).side)
     return LinearErrors(*({photos: torch.cat(errors) for photos, errors in found.items()} for found in (alone, both)))
 
 
@@ -262,7 +245,7 @@ def people_figures(found: Mapping[str, Sequence[HeldOutRender]]) -> dict[str, fl
 
 def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
     """Collect the faces of all people in a folder with one folder per person, from at most ``most`` photos each."""
-    found = {name: found_faces(paths[:most]) for name, paths in people_folders(folder).items()}
+    found = {name: harness.found_faces(paths[:most]) for name, paths in harness.people_folders(folder).items()}
     return {name: faces for name, faces in found.items() if faces}
 
 
@@ -332,7 +315,7 @@ class PortraitErrors:
 
 def fitted_depth(template: Template, model: LandmarkModel, landmarks: np.ndarray, size: int) -> LandmarkDepth:
     """Fit the template to landmarks (478, 2) of a square picture of ``size`` pixels; raises ``ValueError``."""
-    face = square_photo("portrait", np.zeros((size, size, 3), np.uint8), landmarks)
+    face = harness.square_photo("portrait", np.zeros((size, size, 3), np.uint8), landmarks)
     state = fit_landmarks(template, model, (face,), FitOptions())
     pose, vertices = state.estimate.photos[0], state.posed(0)
     camera = pose.camera()
@@ -381,7 +364,7 @@ def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> Por
     model, size = landmark_model(template), network.config.size
     landmarker = None if network.landmarks is None else SurfaceLandmarker.load()
     rows: list[tuple[float, float, float, float, float]] = []
-    for batch in batches(source, min(count, len(source)), _LAP_PORTRAITS_BATCH):
+    for batch in harness.batches(source, min(count, len(source)), _LAP_PORTRAITS_BATCH):
         full = batch.images.shape[-1]
         pictures = resized(batch.images, size) * 2 - 1
         marks = None if landmarker is None else marks_of(landmarker, batch.images)
@@ -457,7 +440,7 @@ def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
         drawn=0 if pictures.drawn <= size else pictures.drawn,
         poor=pictures.poor,
     ).build()
-    yield from batches(source, people, _BATCH)
+    yield from harness.batches(source, people, _BATCH)
 
 
 @torch.no_grad()
@@ -465,8 +448,8 @@ def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
     ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
     poor = replace(pictures, poor=1.0, marks=False)
-    mean = mean_face(held_out(network, poor))
-    errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
+    mean = stage.mean_face(held_out(network, poor))
+    errors = stage.depth_errors(network, held_out(network, poor), personal=False, mean=mean)
     names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
     four = errors["side.canonical.n4"]
     return (
@@ -488,8 +471,8 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
     ``ratio.mean_of_codes.n4`` (canonical face over the mean of the photos' own codes); ``ratio.linear.nK`` (canonical
     face over ``linear`` maps of the landmark net's points); ``linear.ratio.mean_face.nK`` (linear maps over the mean
     face); ``both.ratio.linear.nK`` (mean of the linear and the networks' depth over the linear maps)."""
-    mean = mean_face(held_out(network, pictures))
-    errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
+    mean = stage.mean_face(held_out(network, pictures))
+    errors = stage.depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
     figures = {}
     for name, values in errors.items():
         measure, _, rest = name.partition(".")
@@ -515,7 +498,7 @@ def model_figures(network: LapNet, pictures: HeldOut, linear: LinearMaps | None 
             ratios[f"both.ratio.linear.n{count}"] = beside.both[count], values
     for name, (above, below) in ratios.items():
         figures |= ratio_interval(above, below).figures(name)
-    return figures | spread_figures(network, held_out(network, pictures))
+    return figures | stage.spread_figures(network, held_out(network, pictures))
 
 
 def _linear(network: LapNet, pictures: HeldOut, people: int) -> LinearMaps | None:
@@ -542,9 +525,9 @@ def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
     source = LapPortraitsConfig(portraits=config, marks=network.landmarks is not None).build()
     rows: list[Sequence[Tensor]] = []
-    for batch in batches(source, count, _SHEET_ROWS):
+    for batch in harness.batches(source, count, _SHEET_ROWS):
         batch = replace(batch, images=resized(batch.images, network.config.size))
-        rows += rows_of(contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+        rows += harness.rows_of(stage.contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
     return rows
 
 
@@ -579,7 +562,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
     figures: dict[str, float | str] = {}
     pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn, marks=arguments.linear_people > 0)
-    model = trained_or_none(LapModel.load, arguments.model)
+    model = harness.trained_or_none(LapModel.load, arguments.model)
     network = model and model.network
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
@@ -590,13 +573,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
             figures |= degraded_figures(network, pictures)
     if arguments.ablations:
         models, people = trained_models(arguments.ablations), lambda net: held_out(net, pictures)
-        figures |= ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
+        figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
     if network is not None and arguments.portraits:
         figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
     if network is not None and arguments.photos:
         figures |= people_figures(held_back(network, collect_people(arguments.photos, arguments.photos_each)))
     if network is not None and arguments.portraits and arguments.sheet:
         rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
-        write_sheet(arguments.sheet, rows, CAPTIONS)
+        harness.write_sheet(arguments.sheet, rows, stage.CAPTIONS)
         console.print(f"{arguments.count} portraits: {arguments.sheet}")
     return figures

@@ -23,33 +23,14 @@ from backend.models.lap.canonical_face import render_face, shaded_surface, studi
 from backend.models.lap.landmark_face import Posterior
 from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, Scene
 from backend.models.registry import LAP
+from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
-from backend.rendering.depth_surface import (
-    ViewedSurface,
-    lambert_image,
-    lambert_shading,
-    normals_from_depth,
-    unwarp_to_canonical,
-)
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
 from trainer.methods.lap import losses as canonical
+from trainer.methods.lap import sets
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
-from trainer.methods.lap.sets import (
-    LARGEST_TRUE_DEPTH,
-    AlikeCoefficients,
-    LapAugmentConfig,
-    MarkedViews,
-    Subsets,
-    augment_sets,
-    filled_depth,
-    initialise_from_people,
-    nested_groups,
-    random_subsets,
-    single_photos,
-    true_coefficients,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +120,17 @@ def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, 
     mask = eroded(shown) & eroded(surface.mask)
     camera = CanonicalCamera((size, size))
     # neighbours of an eroded pixel are known, so filling does not matter
-    normals = (normals_from_depth(torch.where(depth > 0, depth, 1.0), camera) for depth in (surface.depth, true))
+    normals = (
+        depth_surface.normals_from_depth(torch.where(depth > 0, depth, 1.0), camera) for depth in (surface.depth, true)
+    )
     return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
 
 
 def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
     """Errors of canonical depths (N, S, S) where truth is known; they do not depend on views."""
-    mask = eroded((true > 0) & (true < LARGEST_TRUE_DEPTH))
+    mask = eroded((true > 0) & (true < sets.LARGEST_TRUE_DEPTH))
     camera = CanonicalCamera(tuple(true.shape[-2:]))
-    normals = (normals_from_depth(maps, camera) for maps in (depth, filled_depth(true)))
+    normals = (depth_surface.normals_from_depth(maps, camera) for maps in (depth, sets.filled_depth(true)))
     return Errors(side_per_photo(depth, true, mask), mad_per_photo(*normals, mask))
 
 
@@ -186,8 +169,8 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     truth = batch.truth
     true_view = View(truth.rotation[targets], truth.translation[targets])
     straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
-    mean = (filled_depth(truth.depth).mean(0) if mean is None else mean).expand(len(targets), -1, -1)
-    own_depth = filled_depth(truth.personal_depth[targets])
+    mean = (sets.filled_depth(truth.depth).mean(0) if mean is None else mean).expand(len(targets), -1, -1)
+    own_depth = sets.filled_depth(truth.personal_depth[targets])
     found["canonical.mean_face"] = canonical_errors(mean, truth.depth)
     for name, depth, seen in (
         ("mean_face", mean, views[0]),
@@ -210,7 +193,7 @@ def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
 
 def mean_face(batches: Iterable[LapBatch]) -> Tensor:
     """(S, S) mean of the true canonical depths of sets with truth."""
-    faces = [filled_depth(batch.truth.depth) for batch in batches]
+    faces = [sets.filled_depth(batch.truth.depth) for batch in batches]
     return torch.cat(faces).mean(0)
 
 
@@ -284,7 +267,7 @@ def contact_columns(network: LapNet, batch: LapBatch, pictures: Tensor, rows: in
         columns.append(_unit(turned.image) * turned.mask[:, None])
     columns.append(shaded_surface(network.personalize(pictures[first], face).depth))
     if batch.truth is not None and count <= len(batch.truth.depth):
-        columns.append(shaded_surface(filled_depth(batch.truth.depth[:count])))
+        columns.append(shaded_surface(sets.filled_depth(batch.truth.depth[:count])))
     return columns
 
 
@@ -308,7 +291,7 @@ class LapStageConfig(StageConfig):
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
     """Features of the perceptual terms."""
-    augment: LapAugmentConfig = field(default_factory=LapAugmentConfig)
+    augment: sets.LapAugmentConfig = field(default_factory=sets.LapAugmentConfig)
     """Random changes to the training photos."""
     multi_image: bool = True
     """False: every photo is a set of its own, as in Unsup3D."""
@@ -365,8 +348,8 @@ class LapStage(Stage):
         self._features = build_features(config.perceptual, device) if wanted else None
         self._alike = None
         if weights.mean_coefficients and config.network.decoder == "linear":
-            self.modules["alike"] = self._alike = AlikeCoefficients(config.network.depth_components).to(device)
-        self._marked_views: MarkedViews | None = None
+            self.modules["alike"] = self._alike = sets.AlikeCoefficients(config.network.depth_components).to(device)
+        self._marked_views: sets.MarkedViews | None = None
         self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
@@ -374,7 +357,7 @@ class LapStage(Stage):
         self._need_basis()
         config, weights = self.config, self.config.weights
         with torch.autocast(self.device.type, enabled=False):
-            batch = augment_sets(batch, config.augment)
+            batch = sets.augment_sets(batch, config.augment)
         subsets = self._subsets(batch.set_of)
         pictures = batch.images * 2 - 1
         if self._shape_only():
@@ -420,7 +403,7 @@ class LapStage(Stage):
         wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
         return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view", "posterior"}
 
-    def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: Subsets) -> dict[str, Tensor]:
+    def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: sets.Subsets) -> dict[str, Tensor]:
         if batch.truth is None:
             return {}
         if self.config.network.posterior:
@@ -435,18 +418,18 @@ class LapStage(Stage):
         if not self.config.weights.view:
             return {}
         wanted = View(truth.rotation, truth.translation)
-        return {"view": canonical.view_error(view, wanted, filled_depth(truth.personal_depth))}
+        return {"view": canonical.view_error(view, wanted, sets.filled_depth(truth.personal_depth))}
 
     def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
         """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
         network, truth = self.network, batch.truth
         codes = network.encode_depth(pictures, batch.marks)
         with torch.autocast(self.device.type, enabled=False):
-            groups = nested_groups(batch.set_of)
+            groups = sets.nested_groups(batch.set_of)
             found = network.posterior(codes.of(groups.rows), groups.set_of)
             depth = network.decode_depth(found.mean)
             shown = CanonicalMaps(depth, depth[:, None])
-            terms = self._shared_truth(truth, shown, Subsets(groups.set_of, groups.owner))
+            terms = self._shared_truth(truth, shown, sets.Subsets(groups.set_of, groups.owner))
             terms |= self._surprise(truth, found, groups.owner)
             whole = found.mean[groups.whole]
         if self.config.weights.view:
@@ -459,15 +442,15 @@ class LapStage(Stage):
         """Negative log-likelihood of the true depth coefficients of sets; ``owner`` (G,) : person per set."""
         if not self.config.weights.posterior:
             return {}
-        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < LARGEST_TRUE_DEPTH)
+        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < sets.LARGEST_TRUE_DEPTH)
         raw = self.network.raw_depth(truth.depth)
-        wanted = true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
+        wanted = sets.true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
         return {"posterior": found.surprise(wanted[owner]).mean()}
 
-    def _subsets(self, set_of: Tensor) -> Subsets:
+    def _subsets(self, set_of: Tensor) -> sets.Subsets:
         if self.config.multi_image:
-            return random_subsets(set_of, *self.config.set_sizes)
-        return single_photos(set_of)
+            return sets.random_subsets(set_of, *self.config.set_sizes)
+        return sets.single_photos(set_of)
 
     def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalMaps, scene: Scene) -> dict[str, Tensor]:
         """Terms that compare renders of the faces, and of their mirror images, with the photos."""
@@ -517,11 +500,11 @@ class LapStage(Stage):
         with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
             return self._features(pictures).float()
 
-    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
+    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: sets.Subsets) -> dict[str, Tensor]:
         """Terms for the canonical faces of sets against truth."""
         weights, owner = self.config.weights, subsets.owner
         true = truth.depth[owner]
-        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
+        mask = ((true > 0) & (true < sets.LARGEST_TRUE_DEPTH)).float()
         depth, albedo = face.depth, face.albedo
         terms = {}
         if weights.depth:
@@ -541,14 +524,16 @@ class LapStage(Stage):
         truth = batch.truth
         terms = self._view_truth(truth, scene.view)
         if self.config.weights.light:
-            depth = filled_depth(truth.personal_depth)
+            depth = sets.filled_depth(truth.personal_depth)
             camera = CanonicalCamera(tuple(depth.shape[-2:]))
             shown = (truth.view_depth > 0) & class_mask(batch.labels, FACE_CLASSES)
-            surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
+            surface = depth_surface.ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
             view = View(truth.rotation, truth.translation)
-            photo, seen = unwarp_to_canonical(pictures, depth, surface, view, camera)
+            photo, seen = depth_surface.unwarp_to_canonical(pictures, depth, surface, view, camera)
             albedo = truth.albedo[batch.set_of] * 2 - 1
-            image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), scene.light))
+            image = depth_surface.lambert_image(
+                albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), scene.light)
+            )
             known = (seen & truth.albedo_seen[batch.set_of]).float()
             terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
@@ -557,7 +542,7 @@ class LapStage(Stage):
         """Terms for the personalised faces of photos against truth."""
         weights, true = self.config.weights, truth.personal_depth
         depth = face.depth
-        mask = ((true > 0) & (true < LARGEST_TRUE_DEPTH)).float()
+        mask = ((true > 0) & (true < sets.LARGEST_TRUE_DEPTH)).float()
         terms = {}
         if weights.personal_depth:
             terms["personal_depth"] = canonical.depth_error(depth, true, mask)
@@ -578,14 +563,14 @@ class LapStage(Stage):
         """Initialise bases and landmark shapes from the people of the source, once."""
         if not self._has_basis:
             self._has_basis = True
-            initialise_from_people(self.network, self.config.source, self.config.basis_people, self.device)
+            sets.initialise_from_people(self.network, self.config.source, self.config.basis_people, self.device)
 
-    def _held_view(self, batch: LapBatch, subsets: Subsets) -> View:
+    def _held_view(self, batch: LapBatch, subsets: sets.Subsets) -> View:
         """Views of the photos solved from the landmark net's points."""
         if self._marked_views is None:
             config = self.config
             given = config.network.size, config.source, config.basis_people
-            self._marked_views = MarkedViews(*given, self.device)
+            self._marked_views = sets.MarkedViews(*given, self.device)
         return self._marked_views(batch.marks, subsets.set_of)
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:

@@ -23,15 +23,9 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
+from trainer.methods.learned_basis import evaluate_pictures
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.evaluate_heads import HELD_OUT_SEED, head_figures, start_figures
-from trainer.methods.learned_basis.evaluate_pictures import (
-    found_pairs,
-    photometric_figures,
-    reenactment_figures,
-    render_figures,
-    verification_figures,
-)
 from trainer.methods.learned_basis.losses import METRES_TO_MM
 from trainer.methods.learned_basis.stage import contact_columns, face_figures
 from trainer.methods.learned_basis.start import FaceMarks, encode_again
@@ -269,7 +263,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures |= portrait_figures(network, arguments)
         figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")
         if arguments.clips:
-            figures |= reenactment_figures(network, arguments.clips, arguments.kept)
+            figures |= evaluate_pictures.reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
         figures |= dict.fromkeys(_FITTED, "left out: not asked for")
         if arguments.sheets:
@@ -286,7 +280,7 @@ def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) ->
     batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
     if arguments.sheet:
         write_sheet(arguments.sheet, rows_of(contact_columns(network, batch, rows=_SHEET_ROWS)))
-    return photometric_figures(network, batch)
+    return evaluate_pictures.photometric_figures(network, batch)
 
 
 def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str]:
@@ -295,9 +289,9 @@ def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str
     if not people or not folder.is_dir():
         why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"
         return dict.fromkeys(_PAIRS, why)
-    pairs = found_pairs(folder, people)
-    figures: dict[str, float | str] = {**verification_figures(network, pairs)}
+    pairs = evaluate_pictures.found_pairs(folder, people)
+    figures: dict[str, float | str] = {**evaluate_pictures.verification_figures(network, pairs)}
     try:
-        return figures | render_figures(network, pairs)
+        return figures | evaluate_pictures.render_figures(network, pairs)
     except LikenessError as problem:
         return figures | dict.fromkeys(_RENDERS, f"left out: {problem}")

@@ -14,19 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from backend.geometry.similarity import nearest_similarity
-from backend.photos import mediapipe_models
-from backend.photos.faces import (
-    CHIN,
-    EYE_OUTER_LEFT,
-    EYE_OUTER_RIGHT,
-    FOREHEAD_TOP,
-    LANDMARK_COUNT,
-    MESH_COUNT,
-    detect_faces,
-    landmark_window,
-    landmarks_of_largest,
-    mean_landmarks,
-)
+from backend.photos import faces, mediapipe_models
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import gradient_histogram
@@ -55,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.landmarks:
         points, mirror = mean_and_mirror(paths[:600])
         np.savez_compressed(arguments.out / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
-        mean_landmarks.cache_clear()
+        faces.mean_landmarks.cache_clear()
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
@@ -107,7 +95,7 @@ def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     pairs = []
     for path in paths:
         pixels = _read(path)
-        found = detect_faces(pixels) if pixels is not None else ()
+        found = faces.detect_faces(pixels) if pixels is not None else ()
         if not found:
             continue
         scale = 1.9 * found[0].side
@@ -121,11 +109,11 @@ def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
             pairs.append(answers)
     shapes = np.array(pairs)  # (photos, 2, 478, 3)
     back = shapes[:, 1] * [-1, 1, 1] + [_MESH_SIDE, 0, 0]
-    cost = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT))
+    cost = np.zeros((faces.LANDMARK_COUNT, faces.LANDMARK_COUNT))
     for plain, mirrored in zip(shapes[:, 0], back, strict=True):
         cost += np.linalg.norm(plain[:, None] - mirrored[None], axis=2)
     mirror = linear_sum_assignment(cost)[1]
-    return _symmetric_mean(shapes.reshape(-1, LANDMARK_COUNT, 3), mirror), mirror.astype(np.int16)
+    return _symmetric_mean(shapes.reshape(-1, faces.LANDMARK_COUNT, 3), mirror), mirror.astype(np.int16)
 
 
 def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
@@ -133,7 +121,7 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     mean = shapes[0]
     for _ in range(6):
         mean = np.mean([nearest_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
-    mean = mean - mean[:MESH_COUNT].mean(axis=0)
+    mean = mean - mean[: faces.MESH_COUNT].mean(axis=0)
     for _ in range(8):
         image = (mean * [-1, 1, 1])[mirror]
         mean = (mean + nearest_similarity(image, mean).apply(image)) / 2
@@ -141,13 +129,13 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     across = across[np.linalg.norm(across, axis=1) > 1]
     x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
     x_axis /= np.linalg.norm(x_axis)
-    down = mean[CHIN] - mean[FOREHEAD_TOP]
+    down = mean[faces.CHIN] - mean[faces.FOREHEAD_TOP]
     y_axis = down - x_axis * (x_axis @ down)
     y_axis /= np.linalg.norm(y_axis)
     mean = mean @ np.stack([x_axis, y_axis, np.cross(x_axis, y_axis)]).T
     mean -= [mean[:, 0].mean(), 0, 0]
     mean = (mean + (mean * [-1, 1, 1])[mirror]) / 2
-    return (mean / np.linalg.norm(mean[EYE_OUTER_LEFT] - mean[EYE_OUTER_RIGHT])).astype(np.float32)
+    return (mean / np.linalg.norm(mean[faces.EYE_OUTER_LEFT] - mean[faces.EYE_OUTER_RIGHT])).astype(np.float32)
 
 
 def _mesh(square: np.ndarray) -> np.ndarray | None:
@@ -165,8 +153,8 @@ def _read(path: Path) -> np.ndarray | None:
 def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Pixels and landmarks of a portrait's largest face; None if unreadable, without a face, or too small."""
     pixels = _read(path)
-    landmarks = None if pixels is None else landmarks_of_largest(pixels)
-    if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
+    landmarks = None if pixels is None else faces.landmarks_of_largest(pixels)
+    if landmarks is None or faces.landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
         return None
     return pixels, landmarks
 
@@ -174,13 +162,13 @@ def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
 def mirrored_portrait(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mirror a picture and its landmarks."""
     turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
-    return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
+    return np.ascontiguousarray(pixels[:, ::-1]), turned[faces.mean_landmarks().mirror].astype(np.float32)
 
 
 def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Augment a portrait: another light, blur, noise, and landmarks perturbed by small turns and detection errors."""
-    size = float(np.ptp(landmarks[:MESH_COUNT, 1]))
-    centre = landmarks[:MESH_COUNT, :2].mean(axis=0)
+    size = float(np.ptp(landmarks[: faces.MESH_COUNT, 1]))
+    centre = landmarks[: faces.MESH_COUNT, :2].mean(axis=0)
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.2)
     along = ((columns - centre[0]) * np.cos(angle) + (rows - centre[1]) * np.sin(angle)) / size
@@ -192,5 +180,5 @@ def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     depth = landmarks[:, 2] - landmarks[:, 2].mean()
     moved[:, 0] += rng.normal(0, 0.12) * depth
     moved[:, 1] += rng.normal(0, 0.10) * depth
-    moved[:, :2] += rng.normal(0, 0.004 * size, (LANDMARK_COUNT, 2))
+    moved[:, :2] += rng.normal(0, 0.004 * size, (faces.LANDMARK_COUNT, 2))
     return noisy, moved.astype(np.float32)

@@ -15,6 +15,7 @@ from torch import Tensor
 from backend.geometry.template import Template
 from backend.hair.hair_strands import Numbers
 from backend.hair.hull import head_hull, hull_surface
+from trainer.people.dress import worn
 from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
 from trainer.people.dress.hair import (
     LOCKS,
@@ -30,15 +31,6 @@ from trainer.people.dress.hair import (
 )
 from trainer.people.dress.layers import AttachmentMesh, join_layers, stack
 from trainer.people.dress.things import HandParameters, ThingParameters, draw_hand, draw_thing, hand_layer, thing_layer
-from trainer.people.dress.worn import (
-    KINDS,
-    GlassesParameters,
-    HatParameters,
-    draw_glasses,
-    draw_hat,
-    glasses_layers,
-    hat_layer,
-)
 from trainer.people.look import PersonLook
 
 
@@ -52,8 +44,8 @@ class AttachmentParameters:
 
     hair_colour: Numbers
     hair: HairParameters
-    hat: HatParameters
-    glasses: GlassesParameters
+    hat: worn.HatParameters
+    glasses: worn.GlassesParameters
     clothes: ClothesParameters
     beard: BeardParameters
     hand: HandParameters
@@ -87,9 +79,9 @@ class Attachments:
         and usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
         """
         hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
-        hat = draw_hat(generator, look, self._hull)
-        wrapped = hat.colour if KINDS[int(hat.kind)] in ("headscarf", "hood") else None
-        if KINDS[int(hat.kind)] == "headscarf" and generator.random() < 0.7:  # the hair is hidden
+        hat = worn.draw_hat(generator, look, self._hull)
+        wrapped = hat.colour if worn.KINDS[int(hat.kind)] in ("headscarf", "hood") else None
+        if worn.KINDS[int(hat.kind)] == "headscarf" and generator.random() < 0.7:  # the hair is hidden
             hair = without_locks(hair)
         thing = draw_thing(generator, self._hull)
         beard = draw_beard(generator, look, self._beard, like.beard if like else None)
@@ -98,7 +90,7 @@ class Attachments:
             hair_colour=hair.colour,
             hair=hair,
             hat=hat,
-            glasses=draw_glasses(generator, look, like.glasses if like else None),
+            glasses=worn.draw_glasses(generator, look, like.glasses if like else None),
             clothes=draw_clothes(generator, look, self._rim, wrapped),
             beard=shown,
             hand=draw_hand(generator, look),
@@ -119,8 +111,8 @@ class Attachments:
         eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
         ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
         hair, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
-        frames, lenses = glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
-        hats = hat_layer(drawn.hat, surface)
+        frames, lenses = worn.glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
+        hats = worn.hat_layer(drawn.hat, surface)
         clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
         beards = beard_layer(drawn.beard, self._beard, head, surface.scale)
         hands = hand_layer(drawn.hand, landmarks, surface.scale)

@@ -13,17 +13,7 @@ from backend.geometry.vectors import unit
 from backend.hair.hair_strands import Numbers
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass
-from trainer.people.dress.layers import (
-    CHECKS,
-    KNIT,
-    STRIPES,
-    WEAVE,
-    SurfaceLayer,
-    grid_faces,
-    grid_normals,
-    join_layers,
-    layer_of,
-)
+from trainer.people.dress import layers
 from trainer.people.dress.worn import cloth_colour
 from trainer.people.look import PersonLook
 
@@ -147,31 +137,31 @@ def draw_clothes(
 
 
 def _pattern(generator: np.random.Generator) -> np.ndarray:
-    kind = generator.choice([WEAVE, KNIT, STRIPES, CHECKS], p=[0.6, 0.16, 0.12, 0.12])
+    kind = generator.choice([layers.WEAVE, layers.KNIT, layers.STRIPES, layers.CHECKS], p=[0.6, 0.16, 0.12, 0.12])
     return np.array([kind, generator.uniform(0.05, 0.4), generator.uniform(60, 260)])
 
 
-def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale: Tensor) -> SurfaceLayer:
+def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale: Tensor) -> layers.SurfaceLayer:
     """Build body, cloth, collar and tie, hanging from the rims of heads (N, V, 3)."""
     device = head.device
     ring = head[:, torch.from_numpy(rim.vertices).to(device)]
     ring = torch.cat([ring, ring[:, :1]], 1)  # (N, C, 3)
     a = torch.from_numpy(np.append(rim.azimuth, rim.azimuth[0])).float().to(device)
     body = _body(clothes, ring, a, scale, BODY_Z - rim.middle)  # (N, R, C, 3)
-    normals = grid_normals(body, closed=True)
+    normals = layers.grid_normals(body, closed=True)
     rows, columns = body.shape[1], body.shape[2]
     v = torch.linspace(0, 1, rows, device=device)
     shade = (0.72 + 0.28 * (v * 5).clamp(max=1))[:, None, None]
     row = torch.arange(rows, device=device)[:, None]
     covered = (row - torch.minimum(clothes.inner, clothes.outer)[:, None] - 0.3).clamp(0, 1)
     under = body - normals * (0.014 * covered)[..., None]  # cloth-covered body, moved in so that it does not poke out
-    parts = [layer_of(under, normals, grid_faces(rows, columns, device), int(FaceClass.NECK),
+    parts = [layers.layer_of(under, normals, layers.grid_faces(rows, columns, device), int(FaceClass.NECK),
                       clothes.skin[:, None, None] * shade, specular=0.15, roughness=0.45)]  # fmt: skip
     parts.append(_cloth(body, normals, clothes.inner, 0.003, clothes.inner_colour, clothes.inner_detail, a))
     parts.append(_cloth(body, normals, clothes.outer, 0.009, clothes.outer_colour, clothes.outer_detail, a))
     parts.append(_collar(clothes, body, normals, a))
     parts.append(_tie(clothes, body, normals, a))
-    return join_layers(tuple(parts))
+    return layers.join_layers(tuple(parts))
 
 
 def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor, forward: float) -> Tensor:
@@ -210,7 +200,7 @@ def _at_rows(grid: Tensor, row: Tensor) -> Tensor:
 
 def _cloth(
     body: Tensor, normals: Tensor, start: Tensor, height: float, colour: Tensor, pattern: Tensor, a: Tensor
-) -> SurfaceLayer:
+) -> layers.SurfaceLayer:
     last = body.shape[1] - 1.001
     t = torch.linspace(0, 1, CLOTH_ROWS, device=body.device)[:, None] ** 1.3
     row = (start[:, None] + (last - start[:, None]) * t).clamp(max=last)
@@ -224,11 +214,11 @@ def _cloth(
     kind, strength = pattern[:, 0, None, None].expand_as(u), pattern[:, 1, None, None].expand_as(u)
     detail = torch.stack([kind, strength, u, v], -1)
     shade = (0.75 + 0.25 * (row / 4).clamp(max=1))[..., None]
-    return layer_of(vertices, out, grid_faces(CLOTH_ROWS, body.shape[2], body.device), int(FaceClass.BACKGROUND),
-                    colour[:, None, None] * shade, specular=0.03, detail=detail)  # fmt: skip
+    return layers.layer_of(vertices, out, layers.grid_faces(CLOTH_ROWS, body.shape[2], body.device),
+                    int(FaceClass.BACKGROUND), colour[:, None, None] * shade, specular=0.03, detail=detail)  # fmt: skip
 
 
-def _collar(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -> SurfaceLayer:
+def _collar(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -> layers.SurfaceLayer:
     """Build a collar that stands up from the neck and folds over."""
     tall, lean, fold, thick = (clothes.collar[:, k, None, None] for k in range(4))
     base = _at_rows(body, torch.minimum(clothes.inner, clothes.inner * 0 + 1.5)[:, None].clamp(max=9))
@@ -243,14 +233,14 @@ def _collar(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor
     vertices = vertices + torch.stack([torch.zeros_like(up), tall * up, torch.zeros_like(up)], -1)
     worn = (clothes.collar[:, 0] > 0)[:, None, None, None]
     vertices = torch.where(worn, vertices, vertices[:, :1, :1])
-    shading = grid_normals(vertices, closed=True)
+    shading = layers.grid_normals(vertices, closed=True)
     shading = torch.where((shading * out).sum(-1, keepdim=True) < -0.3, -shading, shading)
     shade = (0.7 + 0.3 * t)[..., None]
-    return layer_of(vertices, shading, grid_faces(COLLAR_ROWS, body.shape[2], body.device), int(FaceClass.BACKGROUND),
-                    clothes.collar_colour[:, None, None] * shade, specular=0.03)  # fmt: skip
+    return layers.layer_of(vertices, shading, layers.grid_faces(COLLAR_ROWS, body.shape[2], body.device),
+                    int(FaceClass.BACKGROUND), clothes.collar_colour[:, None, None] * shade, specular=0.03)  # fmt: skip
 
 
-def _tie(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -> SurfaceLayer:
+def _tie(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -> layers.SurfaceLayer:
     column = int(a.abs().argmin())
     last = body.shape[1] - 1.001
     row = torch.linspace(0.5, last, TIE_ROWS, device=body.device).view(1, -1, 1).expand(len(body), -1, 1)
@@ -263,5 +253,5 @@ def _tie(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -
     vertices = torch.stack([centre - half, centre + out * 0.006, centre + half], 2)
     vertices = torch.where((clothes.tie > 0)[:, None, None, None], vertices, vertices[:, :1, :1])
     shading = unit(torch.stack([out - 0.5 * side, out, out + 0.5 * side], 2))
-    return layer_of(vertices, shading, grid_faces(TIE_ROWS, 3, body.device), int(FaceClass.BACKGROUND),
+    return layers.layer_of(vertices, shading, layers.grid_faces(TIE_ROWS, 3, body.device), int(FaceClass.BACKGROUND),
                     clothes.tie_colour[:, None, None], specular=0.15)  # fmt: skip

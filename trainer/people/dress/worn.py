@@ -17,19 +17,7 @@ from backend.geometry.vectors import unit
 from backend.hair.hair_strands import Numbers
 from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from backend.photos.collection import FaceClass
-from trainer.people.dress.layers import (
-    CHECKS,
-    KNIT,
-    PLAIN,
-    STRIPES,
-    WEAVE,
-    SurfaceLayer,
-    grid_faces,
-    grid_normals,
-    join_layers,
-    layer_of,
-    tube,
-)
+from trainer.people.dress import layers
 from trainer.people.look import PersonLook
 
 OUTLINE = 32
@@ -166,7 +154,7 @@ def _glare(generator: np.random.Generator, sun: bool) -> np.ndarray:
 
 def glasses_layers(
     glasses: GlassesParameters, eyes: Tensor, bridge: Tensor, ears: Tensor, scale: Tensor
-) -> tuple[SurfaceLayer, SurfaceLayer]:
+) -> tuple[layers.SurfaceLayer, layers.SurfaceLayer]:
     """Frames (opaque) and lenses (veil).
 
     ``eyes`` (N, 2, 3) centres of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
@@ -212,8 +200,8 @@ def glasses_layers(
         ring = [place(inner, front, side), place(outer, front, side), place(outer, -front, side),
                 place(inner, -front, side), place(inner, front, side)]  # fmt: skip
         vertices = torch.stack(ring, 1)  # (N, 5, OUTLINE + 1, 3)
-        normals = grid_normals(vertices) * (-1.0 if side == 1 else 1.0)
-        opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(5, OUTLINE + 1, device)))
+        normals = layers.grid_normals(vertices) * (-1.0 if side == 1 else 1.0)
+        opaque.append(_frame(vertices, normals, g.colour, g, layers.grid_faces(5, OUTLINE + 1, device)))
         # lens: rings from the centre to the frame
         share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]
         flat = inner[:, None] * share  # (N, LENS_ROWS, OUTLINE + 1, 2)
@@ -233,8 +221,8 @@ def glasses_layers(
         # the edge of rimless lenses is visible
         edge = (share[..., 0] > 0.99) * (g.rim < 0.001)[:, None, None]
         alpha = torch.maximum(alpha, 0.35 * edge)
-        lenses.append(layer_of(glass, normal, grid_faces(LENS_ROWS, OUTLINE + 1, device), int(FaceClass.GLASSES),
-                               g.lens_colour[:, None, None], specular=0.2, roughness=0.1,
+        lenses.append(layers.layer_of(glass, normal, layers.grid_faces(LENS_ROWS, OUTLINE + 1, device),
+                               int(FaceClass.GLASSES), g.lens_colour[:, None, None], specular=0.2, roughness=0.1,
                                alpha=alpha * g.worn[:, None, None], mirror=mirror * g.worn[:, None, None]))  # fmt: skip
         hinge = torch.stack([g.width / 2 + 0.7 * g.rim, g.hinge * g.height / 2], -1)
         start = place(hinge[:, None], zero[:, :1], side)[:, 0]
@@ -244,24 +232,26 @@ def glasses_layers(
         path = torch.stack([start, bow, start + (ear - start) * 0.5, ear, beyond], 1)
         path = start[:, None] + (path - start[:, None]) * g.worn[:, None, None]
         thickness = torch.linspace(1, 0.6, 5, device=device) * (g.temple * sc)[:, None]
-        vertices, normals = tube(path, thickness / 2, 5, flatten=0.4)
-        opaque.append(_frame(vertices, normals, g.temple_colour, g, grid_faces(5, 5, device)))
+        vertices, normals = layers.tube(path, thickness / 2, 5, flatten=0.4)
+        opaque.append(_frame(vertices, normals, g.temple_colour, g, layers.grid_faces(5, 5, device)))
     # bridge
     t = torch.linspace(-1, 1, 7, device=device)
     inside = torch.stack([-g.width / 2 * (1 - 0.12), g.bridge * g.height / 2], -1)
     ends = [place(inside[:, None], zero[:, :1], side)[:, 0] for side in (0, 1)]
     path = ends[1][:, None] + (ends[0] - ends[1])[:, None] * (0.5 + 0.5 * t)[:, None]
     path = path + path.new_tensor([0.0, 0.0025, 0.003]) * (1 - t**2)[:, None]
-    vertices, normals = tube(path, (0.5 * g.bridge_thickness * sc)[:, None].expand(-1, 7), 5)
-    opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(7, 5, device)))
-    return join_layers(tuple(opaque)), join_layers(tuple(lenses))
+    vertices, normals = layers.tube(path, (0.5 * g.bridge_thickness * sc)[:, None].expand(-1, 7), 5)
+    opaque.append(_frame(vertices, normals, g.colour, g, layers.grid_faces(7, 5, device)))
+    return layers.join_layers(tuple(opaque)), layers.join_layers(tuple(lenses))
 
 
-def _frame(vertices: Tensor, normals: Tensor, colour: Tensor, g: GlassesParameters, faces: Tensor) -> SurfaceLayer:
+def _frame(
+    vertices: Tensor, normals: Tensor, colour: Tensor, g: GlassesParameters, faces: Tensor
+) -> layers.SurfaceLayer:
     worn = g.worn[:, None, None, None] > 0.5
     vertices = torch.where(worn, vertices, vertices[:, :1, :1])
-    detail = vertices.new_zeros(*vertices.shape[:3], 4) + PLAIN
-    return layer_of(vertices, normals, faces, int(FaceClass.GLASSES), colour[:, None, None],
+    detail = vertices.new_zeros(*vertices.shape[:3], 4) + layers.PLAIN
+    return layers.layer_of(vertices, normals, faces, int(FaceClass.GLASSES), colour[:, None, None],
                     specular=0.5 + 0.5 * g.metal, roughness=0.28 - 0.08 * g.metal, detail=detail)  # fmt: skip
 
 
@@ -314,7 +304,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
     rim, start, brim = np.full(AZIMUTHS, -1.0), np.zeros(AZIMUTHS), np.zeros(AZIMUTHS)
     colour, other = cloth_colour(generator), cloth_colour(generator)
     drop = bend = band = shine = 0.0
-    detail = np.array([WEAVE, 0.15, generator.uniform(200, 500)])
+    detail = np.array([layers.WEAVE, 0.15, generator.uniform(200, 500)])
     wobble = generator.uniform(0.001, 0.004) * np.sin(a * generator.integers(2, 6) + generator.uniform(0, 6))
     if kind in ("beanie", "visor cap", "brim", "helmet", "turban"):
         front = hull.line(np.zeros(1), hull.hairline)[0] + generator.uniform(-0.012, 0.03)
@@ -329,7 +319,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
         fold = generator.random() < 0.6
         band = float(generator.integers(3, 6)) if fold else 0.0
         height = height + 0.005 * (t > 1 - band / SHELL_ROWS) * fold
-        detail = np.array([KNIT, generator.uniform(0.1, 0.35), generator.uniform(150, 400)])
+        detail = np.array([layers.KNIT, generator.uniform(0.1, 0.35), generator.uniform(150, 400)])
         other = colour if generator.random() < 0.7 else other
     elif kind == "visor cap":
         crown = generator.uniform(0.012, 0.03)
@@ -351,7 +341,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
         height = 0.02 + generator.uniform(0.01, 0.03) * (1 - t**2) + 0 * a
         brim = generator.uniform(0.012, 0.03) * (0.4 + 0.6 * np.clip(cos, 0, 1))
         drop, shine = 0.3, 0.6
-        detail = np.array([PLAIN, 0.0, 1.0])
+        detail = np.array([layers.PLAIN, 0.0, 1.0])
     elif kind == "turban":
         swirl = np.sin(9 * t + 2 * a + generator.uniform(0, 6))
         height = 0.016 + generator.uniform(0.02, 0.045) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) + 0.003 * swirl
@@ -373,7 +363,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
         other, band = colour, 0.0
     if kind in ("beanie", "headscarf", "band", "turban") and generator.random() < 0.25:
         detail = np.array(
-            [generator.choice([STRIPES, CHECKS]), generator.uniform(0.2, 0.6), generator.uniform(60, 250)]
+            [generator.choice([layers.STRIPES, layers.CHECKS]), generator.uniform(0.2, 0.6), generator.uniform(60, 250)]
         )
     return HatParameters(
         kind=float(KINDS.index(kind)),
@@ -408,7 +398,7 @@ def cloth_colour(generator: np.random.Generator) -> np.ndarray:
     return np.clip(value * (1 - deep + deep * wheel), 0.005, 0.9)
 
 
-def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
+def hat_layer(hat: HatParameters, surface: HullSurface) -> layers.SurfaceLayer:
     """Build shell and brim of the hats of a batch (collapsed where there is none)."""
     device, n = hat.rim.device, len(hat.rim)
     a = torch.from_numpy(azimuths()).float().to(device)
@@ -437,7 +427,7 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     vertices = torch.cat([shell, out], 1)
     worn = (hat.kind > 0.5)[:, None, None, None]
     vertices = torch.where(worn, vertices, vertices[:, :1, :1])
-    shading = grid_normals(vertices, closed=True)
+    shading = layers.grid_normals(vertices, closed=True)
     shading = torch.cat([unit(normals[:, :1] + 1e-6), shading[:, 1:]], 1)
     row = torch.arange(SHELL_ROWS + BRIM_ROWS, device=device)[:, None].float()
     banded = (row >= SHELL_ROWS - hat.band[:, None, None]) & (row < SHELL_ROWS)
@@ -448,5 +438,6 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     scale = hat.detail[:, 2, None, None]
     kind, strength = hat.detail[:, 0, None, None].expand_as(down), hat.detail[:, 1, None, None].expand_as(down)
     detail = torch.stack([kind, strength, a.expand_as(down) * 0.09 * scale, down * scale], -1)
-    return layer_of(vertices, shading, grid_faces(SHELL_ROWS + BRIM_ROWS, len(a), device), int(FaceClass.OCCLUDER),
+    return layers.layer_of(vertices, shading, layers.grid_faces(SHELL_ROWS + BRIM_ROWS, len(a), device),
+                    int(FaceClass.OCCLUDER),
                     colour * shade, specular=hat.shine, roughness=0.3, detail=detail)  # fmt: skip
