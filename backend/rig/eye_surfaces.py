@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import EyeLoops, eye_sphere, face_loops, part_slice
 
 SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")

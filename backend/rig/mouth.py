@@ -22,9 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import nearest_similarity, smoothstep
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import MouthLoops, mouth_tube, part_slice
 from backend.rig.rigid_parts import similarity_scale

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import eye_sphere, part_slice
 from protocol.names import ARKIT_NAMES

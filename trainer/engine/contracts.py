@@ -1,7 +1,7 @@
 """Interface between ``trainer.engine.loop`` and training stages and data sources.
 
 A stage is a frozen dataclass (its configuration and factory) and a class that does the work. Both are found by the name
-in the recipe, through ``trainer.engine.registry``.
+in the recipe, through ``trainer.engine.recipe``.
 """
 
 from __future__ import annotations

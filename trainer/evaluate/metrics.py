@@ -27,8 +27,8 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.fitting.solver import populations
-from backend.geometry.similarity import Similarity, nearest_similarity
 from backend.geometry.template import Template, triangles_from_quads
+from backend.geometry.vectors import Similarity, nearest_similarity
 from trainer.heads.raytrace_scene import build_bvh, closest_points
 from trainer.template.registration import vertex_areas
 

@@ -19,9 +19,9 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.vectors import nearest_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.heads.paint import fractal_noise

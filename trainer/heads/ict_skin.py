@@ -28,9 +28,8 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import Similarity, nearest_similarity
 from backend.geometry.template import load_template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import Similarity, nearest_similarity, smoothstep
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder

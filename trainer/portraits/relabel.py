@@ -21,8 +21,8 @@ import numpy as np
 from backend.errors import LikenessError
 from backend.expression.reading import posed_depth
 from backend.models.parsing.accessories import find_rims, least_factor
+from backend.models.parsing.apply import resolve_labels, with_second_opinion
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
-from backend.models.parsing.parsed_labels import resolve_labels, with_second_opinion
 from backend.models.registry import PARSING_OPINION
 from backend.photos import regions
 from backend.photos.collection import FaceClass

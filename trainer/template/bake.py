@@ -22,7 +22,6 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.subdivision import catmull_clark, subdivide
 from backend.geometry.template import (
     TEMPLATE_PATH,
@@ -33,6 +32,7 @@ from backend.geometry.template import (
     save_template,
     symmetric_part,
 )
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.lip_contact import touch_lips
 from backend.rig.measure import face_loops
 from backend.system.assets import ASSETS

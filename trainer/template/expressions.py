@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import nearest_similarity, smoothstep
 from backend.rig import personalise
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice

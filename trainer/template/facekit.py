@@ -23,8 +23,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import LandmarkEmbedding, Template, symmetric_part
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import QuadWalk, face_loops
 from backend.rig.personalise import source_deformations, transfer
 from protocol.names import ARKIT_NAMES

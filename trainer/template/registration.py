@@ -21,8 +21,8 @@ from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import boundary_edges
+from backend.geometry.vectors import nearest_similarity
 from trainer.heads import raytrace_scene
 from trainer.heads.ict import TriangleMesh
 

@@ -12,8 +12,8 @@ from backend.fitting.fit import fit_face, refit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.fitting.stages import ResumableFit
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
+from backend.geometry.vectors import nearest_similarity
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 

@@ -24,8 +24,8 @@ from backend.fitting.detector_model import (
 from backend.fitting.fit import fit_face
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
+from backend.geometry.vectors import nearest_similarity
 from backend.models.checkpoints import load_model
 from backend.models.landmarks import net_points
 from backend.models.registry import LANDMARK_NET

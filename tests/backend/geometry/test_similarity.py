@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.geometry.similarity import nearest_similarity
+from backend.geometry.vectors import nearest_similarity
 
 G = np.random.default_rng(3)
 POINTS = G.normal(size=(30, 3))

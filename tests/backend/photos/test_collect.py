@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from backend.errors import Cancelled, LikenessError
 from backend.models.parsing.accessories import AccessoryScores
-from backend.models.parsing.apply import look_at_face
-from backend.models.parsing.parsed_labels import FaceLabels
+from backend.models.parsing.apply import FaceLabels, look_at_face
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, detect_faces, find_landmarks, landmark_window

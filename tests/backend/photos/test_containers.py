@@ -12,7 +12,7 @@ import pytest
 from made_photos import encoded
 from PIL import Image
 
-from backend.photos.containers import color_coding
+from backend.photos.decoding import color_coding
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 

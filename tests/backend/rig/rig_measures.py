@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import eye_sphere, face_loops, lid_openings, lip_openings, lower_lip, part_slice
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.geometry.similarity import nearest_similarity
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.personalise import source_deformations, transfer, triangle_frames
 
 

@@ -8,8 +8,8 @@ import pytest
 from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm, side_leak, tongue_place
 from scipy.spatial import cKDTree
 
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import nearest_similarity
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import eye_sphere, lid_openings, part_slice
 from backend.rig.personalise import personalise_keys

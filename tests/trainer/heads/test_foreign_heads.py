@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.vectors import nearest_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.foreign import (
     EYES_OPEN,

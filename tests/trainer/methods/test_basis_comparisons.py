@@ -20,7 +20,7 @@ from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate.metrics import dlib_box
 from trainer.methods.learned_basis import evaluate_pictures
-from trainer.methods.learned_basis.evaluate_heads import timed_fit
+from trainer.methods.learned_basis.evaluate_pictures import timed_fit
 from trainer.methods.learned_basis.start import FaceMarks
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))

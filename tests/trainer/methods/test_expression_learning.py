@@ -13,7 +13,7 @@ from backend.fitting.detector_model import face_scale
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.engine.disk_cache import save_arrays
-from trainer.methods.expressions import command
+from trainer.methods.expressions import learn as command
 from trainer.methods.expressions import observe as observing
 from trainer.methods.expressions.learn import (
     FeatureTable,

@@ -12,7 +12,7 @@ import torch
 
 from backend.rendering.camera import View, rotation_from_euler
 from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
-from trainer.methods.lap import losses as canonical
+from trainer.methods.lap import stage as canonical
 
 CPU = torch.device("cpu")
 ONES = torch.ones(1, 4, 4)

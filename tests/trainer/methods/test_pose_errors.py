@@ -5,7 +5,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.expression.reading import towards_point
 from backend.fitting.parameters import FACING_CAMERA
-from backend.geometry.similarity import nearest_similarity
+from backend.geometry.vectors import nearest_similarity
 from trainer.methods.expressions.evaluate import YAWS, PoseErrors, blinking_lids, pose_errors, yaw_of
 
 AHEAD = np.array([[0.0, 0.0, 1.0]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mean_face import mean_face
 
-from backend.models.parsing.parsed_labels import ResolvedLabels
+from backend.models.parsing.apply import ResolvedLabels
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window
 from trainer.portraits import relabel as relabelling

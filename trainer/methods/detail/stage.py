@@ -22,11 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.models.detail import DetailConfig, DetailNet, repeated
-from backend.models.mobile_trunk import WHOLE, MobileTrunk, normalised
+from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
 from backend.models.registry import DETAIL
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from trainer.engine.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
-from trainer.engine.pretrained import lite0_state
 from trainer.methods.detail.data import TARGETS, DetailBatch, DetailPictures, pooled_texels
 
 _ROBUST_SCALE = 0.1

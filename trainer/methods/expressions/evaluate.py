@@ -36,8 +36,8 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.vectors import nearest_similarity
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
 from backend.rendering.interpolate import sample_image

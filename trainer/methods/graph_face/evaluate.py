@@ -34,8 +34,8 @@ from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
-from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import ear_vertices, load_template
+from backend.geometry.vectors import nearest_similarity
 from backend.models.encoded_face import EncodedFace
 from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.graph_face import (

@@ -20,11 +20,11 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models import graph_face
+from backend.models.mobile_trunk import lite0_state
 from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.engine import contracts
-from trainer.engine.pretrained import lite0_state
 from trainer.methods.graph_face import data, losses
 from trainer.methods.lap.sets import landmark_shapes
 from trainer.people.shape import CarriedExpressions

@@ -27,7 +27,6 @@ from backend.photos.faces import mean_landmarks
 from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.methods.lap.data import CanonicalTruth, LapBatch, TruthMaker
-from trainer.methods.lap.losses import push_pull
 from trainer.people.shape import IdentityShapes, PeopleSurface, draw_expression, draw_identity
 
 LARGEST_TRUE_DEPTH = 1.095
@@ -116,6 +115,19 @@ def true_coefficients(raw: Tensor, known: Tensor, mean: Tensor, basis: Tensor) -
     wrong = (raw[:, ::step, ::step].flatten(1) - maps[0]) * weight
     matrix = torch.einsum("kd,gd,ld->gkl", maps[1:], weight, maps[1:]) + torch.eye(len(basis), device=raw.device)
     return torch.linalg.solve(matrix, wrong @ maps[1:].t())
+
+
+def push_pull(values: Tensor, known: Tensor) -> Tensor:
+    """Fill the unknown parts of maps (N, C, H, W) smoothly from the ``known`` ones (N, 1, H, W); square powers of
+    two."""
+    known = known.float()
+    if values.shape[-1] == 1:
+        return values * known
+    share = functional.avg_pool2d(known, 2)
+    small = functional.avg_pool2d(values * known, 2) / share.clamp(min=1e-6)
+    filled = push_pull(small, (share > 0).float())
+    coarse = functional.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
+    return torch.where(known > 0, values, coarse)
 
 
 def filled_depth(truth: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ Depth and normal errors of LAP's networks on sets with truth, computed on the tr
 Contact sheet of LAP's faces for inspection.
 
 Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth.
+
+Losses against canonical ground truth, which is known for synthetic people.
 """
 
 from __future__ import annotations
@@ -25,12 +27,78 @@ from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, 
 from backend.models.registry import LAP
 from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
+from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
-from trainer.methods.lap import losses as canonical
 from trainer.methods.lap import sets
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
+
+_VIEW_STRIDE = 8
+"""Stride in pixels (of 64) of the points at which views are compared."""
+
+
+def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of |d - truth| in hundredths of LAP's unit, about centimetres; all are (N, H, W)."""
+    return 100.0 * ((depth - truth).abs() * mask).sum() / mask.sum().clamp(min=1)
+
+
+def relative_depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """``depth_error`` after removal of each map's mean difference: a shift along the axis does not change the shape."""
+    wrong = torch.where(mask > 0, depth - truth, 0.0)
+    middle = wrong.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
+    return 100.0 * ((wrong - middle[:, None, None]).abs() * mask).sum() / mask.sum().clamp(min=1)
+
+
+def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of 1 - cos of the angle between the normals of two depth maps (N, H, W)."""
+    camera = CanonicalCamera(tuple(depth.shape[-2:]))
+    inner = -functional.max_pool2d(-mask[:, None].float(), 3, 1, 1)[:, 0]  # pixels whose neighbours are known, too
+    cosine = (normals_from_depth(depth, camera) * normals_from_depth(truth, camera)).sum(-1)
+    return ((1 - cosine) * inner).sum() / inner.sum().clamp(min=1)
+
+
+def albedo_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of |a - truth| of albedos (N, 3, H, W) in [-1, 1]; mask (N, H, W)."""
+    return ((albedo - truth).abs() * mask[:, None]).sum() / (3 * mask.sum()).clamp(min=1)
+
+
+def gradient_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """``albedo_error`` of differences between neighbouring pixels, which compares the edges."""
+    across = (mask[:, :, 1:] * mask[:, :, :-1])[:, None]
+    down = (mask[:, 1:] * mask[:, :-1])[:, None]
+    wrong = albedo - truth
+    total = (wrong.diff(dim=3).abs() * across).sum() + (wrong.diff(dim=2).abs() * down).sum()
+    return total / (3 * (across.sum() + down.sum())).clamp(min=1)
+
+
+def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
+    """Mean distance, in hundredths of a unit, between the positions of canonical surface points (N, H, W) in two views.
+
+    Points are compared by their position in the picture and their depth relative to the mean. A common shift along the
+    axis is large in numbers but hardly visible, so it counts only by the size that it gives to the face.
+    """
+    camera = CanonicalCamera(tuple(depth.shape[-2:]))
+    step = max(1, depth.shape[-1] * _VIEW_STRIDE // 64)
+    points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
+    return (
+        100.0
+        * (_picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))).norm(dim=-1).mean()
+    )
+
+
+def _picture_coordinates(points: Tensor) -> Tensor:
+    """Convert camera points (N, P, 3) to their position at depth 1 and their depth relative to the mean."""
+    return torch.cat([points[..., :2] / points[..., 2:], points[..., 2:] - points[..., 2:].mean(1, keepdim=True)], -1)
+
+
+def mean_view(view: View) -> Tensor:
+    """Deviation from zero of the mean, over photos, of the view directions and of the shifts.
+
+    Without labels the canonical frame may drift; this keeps its forward direction in the middle of all views.
+    """
+    forward = view.rotation[:, :2, 2].mean(0)
+    return (forward**2).sum() + 100.0 * (view.translation[:, :2].mean(0) ** 2).sum()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +442,7 @@ class LapStage(Stage):
             held = self._held_view(batch, subsets)
             if weights.held_view and not refining:
                 with torch.autocast(self.device.type, enabled=False):
-                    terms["held_view"] = canonical.view_error(scene.view, held, own.depth.detach())
+                    terms["held_view"] = view_error(scene.view, held, own.depth.detach())
             scene = replace(scene, view=held)
         if weights.photometric or weights.flip or weights.view_depth or self._features is not None:
             terms |= self._picture_terms(batch, pictures, own, scene)
@@ -382,7 +450,7 @@ class LapStage(Stage):
             if weights.smooth:
                 terms["smooth"] = smoothness(own.depth)
             if weights.mean_view and not refining:
-                terms["mean_view"] = canonical.mean_view(scene.view)
+                terms["mean_view"] = mean_view(scene.view)
             if config.network.decoder == "linear" and not refining:
                 terms |= self._coefficients(codes, subsets.set_of)
             if weights.change and config.phase != "aggregate":
@@ -418,7 +486,7 @@ class LapStage(Stage):
         if not self.config.weights.view:
             return {}
         wanted = View(truth.rotation, truth.translation)
-        return {"view": canonical.view_error(view, wanted, sets.filled_depth(truth.personal_depth))}
+        return {"view": view_error(view, wanted, sets.filled_depth(truth.personal_depth))}
 
     def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
         """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
@@ -480,7 +548,7 @@ class LapStage(Stage):
             if weights.view_depth and batch.truth is not None:
                 depth, true = rendered.surface.depth[: len(photos)], batch.truth.view_depth
                 shown = class_mask(batch.labels, FACE_CLASSES) & masks[0] & (true > 0)
-                terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
+                terms["view_depth"] = relative_depth_error(depth, true, shown.float())
             wanted = None if self._features is None else self._seen_features(photos, half)
             seen = face_mask
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
@@ -508,15 +576,15 @@ class LapStage(Stage):
         depth, albedo = face.depth, face.albedo
         terms = {}
         if weights.depth:
-            terms["depth"] = canonical.depth_error(depth, true, mask)
+            terms["depth"] = depth_error(depth, true, mask)
         if weights.normal:
-            terms["normal"] = canonical.normal_error(depth, torch.where(true > 0, true, depth.detach()), mask)
+            terms["normal"] = normal_error(depth, torch.where(true > 0, true, depth.detach()), mask)
         if weights.albedo or weights.albedo_edges:
             wanted, seen = truth.albedo[owner] * 2 - 1, truth.albedo_seen[owner].float()
             if weights.albedo:
-                terms["albedo"] = canonical.albedo_error(albedo, wanted, seen)
+                terms["albedo"] = albedo_error(albedo, wanted, seen)
             if weights.albedo_edges:
-                terms["albedo_edges"] = canonical.gradient_error(albedo, wanted, seen)
+                terms["albedo_edges"] = gradient_error(albedo, wanted, seen)
         return terms
 
     def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
@@ -535,7 +603,7 @@ class LapStage(Stage):
                 albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), scene.light)
             )
             known = (seen & truth.albedo_seen[batch.set_of]).float()
-            terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
+            terms["light"] = albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
 
     def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:
@@ -545,10 +613,10 @@ class LapStage(Stage):
         mask = ((true > 0) & (true < sets.LARGEST_TRUE_DEPTH)).float()
         terms = {}
         if weights.personal_depth:
-            terms["personal_depth"] = canonical.depth_error(depth, true, mask)
+            terms["personal_depth"] = depth_error(depth, true, mask)
         if weights.personal_normal:
             filled = torch.where(true > 0, true, depth.detach())
-            terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
+            terms["personal_normal"] = normal_error(depth, filled, mask)
         return terms
 
     def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
 from trainer.methods.learned_basis import evaluate_pictures
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
-from trainer.methods.learned_basis.evaluate_heads import HELD_OUT_SEED, head_figures, start_figures
+from trainer.methods.learned_basis.evaluate_pictures import HELD_OUT_SEED, head_figures, start_figures
 from trainer.methods.learned_basis.losses import METRES_TO_MM
 from trainer.methods.learned_basis.stage import contact_columns, face_figures
 from trainer.methods.learned_basis.start import FaceMarks, encode_again

@@ -24,9 +24,8 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
-from backend.models.parsing.apply import WORK_SIDE, label_face, look_at_face
+from backend.models.parsing.apply import WORK_SIDE, FaceLabels, label_face, look_at_face
 from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities, colour_labels
-from backend.models.parsing.parsed_labels import FaceLabels
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, landmarks_of_largest
 from backend.photos.formats import PhotoSource, PhotoUnreadableError

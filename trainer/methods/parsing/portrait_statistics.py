@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from backend.geometry.similarity import nearest_similarity
+from backend.geometry.vectors import nearest_similarity
 from backend.photos import faces, mediapipe_models
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo

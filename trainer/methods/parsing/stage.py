@@ -14,11 +14,10 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from backend.models.mobile_trunk import Lite0MissingError
+from backend.models.mobile_trunk import Lite0MissingError, lite0_state
 from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, ParsingNet, ParsingNetConfig, load_parsing_net
 from backend.models.registry import PARSING, PARSING_OPINION
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
-from trainer.engine.pretrained import lite0_state
 from trainer.methods.parsing.losses import (
     confusion_matrix,
     cross_entropy,

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.models.parsing.apply import label_face
-from backend.models.parsing.parsed_labels import without_other_heads
+from backend.models.parsing.apply import label_face, without_other_heads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource

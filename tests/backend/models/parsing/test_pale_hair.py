@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mean_face import mean_face
 
-from backend.models.parsing.parsed_labels import with_pale_hair
+from backend.models.parsing.apply import with_pale_hair
 from backend.photos.collection import FaceClass
 from backend.photos.regions import FACE_OVAL, FOREHEAD, grown, polygon_mask
 

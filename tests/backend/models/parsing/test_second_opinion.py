@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.models.parsing.parsed_labels import with_second_opinion
+from backend.models.parsing.apply import with_second_opinion
 from backend.photos.collection import FaceClass
 
 FINE = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
