@@ -305,7 +305,7 @@ def read_input(kind: str, path: Path) -> None:
 
         read_photo(PhotoSource.from_path(path))
     elif kind == "takes":
-        from backend.expression.live_link import read_live_link
+        from backend.expression.clip import read_live_link
 
         read_live_link(path)
     elif kind == "videos":

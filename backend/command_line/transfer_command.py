@@ -61,7 +61,7 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
     name = readable(sources[0].name)
     # Imports are here because they take seconds, and may find that something is not installed.
     if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
-        from backend.expression.live_link import read_live_link
+        from backend.expression.clip import read_live_link
 
         if identity is not None:
             raise LikenessError("usage", "A Live Link Face file needs no face.", "Leave out --identity.")

@@ -81,7 +81,7 @@ from backend.models.registry import GRAPH_FACE, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.progress import ProgressReporter, silent
-from backend.rig.lip_contact import closed_lips
+from backend.rig.mouth import closed_lips
 
 TEXTURE_WEIGHT = 4.0
 """Log-likelihood, 2 to 8, per unit of the descriptor's cosine."""

@@ -13,21 +13,174 @@ Lowered teeth and a flattened tongue, on a finished face.
 
 In MakeHuman's head the rows of teeth overlap too far, an open mouth hides the upper one, and the tongue stands up to
 the palate. Teeth are lowered and the tongue is flattened; their keys still move them rigidly.
+
+Parts that move rigidly: eyeballs, lower teeth, tongue.
+
+Lip contact: close the lips along the loops of the mouth, fading out over the lips' skin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.interpolate import PchipInterpolator
 
+from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.geometry.vectors import nearest_similarity, smoothstep
 from backend.rig.arkit import ARKIT_INDEX
-from backend.rig.measure import MouthLoops, mouth_tube, part_slice
-from backend.rig.rigid_parts import similarity_scale
+from backend.rig.measure import MouthLoops, eye_sphere, face_loops, mouth_tube, part_slice
 from protocol.names import ARKIT_NAMES
+
+REACH_ROWS = {1: 6, 2: 4}
+"""Number of loops outside the contact over which a correction fades, for heights (axis 1) and depths (axis 2)."""
+
+LEAST_OVERLAP = 0.0005
+"""Metres by which closed lips overlap: with 0.3 mm, teeth show between them from below."""
+
+_SEARCHED_ROWS = (-2, -1, 0, 1)
+"""Loops, counted from the contact, of which at least one must touch."""
+
+
+def closed_lips(template: Template, neutral: np.ndarray) -> np.ndarray:
+    """``neutral`` (V, 3) with shut lips (``touch_lips``); all other vertices are unchanged."""
+    head = template.head.vertex_stop
+    smooth = subdivide(template, 1).matrix[:head, :head]
+    closed = neutral.astype(np.float64)
+    closed[:head] = touch_lips(closed[:head], smooth, face_loops(template).mouth, LEAST_OVERLAP)
+    return closed
+
+
+def touch_lips(points: np.ndarray, smooth: sp.csr_matrix, mouth: MouthLoops, overlap: float) -> np.ndarray:
+    """``points`` (H, 3) moved until the lips touch everywhere: at each place across the mouth, the smooth surface
+    ``smooth @ points`` of the upper lip is ``overlap`` metres below the lower lip's in at least one loop."""
+    points = points.copy()
+    across = places_across(points, mouth)
+    window = np.minimum(1.0, 10.0 * (1.0 - np.abs(np.linspace(-1, 1, 64))))  # both lips share the corners
+    for _ in range(4):
+        surface = smooth @ points
+        gaps = [lips_apart(surface[None, :, 1], surface, mouth, row, across)[0] for row in _SEARCHED_ROWS]
+        change = np.maximum(np.min(gaps, axis=0) + overlap, 0.0) * window
+        place = points.copy()
+        share_between_lips(points[None], change[None], 1, place, mouth, across)
+    return points
+
+
+def places_across(points: np.ndarray, mouth: MouthLoops) -> np.ndarray:
+    """(64,) places across the mouth, from corner to corner."""
+    contact = mouth.rows[mouth.contact]
+    return np.linspace(points[contact, 0].min(), points[contact, 0].max(), 64)
+
+
+def lips_apart(values: np.ndarray, points: np.ndarray, mouth: MouthLoops, row: int, across: np.ndarray) -> np.ndarray:
+    """(N, 64) values (N, H) on the upper lip minus those on the lower lip, on loop ``row`` counted from the contact."""
+    loop = mouth.rows[mouth.contact + row]
+    lips = [loop[np.r_[mouth.right, side, mouth.left]] for side in (mouth.upper, mouth.lower)]
+    return _line(values, points, lips[0], across) - _line(values, points, lips[1], across)
+
+
+def share_between_lips(
+    target: np.ndarray, change: np.ndarray, axis: int, points: np.ndarray, mouth: MouthLoops, across: np.ndarray
+) -> None:
+    """Add half of ``change`` (N, 64) to the lower lip's coordinates, subtract half from the upper lip's; in place."""
+    contact = mouth.rows[mouth.contact]
+    for side, sign in ((mouth.upper, -0.5), (mouth.lower, 0.5)):
+        amount = np.stack([np.interp(points[contact[side], 0], across, line) for line in change])
+        for row, weight in zip(mouth.rows, _fade(mouth, REACH_ROWS[axis]), strict=True):
+            target[:, row[side], axis] += sign * weight * amount
+
+
+def _fade(mouth: MouthLoops, reach: int) -> np.ndarray:
+    """(R,) weight of each loop: 1 inside the mouth, falling to 0 over ``reach`` loops of the lips' skin."""
+    return smoothstep(0.0, 1.0, 1.0 - (np.arange(len(mouth.rows)) - mouth.contact) / reach)
+
+
+def _line(values: np.ndarray, points: np.ndarray, vertices: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """(N, 64) values (N, H) along a line of vertices, interpolated at the places across the mouth."""
+    order = vertices[np.argsort(points[vertices, 0])]
+    return np.stack([np.interp(across, points[order, 0], row) for row in values[:, order]])
+
+
+JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+_CHIN_WEIGHT = 0.95
+"""Jaw skinning weight, relative to the largest, from which on skin follows the bone rigidly (chin and jaw line)."""
+
+
+def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
+    """Write the eyeballs' offsets into ``keys`` (52, V, 3): the template key's rotation about this face's eye centre.
+
+    A linear key moves a point along the chord of its arc; at weight 1 the eyeball is exactly rotated.
+    """
+    for eye, part in enumerate(("eye_left", "eye_right")):
+        place = part_slice(template.parts[part])
+        centre, _ = eye_sphere(template, neutral, eye)
+        for index in range(len(ARKIT_NAMES)):
+            offsets = template.expressions[index, place]
+            if not np.any(offsets):
+                keys[index, place] = 0.0
+                continue
+            shape = template.vertices[place].astype(np.float64)
+            rotation = nearest_similarity(shape, shape + offsets, with_scale=False).rotation
+            keys[index, place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
+
+
+def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
+    """Write the offsets of teeth and tongue into ``keys`` (52, V, 3), which must already hold the head's.
+
+    They move in ``JAW_KEYS`` alone (``tongueOut`` is made by ``tongue_out_key``). Lower teeth and tongue rotate as on
+    the template. Their translation follows this face's chin: the motion of chin relative to teeth is the template's,
+    scaled by the size of the face.
+    """
+    size = similarity_scale(template, neutral)
+    chin = _chin(template)
+    base = template.vertices.astype(np.float64)
+    face = neutral.astype(np.float64)
+    moved = rest_jaw_parts(template, keys)
+    for index, rotation, translation in jaw_turns(template, template.expressions):
+        skin = template.expressions[index, chin] - (base[chin] @ rotation.T + translation - base[chin])
+        target_skin = keys[index, chin] - (face[chin] @ rotation.T - face[chin])
+        target_translation = (target_skin - size * skin).mean(0)
+        for place in moved:
+            keys[index, place] = face[place] @ rotation.T + target_translation - face[place]
+
+
+def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
+    """Set the offsets of teeth and tongue to 0 in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw:
+    lower teeth, tongue."""
+    moved = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
+    for place in (part_slice(template.parts["teeth_upper"]), *moved):
+        keys[:, place] = 0.0
+    return moved
+
+
+def jaw_turns(template: Template, keys: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Index of each of ``JAW_KEYS``, and the rotation (3, 3) and translation (3,) of the lower teeth in ``keys``
+    (52, V, 3)."""
+    teeth = part_slice(template.parts["teeth_lower"])
+    base = template.vertices[teeth].astype(np.float64)
+    for index in (ARKIT_INDEX[name] for name in JAW_KEYS):
+        _, rotation, translation = nearest_similarity(base, base + keys[index, teeth], with_scale=False)
+        yield index, rotation, translation
+
+
+def similarity_scale(template: Template, neutral: np.ndarray) -> float:
+    """Size of the mouth's parts on this face relative to the template's."""
+    place = np.r_[part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])]
+    ours = neutral[place] - neutral[place].mean(0)
+    theirs = template.vertices[place] - template.vertices[place].mean(0)
+    return float(np.sqrt((ours**2).sum() / (theirs**2).sum()))
+
+
+def _chin(template: Template) -> np.ndarray:
+    head = template.head
+    weights = template.jaw_weights[: head.vertex_stop]
+    moved = np.linalg.norm(template.expressions[ARKIT_INDEX["jawOpen"], : head.vertex_stop], axis=1)
+    chosen = np.flatnonzero((weights >= _CHIN_WEIGHT * weights.max()) & (moved > 0.5 * moved.max()))
+    return chosen if len(chosen) else np.argsort(-moved)[:50]
+
 
 COLUMNS = 17
 _MEDIAN_TOLERANCE = 1e-3

@@ -44,7 +44,7 @@ from backend.geometry.template import Template
 from backend.geometry.vectors import arc_length, smoothstep
 from backend.rig import measure
 from backend.rig.arkit import ARKIT_INDEX, LIDS
-from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes, similarity_scale
+from backend.rig.mouth import move_jaw_parts, rotate_eyes, similarity_scale
 from protocol.names import ARKIT_NAMES
 
 _EDGES = ((0, 1), (1, 2), (2, 0))

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.expression.clip import FrameMark
-from backend.expression.live_link import read_live_link
+from backend.expression.clip import FrameMark, read_live_link
 from backend.rig.arkit import ARKIT_INDEX
 from blender_addon.transfer.clips import read_clip
 from protocol.live_link import NotATakeError, read_lines, text_of

@@ -33,8 +33,8 @@ from backend.geometry.template import (
     symmetric_part,
 )
 from backend.geometry.vectors import nearest_similarity
-from backend.rig.lip_contact import touch_lips
 from backend.rig.measure import face_loops
+from backend.rig.mouth import touch_lips
 from backend.system.assets import ASSETS
 from protocol.names import ARKIT_NAMES
 from trainer.heads.ict import FaceKit, read_facekit, triangulate

@@ -197,7 +197,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bake the files and print a summary."""
     from trainer.template.bake import bake
-    from trainer.template.command import write_bust
     from trainer.template.hierarchy import write_mesh_hierarchy
 
     if arguments.calibrate:

@@ -12,7 +12,7 @@ from backend.geometry.vectors import nearest_similarity, smoothstep
 from backend.rig import personalise
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice
-from backend.rig.rigid_parts import jaw_turns, rest_jaw_parts
+from backend.rig.mouth import jaw_turns, rest_jaw_parts
 from protocol.names import ARKIT_NAMES
 
 _FULL_ROWS = 2

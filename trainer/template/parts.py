@@ -27,8 +27,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import linear_split
 from backend.geometry.template import PartRange
 from backend.geometry.vectors import smoothstep
-from backend.rig.lip_contact import lips_apart, places_across, share_between_lips
 from backend.rig.measure import MouthLoops
+from backend.rig.mouth import lips_apart, places_across, share_between_lips
 from trainer.template.makehuman import BaseMesh, Selection, data_folder
 from trainer.template.registration import closest_points, vertex_areas
 

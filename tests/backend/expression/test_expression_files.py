@@ -9,8 +9,7 @@ import pytest
 
 from backend.__main__ import main
 from backend.errors import LikenessError
-from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights, read_clip, write_clip
-from backend.expression.live_link import read_live_link
+from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights, read_clip, read_live_link, write_clip
 from backend.expression.video import Video
 from backend.rig.arkit import ARKIT_INDEX
 from protocol.names import ARKIT_NAMES

@@ -8,8 +8,8 @@ from backend.fitting.solver import FaceEstimate
 from backend.fitting.stages import FitState
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
-from backend.rig.lip_contact import LEAST_OVERLAP, closed_lips, lips_apart, places_across, touch_lips
 from backend.rig.measure import face_loops
+from backend.rig.mouth import LEAST_OVERLAP, closed_lips, lips_apart, places_across, touch_lips
 
 
 def overlap_mm(neutral: np.ndarray) -> float:

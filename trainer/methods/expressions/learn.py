@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 
 from backend.expression import reading
-from backend.expression.reading import READER_PATH
 from backend.geometry.template import load_template
-from backend.models.landmarks import net_points
+from backend.models.landmarks import SurfaceLandmarker, net_points
+from backend.rig.arkit import LIDS
 from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import cache_folder
 from trainer.methods.expressions.observe import HARD_NUMBERS, KEPT_NUMBERS, Observed
@@ -248,7 +248,9 @@ def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOption
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer expressions``."""
-    parser.add_argument("--out", type=Path, default=READER_PATH, help="file to write (default: the committed one)")
+    parser.add_argument(
+        "--out", type=Path, default=reading.READER_PATH, help="file to write (default: the committed one)"
+    )
     parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
     parser.add_argument("--hard", type=int, default=800, help="people from the side, masked, blinking (default 800)")
     parser.add_argument(
@@ -270,14 +272,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render people, train the reader, print its errors on held-out people; returns exit code 0."""
-    from dataclasses import replace
-
-    import torch
-
-    from backend.expression.reading import save_reader
-    from backend.models.landmarks import SurfaceLandmarker
-    from backend.rig.arkit import LIDS
-    from trainer.methods.expressions.learn import LearningOptions, feature_table, hold_out, learn_reader
     from trainer.methods.expressions.observe import collect, collect_kept, read_observed
 
     torch.set_num_threads(1)
@@ -294,7 +288,7 @@ def run(arguments: argparse.Namespace) -> int:
     held_out, hard = hold_out(table, options)
     reader = learn_reader(table, held_out, options)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_reader(reader, arguments.out, {"pictures": str(len(observed.person)), "landmark_net": version})
+    reading.save_reader(reader, arguments.out, {"pictures": str(len(observed.person)), "landmark_net": version})
     print(f"{arguments.out.name}: {len(observed.person)} pictures; on people held out")
     for name, errors in (("ordinary", held_out), ("hard", hard)):
         if not len(errors.true):
