@@ -5,13 +5,6 @@
 Baselines for LAP's fused face: the plain mean of the photos' own codes, and a linear map of the landmark net's
 points in the same photos.
 
-Evaluate LAP on real people with several photos: re-render each held-out photo from the person's other photos.
-
-The canonical face comes from the other photos, light and view from the photo itself. SSIM compares render and photo
-over the face. Identity is compared by face-embedding distances; photos at LAP's resolution give the reference.
-
-Evaluate LAP on real portraits against the landmark fit: depth in the photo's view, and view against pose.
-
 Evaluate LAP on held-out synthetic people: depth and normal errors by number of photos, baselines, ablations, and a
 sheet of portraits.
 """
@@ -19,35 +12,25 @@ sheet of portraits.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
-from backend.fitting.fit import fit_landmarks
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model
-from backend.fitting.options import FitOptions
-from backend.geometry.normals import vertex_normals
-from backend.geometry.template import Template, load_template
-from backend.models.landmarks import SurfaceLandmarker, marks_in
 from backend.models.lap.apply import LapModel
-from backend.models.lap.canonical_face import render_face, view_of
 from backend.models.lap.landmark_face import LandmarkFace
-from backend.models.lap.network import CanonicalMaps, Codes, LapNet
-from backend.photos.collection import PhotoFace
-from backend.photos.faces import upright_square
+from backend.models.lap.network import LapNet
 from trainer.ablations import trained_models
 from trainer.engine.contracts import Source
 from trainer.evaluate import harness
-from trainer.evaluate.metrics import face_embedding, ratio_interval, ssim
+from trainer.evaluate.metrics import ratio_interval
 from trainer.methods.lap import stage
-from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig, marks_of
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.methods.lap.sets import VIEW_SHAPES, filled_depth, landmark_shapes
 from trainer.portraits.collection import PortraitsConfig
 
@@ -154,254 +137,9 @@ def _shapes(points: LandmarkFace, marks: Tensor, photos: int) -> Tensor:
     return torch.cat([torch.ones_like(shape[:, :1]), shape], 1)
 
 
-_SHOWN = 300
-"""Side in pixels of the pictures for the face-recognition network; a grey border of a third of it surrounds them."""
-
-
-@dataclass(frozen=True)
-class HeldOutRender:
-    """A held-out photo and its render, (S, S, 3) uint8 both, and a mask (S, S) bool of the face in both renders."""
-
-    photo: np.ndarray
-    render: np.ndarray
-    mask: np.ndarray
-    mean_render: np.ndarray
-    """The render with the mean of all people's canonical faces instead."""
-
-
-@torch.no_grad()
-def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dict[str, list[HeldOutRender]]:
-    """Re-render every photo of every person with at least two from this person's other photos."""
-    network.eval()
-    size, found = network.config.size, {}
-    pictures = {
-        name: np.stack([upright_square(face.landmarks).cut(face.pixels, size) for face in faces])
-        for name, faces in people.items()
-    }  # (N, S, S, 3) uint8
-    tensors = {name: torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 127.5 - 1 for name, cut in pictures.items()}
-    marks: dict[str, torch.Tensor | None] = dict.fromkeys(people)
-    if network.landmarks is not None:
-        marks = {
-            name: marks_in(faces, [upright_square(face.landmarks) for face in faces]) for name, faces in people.items()
-        }
-    everybody = {name: network.encode(given, marks[name]) for name, given in tensors.items()}
-    mean = _mean_face(network, list(everybody.values()))
-    for name, given in tensors.items():
-        if len(given) < 2:
-            continue
-        codes = everybody[name]
-        scene = network.scene(given, codes)  # light and view of the photo alone; the face comes from the others
-        other = ~torch.eye(len(given), dtype=torch.bool)
-        rows = other.nonzero()[:, 1]
-        set_of = other.nonzero()[:, 0]
-        chosen = codes.of(rows)
-        rendered = render_face(network.aggregate(chosen, set_of), scene, network.config)
-        average = render_face(mean.of(torch.zeros(len(given), dtype=torch.int64)), scene, network.config)
-        masks = (rendered.mask & average.mask).numpy()
-        found[name] = [
-            HeldOutRender(photo, _bytes(render), mask, _bytes(plain))
-            for photo, render, mask, plain in zip(pictures[name], rendered.image, masks, average.image, strict=True)
-        ]
-    return found
-
-
-def _mean_face(network: LapNet, codes: Sequence[Codes]) -> CanonicalMaps:
-    """(1, ...) mean of the canonical faces of all photos."""
-    faces = [network.aggregate(one, torch.arange(len(one.depth))) for one in codes]
-    depth, albedo = torch.cat([face.depth for face in faces]), torch.cat([face.albedo for face in faces])
-    return CanonicalMaps(depth.mean(0, keepdim=True), albedo.mean(0, keepdim=True))
-
-
-def people_figures(found: Mapping[str, Sequence[HeldOutRender]]) -> dict[str, float]:
-    """``people.ssim`` of the renders, ``people.ssim.mean_face`` of renders of the mean face. ``people.identity`` :
-    embedding distance of renders to the person's photos; ``.others`` : to other people's photos; ``.mean_face`` : of
-    renders of the mean face; ``.photo`` : of the person's photos among themselves at LAP's resolution; ``.found`` :
-    share of renders in which the recogniser finds a face."""
-    similar, plain = [], []
-    own: dict[str, list[np.ndarray | None]] = {}
-    renders: dict[str, list[np.ndarray | None]] = {}
-    means: dict[str, list[np.ndarray | None]] = {}
-    for name, photos in found.items():
-        for one in photos:
-            if one.mask.any():
-                similar.append(ssim(one.render, one.photo, one.mask))
-                plain.append(ssim(one.mean_render, one.photo, one.mask))
-        own[name] = [face_embedding(_framed(one.photo, one.mask)) for one in photos]
-        renders[name] = [face_embedding(_framed(one.render, one.mask)) for one in photos]
-        means[name] = [face_embedding(_framed(one.mean_render, one.mask)) for one in photos]
-    rendered = [one for some in renders.values() for one in some]
-    return {
-        "people.count": float(len(found)),
-        "people.photos": float(sum(map(len, found.values()))),
-        "people.ssim": float(np.mean(similar)),
-        "people.ssim.mean_face": float(np.mean(plain)),
-        "people.identity": _mean_distance(renders, own, same=True),
-        "people.identity.others": _mean_distance(renders, own, same=False),
-        "people.identity.mean_face": _mean_distance(means, own, same=True),
-        "people.identity.photo": _mean_distance(own, own, same=True),
-        "people.identity.found": float(np.mean([one is not None for one in rendered])),
-    }
-
-
-def collect_people(folder: Path, most: int) -> dict[str, tuple[PhotoFace, ...]]:
-    """Collect the faces of all people in a folder with one folder per person, from at most ``most`` photos each."""
-    found = {name: harness.found_faces(paths[:most]) for name, paths in harness.people_folders(folder).items()}
-    return {name: faces for name, faces in found.items() if faces}
-
-
-def _mean_distance(
-    first: Mapping[str, Sequence[np.ndarray | None]], second: Mapping[str, Sequence[np.ndarray | None]], same: bool
-) -> float:
-    """Mean distance between embeddings of the same person, or of different people.
-
-    A set compared with itself skips pairs of the same photo.
-    """
-    values = [
-        float(np.linalg.norm(a - b))
-        for one, left in first.items()
-        for other, right in second.items()
-        if (one == other) == same
-        for i, a in enumerate(left)
-        for j, b in enumerate(right)
-        if a is not None and b is not None and (one != other or i != j or first is not second)
-    ]
-    return float(np.mean(values)) if values else float("nan")
-
-
-def _framed(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Enlarge a picture for the recogniser, grey outside the face and in a border."""
-    shown = np.where(mask[..., None], picture, 128).astype(np.uint8)
-    large = cv2.resize(shown, (_SHOWN, _SHOWN), interpolation=cv2.INTER_CUBIC)
-    edge = _SHOWN // 3
-    return cv2.copyMakeBorder(large, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(128, 128, 128))
-
-
-def _bytes(image: torch.Tensor) -> np.ndarray:
-    """(3, H, W) in [-1, 1] to (H, W, 3) uint8."""
-    return ((image.permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-
-
-_LEAST_COSINE = 0.2
-"""Least cosine between the surface normal and the direction to the camera; other landmarks are left out."""
-_FEWEST = 40
-"""Fewest landmarks in LAP's picture for a correlation."""
-_LAP_PORTRAITS_BATCH = 20
-
-
-@dataclass(frozen=True)
-class LandmarkDepth:
-    """Depth and pose of a photo by the landmark fit.
-
-    pixels : (L, 2) of the landmarks that face the camera. depth : (L,) metres from the camera.
-    forward : (3,) unit direction of the nose in the camera's frame (x right, y down, z forward).
-    """
-
-    pixels: np.ndarray
-    depth: np.ndarray
-    forward: np.ndarray
-
-
-@dataclass(frozen=True)
-class PortraitErrors:
-    """Errors of P portraits, nan where unknown. correlation : (P,) of depths. yaw, pitch : (P,) degrees, LAP's minus
-    the fit's, positive to the picture's right and down. fit_yaw, fit_pitch : (P,) degrees, the fit's own."""
-
-    correlation: np.ndarray
-    yaw: np.ndarray
-    pitch: np.ndarray
-    fit_yaw: np.ndarray
-    fit_pitch: np.ndarray
-
-
-def fitted_depth(template: Template, model: LandmarkModel, landmarks: np.ndarray, size: int) -> LandmarkDepth:
-    """Fit the template to landmarks (478, 2) of a square picture of ``size`` pixels; raises ``ValueError``."""
-    face = harness.square_photo("portrait", np.zeros((size, size, 3), np.uint8), landmarks)
-    state = fit_landmarks(template, model, (face,), FitOptions())
-    pose, vertices = state.estimate.photos[0], state.posed(0)
-    camera = pose.camera()
-    rotation, shift = camera.camera_from_head[:3, :3], camera.camera_from_head[:3, 3]
-    placed = template.landmarks478.positions(vertices) @ rotation.T + shift
-    normals = (
-        vertex_normals(vertices, np.concatenate([template.quads[:, :3], template.quads[:, [0, 2, 3]]])) @ rotation.T
-    )
-    corners = normals[template.landmarks478.vertices].mean(1)  # (L, 3)
-    lengths = np.linalg.norm(corners, axis=1) * np.linalg.norm(placed, axis=1)
-    cosine = -(corners * placed).sum(1) / np.maximum(lengths, 1e-9)
-    shown = (cosine > _LEAST_COSINE) & template.landmarks478.valid
-    return LandmarkDepth(landmarks[shown].astype(np.float64), placed[shown, 2], rotation[:, 2])
-
-
 def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
     """Resize pictures (N, C, H, W) to ``size`` pixels a side."""
     return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-
-
-def degrees(forward: np.ndarray) -> tuple[float, float]:
-    """Yaw to the picture's right and pitch down of a direction (3,) that points at the camera at (0, 0, -1)."""
-    x, y, z = forward
-    return float(np.degrees(np.arctan2(x, -z))), float(np.degrees(np.arctan2(y, -z)))
-
-
-def depth_correlation(depth: np.ndarray, shown: np.ndarray, marks: LandmarkDepth, size: int) -> float:
-    """Correlation of a depth map (S, S) with the fit's depths at the landmarks inside ``shown`` (S, S) bool.
-
-    marks : in pixels of a picture of ``size``. Returns nan for too few landmarks."""
-    grid = torch.from_numpy(marks.pixels * 2 / size - 1).float().view(1, 1, -1, 2)
-    maps = torch.from_numpy(np.stack([np.where(shown, depth, 0.0), shown])).float()[None]
-    value, share = functional.grid_sample(maps, grid, align_corners=False)[0, :, 0].numpy()
-    inside = share > 0.999
-    if inside.sum() < _FEWEST:
-        return float("nan")
-    return float(np.corrcoef(value[inside], marks.depth[inside])[0, 1])
-
-
-@torch.no_grad()
-def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> PortraitErrors:
-    """Errors on ``count`` random held-out portraits of a prepared collection with ``framing = "face"``; every photo is
-    a set of its own."""
-    source = PortraitsConfig(folder=str(folder), part="held_out", seed=seed).build()
-    template = load_template()
-    model, size = landmark_model(template), network.config.size
-    landmarker = None if network.landmarks is None else SurfaceLandmarker.load()
-    rows: list[tuple[float, float, float, float, float]] = []
-    for batch in harness.batches(source, min(count, len(source)), _LAP_PORTRAITS_BATCH):
-        full = batch.images.shape[-1]
-        pictures = resized(batch.images, size) * 2 - 1
-        marks = None if landmarker is None else marks_of(landmarker, batch.images)
-        face, scene = network(pictures, torch.arange(len(pictures)), marks)
-        own = network.personalize(pictures, face)
-        surface = view_of(own, scene.view, network.config)
-        for number, landmarks in enumerate(batch.landmarks.numpy()):
-            try:
-                marks = fitted_depth(template, model, landmarks, full)
-            except (ValueError, np.linalg.LinAlgError):
-                rows.append((np.nan,) * 5)
-                continue
-            shown = surface.mask[number].numpy()
-            correlation = depth_correlation(surface.depth[number].numpy(), shown, marks, full)
-            forward = -scene.view.rotation[number, :, 2].numpy()  # canonical faces look along -z
-            (yaw, pitch), (fit_yaw, fit_pitch) = degrees(forward), degrees(marks.forward)
-            rows.append((correlation, yaw - fit_yaw, pitch - fit_pitch, fit_yaw, fit_pitch))
-    return PortraitErrors(*np.array(rows).T)
-
-
-def portrait_figures(errors: PortraitErrors) -> dict[str, float]:
-    """``portraits.correlation`` (median of depth), ``.correlation.least``, ``.negative`` (number). ``.yaw``,
-    ``.pitch`` : correlation with the fit's; ``.degrees`` : median absolute difference; ``.lean`` : signed mean."""
-    known = np.isfinite(errors.correlation)
-    figures = {
-        "portraits.count": float(len(known)),
-        "portraits.no_figure": float((~known).sum()),
-        "portraits.correlation": float(np.median(errors.correlation[known])),
-        "portraits.correlation.least": float(errors.correlation[known].min()),
-        "portraits.negative": float((errors.correlation[known] < 0).sum()),
-    }
-    for name, wrong, true in (("yaw", errors.yaw, errors.fit_yaw), ("pitch", errors.pitch, errors.fit_pitch)):
-        fine = np.isfinite(wrong)
-        figures[f"portraits.{name}"] = float(np.corrcoef((true + wrong)[fine], true[fine])[0, 1])
-        figures[f"portraits.{name}.degrees"] = float(np.median(np.abs(wrong[fine])))
-        figures[f"portraits.{name}.lean"] = float(wrong[fine].mean())
-    return figures
 
 
 HELD_OUT_SEED = 902
@@ -553,8 +291,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
-    parser.add_argument("--photos", type=Path, help="a folder with a folder of photos per person: held-out photos")
-    parser.add_argument("--photos-each", type=int, default=4, help="photos of each of them (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
 
@@ -574,10 +310,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.ablations:
         models, people = trained_models(arguments.ablations), lambda net: held_out(net, pictures)
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
-    if network is not None and arguments.portraits:
-        figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
-    if network is not None and arguments.photos:
-        figures |= people_figures(held_back(network, collect_people(arguments.photos, arguments.photos_each)))
     if network is not None and arguments.portraits and arguments.sheet:
         rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
         harness.write_sheet(arguments.sheet, rows, stage.CAPTIONS)
