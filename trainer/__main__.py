@@ -20,7 +20,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview-data": ("trainer.people.preview", "contact sheets of synthetic people"),
     "demo-photos": ("trainer.heads.demo_person", "photographs of a synthetic person, to try the product on"),
     "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
-    "label-portraits": ("trainer.portraits.label_command", "draw labels for checking, store corrections"),
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
     "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "mean landmarks and identity of portraits"),
     "landmark-errors": ("trainer.methods.landmarks.errors", "error model of the landmark net, for the fit"),

@@ -22,7 +22,6 @@ import csv
 import json
 import lzma
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -96,20 +95,6 @@ def read_hand_labels(path: Path = HAND_LABELS_PATH) -> dict[str, HandLabels]:
     maps = np.where(maps == _STORED_UNKNOWN, UNKNOWN, maps).astype(np.uint8)
     rows = zip(files, maps, frames, held_out, strict=True)
     return {str(file): HandLabels(labels, frame, bool(held)) for file, labels, frame, held in rows}
-
-
-def write_hand_labels(path: Path, portraits: Mapping[str, HandLabels]) -> None:
-    """Write the file for ``read_hand_labels``; LZMA packs the maps to five sixths of NumPy's size."""
-    files = sorted(portraits)
-    maps = np.stack([portraits[file].labels for file in files])
-    maps = np.where(maps == UNKNOWN, _STORED_UNKNOWN, maps).astype(np.uint8)
-    np.savez(
-        path,
-        files=np.array(files),
-        held_out=np.array([portraits[file].held_out for file in files]),
-        frames=np.stack([portraits[file].frame for file in files]).astype(np.float32),
-        labels=np.frombuffer(lzma.compress(maps.tobytes(), preset=9), np.uint8),
-    )
 
 
 SHEET_PATH = Path(__file__).parent / "parsing_sheet.csv"

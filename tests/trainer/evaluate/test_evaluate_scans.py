@@ -33,8 +33,8 @@ def made_up_head(name: str) -> ScanHead:
 
 @pytest.fixture
 def figures_of(monkeypatch):
-    monkeypatch.setattr(scans, "scan_head", made_up_head)
-    monkeypatch.setattr(scans, "scan_photos", lambda name, distance=None: tuple(f"{name}{i}" for i in range(6)))
+    monkeypatch.setattr(scans.scans, "scan_head", made_up_head)
+    monkeypatch.setattr(scans.scans, "scan_photos", lambda name, distance=None: tuple(f"{name}{i}" for i in range(6)))
     options = scans.ScanOptions(heads=2, photos_per_head=(1, 6), distances=False, smile=False)
     return lambda fit: scans.evaluate_scans(options, fit, Console(file=io.StringIO()))
 

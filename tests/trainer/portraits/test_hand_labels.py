@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,21 @@ from trainer.portraits.collection import (
     open_cache,
     read_hand_labels,
     sheet_photographs,
-    write_hand_labels,
 )
-from trainer.portraits.label_command import apply_edits, corrected, draw_sheets, parse_edits, read_edits, tile
 from trainer.portraits.relabel import relabel
+
+
+def write_hand_labels(path: Path, portraits: dict[str, HandLabels]) -> None:
+    files = sorted(portraits)
+    maps = np.stack([portraits[file].labels for file in files])
+    maps = np.where(maps == UNKNOWN, portrait_collection._STORED_UNKNOWN, maps).astype(np.uint8)
+    np.savez(
+        path,
+        files=np.array(files),
+        held_out=np.array([portraits[file].held_out for file in files]),
+        frames=np.stack([portraits[file].frame for file in files]).astype(np.float32),
+        labels=np.frombuffer(lzma.compress(maps.tobytes(), preset=9), np.uint8),
+    )
 
 
 def _landmarks() -> np.ndarray:
@@ -85,57 +97,6 @@ def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judg
     assert relabel(cache, [FaceParser.load()] * 2, {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
     labels = open_cache(folder).labels
     assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
-
-
-def test_corrections_say_what_becomes_what_and_where(tmp_path: Path) -> None:
-    landmarks = _landmarks()
-    picture = np.full((SIDE, SIDE, 3), 127, np.uint8)
-    labels = np.full((SIDE, SIDE), FaceClass.BACKGROUND, np.uint8)
-    labels[80:190, 80:180] = FaceClass.SKIN
-    labels[:40] = FaceClass.HAIR
-    labels[:, :10] = UNKNOWN
-    square = "60,50 200,50 200,75 60,75"
-
-    def after(text: str) -> np.ndarray:
-        return apply_edits(labels, picture, landmarks, parse_edits(text))
-
-    added = after(f"!background>hair {square}")
-    assert (added[52:73, 62:198] == FaceClass.HAIR).all() and (added[:40, 10:] == FaceClass.HAIR).all()
-    alone = after(f"!hair= {square}")
-    assert (alone[52:73, 62:198] == FaceClass.HAIR).all() and (alone[:40, 10:] == FaceClass.BACKGROUND).all()
-    assert (after("hair>unknown")[:40] == UNKNOWN).all()
-    wire = after("any>glasses@2 110,110,15,12") == FaceClass.GLASSES
-    assert 100 < wire.sum() < 300 and wire[110, 125] and not wire[110, 110]
-    assert (added[:, :10] == UNKNOWN).all()
-    eyes = landmarks[[33, 133, 159, 145]].mean(axis=0).round().astype(int)
-    assert after("ok")[eyes[1], eyes[0]] == FaceClass.EYES  # as the product fills the landmarks' outlines
-    path = tmp_path / "edits.txt"
-    path.write_text("a.jpg ok\nb.jpg hair>neck  # a collar\nb.jpg neck>hair\n")
-    assert [len(edits) for edits in read_edits(path).values()] == [0, 2]
-    for wrong in ("hair>nose", "hair=", "hair>neck 3", "hair"):
-        with pytest.raises(ValueError):
-            parse_edits(wrong)
-
-
-def test_a_corrected_border_goes_to_the_edge_of_the_picture_near_it() -> None:
-    picture = np.full((SIDE, SIDE, 3), 200, np.uint8)
-    picture[60:100, 60:200] = 40  # dark hair, drawn two pixels too large
-    labels = np.full((SIDE, SIDE), FaceClass.BACKGROUND, np.uint8)
-    drawn = apply_edits(labels, picture, _landmarks() + 200, parse_edits("background>hair 58,58 202,58 202,102 58,102"))
-    wrong = ((drawn == FaceClass.HAIR) != (picture[..., 0] == 40)) & (drawn != UNKNOWN)
-    assert wrong.sum() < 60  # of 736 that lie between the two
-    flat = np.full_like(picture, 90)  # no edge says where the border is
-    drawn = apply_edits(labels, flat, _landmarks() + 200, parse_edits("background>hair 58,58 202,58 202,102 58,102"))
-    assert (drawn[58:60, 80:180] == UNKNOWN).all() and (drawn[70:90, 80:180] == FaceClass.HAIR).all()
-
-
-def test_sheets_show_corrected_portraits_but_none_of_those_that_parsing_is_judged_by(tmp_path: Path) -> None:
-    cache = open_cache(_cache(tmp_path / "cache", ["a.jpg", "014214.jpg"]))
-    portraits = corrected(cache, {"a.jpg": parse_edits("background>hair")}, held_out=False)
-    shown = tile(np.asarray(cache.crops[0]), portraits["a.jpg"].labels, "a.jpg")
-    assert draw_sheets([shown] * 7, tmp_path / "sheets") == 2 and (tmp_path / "sheets" / "001.png").is_file()
-    with pytest.raises(ValueError, match="sheet"):
-        corrected(cache, {"014214.jpg": ()}, held_out=True)
 
 
 def test_shipped_labels_are_of_many_portraits_and_small() -> None:

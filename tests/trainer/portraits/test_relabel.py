@@ -106,7 +106,7 @@ def portraits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PortraitCache:
     photo = np.random.default_rng(0).integers(0, 256, (SIDE - 20, SIDE, 3), dtype=np.uint8)
     cache.crops[:] = Window((SIDE / 2 - 9, SIDE / 2), SIDE).cut(photo, SIDE)
     cache.labels[:, :-20, 9:] = FaceClass.HAIR
-    cache.labels[:, -20:] = cache.labels[:, :, :9] = relabelling.UNKNOWN
+    cache.labels[:, -20:] = cache.labels[:, :, :9] = relabelling.collection.UNKNOWN
     cache.landmarks[:] = _landmarks()
     cache.verdicts[:] = Verdict.KEPT
     monkeypatch.setattr(relabelling, "teacher_labels", lambda *_: np.full((SIDE, SIDE), FaceClass.SKIN, np.uint8))
@@ -133,7 +133,7 @@ def test_who_was_left_out_can_be_labelled_later(portraits: PortraitCache) -> Non
     photo = np.zeros((SIDE, SIDE), bool)
     photo[:-20, 9:] = True
     assert relabel(portraits, (), traits) == 1
-    assert (portraits.labels[0] == relabelling.UNKNOWN).all()
+    assert (portraits.labels[0] == relabelling.collection.UNKNOWN).all()
     assert relabel(portraits, (), traits, unlisted=True) == 2
     for row in range(2):
         np.testing.assert_array_equal(portraits.labels[row] == FaceClass.SKIN, photo)
@@ -142,7 +142,7 @@ def test_who_was_left_out_can_be_labelled_later(portraits: PortraitCache) -> Non
 def test_a_portrait_that_no_pose_explains_stays_unlabelled(portraits: PortraitCache) -> None:
     portraits.landmarks[0] = np.nan
     assert relabel(portraits, (), {}, unlisted=True) == 1
-    assert (portraits.labels[0] == relabelling.UNKNOWN).all()
+    assert (portraits.labels[0] == relabelling.collection.UNKNOWN).all()
     assert (portraits.labels[1] == FaceClass.SKIN).any()
 
 
