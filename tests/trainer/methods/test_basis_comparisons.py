@@ -12,15 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
-from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
+from backend.models.learned_basis.apply import encoder_input, render_face
 from backend.models.learned_basis.network import LearnedBasisNet
-from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate.metrics import dlib_box
 from trainer.methods.learned_basis import evaluate_pictures
-from trainer.methods.learned_basis.evaluate_pictures import timed_fit
 from trainer.methods.learned_basis.start import FaceMarks
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
@@ -118,18 +115,6 @@ def test_held_frames_get_who_they_are_from_the_others(network: LearnedBasisNet) 
     torch.testing.assert_close(held.batch.images, batch.images[1::2])
     errors = evaluate_pictures.frame_errors(network, FaceMarks(), held.carried, held.batch)
     assert errors["landmark"].shape == (4,) and bool((errors["landmark"] > 0).all())
-
-
-def test_a_fit_is_timed_with_and_without_the_encoder(network: LearnedBasisNet) -> None:
-    template = load_template()
-    zero = np.zeros(len(template.identity_modes)), np.zeros(52)
-    faces = tuple(photo_of(template, *zero, yaw, 1.0, number)[0] for number, yaw in enumerate((0.0, 20.0)))
-    options = FitOptions(canonical=None, dense=None, cage=None)
-    model = BasisModel(network, torch.device("cpu"), "tiny")
-    for own in (None, model):
-        timed = timed_fit(PhotoCollection(faces), own, options)
-        assert timed.seconds > 0 and len(timed.fitted.photos) == 2
-        assert max(photo.landmark_error_percent for photo in timed.fitted.photos) < 2
 
 
 def test_renders_show_who_it_is_without_expression(network: LearnedBasisNet) -> None:

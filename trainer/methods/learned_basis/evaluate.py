@@ -1,7 +1,7 @@
 """Sheets of the learned face model, with synthetic people only: modes, expression transfer, personalisation.
 
 Evaluate the learned face model: how well its bases express held-out faces, how well its encoder reconstructs
-held-out people in one pass, and how much the encoder helps the fit.
+held-out people in one pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
 from trainer.methods.learned_basis import evaluate_pictures
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
-from trainer.methods.learned_basis.evaluate_pictures import HELD_OUT_SEED, head_figures, start_figures
+from trainer.methods.learned_basis.evaluate_pictures import HELD_OUT_SEED, head_figures
 from trainer.methods.learned_basis.losses import METRES_TO_MM
 from trainer.methods.learned_basis.stage import contact_columns, face_figures
 from trainer.methods.learned_basis.start import FaceMarks, encode_again
@@ -153,7 +153,6 @@ def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
 
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_FITTED = tuple(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder"))
 _COLOURS = ("photometric.learned", "photometric.prior")
 _RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
 _PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
@@ -236,7 +235,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate basis``."""
     parser.add_argument("--people", type=int, default=48, help="held-out synthetic people (default 48)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument("--no-scans", action="store_true", help="leave out the fits to scans and to heads (minutes)")
+    parser.add_argument("--no-scans", action="store_true", help="leave out heads of other makers (minutes)")
     parser.add_argument("--clips", type=int, default=8, help="clips of synthetic people that are reenacted (default 8)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
@@ -256,7 +255,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     learned = None if network is None else network.bases.identity().detach()
     figures = head_figures(learned, arguments.people, scans=not arguments.no_scans)
     if model is None or network is None:
-        names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
+        names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS)
         figures |= dict.fromkeys(names, NOT_TRAINED)
     else:
         figures |= encoder_figures(network, arguments.people, arguments.kept)
@@ -265,11 +264,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         if arguments.clips:
             figures |= evaluate_pictures.reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
-        figures |= dict.fromkeys(_FITTED, "left out: not asked for")
         if arguments.sheets:
             figures |= write_sheets(model, arguments.sheets)
-        if not arguments.no_scans:
-            figures |= start_figures(model, console)
     return figures
 
 

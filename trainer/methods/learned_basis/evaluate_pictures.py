@@ -20,13 +20,10 @@ The learned bases against heads of other makers: identities, angles, keys.
 
 How well identity bases express unseen heads: distance to the nearest face in the span of each basis.
 
-How much the learned face model helps the fit: scan-to-mesh error, landmark error and time with the encoder's start
-and with a cold start.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,17 +31,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.contract import NOT_TRAINED
-from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
+from backend.models.learned_basis.apply import encoder_input, render_face
 from backend.models.learned_basis.network import (
     MILLIMETRE,
     FaceBases,
@@ -53,19 +47,14 @@ from backend.models.learned_basis.network import (
     LearnedBasisNet,
     ModelledFace,
 )
-from backend.models.registry import LEARNED_BASIS, open_models
-from backend.photos.collection import PhotoCollection
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.estimate import as_estimate, fit_with
-from trainer.evaluate.harness import batches, collected
+from trainer.evaluate.harness import batches
 from trainer.evaluate.metrics import dlib_box, embedding_in
-from trainer.evaluate.scans import measure
 from trainer.heads.photographs import detect_landmarks
-from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import FaceBatch, FacePeopleConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM
@@ -158,53 +147,6 @@ def outside_heads() -> dict[str, list | str]:
     from trainer.template.population import facekit_targets, simulated_targets
 
     return {"heads": simulated_targets(), "ict": facekit_targets(_ICT_PEOPLE)}
-
-
-_COUNTS = (1, 6)
-
-
-@dataclass(frozen=True)
-class TimedFit:
-    """A fit, and the processor seconds of the fit and the networks before it."""
-
-    fitted: FittedFace
-    seconds: float
-
-
-def timed_fit(collection: PhotoCollection, model: BasisModel | None, options: FitOptions) -> TimedFit:
-    """Fit as ``backend.pipeline`` does: from the encoder's face with a ``model``, from a cold start without one."""
-    models = open_models({LEARNED_BASIS.name})
-    if model is not None:
-        models = models.changed(LEARNED_BASIS, model)
-    start = time.process_time()
-    fitted = fit_with(collection, options, models)
-    return TimedFit(fitted, time.process_time() - start)
-
-
-def start_figures(
-    model: BasisModel, console: Console, names: Sequence[str] = HELD_OUT, options: FitOptions | None = None
-) -> dict[str, float]:
-    """``scan.median_mm``, ``fit_seconds`` and ``fit_landmark_percent``, each ``.cold`` and ``.encoder``: means over the
-    held-out heads. Fits use six photos, or one photo with the suffix ``.one``. Seconds are processor time, because
-    other work on the machine hardly changes it."""
-    options = fit_options_for("standard") if options is None else options
-    rows: dict[str, list[float]] = {}
-    for name in names:
-        truth = scan_head(name).truth
-        for count in _COUNTS:
-            collection = collected(scan_photos(name)[:count])
-            number = "" if count > 1 else ".one"
-            if not rows:  # warm up, so that one-time costs of the process count for neither
-                timed_fit(collection, model, options)
-            for way, start in (("cold", None), ("encoder", model)):
-                timed = timed_fit(collection, start, options)
-                median = measure(truth, as_estimate(timed.fitted.neutral)).median
-                landmark = float(np.mean([photo.landmark_error_percent for photo in timed.fitted.photos]))
-                rows.setdefault(f"scan.median_mm.{way}{number}", []).append(median)
-                rows.setdefault(f"fit_seconds.{way}{number}", []).append(timed.seconds)
-                rows.setdefault(f"fit_landmark_percent.{way}{number}", []).append(landmark)
-        console.print(f"{name}: " + ", ".join(f"{key} {values[-1]:.2f}" for key, values in rows.items()))
-    return {key: float(np.mean(values)) for key, values in rows.items()}
 
 
 _BASIS_PAIRS_BATCH = 32
