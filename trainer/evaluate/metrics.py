@@ -95,14 +95,6 @@ def per_vertex_error(
     return VertexError(float(distance.mean()), float(np.median(distance)))
 
 
-def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> float:
-    """Normalised mean error: mean distance of landmarks (L, 2) or (L, 3) relative to ``reference`` (usually the
-    distance of the outer eye corners), in per cent."""
-    if reference <= 0:
-        raise ValueError("the reference length must be positive")
-    return float(np.linalg.norm(predicted - true, axis=1).mean() / reference * 100)
-
-
 @lru_cache(maxsize=1)
 def _recogniser():
     try:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics import landmark_nme, per_vertex_error
+from trainer.evaluate.metrics import per_vertex_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():
@@ -21,9 +21,3 @@ def test_per_vertex_error_without_alignment_by_hand():
     assert error.mean == pytest.approx(1.5)  # (5 + 0 + 0 + 1) / 4 mm
     assert error.median == pytest.approx(0.5)
     assert per_vertex_error(predicted, true, align=False, chosen=np.array([0])).mean == pytest.approx(5)
-
-
-def test_nme_of_a_three_four_five_triangle():
-    assert landmark_nme(np.array([[3.0, 4], [1, 1]]), np.array([[0.0, 0], [1, 1]]), 50.0) == pytest.approx(5.0)
-    with pytest.raises(ValueError, match="positive"):
-        landmark_nme(np.zeros((1, 2)), np.zeros((1, 2)), 0.0)

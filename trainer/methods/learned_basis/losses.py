@@ -96,7 +96,6 @@ def light_error(light: Tensor, truth: Tensor, normals: Tensor) -> Tensor:
 UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 """MediaPipe landmarks along the inner lips, from the person's right corner to the left one."""
-CONTOURS = ("upper_outer", "upper_inner", "lower_outer", "lower_inner")
 _POINTS_PER_SEGMENT = 4
 """Points per segment of the mesh's contour."""
 
