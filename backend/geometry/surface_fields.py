@@ -22,10 +22,10 @@ class SurfaceOperators:
     stiffness: sparse.csc_matrix
 
 
-def surface_operators(vertices: np.ndarray, triangles: np.ndarray) -> SurfaceOperators:
+def surface_operators(vertices: np.ndarray, triangles: np.ndarray, least: float = 0.01) -> SurfaceOperators:
     """Operators of a triangle mesh, vertices (V, 3) in metres, triangles (F, 3).
 
-    Cotangent weights (Pinkall and Polthier 1993), clipped to [0.01, 10] so that smoothing obeys the maximum principle.
+    Cotangent weights (Pinkall and Polthier 1993), clipped to [least, 10] so that smoothing obeys the maximum principle.
     """
     corners = vertices[triangles].astype(np.float64)  # (F, 3, 3)
     count = len(vertices)
@@ -34,7 +34,7 @@ def surface_operators(vertices: np.ndarray, triangles: np.ndarray) -> SurfaceOpe
         here, one, two = corners[:, k], corners[:, (k + 1) % 3], corners[:, (k + 2) % 3]
         a, b = one - here, two - here
         cotangent = (a * b).sum(1) / np.maximum(np.linalg.norm(np.cross(a, b), axis=1), 1e-12)
-        weight = np.clip(0.5 * cotangent, 0.01, 10.0)
+        weight = np.clip(0.5 * cotangent, least, 10.0)
         rows.append(triangles[:, (k + 1) % 3])
         columns.append(triangles[:, (k + 2) % 3])
         values.append(weight)

@@ -322,6 +322,11 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
+def float64_array(values: torch.Tensor) -> np.ndarray:
+    """A network's output on the CPU in float64."""
+    return values.double().cpu().numpy()
+
+
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 

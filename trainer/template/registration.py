@@ -21,6 +21,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import boundary_edges
 from backend.geometry.vectors import nearest_similarity
 from trainer.heads import raytrace_scene
@@ -92,22 +93,13 @@ def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(vertices))
 
 
+_LEAST_COTANGENT = 0.02
+"""Least half cotangent: thinner slivers of the cage would make the plate too soft across them."""
+
+
 def cotangent_laplacian(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_matrix:
     """(V, V) positive semi-definite stiffness matrix of linear elements (clamped cotangents)."""
-    count = len(vertices)
-    rows, columns, values = [], [], []
-    for corner in range(3):
-        i, j, k = (triangles[:, (corner + shift) % 3] for shift in range(3))
-        u, v = vertices[j] - vertices[i], vertices[k] - vertices[i]
-        cosine = (u * v).sum(1)
-        sine = np.maximum(np.linalg.norm(np.cross(u, v), axis=1), 1e-12)
-        weight = np.clip(0.5 * cosine / sine, 0.02, 10.0)
-        rows += [j, k]
-        columns += [k, j]
-        values += [weight, weight]
-    rows, columns, values = (np.concatenate(parts) for parts in (rows, columns, values))
-    adjacency = sp.csr_matrix((values, (rows, columns)), shape=(count, count))
-    return sp.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency
+    return surface_operators(vertices, triangles, _LEAST_COTANGENT).stiffness.tocsr()
 
 
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
