@@ -27,7 +27,7 @@ from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from trainer.evaluate import hair, textures
 from trainer.evaluate.harness import means, people_folders
-from trainer.evaluate.held_out import beside_photo, fitted_person, without_photo
+from trainer.evaluate.textures import beside_photo, fitted_person, without_photo
 
 Value = float | int | tuple[float, ...]
 ROOMS = ("unwrap.UNWRAPPING", "delighting.DELIGHTING", "blending.BLENDING", "inpainting.INPAINTING", "parts.PARTS",

@@ -30,8 +30,8 @@ from backend.hair.trace import direction_field, lock_widths, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.evaluate.harness import measured, people_folders
-from trainer.evaluate.held_out import fitted_person, without_photo
 from trainer.evaluate.metrics import mean_interval
+from trainer.evaluate.textures import fitted_person, without_photo
 from trainer.heads.raytrace_scene import build_bvh, closest_points
 
 _SIDE = 224

@@ -25,14 +25,13 @@ from torch import Tensor
 from backend.hair.hull import AZIMUTHS, HeadHull, azimuths, head_hull
 from backend.photos.collection import FaceClass
 from trainer.people.camera import FilmParameters
-from trainer.people.dress.attachments import AttachmentParameters, Attachments
 from trainer.people.dress.clothes import draw_clothes, neck_rim
 from trainer.people.dress.hair import beard_roots, draw_beard, without_locks
 from trainer.people.dress.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE
 from trainer.people.dress.things import draw_hand
 from trainer.people.dress.worn import KINDS, SHELL_ROWS, HatParameters, cloth_colour, draw_glasses, draw_hat
 from trainer.people.look import PersonLook, bounded_colour
-from trainer.people.scene import PeopleSampler, Person, Shot
+from trainer.people.scene import AttachmentParameters, Attachments, PeopleSampler, Person, Shot
 from trainer.people.shape import IdentityParameters
 from trainer.people.source import People, PeopleBatch, PeopleConfig
 

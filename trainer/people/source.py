@@ -31,9 +31,8 @@ from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import SourceConfig
 from trainer.people.background import background_pictures
 from trainer.people.camera import develop, photo_border
-from trainer.people.dress.attachments import Attachments
 from trainer.people.render import Renderer, unit
-from trainer.people.scene import PeopleSampler, Posed, Shot, Stage, light_in_head
+from trainer.people.scene import Attachments, PeopleSampler, Posed, Shot, Stage, light_in_head
 from trainer.people.shape import PeopleSurface
 from trainer.people.skin import Columns
 

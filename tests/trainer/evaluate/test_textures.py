@@ -12,8 +12,7 @@ import pytest
 from backend.errors import LikenessError
 from backend.photos.collection import FaceClass
 from trainer.evaluate import textures
-from trainer.evaluate.held_out import FittedPerson, HeldOutPhoto, held_out_photo
-from trainer.evaluate.textures import texture_figures
+from trainer.evaluate.textures import FittedPerson, HeldOutPhoto, held_out_photo, texture_figures
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
 from texture_scene import Shot, make_scene, soft_light

@@ -11,11 +11,11 @@ from backend.hair.grow import STYLES
 from backend.hair.hull import AZIMUTHS, ROWS, head_hull, hull_surface
 from backend.photos.collection import FaceClass
 from trainer.people.dress import hair as hair_styles
-from trainer.people.dress.attachments import Attachments
 from trainer.people.dress.hair import draw_hair
 from trainer.people.dress.layers import SurfaceLayer
 from trainer.people.dress.worn import KINDS, draw_hat
 from trainer.people.look import draw_look
+from trainer.people.scene import Attachments
 
 LABELS = {int(c) for c in (FaceClass.BACKGROUND, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.FACIAL_HAIR,
                            FaceClass.NECK, FaceClass.OCCLUDER)}  # fmt: skip
