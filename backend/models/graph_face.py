@@ -352,7 +352,7 @@ class GraphEncoder(nn.Module):
         self.points = None
         if config.trunk == "resnet50":
             self.trunk: nn.Module = ResidualTrunk(config.trunk_width)
-            told = self.trunk.width
+            inputs = self.trunk.width
         else:
             self.trunk = FrozenTrunk()
             *_, middle, last = MobileTrunk.widths(WHOLE)
@@ -363,15 +363,15 @@ class GraphEncoder(nn.Module):
                 _REDUCED_CHANNELS[0] * side**2 + _REDUCED_CHANNELS[1] * (side // 2) ** 2, config.feature
             )
             self.tones = nn.Linear(3 * 64, config.feature)  # because normalised layers lose a photo's brightness
-            told = config.feature
+            inputs = config.feature
         if config.landmarks:
             self.points = LandmarkFace(config.size, config.landmarks)
-            told += self.points.width
-        self.identity = nn.Linear(told, config.identity)
-        self.expression = nn.Linear(told, config.expression)
-        self.pose = nn.Linear(told, POSE)
-        self.light = nn.Linear(told, LIGHT)
-        self.confidence = nn.Linear(told, 1) if config.confidence else None
+            inputs += self.points.width
+        self.identity = nn.Linear(inputs, config.identity)
+        self.expression = nn.Linear(inputs, config.expression)
+        self.pose = nn.Linear(inputs, POSE)
+        self.light = nn.Linear(inputs, LIGHT)
+        self.confidence = nn.Linear(inputs, 1) if config.confidence else None
         with torch.no_grad():  # initialise near the mean face, from the front, in even light
             for head in (self.identity, self.expression, self.pose, self.light, self.confidence):
                 if head is not None:

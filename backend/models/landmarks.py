@@ -214,11 +214,11 @@ class LandmarkNet(nn.Module):
             for features in context_maps:
                 around = around + _sampled(features, places.detach(), 0.0)
             seen = correct[:-1](torch.cat([*around, which.to(fine.dtype), context.to(fine.dtype)], -1))
-            told = listen(functional.relu(say(seen)).flatten(1))
-            offsets, more = self._all_points(told), correct[-1](seen).float()
+            message = listen(functional.relu(say(seen)).flatten(1))
+            offsets, more = self._all_points(message), correct[-1](seen).float()
             places = places + offsets[..., :2] + 0.02 * more[..., :2]
             spread = spread + offsets[..., 2] + more[..., 2]
-            hidden = hidden + told
+            hidden = hidden + message
             guesses.append(self._as_guess(places, spread, hidden, seen))
         return guesses
 

@@ -249,12 +249,12 @@ def _verdicts(analysed: Sequence[_Analysed], names: Sequence[str], choice: scree
 def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) -> None:
     if any(photo.faces for photo in analysed):
         return
-    told = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
+    reasons = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
     if all(photo.decoded_width == 0 for photo in analysed):
-        raise LikenessError("no_photo", f"No photo could be read. {told}", FORMATS_ADVICE)
+        raise LikenessError("no_photo", f"No photo could be read. {reasons}", FORMATS_ADVICE)
     raise LikenessError(
         "no_face",
-        f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {told}",
+        f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {reasons}",
         "Give photos in which the face is large, sharp, lit and seen from the front or half turned.",
     )
 

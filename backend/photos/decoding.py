@@ -567,7 +567,7 @@ def _serve(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
         return line.answer({"error": str(error)})
     except MemoryError:
         return line.answer({"error": NO_MEMORY})
-    told = {"source_size": picture.source_size, "focal_px": picture.focal_px}
-    line.answer({"width": image.width, "height": image.height, **told})
+    facts = {"source_size": picture.source_size, "focal_px": picture.focal_px}
+    line.answer({"width": image.width, "height": image.height, **facts})
     image.save(line.outgoing, "PPM")  # Pillow writes it without a copy, unlike Python bytes
     line.outgoing.flush()

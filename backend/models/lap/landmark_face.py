@@ -101,14 +101,14 @@ class LandmarkFace(nn.Module):
         """nuisances : number of components that are free in each photo."""
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
-        told = 2 * components + 12 + _SPREADS
-        self.width = told + _HIDDEN
+        inputs = 2 * components + 12 + _SPREADS
+        self.width = inputs + _HIDDEN
         self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, relative to the pivot
         self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
         self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
         self.spreads = nn.Linear(LANDMARKS, _SPREADS)
-        self.net = nn.Sequential(nn.Linear(told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
+        self.net = nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
 
     @torch.no_grad()
     def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
@@ -137,8 +137,8 @@ class LandmarkFace(nn.Module):
             alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
         spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
         view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
-        told = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
-        return torch.cat([told, self.net(told)], 1)
+        statistics = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
+        return torch.cat([statistics, self.net(statistics)], 1)
 
     @torch.no_grad()
     def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
@@ -276,16 +276,16 @@ class PosteriorFusion(nn.Module):
         def summed(values: Tensor) -> Tensor:
             return values.new_zeros(sets, *values.shape[1:]).index_add(0, set_of, values)
 
-        told = trust * summed(evidence.information)
+        information = trust * summed(evidence.information)
         pull = trust * summed(evidence.pull)
         alike = functional.softplus(self.landmarks_alike)
         unit = torch.eye(components, device=codes.device)
-        both = torch.cat([told, pull[..., None]], 2)
-        both = torch.linalg.solve(unit + told * alike, both)  # (told^-1 + alike)^-1, also for a singular told
-        told, pull = both[..., :-1], both[..., -1]
+        both = torch.cat([information, pull[..., None]], 2)
+        both = torch.linalg.solve(unit + information * alike, both)  # (I^-1 + alike)^-1, also for a singular I
+        information, pull = both[..., :-1], both[..., -1]
         seen, seen_pull = summed(precision), summed(precision * codes)
         share = 1 / (1 + functional.softplus(self.pictures_alike) * seen)
-        total = unit + (told + told.transpose(1, 2)) / 2 + torch.diag_embed(seen * share)
+        total = unit + (information + information.transpose(1, 2)) / 2 + torch.diag_embed(seen * share)
         mean = torch.linalg.solve(total, pull + seen_pull * share)
         return Posterior(mean, total)
 

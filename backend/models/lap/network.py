@@ -96,12 +96,12 @@ class CodeEncoder(nn.Module):
 
     LAP, section 4.1: a convolution and average pooling turn the features of every scale into a vector. The vectors and
     the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same input. With
-    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D. ``told`` (ours): number of additional input
+    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D. ``extra`` (ours): number of additional input
     features that are fused with them. ``inputs``: channels of the pictures.
     """
 
     def __init__(
-        self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, told: int = 0, inputs: int = 3
+        self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, extra: int = 0, inputs: int = 3
     ) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
@@ -110,25 +110,25 @@ class CodeEncoder(nn.Module):
         )
         self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if levels_pooled else None
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
-        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0) + told, code)
+        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0) + extra, code)
         self.weigh = nn.Linear(self.fuse.in_features, code)
         with torch.no_grad():  # initially the plain mean
             self.weigh.weight.zero_()
             self.weigh.bias.zero_()
 
-    def features(self, pictures: Tensor, told: Tensor | None = None) -> Tensor:
-        """(N, F) features from which code and weights are made; F is the input size of ``fuse``. told : (N, told)."""
+    def features(self, pictures: Tensor, extra: Tensor | None = None) -> Tensor:
+        """(N, F) features from which code and weights are made; F is the input size of ``fuse``. extra : (N, extra)."""
         vectors, x = [], pictures
         for number, layer in enumerate(self.down):
             x = layer(x)
             if self.pool is not None:
                 vectors.append(functional.leaky_relu(self.pool[number](x), 0.2).mean((2, 3)))
         vectors.append(functional.leaky_relu(self.top(x), 0.2).flatten(1))
-        return torch.cat(vectors if told is None else [*vectors, told], 1)
+        return torch.cat(vectors if extra is None else [*vectors, extra], 1)
 
-    def forward(self, pictures: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pictures: Tensor, extra: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, logits, features."""
-        joined = self.features(pictures, told)
+        joined = self.features(pictures, extra)
         return self.fuse(joined), self.weigh(joined), joined
 
 
@@ -535,8 +535,8 @@ class LapNet(nn.Module):
                 c.size, c.depth_components, landmark_face.EXPRESSIONS + c.landmark_components
             )
             self.fusion = landmark_face.PosteriorFusion(c.depth_components)
-        told = 0 if self.landmarks is None else self.landmarks.width
-        self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, told, inputs)
+        extra = 0 if self.landmarks is None else self.landmarks.width
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, extra, inputs)
         if c.posterior:  # initially the landmarks' shape
             nn.init.zeros_(self.depth_encoder.fuse.weight)
             nn.init.zeros_(self.depth_encoder.fuse.bias)
@@ -578,8 +578,8 @@ class LapNet(nn.Module):
         evidence = self.landmarks.evidence(marks)
         with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
             laid = landmark_face.aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
-        told = self.landmarks.features(marks, evidence.alone())
-        change, logits, features = self.depth_encoder(laid, told)
+        extra = self.landmarks.features(marks, evidence.alone())
+        change, logits, features = self.depth_encoder(laid, extra)
         return Codes(evidence.shape + change, logits, features, evidence=evidence)
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:

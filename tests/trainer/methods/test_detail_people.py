@@ -125,5 +125,5 @@ def test_freckles_change_the_photos_and_not_the_relief() -> None:
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="photos"):
         DetailPeopleConfig(photos=0)
-    with pytest.raises(ValueError, match="told"):
-        DetailPeopleConfig(told=1.5)
+    with pytest.raises(ValueError, match="labelled"):
+        DetailPeopleConfig(labelled=1.5)

@@ -121,7 +121,7 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     source = portraits.build()
     assert len(source) == 1, "there is one face in the folder"
     batch = source.batch(range(2), CPU)
-    assert batch.told.tolist() == [False, False] and not batch.displacement.any()
+    assert batch.has_truth.tolist() == [False, False] and not batch.displacement.any()
     assert batch.person.tolist() == [0, 1] and torch.equal(batch.photos[0], batch.photos[1])
     pictures = batch.pictures
     assert pictures.mask[0].mean() > 0.1 and pictures.mask[0].max() <= 1.0
@@ -129,7 +129,7 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     assert changed[pictures.mask[0, 0] > 0.9].mean() > 5 * changed[pictures.mask[0, 0] == 0].mean()
     people = DetailPeopleConfig(size=64, coarse=16, photos=1, picture=64)
     both = PeopleAndPortraitsConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
-    assert both.told.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]
+    assert both.has_truth.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]
     assert torch.equal(both.pictures.photos[2], pictures.photos[0]) and both.displacement.shape[0] == 9
 
 

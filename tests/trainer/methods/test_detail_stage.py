@@ -62,7 +62,7 @@ def small_recipe(name: str) -> Recipe:
     stages = []
     for stage in recipe.stages:
         people = getattr(stage.source, "people", stage.source)
-        source = FewPeopleConfig(people=replace(PEOPLE, picture=min(48, people.picture), told=people.told))
+        source = FewPeopleConfig(people=replace(PEOPLE, picture=min(48, people.picture), labelled=people.labelled))
         critic = None if stage.critic is None else replace(stage.critic, widths=(8, 8))
         sizes = {"steps": 4, "batch": 2, "network": SMALL, "source": source, "critic": critic}
         stages.append(replace(stage, **sizes, validation=None, select=""))
@@ -92,14 +92,14 @@ def test_all_terms_pull_at_the_network() -> None:
 def test_without_truth_only_what_photos_say_counts() -> None:
     torch.manual_seed(0)
     stage = all_terms().build(CPU)
-    told, untold = (few_people(replace(PEOPLE, told=share)) for share in (1.0, 0.0))
-    assert told.displacement.any() and not untold.displacement.any() and not untold.told.any()
+    told, untold = (few_people(replace(PEOPLE, labelled=share)) for share in (1.0, 0.0))
+    assert told.displacement.any() and not untold.displacement.any() and not untold.has_truth.any()
     torch.testing.assert_close(told.photos, untold.photos)
     terms, without = stage.step(told, 0.0), stage.step(untold, 0.0)
     assert all(float(without[name].detach()) == 0.0 for name in ("height", "slope"))
     for name in ("pixels", "identity", "adversary", "size"):
         torch.testing.assert_close(without[name], terms[name])
-    assert few_people(replace(PEOPLE, told=0.5)).told.tolist() == [False, True]
+    assert few_people(replace(PEOPLE, labelled=0.5)).has_truth.tolist() == [False, True]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -99,7 +99,7 @@ class DetailBatch(Batch):
     photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) with a fit's errors. person : (P,) int64, ascending
         from 0. wanted : (T, 9, n, n) target expressions. displacement : (T, 1, N, N) ground truth, millimetres; zero
         for
-        people without ground truth. told : (B,) bool, whether a person has ground truth. allowed : (1, 1, N, N) in
+        people without ground truth. has_truth : (B,) bool, whether a person has ground truth. allowed : (1, 1, N, N) in
         [0, 1], where skin may be displaced. pictures : None where the recipe asks for none.
     """
 
@@ -108,7 +108,7 @@ class DetailBatch(Batch):
     person: Tensor = batch_field("number")
     wanted: Tensor
     displacement: Tensor
-    told: Tensor
+    has_truth: Tensor
     allowed: Tensor = batch_field("shared")
     pictures: DetailPictures | None = None
 
@@ -237,15 +237,15 @@ class DetailPeopleConfig(SourceConfig):
     """Another seed gives other people."""
     colours: str = "all"
     """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
-    told: float = 1.0
+    labelled: float = 1.0
     """Share of the people with known relief, spread evenly over their numbers. The relief of the others is set to
     zero."""
     picture: int = 0
     """Side of the pictures in pixels, for losses on pictures; 0: none."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.told <= 1 or self.picture < 0:
-            raise ValueError("told must be in [0, 1] and picture at least 0")
+        if not 0 <= self.labelled <= 1 or self.picture < 0:
+            raise ValueError("labelled must be in [0, 1] and picture at least 0")
         if self.photos < 1 or self.colours not in ("all", "plain", "marked"):
             raise ValueError("photos must be at least 1, colours one of all, plain and marked")
 
@@ -334,14 +334,14 @@ class DetailPeople:
         wanted = [np.zeros((CHANNELS, config.coarse, config.coarse), np.float32), maps.of(posed(first))]
         wanted.append(maps.of(posed(other)))
         heights = np.stack([truth(np.zeros_like(other)), truth(first), truth(other)])
-        told = int((index + 1) * config.told) > int(index * config.told)
+        has_truth = int((index + 1) * config.labelled) > int(index * config.labelled)
         return DetailBatch(
             photos=torch.from_numpy(np.stack(photos)),
             expressions=torch.from_numpy(np.stack(expressions)),
             person=torch.zeros(len(photos), dtype=torch.int64),
             wanted=torch.from_numpy(np.stack(wanted)),
-            displacement=torch.from_numpy(heights * np.float32(told))[:, None],
-            told=torch.tensor([told]),
+            displacement=torch.from_numpy(heights * np.float32(has_truth))[:, None],
+            has_truth=torch.tensor([has_truth]),
             allowed=torch.from_numpy(known.window.allowed)[None, None],
             pictures=DetailPictures.concatenate(pictures) if pictures else None,
         )
@@ -440,7 +440,7 @@ class DetailPortraits:
             person=torch.zeros(1, dtype=torch.int64),
             wanted=torch.cat([still, arrays["expression"], still]),
             displacement=torch.zeros(TARGETS, 1, config.size, config.size),
-            told=torch.tensor([False]),
+            has_truth=torch.tensor([False]),
             allowed=torch.from_numpy(window.allowed)[None, None],
             pictures=DetailPictures(**pictures) if pictures else None,
         )

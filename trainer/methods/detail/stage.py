@@ -248,15 +248,15 @@ class DetailStage(Stage):
         """Compute the terms of ``DetailWeights``: means over displaceable skin, or over its visible part in photos.
         Terms without ground truth or without weight are zero."""
         net, config, weights = self.modules["net"], self.config, self.config.weights
-        people = len(batch.told)
+        people = len(batch.has_truth)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
         terms = dict.fromkeys(DetailWeights.__dataclass_fields__, attribute.always.new_zeros((), dtype=torch.float32))
         regular = weights.size and fraction < config.size_ends
-        if batch.told.any() or regular:
+        if batch.has_truth.any() or regular:
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
-        if batch.told.any():
-            mask = batch.allowed * batch.told.repeat_interleave(TARGETS).view(-1, 1, 1, 1)
+        if batch.has_truth.any():
+            mask = batch.allowed * batch.has_truth.repeat_interleave(TARGETS).view(-1, 1, 1, 1)
             terms["height"] = height_error(found, batch.displacement, mask)
             terms["slope"] = slope_error(found, batch.displacement, mask)
         if regular:
@@ -296,7 +296,7 @@ class DetailStage(Stage):
     def _critic_step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
         net, critic, pictures = self.modules["net"], self.modules["critic"], _pictures(batch)
         with torch.no_grad():
-            attribute = net.attribute(batch.photos, batch.expressions, batch.person, len(batch.told))
+            attribute = net.attribute(batch.photos, batch.expressions, batch.person, len(batch.has_truth))
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             refined = _refined(pictures, own, batch.photos)
         real = critic(pictures.coarse, shown_photos(pictures))
@@ -309,7 +309,7 @@ class DetailStage(Stage):
         sums: dict[str, list[float]] = {}
         net = self.modules["net"]
         for batch in batches:
-            people = len(batch.told)
+            people = len(batch.has_truth)
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
@@ -330,7 +330,7 @@ class DetailStage(Stage):
     def pictures(self, batch: DetailBatch) -> Mapping[str, Tensor]:
         """``relief``: predicted above true, lit from above, at rest, with the photo's expression and with another."""
         net = self.modules["net"]
-        people = len(batch.told)
+        people = len(batch.has_truth)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
         found = net.displacement(repeated(attribute, [0] * TARGETS), batch.wanted[:TARGETS]) * batch.allowed
         rows = [_lit(found), _lit(batch.displacement[:TARGETS])]

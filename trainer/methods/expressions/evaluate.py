@@ -382,13 +382,15 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             if seen.covered:  # left out by the product, too
                 continue
             parameters = solve_photo(subject, seen).parameters
-            told = solve_photo(subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))).parameters
-            rows.append((number, parameters, told))
+            calibrated = solve_photo(
+                subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))
+            ).parameters
+            rows.append((number, parameters, calibrated))
     if not rows:
         raise LikenessError("no_face", "No face was found in any of the pictures.", "")
-    seen_in, found, told = zip(*rows, strict=True)
+    seen_in, found, calibrated = zip(*rows, strict=True)
     weights = np.array([one.expression for one in found])
-    errors = [_errors(known, np.array(seen_in), solved) for solved in (found, told)]
+    errors = [_errors(known, np.array(seen_in), solved) for solved in (found, calibrated)]
     return Read(known.weights[list(seen_in)], weights, *errors)
 
 

@@ -236,20 +236,20 @@ class GraphFaceStage(contracts.Stage):
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
         named = batch.person != data.UNKNOWN
-        told = data.labelled_people(batch.person, config.labelled).nonzero()[:, 0]
-        others = told.roll(-1)
+        labelled = data.labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        others = labelled.roll(-1)
         every = net.shape(
-            torch.cat([identity, identity, identity[told]]),
+            torch.cat([identity, identity, identity[labelled]]),
             torch.cat([expression, torch.zeros_like(expression), expression[others]]),
         )
-        found, rest, exchanged = every.split([len(truth), len(truth), len(told)])
+        found, rest, exchanged = every.split([len(truth), len(truth), len(labelled)])
         zero = found.new_zeros(())
         terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
-        if len(told):
-            moved = losses.shape(found[told], truth[told], self.weight)
-            terms["shape"] = moved + losses.shape(rest[told], neutral[told], self.weight)
+        if len(labelled):
+            moved = losses.shape(found[labelled], truth[labelled], self.weight)
+            terms["shape"] = moved + losses.shape(rest[labelled], neutral[labelled], self.weight)
             if weights.pair:
-                posed = self._carried.posed(batch.neutral[told], batch.weights[others])[:, :count]
+                posed = self._carried.posed(batch.neutral[labelled], batch.weights[others])[:, :count]
                 terms["pair"] = losses.shape(exchanged, posed, self.weight)
         if weights.smooth:
             terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)

@@ -101,8 +101,10 @@ def linear_maps(source: Source, people: int, size: int) -> LinearMaps:
     depth = torch.cat([filled_depth(batch.truth.depth) for batch in given]).flatten(1)
     weights = {}
     for photos in COUNTS:
-        told = torch.cat([_shapes(points, own.marks[stage.first_photos(own.set_of, photos)], photos) for own in given])
-        weights[photos] = torch.linalg.lstsq(told.double(), depth.double()).solution.float()
+        regressors = torch.cat(
+            [_shapes(points, own.marks[stage.first_photos(own.set_of, photos)], photos) for own in given]
+        )
+        weights[photos] = torch.linalg.lstsq(regressors.double(), depth.double()).solution.float()
     return LinearMaps(points, weights)
 
 
