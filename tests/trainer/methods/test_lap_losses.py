@@ -12,6 +12,7 @@ import torch
 
 from backend.rendering.camera import View, rotation_from_euler
 from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.methods.lap import sets
 from trainer.methods.lap import stage as canonical
 
 CPU = torch.device("cpu")
@@ -90,7 +91,7 @@ def test_push_pull_keeps_what_is_known_and_continues_it() -> None:
     values = torch.full((1, 1, 8, 8), 5.0)
     known = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     known[:, :, 2:4, 2:4] = True
-    filled = canonical.push_pull(torch.where(known, values, -99.0), known)
+    filled = sets.push_pull(torch.where(known, values, -99.0), known)
     torch.testing.assert_close(filled, values)
 
 
