@@ -127,20 +127,13 @@ class PhotoPreview:
     inside: tuple[int, int, int, int] | None = None
 
 
-def photo_previews(
-    asset: FaceAsset, fitted: FittedFace, faces: Sequence[PhotoFace], face_region: np.ndarray
-) -> tuple[PhotoPreview, ...]:
-    """Collect the inputs of the preview for the used photos.
+def photo_previews(fitted: FittedFace, faces: Sequence[PhotoFace], tone: np.ndarray) -> tuple[PhotoPreview, ...]:
+    """Collect the inputs of the preview for the used photos; ``faces`` (P,) in the order of ``fitted.photos``.
 
-    The fit's lights belong to the fit's albedo; they are rescaled to the tone that the texture stage chose.
-
-    Parameters
-    ----------
-    faces : (P,) in the order of ``fitted.photos``.
-    face_region : (V_head,) weights in [0, 1] of the head's vertices that photos can show.
+    The fit's lights belong to the fit's albedo; they are rescaled to the ``tone`` (3,) that the texture stage chose, of
+    ``tone_change``.
     """
-    gain = 1 / tone_change(asset, fitted.vertex_albedo, face_region)
-    return tuple(_photo_preview(face, photo, gain) for photo, face in zip(fitted.photos, faces, strict=True))
+    return tuple(_photo_preview(face, photo, 1 / tone) for photo, face in zip(fitted.photos, faces, strict=True))
 
 
 def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> PhotoPreview:

@@ -7,7 +7,6 @@ A model is a package of ``backend.models`` whose ``__init__`` describes it with 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
@@ -32,7 +31,6 @@ class ReadyModel(Protocol):
 
 
 Ready = TypeVar("Ready", bound=ReadyModel)
-Photos, Said = TypeVar("Photos"), TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -145,13 +143,6 @@ class Models:
 
     def _opened(self, model: LearnedModel) -> OpenedModel:
         return next(one for one in self.opened if one.model == model)
-
-
-def applied_to_photos(
-    apply: Callable[..., Said], ready: ReadyModel | None, *more: object
-) -> Callable[[tuple[Photos, ...]], Said | None]:
-    """A function of photos that calls ``apply(photos, ready, *more)``, or returns None if there is no model."""
-    return lambda photos: None if ready is None else apply(photos, ready, *more)
 
 
 def forget_models() -> None:

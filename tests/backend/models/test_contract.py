@@ -13,7 +13,7 @@ import pytest
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.models import registry
-from backend.models.contract import LearnedModel, Models, OpenedModel, Switch, applied_to_photos, forget_models
+from backend.models.contract import LearnedModel, Models, OpenedModel, Switch, forget_models
 from backend.models.registry import MODELS, SWITCHED, left_out, open_models
 
 
@@ -107,15 +107,6 @@ def test_why_one_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     forget_models()
     with pytest.raises(DamagedFileError):
         open_models()
-
-
-def test_nobody_is_asked_where_there_is_no_model() -> None:
-    assert applied_to_photos(lambda photos, model, more: (photos, model.version, more), Made("one"), 3)("p") == (
-        "p",
-        "one",
-        3,
-    )
-    assert applied_to_photos(lambda *_: pytest.fail("asked"), None)("p") is None
 
 
 def test_a_network_may_take_anothers_place() -> None:
