@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from backend import __version__
-from backend.exchange.all_or_none import OutputFolder, disk_errors_named, held_folder
+from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.buffers import png_bytes
 from backend.fitting.canonical import CanonicalPlace, place_by_landmarks
 from backend.geometry.template import load_template
@@ -33,7 +33,6 @@ from backend.photos.collect import collect
 from backend.photos.formats import PhotoSource
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.depth_surface import points_from_depth
-from backend.system.parallel import each
 
 PICTURES = "pictures"
 STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURES, 0.2), (WRITING, 0.1))
@@ -130,12 +129,7 @@ def write_canonical_folder(
         lambda folder: _write_obj(face, place_in_head, folder),
         lambda folder: _write_json(face, verdicts, folder / "canonical.json"),
     ]
-    with (
-        held_folder(out_dir) as folder,
-        folder.writing(CANONICAL_FILE_NAMES, progress) as files,
-        disk_errors_named(folder.path),
-    ):
-        each(lambda step: step(files), steps)
+    write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
 
 
 def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from backend.choices import EVEN_AVERAGE, FACE_MODELS, HAIR_STYLES, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import NO_DETAIL, FoundDetail, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo, with_pictures
@@ -36,12 +35,11 @@ from backend.models.registry import (
     DETAIL,
     GRAPH_ALBEDO,
     GRAPH_FACE,
-    LANDMARK_NET,
     LEARNED_BASIS,
-    SWITCHED,
-    left_out,
+    MODELS,
     open_models,
 )
+from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import PhotoCorrections
@@ -57,83 +55,41 @@ from backend.progress import (
 )
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
-from backend.system.graph import Stages, run_graph
+from backend.system.dataflow import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.unwrap import with_consistent_beards
+from protocol.options import HeadOptions
 
 MOST_RELIEF = 2048
 """Texels: largest side of the relief, whose own resolution is a quarter of that."""
-_SHAPE_AND_HAIR = ("hair", "hair_style", "look", "bust", "symmetry", "average")
 
 
 @dataclass(frozen=True)
-class ReconstructOptions:
-    """Options of a reconstruction.
+class ReconstructOptions(HeadOptions):
+    """Options of a reconstruction: those of a head, and how it is made.
 
     Attributes
     ----------
-    quality : ``fast`` (landmarks only), ``standard`` or ``best``.
-    texture_size : side of the albedo texture in pixels.
-    device : ``auto``, ``cpu`` or ``cuda``, for models that can use a GPU. All else runs on the CPU.
-    without : names of learned models that are switched off (``registry.left_out``).
-    personalise : whether to tune the learned face model's bases on the photos first.
-    face_model : ``linear``, or ``graph``: the fit uses the graph face model's decoder, if it is trained, and its
-        encoder starts the fit instead of the learned face model's.
-    hair : ``none``, ``cards`` or ``curves``: form in which hair is exported; the scalp is always shaded where hair
-        grows.
-    hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
-    look : name of the photo whose hair and beard the head gets, with those that show the same; empty: chosen.
-    bust : whether to add neck and shoulders to the head.
-    symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
-        to the average face (``with_shape_options``).
+    device : one of ``DEVICES``, for models that can use a GPU. All else runs on the CPU.
     corrections : landmark positions, use and masks of photos, set by the user, by photo name.
     geometry_only : compute only shape, keys and cameras: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
     """
 
-    quality: str = "standard"
-    texture_size: int = 2048
     device: str = "auto"
-    without: frozenset[str] = frozenset()
-    personalise: bool = False
-    face_model: str = "linear"
-    hair: str = "curves"
-    hair_style: str = "auto"
-    look: str = ""
-    bust: bool = False
-    symmetry: float = NO_SYMMETRY
-    average: float = EVEN_AVERAGE
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
-        if self.quality not in QUALITIES:
-            raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
-        if self.hair not in HAIRS:
-            raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
-        if self.hair_style not in HAIR_STYLES:
-            known = ", ".join(HAIR_STYLES)
-            raise LikenessError("usage", f"Unknown hairstyle {self.hair_style!r}.", f"Use one of {known}.")
-        if self.face_model not in FACE_MODELS:
-            known = ", ".join(FACE_MODELS)
-            raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
-        if self.personalise and self.face_model != "linear":
-            raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
-        for name in ("symmetry", "average"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LikenessError(
-                    "usage", f"The {name} {getattr(self, name)!r} is not from 0 to 1.", "Give a number from 0 to 1."
-                )
-        if self.texture_size not in TEXTURE_SIZES:
-            sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
-            raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
+        problem, _, advice = self.problem().partition(": ")
+        if problem:
+            raise LikenessError("usage", problem.rstrip(".") + ".", advice[:1].upper() + advice[1:])
 
-    @classmethod
-    def from_settings(cls, settings: object, **more: Any) -> ReconstructOptions:
-        """Options from the attributes that a command's arguments, a person of a manifest and a job have in common."""
-        common = {name: getattr(settings, name) for name in ("quality", "face_model", *_SHAPE_AND_HAIR)}
-        return cls(without=left_out(settings), **common, **more)
+    @property
+    def without(self) -> frozenset[str]:
+        """Names of learned models that are switched off."""
+        return frozenset(model.name for model in MODELS if model.switch and not getattr(self, model.switch))
 
     def requested_models(self) -> frozenset[str]:
         """Names of models that are used only on request."""
@@ -141,14 +97,12 @@ class ReconstructOptions:
 
     def collect_options(self) -> CollectOptions:
         """Options for the photo stage."""
-        surface = self.collect.surface and LANDMARK_NET.name not in self.without
+        surface = self.collect.surface and self.landmark_net
         return replace(self.collect, surface=surface, device=computing_device(self.device))
 
     def to_report(self) -> dict[str, object]:
         """Options for ``report.json``, in JSON types only."""
-        names = ("quality", "texture_size", "device", "personalise", "face_model", *_SHAPE_AND_HAIR)
-        given = {name: getattr(self, name) for name in names}
-        return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
+        return options_of(self) | {"device": self.device}
 
 
 @dataclass(frozen=True)
@@ -246,7 +200,7 @@ def reconstruct(
     inputs |= {"watch": replace(watch, progress=line), "aside": line.aside}
     if not options.personalise:
         inputs["personalise"] = None
-    if DETAIL.name in options.without:
+    if not options.detail:
         inputs["detail"] = NO_DETAIL
     if options.geometry_only:
         inputs["previews"] = ()

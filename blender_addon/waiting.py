@@ -139,7 +139,7 @@ class HeadNote:
 
 
 _KEPT_FIELDS = {
-    "quality": str, "texture_size": int, "hair": str, "face_model": str, "missing": int, "frame": bool,
+    "missing": int, "frame": bool,
     "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str, "geometry_only": bool,
 }  # fmt: skip
 """Fields of a ``Job`` that matter once the result is there, with their types."""

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -125,6 +125,20 @@ def held_folder(out_dir: Path | OutputFolder) -> Iterator[OutputFolder]:
         return
     with OutputFolder(out_dir) as held:
         yield held
+
+
+def write_together(
+    out_dir: Path | OutputFolder,
+    names: Sequence[str],
+    steps: Sequence[Callable[[Path], None]],
+    progress: ProgressReporter = silent,
+) -> None:
+    """Write the files ``names`` into ``out_dir``, all or none. The steps write them into the folder passed to them,
+    several in parallel. Raises ``LikenessError`` as ``held_folder`` does."""
+    from backend.system.parallel import each  # imported here, because it takes a second
+
+    with held_folder(out_dir) as folder, folder.writing(names, progress) as files, disk_errors_named(folder.path):
+        each(lambda step: step(files), steps)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -7,10 +7,11 @@ Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.system.graph import Stages, run_graph
+from backend.system.dataflow import Stages, run_graph
 
 _HAIR_MATERIAL = (
     "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"
@@ -177,14 +178,22 @@ def write_folder(
     made = {"asset": asset, "shape": asset, "dressed": asset, "strands": asset.hair_strands, "previews": previews}
     made["detail"] = FoundDetail(asset.detail, (), "")
     with held_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
+        progress(WRITING, 0.0)
         stages = file_stages(files, folder.path, progress)
         run_graph(stages, made, tuple(stages))
-        write_report(asset.report, files / "report.json")
+        write_last(asset.report, files, folder.path)
+
+
+def write_last(report: Mapping[str, object], files: Path, out_dir: Path) -> None:
+    """Write ``report.json`` into the folder ``files``; a disk's error names ``out_dir``."""
+    with disk_errors_named(out_dir):
+        write_report(report, files / "report.json")
 
 
 def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent) -> Stages:
     """Stages that write all ``FILE_NAMES`` but ``report.json`` into the folder ``files``, each as soon as its data is
     there: they need results of ``pipeline.HEAD_STAGES``. A disk's error names ``out_dir``."""
+    early: Stages = {"relief_files": partial(_write_relief, files=files)}
     late: Stages = {  # the slowest first, because they run in parallel
         "preview_png": partial(_write_preview, files=files),
         "face_glb": partial(_write_glb, files=files),
@@ -194,20 +203,20 @@ def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent)
         "hair_files": partial(_write_hair, files=files),
         "json_files": partial(_write_json, files=files),
     }
-    done = count(1)
+    done, turn = count(1), Lock()
 
-    def reporting(stage: Callable[..., None]) -> Callable[..., None]:
+    def named(stage: Callable[..., None], is_late: bool) -> Callable[..., None]:
         @wraps(stage)
-        def reported(**results: Any) -> None:
+        def write(**results: Any) -> None:
             with disk_errors_named(out_dir):
                 stage(**results)
-            progress(WRITING, next(done) / (len(late) + 1))
+            if is_late:
+                with turn:  # so that no report goes back
+                    progress(WRITING, next(done) / (len(late) + 1))
 
-        return reported
+        return write
 
-    return {"relief_files": partial(_write_relief, files=files)} | {
-        name: reporting(stage) for name, stage in late.items()
-    }
+    return {name: named(stage, name in late) for name, stage in (early | late).items()}
 
 
 def _write_relief(detail: FoundDetail, shape: FaceAsset, files: Path) -> None:

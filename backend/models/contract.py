@@ -34,19 +34,6 @@ Ready = TypeVar("Ready", bound=ReadyModel)
 
 
 @dataclass(frozen=True)
-class Switch:
-    """The user's switch to leave a model out: ``name`` of the setting (``lap`` for ``--no-lap``), and its ``help``."""
-
-    name: str
-    help: str
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line."""
-        return f"--no-{self.name.replace('_', '-')}"
-
-
-@dataclass(frozen=True)
 class LearnedModel:
     """Description of a model, available before it is loaded.
 
@@ -55,7 +42,8 @@ class LearnedModel:
     name : also of its folder in ``assets``. purpose : what it provides. without : what happens when it is not trained.
     loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
         ``cuda``, and returns a ``ReadyModel`` or raises ``LikenessError`` ("missing_part").
-    switch : None if the user cannot leave it out. on_gpu : whether it can run on the GPU; else it runs on the CPU.
+    switch : name of the option that leaves it out; empty if the user cannot.
+    on_gpu : whether it can run on the GPU; else it runs on the CPU.
     by_default : whether it is used unless left out. instead_of : names of models that are not used when it is.
     """
 
@@ -63,7 +51,7 @@ class LearnedModel:
     purpose: str
     without: str
     loader: str
-    switch: Switch | None = None
+    switch: str = ""
     on_gpu: bool = False
     by_default: bool = True
     instead_of: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.models.registry import MODELS
+from backend.options import options_of
 from backend.photos import mediapipe_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
@@ -163,9 +164,8 @@ def _draw_template() -> None:
 def run(task: Task, report: JobReporter) -> WireMessage:
     """Run one reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
-    options = ReconstructOptions.from_settings(
-        task.options,
-        texture_size=task.options.texture_size,
+    options = ReconstructOptions(
+        **options_of(task.options),
         device=_device(wanted),
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,

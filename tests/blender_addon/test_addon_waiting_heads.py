@@ -15,6 +15,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from other_file_steps import (  # noqa: E402
     a_head_waits,
@@ -160,7 +161,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
 ) -> None:
     for quality in ("fast", "best"):
         list_photo(folder.parents[2])
-        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), quality, 1024)
+        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions(quality, 1024), name=quality)
         session().begin(job, None)
         new_file()
         tick()
@@ -169,7 +170,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
         session().runner = backend
     list_photo(folder.parents[2])
     session().waiting.look()
-    assert [head.note.fields["quality"] for head in session().waiting.offered] == ["fast", "best"]
+    assert [head.note.fields["name"] for head in session().waiting.offered] == ["fast", "best"]
     assert bpy.ops.likeness.reconstruct.poll() and drawn(draw_status_bar)[0].startswith("A head is ready")
     begin()
     backend.busy = True
@@ -255,7 +256,7 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
     (tmp_path / "new.jpg").write_bytes(b"\xff\xd8new")
     photos = (PhotoFile("crop.jpg", None, b"\xff\xd8old"), PhotoFile("new.jpg", tmp_path / "new.jpg"))
-    session().begin(Job(Place.shown(bpy.context), photos, (), "fast", 1024, into=head_id), None)
+    session().begin(Job(Place.shown(bpy.context), photos, (), HeadOptions("fast", 1024), into=head_id), None)
     new_file()
     tick()
     quit_and_start(backend)

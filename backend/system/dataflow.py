@@ -19,8 +19,9 @@ can run, the first goes first."""
 
 def needs(stage: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the results that a stage needs: its parameters without a default."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     parameters = signature(stage).parameters.values()
-    return tuple(one.name for one in parameters if one.default is Parameter.empty)
+    return tuple(one.name for one in parameters if one.default is Parameter.empty and one.kind in named)
 
 
 def run_graph(
