@@ -31,7 +31,7 @@ from backend.command_line.reconstruct_command import check_device, sigterm_as_in
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
 from backend.options import options_of, words_of_options
-from backend.system.file_lock import lock_file
+from protocol.file_lock import lock_file
 
 LOCK_FILE = ".batch.lock"
 

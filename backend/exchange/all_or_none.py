@@ -19,7 +19,7 @@ from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
-from backend.system.file_lock import lock_file
+from protocol.file_lock import lock_file
 
 FILE_NAMES: tuple[str, ...] = (
     "face.glb",

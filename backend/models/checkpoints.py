@@ -49,6 +49,11 @@ LEAST_WEIGHTS = 4096
 _LARGEST = 127
 
 
+def double_array(values: Tensor) -> np.ndarray:
+    """A tensor as float64."""
+    return values.double().cpu().numpy()
+
+
 class BrokenStepsError(ValueError):
     """int8 weights and their steps do not match."""
 

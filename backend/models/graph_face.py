@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, MeshLevel, load_mesh_hierarchy, spread
 from backend.geometry.template import Template, load_template
-from backend.models.checkpoints import LoadedNetwork, ModelWeights, load_weights_into
+from backend.models.checkpoints import LoadedNetwork, ModelWeights, double_array, load_weights_into
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.landmarks import marks_in
 from backend.models.lap.landmark_face import LandmarkFace
@@ -581,12 +581,12 @@ def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: Progress
     photos = tuple(
         EncodedPhoto(face.name, window, expression, rotation, _USUAL_DISTANCE, light)
         for face, window, expression, rotation, light in zip(
-            faces, windows, *map(_array, (moved, codes.pose.rotation(), codes.light)), strict=True
+            faces, windows, *map(double_array, (moved, codes.pose.rotation(), codes.light)), strict=True
         )
     )
     progress(STAGE, 1.0)
-    offsets = _array(neutral[0] - network.mean)
-    return EncodedFace(offsets, _array(albedo), photos, model.version, _array(identity[0]))
+    offsets = double_array(neutral[0] - network.mean)
+    return EncodedFace(offsets, double_array(albedo), photos, model.version, double_array(identity[0]))
 
 
 @torch.inference_mode()
@@ -614,14 +614,10 @@ def template_around(template: Template, model: GraphModel, identity: np.ndarray)
     here = network.neutral(code[None])[0]  # (V_head, 3)
     steps = code + CODE_STEP * torch.eye(len(code), device=model.device)
     around = torch.cat([network.neutral(part) for part in steps.split(_BATCH)])
-    modes = _array((around - here) / CODE_STEP)  # (D, V_head, 3)
-    offset = _array(here - network.mean) - np.tensordot(identity, modes, 1)
+    modes = double_array((around - here) / CODE_STEP)  # (D, V_head, 3)
+    offset = double_array(here - network.mean) - np.tensordot(identity, modes, 1)
     return replace(
         template,
         vertices=(template.vertices + template.following_skin(offset)).astype(np.float32),
         identity_modes=template.following_skin(modes).astype(np.float32),
     )
-
-
-def _array(values: torch.Tensor) -> np.ndarray:
-    return values.double().cpu().numpy()

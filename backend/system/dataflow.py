@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from graphlib import TopologicalSorter
 from inspect import Parameter, signature
 from typing import Any
+
+import torch
 
 from backend.progress import StageClock
 from backend.system.parallel import in_thread, parallel_threads
@@ -37,7 +40,7 @@ def run_graph(
         after Ctrl-C.
     """
     run = _Run(stages, inputs, wanted, clock or StageClock())
-    helper = in_thread(run.work) if parallel_threads() > 1 else run.work
+    helper = in_thread(partial(run.work, torch.get_num_threads())) if parallel_threads() > 1 else run.work
     run.work()
     if not isinstance(run.error, KeyboardInterrupt):
         helper()
@@ -67,8 +70,11 @@ class _Run:
         self._ready = list(self._sorter.get_ready())
         self._changed = threading.Condition()
 
-    def work(self) -> None:
-        """Run stages until none is left, or one has failed."""
+    def work(self, torch_threads: int | None = None) -> None:
+        """Run stages until none is left, or one has failed. A new thread says how many threads torch may use in it:
+        else it would be as many as some other thread has said last."""
+        if torch_threads is not None:
+            torch.set_num_threads(torch_threads)
         while (name := self._next()) is not None:
             try:
                 with self._clock.stage(name):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from backend.models.checkpoints import LoadedNetwork
+from backend.models.checkpoints import LoadedNetwork, double_array
 from backend.models.landmarks import marks_in
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment, view_of
 from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet
@@ -193,19 +193,19 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
         for face, window, rotation, translation, ambient, diffuse, direction, depth, albedo in zip(
             faces,
             windows,
-            *map(_array, (scene.view.rotation, scene.view.translation)),
-            *map(_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
-            _array(own.depth),
+            *map(double_array, (scene.view.rotation, scene.view.translation)),
+            *map(double_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
+            double_array(own.depth),
             _unit(own.albedo),
             strict=True,
         )
     )
     camera = CanonicalCamera(tuple(shared.depth.shape[-2:]))
     result = CanonicalFace(
-        depth=_array(shared.depth[0]),
-        normals=-_array(normals_from_depth(shared.depth, camera)[0]),
+        depth=double_array(shared.depth[0]),
+        normals=-double_array(normals_from_depth(shared.depth, camera)[0]),
         albedo=_unit(shared.albedo)[0],
-        confidence=_array(confidence),
+        confidence=double_array(confidence),
         landmarks=np.zeros((0, 3)),
         landmark_weights=np.zeros(0),
         photos=photos,
@@ -248,10 +248,6 @@ def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfi
     return (sampled.clamp(0, 1) * cosine * inside).amax(0)
 
 
-def _array(values: Tensor) -> np.ndarray:
-    return values.double().cpu().numpy()
-
-
 def _unit(albedo: Tensor) -> np.ndarray:
     """(N, 3, S, S) in [-1, 1] to (N, S, S, 3) in [0, 1]."""
-    return np.ascontiguousarray(_array(albedo).transpose(0, 2, 3, 1)) / 2 + 0.5
+    return np.ascontiguousarray(double_array(albedo).transpose(0, 2, 3, 1)) / 2 + 0.5

@@ -24,7 +24,7 @@ from torch import Tensor
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, usable_landmarks
-from backend.models.checkpoints import LoadedNetwork
+from backend.models.checkpoints import LoadedNetwork, double_array
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.network import (
     LANDMARKS,
@@ -104,25 +104,21 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
             faces,
             given.windows,
             _metres(graph, expression_nodes),
-            _array(rotation),
-            _array(code.pose.distance).tolist(),
-            _array(code.light),
+            double_array(rotation),
+            double_array(code.pose.distance).tolist(),
+            double_array(code.light),
             strict=True,
         )
     )
     progress(STAGE, 1.0)
     identity = _metres(graph, identity_nodes)[0]
-    reflectance = _array(network.bases.reflectance_of(code.reflectance)[0, : len(identity)])
+    reflectance = double_array(network.bases.reflectance_of(code.reflectance)[0, : len(identity)])
     return EncodedFace(identity, reflectance, photos, model.version)
 
 
 def _metres(graph: DeformationGraph, nodes: Tensor) -> np.ndarray:
     """(N, V_head, 3) float64 offsets of the cage in metres, from node offsets (N, G, 3) in millimetres."""
     return MILLIMETRE * graph.offsets(nodes.cpu().numpy()).astype(np.float64)
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.double().cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from expression_file import read_clip
 
 from backend.__main__ import main
 from backend.errors import Cancelled, LikenessError
-from backend.expression.clip import ExpressionClip, FrameMark, read_clip
+from backend.expression.clip import ExpressionClip, FrameMark
 from backend.expression.subject import read_neutral, subject_of
 from backend.expression.transfer import transfer_video
 from backend.expression.video_process import next_slot
