@@ -22,6 +22,7 @@ from backend.exchange.asset_mesh import (
     neutral_lamps,
     neutral_light,
     portrait_camera,
+    reduced,
 )
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FaceAsset
@@ -102,6 +103,8 @@ BACKDROP = (58, 60, 64)
 PAPER = (24, 25, 27)
 INK = (225, 225, 220)
 MOST_PHOTOS = 24
+TILE_TEXTURE = 512
+"""Side of the albedo in texels for the fits beside the photos, whose faces are 100 to 200 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         canvas.paste(Image.fromarray(portrait), (left, 0))
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
-    beside = each(lambda preview: photo_and_fit(mesh, preview, tile), shown)
+    small = replace(mesh, albedo=reduced(mesh.albedo, TILE_TEXTURE))
+    beside = each(lambda preview: photo_and_fit(small, preview, tile), shown)
     for number, (preview, (photo, overlay)) in enumerate(zip(shown, beside, strict=True)):
         row, column = divmod(number, columns)
         left = MARGIN + column * (2 * tile + MARGIN)
