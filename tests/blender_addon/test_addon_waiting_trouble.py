@@ -130,7 +130,7 @@ def test_a_head_of_another_version_is_left_to_that(
         quit_and_start(backend)
         assert "another version of the extension" in drawn()[0] and "likeness.take_head" not in drawn()[1]
     with monkeypatch.context() as later:
-        later.setattr(result_module, "RESULT_VERSION", 2)
+        later.setattr(result_module.message, "RESULT_VERSION", 2)
         quit_and_start(backend)
         bpy.ops.likeness.take_head()
         tick_while_busy()
