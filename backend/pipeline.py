@@ -2,128 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from backend.choices import EVEN_AVERAGE, FACE_MODELS, HAIR_STYLES, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
-from backend.detail.find import NO_DETAIL, find_detail
+from backend.detail.find import NO_DETAIL, FoundDetail, find_detail
 from backend.errors import LikenessError
-from backend.exchange.assemble import assemble, asset_photo
+from backend.exchange.assemble import assemble, asset_photo, with_pictures
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.files import build_report
+from backend.exchange.files import build_report, peak_rss_mb
 from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
-from backend.fitting.fit import face_model, fit_face, refit_face
+from backend.fitting.fit import FaceModels, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.stages import ResumableFit
-from backend.geometry.template import load_template
+from backend.geometry.template import Template, load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import check_look, fit_hair
+from backend.hair.fit_hair import FoundHair, HairVotes, check_look, fit_hair, hair_votes
 from backend.hair.hair_line import apply_hairline_points
+from backend.hair.hair_strands import HairStrands
 from backend.models.checkpoints import computing_device
-from backend.models.contract import applied_to_photos
+from backend.models.contract import Models
 from backend.models.detail import DetailModel
 from backend.models.graph_albedo import GraphAlbedoModel
-from backend.models.lap.apply import LapModel, canonical_face
-from backend.models.learned_basis.apply import BasisModel, personalise
+from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
 from backend.models.registry import (
     DETAIL,
     GRAPH_ALBEDO,
     GRAPH_FACE,
-    LANDMARK_NET,
-    LAP,
     LEARNED_BASIS,
-    SWITCHED,
-    left_out,
+    MODELS,
     open_models,
 )
-from backend.photos.collect import CollectOptions, PhotoReader, collect, collect_corrected
-from backend.photos.collection import PhotoCollection
+from backend.options import options_of
+from backend.photos.collect import CollectOptions, collect, collect_corrected
+from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import PhotoSource
-from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
+from backend.progress import (
+    HeadPreview,
+    MainLine,
+    PreviewReceiver,
+    ProgressReporter,
+    StageClock,
+    no_preview,
+    silent,
+)
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
-from backend.system.parallel import in_thread
-from backend.texture.albedo import build_albedo
+from backend.system.dataflow import Stages, run_graph
+from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.unwrap import with_consistent_beards
+from protocol.options import HeadOptions
 
-_SHAPE_AND_HAIR = ("hair", "hair_style", "look", "bust", "symmetry", "average")
+MOST_RELIEF = 2048
+"""Texels: largest side of the relief, whose own resolution is a quarter of that."""
 
 
 @dataclass(frozen=True)
-class ReconstructOptions:
-    """Options of a reconstruction.
+class ReconstructOptions(HeadOptions):
+    """Options of a reconstruction: those of a head, and how it is made.
 
     Attributes
     ----------
-    quality : ``fast`` (landmarks only), ``standard`` or ``best``.
-    texture_size : side of the albedo texture in pixels.
-    device : ``auto``, ``cpu`` or ``cuda``, for models that can use a GPU. All else runs on the CPU.
-    without : names of learned models that are switched off (``registry.left_out``).
-    personalise : whether to tune the learned face model's bases on the photos first.
-    face_model : ``linear``, or ``graph``: the fit uses the graph face model's decoder, if it is trained, and its
-        encoder starts the fit instead of the learned face model's.
-    hair : ``none``, ``cards`` or ``curves``: form in which hair is exported; the scalp is always shaded where hair
-        grows.
-    hair_style : ``auto``, or the name of a hairstyle, whose length, direction and volume then come from the photos.
-    look : name of the photo whose hair and beard the head gets, with those that show the same; empty: chosen.
-    bust : whether to add neck and shoulders to the head.
-    symmetry, average : from 0 to 1: how much of the shape's asymmetry is removed, and how strongly the shape is drawn
-        to the average face (``with_shape_options``).
+    device : one of ``DEVICES``, for models that can use a GPU. All else runs on the CPU.
     corrections : landmark positions, use and masks of photos, set by the user, by photo name.
     geometry_only : compute only shape, keys and cameras: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
     """
 
-    quality: str = "standard"
-    texture_size: int = 2048
     device: str = "auto"
-    without: frozenset[str] = frozenset()
-    personalise: bool = False
-    face_model: str = "linear"
-    hair: str = "curves"
-    hair_style: str = "auto"
-    look: str = ""
-    bust: bool = False
-    symmetry: float = NO_SYMMETRY
-    average: float = EVEN_AVERAGE
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
-        if self.quality not in QUALITIES:
-            raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
-        if self.hair not in HAIRS:
-            raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
-        if self.hair_style not in HAIR_STYLES:
-            known = ", ".join(HAIR_STYLES)
-            raise LikenessError("usage", f"Unknown hairstyle {self.hair_style!r}.", f"Use one of {known}.")
-        if self.face_model not in FACE_MODELS:
-            known = ", ".join(FACE_MODELS)
-            raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
-        if self.personalise and self.face_model != "linear":
-            raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
-        for name in ("symmetry", "average"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LikenessError(
-                    "usage", f"The {name} {getattr(self, name)!r} is not from 0 to 1.", "Give a number from 0 to 1."
-                )
-        if self.texture_size not in TEXTURE_SIZES:
-            sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
-            raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
+        problem, _, advice = self.problem().partition(": ")
+        if problem:
+            raise LikenessError("usage", problem.rstrip(".") + ".", advice[:1].upper() + advice[1:])
 
-    @classmethod
-    def from_settings(cls, settings: object, **more: Any) -> ReconstructOptions:
-        """Options from the attributes that a command's arguments, a person of a manifest and a job have in common."""
-        common = {name: getattr(settings, name) for name in ("quality", "face_model", *_SHAPE_AND_HAIR)}
-        return cls(without=left_out(settings), **common, **more)
+    @property
+    def without(self) -> frozenset[str]:
+        """Names of learned models that are switched off."""
+        return frozenset(model.name for model in MODELS if model.switch and not getattr(self, model.switch))
 
     def requested_models(self) -> frozenset[str]:
         """Names of models that are used only on request."""
@@ -131,14 +97,12 @@ class ReconstructOptions:
 
     def collect_options(self) -> CollectOptions:
         """Options for the photo stage."""
-        surface = self.collect.surface and LANDMARK_NET.name not in self.without
+        surface = self.collect.surface and self.landmark_net
         return replace(self.collect, surface=surface, device=computing_device(self.device))
 
     def to_report(self) -> dict[str, object]:
         """Options for ``report.json``, in JSON types only."""
-        names = ("quality", "texture_size", "device", "personalise", "face_model", *_SHAPE_AND_HAIR)
-        given = {name: getattr(self, name) for name in names}
-        return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
+        return options_of(self) | {"device": self.device}
 
 
 @dataclass(frozen=True)
@@ -149,152 +113,366 @@ class CachedFit:
     by: tuple[str, frozenset[str], str]
 
 
-def fit_settings(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
-    """``CachedFit.by`` for a reconstruction with these options."""
-    return options.quality, options.without, options.face_model
+class PhotoCache:
+    """What a caller keeps between two reconstructions from the same photos; this one keeps nothing."""
+
+    fit: CachedFit | None = None
+    """The fit that was kept last."""
+
+    def read(
+        self, sources: Sequence[PhotoSource], *, progress: ProgressReporter, options: CollectOptions
+    ) -> PhotoCollection:
+        """Read the photos, as ``photos.collect.collect``."""
+        return collect(sources, progress=progress, options=options)
+
+    def keep_fit(self, fit: CachedFit) -> None:
+        """Keep the state of a fit."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a caller watches and keeps. ``progress`` may raise ``errors.Cancelled``; ``preview`` receives the
+    intermediate head whenever it has advanced."""
+
+    progress: ProgressReporter = silent
+    preview: PreviewReceiver = no_preview
+    cache: PhotoCache = field(default_factory=PhotoCache)
+
+    def show(self, template: Template, stage: str, neutral: np.ndarray, colors: np.ndarray | None = None) -> None:
+        """Send neutral vertices (V, 3) as a preview."""
+        head = template.head
+        vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
+        self.preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
+
+
+@dataclass(frozen=True)
+class Hairline:
+    """The hairline that the user has set: s (A,) on ``hull.azimuths()``, None where none is set; and the used photos'
+    faces, labelled by it."""
+
+    line: np.ndarray | None
+    faces: tuple[PhotoFace, ...]
+
+
+@dataclass(frozen=True)
+class SkinPhotos:
+    """What texture and relief are made from: the fit without photos for the shape alone, and its photos' faces.
+
+    ``other_beard`` : names of photos with another beard than the look's, whose lower faces are labelled so.
+    """
+
+    fitted: FittedFace
+    faces: tuple[PhotoFace, ...]
+    other_beard: list[str]
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A finished head, and the preview's inputs for each used photo."""
+    """A finished head, the preview's inputs for each used photo, and the results of the caller's stages by name."""
 
     asset: FaceAsset
     previews: tuple[PhotoPreview, ...]
     collection: PhotoCollection
     fitted: FittedFace
+    output: Mapping[str, Any] = field(default_factory=dict)
 
 
 def reconstruct(
     sources: Sequence[PhotoSource],
     options: ReconstructOptions | None = None,
-    progress: ProgressReporter = silent,
-    preview: PreviewReceiver = no_preview,
-    reader: PhotoReader = collect,
-    keep: Callable[[CachedFit], None] = lambda kept: None,
-    kept: Callable[[], CachedFit | None] = lambda: None,
+    watch: Watch | None = None,
+    output: Stages | None = None,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
-    ``keep`` receives the state of the fit, and ``kept`` returns the state it received last. With ``geometry_only``, the
-    same photos and the same models, the fit resumes from there. ``preview`` is called with the intermediate head
-    whenever the fit has advanced. ``reader`` reads the photos as ``collect`` does.
+    ``output`` are stages of the caller's that write or pack results of ``HEAD_STAGES``: they run as soon as those are
+    there, and the report's ``seconds.files`` is what they add at the end. With ``geometry_only``, the same photos and
+    the same models, the fit resumes from the one that ``watch.cache`` has kept.
 
     Raises
     ------
     LikenessError : with a sentence for the user (no photo, no face, unknown option).
-    errors.Cancelled : ``progress`` raised it.
+    errors.Cancelled : ``watch.progress`` raised it.
     """
-    options = options or ReconstructOptions()
-    clock = StageClock()
-    loaded = in_thread(  # in parallel with reading the photos
-        lambda: (
-            load_template(),
-            open_models(options.without, computing_device(options.device), options.requested_models()),
-        )
-    )
-    with clock.stage("photos"):
-        collection = collect_corrected(sources, options.corrections, options.collect_options(), progress, reader)
-    if options.look:
-        check_look(options.look, [face.name for face in collection.faces])
-    template, models = loaded()
-    personal = None
-    if options.personalise and (basis := models.of(LEARNED_BASIS, BasisModel)) is not None:
-        with clock.stage("personalise"):
-            personal = personalise(collection.faces, basis, progress=progress)
-            models = models.changed(LEARNED_BASIS, personal.model)
-
-    def show(stage: str, neutral: np.ndarray, colors: np.ndarray | None = None) -> None:
-        head = template.head
-        vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
-        preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
-
-    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel), progress)
-    encoded, modes_around = face_model(models, template, progress)
-    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
-    by = fit_settings(options)
-    before = kept() if options.geometry_only and not options.personalise else None
-    with clock.stage("fit"):
-        fitted = None
-        if before is not None and before.by == by:
-            fitted = refit_face(before.begun, collection.faces, fit_options, progress)
-        if fitted is None:
-            fitted = fit_face(
-                collection,
-                fit_options,
-                progress,
-                template,
-                show,
-                canonical,
-                encoded,
-                modes_around,
-                lambda begun: keep(CachedFit(begun, by)),
-            )
-    used = fitted.used_faces(collection.faces)
-    with clock.stage("rig"):
-        progress("rig", 0.0)
-        keys = personalise_keys(template, fitted.neutral)
-        if not options.geometry_only:  # a geometry-only result follows at once
-            show("rig", mouth_shapes(template, fitted.neutral, keys)[0], fitted.vertex_albedo)
-        progress("rig", 1.0)
-    photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
-    settings = options.to_report() | {"device": models.device}
-
-    def report(**more: object) -> dict[str, object]:
-        told = build_report(
-            collection.verdicts,
-            fitted.rejected,
-            photos,
-            clock.seconds,
-            settings,
-            models.to_report(),
-            fitted.all_doubts(),
-        )
-        return told | {"corrections": msgspec.to_builtins(options.corrections)} | more
-
+    options, watch, output = options or ReconstructOptions(), watch or Watch(), output or {}
+    clock, line = StageClock(), MainLine(watch.progress)
+    inputs: dict[str, Any] = {"sources": tuple(sources), "options": options, "clock": clock}
+    inputs |= {"watch": replace(watch, progress=line), "aside": line.aside}
+    if not options.personalise:
+        inputs["personalise"] = None
+    if not options.detail:
+        inputs["detail"] = NO_DETAIL
     if options.geometry_only:
-        photos = with_shown_points(photos, fitted.photos, used, template, None, looked=False)
-        asset = assemble(template, fitted.neutral, keys, None, photos, report(), with_shoulders=options.bust)
-        return Reconstruction(asset, (), collection, fitted)
-    with clock.stage("hair"):
-        line, used = apply_hairline_points(template, fitted, used)
-        leader = options.look if options.look in {photo.name for photo in fitted.photos} else ""  # else: left out
-        hair = fit_hair(template, fitted, used, progress, options.hair_style, leader, line)
-        style = None if hair.strands is None else hair.strands.parameters
-        photos = with_shown_points(photos, fitted.photos, used, template, style)
-    with clock.stage("texture"):
-        coloured = fitted.for_texture(used)
-        given = coloured.used_faces(used)
-        seen = with_consistent_beards(template, coloured, given, "" if hair.look is None else hair.look.leader)
-        other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
-        completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
-        texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)
-    relief = NO_DETAIL
-    if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
-        with clock.stage("detail"):
-            size = min(options.texture_size, 2048)
-            relief = find_detail(template, coloured, seen, keys, size, wrinkles, progress)
-    told = report(hair=hair.to_report(), detail=relief.to_report(), other_beard=other_beard)
-    if options.personalise:
-        told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
-    asset = assemble(
-        template,
-        fitted.neutral,
-        keys,
-        texture.albedo,
-        photos,
-        told,
-        detail=relief.detail,
-        eyes=texture.eyes,
-        with_shoulders=options.bust,
+        inputs["previews"] = ()
+    stages = (SHAPE_STAGES if options.geometry_only else HEAD_STAGES) | output
+    made = run_graph(stages, inputs, ("asset", "previews", "photos", "fit", *output), clock)
+    asset, previews, photos, fit = (made[name] for name in ("asset", "previews", "photos", "fit"))
+    if output:
+        asset = replace(asset, report=with_time_of_files(asset.report, clock))
+    return Reconstruction(asset, previews, photos, fit, {name: made[name] for name in output})
+
+
+def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[str, object]:
+    """The report with ``seconds.files``, and all seconds and memory as they are now."""
+    before, total = float(report["seconds.total"]), clock.total
+    times = {"seconds.files": round(total - before, 4), "seconds.total": round(total, 4)}
+    return {**report, **times, "peak_rss_mb": peak_rss_mb()}
+
+
+def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
+    """The faces of one person, with the user's corrections."""
+    found = collect_corrected(sources, options.corrections, options.collect_options(), watch.progress, watch.cache.read)
+    if options.look:
+        check_look(options.look, [face.name for face in found.faces])
+    return found
+
+
+def open_all_models(options: ReconstructOptions) -> Models:
+    """The learned models that take part."""
+    return open_models(options.without, computing_device(options.device), options.requested_models())
+
+
+def personalise_basis(photos: PhotoCollection, opened: Models, watch: Watch) -> Personalised | None:
+    """The learned face model tuned to this person; None where it takes no part."""
+    basis = opened.of(LEARNED_BASIS, BasisModel)
+    return None if basis is None else personalise(photos.faces, basis, progress=watch.progress)
+
+
+def models_of_person(opened: Models, personalise: Personalised | None) -> Models:
+    """The models, the tuned one in its place."""
+    return opened if personalise is None else opened.changed(LEARNED_BASIS, personalise.model)
+
+
+def fit_head(
+    photos: PhotoCollection, template: Template, models: Models, options: ReconstructOptions, watch: Watch
+) -> FittedFace:
+    """The fitted face; where only the shape is wanted, resumed from the cached fit of these photos."""
+    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
+    by = (options.quality, options.without, options.face_model)
+    before = watch.cache.fit if options.geometry_only and not options.personalise else None
+    if before is not None and before.by == by:
+        fitted = refit_face(before.begun, photos.faces, fit_options, watch.progress)
+        if fitted is not None:
+            return fitted
+    face_models = FaceModels.of(models, template, watch.progress)
+    begun = resumable_fit(photos, fit_options, template, face_models, watch.progress, partial(watch.show, template))
+    watch.cache.keep_fit(CachedFit(begun, by))
+    return begun.face
+
+
+def personalise_rig(fit: FittedFace, template: Template, options: ReconstructOptions, watch: Watch) -> np.ndarray:
+    """(52, V, 3) shape keys of this face."""
+    watch.progress("rig", 0.0)
+    keys = personalise_keys(template, fit.neutral)
+    if not options.geometry_only:  # a geometry-only result follows at once
+        watch.show(template, "rig", mouth_shapes(template, fit.neutral, keys)[0], fit.vertex_albedo)
+    watch.progress("rig", 1.0)
+    return keys
+
+
+def shape_of_head(
+    fit: FittedFace, photos: PhotoCollection, rig: np.ndarray, template: Template, options: ReconstructOptions
+) -> FaceAsset:
+    """The head without pictures, hair and report."""
+    used = zip(fit.photos, fit.used_faces(photos.faces), strict=True)
+    shown = tuple(asset_photo(photo, face) for photo, face in used)
+    return assemble(template, fit.neutral, rig, shown, with_shoulders=options.bust)
+
+
+def set_hairline(fit: FittedFace, photos: PhotoCollection, template: Template) -> Hairline:
+    """The hairline that the user has set, and the used photos' faces labelled by it."""
+    return Hairline(*apply_hairline_points(template, fit, fit.used_faces(photos.faces)))
+
+
+def look_at_hair(
+    fit: FittedFace, hairline: Hairline, template: Template, options: ReconstructOptions
+) -> HairVotes | None:
+    """Whose photo's hair and beard the head gets; None where none is wanted."""
+    if options.hair_style == "shaved":
+        return None
+    leader = options.look if options.look in {photo.name for photo in fit.photos} else ""  # else: left out
+    return hair_votes(template, fit, hairline.faces, leader, hairline.line)
+
+
+def grow_hair(
+    fit: FittedFace,
+    hairline: Hairline,
+    look: HairVotes | None,
+    template: Template,
+    options: ReconstructOptions,
+    watch: Watch,
+) -> FoundHair:
+    """The hair of the look."""
+    return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look)
+
+
+def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> SkinPhotos:
+    """The photos for texture and relief, other beards than the look's labelled."""
+    coloured = fit.for_texture(hairline.faces)
+    faces = coloured.used_faces(hairline.faces)
+    seen = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
+    other = [one.name for one, before in zip(seen, faces, strict=True) if one is not before]
+    return SkinPhotos(coloured, seen, other)
+
+
+def unwrap_skin(
+    skin: SkinPhotos, template: Template, options: ReconstructOptions, aside: ProgressReporter
+) -> UnwrappedPhotos:
+    """The photos on the surface."""
+    aside("texture", 0.0)
+    return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size)
+
+
+def paint_texture(
+    skin: SkinPhotos,
+    unwrapped: UnwrappedPhotos,
+    hair: FoundHair,
+    models: Models,
+    template: Template,
+    options: ReconstructOptions,
+    watch: Watch,
+) -> AlbedoResult:
+    """Albedo and the eyes' picture."""
+    completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
+    size, strands = options.texture_size, hair.strands
+    return build_albedo(
+        template, skin.fitted, skin.faces, size, strands, watch.progress, completion, unwrapped=unwrapped
     )
-    face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
-    if options.hair != "none" and hair.strands is not None:
-        strands = hair.strands.recoloured(tone_change(asset, fitted.vertex_albedo, face_region))
-        if asset.bust is not None:
-            head, bust = asset.parts[0], asset.bust
-            points = over_shoulders(strands.points, head.vertices, bust.vertices, bust.quads)
-            strands = replace(strands, points=points)
-        cards = hair_cards(strands) if options.hair == "cards" else None
-        asset = replace(asset, hair_strands=strands, hair_cards=cards)
-    previews = photo_previews(asset, fitted, used, face_region)
-    return Reconstruction(asset, previews, collection, fitted)
+
+
+def find_relief(
+    skin: SkinPhotos,
+    rig: np.ndarray,
+    models: Models,
+    template: Template,
+    options: ReconstructOptions,
+    aside: ProgressReporter,
+) -> FoundDetail:
+    """The skin's relief, beside the hair and the texture."""
+    network = models.of(DETAIL, DetailModel)
+    if network is None:
+        return NO_DETAIL
+    size = min(options.texture_size, MOST_RELIEF)
+    return find_detail(template, skin.fitted, skin.faces, rig, size, network, aside)
+
+
+def report_of_photos(
+    fit: FittedFace, photos: PhotoCollection, shape: FaceAsset, models: Models, options: ReconstructOptions
+) -> dict[str, object]:
+    """What ``report.json`` says of the photos, the models and the settings."""
+    settings = options.to_report() | {"device": models.device}
+    report = build_report(photos.verdicts, fit.rejected, shape.photos, settings, models.to_report(), fit.all_doubts())
+    return report | {"corrections": msgspec.to_builtins(options.corrections)}
+
+
+def finish_shape(
+    fit: FittedFace,
+    photos: PhotoCollection,
+    shape: FaceAsset,
+    template: Template,
+    report: Mapping[str, object],
+    clock: StageClock,
+) -> FaceAsset:
+    """The head of a job that wants the shape alone."""
+    used = fit.used_faces(photos.faces)
+    shown = with_shown_points(shape.photos, fit.photos, used, template, None, looked=False)
+    return replace(shape, photos=shown, report={**report, **clock.to_report(HEAD_STAGES)})
+
+
+def dress_shape(
+    shape: FaceAsset,
+    fit: FittedFace,
+    hairline: Hairline,
+    hair: FoundHair,
+    texture: AlbedoResult,
+    detail: FoundDetail,
+    template: Template,
+) -> FaceAsset:
+    """The head with its pictures, without its hair."""
+    style = None if hair.strands is None else hair.strands.parameters
+    photos = with_shown_points(shape.photos, fit.photos, hairline.faces, template, style)
+    return with_pictures(replace(shape, photos=photos), template, texture.albedo, texture.eyes, detail.detail)
+
+
+def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> np.ndarray:
+    """(3,) ratio of the texture's skin to the fit's."""
+    face = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
+    return tone_change(dressed, fit.vertex_albedo, face)
+
+
+def exported_hair(
+    dressed: FaceAsset, hair: FoundHair, tone: np.ndarray, options: ReconstructOptions
+) -> HairStrands | None:
+    """The hair in the texture's tone, over the shoulders; None where there is none, or none is wanted."""
+    if options.hair == "none" or hair.strands is None:
+        return None
+    strands = hair.strands.recoloured(tone)
+    if dressed.bust is None:
+        return strands
+    vertices, bust = dressed.parts[0].vertices, dressed.bust
+    return replace(strands, points=over_shoulders(strands.points, vertices, bust.vertices, bust.quads))
+
+
+def report_of_head(
+    report: Mapping[str, object],
+    hair: FoundHair,
+    detail: FoundDetail,
+    skin: SkinPhotos,
+    personalise: Personalised | None,
+    models: Models,
+    options: ReconstructOptions,
+) -> dict[str, object]:
+    """The report with what hair and relief came to."""
+    more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
+    if options.personalise:
+        more["personalised"] = models.said(LEARNED_BASIS) if personalise is None else personalise.to_report()
+    return {**report, **more}
+
+
+def finish_head(
+    dressed: FaceAsset,
+    strands: HairStrands | None,
+    whole_report: Mapping[str, object],
+    options: ReconstructOptions,
+    clock: StageClock,
+) -> FaceAsset:
+    """The head with its hair and its report."""
+    cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
+    report = {**whole_report, **clock.to_report(HEAD_STAGES)}
+    return replace(dressed, hair_strands=strands, hair_cards=cards, report=report)
+
+
+def previews_of_photos(fit: FittedFace, hairline: Hairline, tone: np.ndarray) -> tuple[PhotoPreview, ...]:
+    """The preview's inputs for each photo."""
+    return photo_previews(fit, hairline.faces, tone)
+
+
+SHAPE_STAGES: Stages = {
+    "photos": read_photos,
+    "template": load_template,
+    "opened": open_all_models,
+    "personalise": personalise_basis,
+    "models": models_of_person,
+    "fit": fit_head,
+    "rig": personalise_rig,
+    "shape": shape_of_head,
+    "report": report_of_photos,
+    "asset": finish_shape,
+}
+"""A job that wants the shape alone."""
+HEAD_STAGES: Stages = SHAPE_STAGES | {
+    "hairline": set_hairline,
+    "look": look_at_hair,
+    "hair": grow_hair,
+    "skin": photos_of_skin,
+    "unwrapped": unwrap_skin,
+    "texture": paint_texture,
+    "detail": find_relief,
+    "dressed": dress_shape,
+    "tone": tone_of_texture,
+    "strands": exported_hair,
+    "whole_report": report_of_head,
+    "asset": finish_head,
+    "previews": previews_of_photos,
+}
+"""Result -> the function that makes it from the results that its parameters name; an earlier one goes first."""

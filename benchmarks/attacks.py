@@ -240,13 +240,16 @@ def valid_models(folder: Path) -> dict[str, bytes]:
 
 def valid_heads(folder: Path) -> dict[str, bytes]:
     """Make the ``face.glb`` of the template."""
-    from backend.exchange.assemble import assemble
+    from backend.exchange.assemble import assemble, with_pictures
     from backend.exchange.gltf import write_glb
     from backend.geometry.template import load_template
 
     template = load_template()
     albedo = np.full((64, 64, 3), 140, np.uint8)
-    write_glb(assemble(template, template.vertices, template.expressions, albedo, (), {}), folder / "face.glb")
+    write_glb(
+        with_pictures(assemble(template, template.vertices, template.expressions), template, albedo),
+        folder / "face.glb",
+    )
     return {"face.glb": (folder / "face.glb").read_bytes()}
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from measure import ROOT, benchmark_parser, report
 
-from backend.exchange.assemble import assemble
+from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import write_glb
 from backend.exchange.wire import encode_face
@@ -48,7 +48,7 @@ def made_head(texture_size: int = 2048) -> FaceAsset:
     rows, columns = np.mgrid[:texture_size, :texture_size] / texture_size
     skin = np.stack([190 - 30 * rows, 140 - 20 * columns, 110 - 25 * rows * columns], -1)
     albedo = np.clip(skin + rng.normal(0, 3, skin.shape), 0, 255).astype(np.uint8)
-    return assemble(template, template.vertices, template.expressions, albedo, (), {})
+    return with_pictures(assemble(template, template.vertices, template.expressions), template, albedo)
 
 
 def empty_file() -> None:

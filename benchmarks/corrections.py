@@ -29,12 +29,11 @@ from measure import benchmark_parser, report
 
 from backend.exchange.buffers import WireMessage
 from backend.fitting.detector_model import DetectorModel, expected_errors, face_scale
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
-from backend.fitting.stages import ResumableFit
 from backend.geometry.template import FIRST_EAR, ear_vertices, load_template
 from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
@@ -85,19 +84,18 @@ def person_figures(seed: int) -> dict[str, float]:
     points = tuple(CorrectedPoint(int(one), float(truth[one, 0]), float(truth[one, 1])) for one in chosen)
     moved = PhotoCollection((wrong, *faces[1:]))
     corrected = with_corrections(moved, (PhotoCorrections("0", "both", points),))
-    kept: list[ResumableFit] = []
-    undisturbed, without = _fitted(PhotoCollection(faces)), fit_face(moved, _OPTIONS, keep=kept.append)
+    undisturbed, begun = _fitted(PhotoCollection(faces)), resumable_fit(moved, _OPTIONS)
     start = time.perf_counter()
     mended = _fitted(corrected)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
-    refitted = refit_face(kept[0], corrected.faces, _OPTIONS)
+    refitted = refit_face(begun, corrected.faces, _OPTIONS)
     refit_seconds = time.perf_counter() - start
     with_ears = _fitted(with_corrections(PhotoCollection(faces), _ear_corrections(cameras, person)))
     off = np.linalg.norm(mended.photos[0].landmarks[chosen, 2:] - truth[chosen], axis=-1)
     return {
         "undisturbed_mm": _error(undisturbed, person),
-        "moved_mm": _error(without, person),
+        "moved_mm": _error(begun.face, person),
         "corrected_mm": _error(mended, person),
         "point_off_px": float(np.median(off)),
         "farthest_point_off_px": float(off.max()),

@@ -25,11 +25,11 @@ import cv2
 import numpy as np
 from measure import ROOT, benchmark_parser, report, resident_mb
 
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
 from backend.exchange.files import peak_rss_mb
-from backend.exchange.folder import write_folder
-from backend.models.registry import DETAIL
+from backend.exchange.folder import file_stages, write_last
 from backend.photos.formats import PhotoSource
-from backend.pipeline import ReconstructOptions, reconstruct
+from backend.pipeline import ReconstructOptions, Watch, reconstruct
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PHOTOS = 5
@@ -66,12 +66,11 @@ def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) 
     seconds, which other programs disturb less."""
     start, used = time.perf_counter(), time.process_time()
     previews: list[float] = []
-    result = reconstruct(
-        [PhotoSource.from_path(path) for path in photos],
-        options,
-        preview=lambda head: previews.append(time.perf_counter() - start),
-    )
-    write_folder(result.asset, result.previews, out)
+    watch = Watch(preview=lambda head: previews.append(time.perf_counter() - start))
+    sources = [PhotoSource.from_path(path) for path in photos]
+    with OutputFolder(out) as folder, folder.writing(FILE_NAMES) as files:
+        result = reconstruct(sources, options, watch, file_stages(files, out))
+        write_last(result.asset.report, files, out)
     total, used = time.perf_counter() - start, time.process_time() - used
     report = json.loads((out / "report.json").read_text())
     stages = {key: float(value) for key, value in report.items() if key.startswith("seconds.")}
@@ -85,9 +84,9 @@ def seconds_of_detail(
     pairs = []
     for number in range(runs):
         own = []
-        for name, without in (("with", options.without), ("without", options.without | {DETAIL.name})):
+        for name, detail in (("with", True), ("without", False)):
             release_freed_memory()
-            own.append(timed_run(photos, replace(options, without=without), folder / f"{name}_{number}"))
+            own.append(timed_run(photos, replace(options, detail=detail), folder / f"{name}_{number}"))
         pairs.append(own)
     names = {"detail.adds_seconds": "seconds.total", "detail.adds_cpu_seconds": "cpu_seconds.total"}
     return {name: statistics.median(one[key] - other[key] for one, other in pairs) for name, key in names.items()}

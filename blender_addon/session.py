@@ -20,7 +20,6 @@ from .errors import AddonError
 from .identity import client_name, user_folder
 from .job import Job
 from .protocol.buffers import Preview
-from .protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import cameras, tags
@@ -103,20 +102,7 @@ class Session:
         """Start a reconstruction. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
-        options = {
-            "quality": job.quality,
-            "texture_size": job.texture_size,
-            "hair": job.hair,
-            "bust": job.bust,
-            "face_model": job.face_model,
-            "device": "auto",
-        }
-        if job.geometry_only:
-            options["geometry_only"] = True
-        unsaid = {"symmetry": NO_SYMMETRY, "average": EVEN_AVERAGE, "hair_style": AUTO_HAIR_STYLE, "look": ""}
-        for name, usual in unsaid.items():
-            if getattr(job, name) != usual:
-                options[name] = getattr(job, name)
+        options = job.options.changed() | ({"geometry_only": True} if job.geometry_only else {})
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere, self.small_pictures = None, False, {}
         self._begun = time.monotonic()

@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .backend_process.locks import FileLock, is_locked
 from .client.conversation import parse_header
 from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile
@@ -33,6 +32,7 @@ from .job import Job
 from .protocol.buffers import checked_field, malformed
 from .protocol.result import HeadResult, decode_result
 from .scene.tags import Place
+from .shared.file_lock import FileLock, is_locked, lock_file
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,8 @@ def _claimed(folder: Path, number: int) -> Slot | None:
     lock = path.with_suffix(".lock")
     if is_locked(lock):
         return None
-    try:
-        return Slot(path, FileLock(lock))
-    except BlockingIOError:  # another Blender was faster
-        return None
+    taken = lock_file(lock, mode=0o600)
+    return None if taken is None else Slot(path, taken)  # None: another Blender was faster
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class HeadNote:
 
 
 _KEPT_FIELDS = {
-    "quality": str, "texture_size": int, "hair": str, "face_model": str, "missing": int, "frame": bool,
+    "missing": int, "frame": bool,
     "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str, "geometry_only": bool,
 }  # fmt: skip
 """Fields of a ``Job`` that matter once the result is there, with their types."""

@@ -17,6 +17,9 @@ ARKIT_NAMES: tuple[str, ...] = (
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
+EXPRESSION_FORMAT, EXPRESSION_VERSION = "likeness-expression", 1
+"""``format`` and ``version`` of an ``expression.json`` (docs/expressions.md)."""
+
 SIDES = {"l": "Left", "lt": "Left", "lft": "Left", "left": "Left", "r": "Right", "rt": "Right", "rgt": "Right",
          "right": "Right"}  # fmt: skip
 """Words for the person's sides, lower case."""

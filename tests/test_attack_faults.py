@@ -68,14 +68,14 @@ def head(folder: Path, scale: float) -> Path:
     """The template's head, ``scale`` times as large, as ``face.glb``."""
     import numpy as np
 
-    from backend.exchange.assemble import assemble
+    from backend.exchange.assemble import assemble, with_pictures
     from backend.exchange.folder import _write_glb
     from backend.geometry.template import load_template
     from backend.rig.personalise import personalise_keys
 
     template = load_template()
     neutral, grey = template.vertices * np.float32(scale), np.full((16, 16, 3), 128, np.uint8)
-    asset = assemble(template, neutral, personalise_keys(template, template.vertices), grey, (), {})
+    asset = with_pictures(assemble(template, neutral, personalise_keys(template, template.vertices)), template, grey)
     _write_glb(asset, folder / "face.glb")
     return folder
 

@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.ReconstructOptions]:
     """A pipeline that notes its options and finds nobody."""
     found: list[pipeline.ReconstructOptions] = []
 
-    def reconstruct(sources, options, progress):
+    def reconstruct(sources, options, watch, output):
         found.append(options)
         raise LikenessError("no_face", "There is nobody.", "Take another photo.")
 

@@ -30,8 +30,8 @@ from backend.command_line.progress_display import format_seconds
 from backend.command_line.reconstruct_command import check_device, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
-from backend.models.registry import SWITCHED
-from backend.system.file_lock import lock_file
+from backend.options import options_of, words_of_options
+from protocol.file_lock import lock_file
 
 LOCK_FILE = ".batch.lock"
 
@@ -63,19 +63,8 @@ def commands(
     arguments for all of them."""
     for person in people:
         words = [sys.executable, "-m", "backend", "batch", os.path.abspath(manifest), "--out", os.path.abspath(out)]
-        words += [*_options(defaults), *more, f"--only={person.name}"]
+        words += [*words_of_options(defaults), *more, f"--only={person.name}"]
         yield subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-
-
-def _options(defaults: PersonOptions) -> list[str]:
-    """The arguments that differ from their defaults."""
-    words: list[str] = []
-    usual = PersonOptions()
-    for name in ("quality", "texture", "hair", "hair_style", "look", "face_model", "symmetry", "average"):
-        if getattr(defaults, name) != getattr(usual, name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
-    words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]
-    return words + [f"--{name}" for name in ("bust", "personalise") if getattr(defaults, name)]
 
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
@@ -92,19 +81,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
     LikenessError : "some_failed" when people are missing at the end; "cancelled" on Ctrl-C, with finished heads kept;
         and errors that the user can act on. For a single person (``--only``) that person's own error.
     """
-    defaults = PersonOptions(
-        quality=arguments.quality,
-        texture=arguments.texture,
-        hair=arguments.hair,
-        hair_style=arguments.hair_style,
-        look=arguments.look,
-        bust=arguments.bust,
-        face_model=arguments.face_model,
-        symmetry=arguments.symmetry,
-        average=arguments.average,
-        personalise=arguments.personalise,
-        **{model.switch.name: getattr(arguments, model.switch.name) for model in SWITCHED},
-    )
+    defaults = PersonOptions(**options_of(arguments))
     manifest = read_manifest(arguments.manifest, defaults)
     if arguments.print_commands:
         _print_commands(arguments, manifest, defaults)
@@ -280,7 +257,7 @@ def _engine(
                 raise
             sentence = "Ray is not installed, which shares people out among processes and machines."
             raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
-        sizes = {person.options.texture for person in manifest.people}
+        sizes = {person.options.texture_size for person in manifest.people}
         needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
         with cluster(arguments.address, None if arguments.address else arguments.workers):
             found = machines()

@@ -32,7 +32,8 @@ from backend.batch.records import (
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
 from backend.command_line.terminal import explain
 from backend.errors import Cancelled, LikenessError
-from backend.exchange.all_or_none import OutputFolder, disk_errors_named
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named
+from backend.options import options_of
 from backend.photos.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
 from backend.system.processes import keep_freed_memory
@@ -121,29 +122,24 @@ def _reconstruct(
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.files import peak_rss_mb
-    from backend.exchange.folder import write_folder
+    from backend.exchange.folder import file_stages, write_last
     from backend.photos.formats import PhotoSource
-    from backend.pipeline import ReconstructOptions, reconstruct
+    from backend.pipeline import ReconstructOptions, Watch, reconstruct
 
     keep_freed_memory()
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
     given_paths = [Path(source) for source in task.person.sources]
     sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given_paths)]
-    options = ReconstructOptions.from_settings(
-        given.options,
-        texture_size=given.options.texture,
-        device=task.device,
-        personalise=given.options.personalise,
-        corrections=corrections,
-    )
-    result = reconstruct(sources, options, progress)
-    if _given(task, photos) != given:  # otherwise a head with the wrong fingerprint would be kept
-        sentence = "The photos or their corrections changed while the head was made."
-        raise LikenessError("no_photo", sentence, "Run it again.")
-    with disk_errors_named(folder.path):
-        forget(folder.path)
-    write_folder(result.asset, result.previews, folder, progress)
+    options = ReconstructOptions(**options_of(given.options), device=task.device, corrections=corrections)
+    with folder.writing(FILE_NAMES, progress) as files:
+        result = reconstruct(sources, options, Watch(progress), file_stages(files, folder.path, progress))
+        if _given(task, photos) != given:  # otherwise a head with the wrong fingerprint would be kept
+            sentence = "The photos or their corrections changed while the head was made."
+            raise LikenessError("no_photo", sentence, "Run it again.")
+        with disk_errors_named(folder.path):
+            forget(folder.path)
+        write_last(result.asset.report, files, folder.path)
     record = InputRecord(
         fingerprint=given.fingerprint,
         input=given,

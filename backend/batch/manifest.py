@@ -13,34 +13,25 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, FaceModel, Hair, HairStyle, Quality, TextureSize
 from backend.errors import LikenessError
+from backend.options import FILE_DEFAULTS, option_struct
+from protocol.options import OPTIONS
 
-Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-PhotoName = Annotated[str, msgspec.Meta(max_length=255)]
+_OPTIONS = {one.word.replace("-", "_"): one for one in OPTIONS.values()}
+"""Column of a manifest -> option."""
 
 
-class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of one head; the same choices as those of ``reconstruct``."""
-
-    quality: Quality = "standard"
-    texture: TextureSize = 2048
-    hair: Hair = "cards"
-    hair_style: HairStyle = "auto"
-    look: PhotoName = ""
-    bust: bool = False
-    face_model: FaceModel = "linear"
-    symmetry: Share = NO_SYMMETRY
-    average: Share = EVEN_AVERAGE
-    landmark_net: bool = True
-    lap: bool = True
-    learned_basis: bool = True
-    detail: bool = True
-    personalise: bool = False
+class PersonOptions(
+    option_struct("Options", FILE_DEFAULTS, {one.name: column for column, one in _OPTIONS.items()}),
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+):
+    """Options of one head; the same as those of ``reconstruct``."""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +57,6 @@ TABLE_NAMES = ("batch.json", "batch.html")
 MOST_NAME_BYTES = 200
 """File systems allow 255; the rest is for temporary folders beside it, which have longer names."""
 
-_OPTIONS = tuple(PersonOptions.__struct_fields__)
-_YES_OR_NO = {field.name for field in msgspec.structs.fields(PersonOptions) if field.type is bool}
-_SHARES = ("symmetry", "average")
 _FIELDS = ("name", "photos", "folder", "corrections", *_OPTIONS)
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,20})?", re.ASCII)
 _FORBIDDEN = set('/\\:*?"<>|')
@@ -192,11 +180,12 @@ def _value(column: str, cell: str) -> Any:
     """Convert a cell to its value in a JSON line; a cell that does not fit stays text and is refused later."""
     if column == "photos":
         return [part.strip() for part in cell.split(PHOTO_SEPARATOR) if part.strip()]
-    if column == "texture" and cell.isascii() and cell.isdigit() and len(cell) < 10:
+    kind = type(_OPTIONS[column].default) if column in _OPTIONS else str
+    if kind is int and cell.isascii() and cell.isdigit() and len(cell) < 10:
         return int(cell)
-    if column in _SHARES and _DECIMAL.fullmatch(cell):
+    if kind is float and _DECIMAL.fullmatch(cell):
         return float(cell)
-    if column in _YES_OR_NO:
+    if kind is bool:
         return _WORDS.get(cell.lower(), cell)
     return cell
 
@@ -236,7 +225,7 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
         raise _BadLineError("A path has a NUL character; no file system knows such a file.")
     given = {key: fields[key] for key in _OPTIONS if key in fields}
     try:
-        options = msgspec.convert({**msgspec.structs.asdict(defaults), **given}, PersonOptions)
+        options = msgspec.convert({**msgspec.to_builtins(defaults), **given}, PersonOptions)
     except msgspec.ValidationError as error:
         raise _BadLineError(f"An option is wrong: {error}.") from error
     sources = tuple(os.path.abspath(folder / path) for path in paths)

@@ -19,7 +19,8 @@ from rich.table import Table
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import OutputFolder
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
+from backend.options import options_of
 from backend.progress import FILE_SHARES
 from backend.system.processes import keep_freed_memory
 
@@ -37,21 +38,16 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     with photos_to_folder(arguments) as (sources, folder):
         # Imported here because it takes seconds, and may find that something is not installed.
-        from backend.exchange.folder import write_folder
+        from backend.exchange.folder import file_stages, write_last
         from backend.photos.corrections import read_corrections
-        from backend.pipeline import ReconstructOptions, reconstruct
+        from backend.pipeline import ReconstructOptions, Watch, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
-        options = ReconstructOptions.from_settings(
-            arguments,
-            texture_size=arguments.texture,
-            device=arguments.device,
-            personalise=arguments.personalise,
-            corrections=corrections,
-        )
-        with TerminalProgress(err, FILE_SHARES) as progress:
-            reconstruction = reconstruct(sources, options, progress)
-            write_folder(reconstruction.asset, reconstruction.previews, folder, progress)
+        options = ReconstructOptions(**options_of(arguments), device=arguments.device, corrections=corrections)
+        with TerminalProgress(err, FILE_SHARES) as progress, folder.writing(FILE_NAMES, progress) as files:
+            output = file_stages(files, folder.path, progress)
+            reconstruction = reconstruct(sources, options, Watch(progress), output)
+            write_last(reconstruction.asset.report, files, folder.path)
     out.print(verdict_table(reconstruction.asset.report["photos"]))
     took = format_seconds(time.monotonic() - start)
     preview = arguments.out / "preview.png"

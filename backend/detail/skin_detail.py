@@ -115,6 +115,7 @@ def tangent_normals(millimetres: np.ndarray, texels_per_metre: float) -> np.ndar
 
 
 SIZE = 512
+"""Most texels a side of the window in which shades are computed; half as many as a smaller map has."""
 _DARKEST, _BRIGHTEST = 0.3, 2.0
 """Limits of the factor: three SH bands can give negative light on a slope."""
 
@@ -134,11 +135,12 @@ def relief_shading(
     head : (C, 3) posed vertices of the head's cage. light : (9, 3) coefficients of the shading. resolution : R.
     expression : (52,) weights that activate wrinkles.
     """
-    window = detail_window(template, SIZE)
+    size = min(SIZE, resolution // 2)
+    window = detail_window(template, size)
     frames = surface_frames(window.surface, window.surface.lifted(head.astype(np.float64)))
     normals, across = frames_in_window(window, frames)
     heights = posed_heights(detail, window, expression) * window.allowed
-    down, right = np.gradient(heights * np.float32(1e-3 * SIZE))
+    down, right = np.gradient(heights * np.float32(1e-3 * size))
     bumped = normals - (right[..., None] * across[..., 0, :] + down[..., None] * across[..., 1, :])
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
     grey = (light @ np.array(LUMINANCE)).astype(np.float32)

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
-from backend.system.file_lock import lock_file
+from protocol.file_lock import lock_file
 
 FILE_NAMES: tuple[str, ...] = (
     "face.glb",
@@ -87,27 +87,19 @@ class OutputFolder:
     ) -> None:
         self._held.close()
 
-    def write(
-        self,
-        names: Sequence[str],
-        steps: Sequence[Callable[[Path], None]],
-        progress: ProgressReporter = silent,
-        last: Callable[[Path], None] = lambda folder: None,
-    ) -> None:
-        """As ``write_together``, while the lock is held."""
-        from backend.system.parallel import each  # imported here, because it takes a second
-
+    @contextmanager
+    def writing(self, names: Sequence[str], progress: ProgressReporter = silent) -> Iterator[Path]:
+        """Give an empty folder for the files ``names``; at the end, unless there was an error, they are moved into
+        place. ``progress`` receives stage ``WRITING`` at the end, which is the last chance to cancel."""
         with disk_errors_named(self.path):
             files = _emptied(self._files)
-            progress(WRITING, 0.0)
-            share = 1.0 / (len(steps) + 1)
-            each(lambda step: step(files), steps, told=lambda done: progress(WRITING, share * done))
-            last(files)
+        yield files
+        with disk_errors_named(self.path):
             for name in names:
                 _flush_to_disk(files / name)
             if self.path.exists() and files.parent != self._inside:
                 self._hold(self._inside)  # another process made the folder in the meantime
-            progress(WRITING, 1.0)  # last chance to cancel
+            progress(WRITING, 1.0)
             _move_into_place(files, self.path, names)
 
     @property
@@ -122,22 +114,31 @@ class OutputFolder:
         return self._held.enter_context(_hidden_folder(path, self.path))
 
 
+@contextmanager
+def held_folder(out_dir: Path | OutputFolder) -> Iterator[OutputFolder]:
+    """The folder, locked: as it is, or for the time of the ``with`` body.
+
+    Raises ``LikenessError`` with code "disk", or "in_use" if another run holds the folder.
+    """
+    if isinstance(out_dir, OutputFolder):
+        yield out_dir
+        return
+    with OutputFolder(out_dir) as held:
+        yield held
+
+
 def write_together(
     out_dir: Path | OutputFolder,
     names: Sequence[str],
     steps: Sequence[Callable[[Path], None]],
     progress: ProgressReporter = silent,
-    last: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write the files ``names`` into ``out_dir``, all or none. The steps write them into the folder passed to them,
-    several in parallel; ``last`` runs after them.
+    several in parallel. Raises ``LikenessError`` as ``held_folder`` does."""
+    from backend.system.parallel import each  # imported here, because it takes a second
 
-    Raises ``LikenessError`` with code "disk", or "in_use" if another run holds the folder.
-    """
-    if isinstance(out_dir, OutputFolder):
-        return out_dir.write(names, steps, progress, last)
-    with OutputFolder(out_dir) as held:
-        held.write(names, steps, progress, last)
+    with held_folder(out_dir) as folder, folder.writing(names, progress) as files, disk_errors_named(folder.path):
+        each(lambda step: step(files), steps)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -128,35 +128,37 @@ def assemble(
     template: Template,
     neutral: np.ndarray,
     keys: np.ndarray,
-    albedo: np.ndarray | None,
-    photos: tuple[AssetPhoto, ...],
-    report: Mapping[str, object],
-    detail: SkinDetail | None = None,
-    eyes: np.ndarray | None = None,
+    photos: tuple[AssetPhoto, ...] = (),
     with_shoulders: bool = False,
 ) -> FaceAsset:
-    """Assemble everything exported except the hair, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8
-    sRGB, None for geometry only.
-
-    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``. with_shoulders : whether to add the bust,
-    whose chart is painted into the albedo.
-    """
+    """Assemble what neutral (V, 3) and keys (52, V, 3) give: everything but pictures (``with_pictures``), hair and
+    report. ``with_shoulders`` : whether to add the bust."""
     head = template.head
     shapes = eye_shapes(template, *mouth_shapes(template, neutral, keys))
     bust = None
     if with_shoulders:
-        model = load_bust()
-        shape = bust_shape(model, template, shapes.neutral, shapes.keys)
-        bust = bust_part(model, shape)
-        albedo = None if albedo is None else with_bust(albedo, template, model, shape.vertices)
+        bust = bust_part(load_bust(), bust_shape(load_bust(), template, shapes.neutral, shapes.keys))
     return FaceAsset(
         face_parts(template, shapes.neutral, shapes.keys),
-        albedo,
+        None,
         photos,
-        report,
-        detail=detail,
-        eyes=eye_dressing(template, shapes, eyes),
+        {},
+        eyes=eye_dressing(template, shapes, None),
         mouth_inside=template.regions["mouth_interior"][head.vertex_start : head.vertex_stop].astype(np.float32),
         skin_roughness=skin_roughness(template),
         bust=bust,
     )
+
+
+def with_pictures(
+    asset: FaceAsset,
+    template: Template,
+    albedo: np.ndarray,
+    eyes: np.ndarray | None = None,
+    detail: SkinDetail | None = None,
+) -> FaceAsset:
+    """The asset with albedo (R, R, 3) uint8 sRGB, into which a bust's chart is painted, and picture of the eyes
+    (S, 2 S, 3) uint8 sRGB of map ``Eye``. detail : see ``FaceAsset``."""
+    if asset.bust is not None:
+        albedo = with_bust(albedo, template, load_bust(), asset.bust.vertices)
+    return replace(asset, albedo=albedo, eyes=replace(asset.eyes, picture=eyes), detail=detail)

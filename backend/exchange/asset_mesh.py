@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import scipy.sparse as sp
 
@@ -232,19 +233,19 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         uv_faces=np.concatenate(uv_faces),
         alpha=np.concatenate(alphas).round(5),
         eye=np.concatenate(eyes),
-        albedo=_reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
+        albedo=reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
         hair=asset.hair_strands,
         relief=asset.detail,
     )
 
 
-def _reduced(texture: np.ndarray, side: int) -> np.ndarray:
+def reduced(texture: np.ndarray, side: int) -> np.ndarray:
     """A linear texture (R, R, 3) averaged over squares to at most ``side`` texels wide."""
     factor = -(-len(texture) // side)
     if factor <= 1 or len(texture) % factor:
         return texture
     small = len(texture) // factor
-    return texture.reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
+    return cv2.resize(texture, (small, small), interpolation=cv2.INTER_AREA)
 
 
 def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, int], distance: float = 1.2) -> Camera:

@@ -15,6 +15,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from protocol.message import FLOATS, INTS, ArrayField
 from protocol.photo_folder import with_own_chunk
 
 _FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
@@ -45,9 +46,7 @@ PNG = "image/png"
 SMALL_SIDE = 512
 """Pixels of a small image's longer side: a head preview of 256 pixels differs by 0.6 of 255 from one with a 2 k albedo
 (1.2 for a side of 256), and Blender decodes it in 7 ms instead of 110."""
-DTYPES: Mapping[str, np.dtype] = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
-
-FLOATS, INTS = "<f4", "<i4"
+DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (FLOATS, INTS)}
 
 
 class BufferEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,6 +82,14 @@ class BufferList:
         self.entries.append(BufferEntry(name, dtype=dtype, shape=array.shape))
         self.buffers.append(array.tobytes())
         return name
+
+    def add_entry(self, name: str, values: Mapping[str, Any], fields: Mapping[str, ArrayField]) -> dict[str, Any]:
+        """Append those ``values`` that ``fields`` declares; returns the name of each one's buffer, None for one that is
+        None."""
+        return {
+            field: None if values[field] is None else self.add_array(f"{name}.{field}", values[field], one.dtype)
+            for field, one in fields.items()
+        }
 
     def add_picture(self, name: str, pixels: np.ndarray) -> str:
         """Append (H, W, 3) or, with opacity, (H, W, 4) uint8 pixels as PNG; returns ``name``."""

@@ -10,7 +10,6 @@ Schemas (docs/files.md) and writing of ``cameras.json``, ``expressions.json`` an
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -137,7 +136,6 @@ def build_report(
     verdicts: Sequence[PhotoVerdict],
     rejected: Sequence[tuple[str, str]],
     photos: Sequence[AssetPhoto],
-    seconds: Mapping[str, float],
     settings: Mapping[str, object],
     models: Mapping[str, str] | None = None,
     doubts: Mapping[str, str] | None = None,
@@ -149,7 +147,6 @@ def build_report(
     verdicts : of the photo stage, in the given order.
     rejected : (name, reason) of photos that the fit rejected (``FittedFace.rejected``).
     photos : the used photos.
-    seconds : wall seconds per stage; ``seconds.total`` is ``seconds["total"]`` if given, otherwise their sum.
     settings : quality, texture size, device and all else that affects the result, JSON-ready.
     models : model name -> its version, or that it is not trained or was switched off.
     doubts : name of a used photo -> a further sentence about it.
@@ -176,23 +173,8 @@ def build_report(
     report["settings"] = dict(settings)
     report["models"] = dict(models or {})
     report["versions"] = installed_versions()
-    total = seconds.get("total", sum(seconds.values()))
-    report.update({f"seconds.{name}": round(float(value), 4) for name, value in seconds.items() if name != "total"})
-    report["seconds.total"] = round(float(total), 4)
     report["peak_rss_mb"] = peak_rss_mb()
     return report
-
-
-def with_seconds_of(report: Mapping[str, object], stage: str, start: float) -> dict[str, object]:
-    """Add ``stage``'s seconds since ``start`` (``time.perf_counter()``) to the report and to ``seconds.total``."""
-    seconds = time.perf_counter() - start
-    total = report.get("seconds.total", 0.0)
-    return {
-        **report,
-        f"seconds.{stage}": round(seconds, 4),
-        "seconds.total": round(float(total) + seconds, 4),
-        "peak_rss_mb": peak_rss_mb(),
-    }
 
 
 def installed_versions() -> dict[str, str]:

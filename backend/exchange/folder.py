@@ -7,21 +7,24 @@ Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, wraps
+from itertools import count
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from backend import __version__
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, write_together
+from backend.detail.find import FoundDetail
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named, held_folder
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import (
     normal_picture,
-    with_seconds_of,
     write_cameras,
     write_detail,
     write_displacement,
@@ -32,8 +35,9 @@ from backend.exchange.files import (
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
-from backend.progress import ProgressReporter, silent
+from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
+from backend.system.dataflow import Stages, run_graph
 
 _HAIR_MATERIAL = (
     "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"
@@ -156,7 +160,7 @@ def write_folder(
     out_dir: Path | OutputFolder,
     progress: ProgressReporter = silent,
 ) -> None:
-    """Write all ``FILE_NAMES`` into ``out_dir``, creating it if needed.
+    """Write all ``FILE_NAMES`` of a finished head into ``out_dir``, creating it if needed.
 
     The files are first written to a temporary folder on the same disk and moved into place when all are complete, so
     that a failed or cancelled run leaves the folder unchanged. Files of an earlier run are replaced; other files in the
@@ -171,36 +175,88 @@ def write_folder(
     LikenessError : code "disk" if the disk is full, the folder may not be written, or ``out_dir`` is a file; "in_use"
         if another run writes into it.
     """
-    start = time.perf_counter()
-    steps: list[Callable[[Path], None]] = [  # the slowest first, because they run in parallel
-        lambda folder: write_preview(asset, previews, folder / "preview.png"),
-        lambda folder: _write_glb(asset, folder / "face.glb"),
-        lambda folder: (folder / "albedo.png").write_bytes(png_bytes(asset.albedo)),
-        lambda folder: (folder / EYE_TEXTURE).write_bytes(png_bytes(_eye_picture(asset))),
-        lambda folder: write_obj(asset, folder),
-        lambda folder: (folder / "hair.png").write_bytes(png_bytes(hair_picture(asset.hair_cards))),
-        lambda folder: (folder / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
-        lambda folder: write_displacement(asset.detail, folder / "displacement.png"),
-        lambda folder: write_wrinkles(asset.detail, folder),
-        lambda folder: write_detail(asset.detail, folder / "detail.json"),
-        lambda folder: write_hair(asset.hair_strands, folder / "hair.json"),
-        lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
-        lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
-    ]
-
-    def report(folder: Path) -> None:
-        write_report(with_seconds_of(asset.report, "files", start), folder / "report.json")
-
-    write_together(out_dir, FILE_NAMES, steps, progress, report)
+    made = {"asset": asset, "shape": asset, "dressed": asset, "strands": asset.hair_strands, "previews": previews}
+    made["detail"] = FoundDetail(asset.detail, (), "")
+    with held_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
+        progress(WRITING, 0.0)
+        stages = file_stages(files, folder.path, progress)
+        run_graph(stages, made, tuple(stages))
+        write_last(asset.report, files, folder.path)
 
 
-def _write_glb(asset: FaceAsset, path: Path) -> None:
+def write_last(report: Mapping[str, object], files: Path, out_dir: Path) -> None:
+    """Write ``report.json`` into the folder ``files``; a disk's error names ``out_dir``."""
+    with disk_errors_named(out_dir):
+        write_report(report, files / "report.json")
+
+
+def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent) -> Stages:
+    """Stages that write all ``FILE_NAMES`` but ``report.json`` into the folder ``files``, each as soon as its data is
+    there: they need results of ``pipeline.HEAD_STAGES``. A disk's error names ``out_dir``."""
+    early: Stages = {"relief_files": partial(_write_relief, files=files)}
+    late: Stages = {  # the slowest first, because they run in parallel
+        "preview_png": partial(_write_preview, files=files),
+        "face_glb": partial(_write_glb, files=files),
+        "albedo_png": partial(_write_albedo, files=files),
+        "eyes_png": partial(_write_eyes, files=files),
+        "face_obj": partial(_write_obj, files=files),
+        "hair_files": partial(_write_hair, files=files),
+        "json_files": partial(_write_json, files=files),
+    }
+    done, turn = count(1), Lock()
+
+    def named(stage: Callable[..., None], is_late: bool) -> Callable[..., None]:
+        @wraps(stage)
+        def write(**results: Any) -> None:
+            with disk_errors_named(out_dir):
+                stage(**results)
+            if is_late:
+                with turn:  # so that no report goes back
+                    progress(WRITING, next(done) / (len(late) + 1))
+
+        return write
+
+    return {name: named(stage, name in late) for name, stage in (early | late).items()}
+
+
+def _write_relief(detail: FoundDetail, shape: FaceAsset, files: Path) -> None:
+    relief = detail.detail
+    (files / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(relief, shape.parts[0])))
+    write_displacement(relief, files / "displacement.png")
+    write_wrinkles(relief, files)
+    write_detail(relief, files / "detail.json")
+
+
+def _write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], files: Path) -> None:
+    write_preview(asset, previews, files / "preview.png")
+
+
+def _write_glb(asset: FaceAsset, files: Path) -> None:
     from backend.exchange.gltf import write_glb  # imported here: it takes 0.2 s, which reading photos would wait for
 
-    write_glb(asset, path)
+    write_glb(asset, files / "face.glb")
 
 
-def _eye_picture(asset: FaceAsset) -> np.ndarray:
+def _write_albedo(dressed: FaceAsset, files: Path) -> None:
+    (files / "albedo.png").write_bytes(png_bytes(dressed.albedo))
+
+
+def _write_eyes(dressed: FaceAsset, files: Path) -> None:
     """(S, 2 S, 3) uint8 image of map ``Eye``; one grey pixel if the asset has none."""
-    missing = asset.eyes is None or asset.eyes.picture is None
-    return np.full((1, 1, 3), 128, np.uint8) if missing else asset.eyes.picture
+    missing = dressed.eyes is None or dressed.eyes.picture is None
+    picture = np.full((1, 1, 3), 128, np.uint8) if missing else dressed.eyes.picture
+    (files / EYE_TEXTURE).write_bytes(png_bytes(picture))
+
+
+def _write_obj(asset: FaceAsset, files: Path) -> None:
+    write_obj(asset, files)
+
+
+def _write_hair(asset: FaceAsset, files: Path) -> None:
+    write_hair(asset.hair_strands, files / "hair.json")
+    (files / "hair.png").write_bytes(png_bytes(hair_picture(asset.hair_cards)))
+
+
+def _write_json(dressed: FaceAsset, files: Path) -> None:
+    write_cameras(dressed.photos, files / "cameras.json")
+    write_expressions(dressed.photos, files / "expressions.json")

@@ -22,6 +22,7 @@ from backend.exchange.asset_mesh import (
     neutral_lamps,
     neutral_light,
     portrait_camera,
+    reduced,
 )
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FaceAsset
@@ -102,6 +103,8 @@ BACKDROP = (58, 60, 64)
 PAPER = (24, 25, 27)
 INK = (225, 225, 220)
 MOST_PHOTOS = 24
+TILE_TEXTURE = 512
+"""Side of the albedo in texels for the fits beside the photos, whose faces are 100 to 200 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -127,20 +130,13 @@ class PhotoPreview:
     inside: tuple[int, int, int, int] | None = None
 
 
-def photo_previews(
-    asset: FaceAsset, fitted: FittedFace, faces: Sequence[PhotoFace], face_region: np.ndarray
-) -> tuple[PhotoPreview, ...]:
-    """Collect the inputs of the preview for the used photos.
+def photo_previews(fitted: FittedFace, faces: Sequence[PhotoFace], tone: np.ndarray) -> tuple[PhotoPreview, ...]:
+    """Collect the inputs of the preview for the used photos; ``faces`` (P,) in the order of ``fitted.photos``.
 
-    The fit's lights belong to the fit's albedo; they are rescaled to the tone that the texture stage chose.
-
-    Parameters
-    ----------
-    faces : (P,) in the order of ``fitted.photos``.
-    face_region : (V_head,) weights in [0, 1] of the head's vertices that photos can show.
+    The fit's lights belong to the fit's albedo; they are rescaled to the ``tone`` (3,) that the texture stage chose, of
+    ``tone_change``.
     """
-    gain = 1 / tone_change(asset, fitted.vertex_albedo, face_region)
-    return tuple(_photo_preview(face, photo, gain) for photo, face in zip(fitted.photos, faces, strict=True))
+    return tuple(_photo_preview(face, photo, 1 / tone) for photo, face in zip(fitted.photos, faces, strict=True))
 
 
 def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> PhotoPreview:
@@ -184,7 +180,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         canvas.paste(Image.fromarray(portrait), (left, 0))
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
-    beside = each(lambda preview: photo_and_fit(mesh, preview, tile), shown)
+    small = replace(mesh, albedo=reduced(mesh.albedo, TILE_TEXTURE))
+    beside = each(lambda preview: photo_and_fit(small, preview, tile), shown)
     for number, (preview, (photo, overlay)) in enumerate(zip(shown, beside, strict=True)):
         row, column = divmod(number, columns)
         left = MARGIN + column * (2 * tile + MARGIN)

@@ -20,7 +20,7 @@ from backend.errors import LikenessError
 from backend.exchange.all_or_none import write_file
 from backend.rig.arkit import ARKIT_INDEX
 from protocol.live_link import MOST_BYTES, NotATakeError, read_lines, text_of
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, EXPRESSION_FORMAT, EXPRESSION_VERSION
 
 LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 28.0}
 """Rotation of the rig's eyeballs at weight 1 of an ``eyeLook`` key (docs/rig.md)."""
@@ -88,7 +88,6 @@ def gaze_of_weights(weights: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
-FORMAT, VERSION = "likeness-expression", 1
 CONVENTION = (
     "head rows: x y z metres of the pivot, then the rotation as quaternion w x y z; axes: x right in the picture,"
     " y up, z towards the camera; no rotation: the head looks into the camera. gaze rows: radians, left eye to the"
@@ -98,36 +97,12 @@ CONVENTION = (
 Row = list[float]
 
 
-class ClipFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of ``expression.json``; rows are frames."""
-
-    format: str
-    version: int
-    source: str
-    kind: str
-    fps: float | None
-    frame_count: int
-    frame_names: list[str]
-    names: list[str]
-    weights: list[Row]
-    head: list[Row | None]
-    rest_head: Row | None
-    pivot: Row
-    gaze: list[Row]
-    marks: list[int]
-    mark_names: list[str]
-    errors: list[float | None]
-    left_out: list[dict[str, str]]
-    convention: str
-    notes: list[str] = []
-
-
 def clip_bytes(take: ExpressionClip) -> bytes:
     """The whole file: JSON in UTF-8."""
     head = np.concatenate([take.head_positions, take.head_rotations], axis=1)
-    content = ClipFile(
-        format=FORMAT,
-        version=VERSION,
+    content = dict(
+        format=EXPRESSION_FORMAT,
+        version=EXPRESSION_VERSION,
         source=take.source,
         kind=take.kind,
         fps=None if take.fps is None else round(float(take.fps), 6),
@@ -157,36 +132,6 @@ def write_clip(take: ExpressionClip, path: Path) -> None:
     write_file(path, clip_bytes(take))
 
 
-def read_clip(path: Path) -> ExpressionClip:
-    """Read an ``expression.json``. Raises ``LikenessError`` with code "usage" when the file is not one."""
-    broken = LikenessError(
-        "usage", f"{path} is not an expression file of this version.", "Make it with 'python -m backend transfer'."
-    )
-    try:
-        file = msgspec.json.decode(Path(path).read_bytes(), type=ClipFile)
-        if file.format != FORMAT or file.version != VERSION or tuple(file.names) != ARKIT_NAMES:
-            raise broken
-        count = file.frame_count
-        head = _array([row or [np.nan] * 7 for row in file.head], (count, 7))
-        return ExpressionClip(
-            source=file.source,
-            kind=file.kind,
-            fps=file.fps,
-            frame_names=tuple(file.frame_names),
-            weights=_array(file.weights, (count, len(ARKIT_NAMES))),
-            head_positions=head[:, :3],
-            head_rotations=head[:, 3:],
-            gaze=_array(file.gaze, (count, 4)),
-            marks=_array(file.marks, (count,)).astype(np.uint8),
-            errors=_array([np.nan if error is None else error for error in file.errors], (count,)),
-            pivot=_array(file.pivot, (3,)),
-            left_out=tuple((entry["name"], entry["reason"]) for entry in file.left_out),
-            notes=tuple(file.notes),
-        )
-    except (OSError, msgspec.DecodeError, ValueError, KeyError) as error:
-        raise broken from error
-
-
 def _rows(values: np.ndarray, digits: int) -> list[Row]:
     """Rounded rows; whole numbers without decimals, which keeps files of mostly zeros small."""
     rounded = np.round(np.asarray(values, np.float64), digits) + 0.0
@@ -202,15 +147,6 @@ def _rest_head(head: np.ndarray) -> Row | None:
     _, vectors = np.linalg.eigh(quaternions.T @ quaternions)
     middle = vectors[:, -1] * np.sign(vectors[np.abs(vectors[:, -1]).argmax(), -1])
     return _rows(np.concatenate([np.median(known[:, :3], axis=0), middle])[None], 5)[0]
-
-
-def _array(rows: list, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(rows, np.float32)
-    if array.size == 0 and 0 in shape:
-        return array.reshape(shape)
-    if array.shape != shape:
-        raise ValueError(f"expected {shape}, found {array.shape}")
-    return array
 
 
 def read_live_link(path: Path, fps: float | None = None) -> ExpressionClip:

@@ -71,13 +71,14 @@ from backend.fitting.stages import (
     with_corrected,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
-from backend.models.contract import Models, applied_to_photos
+from backend.models.contract import Models
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
+from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.models.learned_basis.apply import BasisModel, encoded_face
-from backend.models.registry import GRAPH_FACE, LEARNED_BASIS
+from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.progress import ProgressReporter, silent
@@ -248,84 +249,97 @@ def started_estimate(
 REJECT_RATIO = 2.0
 """A photo is left out when its landmark residual is more than this many times the median photo's."""
 
-CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
-"""Gives the canonical face of one person's photos, or None where there is none."""
-
-EncodedSource = Callable[[tuple[PhotoFace, ...]], EncodedFace | None]
-"""Gives the encoding of one person's photos by the learned face model, or None where it is not trained."""
-
-ModesSource = Callable[[np.ndarray], Template]
-"""Linearises a non-linear face model: gives the template with identity modes around a code (K,)."""
-
 EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
-
-
-FitKeeper = Callable[[ResumableFit], None]
-"""Receives the state from which ``refit_face`` can continue after corrections."""
 
 
 def no_receiver(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that does nothing."""
 
 
-def _keep_nothing(begun: ResumableFit) -> None:
-    """A ``FitKeeper`` that does nothing."""
+@dataclass(frozen=True)
+class FaceModels:
+    """Learned models as functions of one person's photos, each None where it takes no part.
+
+    Attributes
+    ----------
+    canonical : their canonical face; called again with the rest where some are left out.
+    encoded : the encoder's estimate, from which the fit starts; the stages are shorter then.
+    modes_around : linearises a non-linear face model: gives the template with identity modes around a code (K,). The
+        encoder then gives a code, which is the identity, and the modes are renewed after each stage, which makes the
+        fit Gauss-Newton in a non-linear decoder.
+    """
+
+    canonical: Callable[[tuple[PhotoFace, ...]], CanonicalFace | None] | None = None
+    encoded: Callable[[tuple[PhotoFace, ...]], EncodedFace | None] | None = None
+    modes_around: Callable[[np.ndarray], Template] | None = None
+
+    @classmethod
+    def of(cls, models: Models, template: Template, progress: ProgressReporter = silent) -> FaceModels:
+        """LAP, and the graph face model where it takes part, else the learned face model's encoder."""
+        lap, graph = models.of(LAP, LapModel), models.of(GRAPH_FACE, GraphModel)
+        canonical = None if lap is None else partial(canonical_face, model=lap, progress=progress)
+        if graph is not None:
+            encoded = partial(graph_face, model=graph, progress=progress)
+            return cls(canonical, encoded, partial(template_around, template, graph))
+        basis = models.of(LEARNED_BASIS, BasisModel)
+        return cls(canonical, None if basis is None else partial(encoded_face, model=basis, progress=progress))
 
 
 def fit_face(
     collection: PhotoCollection,
     options: FitOptions | None = None,
-    progress: ProgressReporter = silent,
     template: Template | None = None,
-    on_estimate: EstimateReceiver | None = None,
-    canonical: CanonicalSource = lambda faces: None,
-    encoded: EncodedSource = lambda faces: None,
-    modes_around: ModesSource | None = None,
-    keep: FitKeeper = _keep_nothing,
+    models: FaceModels | None = None,
+    progress: ProgressReporter = silent,
+    on_estimate: EstimateReceiver = no_receiver,
 ) -> FittedFace:
-    """Fit one person to all photos of a collection.
+    """Fit one person to all photos of a collection, as ``resumable_fit`` does."""
+    return resumable_fit(collection, options, template, models, progress, on_estimate).face
+
+
+def resumable_fit(
+    collection: PhotoCollection,
+    options: FitOptions | None = None,
+    template: Template | None = None,
+    models: FaceModels | None = None,
+    progress: ProgressReporter = silent,
+    on_estimate: EstimateReceiver = no_receiver,
+) -> ResumableFit:
+    """Fit one person to all photos of a collection; ``refit_face`` can go on from the result.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
-    called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
-    called with the photos for their canonical face, and again with the rest when some are left out. ``encoded`` gives
-    the encoder's start; the stages are shorter then. ``modes_around`` belongs to an encoder that gives a code: the
-    identity is then that code, and the modes are renewed after each stage, which makes the fit Gauss-Newton in a
-    non-linear decoder. Photos for the texture alone are posed on the finished face. ``keep`` receives the input of
-    ``refit_face``.
+    called whenever there is a better estimate. Photos for the texture alone are posed on the finished face.
     """
-    options = options or FitOptions()
+    options, models = options or FitOptions(), models or FaceModels()
     textures = tuple(face for face in collection.faces if face.use == "texture")
-    given = collection.faces
-    collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
-    template = template or load_template()
-    on_estimate = on_estimate or no_receiver
-    first = canonical(collection.faces) if options.canonical is not None else None
-    started = encoded(collection.faces) if options.encoded is not None else None
-    if modes_around is None or started is None or started.code is None:
-        renewed = _unchanged
-    else:
-        template = modes_around(started.code)
-        renewed = partial(_with_modes_of, modes_around)
+    faces = tuple(face for face in collection.faces if face.use != "texture")
+    template, first, start, renewed = template or load_template(), None, None, _unchanged
+    if options.canonical is not None and models.canonical is not None:
+        first = models.canonical(faces)
+    if options.encoded is not None and models.encoded is not None:
+        start = models.encoded(faces)
+    if models.modes_around is not None and start is not None and start.code is not None:
+        template = models.modes_around(start.code)
+        renewed = partial(_with_modes_of, models.modes_around)
     progress("landmarks", 0.0)
-    state = renewed(run_landmark_stage(template, collection.faces, options, first, started))
+    state = renewed(run_landmark_stage(template, faces, options, first, start))
     if state.started:
         options = started_options(options)
     progress("landmarks", 1.0)
     on_estimate("landmarks", state.neutral())
     if first is not None and options.canonical is not None:
-        same = len(state.faces) == len(collection.faces)
-        state = replace(state, canonical=first if same else canonical(state.faces))
+        same = len(state.faces) == len(faces)
+        state = replace(state, canonical=first if same else models.canonical(state.faces))
         state = renewed(run_canonical_stage(state, options, options.canonical))
         on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
         state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
-    before = state
-    state = finished_state(state, textures, options, progress, on_estimate)
-    appearance = appearance_of(state)
-    keep(ResumableFit(given, before, appearance))
+    finished = finished_state(state, textures, options, progress, on_estimate)
+    appearance = appearance_of(finished)
     progress("appearance", 1.0)
-    return in_order(fitted_face(state, appearance), given)
+    face = in_order(fitted_face(finished, appearance), collection.faces)
+    return ResumableFit(collection.faces, state, appearance, face)
 
 
 def finished_state(
@@ -358,7 +372,7 @@ def _unchanged(state: FitState) -> FitState:
     return state
 
 
-def _with_modes_of(modes_around: ModesSource, state: FitState) -> FitState:
+def _with_modes_of(modes_around: Callable[[np.ndarray], Template], state: FitState) -> FitState:
     """The state with modes linearised around its own code; its neutral face is the decoder's."""
     return replace(state, template=modes_around(state.estimate.identity))
 
@@ -656,14 +670,3 @@ def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
         estimate = solve(state.estimate, targets, cameras, own, ITERATIONS, state.belief)
         state = replace(state, estimate=estimate, targets=landmarks)
     return state
-
-
-def face_model(
-    models: Models, template: Template, progress: ProgressReporter = silent
-) -> tuple[EncodedSource, ModesSource | None]:
-    """``encoded`` and ``modes_around`` of ``fit_face``: the graph face model's where it takes part, else the learned
-    face model's encoder and the template's own modes."""
-    graph = models.of(GRAPH_FACE, GraphModel)
-    if graph is not None:
-        return applied_to_photos(graph_face, graph, progress), partial(template_around, template, graph)
-    return applied_to_photos(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None

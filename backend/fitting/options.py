@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY
+from protocol.options import OPTIONS
 
 AVERAGE_RANGE = 4.0
 """Factor on the prior's weight at the ends of the slider. A larger one gives the average face at one end; at the other,
@@ -177,7 +177,7 @@ class FitOptions:
     encoded: EncodedStage | None = field(default_factory=EncodedStage)
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
-    symmetry: float = NO_SYMMETRY
+    symmetry: float = OPTIONS["symmetry"].default
 
 
 def started_options(options: FitOptions) -> FitOptions:
@@ -199,7 +199,7 @@ def with_shape_options(options: FitOptions, symmetry: float, average: float) -> 
     ``average`` is nearness to the average face: at 1 the priors on identity and cage offsets weigh ``AVERAGE_RANGE``
     times as much as at 0.5, at 0 as many times less; at 0.5 nothing changes.
     """
-    deviation = AVERAGE_RANGE ** (EVEN_AVERAGE - average)
+    deviation = AVERAGE_RANGE ** (OPTIONS["average"].default - average)
     prior = replace(options.prior, identity_deviation=options.prior.identity_deviation * deviation)
     cage = options.cage
     if cage is not None:

@@ -28,6 +28,7 @@ from scipy.sparse.linalg import splu
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
 from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
+from backend.fitting.fitted_face import FittedFace
 from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
@@ -86,12 +87,13 @@ class ResumableFit:
     Attributes
     ----------
     faces : all photos of the fit. state : before the cage, with the photos' ``matches`` where there are any.
-    appearance : of the photos of the finished fit, in its order.
+    appearance : of the photos of the finished fit, in its order. face : the finished fit.
     """
 
     faces: tuple[PhotoFace, ...]
     state: FitState
     appearance: Appearance
+    face: FittedFace
 
     def matches_photos(self, faces: tuple[PhotoFace, ...]) -> bool:
         """Whether these are the same photos with the same use and labels, so that at most landmarks differ. False if

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
+from backend.system.parallel import each
 
 _SIDE = 320
 """Longer side of the pictures in pixels: resolves locks, not single hairs."""
@@ -323,38 +325,64 @@ class FoundHair:
         return {"found": True, "style": self.strands.style, "guides": guides, "numbers": numbers} | look
 
 
+@dataclass(frozen=True)
+class HairVotes:
+    """What the photos show of the hair: the look, and view and vote (``told_by``) of each of its photos, the leader
+    first."""
+
+    grid: HullGrid
+    look: Look
+    views: tuple[HairView, ...]
+    votes: tuple[np.ndarray, ...]
+
+
+def hair_votes(
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    leader: str = "",
+    line: np.ndarray | None = None,
+) -> HairVotes:
+    """Find the look; ``faces`` are matched to the fitted photos by name.
+
+    leader : name of the look's photo; empty: chosen. line : (A,) s of the hairline on ``hull.azimuths()`` where the
+    user has set it. Raises ``LikenessError`` for an unknown ``leader``.
+    """
+    views = hair_views(template, fitted, faces)
+    grid = hull_grid(template, fitted.neutral, line)
+    votes = each(partial(told_by, grid), views)
+    look = find_look(grid, views, fitted.used_faces(faces), votes, leader)
+    pairs = {view.name: (view, vote) for view, vote in zip(views, votes, strict=True)}
+    views, votes = zip(*(pairs[name] for name in look.photos), strict=True)
+    return HairVotes(grid, look, views, votes)
+
+
 def fit_hair(
     template: Template,
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     progress: ProgressReporter = silent,
     told_style: str = "auto",
-    leader: str = "",
-    line: np.ndarray | None = None,
+    told: HairVotes | None = None,
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
-    told_style : one of ``choices.HAIR_STYLES``; unless it is ``auto``, hair is combed and curled like that where the
-    photos do not show it. leader : name of the look's photo; empty: chosen. line : (A,) s of the hairline on
-    ``hull.azimuths()`` where the user has set it.
-    Raises ``errors.Cancelled`` when ``progress`` raised it, and ``LikenessError`` for an unknown ``leader``.
+    told_style : one of ``HAIR_STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
+    not show it. told : of ``hair_votes``; None: found here, with the look chosen.
+    Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
     if told_style == "shaved":
         return FoundHair(None, "The hairstyle was given as shaved.")
-    views = hair_views(template, fitted, faces)
-    grid = hull_grid(template, fitted.neutral, line)
-    votes = [told_by(grid, view) for view in views]
-    look = find_look(grid, views, fitted.used_faces(faces), votes, leader)
+    told = told or hair_votes(template, fitted, faces)
+    grid, look, views, votes = told.grid, told.look, told.views, told.votes
     progress(STAGE, 0.4)
-    number = {view.name: k for k, view in enumerate(views)}
-    views, votes = zip(*((views[number[name]], votes[number[name]]) for name in look.photos), strict=True)
     if sum(float((view.hair * view.known).sum()) / view.pixels_per_metre**2 for view in views) < _LEAST_SEEN:
         hidden = all(float(view.known.mean()) < 0.98 for view in views)
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
-    told = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    strands = hair_of_views(template, told, faces, views, votes, grid, told_style)
+    of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
+    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style)
     progress(STAGE, 1.0)
     return FoundHair(strands, "" if strands else "The photos show too little hair to choose a hairstyle.", look)
 

@@ -7,7 +7,6 @@ A model is a package of ``backend.models`` whose ``__init__`` describes it with 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
@@ -32,20 +31,6 @@ class ReadyModel(Protocol):
 
 
 Ready = TypeVar("Ready", bound=ReadyModel)
-Photos, Said = TypeVar("Photos"), TypeVar("Said")
-
-
-@dataclass(frozen=True)
-class Switch:
-    """The user's switch to leave a model out: ``name`` of the setting (``lap`` for ``--no-lap``), and its ``help``."""
-
-    name: str
-    help: str
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line."""
-        return f"--no-{self.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,8 @@ class LearnedModel:
     name : also of its folder in ``assets``. purpose : what it provides. without : what happens when it is not trained.
     loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
         ``cuda``, and returns a ``ReadyModel`` or raises ``LikenessError`` ("missing_part").
-    switch : None if the user cannot leave it out. on_gpu : whether it can run on the GPU; else it runs on the CPU.
+    switch : name of the option that leaves it out; empty if the user cannot.
+    on_gpu : whether it can run on the GPU; else it runs on the CPU.
     by_default : whether it is used unless left out. instead_of : names of models that are not used when it is.
     """
 
@@ -65,7 +51,7 @@ class LearnedModel:
     purpose: str
     without: str
     loader: str
-    switch: Switch | None = None
+    switch: str = ""
     on_gpu: bool = False
     by_default: bool = True
     instead_of: tuple[str, ...] = ()
@@ -145,13 +131,6 @@ class Models:
 
     def _opened(self, model: LearnedModel) -> OpenedModel:
         return next(one for one in self.opened if one.model == model)
-
-
-def applied_to_photos(
-    apply: Callable[..., Said], ready: ReadyModel | None, *more: object
-) -> Callable[[tuple[Photos, ...]], Said | None]:
-    """A function of photos that calls ``apply(photos, ready, *more)``, or returns None if there is no model."""
-    return lambda photos: None if ready is None else apply(photos, ready, *more)
 
 
 def forget_models() -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from backend.models.contract import NOT_USED, LearnedModel, Models, OpenedModel, Switch
+from backend.models.contract import NOT_USED, LearnedModel, Models, OpenedModel
 
 LAP = LearnedModel(
     "lap",
     purpose="canonical depth and albedo",
     without="the fit starts from landmarks",
     loader="backend.models.lap.apply:LapModel.load",
-    switch=Switch("lap", "do without the canonical face that the networks of LAP give"),
+    switch="lap",
     on_gpu=True,
 )
 
@@ -24,7 +24,7 @@ LEARNED_BASIS = LearnedModel(
     purpose="an encoder that starts the fit; its identity is principal components of synthetic people",
     without="the fit starts cold, from landmarks",
     loader="backend.models.learned_basis.apply:BasisModel.load",
-    switch=Switch("learned_basis", "start the fit cold, not from the learned face model's encoder"),
+    switch="learned_basis",
     on_gpu=True,
 )
 
@@ -55,7 +55,7 @@ DETAIL = LearnedModel(
     purpose="wrinkles that follow the expression",
     without="the mesh has no fine wrinkles",
     loader="backend.models.detail:DetailModel.load",
-    switch=Switch("detail", "do without wrinkles and pores"),
+    switch="detail",
     on_gpu=True,
 )
 
@@ -66,7 +66,7 @@ LANDMARK_NET = LearnedModel(
     without="the fit takes the detector's landmarks",
     loader="backend.models.landmarks:SurfaceLandmarker.load",
     on_gpu=True,
-    switch=Switch("landmark_net", "fit to the detector's landmarks alone, not to our net's as well"),
+    switch="landmark_net",
 )
 
 
@@ -97,8 +97,6 @@ MODELS: tuple[LearnedModel, ...] = (
     GRAPH_ALBEDO,
     DETAIL,
 )
-SWITCHED = tuple(model for model in MODELS if model.switch is not None)
-"""Models that the user may leave out."""
 
 
 def open_models(without: Collection[str] = (), device: str = "cpu", also: Collection[str] = ()) -> Models:
@@ -115,8 +113,3 @@ def open_models(without: Collection[str] = (), device: str = "cpu", also: Collec
         found[model.name] = OpenedModel(model, reason=f"{NOT_USED} without {missing[0]}") if missing else opened
     on_gpu = any(one.model.on_gpu and one.ready is not None for one in found.values())
     return Models(tuple(found.values()), device if on_gpu else "cpu")
-
-
-def left_out(settings: object) -> frozenset[str]:
-    """Names of the models that settings leave out, by attributes named like the switches (``settings.lap = False``)."""
-    return frozenset(model.name for model in SWITCHED if not getattr(settings, model.switch.name, True))

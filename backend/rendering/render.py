@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.vectors import unit
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments, sample_points
@@ -101,7 +102,7 @@ def render_linear(
         seen_from = torch.from_numpy((camera.centre() - positions).astype(np.float32))
         view = fragment_values(seen_from[None], found, weights)
         away = ((normal * view).sum(-1) < 0) & _is_back(points, found)
-        normal = torch.nn.functional.normalize(torch.where(away[:, None], -normal, normal), dim=-1)
+        normal = unit(torch.where(away[:, None], -normal, normal))
         color = color * shade(normal, _tensor(light)).clamp(min=0)
     canvas = found.scatter(torch.cat([color, torch.ones_like(color[:, :1])], -1))[0]  # (sH, sW, 4)
     samples = canvas.view(height * supersample, width * supersample, 4).numpy()

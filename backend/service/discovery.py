@@ -17,7 +17,7 @@ import msgspec
 
 from backend.errors import LikenessError
 from backend.service.messages import PROTOCOL
-from backend.system.file_lock import lock_file
+from protocol.file_lock import lock_file
 
 CONFIG_VARIABLE = "LIKENESS_CONFIG_DIR"
 FOLDER_MODE = 0o700

@@ -18,13 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
 import msgspec
 
-from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, Device, FaceModel, Hair, HairStyle, Quality, TextureSize
 from backend.errors import LikenessError
+from backend.options import option_struct
 from backend.photos.corrections import PhotoCorrections, check_corrections
+from protocol.options import DEVICES
 
 RESULT_HEADER_BYTES = 4 * 2**20
 """The largest header of a ``result``."""
@@ -162,7 +163,6 @@ PROTOCOLS = (1,)
 
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
 _JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
@@ -188,22 +188,10 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fie
     owner: bool = False
 
 
-class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Options of a job."""
+class JobOptions(option_struct("Options", {}), frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a job: those of a head, and how it is made."""
 
-    quality: Quality = "standard"
-    texture_size: TextureSize = 2048
-    device: Device = "auto"
-    lap: bool = True
-    learned_basis: bool = True
-    hair: Hair = "curves"
-    hair_style: HairStyle = "auto"
-    look: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    bust: bool = False
-    face_model: FaceModel = "linear"
-    detail: bool = True
-    symmetry: _Share = NO_SYMMETRY
-    average: _Share = EVEN_AVERAGE
+    device: Literal[DEVICES] = "auto"
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
     geometry_only: bool = False
 

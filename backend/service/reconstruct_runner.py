@@ -21,12 +21,13 @@ from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.models.registry import MODELS
+from backend.options import options_of
 from backend.photos import mediapipe_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import READING, PhotoSource
 from backend.photos.reading import start_reading
-from backend.pipeline import CachedFit, ReconstructOptions, reconstruct
+from backend.pipeline import CachedFit, PhotoCache, ReconstructOptions, Watch, reconstruct
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
@@ -44,9 +45,8 @@ class _Kept:
     collection: PhotoCollection
 
 
-class CachedFaces:
-    """``collect`` with a cache of its last result for ``idle_seconds``. The cached fit of the photos (``fit``) is
-    dropped with them."""
+class CachedFaces(PhotoCache):
+    """Keeps the last photos that were read, and their fit, for ``idle_seconds``."""
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
@@ -55,10 +55,10 @@ class CachedFaces:
         self._timer: threading.Timer | None = None
         self._fit: CachedFit | None = None
 
-    def __call__(
+    def read(
         self, sources: Sequence[PhotoSource], *, progress: ProgressReporter = silent, options: CollectOptions
     ) -> PhotoCollection:
-        """As ``photos.collect.collect``."""
+        """As ``photos.collect.collect``, from the cache where the same photos were read last."""
         key = _key(sources, options)
         with self._lock:
             kept = self._kept
@@ -164,9 +164,8 @@ def _draw_template() -> None:
 def run(task: Task, report: JobReporter) -> WireMessage:
     """Run one reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
-    options = ReconstructOptions.from_settings(
-        task.options,
-        texture_size=task.options.texture_size,
+    options = ReconstructOptions(
+        **options_of(task.options),
         device=_device(wanted),
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
@@ -176,9 +175,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    asset = reconstruct(
-        sources, options, report, show, _cached_faces, _cached_faces.keep_fit, lambda: _cached_faces.fit
-    ).asset
+    asset = reconstruct(sources, options, Watch(report, show, _cached_faces)).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
     report(SENDING, 1.0)

@@ -28,7 +28,6 @@ import msgspec
 import zmq
 
 from backend import __version__
-from backend.choices import DEVICES, FACE_MODELS, HAIR_STYLES, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.errors import LikenessError
 from backend.progress import STAGES, TRANSFER_STAGES
 from backend.service.access import (
@@ -75,6 +74,7 @@ from backend.service.messages import (
     read_frames,
 )
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
+from protocol.options import DEVICES, OPTIONS
 
 
 def with_request(request: str | None) -> dict[str, str]:
@@ -94,12 +94,7 @@ def welcome(
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
         "capabilities": ["path"] * may_give_paths + ["shutdown"] * can_stop,
-        "qualities": QUALITIES,
-        "texture_sizes": TEXTURE_SIZES,
-        "devices": DEVICES,
-        "hairs": HAIRS,
-        "hair_styles": HAIR_STYLES,
-        "face_models": FACE_MODELS,
+        "options": {name: one.names for name, one in OPTIONS.items() if one.values} | {"device": DEVICES},
         "stages": [asdict(stage) for stage in STAGES],
         "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],
         "limits": asdict(limits),

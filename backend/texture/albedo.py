@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
+from backend.system.parallel import in_thread
 from backend.texture.blending import fine_band, middle_band, personal_prior
 from backend.texture.delighting import estimate_tone, multi_view_consensus, openness, solve_base
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
@@ -33,8 +35,8 @@ from backend.texture.parts import (
     with_roots,
     without_brows,
 )
-from backend.texture.surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrap import plain_skin, prepare_photos
+from backend.texture.surface import TextureSpace, head_surface, texels_per_metre, texture_space
+from backend.texture.unwrap import TexturePhoto, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -59,6 +61,41 @@ class AlbedoResult:
     eyes: np.ndarray
 
 
+@dataclass(frozen=True)
+class UnwrappedPhotos:
+    """The photos on the surface at the working size, most trusted first.
+
+    Attributes
+    ----------
+    opening : (V,) of ``openness``, lifted. density : texels per metre. photos : taken out by ``build_albedo``, so that
+        their 200 MB are free as soon as it needs them no more.
+    """
+
+    space: TextureSpace
+    opening: np.ndarray
+    density: float
+    photos: list[TexturePhoto]
+
+
+def unwrap_photos(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], resolution: int
+) -> UnwrappedPhotos:
+    """Project the photos onto the surface: what a texture needs that does not depend on the hair.
+
+    Raises ``ValueError`` as ``build_albedo`` does.
+    """
+    if resolution < 256:
+        raise ValueError(f"resolution must be at least 256, not {resolution}")
+    surface = head_surface(template)
+    size = min(WORKING_SIZE, resolution)
+    space = texture_space(template, size)
+    cage = fitted.neutral[: surface.count].astype(np.float64)
+    opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
+    density = texels_per_metre(surface, surface.lifted(cage), size)
+    photos = prepare_photos(surface, space, fitted, faces, opening, density)
+    return UnwrappedPhotos(space, opening, density, photos)
+
+
 def build_albedo(
     template: Template,
     fitted: FittedFace,
@@ -67,6 +104,7 @@ def build_albedo(
     strands: HairStrands | None = None,
     progress: ProgressReporter = silent,
     completion: GraphAlbedoModel | None = None,
+    unwrapped: UnwrappedPhotos | None = None,
 ) -> AlbedoResult:
     """Build the albedo texture of a fitted face.
 
@@ -76,26 +114,23 @@ def build_albedo(
     resolution : edge of the texture in texels, at least 256.
     strands : the hair. It is not painted: the scalp below it is bare skin, darkened by the hair roots.
     progress : receives stage "texture". completion : network that corrects unseen skin; None: rules only.
+    unwrapped : of ``unwrap_photos`` with the same arguments; None: made here.
 
     Raises
     ------
     ValueError : the resolution is too small, or a fitted photo has no face.
     errors.Cancelled : ``progress`` raised it.
     """
-    if resolution < 256:
-        raise ValueError(f"resolution must be at least 256, not {resolution}")
     progress(_STAGE, 0.0)
+    unwrapped = unwrapped or unwrap_photos(template, fitted, faces, resolution)
+    working_space, opening, density = unwrapped.space, unwrapped.opening, unwrapped.density
+    working_size = working_space.skin.resolution
+    photos, unwrapped.photos[:] = list(unwrapped.photos), []
     surface = head_surface(template)
-    working_size = min(WORKING_SIZE, resolution)
-    working_space = texture_space(template, working_size)
     cage = fitted.neutral[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)  # (V, 3)
-    opening = openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
-    opening = surface.lifted(opening)
     scalp = scalp_below(strands, positions)
-    density = texels_per_metre(surface, positions, working_size)
-    photos = prepare_photos(surface, working_space, fitted, faces, opening, density)
-    progress(_STAGE, 0.3)
+    progress(_STAGE, 0.1)
     landmarks = template.landmarks478.positions(fitted.neutral)
     where = working_space.skin.sample(positions)
     brows, darkness = brow_place(where, landmarks), None
@@ -123,6 +158,7 @@ def build_albedo(
     progress(_STAGE, 0.55)
 
     eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
+    painted = in_thread(partial(_eye_picture, template, fitted, patterns, eyes))
     views = [photo.in_view for photo in photos]
     del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)
@@ -153,7 +189,7 @@ def build_albedo(
     if completion is not None:
         albedo = with_learned_completion(template, albedo, seen, completion)
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, _eye_picture(template, fitted, patterns, eyes))
+    return AlbedoResult(albedo, seen, eyes.iris, painted())
 
 
 def _eye_picture(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
+from ..shared.file_lock import FileLock
 from .folders import (
     BackendFolder,
     Installed,
@@ -29,7 +30,6 @@ from .folders import (
     removal_problem,
     with_retries,
 )
-from .locks import FileLock
 from .python_finder import clean_environment, find_python, hidden_window
 
 _REASONS = (

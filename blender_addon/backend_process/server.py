@@ -28,7 +28,7 @@ from typing import BinaryIO
 from ..client.conversation import Connection
 from ..client.keys import ServerAddress
 from ..errors import AddonError
-from .locks import is_locked
+from ..shared.file_lock import is_locked
 from .python_finder import clean_environment
 
 END_SECONDS = 10.0

@@ -26,12 +26,12 @@ from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..errors import AddonError
 from ..job import Job
-from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from ..runner import Phase
 from ..scene import tags
 from ..scene.portrait import CATALOGUE_ID, mark_as_asset, portrait_steps, put_picture
 from ..scene.tags import Place, remove_head
 from ..session import SLICE_SECONDS, session
+from ..shared.options import HeadOptions
 from . import library_process
 from .settings import file_of, library_of, photos_in
 
@@ -136,15 +136,10 @@ class RunOptions:
     ``apart``: one .blend file per head. ``library``: the same, and one .blend file with all heads as assets.
     """
 
-    quality: str
-    texture_size: int
-    hair: str
-    face_model: str
+    head: HeadOptions
     pack_photos: bool
     armature: bool
     apart: bool
-    symmetry: float = NO_SYMMETRY
-    average: float = EVEN_AVERAGE
     library: bool = False
 
 
@@ -213,16 +208,11 @@ class ManyRun:
             place=self._place,
             photos=files,
             given=(),
-            quality=options.quality,
-            texture_size=options.texture_size,
-            hair=options.hair,
-            face_model=options.face_model,
+            options=options.head,
             frame=False,
             pack_photos=options.pack_photos,
             armature=options.armature,
             name=row.name,
-            symmetry=options.symmetry,
-            average=options.average,
         )
         try:
             session().begin(job, self._backend)

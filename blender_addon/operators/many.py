@@ -14,6 +14,7 @@ from ..many.settings import list_people
 from ..scene.tags import Place
 from ..session import session
 from ..ui.preferences import chosen_backend, preferences
+from ..ui.properties import options_of
 from ..ui.text import report_error
 from .polls import clickable
 
@@ -68,15 +69,10 @@ class ReconstructMany(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.likeness
         options = run.RunOptions(
-            settings.quality,
-            int(settings.texture_size),
-            settings.hair,
-            settings.face_model,
+            options_of(settings),
             preferences(context).pack_photos,
             preferences(context).armature,
             context.scene.likeness_many.apart,
-            settings.symmetry,
-            settings.average,
             context.scene.likeness_many.library,
         )
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 from bpy.props import StringProperty
 
@@ -16,6 +18,7 @@ from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
+from ..ui.properties import options_of
 from ..ui.text import report_error
 from .polls import clickable
 
@@ -125,15 +128,7 @@ class _Reconstructing(_Watching):
             place=_chosen_place(context),
             photos=photos,
             given=given,
-            symmetry=wished.symmetry,
-            average=wished.average,
-            quality=settings.quality,
-            texture_size=int(settings.texture_size),
-            hair=settings.hair,
-            hair_style=wished.hair_style,
-            look=self._look(context, given, labels),
-            bust=settings.bust,
-            face_model=settings.face_model,
+            options=replace(options_of(settings, wished), look=self._look(context, given, labels)),
             into=into,
             missing=missing,
             frame=chosen.frame_head and not self.again,

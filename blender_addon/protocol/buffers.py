@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import AddonError
+from ..shared.message import FLOATS, INTS, LENGTHS, ArrayField
 from ..transfer.clips import ExpressionClip, parse_json
 
-DTYPES = ("<f4", "<i4")
+DTYPES = (FLOATS, INTS)
 MOST_BUFFERS = 256
 MOST_BYTES = 2**30
 """Per buffer."""
@@ -85,6 +86,32 @@ class NamedBuffers:
         if any(want is not None and want != is_ for want, is_ in zip(shape, has, strict=True)):
             raise malformed("an array has another shape than it should")
         return np.frombuffer(view, dtype).reshape(has)
+
+    def entry(self, entry: Any, fields: Mapping[str, ArrayField], what: str, **lengths: int) -> dict[str, Any]:
+        """The arrays that ``fields`` declares, of an entry of the header, after checking shapes and numbers.
+
+        None for an optional one that is missing. ``what`` : the entry's name in a sentence. ``lengths`` : known ones.
+        """
+        found: dict[str, Any] = {}
+        for name, field in fields.items():
+            if field.optional and isinstance(entry, Mapping) and entry.get(name) is None:
+                found[name] = None
+                continue
+            values = self.array(checked_field(entry, name, str), field.dtype, [None] * len(field.shape))
+            for wanted, length in zip(field.shape, values.shape, strict=True):
+                least, most = LENGTHS.get(wanted, (0, MOST_BYTES))
+                if length != (lengths.setdefault(wanted, length) if isinstance(wanted, str) else wanted):
+                    raise malformed(f"{name} of {what} has another length than it should")
+                if not least <= length <= most:
+                    raise malformed(f"{name} of {what} has {length} rows")
+            found[name] = values
+        for name, field in fields.items():
+            values = found[name]
+            high = lengths[field.high] - 1 if isinstance(field.high, str) else field.high
+            fits = values is None or not values.size or (values.min() >= field.low and values.max() <= high)
+            if not fits:  # fails for NaN, too
+                raise malformed(f"a number of {name} of {what} is not finite or outside of its limits")
+        return found
 
     def picture(self, name: str, most_pixels_a_side: int) -> tuple[bytes, tuple[int, int]]:
         """The PNG file called ``name`` and its (width, height), checked against the file's own header."""

@@ -13,11 +13,6 @@ BUST = "bust"
 """Neck and shoulders, if requested for the head."""
 ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)
 
-NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
-"""Default values of the sliders *Symmetry* and *Average*, equal to the backend's."""
-AUTO_HAIR_STYLE = "auto"
-"""Let the photos decide the hairstyle."""
-
 ARKIT_NAMES: frozenset[str] = frozenset(ARKIT_ORDER)
 """The 52 shape keys of a head; a result states their order."""
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import AddonError
+from ..shared import message
 from .buffers import MOST_SMALL_PIXELS_A_SIDE, NamedBuffers, checked_field, malformed
-from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINTS, LANDMARKS, LASHES, PART_NAMES
+from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, LASHES, PART_NAMES
 
 MOST_GROUPS = 64
 DETAIL_PIXELS_A_SIDE = 8192
@@ -118,25 +119,13 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
     if entry.get("picture") is not None:
         picture, _ = named.picture(checked_field(entry, "picture", str), EYE_PIXELS_A_SIDE)
         small, _ = named.picture(checked_field(entry, "picture_small", str), MOST_SMALL_PIXELS_A_SIDE)
-    uv = {
-        "eye_left": named.array(checked_field(entry, "uv_left", str), "<f4", (left, 2)),
-        "eye_right": named.array(checked_field(entry, "uv_right", str), "<f4", (right, 2)),
-    }
-    if not all(np.abs(places).max() <= 100.0 for places in uv.values()):  # fails for NaN, too
-        raise malformed("a place in the picture of its eyes is not finite or far too large")
+    arrays = named.entry(entry, message.EYES, "its eyes", left=left, right=right)
+    uv = {"eye_left": arrays["uv_left"], "eye_right": arrays["uv_right"]}
     return ResultEyes(picture, uv, small)
 
 
-MOST_GUIDES, MOST_POINTS = 4096, 64
-"""Guides, and points per guide; as in docs/protocol.md."""
-LARGEST_METRES = 10.0
-"""Limit for coordinates, as for the head."""
-WIDEST_METRES = 0.2
-"""Limit for a lock's width: the width of a head."""
 THICKEST_METRES = 0.01
 """Limit for a hair's radius; a dread's is half of that."""
-MOST_CARD_CORNERS = 200_000
-"""Limit for the vertices of all hair cards, and for their triangles."""
 MOST_ATLAS_PIXELS = 4096
 MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
@@ -191,53 +180,22 @@ class ResultCards:
 def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
     """Check and decode ``hair_cards`` of a result; arrays are views of the buffers. Raises ``AddonError``
     ``malformed``."""
-
-    def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
-        return named.array(checked_field(entry, field, str), dtype, shape)
-
-    vertices = array("vertices", "<f4", None, 3)
-    count = len(vertices)
-    normals, uv, colours = (array(field, "<f4", count, k) for field, k in (("normals", 3), ("uv", 2), ("colours", 3)))
-    triangles = array("triangles", "<i4", None, 3)
-    if not (3 <= count <= MOST_CARD_CORNERS and 1 <= len(triangles) <= MOST_CARD_CORNERS):
-        raise malformed(f"its hair has {len(triangles)} triangles")
-    if triangles.min() < 0 or triangles.max() >= count:
-        raise malformed("a triangle of its hair points outside of the vertices")
-    limits = ((vertices, LARGEST_METRES), (normals, 1.001), (uv, 100.0), (colours, 1.0))
-    if not all(abs(values).max() <= limit for values, limit in limits) or colours.min() < 0:  # fails for NaN, too
-        raise malformed("a number of its hair is not finite or outside of its limits")
+    arrays = named.entry(entry, message.CARDS, "its hair cards")
     strands, relief = (
         named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in ("strands", "relief")
     )
-    return ResultCards(vertices, normals, uv, colours, triangles, strands, relief)
+    return ResultCards(**arrays, strands_png=strands, relief_png=relief)
 
 
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
     """Check and decode ``hair`` of a result; arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
-
-    def array(field: str, *shape: int | None) -> np.ndarray:
-        return named.array(checked_field(entry, field, str), "<f4", shape)
-
-    points = array("points", None, None, 3)
-    guides, count = points.shape[:2]
-    if not (1 <= guides <= MOST_GUIDES and 2 <= count <= MOST_POINTS):
-        raise malformed(f"its hair has {guides} guides of {count} points")
-    root_uv, width = array("root_uv", guides, 2), array("width", guides)
-    colours = array("root_colour", guides, 3), array("tip_colour", guides, 3)
-    for values, low, high in (
-        (points, -LARGEST_METRES, LARGEST_METRES),
-        (root_uv, -100.0, 100.0),
-        (width, 0.0, WIDEST_METRES),
-        *((colour, 0.0, 1.0) for colour in colours),
-    ):
-        if not (values.min() >= low and values.max() <= high):  # fails for NaN, too
-            raise malformed("a number of its hair is not finite or outside of its limits")
+    arrays = named.entry(entry, message.HAIR, "its hair")
     radius, style = checked_field(entry, "hair_radius", float), checked_field(entry, "style", str)
     if not 0 < radius <= THICKEST_METRES:
         raise malformed("its hairs have an impossible thickness")
     if len(style) > MOST_CHARACTERS or not style.isprintable():
         raise malformed("its hairstyle's name is too long or has control characters")
-    return ResultHair(points, root_uv, width, *colours, radius, style, _parameters(entry))
+    return ResultHair(**arrays, hair_radius=radius, style=style, parameters=_parameters(entry))
 
 
 def _parameters(entry: Mapping[str, Any]) -> Mapping[str, float]:
@@ -274,21 +232,12 @@ def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> 
     Raises ``AddonError`` ``malformed``.
     """
     picture, _ = named.picture(checked_field(entry, "picture", str), LASH_PIXELS_A_SIDE)
-    places = named.array(checked_field(entry, "places", str), "<f4", (count, 2))
-    if not np.abs(places).max() <= 100.0:  # fails for NaN, too
-        raise malformed("a place in the picture of its lashes is not finite or far too large")
-    return ResultLashes(picture, places)
+    return ResultLashes(picture, **named.entry(entry, message.LASHES, "its lashes", V=count))
 
 
-RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
-MOST_VERTICES = 200_000
-"""Per part; a head has 4,200."""
 MOST_PHOTOS = 256
 MOST_PIXELS_A_SIDE = 16_384
-LAST_HM08_VERTEX = 19_157
-LARGEST_PIXEL = 1e7
-"""Limit for the distance of a landmark from the photo's corner."""
 
 
 @dataclass(frozen=True)
@@ -408,9 +357,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     AddonError : code ``malformed`` (one sentence says what is wrong), or ``version`` for a newer format.
     """
     version = checked_field(header, "version", int)
-    if version != RESULT_VERSION:
+    if version != message.RESULT_VERSION:
         raise AddonError(
-            f"The backend's result has format {version}, this extension reads format {RESULT_VERSION}.",
+            f"The backend's result has format {version}, this extension reads format {message.RESULT_VERSION}.",
             "Update the extension and the backend to the same version.",
             "version",
         )
@@ -422,8 +371,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
     if tuple(part.name for part in parts) != PART_NAMES:
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
-    inside = _head_values(named, header, "mouth_inside", len(parts[0].vertices))
-    roughness = _head_values(named, header, "skin_roughness", len(parts[0].vertices))
+    of_head = named.entry(header, message.HEAD, "the head", V=len(parts[0].vertices))
     entry = checked_field(header, "eyes", dict)
     eyes = decode_eyes(named, entry, *(len(parts[PART_NAMES.index(name)].vertices) for name in EYEBALLS))
     more = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
@@ -451,16 +399,8 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (eyes, inside, roughness, hair, cards, detail, small, lashes)
+    more = (eyes, *of_head.values(), hair, cards, detail, small, lashes)
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
-
-
-def _head_values(named: NamedBuffers, header: Mapping[str, Any], field: str, count: int) -> np.ndarray:
-    """Values (V,) in [0, 1] of the head's vertices."""
-    values = named.array(checked_field(header, field, str), "<f4", (count,))
-    if not (values.min() >= 0 and values.max() <= 1):  # fails for NaN, too
-        raise malformed(f"its {field} is not between 0 and 1")
-    return values
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
@@ -468,37 +408,10 @@ def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Resu
     if name not in ALL_PART_NAMES:
         raise malformed("it has a part of an unknown name")
 
-    def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
-        return named.array(checked_field(entry, field, str), dtype, shape)
-
-    vertices = array("vertices", "<f4", None, 3)
-    count = len(vertices)
-    if not 3 <= count <= MOST_VERTICES:
-        raise malformed(f"part {name} has {count} vertices")
-    quads = array("quads", "<i4", None, 4)
-    faces = len(quads)
-    if not 1 <= faces <= 2 * MOST_VERTICES:
-        raise malformed(f"part {name} has {faces} faces")
-    uv, uv_makehuman = array("uv", "<f4", None, 2), array("uv_makehuman", "<f4", None, 2)
-    uv_quads, uv_makehuman_quads = array("uv_quads", "<i4", faces, 4), array("uv_makehuman_quads", "<i4", faces, 4)
-    for numbers, limit in ((quads, count), (uv_quads, len(uv)), (uv_makehuman_quads, len(uv_makehuman))):
-        if numbers.min() < 0 or numbers.max() >= limit:
-            raise malformed(f"a face of part {name} points outside of its vertices")
-    _check_quads(name, quads)
-    hm08_vertex = array("hm08_vertex", "<i4", count)
-    if hm08_vertex.min() < -1 or hm08_vertex.max() > LAST_HM08_VERTEX:
-        raise malformed(f"part {name} points outside of MakeHuman's mesh")
     key_names = _key_names(name, checked_field(entry, "key_names", list), arkit_names)
-    keys = array("keys", "<f4", len(key_names), count, 3)
-    for values, limit in ((vertices, LARGEST_METRES), (keys, LARGEST_METRES), (uv, 100.0), (uv_makehuman, 100.0)):
-        _check_numbers(name, values, limit)
-
-    alpha = array("alpha", "<f4", count) if entry.get("alpha") is not None else None
-    if alpha is not None and not (np.isfinite(alpha).all() and alpha.min() >= 0 and alpha.max() <= 1):
-        raise malformed(f"the opacity of part {name} is not between 0 and 1")
-    return ResultPart(
-        name, vertices, quads, uv, uv_quads, uv_makehuman, uv_makehuman_quads, hm08_vertex, key_names, keys, alpha
-    )
+    arrays = named.entry(entry, message.PART, f"part {name}", K=len(key_names))
+    _check_quads(name, arrays["quads"])
+    return ResultPart(name=name, key_names=key_names, **arrays)
 
 
 def _check_quads(name: str, quads: np.ndarray) -> None:
@@ -514,11 +427,6 @@ def _key_names(part: str, names: list[Any], arkit_names: tuple[str, ...]) -> tup
     if not all(isinstance(name, str) and name in ARKIT_NAMES for name in names) or len(set(names)) != len(names):
         raise malformed(f"part {part} has an unknown shape key or one of them twice")
     return tuple(names)
-
-
-def _check_numbers(part: str, values: np.ndarray, limit: float) -> None:
-    if values.size and not np.abs(values).max() <= limit:  # fails for NaN, too
-        raise malformed(f"a number of part {part} is not finite or far too large")
 
 
 def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
@@ -550,12 +458,8 @@ def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Res
         float(entry[field]) if _is_number(entry.get(field)) else None
         for field in ("landmark_error_percent", "photometric_error")
     ]
-    points = []
-    for field, shape in (("landmarks", (LANDMARKS, 4)), ("head_points", (len(HEAD_POINTS), 3))):
-        points.append(named.array(checked_field(entry, field, str), "<f4", shape))
-        if not np.abs(points[-1]).max() <= LARGEST_PIXEL:  # fails for NaN, too
-            raise malformed(f"a landmark of photo {name} is not finite or far too large")
-    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, *points)
+    points = named.entry(entry, message.PHOTO, f"photo {name}")
+    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, **points)
 
 
 def _is_number(value: Any) -> bool:

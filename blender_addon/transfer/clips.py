@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared.live_link import MOST_BYTES, NotATakeError, read_lines, text_of
+from ..shared.names import EXPRESSION_FORMAT, EXPRESSION_VERSION
 
 _ADVICE = "Choose an expression.json of the backend, or a CSV that Live Link Face recorded."
-FORMAT, VERSION = "likeness-expression", 1
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def parse_json(text: str) -> ExpressionClip:
     Raises ``AddonError`` for a later version, ``ValueError`` and similar for anything else.
     """
     data = json.loads(text)
-    if data["format"] != FORMAT:
+    if data["format"] != EXPRESSION_FORMAT:
         raise ValueError("another format")
-    if int(data["version"]) > VERSION:
+    if int(data["version"]) > EXPRESSION_VERSION:
         raise AddonError("This expression file is from a later version.", "Update the extension.", "bad_clip")
     count = int(data["frame_count"])
     weights = np.array(data["weights"], float).reshape(count, len(data["names"]))
@@ -89,8 +89,8 @@ def pose_json(weights: Mapping[str, float]) -> str:
     """Encode one expression in the same format: ARKit names and weights, without a head pose."""
     return json.dumps(
         {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": EXPRESSION_FORMAT,
+            "version": EXPRESSION_VERSION,
             "frame_count": 1,
             "fps": None,
             "names": list(weights),

@@ -8,55 +8,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..protocol.names import AUTO_HAIR_STYLE, EVEN_AVERAGE, NO_SYMMETRY
+from ..shared.options import OPTIONS, HeadOptions
 
-QUALITIES = (
-    ("fast", "Fast", "Landmarks only: a rough head within seconds"),
-    ("standard", "Standard", "Landmarks, then comparison of the pictures"),
-    ("best", "Best", "Most accurate; takes several times as long"),
-)
-TEXTURE_SIZES = (
-    ("1024", "1 k", "Albedo of 1024 by 1024 pixels"),
-    ("2048", "2 k", "Albedo of 2048 by 2048 pixels"),
-    ("4096", "4 k", "Albedo of 4096 by 4096 pixels"),
-)
-HAIRS = (
-    ("curves", "Strands", "Hair curves on the head: to groom, and to render as hairs"),
-    ("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
-    ("none", "None", "No hair"),
-)
-HAIR_STYLES = (
-    (
-        "auto",
-        "By the Photos",
-        "As the photos show it; curls must be chosen",
-    ),
-    ("shaved", "Bald or Shaved", "No hair, and a bare scalp"),
-    ("balding", "Balding", "A bare top and a ring of hair"),
-    ("buzz", "Buzz Cut", ""),
-    ("crew", "Crew Cut", ""),
-    ("side part", "Side Part", ""),
-    ("slicked back", "Slicked Back", ""),
-    ("quiff", "Quiff", ""),
-    ("forward crop", "Forward Crop", ""),
-    ("messy", "Messy", ""),
-    ("mop", "Mop", ""),
-    ("pixie", "Pixie", ""),
-    ("bob", "Bob", ""),
-    ("long straight", "Long and Straight", ""),
-    ("long wavy", "Long and Wavy", ""),
-    ("long behind the ears", "Long, Behind the Ears", ""),
-    ("tied back", "Tied Back", ""),
-    ("afro short", "Short Afro", ""),
-    ("afro", "Afro", ""),
-    ("curls", "Curls", ""),
-    ("long curls", "Long Curls", ""),
-    ("locs", "Locs", ""),
-)
-FACE_MODELS = (
-    ("linear", "Linear", "Linear face model; the most accurate"),
-    ("graph", "Graph", "Face model of the graph network; linear if the backend does not have it"),
-)
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
     ("CURSOR", "3D Cursor", "A new head's origin, the middle of its neck, is where the 3D cursor is when it arrives"),
@@ -103,49 +56,38 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     )
 
 
-def _symmetry() -> object:
-    return FloatProperty(
-        name="Symmetry",
-        description="How much of the shape's asymmetry is taken out: 0 leaves what the photos show, 1 makes both sides "
-        "alike",
-        default=NO_SYMMETRY,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
+def _of_option(name: str) -> object:
+    """The property of a head's option, as ``shared.options`` declares it."""
+    option = OPTIONS[name]
+    words = {"name": option.label, "description": option.doc}
+    if option.values:
+        items = [(str(value.name), value.label, value.doc) for value in option.values]
+        return EnumProperty(**words, items=items, default=str(option.default))
+    if option.span is not None:
+        low, high = option.span
+        return FloatProperty(**words, default=option.default, min=low, max=high, subtype="FACTOR")
+    return StringProperty(**words) if option.default == "" else BoolProperty(**words, default=option.default)
 
 
-def _average() -> object:
-    return FloatProperty(
-        name="Average",
-        description="How near the shape stays to the average face: more where photos are poor, less where features are "
-        "unusual",
-        default=EVEN_AVERAGE,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
-
-
-def _hair_style() -> object:
-    return EnumProperty(
-        name="Hairstyle",
-        description="Style of the hair; the photos then decide its length, direction and volume. Solve Again gives "
-        "a head another style",
-        items=HAIR_STYLES,
-        default=AUTO_HAIR_STYLE,
-    )
+def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup | None = None) -> HeadOptions:
+    """The options by a scene's settings, or by a head's own where it has them."""
+    chosen = {}
+    for name, option in OPTIONS.items():
+        owner = head if head is not None and hasattr(head, name) else settings
+        if hasattr(owner, name):
+            chosen[name] = type(option.default)(getattr(owner, name))
+    return HeadOptions(**chosen)
 
 
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
-    symmetry: _symmetry()
-    average: _average()
-    hair_style: _hair_style()
-    look: StringProperty(name="Look", description="The photo whose hair and beard the head gets; empty: chosen")
-    solved_symmetry: FloatProperty(default=NO_SYMMETRY, options={"HIDDEN"})
-    solved_average: FloatProperty(default=EVEN_AVERAGE, options={"HIDDEN"})
+    symmetry: _of_option("symmetry")
+    average: _of_option("average")
+    hair_style: _of_option("hair_style")
+    look: _of_option("look")
+    solved_symmetry: FloatProperty(default=OPTIONS["symmetry"].default, options={"HIDDEN"})
+    solved_average: FloatProperty(default=OPTIONS["average"].default, options={"HIDDEN"})
 
     @property
     def changed(self) -> bool:
@@ -154,19 +96,14 @@ class LikenessHead(bpy.types.PropertyGroup):
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
-        solved = [settings.get(name) for name in ("symmetry", "average")]
-        symmetry, average = (
-            float(value) if isinstance(value, int | float) else default
-            for value, default in zip(solved, (NO_SYMMETRY, EVEN_AVERAGE), strict=True)
-        )
+        symmetry, average = (OPTIONS[name].valid(settings.get(name)) for name in ("symmetry", "average"))
         self.solved_symmetry, self.solved_average = symmetry, average
         look = settings.get("look")
         if isinstance(look, str) and look:
             self.look = look
         if new:
             self.symmetry, self.average = symmetry, average
-            style = settings.get("hair_style")
-            self.hair_style = style if style in {name for name, *_ in HAIR_STYLES} else AUTO_HAIR_STYLE
+            self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
 
 
 class LikenessSettings(bpy.types.PropertyGroup):
@@ -179,18 +116,14 @@ class LikenessSettings(bpy.types.PropertyGroup):
         description="Name of the person: the head, its collection and its cameras get it; may stay empty",
         maxlen=64,
     )
-    quality: EnumProperty(name="Quality", description="How much time to spend", items=QUALITIES, default="standard")
-    texture_size: EnumProperty(
-        name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
-    )
-    bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge")
-    hair: EnumProperty(name="Hair", description="Form in which hair is made", items=HAIRS, default="curves")
-    hair_style: _hair_style()
-    face_model: EnumProperty(
-        name="Face Model", description="Model of the head's shape", items=FACE_MODELS, default="linear"
-    )
-    symmetry: _symmetry()
-    average: _average()
+    quality: _of_option("quality")
+    texture_size: _of_option("texture_size")
+    bust: _of_option("bust")
+    hair: _of_option("hair")
+    hair_style: _of_option("hair_style")
+    face_model: _of_option("face_model")
+    symmetry: _of_option("symmetry")
+    average: _of_option("average")
     place: EnumProperty(name="Place", description="Where a new head arrives", items=PLACES, default="BESIDE")
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True

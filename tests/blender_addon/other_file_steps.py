@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import bpy
+from blender_addon.shared.options import HeadOptions
 from instant_backend import Backend
 
 from blender_addon.job import Job
@@ -32,7 +33,7 @@ def drawn(draw: Callable[[object, bpy.types.Context], None] = MainPanel.draw) ->
 
 def begin(into: str | None = None) -> None:
     """What a click in a window does."""
-    job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), "fast", 1024, into=into)
+    job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), into=into)
     session().begin(job, None)
 
 

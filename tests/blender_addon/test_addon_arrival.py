@@ -13,6 +13,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import PACKAGE, Backend  # noqa: E402
 
 from blender_addon import session as session_module  # noqa: E402
@@ -75,7 +76,7 @@ def test_a_head_that_waited_arrives_as_the_scene_says_that_takes_it(backend: Bac
 
 
 def listed_job() -> Job:
-    return Job(Place.shown(bpy.context), *session_module.listed_photos(bpy.context.scene), "fast", 1024)
+    return Job(Place.shown(bpy.context), *session_module.listed_photos(bpy.context.scene), HeadOptions("fast", 1024))
 
 
 def test_the_place_is_among_the_options(backend: Backend) -> None:

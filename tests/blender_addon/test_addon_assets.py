@@ -14,6 +14,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from backend.exchange.buffers import png_bytes  # noqa: E402
@@ -234,7 +235,7 @@ def writing(many) -> None:
     """A run that has made its heads and is writing the library."""
     many.apart = True
     bpy.ops.likeness.reconstruct_many()
-    options = run.RunOptions("standard", 1024, "auto", "auto", False, False, True, library=True)
+    options = run.RunOptions(HeadOptions(texture_size=1024), False, False, True, library=True)
     run.begin(run.ManyRun(Place.shown(bpy.context), None, options))
     run.tick()
     assert run.is_writing()

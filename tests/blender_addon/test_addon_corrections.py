@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blender_addon.shared.options import HeadOptions
 
 from blender_addon.client.events import Limits, Welcomed
 from blender_addon.client.submissions import PhotoCorrections, PhotoFile, PhotoMask, Submission, composed
@@ -411,7 +412,7 @@ def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResul
     from blender_addon.session import _guarded
 
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
-    job = Job(place, (), (), "standard", 1024, into="gone", geometry_only=True)
+    job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", geometry_only=True)
     with pytest.raises(AddonError) as caught:
         list(_guarded(bare, place, [], job))
     assert caught.value.code == "head_gone" and len(tags.head_collections()) == 1

@@ -18,16 +18,18 @@ from unittest.mock import MagicMock
 
 import pytest
 from backend_folders import drawn, entered, fill, name_folder, names
+from blender_addon.shared.file_lock import is_locked, lock_file
 from runner_steps import alive, ended, until
 
-from blender_addon.backend_process import locks, looks
+from blender_addon.backend_process import looks
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import InstallPlan, Removal
-from blender_addon.backend_process.locks import FileLock, is_being_changed, is_locked, lock_folder
+from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
+from blender_addon.shared import file_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
@@ -213,25 +215,25 @@ def test_a_lock_that_cannot_be_had_is_said(config: Path, tmp_path: Path, monkeyp
         lock_folder(config, tmp_path / "there")
     assert not is_being_changed(config, tmp_path / "there")
 
-    def no_locks(file: object, shared: bool) -> bool:
-        raise OSError(37, "No locks available")
+    def no_locks(file: object, shared: bool = False) -> bool:
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(locks, "_locked", no_locks)
-    with pytest.raises(AddonError, match=r"No locks available"):
+    monkeypatch.setattr(file_lock, "_is_taken", no_locks)
+    with pytest.raises(AddonError, match=r"Input/output error"):
         lock_folder(tmp_path / "other", tmp_path / "there")
     assert not is_being_changed(tmp_path / "other", tmp_path / "there")
 
 
 def test_whoever_only_looks_does_not_keep_others_from_it(config: Path, tmp_path: Path) -> None:
-    looking = FileLock(config / "x.lock")
+    looking = lock_file(config / "x.lock")
     threading.Timer(0.1, looking.release).start()
-    FileLock(config / "x.lock").release()
+    lock_file(config / "x.lock").release()
 
 
 def test_two_that_only_look_see_no_lock(config: Path) -> None:
     """As the windows of two Blenders do at each drawing: a click must not be refused for that."""
     path = config / "x.lock"
-    FileLock(path).release()
+    lock_file(path).release()
     seen: list[bool] = []
     lookers = [threading.Thread(target=lambda: seen.extend(is_locked(path) for _ in range(5000))) for _ in range(2)]
     for looker in lookers:
@@ -239,7 +241,7 @@ def test_two_that_only_look_see_no_lock(config: Path) -> None:
     for looker in lookers:
         looker.join()
     assert len(seen) == 10000 and not any(seen)
-    lock = FileLock(path)
+    lock = lock_file(path)
     assert is_locked(path)
     lock.release()
 

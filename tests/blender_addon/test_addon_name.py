@@ -10,6 +10,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
@@ -73,6 +74,6 @@ def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
     from blender_addon.session import listed_photos
 
     place = Place.shown(bpy.context)
-    job = Job(place, *listed_photos(bpy.context.scene), "fast", 1024, name="Anna")
+    job = Job(place, *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), name="Anna")
     note, embedded = note_of(job, 1.0)
     assert parse_note(note).job(place, embedded) == job

@@ -15,6 +15,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 import addon_utils  # noqa: E402
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "blender_addon"
@@ -259,7 +260,7 @@ def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path
     add(pictures, "a.jpg")
     photos, given = listed_photos(bpy.context.scene)
     nowhere = ServerAddress("tcp://127.0.0.1:9", "k" * 40)
-    session().begin(Job(Place.shown(bpy.context), photos, given, "fast", 1024), nowhere)
+    session().begin(Job(Place.shown(bpy.context), photos, given, HeadOptions("fast", 1024)), nowhere)
     said = session().view
     bpy.ops.wm.read_homefile(use_empty=True)
     assert session().busy and session().view == said
@@ -296,7 +297,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
         from blender_addon.session import listed_photos
 
         photos, given = listed_photos(bpy.context.scene)
-        job = Job(Place.shown(bpy.context), photos, given, settings.quality, int(settings.texture_size))
+        job = Job(Place.shown(bpy.context), photos, given, HeadOptions(settings.quality, int(settings.texture_size)))
         session().begin(job, chosen_backend(bpy.context))
 
     begin()
@@ -352,6 +353,7 @@ chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.e
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.session import session
 from blender_addon.ui.preferences import chosen_backend
+from blender_addon.shared.options import HeadOptions
 session().runner.begin(Submission("t", (PhotoFile("a.jpg", data=b"x"),)), chosen_backend(bpy.context))
 while session().runner.welcome is None:
     session().tick()

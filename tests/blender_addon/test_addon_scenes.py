@@ -13,6 +13,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
@@ -137,7 +138,7 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
     from blender_addon.session import listed_photos
 
     asked, current = bpy.context.scene, session()
-    job = Job(Place.shown(bpy.context), *listed_photos(asked), "fast", 1024)
+    job = Job(Place.shown(bpy.context), *listed_photos(asked), HeadOptions("fast", 1024))
 
     current.begin(job, None)
     cube_in_edit_mode()
@@ -161,7 +162,7 @@ def test_a_head_that_is_edited_in_another_scene_is_waited_for(backend: Backend, 
     asked, current = bpy.context.scene, session()
     collection = import_head(result, bpy.context)
     place, head_id = Place.shown(bpy.context), collection[tags.HEAD_ID]
-    current.begin(Job(place, *listed_photos(asked), "fast", 1024, into=head_id), None)
+    current.begin(Job(place, *listed_photos(asked), HeadOptions("fast", 1024), into=head_id), None)
     other_scene().collection.children.link(collection)
     bpy.context.view_layer.objects.active = tags.part_object(collection, "tongue")
     bpy.ops.object.mode_set(mode="EDIT")
@@ -257,7 +258,7 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
     from blender_addon.session import listed_photos
 
     current = session()
-    current.begin(Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), "fast", 1024), None)
+    current.begin(Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024)), None)
     escape = MagicMock(type="ESC", value="PRESS")
     bpy.ops.screen.animation_play()
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"PASS_THROUGH"} and current.busy

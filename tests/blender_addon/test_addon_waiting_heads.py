@@ -15,6 +15,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from other_file_steps import (  # noqa: E402
     a_head_waits,
@@ -31,7 +32,6 @@ from other_file_steps import (  # noqa: E402
 
 from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
-from blender_addon.backend_process import locks  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
 from blender_addon.job import Job  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
@@ -40,6 +40,7 @@ from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.tags import Place  # noqa: E402
 from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
+from blender_addon.shared import file_lock  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -98,7 +99,7 @@ def test_what_waits_in_a_running_blender_is_offered_by_no_other_until_that_is_go
     words, operators = drawn()
     assert "A head from portrait.jpg and 4 more photos is ready, since 2" in words.replace("  ", " ")
     assert {"likeness.take_head", "likeness.throw_away_head"} <= operators
-    assert locks.is_locked(folder / "1.lock") and not session().waiting.look()  # no third one offers it
+    assert file_lock.is_locked(folder / "1.lock") and not session().waiting.look()  # no third one offers it
 
 
 def test_nothing_is_written_for_a_head_that_does_not_wait(backend: Backend, folder: Path) -> None:
@@ -160,7 +161,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
 ) -> None:
     for quality in ("fast", "best"):
         list_photo(folder.parents[2])
-        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), quality, 1024)
+        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions(quality, 1024), name=quality)
         session().begin(job, None)
         new_file()
         tick()
@@ -169,7 +170,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
         session().runner = backend
     list_photo(folder.parents[2])
     session().waiting.look()
-    assert [head.note.fields["quality"] for head in session().waiting.offered] == ["fast", "best"]
+    assert [head.note.fields["name"] for head in session().waiting.offered] == ["fast", "best"]
     assert bpy.ops.likeness.reconstruct.poll() and drawn(draw_status_bar)[0].startswith("A head is ready")
     begin()
     backend.busy = True
@@ -255,7 +256,7 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
     (tmp_path / "new.jpg").write_bytes(b"\xff\xd8new")
     photos = (PhotoFile("crop.jpg", None, b"\xff\xd8old"), PhotoFile("new.jpg", tmp_path / "new.jpg"))
-    session().begin(Job(Place.shown(bpy.context), photos, (), "fast", 1024, into=head_id), None)
+    session().begin(Job(Place.shown(bpy.context), photos, (), HeadOptions("fast", 1024), into=head_id), None)
     new_file()
     tick()
     quit_and_start(backend)
@@ -274,7 +275,7 @@ def test_what_another_blender_is_just_writing_stays_and_is_not_waited_for(backen
     writing.path.with_suffix(".part").write_bytes(b"half")
     begun = time.monotonic()
     assert not session().waiting.look() and kept(folder) == ["1.part"]
-    assert time.monotonic() - begun < locks.PATIENCE_SECONDS / 2
+    assert time.monotonic() - begun < file_lock.PATIENCE_SECONDS / 2
     assert slots.free_slot(folder).path.name == "2.head"
 
 
@@ -296,4 +297,4 @@ def test_a_blender_that_quits_writes_to_the_end(
     monkeypatch.setattr(head_file, "write", lambda *told: (time.sleep(0.5), write(*told)))
     a_head_waits()
     shut_down()
-    assert kept(folder) == ["1.head"] and not locks.is_locked(folder / "1.lock")
+    assert kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")

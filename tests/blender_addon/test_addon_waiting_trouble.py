@@ -31,12 +31,12 @@ from other_file_steps import (  # noqa: E402
 from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as heads  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
-from blender_addon.backend_process import locks  # noqa: E402
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.protocol import result as result_module  # noqa: E402
 from blender_addon.runner import Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.session import Session, session, shut_down  # noqa: E402
+from blender_addon.shared import file_lock  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -130,7 +130,7 @@ def test_a_head_of_another_version_is_left_to_that(
         quit_and_start(backend)
         assert "another version of the extension" in drawn()[0] and "likeness.take_head" not in drawn()[1]
     with monkeypatch.context() as later:
-        later.setattr(result_module, "RESULT_VERSION", 2)
+        later.setattr(result_module.message, "RESULT_VERSION", 2)
         quit_and_start(backend)
         bpy.ops.likeness.take_head()
         tick_while_busy()
@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_and_the_head_waits_in_memory(
     said = session().view
     assert "the disk is full. Put it into a scene before you quit Blender." in drawn()[0].replace("  ", " ")
     tick()
-    assert session().view is said and kept(folder) == [] and not locks.is_locked(folder / "1.lock")
+    assert session().view is said and kept(folder) == [] and not file_lock.is_locked(folder / "1.lock")
     new_file()
     bpy.ops.likeness.take_head()
     tick_while_busy()

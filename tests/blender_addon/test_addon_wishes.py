@@ -11,13 +11,14 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
-from blender_addon.ui.properties import HAIR_STYLES  # noqa: E402
+from blender_addon.ui.properties import options_of  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -104,9 +105,11 @@ def test_fit_says_nothing_of_the_look(sent: list[Submission]) -> None:
     assert "look" not in sent[1].options and head().likeness.look
 
 
-def test_the_hairstyles_are_the_backends() -> None:
-    choices = pytest.importorskip("backend.choices", reason="Blender's own Python has no backend")
-    assert tuple(name for name, *_ in HAIR_STYLES) == choices.HAIR_STYLES
+def test_properties_are_the_declared_options_with_their_defaults(sent: list[Submission]) -> None:
+    settings = bpy.context.scene.likeness
+    assert options_of(settings) == HeadOptions() and HeadOptions().changed() == {}
+    settings.texture_size, settings.hair_style, settings.symmetry = "4096", "side part", 0.25
+    assert options_of(settings).changed() == {"texture_size": 4096, "hair_style": "side part", "symmetry": 0.25}
 
 
 def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -> None:

@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.fitting.fit import face_model as face_model_of
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import FaceModels, fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
-from backend.models.contract import Models, applied_to_photos
+from backend.models.contract import Models
 from backend.models.graph_face import GraphModel
-from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, open_models
 from backend.photos.collection import PhotoCollection
 from trainer.engine.disk_cache import content_key
@@ -106,8 +104,4 @@ def fitted_neutrals(photos: Sequence[Path], variants: Mapping[str, Variant]) -> 
 def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -> FittedFace:
     """Fit as ``backend.pipeline`` does, with the available models."""
     template = load_template()
-    encoded, modes_around = face_model_of(models, template)
-    canonical = applied_to_photos(canonical_face, models.of(LAP, LapModel))
-    return fit_face(
-        collection, options, template=template, canonical=canonical, encoded=encoded, modes_around=modes_around
-    )
+    return fit_face(collection, options, template, FaceModels.of(models, template))

@@ -31,7 +31,6 @@ from backend.fitting.canonical import canonical_mesh, canonical_prior
 from backend.fitting.options import fit_options_for
 from backend.fitting.solver import IdentityPrior, identity_prior
 from backend.geometry.template import Template, load_template
-from backend.models.contract import applied_to_photos
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.registry import LAP, open_models
 from trainer.engine.disk_cache import shared_folder
@@ -255,18 +254,14 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     stage, lap = options.canonical, models.of(LAP, LapModel)
     if stage is None or lap is None:
         raise LikenessError("missing_part", f"LAP takes no part: {models.said(LAP)}.", "Its weights are in assets/lap.")
-    mesh, prior, ask = (
-        canonical_mesh(template),
-        identity_prior(template, options.prior),
-        applied_to_photos(canonical_face, lap),
-    )
+    mesh, prior = canonical_mesh(template), identity_prior(template, options.prior)
     errors = []
     for photos in heads.values():
         truth = true_identity(photos[0].parent, template)
         found = neutrals_or_none(photos[:1], ("without.lap",)) if truth is not None else None
         if truth is None or found is None:
             continue
-        face = ask(collected(photos[:1]).faces)
+        face = canonical_face(collected(photos[:1]).faces, lap)
         around = _identity_of(found["without.lap"], template)
         errors.append(normalised_errors(canonical_prior(template, mesh, face, around, stage), prior, truth))
     errors = [own for own in errors if len(own)]

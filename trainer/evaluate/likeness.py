@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from backend.choices import FACE_MODELS
 from backend.detail.skin_detail import relief_shading
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import subdivided
@@ -27,6 +26,7 @@ from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_texture
 from backend.rendering.spherical_harmonics import light_from_directions
+from protocol.options import OPTIONS
 from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import face_embedding, identity_distance
 from trainer.heads.photographs import lighting, subdivide_midpoint
@@ -207,7 +207,9 @@ def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
     add_people_arguments(parser)
-    parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
+    parser.add_argument(
+        "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit's identity moves in"
+    )
     for part in PARTS:
         parser.add_argument(f"--without-{part}", action="store_true", help=f"the same heads without their {part}, too")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")

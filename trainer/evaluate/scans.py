@@ -16,9 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 from rich.console import Console
 
-from backend.choices import FACE_MODELS
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from protocol.options import OPTIONS
 from trainer.evaluate.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals
 from trainer.evaluate.harness import measured, of_cases
 from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
@@ -203,7 +203,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-landmark-net", action="store_true", help="by the detector's landmarks alone")
     parser.add_argument("--no-lap", action="store_true", help="without the canonical face of LAP's networks")
     parser.add_argument("--no-learned-basis", action="store_true", help="fits start cold, not from the encoder's face")
-    parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
+    parser.add_argument(
+        "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit's identity moves in"
+    )
     parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
     parser.add_argument("--no-smile", action="store_true", help="leave out the smiling people")
 

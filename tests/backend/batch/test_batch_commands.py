@@ -31,7 +31,7 @@ def lines_for(folder: Path, defaults: PersonOptions, *more: str) -> list[str]:
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path) -> None:
     defaults = PersonOptions(
-        quality="fast", texture=1024, lap=False, personalise=True, bust=True, symmetry=0.3, average=1.0
+        quality="fast", texture_size=1024, lap=False, personalise=True, bust=True, symmetry=0.3, average=1.0
     )
     lines = lines_for(tmp_path, defaults, "--device", "cuda")
     assert len(lines) == len(NAMES)
@@ -45,7 +45,7 @@ def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path
         arguments = build_parser().parse_args(words[3:])
         assert arguments.manifest == tmp_path / "the people.jsonl" and arguments.out == tmp_path / "out $x"
         assert (arguments.only, arguments.device) == (name, "cuda")
-        assert (arguments.quality, arguments.texture, arguments.lap, arguments.personalise) == (
+        assert (arguments.quality, arguments.texture_size, arguments.lap, arguments.personalise) == (
             "fast",
             1024,
             False,
@@ -93,7 +93,7 @@ def test_flamenco_compiles_a_job_into_commands_that_we_understand(tmp_path: Path
         arguments = build_parser().parse_args(command["parameters"]["args"][2:])
         assert str(arguments.manifest) == settings["manifest"] and str(arguments.out) == settings["out"]
         assert [number for numbers in arguments.people for number in numbers] == numbers
-        assert (arguments.quality, arguments.texture) == ("fast", 1024)
+        assert (arguments.quality, arguments.texture_size) == ("fast", 1024)
     last = build_parser().parse_args(tasks[3]["commands"][0]["parameters"]["args"][2:])
     assert last.workers == 1 and last.people is None
     assert tasks[3]["dependencies"] == ["heads-1-3", "heads-4-6", "heads-7,9"]

@@ -48,7 +48,7 @@ def test_what_changes_the_fingerprint_and_what_does_not(photo: Path, tmp_path: P
     assert given(elsewhere).fingerprint == before
     others = [
         given(photo, elsewhere),
-        given(photo, options=PersonOptions(texture=1024)),
+        given(photo, options=PersonOptions(texture_size=1024)),
         given(photo, options=PersonOptions(bust=True)),
         given(photo, options=PersonOptions(symmetry=0.5)),
         given(photo, options=PersonOptions(average=0.25)),
@@ -112,7 +112,6 @@ def test_the_stamp_is_of_the_packages_that_compute(monkeypatch: pytest.MonkeyPat
     wanted = {requirement.split("==")[0] for requirement in project["dependencies"]}
     before = current_stamp()
     assert {package.split()[0] for package in before.packages} == wanted - {
-        "filelock",
         "msgspec",
         "pygltflib",
         "pyzmq",

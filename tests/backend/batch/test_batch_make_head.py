@@ -13,7 +13,7 @@ import pytest
 from backend.batch.make_head import Task, make_head
 from backend.batch.manifest import Person, PersonOptions
 from backend.batch.records import Stamp
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
+from backend.exchange.all_or_none import FILE_NAMES
 from backend.pipeline import ReconstructOptions
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
@@ -25,18 +25,18 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReconstructOptions]:
     """Options of the heads that were made, in order."""
     options: list[ReconstructOptions] = []
 
-    def reconstruct(sources: object, own: ReconstructOptions, progress: object) -> SimpleNamespace:
+    def reconstruct(sources: object, own: ReconstructOptions, *more: object) -> SimpleNamespace:
         options.append(own)
         report = {"photos": [{"used": True}], "settings": {"device": "cpu"}}
         return SimpleNamespace(asset=SimpleNamespace(report=report), previews=())
 
-    def write_folder(asset: object, previews: object, folder: OutputFolder, progress: object) -> None:
-        folder.path.mkdir(exist_ok=True)
+    def file_stages(files: Path, out_dir: Path, progress: object) -> dict[str, object]:
         for name in FILE_NAMES:
-            (folder.path / name).write_bytes(b"")
+            (files / name).write_bytes(b"")
+        return {}
 
     monkeypatch.setattr("backend.pipeline.reconstruct", reconstruct)
-    monkeypatch.setattr("backend.exchange.folder.write_folder", write_folder)
+    monkeypatch.setattr("backend.exchange.folder.file_stages", file_stages)
     return options
 
 
@@ -59,7 +59,7 @@ def changed(task: Task, **fields: object) -> Task:
 def test_all_choices_reach_the_reconstruction(task: Task, made: list[ReconstructOptions]) -> None:
     options = PersonOptions(
         quality="best",
-        texture=1024,
+        texture_size=1024,
         hair="none",
         hair_style="bob",
         look="2.jpg",

@@ -33,7 +33,7 @@ def test_a_table_with_photos_folders_and_options(tmp_path: Path) -> None:
     assert manifest.bad_lines == ()
     assert anna.sources == (str(tmp_path / "a/1.jpg"), str(tmp_path / "a/2.jpg"))
     assert anna.options == PersonOptions(
-        quality="fast", texture=1024, personalise=True, bust=True, symmetry=1.0, average=0.25
+        quality="fast", texture_size=1024, personalise=True, bust=True, symmetry=1.0, average=0.25
     )
     assert (anna.corrections, zoe.corrections) == (str(tmp_path / "a/it.json"), None)
     assert (zoe.name, zoe.line, zoe.sources) == ("Müller, Zoë", 3, (str(tmp_path / "z"),))

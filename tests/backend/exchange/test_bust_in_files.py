@@ -10,7 +10,7 @@ import numpy as np
 import pygltflib as gl
 import pytest
 
-from backend.exchange.assemble import assemble
+from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
@@ -26,9 +26,8 @@ def asset() -> FaceAsset:
     template = load_template()
     albedo = np.full((256, 256, 3), 150, np.uint8)
     eyes = np.full((32, 64, 3), 90, np.uint8)
-    return assemble(
-        template, template.vertices, template.expressions, albedo, (), {"photos": []}, eyes=eyes, with_shoulders=True
-    )
+    shape = assemble(template, template.vertices, template.expressions, with_shoulders=True)
+    return with_pictures(replace(shape, report={"photos": []}), template, albedo, eyes)
 
 
 def test_the_message_has_it_behind_all_else(asset: FaceAsset) -> None:

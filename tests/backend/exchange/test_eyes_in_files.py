@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pygltflib as gl
 import pytest
 
-from backend.exchange.assemble import assemble
+from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES, FaceAsset
 from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
@@ -23,7 +24,8 @@ def asset() -> FaceAsset:
     template = load_template()
     albedo = np.full((64, 64, 3), 150, np.uint8)
     eyes = np.full((32, 64, 3), 90, np.uint8)
-    return assemble(template, template.vertices, template.expressions, albedo, (), {"photos": []}, eyes=eyes)
+    shape = replace(assemble(template, template.vertices, template.expressions), report={"photos": []})
+    return with_pictures(shape, template, albedo, eyes)
 
 
 def test_the_message_has_the_seven_parts_and_the_eyes_beside(asset: FaceAsset) -> None:

@@ -87,7 +87,7 @@ def test_files_of_an_earlier_run_are_replaced_and_others_stay(
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-@pytest.mark.parametrize("step", ["_write_glb", "write_preview", "write_report", "_flush_to_disk", "_move_into_place"])
+@pytest.mark.parametrize("step", ["write_obj", "write_preview", "write_report", "_flush_to_disk", "_move_into_place"])
 def test_a_failure_at_any_step_leaves_everything_as_it_was(
     hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error,
     expected,
@@ -249,7 +249,7 @@ def test_a_folder_that_was_made_meanwhile_is_the_same_folder(tmp_path: Path) -> 
         out.mkdir()
         with pytest.raises(LikenessError, match="Another run"), OutputFolder(out):
             pass
-        held.write(["a"], [lambda folder: (folder / "a").write_text("x") and None])
+        write_together(held, ["a"], [lambda folder: (folder / "a").write_text("x") and None])
     assert os.listdir(out) == ["a"] and os.listdir(tmp_path) == ["new"]
 
 
@@ -266,9 +266,10 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: P
     if exists:
         out.mkdir()
     code = (
-        "import sys, time; from pathlib import Path; from backend.exchange.all_or_none import OutputFolder;"
-        "folder = OutputFolder(Path(sys.argv[1])); folder.__enter__();"
-        "folder.write(['a'], [lambda f: ((f / 'a').write_text('half'), print(1, flush=True), time.sleep(60))])"
+        "import sys, time; from pathlib import Path;"
+        "from backend.exchange.all_or_none import OutputFolder, write_together;"
+        "half = lambda f: ((f / 'a').write_text('half'), print(1, flush=True), time.sleep(60));"
+        "folder = OutputFolder(Path(sys.argv[1])); folder.__enter__(); write_together(folder, ['a'], [half])"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(out)], cwd=ROOT, stdout=subprocess.PIPE)
     try:

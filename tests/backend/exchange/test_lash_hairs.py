@@ -13,7 +13,7 @@ from hand_made import make_asset
 from PIL import Image
 from test_lash_alpha import COLUMNS, ROWS, asset_with_strip
 
-from backend.exchange.assemble import assemble
+from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.lashes import HEIGHT, WIDTH, lash_picture, lash_places
@@ -26,7 +26,9 @@ from blender_addon.protocol.result import decode_result
 @pytest.fixture(scope="module")
 def face() -> FaceAsset:
     template = load_template()
-    return assemble(template, template.vertices, template.expressions, np.zeros((8, 8, 3), np.uint8), (), {})
+    return with_pictures(
+        assemble(template, template.vertices, template.expressions), template, np.zeros((8, 8, 3), np.uint8)
+    )
 
 
 def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:

@@ -20,6 +20,7 @@ from backend.exchange.preview import (
     photo_and_fit,
     photo_previews,
     preview_picture,
+    tone_change,
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.photos.collection import PhotoFace
@@ -73,7 +74,7 @@ def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> PhotoPrev
     photo = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), neutral, neutral_light(), 1.0, 0.1)
     albedo = np.full((head, 3), brightness, np.float32)
     fitted = FittedFace(np.zeros(1), neutral, albedo, (photo,))
-    (shown,) = photo_previews(asset, fitted, (face,), np.ones(head, np.float32))
+    (shown,) = photo_previews(fitted, (face,), tone_change(asset, albedo, np.ones(head, np.float32)))
     return shown
 
 

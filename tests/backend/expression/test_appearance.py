@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.exchange.assemble import assemble
+from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.gltf import write_glb
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import SeenFace, seen_in_frame
@@ -85,7 +85,10 @@ def test_the_texture_of_a_written_head_is_read_where_its_face_is(tmp_path: Path)
     template = load_template()
     rows, columns = np.mgrid[0:256, 0:256]
     albedo = np.stack([columns, rows, np.full_like(rows, 90)], axis=-1).astype(np.uint8)
-    write_glb(assemble(template, template.vertices, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    write_glb(
+        with_pictures(assemble(template, template.vertices, template.expressions), template, albedo),
+        tmp_path / "face.glb",
+    )
     read = read_subject(tmp_path).appearance
     np.testing.assert_array_equal(read.vertices, face_vertices(template))
     uv = np.zeros((len(template.vertices), 2))
@@ -100,7 +103,10 @@ def test_a_head_without_a_usable_texture_is_used_without(tmp_path: Path) -> None
     assert read_texture(tmp_path) is None
     template = load_template()
     albedo = np.zeros((8, 16, 3), np.uint8)
-    write_glb(assemble(template, template.vertices, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    write_glb(
+        with_pictures(assemble(template, template.vertices, template.expressions), template, albedo),
+        tmp_path / "face.glb",
+    )
     assert read_texture(tmp_path) is None
     assert read_subject(tmp_path).appearance is None
 

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from expression_file import read_clip
 
 from backend.__main__ import main
 from backend.errors import Cancelled, LikenessError
-from backend.expression.clip import ExpressionClip, FrameMark, read_clip
+from backend.expression.clip import ExpressionClip, FrameMark
 from backend.expression.subject import read_neutral, subject_of
 from backend.expression.transfer import transfer_video
 from backend.expression.video_process import next_slot
@@ -144,7 +145,7 @@ def test_a_folder_without_photos_and_one_without_a_head_are_refused(
 
 
 def test_a_written_head_is_read_back(tmp_path: Path) -> None:
-    from backend.exchange.assemble import assemble
+    from backend.exchange.assemble import assemble, with_pictures
     from backend.exchange.gltf import write_glb
     from backend.rig.eye_surfaces import eye_shapes
     from backend.rig.mouth import mouth_shapes
@@ -152,7 +153,7 @@ def test_a_written_head_is_read_back(tmp_path: Path) -> None:
     template = load_template()
     neutral = (template.vertices + 0.5 * template.identity_modes[0]).astype(np.float32)
     albedo = np.zeros((8, 8, 3), np.uint8)
-    write_glb(assemble(template, neutral, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    write_glb(with_pictures(assemble(template, neutral, template.expressions), template, albedo), tmp_path / "face.glb")
     again = read_neutral(tmp_path)
     finished = eye_shapes(template, *mouth_shapes(template, neutral, template.expressions)).neutral
     assert np.abs(again - finished).max() < 1e-6

@@ -8,10 +8,9 @@ import numpy as np
 from plain_photo import mask_of
 from view_hand_made import seen_face, view
 
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
-from backend.fitting.stages import ResumableFit
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
 from backend.geometry.vectors import nearest_similarity
 from backend.photos.collection import PhotoCollection, PhotoFace
@@ -72,16 +71,16 @@ def test_points_of_the_ears_move_the_ears_and_the_hair_line_moves_nothing() -> N
 def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
     textured = replace(photo("c", -20.0, person(1)), use="texture")
     collection = PhotoCollection((photo("a", 0.0, person(1)), textured, photo("b", 30.0, person(1))))
-    kept: list[ResumableFit] = []
-    before = fit_face(collection, LANDMARKS_ALONE, keep=kept.append)
-    same = refit_face(kept[0], collection.faces, LANDMARKS_ALONE)
+    begun = resumable_fit(collection, LANDMARKS_ALONE)
+    before = begun.face
+    same = refit_face(begun, collection.faces, LANDMARKS_ALONE)
     assert np.abs(same.neutral - before.neutral).max() < 3e-4
     wanted = before.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] + [[1.0, 9.0], [5.0, -3.0]]
     points = tuple(
         CorrectedPoint(one, *map(float, place)) for one, place in zip((CHIN, MOUTH_CORNER), wanted, strict=True)
     )
     corrected = with_corrections(collection, (PhotoCorrections("a", "both", points), PhotoCorrections("c", "texture")))
-    after, whole = refit_face(kept[0], corrected.faces, LANDMARKS_ALONE), fit_face(corrected, LANDMARKS_ALONE)
+    after, whole = refit_face(begun, corrected.faces, LANDMARKS_ALONE), fit_face(corrected, LANDMARKS_ALONE)
     assert [one.name for one in after.photos] == ["a", "c", "b"]
     assert np.linalg.norm(after.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] - wanted, axis=-1).max() < 1.0
     face = TEMPLATE.regions["face"] > 0.5  # the rest of the head follows the prior
@@ -93,17 +92,16 @@ def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
 
 def test_a_kept_fit_is_not_for_other_photos_or_another_use() -> None:
     faces = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1)))
-    kept: list[ResumableFit] = []
-    fit_face(PhotoCollection(faces), LANDMARKS_ALONE, keep=kept.append)
-    assert kept[0].matches_photos(faces) and kept[0].matches_photos(faces[::-1])
+    begun = resumable_fit(PhotoCollection(faces), LANDMARKS_ALONE)
+    assert begun.matches_photos(faces) and begun.matches_photos(faces[::-1])
     for other in (
         faces[:1],
         (faces[0], photo("b", 30.0, person(1))),
         (faces[0], replace(faces[1], use="texture")),
         (faces[0], replace(faces[1], name="c")),
     ):
-        assert not kept[0].matches_photos(other)
-        assert refit_face(kept[0], other, LANDMARKS_ALONE) is None
+        assert not begun.matches_photos(other)
+        assert refit_face(begun, other, LANDMARKS_ALONE) is None
 
 
 def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it() -> None:
@@ -150,7 +148,6 @@ def test_a_kept_fit_is_not_for_a_new_mask_and_goes_on_with_the_same() -> None:
     hidden = np.zeros((60, 60), bool)
     hidden[40:50, 20:30] = True
     masked = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
-    kept: list[ResumableFit] = []
-    fit_face(masked, LANDMARKS_ALONE, keep=kept.append)
+    begun = resumable_fit(masked, LANDMARKS_ALONE)
     again = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
-    assert kept[0].matches_photos(again.faces) and not kept[0].matches_photos(collection.faces)
+    assert begun.matches_photos(again.faces) and not begun.matches_photos(collection.faces)

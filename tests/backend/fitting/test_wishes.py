@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from view_hand_made import seen_face
 
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for, with_shape_options
 from backend.fitting.stages import ResumableFit, symmetric_state
@@ -43,8 +43,8 @@ def photos() -> PhotoCollection:
 @pytest.fixture(scope="module")
 def kept(photos: PhotoCollection) -> tuple[FittedFace, ResumableFit]:
     """The fit that nobody has wished anything of, and what it leaves behind."""
-    begun: list[ResumableFit] = []
-    return fit_face(photos, LANDMARKS_ALONE, keep=begun.append), begun[0]
+    begun = resumable_fit(photos, LANDMARKS_ALONE)
+    return begun.face, begun
 
 
 def asymmetry(fitted: FittedFace) -> float:

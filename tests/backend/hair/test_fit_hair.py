@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view, style_of
 
-from backend.choices import HAIR_STYLES
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.attach import attach
@@ -24,6 +23,7 @@ from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull, hull_surface
 from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
+from protocol.options import OPTIONS
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0
@@ -69,7 +69,12 @@ def angles(guides: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def test_every_choice_is_a_style() -> None:
-    assert list(HAIR_STYLES) == ["auto", "shaved", BALDING, *(style.name for style in STYLES if max(style.top) > 0)]
+    assert list(OPTIONS["hair_style"].names) == [
+        "auto",
+        "shaved",
+        BALDING,
+        *(style.name for style in STYLES if max(style.top) > 0),
+    ]
 
 
 @pytest.mark.parametrize("name", ["crew", "side part", "bob", "long straight"])

@@ -7,14 +7,15 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.models import registry
-from backend.models.contract import LearnedModel, Models, OpenedModel, Switch, applied_to_photos, forget_models
-from backend.models.registry import MODELS, SWITCHED, left_out, open_models
+from backend.models.contract import LearnedModel, Models, OpenedModel, forget_models
+from backend.models.registry import MODELS, open_models
+from backend.pipeline import ReconstructOptions
+from protocol.options import OPTIONS
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Made:
     needs: tuple[str, ...] = ()
 
 
-FIRST = LearnedModel("first", "a", "b", f"{__name__}:load_first", Switch("the_first", "c"), on_gpu=True)
+FIRST = LearnedModel("first", "a", "b", f"{__name__}:load_first", "the_first", on_gpu=True)
 SECOND = LearnedModel("second", "a", "b", f"{__name__}:load_second")
 asked: list[tuple[Path | None, str]] = []
 second = Made("two")
@@ -109,28 +110,15 @@ def test_why_one_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         open_models()
 
 
-def test_nobody_is_asked_where_there_is_no_model() -> None:
-    assert applied_to_photos(lambda photos, model, more: (photos, model.version, more), Made("one"), 3)("p") == (
-        "p",
-        "one",
-        3,
-    )
-    assert applied_to_photos(lambda *_: pytest.fail("asked"), None)("p") is None
-
-
 def test_a_network_may_take_anothers_place() -> None:
     models = Models((OpenedModel(FIRST, Made("one")),), "cpu").changed(FIRST, Made("one, personalised"))
     assert models.to_report() == {"first": "one, personalised"}
 
 
-def test_settings_leave_models_out() -> None:
-    assert left_out(SimpleNamespace(lap=False, landmark_net=True, detail=False)) == {"lap", "detail"}
-    assert {switch.flag for switch in (model.switch for model in SWITCHED)} == {
-        "--no-landmark-net",
-        "--no-lap",
-        "--no-learned-basis",
-        "--no-detail",
-    }
+def test_a_switch_is_an_option_of_a_head() -> None:
+    switches = {model.switch for model in MODELS if model.switch}
+    assert switches == {"lap", "learned_basis", "detail", "landmark_net"} <= OPTIONS.keys()
+    assert ReconstructOptions(lap=False, landmark_net=False).without == {"lap", "landmarks"}
 
 
 def test_what_is_known_of_models_needs_no_package() -> None:

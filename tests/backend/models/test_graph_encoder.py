@@ -12,7 +12,7 @@ import torch
 from encoded_hand_made import nothing_known, photo_of
 
 from backend.errors import DamagedFileError
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import FaceModels, fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.geometry.template import Template, load_template
@@ -93,9 +93,8 @@ def fitted(
     result = fit_face(
         PhotoCollection(faces),
         FitOptions(dense=None, cage=None),
-        template=template if renewed else around(code),
-        encoded=lambda photos: start,
-        modes_around=around if renewed else None,
+        template if renewed else around(code),
+        FaceModels(encoded=lambda photos: start, modes_around=around if renewed else None),
     )
     return result, face
 

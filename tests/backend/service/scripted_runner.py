@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def _fail_with_much_in_hand(megabytes: int) -> None:
 
 def _face(task: Task, report: JobReporter) -> WireMessage:
     """The template's own face, as a reconstruction would send it."""
-    from backend.exchange.assemble import assemble
+    from backend.exchange.assemble import assemble, with_pictures
     from backend.exchange.face_asset import AssetPhoto
     from backend.exchange.wire import encode_face
     from backend.geometry.template import load_template
@@ -188,7 +189,6 @@ def _face(task: Task, report: JobReporter) -> WireMessage:
     photo = AssetPhoto(task.names[0], Camera(intrinsics, pose, (640, 480)), np.zeros(52), 1.5, float("nan"), *points)
     report_entry = {"name": task.names[0], "used": True, "reason": ""}
     albedo = np.full((64, 64, 3), 200, np.uint8)
-    asset = assemble(
-        template, template.vertices, template.expressions, albedo, (photo,), {"version": 1, "photos": [report_entry]}
-    )
-    return encode_face(asset)
+    shape = assemble(template, template.vertices, template.expressions, (photo,))
+    report = {"version": 1, "photos": [report_entry]}
+    return encode_face(replace(with_pictures(shape, template, albedo), report=report))

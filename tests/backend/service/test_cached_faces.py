@@ -23,11 +23,11 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reconstruct_runner, "collect", collect)
     faces, options = reconstruct_runner.CachedFaces(idle_seconds=0.3), CollectOptions()
     photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
-    first = faces(photos, options=options)
-    assert faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
+    first = faces.read(photos, options=options)
+    assert faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
     assert read == [["a", "b"]]
-    faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
-    faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
     assert len(read) == 3 and faces.keeps and faces.fit is None
     faces.keep_fit(fit := object())
     assert faces.fit is fit
@@ -41,6 +41,6 @@ def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconstruct_runner, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
     monkeypatch.setattr(reconstruct_runner, "MOST_BYTES", 100)
     faces = reconstruct_runner.CachedFaces()
-    faces([PhotoSource("a", data=b"1")], options=CollectOptions())
+    faces.read([PhotoSource("a", data=b"1")], options=CollectOptions())
     faces.keep_fit(object())
     assert not faces.keeps and faces.fit is None

@@ -20,7 +20,7 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
     assert welcome["protocol"] == 1 and 1 in welcome["protocols"]
     assert len(welcome["instance"]) == 32 and welcome["pid"] > 0
     assert {"photos", "frame_bytes", "message_bytes", "queue", "seconds_per_job"} <= set(welcome["limits"])
-    assert welcome["qualities"] == ["fast", "standard", "best"]
+    assert welcome["options"]["quality"] == ["fast", "standard", "best"]
     assert welcome["capabilities"] == ["path"]
     assert client.hello(owner=True)["capabilities"] == ["path", "shutdown"]
     assert [stage["name"] for stage in welcome["stages"]][:2] == ["starting", "photos"]

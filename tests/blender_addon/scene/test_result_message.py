@@ -15,7 +15,8 @@ from head_message import GUIDES, HeadMessage
 from blender_addon.errors import AddonError
 from blender_addon.protocol.buffers import decode_preview
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
-from blender_addon.protocol.result import MOST_GUIDES, MOST_POINTS, HeadResult, decode_result
+from blender_addon.protocol.result import HeadResult, decode_result
+from protocol.message import LENGTHS
 
 Change = Callable[[dict[str, Any], list[bytes]], None]
 
@@ -38,7 +39,7 @@ def test_a_result_arrives_whole(result: HeadResult) -> None:
 
 def test_limits_of_hair_are_the_backends() -> None:
     strands = pytest.importorskip("backend.hair.hair_strands")
-    assert (strands.MOST_GUIDES, strands.MOST_POINTS) == (MOST_GUIDES, MOST_POINTS)
+    assert (LENGTHS["G"][1], LENGTHS["P"][1]) == (strands.MOST_GUIDES, strands.MOST_POINTS)
 
 
 def test_a_result_without_hair_has_none(message: HeadMessage) -> None:

@@ -1,4 +1,4 @@
-"""Locks of the backend: exclusive, free once their process is gone, and harmless where a disk has none."""
+"""File locks: exclusive, free once their process is gone, and harmless where a disk has none."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from backend.system.file_lock import lock_file
+from protocol.file_lock import is_locked, lock_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_it_is_free_again_once_its_process_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from backend.system.file_lock import lock_file;"
+        "import sys, time; from pathlib import Path; from protocol.file_lock import lock_file;"
         "lock = lock_file(Path(sys.argv[1])); print(1, flush=True); time.sleep(60)"
     )
     path = tmp_path / "x.lock"
     with subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout.readline()
-            assert lock_file(path) is None
+            assert lock_file(path, 0.0) is None and is_locked(path)
             asked: list[int] = []
             assert lock_file(path, 60.0, give_up=lambda: bool(asked.append(1) or len(asked) > 2)) is None
         finally:
             holder.kill()
     lock = lock_file(path)
-    assert lock is not None and lock.is_locked and lock_file(path) is None
+    assert lock is not None and lock_file(path, 0.0) is None and is_locked(path)
     lock.release()
+    assert not is_locked(path)
 
 
 def test_a_disk_without_locks_holds_nobody_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

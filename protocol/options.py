@@ -1,0 +1,182 @@
+"""The options of a head, each declared once: name, type, values or range, default, and what it is.
+
+Command line, manifests, messages and Blender's panels are made from them. A new option is a field here, the stage that
+uses it, its line in Blender's panel, and its line in the documentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+LONGEST_TEXT = 255
+"""Characters of an option that is text: the name of a photo."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of an option, its name in a menu, and what it means."""
+
+    name: str | int
+    label: str
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a head.
+
+    Attributes
+    ----------
+    label : its name in a panel. doc : what it is, without a full stop; of an option that is on by default, what the
+        head does without when it is off.
+    values : all it can be; empty for numbers, texts, and yes or no. span : least and greatest number.
+    word : its name on the command line and in manifests.
+    """
+
+    name: str
+    default: Any
+    label: str
+    doc: str
+    values: tuple[Value, ...] = ()
+    span: tuple[float, float] | None = None
+    word: str = ""
+
+    @property
+    def names(self) -> tuple[str | int, ...]:
+        """The names of its values."""
+        return tuple(value.name for value in self.values)
+
+    def problem(self, value: Any) -> str:
+        """What is wrong with a value, a sentence; empty if nothing is."""
+        if self.values and value not in self.names:
+            return f"Unknown {self.label.lower()} {value!r}: use one of {', '.join(map(str, self.names))}."
+        if self.span is not None and not self.span[0] <= value <= self.span[1]:
+            return f"The {self.label.lower()} {value!r} is not from {self.span[0]:g} to {self.span[1]:g}."
+        return ""
+
+    def valid(self, value: Any) -> Any:
+        """The value if it is one of this option, else the default."""
+        number = isinstance(value, int | float) and isinstance(self.default, int | float)
+        fits = (number or isinstance(value, type(self.default))) and not self.problem(value)
+        return type(self.default)(value) if fits else self.default
+
+
+def _option(default: Any, label: str, doc: str, *values: Value, **more: Any) -> Any:
+    return field(default=default, metadata={"label": label, "doc": doc, "values": values, **more})
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Options of one head (``OPTIONS`` says what each is)."""
+
+    quality: str = _option(
+        "standard",
+        "Quality",
+        "How much time to spend",
+        Value("fast", "Fast", "Landmarks only: a rough head within seconds"),
+        Value("standard", "Standard", "Landmarks, then comparison of the pictures"),
+        Value("best", "Best", "Most accurate; takes several times as long"),
+    )
+    texture_size: int = _option(
+        2048,
+        "Texture",
+        "Side of the head's texture in pixels",
+        Value(1024, "1 k", "Albedo of 1024 by 1024 pixels"),
+        Value(2048, "2 k", "Albedo of 2048 by 2048 pixels"),
+        Value(4096, "4 k", "Albedo of 4096 by 4096 pixels"),
+        word="texture",
+    )
+    hair: str = _option(
+        "curves",
+        "Hair",
+        "Form in which hair is made; the scalp is shaded where it grows in any case",
+        Value("curves", "Strands", "Hair curves on the head: to groom, and to render as hairs"),
+        Value("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
+        Value("none", "None", "No hair"),
+    )
+    hair_style: str = _option(
+        "auto",
+        "Hairstyle",
+        "Style of the hair; the photos then decide its length, direction and volume",
+        Value("auto", "By the Photos", "As the photos show it; curls must be chosen"),
+        Value("shaved", "Bald or Shaved", "No hair, and a bare scalp"),
+        Value("balding", "Balding", "A bare top and a ring of hair"),
+        Value("buzz", "Buzz Cut"),
+        Value("crew", "Crew Cut"),
+        Value("side part", "Side Part"),
+        Value("slicked back", "Slicked Back"),
+        Value("quiff", "Quiff"),
+        Value("forward crop", "Forward Crop"),
+        Value("messy", "Messy"),
+        Value("mop", "Mop"),
+        Value("pixie", "Pixie"),
+        Value("bob", "Bob"),
+        Value("long straight", "Long and Straight"),
+        Value("long wavy", "Long and Wavy"),
+        Value("long behind the ears", "Long, Behind the Ears"),
+        Value("tied back", "Tied Back"),
+        Value("afro short", "Short Afro"),
+        Value("afro", "Afro"),
+        Value("curls", "Curls"),
+        Value("long curls", "Long Curls"),
+        Value("locs", "Locs"),
+    )
+    look: str = _option(
+        "",
+        "Look",
+        "Name of the photo whose hair and beard the head gets, with the photos that show the same; empty: those that "
+        "most photos show",
+    )
+    bust: bool = _option(False, "Bust", "Neck and shoulders below the head, down to a level edge")
+    face_model: str = _option(
+        "linear",
+        "Face Model",
+        "Model of the head's shape",
+        Value("linear", "Linear", "Linear face model; the most accurate"),
+        Value("graph", "Graph", "Face model of the graph network; linear if the backend does not have it"),
+    )
+    symmetry: float = _option(
+        0.0,
+        "Symmetry",
+        "How much of the shape's asymmetry is taken out: 0 leaves what the photos show, 1 makes both sides alike",
+        span=(0.0, 1.0),
+    )
+    average: float = _option(
+        0.5,
+        "Average",
+        "How near the shape stays to the average face, 0.5 is usual: more where photos are poor, less where features "
+        "are unusual",
+        span=(0.0, 1.0),
+    )
+    landmark_net: bool = _option(True, "Landmark Net", "our net's points; the fit then takes the detector's landmarks")
+    lap: bool = _option(True, "LAP", "the canonical face that the networks of LAP give")
+    learned_basis: bool = _option(
+        True, "Learned Face Model", "the learned face model's encoder; the fit then starts cold"
+    )
+    detail: bool = _option(True, "Relief", "wrinkles and pores")
+    personalise: bool = _option(
+        False,
+        "Personalise",
+        "Tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
+    )
+
+    def problem(self) -> str:
+        """What is wrong with the options, a sentence; empty if nothing is."""
+        if self.personalise and self.face_model != "linear":
+            return "Only the linear face model is personalised: leave out one of the two."
+        return next(filter(None, (one.problem(getattr(self, one.name)) for one in OPTIONS.values())), "")
+
+    def changed(self) -> dict[str, Any]:
+        """The options that differ from their defaults, by name."""
+        return {name: value for name, one in OPTIONS.items() if (value := getattr(self, name)) != one.default}
+
+
+def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Option:
+    return Option(name, default, word=(word or name).replace("_", "-"), **metadata)
+
+
+OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
+"""By name, in the order of ``HeadOptions``."""
+DEVICES = ("auto", "cpu", "cuda")
+"""Where models that can use a GPU run; ``auto``: on it where there is one."""
