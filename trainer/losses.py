@@ -179,6 +179,27 @@ class GradientFeatures(Features):
         return torch.cat(found, 1) * 4.0
 
 
+class FeatureScale(nn.Module):
+    """The spread of a feature layer, measured once on training pictures and kept with the weights: features divided by
+    it have unit variance, whichever network they come from, so that a loss's weight means the same for all of them.
+
+    value : 0 until measured.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(()))
+
+    @torch.no_grad()
+    def measure(self, features: Tensor) -> None:
+        """Take the root of the channels' mean variance over the pictures and places of features (N, C, h, w)."""
+        self.value.copy_(features.float().var((0, 2, 3)).mean().sqrt().clamp(min=EPSILON))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features over their spread."""
+        return features / self.value
+
+
 def build_features(config: PerceptualConfig, device: torch.device) -> Features:
     """Build the features, frozen, and log the choice if there was one.
 
