@@ -196,9 +196,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(
-    folder: Path, out: Path, settings: CacheSettings, progress: Callable[[int, int, float], None] | None = None
+    folder: Path,
+    out: Path,
+    settings: CacheSettings,
+    progress: Callable[[int, int, float], None] | None = None,
+    files: tuple[PortraitFile, ...] = (),
 ) -> PortraitCache:
     """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
+
+    files : pictures and their people, below ``folder``; by default those of ``list_portraits``.
 
     ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
     beside the arrays lists every file that is not used, with the reason.
@@ -207,7 +213,7 @@ def prepare(
     ------
     FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
     """
-    files = list_portraits(folder)
+    files = files or list_portraits(folder)
     if (out / INDEX_NAME).is_file():
         cache = open_cache(out, writable=True)
         if cache.settings != settings or cache.files != files:
