@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.errors import LikenessError
 from backend.models.landmarks import SurfaceLandmarker
 from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import render_face, shaded_surface, view_of
@@ -198,8 +199,8 @@ def _angles(normals: np.ndarray, truth: np.ndarray, known: np.ndarray) -> list[f
 
 
 def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """The picture covered by our render of it: cosine of face embeddings (dlib's, where the paper has ArcFace's) with
-    the picture itself, and SSIM inside the face. One picture at a time."""
+    """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
+    paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face."""
     reader = LapReader(folder)
     cosines, similar = [], []
     for number, sample in enumerate(samples(data, most)):
@@ -218,8 +219,7 @@ def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
         mask = cv2.resize(drawn.mask[0].float().numpy(), (_EMBEDDED, _EMBEDDED)) > 0.5
         mask &= class_mask(labels, FACE_CLASSES).numpy()
         covered = np.where(mask[..., None], large, crop)
-        pair = [face_embedding(picture) for picture in (covered, crop)]
-        cosines.append(np.nan if any(one is None for one in pair) else _cosine(*pair))
+        cosines.append(_cosine(covered, crop))
         similar.append(ssim(covered, crop, mask) if mask.any() else np.nan)
         if number < SHOWN:
             sheet.append([tile(crop), tile(covered), tile(crop)])
@@ -227,7 +227,14 @@ def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> float:
-    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+    """Cosine of two pictures' face embeddings; NaN without a face in one, or without the optional recogniser."""
+    try:
+        a, b = face_embedding(first), face_embedding(second)
+    except LikenessError:
+        return float("nan")
+    if a is None or b is None:
+        return float("nan")
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _coloured(normals: np.ndarray) -> np.ndarray:

@@ -66,11 +66,13 @@ def write(path: Path, picture: np.ndarray) -> None:
 
 
 def head(row: int, neutral: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A person's skin: vertices in metres, triangles, the seven points, iBUG's landmarks."""
+    """A person's skin: vertices in metres, triangles, the seven points, the vertices nearest to iBUG's landmarks."""
     people = drawn().people
     cage = (people.neutral if neutral else people.vertices)[row].double().numpy()
     estimate = as_estimate(cage)
-    return estimate.vertices, estimate.faces, estimate.seven, load_template().landmarks68.positions(cage)
+    marks = load_template().landmarks68.positions(cage)
+    nearest = np.linalg.norm(estimate.vertices[:, None] - marks[None], axis=-1).argmin(0)
+    return estimate.vertices, estimate.faces, estimate.seven, estimate.vertices[nearest]
 
 
 def people(root: Path) -> None:

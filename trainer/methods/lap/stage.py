@@ -34,7 +34,15 @@ from backend.rendering.depth_surface import (
 )
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
-from trainer.losses import FeatureScale, PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.losses import (
+    FeatureScale,
+    PerceptualConfig,
+    build_features,
+    feature_distance,
+    grey_where,
+    photometric,
+    smoothness,
+)
 from trainer.methods.lap import losses as canonical
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
 from trainer.methods.lap.sets import (
