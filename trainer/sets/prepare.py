@@ -16,8 +16,9 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from backend.errors import LikenessError
+from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.reader import CARD, FORMAT, Item, LeftOut, Reader, SetError, listed, read_card
+from trainer.sets.reader import FORMAT, Item, LeftOut, Reader, SetError, listed, read_card
 from trainer.sets.registry import READERS, reader_of
 
 KEPT = "kept"
@@ -159,9 +160,9 @@ def write_card(reader: Reader, items: Sequence[Item], verdicts: Mapping[str, str
         "kept": {item.key: item.person for item in items if verdicts[item.key] == KEPT},
         "left_out": dict(Counter(reason for reason in verdicts.values() if reason != KEPT)),
     }
-    partial = out / f"{CARD}.part"
+    partial = out / f"{SET_CARD}.part"
     partial.write_text(json.dumps(card, indent=1), encoding="utf-8")
-    partial.replace(out / CARD)
+    partial.replace(out / SET_CARD)
 
 
 def table_of_verdicts(reader: Reader, items: Sequence[Item], verdicts: Mapping[str, str]) -> Table:

@@ -6,7 +6,7 @@ import fnmatch
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backend.errors import LikenessError
+from trainer.engine.logs import SET_CARD
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-CARD = "card.json"
 FORMAT = 1
 _NAMED = 3
 """Missing files that a sentence names; more would hide it."""
@@ -181,11 +181,5 @@ def open_prepared(folder: Path, name: str) -> PreparedSet:
 
 def read_card(folder: Path) -> dict[str, Any] | None:
     """The card of a prepared folder, or None where there is none."""
-    path = folder / CARD
+    path = folder / SET_CARD
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def research_only(folders: Sequence[Path]) -> list[str]:
-    """Titles and licences of the prepared sets in ``folders`` whose weights are for research alone."""
-    cards = [read_card(folder) for folder in folders]
-    return sorted({f"{card['title']} ({card['licence']})" for card in cards if card and card["research_only"]})

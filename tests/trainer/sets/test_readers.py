@@ -12,9 +12,10 @@ from made_up import LAMPS, PHOTOS, WRITERS, copy_of, drawn, head
 
 from backend.photos.collection import FaceClass
 from trainer.__main__ import main
+from trainer.engine.logs import research_sets
 from trainer.portraits.collection import PortraitsConfig
 from trainer.sets.prepare import prepare_samples
-from trainer.sets.reader import Reader, SetError, listed, open_prepared, research_only
+from trainer.sets.reader import Reader, SetError, listed, open_prepared
 from trainer.sets.registry import READERS, reader_of
 
 TRUTHS = [name for name, reader in READERS.items() if reader.fields]
@@ -191,4 +192,4 @@ def test_a_prepared_folder_is_not_mixed_with_another_set(copies: dict[str, Path]
     assert main(["data", "bfm", str(copies["bfm"]), "--out", str(tmp_path)]) == 2
     with pytest.raises(SetError, match="holds aflw2000, not bfm"):
         open_prepared(tmp_path, "bfm")
-    assert research_only([tmp_path]) == ["AFLW2000-3D (AFLW's: research only)"]
+    assert research_sets({"source": [{"folder": str(tmp_path)}]}) == {"AFLW2000-3D (AFLW's: research only)"}
