@@ -180,8 +180,9 @@ class GradientFeatures(Features):
 
 
 class FeatureScale(nn.Module):
-    """The spread of a feature layer, measured once on training pictures and kept with the weights: features divided by
-    it have unit variance, whichever network they come from, so that a loss's weight means the same for all of them.
+    """The usual difference of a feature layer between two pictures, measured once on training pictures and kept with
+    the weights: in units of it, squared differences are about 1 between unlike pictures, whichever network they come
+    from, so that a loss's weight means the same for all of them.
 
     value : 0 until measured.
     """
@@ -192,11 +193,12 @@ class FeatureScale(nn.Module):
 
     @torch.no_grad()
     def measure(self, features: Tensor) -> None:
-        """Take the root of the channels' mean variance over the pictures and places of features (N, C, h, w)."""
-        self.value.copy_(features.float().var((0, 2, 3)).mean().sqrt().clamp(min=EPSILON))
+        """Take the root mean square difference, over channels and pairs of pictures and places, of features
+        (N, C, h, w): the root of twice the variance."""
+        self.value.copy_((2 * features.float().var((0, 2, 3)).mean()).sqrt().clamp(min=EPSILON))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features over their spread."""
+        """Features in units of it."""
         return features / self.value
 
 

@@ -304,7 +304,7 @@ def _unit(pictures: Tensor) -> Tensor:
 log = logging.getLogger(__name__)
 
 _SCALE_PEOPLE = 8
-"""People whose pictures give the perceptual features' spread: more than 8 change it by less than a tenth."""
+"""People whose pictures give the perceptual features' scale."""
 _SMALLEST_FACE = 0.25
 """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
 
@@ -536,13 +536,15 @@ class LapStage(Stage):
         return self.modules["feature_scale"](found)
 
     def _need_scale(self, half: bool) -> None:
-        """Measure the features' spread on the source's first people, equal in all processes, once."""
+        """Measure the features' scale on the source's first people, equal in all processes, once."""
         scale = self.modules["feature_scale"]
         if scale.value.item() == 0:
             first = self.config.source.build().batch(range(_SCALE_PEOPLE), self.device)
             with torch.no_grad(), torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
                 scale.measure(self._features(grey_where(first.images * 2 - 1, first.is_grey)))
-            log.info("perceptual features of %s have a spread of %.4g", self._features.name, scale.value.item())
+            log.info(
+                "perceptual features of %s differ by %.4g between pictures", self._features.name, scale.value.item()
+            )
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
         """Terms for the canonical faces of sets against truth."""
