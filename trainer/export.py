@@ -109,7 +109,11 @@ def export_run(
         raise RecipeError(f"The model cannot be exported: {error}.") from error
     version = fingerprint(tensors)
     folder = ASSETS / model.model if out is None else out
-    shards = save_model(ModelWeights(model.model, model.config, tensors, version), folder, limit)
+    sessions = [row for run in (run_folder, *others) for row in read_sessions(run)]
+    limits = tuple(sorted({name for row in sessions for name in row.get("research_only", ())}))
+    if limits:
+        licence = f"research only, because of the data it was trained on: {'; '.join(limits)}"
+    shards = save_model(ModelWeights(model.model, model.config, tensors, version, limits), folder, limit)
     card = folder / CARD
     foreign = {other.resolve() for other in others} - {run_folder.resolve()}
     facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign), bits)

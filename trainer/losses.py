@@ -178,6 +178,29 @@ class GradientFeatures(Features):
         return torch.cat(found, 1) * 4.0
 
 
+class FeatureScale(nn.Module):
+    """The usual difference of a feature layer between two pictures, measured once on training pictures and kept with
+    the weights: in units of it, squared differences are about 1 between unlike pictures, whichever network they come
+    from, so that a loss's weight means the same for all of them.
+
+    value : 0 until measured.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(()))
+
+    @torch.no_grad()
+    def measure(self, features: Tensor) -> None:
+        """Take the root mean square difference, over channels and pairs of pictures and places, of features
+        (N, C, h, w): the root of twice the variance."""
+        self.value.copy_((2 * features.float().var((0, 2, 3)).mean()).sqrt().clamp(min=EPSILON))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in units of it."""
+        return features / self.value
+
+
 def build_features(config: PerceptualConfig, device: torch.device) -> Features:
     """Build the features, frozen, and log the choice if there was one.
 

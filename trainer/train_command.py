@@ -30,6 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
     start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--dry-run",
+        type=int,
+        nargs="?",
+        const=20,
+        default=0,
+        metavar="STEPS",
+        help="train STEPS steps of each stage (default 20) without writing anything; print time, memory and terms",
+    )
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +78,11 @@ def _train(arguments: argparse.Namespace) -> None:
         if arguments.resume and saved.is_file():
             # use the run's own recipe, because the original may have changed
             recipe = load_recipe(saved, arguments.overrides)
+        if arguments.dry_run:
+            from trainer.dry_run import dry_run
+
+            print("\n".join(dry_run(recipe, arguments.device, arguments.dry_run)))
+            return
         options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
         train(recipe, options)
     except OutOfMemoryError as error:

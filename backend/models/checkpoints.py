@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from backend.models.contract import LearnedModel
 from backend.models.registry import LANDMARK_NET
 from backend.system.assets import ASSETS
 from backend.system.files import BrokenTensorFileError, read_with, tensor_spec, write_specs
+
+log = logging.getLogger(__name__)
 
 
 def computing_device(wanted: str) -> str:
@@ -135,12 +138,14 @@ class ModelWeights:
     config : everything that is needed to build the network, JSON types only.
     tensors : state dict; float16 (large weights: int8 with steps) in the files, float32 after loading.
     version : fingerprint of the weights, twelve hexadecimal digits; reported in ``report.json``.
+    research_only : data sets in their training, with their licences, because of which they are for research alone.
     """
 
     model: str
     config: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
     version: str
+    research_only: tuple[str, ...] = ()
 
 
 def read_tensors(path: Path | str) -> TensorFile:
@@ -189,6 +194,8 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
             "config": json.dumps(weights.config),
             "version": version,
         }
+        if weights.research_only:
+            metadata["research_only"] = json.dumps(weights.research_only)
         write_tensors(path, shard, metadata)
         paths.append(path)
     for path in old - set(paths):
@@ -235,6 +242,7 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
         raise DamagedFileError(paths[0], "its weights are not those that were exported")
     try:
         config = json.loads(metadata["config"])
+        limits = tuple(str(one) for one in json.loads(metadata.get("research_only", "[]")))
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(paths[0], "its configuration cannot be read") from error
     try:
@@ -242,7 +250,9 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
     except BrokenStepsError as error:
         raise DamagedFileError(paths[0], str(error)) from error
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    return ModelWeights(model, config, tensors, version)
+    if limits:
+        log.warning("The weights of the %s model are for research alone: trained on %s.", model, "; ".join(limits))
+    return ModelWeights(model, config, tensors, version, limits)
 
 
 def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
@@ -311,7 +321,7 @@ def _spec(name: str, tensor: torch.Tensor, data: np.ndarray) -> TensorSpec:
 def _header_allowance(weights: ModelWeights) -> int:
     """Upper bound of the size of a shard's header, in bytes."""
     entries = sum(len(name) + 120 for name in weights.tensors)
-    return entries + 2 * len(json.dumps(weights.config)) + 1000
+    return entries + 2 * len(json.dumps([weights.config, weights.research_only])) + 1000
 
 
 def _shown(path: Path) -> str:
@@ -332,7 +342,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class LoadedNetwork(Generic[Network]):
-    """The trained network in eval mode, its device, and the version of its weights.
+    """The trained network in eval mode, its device, and the version of its weights with their limits, as reported.
 
     A subclass says which ``model`` it is, and the types of its network and of the network's configuration.
     """
@@ -355,7 +365,8 @@ class LoadedNetwork(Generic[Network]):
     def load(cls, folder: Path | None = None, device: str = "cpu") -> Self:
         """The model of ``assets/<name>`` or ``folder``. Raises ``LikenessError`` ("missing_part") where it is not."""
         weights = load_model(cls.model.name, folder)
-        return cls(cls.build(weights).to(device), torch.device(device), weights.version)
+        limits = f" (research only: {'; '.join(weights.research_only)})" if weights.research_only else ""
+        return cls(cls.build(weights).to(device), torch.device(device), weights.version + limits)
 
     @property
     def wants_surface(self) -> bool:

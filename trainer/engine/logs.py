@@ -9,7 +9,7 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from backend.system.files import BrokenTensorFileError, read_metadata
 
 _TABLE_WIDTH = 100
 """Greatest width of a table in columns of text."""
@@ -188,14 +190,51 @@ def figure_table(figures: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def log_session(folder: Path, device: torch.device, processes: int, run_step: int) -> None:
-    """Append a line to ``sessions.jsonl``: time and machine of this part of the run."""
+SET_CARD = "card.json"
+"""File in a prepared data set with its licence; see ``trainer.sets.prepare.write_card``."""
+
+
+def research_sets(settings: Any, base: Path = Path()) -> set[str]:
+    """Data sets, with their licences, that limit weights trained with these settings to research: those in the values
+    under ``folder``, at any depth of tables and lists."""
+    if isinstance(settings, Mapping):
+        own = research_sets(settings["folder"], base) if isinstance(settings.get("folder"), str) else set()
+        return own.union(*(research_sets(v, base) for v in settings.values() if not isinstance(v, str)))
+    if isinstance(settings, (list, tuple)):
+        return set().union(*(research_sets(value, base) for value in settings))
+    path = base / settings / SET_CARD if isinstance(settings, str) and settings else None
+    if path is None or not path.is_file():
+        return set()
+    card = json.loads(path.read_text(encoding="utf-8"))
+    return {f"{card['title']} ({card['licence']})"} if card["research_only"] else set()
+
+
+def inherited_limits(weights: Path | None) -> set[str]:
+    """The limits of initial weights: an exported model's, or those of the run whose checkpoint they are."""
+    if weights is None:
+        return set()
+    for shard in sorted(weights.glob("*.safetensors")) if weights.is_dir() else [weights]:
+        try:
+            stored = read_metadata(shard).get("research_only")
+        except (OSError, BrokenTensorFileError):
+            continue  # ``read_weights`` says what is wrong with it
+        if stored:
+            return set(json.loads(stored))
+    runs = (weights.parent, weights.parent.parent)
+    return {name for run in runs for row in read_sessions(run) for name in row.get("research_only", ())}
+
+
+def log_session(
+    folder: Path, device: torch.device, processes: int, run_step: int, research_only: Iterable[str] = ()
+) -> None:
+    """Append a line to ``sessions.jsonl``: time and machine of this part of the run, and its data's limits."""
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:
         machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     row = {"started": now, "device": machine, "processes": processes, "torch": torch.__version__, "run_step": run_step}
+    row["research_only"] = sorted(research_only)
     with open(folder / "sessions.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 

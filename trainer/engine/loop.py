@@ -19,8 +19,18 @@ from backend.errors import LikenessError
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
 from trainer.engine.contracts import Source, SourceConfig, StageConfig
 from trainer.engine.distributed import World, world
-from trainer.engine.logs import Place, ProgressLine, RunLog, Throughput, clock_text, figure_table, log_session
-from trainer.engine.recipe import Recipe, RecipeError, recipe_to_toml, stage_name
+from trainer.engine.logs import (
+    Place,
+    ProgressLine,
+    RunLog,
+    Throughput,
+    clock_text,
+    figure_table,
+    inherited_limits,
+    log_session,
+    research_sets,
+)
+from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
 from trainer.engine.trainee import StepReport, Trainee
 
 RECIPE_FILE = "recipe.toml"
@@ -124,7 +134,8 @@ class _Session:
             self.options.folder.mkdir(parents=True, exist_ok=True)
             (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
             self.log = RunLog(self.options.folder, self.state.run_steps)
-            log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps)
+            limits = research_sets(encode(self.recipe)) | inherited_limits(self.options.init_from)
+            log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps, limits)
         try:
             weights: Mapping[str, Tensor] = read_weights(self.options.init_from) if self.options.init_from else {}
             for number in range(self.state.stage, len(self.recipe.stages)):

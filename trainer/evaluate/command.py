@@ -12,6 +12,7 @@ from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
 EVALUATIONS: dict[str, tuple[str, str]] = {
+    "paper": ("trainer.sets.tables", "the papers' tables on their own sets, their rows beside ours"),
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "foreign": (
         "trainer.evaluate.foreign",

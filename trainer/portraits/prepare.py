@@ -194,8 +194,11 @@ def prepare(
     out: Path,
     settings: collection.CacheSettings,
     progress: Callable[[int, int, float], None] | None = None,
+    files: tuple[collection.PortraitFile, ...] = (),
 ) -> collection.PortraitCache:
     """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
+
+    files : pictures and their people, below ``folder``; by default those of ``list_portraits``.
 
     ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
     beside the arrays lists every file that is not used, with the reason.
@@ -204,7 +207,7 @@ def prepare(
     ------
     FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
     """
-    files = list_portraits(folder)
+    files = files or list_portraits(folder)
     if (out / collection.INDEX_NAME).is_file():
         cache = collection.open_cache(out, writable=True)
         if cache.settings != settings or cache.files != files:

@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from backend.rendering.camera import View, rotation_from_euler
-from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.losses import (
+    FeatureScale,
+    PerceptualConfig,
+    build_features,
+    feature_distance,
+    grey_where,
+    photometric,
+    smoothness,
+)
 from trainer.methods.lap import sets
 from trainer.methods.lap import stage as canonical
 
@@ -150,3 +158,13 @@ def test_vgg16_takes_torchvisions_names(tmp_path) -> None:
     assert features.name == "vgg16"
     found = features(torch.rand(1, 3, 32, 32))
     assert found.shape == (1, 256, 8, 8) and found.min() >= 0
+
+
+def test_scaled_features_of_unlike_pictures_differ_by_one_and_the_scale_is_kept_with_the_weights() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = 40 + 7 * torch.randn(64, 3, 8, 8, generator=generator)
+    scale = FeatureScale()
+    scale.measure(maps)
+    other = 40 + 7 * torch.randn(64, 3, 8, 8, generator=generator)
+    assert (scale(maps) - scale(other)).square().mean().item() == pytest.approx(1.0, rel=0.05)
+    assert scale.state_dict()["value"].item() == pytest.approx(7 * 2**0.5, rel=0.05)

@@ -13,6 +13,7 @@ Losses against canonical ground truth, which is known for synthetic people.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal
@@ -30,7 +31,15 @@ from backend.rendering.camera import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
-from trainer.losses import PerceptualConfig, build_features, feature_distance, grey_where, photometric, smoothness
+from trainer.losses import (
+    FeatureScale,
+    PerceptualConfig,
+    build_features,
+    feature_distance,
+    grey_where,
+    photometric,
+    smoothness,
+)
 from trainer.methods.lap import sets
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
 
@@ -343,6 +352,10 @@ def _unit(pictures: Tensor) -> Tensor:
     return (pictures / 2 + 0.5).clamp(0, 1)
 
 
+log = logging.getLogger(__name__)
+
+_SCALE_PEOPLE = 8
+"""People whose pictures give the perceptual features' scale."""
 _SMALLEST_FACE = 0.25
 """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
 
@@ -414,6 +427,8 @@ class LapStage(Stage):
         weights = config.weights
         wanted = weights.perceptual or weights.flip_perceptual
         self._features = build_features(config.perceptual, device) if wanted else None
+        if wanted:
+            self.modules["feature_scale"] = FeatureScale().to(device)
         self._alike = None
         if weights.mean_coefficients and config.network.decoder == "linear":
             self.modules["alike"] = self._alike = sets.AlikeCoefficients(config.network.depth_components).to(device)
@@ -549,6 +564,8 @@ class LapStage(Stage):
                 depth, true = rendered.surface.depth[: len(photos)], batch.truth.view_depth
                 shown = class_mask(batch.labels, FACE_CLASSES) & masks[0] & (true > 0)
                 terms["view_depth"] = relative_depth_error(depth, true, shown.float())
+            if self._features is not None:
+                self._need_scale(half)
             wanted = None if self._features is None else self._seen_features(photos, half)
             seen = face_mask
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
@@ -566,7 +583,19 @@ class LapStage(Stage):
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
         """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in bfloat16 if ``half``."""
         with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
-            return self._features(pictures).float()
+            found = self._features(pictures).float()
+        return self.modules["feature_scale"](found)
+
+    def _need_scale(self, half: bool) -> None:
+        """Measure the features' scale on the source's first people, equal in all processes, once."""
+        scale = self.modules["feature_scale"]
+        if scale.value.item() == 0:
+            first = self.config.source.build().batch(range(_SCALE_PEOPLE), self.device)
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
+                scale.measure(self._features(grey_where(first.images * 2 - 1, first.is_grey)))
+            log.info(
+                "perceptual features of %s differ by %.4g between pictures", self._features.name, scale.value.item()
+            )
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: sets.Subsets) -> dict[str, Tensor]:
         """Terms for the canonical faces of sets against truth."""

@@ -224,6 +224,8 @@ class FacePortraitsConfig(SourceConfig):
     """The collection of portraits; ``photos`` is the size of the sets."""
     size: int = 0
     """Side in pixels to which the prepared crops are reduced, a divisor of theirs; 0: as prepared."""
+    neutral: bool = False
+    """All pictures of the collection show neutral faces, like the paper's mined ones or BU-3DFE's ``NE``."""
 
     def build(self) -> FacePortraits:
         """Open the collection; see ``PortraitsConfig.build``."""
@@ -231,10 +233,10 @@ class FacePortraitsConfig(SourceConfig):
 
 
 class FacePortraits:
-    """See ``FacePortraitsConfig``. None counts as neutral, because their expression was not measured."""
+    """See ``FacePortraitsConfig``. Expressions are not measured: a collection is neutral as a whole or not at all."""
 
     def __init__(self, config: FacePortraitsConfig) -> None:
-        self._photos, self._size = config.portraits.photos, config.size
+        self._photos, self._size, self._neutral = config.portraits.photos, config.size, config.neutral
         self._source = config.portraits.build()
         self._weight = torch.from_numpy(landmark_weights())
 
@@ -256,7 +258,7 @@ class FacePortraits:
             landmark_weight=inside * self._weight.to(marks.device),
             slides=torch.ones(count, dtype=torch.bool, device=marks.device),
             is_grey=found.is_grey,
-            neutral=torch.zeros(count, dtype=torch.bool, device=marks.device),
+            neutral=torch.full((count,), self._neutral, device=marks.device),
             set_of=torch.arange(count, device=marks.device) // self._photos,
             truth=None,
         )

@@ -1,0 +1,119 @@
+"""The papers' recipes at a small size: they run without a number that is not finite, the perceptual term begins as
+strong as the photometric one, and a run that was stopped ends with the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.__main__ import main
+from trainer.dry_run import stage_cost
+from trainer.engine.checkpoint import CheckpointFolder, read_checkpoint
+from trainer.engine.logs import read_log
+from trainer.engine.loop import RunOptions, train
+from trainer.engine.recipe import RECIPES, Recipe, find_recipe, load_recipe
+
+sys.path.append(str(Path(__file__).parent / "sets"))
+from made_up import celeba, drawn, write
+
+STEPS = 3
+"""Steps of every stage."""
+LAP = (
+    "network.size=32 network.depth_width=8 network.albedo_width=8 network.code=16 network.pooled=8 "
+    "network.scene_width=8 network.confidence_width=8 network.confidence_code=8 network.refine_width=8 "
+    "every_stage.batch=2 every_stage.set_sizes=[1,2] every_stage.source.portraits.folder={portraits} "
+    "every_stage.source.portraits.photos=2 every_stage.source.portraits.part=all stages.curriculum.source.size=32 "
+    "stages.curriculum.source.photos=2"
+)
+SMALL: Mapping[str, str] = {
+    "paper/lap_64": LAP,
+    "paper/lap_128": LAP,
+    "paper/lap_256": LAP,
+    "paper/learned_basis": "network.size=32 network.level=1 network.identity=8 network.reflectance=8 "
+    "network.expression=8 network.width=8 network.stages=3 network.feature=16 every_stage.start_people=2 "
+    "every_stage.source.sources.0.size=32 every_stage.source.sources.1.size=32 stages.identity.source.size=32",
+    "paper/graph_face": "stages.graph.network.size=32 stages.graph.network.identity=8 "
+    "stages.graph.network.expression=8 stages.graph.network.widths=[8,8,4,4,4] "
+    "stages.graph.network.albedo_widths=[8,8,4,4,4] stages.graph.network.trunk_width=4 stages.graph.people=4 "
+    "stages.graph.batch=2 stages.graph.source.size=32 stages.graph.source.photos=2 stages.graph.source.people=4 "
+    "stages.graph.reference_people=2",
+    "paper/graph_albedo": "stages.skins.network.size=64 stages.skins.network.widths=[8,8,8] stages.skins.batch=1 "
+    "stages.skins.source.size=64 stages.skins.source.picture=64 stages.skins.source.photos=2 "
+    "stages.skins.source.people=2",
+    "paper/detail": "stages.self.network.size=128 stages.self.network.coarse=32 stages.self.network.widths=[8,8,8,8] "
+    "stages.self.network.patterns=4 stages.self.critic.widths=[8,8] stages.self.batch=2 "
+    "stages.self.source.shares=[1,1] "
+    "stages.self.source.people.size=128 stages.self.source.people.coarse=32 stages.self.source.people.picture=64 "
+    "stages.self.source.portraits.size=128 stages.self.source.portraits.coarse=32 "
+    "stages.self.source.portraits.picture=64 stages.self.source.portraits.least_pixels=1.0 "
+    "stages.self.source.portraits.folder={pictures}",
+}
+"""Changes for each of the papers' recipes; {portraits}: a prepared set, {pictures}: a folder of pictures."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("photographs")
+    celeba(root / "celeba")
+    assert main(["data", "celeba", str(root / "celeba"), "--out", str(root / "portraits"), "--size", "32"]) == 0
+    for row, picture in enumerate(drawn().pictures):
+        write(root / "pictures" / f"{row}.jpg", picture.repeat(2, 0).repeat(2, 1))
+    return {"portraits": root / "portraits", "pictures": root / "pictures"}
+
+
+def small(name: str, folders: Mapping[str, Path], steps: int = STEPS) -> Recipe:
+    """A paper's recipe with ``SMALL`` changes, without held-out data."""
+    whole = load_recipe(find_recipe(name))
+    stages = [f"stages.{number}.steps={steps}" for number in range(len(whole.stages))]
+    return load_recipe(find_recipe(name), [*SMALL[name].format(**folders).split(), *stages, "validate_steps=1000000"])
+
+
+def test_every_recipe_of_a_paper_is_tried() -> None:
+    assert {f"paper/{path.stem}" for path in (RECIPES / "paper").glob("*.toml")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in ("paper/lap_128", "paper/lap_256")])
+def test_stopped_and_resumed_it_ends_with_the_same_bits(name: str, folders: Mapping[str, Path], tmp_path: Path) -> None:
+    recipe = small(name, folders)
+    stages = tuple(dataclasses.replace(stage, validation=None, select="") for stage in recipe.stages)
+    recipe = dataclasses.replace(recipe, stages=stages, checkpoint_steps=1, log_steps=1, keep=100)
+    assert train(recipe, RunOptions(tmp_path / "whole", device="cpu")).finished
+    for row in read_log(tmp_path / "whole"):
+        assert all(value is not None and math.isfinite(value) for value in row["values"].values())
+    files = CheckpointFolder(tmp_path / "whole" / "checkpoints").files()
+    middle = files[len(files) // 2]
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "half" / "checkpoints" / middle.name).write_bytes(middle.read_bytes())
+    assert train(recipe, RunOptions(tmp_path / "half", resume=True, device="cpu")).finished
+    ends = [CheckpointFolder(tmp_path / run / "checkpoints").latest() for run in ("whole", "half")]
+    assert read_checkpoint(middle).state.run_steps < ends[0].state.run_steps
+    for part in ("model", "average", "optimizer"):
+        one, two = (getattr(end, part) for end in ends)
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", ["paper/lap_64", "paper/lap_128", "paper/lap_256", "paper/learned_basis"])
+def test_the_perceptual_term_begins_as_strong_as_the_photometric_one(name: str, folders: Mapping[str, Path]) -> None:
+    recipe = small(name, folders)
+    number = len(recipe.stages) - 1 if name == "paper/learned_basis" else 0
+    cost, weights = stage_cost(recipe, number, torch.device("cpu"), steps=1), recipe.stages[number].weights
+    ratio = weights.perceptual * cost.terms["perceptual"] / (weights.photometric * cost.terms["photometric"])
+    assert 0.3 < ratio < 3.0
+
+
+def test_a_dry_run_prints_steps_memory_and_hours_and_writes_nothing(
+    folders: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = [part for change in LAP.format(**folders).split() for part in ("--set", change)]
+    assert main(["paper/lap_64", "--dry-run", "2", "--device", "cpu", *changes]) == 0
+    said = capsys.readouterr().out
+    assert said.count(" s a step") == 4 and "GiB" in said and "23,438 steps" in said
+    assert "photometric" in said and "lap_64 on cpu: " in said and " h), from 2 steps" in said
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,323 @@
+"""Sets of pictures with truth: landmarks, depth, normals, masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from scipy.io import loadmat
+
+from backend.photos.collection import FaceClass
+from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.reading import read_photo
+from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below, key_of
+
+NEAREST, FARTHEST = 0.9, 1.1
+"""Depths between which Unsup3D's renderings are stored, in LAP's unit."""
+PICTURE = "(H, W, 3) uint8 sRGB"
+LANDMARKS = 68
+_LARGEST = 512
+"""Side in pixels to which pictures with truth are reduced; twice the largest picture that a table's network takes."""
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of a picture; raises ``LeftOut`` where it cannot be read."""
+    try:
+        return read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError as error:
+        raise LeftOut("the picture cannot be read") from error
+
+
+def plain_picture(path: Path) -> np.ndarray:
+    """(H, W) or (H, W, C) values of a map as it is stored, 8 or 16 bits, without colour management."""
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise LeftOut(f"{path.parent.name}/{path.name} cannot be read")
+    return values
+
+
+def matlab(path: Path) -> dict[str, Any]:
+    """Variables of a MATLAB file; raises ``LeftOut`` where it is damaged."""
+    try:
+        return loadmat(str(path), squeeze_me=False)
+    except Exception as error:  # scipy raises anything on damaged files
+        raise LeftOut(f"{path.name} is no MATLAB file") from error
+
+
+def reduced(picture: np.ndarray, largest: int = _LARGEST) -> tuple[np.ndarray, float]:
+    """The picture with its longer side at most ``largest``, and the factor."""
+    factor = min(1.0, largest / max(picture.shape[:2]))
+    if factor == 1.0:
+        return picture, 1.0
+    size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
+
+
+class _Fitted(Reader):
+    """Pictures with a MATLAB file of 3DDFA's fit beside each."""
+
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "landmarks": "(68, 3) iBUG landmarks: pixels of the picture, z towards the camera in pixels",
+        "angles": "(3,) pitch, yaw, roll in degrees",
+        "shape": "(199,) coefficients of BFM's identity",
+        "expression": "(29,) coefficients of its expressions",
+    }
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        fit = matlab(item.files["fit"])
+        points = self.points(item, fit)
+        if points.shape != (LANDMARKS, 3) or "Pose_Para" not in fit:
+            raise LeftOut("the fit has no 68 landmarks or no pose")
+        picture, factor = reduced(pixels_of(item.files["photo"]))
+        return {
+            "picture": picture,
+            "landmarks": (points * factor).astype(np.float32),
+            "angles": np.degrees(np.asarray(fit["Pose_Para"], np.float64).ravel()[:3]).astype(np.float32),
+            "shape": np.asarray(fit.get("Shape_Para", np.zeros(199)), np.float32).ravel(),
+            "expression": np.asarray(fit.get("Exp_Para", np.zeros(29)), np.float32).ravel(),
+        }
+
+    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
+        """(68, 3) landmarks of an item."""
+        raise NotImplementedError
+
+
+class Aflw2000(_Fitted):
+    """AFLW2000-3D (Zhu et al., CVPR 2016): ``image00002.jpg`` with ``image00002.mat``."""
+
+    name = "aflw2000"
+    title = "AFLW2000-3D"
+    licence = Licence("AFLW's: research only", True, "www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm")
+    needs = ("**/image*.mat",)
+    unchecked = "the sign of z in pt3d_68, and the 'reannotated' landmarks, which are not read"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every MATLAB file and its picture."""
+        for path in files_below(root, ".mat", match="image*"):
+            yield Item(path.stem, path.stem, {"fit": path, "photo": path.with_suffix(".jpg")})
+
+    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
+        """``pt3d_68`` (3, 68)."""
+        return np.asarray(fit.get("pt3d_68", np.zeros((3, 0))), np.float64).T
+
+
+class W300Lp(_Fitted):
+    """300W-LP (Zhu et al., CVPR 2016): ``HELEN/NAME.jpg`` and ``.mat``, ``landmarks/HELEN/NAME_pts.mat``."""
+
+    name = "300w_lp"
+    title = "300W-LP"
+    licence = Licence("300W's: research only", True, "www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm")
+    needs = ("**/landmarks", "**/*_0.mat")
+    unchecked = "the depth of landmarks, which the set does not hold as points: z is 0 here"
+    parts = ("AFW", "HELEN", "IBUG", "LFPW")
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The four parts without their flipped copies, which the papers leave out; a photo's views are one person."""
+        for path in files_below(root, ".mat"):
+            part = path.parent.name
+            if part in self.parts and path.parent.parent.name != "landmarks":
+                marks = path.parent.parent / "landmarks" / part / f"{path.stem}_pts.mat"
+                files = {"fit": path, "photo": path.with_suffix(".jpg"), "points": marks}
+                yield Item(f"{part}_{path.stem}", f"{part}_{path.stem.rpartition('_')[0]}", files)
+
+    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
+        """``pts_3d`` (68, 2): projections of the fitted surface's landmarks."""
+        stored = matlab(item.files["points"])
+        flat = np.asarray(stored.get("pts_3d", stored.get("pts_2d", np.zeros((0, 2)))), np.float64)
+        return np.column_stack([flat[:, :2], np.zeros(len(flat))])
+
+
+class W3dfaw(Reader):
+    """3DFAW (Jeni et al., ECCV 2016 workshop): ``train_img/NAME.jpg``, ``train_lm/NAME_lm.csv`` of 66 rows x, y, z."""
+
+    name = "3dfaw"
+    title = "3DFAW"
+    licence = Licence("3DFAW's agreement: research only", True, "mhug.disi.unitn.it/workshop/3dfaw")
+    needs = ("**/*_img", "**/*_lm")
+    unchecked = "the sign of z, and the landmarks of the test part, which were not published"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "landmarks": "(66, 3) pixels of the picture and depth in the same unit",
+    }
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every file of landmarks and its picture."""
+        for path in files_below(root, ".csv", ".txt"):
+            if path.parent.name.endswith("_lm"):
+                folder = path.parent.with_name(path.parent.name.removesuffix("_lm") + "_img")
+                stem = path.stem.removesuffix("_lm")
+                photo = next((folder / f"{stem}{end}" for end in PICTURES if (folder / f"{stem}{end}").is_file()), None)
+                files = {"landmarks": path, "photo": photo or folder / f"{stem}.jpg"}
+                yield Item(key_of(path, root).removesuffix("_lm"), stem, files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        text = item.files["landmarks"].read_text(encoding="utf-8")
+        numbers = np.array(re.findall(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?", text), np.float64)
+        if len(numbers) % 66 or len(numbers) // 66 not in (3, 4):
+            raise LeftOut("not 66 landmarks")
+        picture, factor = reduced(pixels_of(item.files["photo"]))
+        return {"picture": picture, "landmarks": (numbers.reshape(66, -1)[:, -3:] * factor).astype(np.float32)}
+
+
+class Renderings(Reader):
+    """Renderings of a face model with depth, as Unsup3D's synface: ``test/image/NAME.png``, ``test/depth/NAME.png``."""
+
+    name = "bfm"
+    title = "renderings with depth (Unsup3D's synface)"
+    licence = Licence("BFM's: research only", True, "github.com/elliottwu/unsup3d")
+    needs = ("**/image", "**/depth")
+    unchecked = "that the background of the real depth maps is exactly their smallest value (it is left out here)"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "depth": "(H, W) float32 in LAP's unit: 1.1 - 0.2 x the stored value in [0, 1]; 0 where there is no face",
+    }
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Pictures in folders ``image`` and the maps of the same name in ``depth``; a test part alone if there is
+        one."""
+        found = [path for path in files_below(root, *PICTURES) if "image" in path.relative_to(root).parts[:-1]]
+        tests = [path for path in found if "test" in path.relative_to(root).parts]
+        for path in tests or found:
+            inside = path.relative_to(root).parts
+            place = len(inside) - 1 - inside[::-1].index("image")
+            depth = root.joinpath(*inside[:place], "depth", *inside[place + 1 :])
+            other = depth.with_name(depth.name.replace("image", "depth"))
+            key = key_of(path, root)
+            yield Item(key, key, {"photo": path, "depth": other if other.is_file() else depth.with_suffix(".png")})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        stored = plain_picture(item.files["depth"])
+        largest = np.iinfo(stored.dtype).max
+        values = (stored if stored.ndim == 2 else stored[..., 0]).astype(np.float64) / largest
+        if values.max() == values.min():
+            raise LeftOut("the depth map is empty")
+        depth = np.where(values > values.min(), FARTHEST - (FARTHEST - NEAREST) * values, 0.0)
+        picture = pixels_of(item.files["photo"])
+        if picture.shape[:2] != depth.shape:
+            raise LeftOut("picture and depth differ in size")
+        return {"picture": picture, "depth": depth.astype(np.float32)}
+
+
+class Photoface(Reader):
+    """Photoface (Zafeiriou et al. 2011): sessions of four pictures, each under one lamp, with ``LightSource.m``.
+
+    Normals come by photometric stereo (Woodham 1980) from the four pictures: the least-squares solution of
+    intensity = albedo x (light . normal) over the lamps, without the darkest one of each pixel, which may be in shadow.
+    """
+
+    name = "photoface"
+    title = "Photoface"
+    licence = Licence("on request, research only", True, "uwe-repository.worktribe.com/output/972508")
+    needs = ("**/LightSource.m", "**/im0.bmp")
+    unchecked = "names and angles in LightSource.m (read as zenith and azimuth in degrees, lamp by lamp)"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": f"{PICTURE}, mean over the lamps",
+        "normals": "(H, W, 3) unit: x right, y up, z to the camera; 0 where unknown",
+    }
+    lamps = 4
+    darkest = 0.1
+    """Share of full scale; darker pixels are background or cast shadow."""
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every session; the folder above it is the person."""
+        for path in files_below(root, ".m", match="LightSource.m"):
+            files = {"light": path} | {f"im{k}": path.with_name(f"im{k}.bmp") for k in range(self.lamps)}
+            yield Item(key_of(path.parent / "x", root).removesuffix("_x"), path.parent.parent.name, files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        lines = item.files["light"].read_text(encoding="utf-8", errors="replace").splitlines()
+        values = [line.partition("=")[2] for line in lines if "=" in line and not line.lstrip().startswith("%")]
+        angles = np.array(re.findall(r"-?\d+\.?\d*", " ".join(values)), np.float64)
+        if len(angles) != 2 * self.lamps:
+            raise LeftOut("LightSource.m has not two angles for each lamp")
+        zenith, azimuth = np.radians(angles.reshape(self.lamps, 2)).T
+        light = np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], 1)
+        views = np.stack([pixels_of(item.files[f"im{k}"]) for k in range(self.lamps)])
+        grey = views.astype(np.float64).mean(-1) / 255
+        return {"picture": views.mean(0).round().astype(np.uint8), "normals": self._stereo(grey, light)}
+
+    def _stereo(self, grey: np.ndarray, light: np.ndarray) -> np.ndarray:
+        """(H, W, 3) float32 normals of intensities (4, H, W) under lights (4, 3)."""
+        count, height, width = grey.shape
+        flat, normals = grey.reshape(count, -1), np.zeros((height * width, 3))
+        dark = flat.argmin(0)
+        for lamp in range(count):
+            others = [k for k in range(count) if k != lamp]
+            here = dark == lamp
+            normals[here] = (np.linalg.pinv(light[others]) @ flat[others][:, here]).T
+        length = np.linalg.norm(normals, axis=1, keepdims=True)
+        known = (np.sort(flat, 0)[1] > self.darkest) & (length[:, 0] > 0) & (normals[:, 2] > 0)
+        unit = np.where(known[:, None], normals / np.maximum(length, 1e-9), 0.0)
+        return unit.reshape(height, width, 3).astype(np.float32)
+
+
+class CelebAMask(Reader):
+    """CelebAMask-HQ (Lee et al., CVPR 2020): ``CelebA-HQ-img/0.jpg``, ``CelebAMask-HQ-mask-anno/0/00000_skin.png``."""
+
+    name = "celebamask"
+    title = "CelebAMask-HQ"
+    licence = Licence("non-commercial research only", True, "github.com/switchablenorms/CelebAMask-HQ")
+    needs = ("**/CelebA-HQ-img", "**/CelebAMask-HQ-mask-anno")
+    unchecked = "which of the 30,000 pictures lack a mask of skin (they are left out)"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "labels": "(H, W) uint8 of FaceClass, at the masks' size",
+        "lips": "(2, H, W) bool, upper and lower lip",
+    }
+    classes: ClassVar[Mapping[str, FaceClass]] = {
+        "neck": FaceClass.NECK,
+        "skin": FaceClass.SKIN,
+        "l_ear": FaceClass.EARS,
+        "r_ear": FaceClass.EARS,
+        "nose": FaceClass.SKIN,
+        "l_brow": FaceClass.BROWS,
+        "r_brow": FaceClass.BROWS,
+        "l_eye": FaceClass.EYES,
+        "r_eye": FaceClass.EYES,
+        "mouth": FaceClass.MOUTH_INTERIOR,
+        "u_lip": FaceClass.LIPS,
+        "l_lip": FaceClass.LIPS,
+        "hair": FaceClass.HAIR,
+        "eye_g": FaceClass.GLASSES,
+        "hat": FaceClass.OCCLUDER,
+        "ear_r": FaceClass.OCCLUDER,
+        "neck_l": FaceClass.OCCLUDER,
+    }
+    """Mask -> our class; later ones cover earlier ones. Cloth stays background."""
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every picture and the mask of its skin; the other masks may be absent."""
+        masks = {path.name.partition("_")[0]: path for path in files_below(root, ".png", match="*_skin.png")}
+        anno = next(iter(sorted(root.glob("**/CelebAMask-HQ-mask-anno"))))
+        for path in files_below(root, ".jpg", ".png"):
+            if path.parent.name == "CelebA-HQ-img" and path.stem.isdecimal():
+                number = int(path.stem)
+                default = anno / str(number // 2000) / f"{number:05d}_skin.png"
+                yield Item(path.stem, path.stem, {"photo": path, "skin": masks.get(f"{number:05d}", default)})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        skin = item.files["skin"]
+        base = plain_picture(skin)
+        labels = np.zeros(base.shape[:2], np.uint8)
+        lips = np.zeros((2, *labels.shape), bool)
+        for name, kind in self.classes.items():
+            path = skin.with_name(skin.name.replace("_skin.", f"_{name}."))
+            if not path.is_file():
+                continue
+            mask = plain_picture(path)
+            mask = (mask if mask.ndim == 2 else mask[..., 0]) > 127
+            labels[mask] = int(kind)
+            if name in ("u_lip", "l_lip"):
+                lips[int(name == "l_lip")] |= mask
+        picture = cv2.resize(pixels_of(item.files["photo"]), labels.shape[::-1], interpolation=cv2.INTER_AREA)
+        return {"picture": picture, "labels": labels, "lips": lips}

@@ -1,0 +1,344 @@
+"""Tables of the learned basis, the graph model and detail, and of neutral shapes in general, on prepared sets."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from backend.geometry.template import load_template
+from backend.models.encoded_face import EncodedFace
+from backend.models.graph_face import GraphModel, graph_face, read_codes
+from backend.models.learned_basis.apply import BasisModel, encoded_face
+from backend.models.learned_basis.network import LANDMARKS
+from backend.photos.collection import PhotoFace
+from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.harness import found_faces
+from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
+from trainer.methods.learned_basis.start import encode_again, lip_pictures
+from trainer.portraits.collection import CacheSettings
+from trainer.portraits.prepare import portrait_of
+from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
+from trainer.sets.photographs import frame_of
+from trainer.sets.protocols import (
+    METRES_TO_MM,
+    Shape,
+    box_nme,
+    by_yaw,
+    micc_error,
+    now_distances,
+    realy_errors,
+    three_views,
+)
+from trainer.sets.reader import LeftOut, PreparedSet
+from trainer.sets.scans import FRAMES
+
+MEAN = "mean face"
+_DETAIL_PICTURE = 224
+"""Pixels a side of the pictures that the detail paper's losses compare."""
+Encode = Callable[[Sequence[PhotoFace]], EncodedFace]
+
+
+def encoder(folder: Path | None, model: str) -> Encode:
+    """The encoder of the graph model or of the learned basis: faces of one person -> its result."""
+    if model == "graph":
+        graph = GraphModel.load(folder)
+        return lambda faces: graph_face(faces, graph)
+    basis = BasisModel.load(folder)
+    return lambda faces: encoded_face(faces, basis)
+
+
+def shape_of(offsets: np.ndarray) -> Shape:
+    """The head with skin vertices moved by offsets (V_head, 3) in metres from the template's."""
+    template = load_template()
+    cage = template.vertices + template.following_skin(offsets)
+    estimate = as_estimate(cage)
+    marks = template.landmarks68.positions(cage.astype(np.float64))
+    return Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
+
+
+class PhotoFinder:
+    """Faces in a set's photographs, by their stored names; frames of videos are written to a temporary folder."""
+
+    def __init__(self, data: PreparedSet) -> None:
+        self._root = Path(data.card["root"])
+        self._scratch = tempfile.TemporaryDirectory()
+        self._found: dict[str, PhotoFace | None] = {}
+
+    def __call__(self, name: str) -> PhotoFace | None:
+        """The largest face, or None."""
+        if name not in self._found:
+            path, _, frame = name.partition("#")
+            try:
+                file = self._root / path
+                if frame:
+                    file = frame_of(file, int(frame), FRAMES, Path(self._scratch.name) / f"{len(self._found)}.png")
+                self._found[name] = next(iter(found_faces([file])), None)
+            except LeftOut:
+                self._found[name] = None
+        return self._found[name]
+
+
+def _which(data: PreparedSet, folder: Path | None) -> str:
+    """The model that a folder holds, by its file; without a folder, the one whose table this set is in."""
+    if folder is not None and any(folder.glob("graph_face-*")):
+        return "graph"
+    if folder is not None and any(folder.glob("learned_basis-*")):
+        return "basis"
+    return "graph" if data.card["name"] in ("micc", "aflw2000") else "basis"
+
+
+def micc(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """Mean point-to-plane distance of each subject and condition: from all frames of a video at once (the mean of their
+    identity codes), from three views (the mean of their meshes), and the mean over single frames."""
+    encode, find = encoder(folder, "graph"), PhotoFinder(data)
+    conditions = ("cooperative", "indoor", "outdoor")
+    kinds = (OURS, "ours, three views", "ours, each frame", MEAN)
+    rows: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in conditions} for kind in kinds}
+    zero = np.zeros((load_template().head.vertex_stop, 3))
+    for sample in samples(data, most):
+        mean = micc_error(sample, shape_of(zero))
+        for condition in conditions:
+            names = [p for p, g in zip(sample["photos"], sample["groups"], strict=True) if g.lower() == condition]
+            faces = [face for face in map(find, map(str, names)) if face is not None]
+            if not faces:
+                for kind in kinds:
+                    rows[kind][condition].append(np.nan)
+                continue
+            alone = [encode([face]).identity for face in faces]
+            chosen = three_views([face.yaw_degrees for face in faces])
+            errors = (
+                micc_error(sample, shape_of(encode(faces).identity)),
+                micc_error(sample, shape_of(np.mean([alone[k] for k in chosen], 0))),
+                float(np.mean([micc_error(sample, shape_of(offsets)) for offsets in alone])),
+                mean,
+            )
+            for kind, error in zip(kinds, errors, strict=True):
+                rows[kind][condition].append(error)
+    return {kind: {name: np.array(errors) for name, errors in row.items()} for kind, row in rows.items()}
+
+
+def now(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """NoW's distances of the neutral head from each picture, all together, with the subject's mean beside them."""
+    encode, find = encoder(folder, _which(data, folder)), PhotoFinder(data)
+    rows: dict[str, list[np.ndarray]] = {OURS: [], MEAN: []}
+    zero = np.zeros((load_template().head.vertex_stop, 3))
+    for sample in samples(data, most):
+        mean = now_distances(sample, shape_of(zero))
+        for name in sample["photos"]:
+            face = find(str(name))
+            if face is not None:
+                rows[OURS].append(now_distances(sample, shape_of(encode([face]).identity)))
+                rows[MEAN].append(mean)
+    return {name: {"distances": np.concatenate(found or [np.zeros(0)])} for name, found in rows.items()}
+
+
+def now_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """NoW's figures: median, mean and deviation of all distances, millimetres."""
+    distances = values["distances"]
+    if not len(distances):
+        return {"median": float("nan")}
+    return {"median": float(np.median(distances)), "mean": float(distances.mean()), "sd": float(distances.std())}
+
+
+def realy(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """REALY's errors of the four regions, millimetres, from each person's first picture."""
+    encode, find = encoder(folder, _which(data, folder)), PhotoFinder(data)
+    rows: dict[str, list[dict[str, float]]] = {OURS: [], MEAN: []}
+    zero = np.zeros((load_template().head.vertex_stop, 3))
+    for sample in samples(data, most):
+        face = find(str(sample["photos"][0]))
+        if face is not None:
+            rows[OURS].append(realy_errors(sample, shape_of(encode([face]).identity)))
+            rows[MEAN].append(realy_errors(sample, shape_of(zero)))
+    return {
+        name: {key: np.array([one[key] for one in found]) for key in found[0]} for name, found in rows.items() if found
+    }
+
+
+def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """Root mean square distance in millimetres from each scan to the face of its picture, expression included, aligned
+    by a similarity. The paper's correspondences by non-rigid registration are not published; ours are closest
+    points, which are never farther."""
+    encode, find = encoder(folder, "basis"), PhotoFinder(data)
+    rows: dict[str, list[float]] = {OURS: [], MEAN: []}
+    zero = np.zeros((load_template().head.vertex_stop, 3))
+    for sample in samples(data, most):
+        face = find(str(sample["photos"][0]))
+        errors = (np.nan, np.nan)
+        if face is not None:
+            found = encode([face])
+            offsets = found.identity + found.photos[0].expression
+            both = (now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
+            errors = tuple(float(np.sqrt((distances**2).mean())) for distances in both)
+        for name, error in zip(rows, errors, strict=True):
+            rows[name].append(error)
+    return {name: {"rms": np.array(errors)} for name, errors in rows.items()}
+
+
+def face_batch(picture: np.ndarray, size: int, neutral: bool) -> FaceBatch | None:
+    """A picture (H, W, 3) uint8 as a batch of one, cut and labelled like a portrait; None without a face."""
+    found = portrait_of(picture, CacheSettings(size, "face", 0.0, True, "label_face"))
+    if found is None:
+        return None
+    marks = torch.from_numpy(found.landmarks[None, :LANDMARKS])
+    inside = ((marks >= 0) & (marks < size)).all(-1)
+    return FaceBatch(
+        images=torch.from_numpy(found.crop)[None].permute(0, 3, 1, 2).float() / 255,
+        labels=torch.from_numpy(found.labels[None]),
+        landmarks=marks,
+        landmark_weight=inside * torch.from_numpy(landmark_weights()),
+        slides=torch.ones(1, dtype=torch.bool),
+        is_grey=torch.zeros(1, dtype=torch.bool),
+        neutral=torch.tensor([neutral]),
+        set_of=torch.zeros(1, dtype=torch.int64),
+        truth=None,
+    )
+
+
+@torch.no_grad()
+def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """Intersection over union of our rendered lips with the set's masks, at the network's resolution."""
+    network, rows = BasisModel.load(folder).network, []
+    size = network.config.size
+    for sample in samples(data, most):
+        batch, window = face_batch(sample["picture"], size, False), face_window(sample["picture"])
+        if batch is None or window is None:
+            rows.append([np.nan, np.nan])
+            continue
+        true = [window.cut(mask.astype(np.uint8) * 255, size) > 127 for mask in sample["lips"]]
+        code = encode_again(network, batch)
+        pixels = code.pose.cameras(size).project(network.face(code).vertices)
+        seen = [mask[0].numpy() for mask in lip_pictures(network.bases, pixels, size)]
+        rows.append([_iou(a, b) for a, b in zip(seen, true, strict=True)])
+        if len(sheet) < SHOWN:
+            crop = (batch.images[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+            sheet.append([tile(crop), *(tile(_marked(crop, masks)) for masks in (seen, true))])
+    values = np.array(rows).reshape(-1, 2)
+    return {OURS: {"iou.upper": values[:, 0], "iou.lower": values[:, 1]}}
+
+
+def _iou(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float((found & wanted).sum() / (found | wanted).sum()) if wanted.any() else float("nan")
+
+
+def _marked(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    shown = picture.copy()
+    for mask, colour in zip(masks, ((255, 80, 80), (80, 120, 255)), strict=True):
+        shown[mask] = colour
+    return shown
+
+
+@torch.no_grad()
+def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """The paper's AE: mean length in millimetres of the expression's offsets on the skin, on neutral pictures."""
+    network, rows = BasisModel.load(folder).network, []
+    cage, size = network.bases.surface.cage, network.config.size
+    skin = network.bases.surface.face[:cage] > 0.5
+    root = Path(data.card["root"])
+    for sample in samples(data, most):
+        if not str(sample["groups"][0]).startswith("NE"):
+            continue
+        picture = cv2.imread(str(root / str(sample["photos"][0])))[..., ::-1]
+        batch = face_batch(np.ascontiguousarray(picture), size, True)
+        if batch is None:
+            rows.append(np.nan)
+            continue
+        face = network.face(encode_again(network, batch))
+        moved = (face.vertices - face.neutral)[0, :cage][skin]
+        rows.append(float(moved.norm(dim=-1).mean()) * METRES_TO_MM)
+    return {OURS: {"motion": np.array(rows)}}
+
+
+@torch.no_grad()
+def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """NME of the graph model's 68 landmarks in each picture, and the picture's yaw; NaN where no face is found."""
+    model = GraphModel.load(folder)
+    marks68 = load_template().landmarks68
+    errors, yaws = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, sample in enumerate(samples(data, most)):
+            path = Path(scratch) / f"{number}.png"
+            cv2.imwrite(str(path), sample["picture"][..., ::-1])
+            face = next(iter(found_faces([path])), None)
+            yaws.append(float(sample["angles"][1]))
+            errors.append(np.nan)
+            if face is None:
+                continue
+            windows, _, codes = read_codes([face], model)
+            shape = model.network.shape(codes.identity, codes.expression)
+            points = marks68.positions(shape[0].double().cpu().numpy())
+            places = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
+            pixels = windows[0].to_picture(places, 1.0) / face.crop_scale + np.array(face.crop_offset)
+            errors[-1] = box_nme(pixels, sample["landmarks"].astype(np.float64))
+            if len(sheet) < SHOWN:
+                dotted = (_dotted(sample["picture"], points) for points in (pixels, sample["landmarks"]))
+                sheet.append([tile(sample["picture"]), *map(tile, dotted)])
+    return {OURS: {"nme": np.array(errors), "yaw": np.array(yaws)}}
+
+
+def yaw_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """NME by yaw, and the share of pictures with a face."""
+    found = np.isfinite(values["nme"])
+    return by_yaw(values["nme"], values["yaw"]) | {"found": float(found.mean()) if len(found) else float("nan")}
+
+
+def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    shown = np.ascontiguousarray(picture).copy()
+    for x, y in points[:, :2]:
+        cv2.circle(shown, (round(float(x)), round(float(y))), max(1, len(shown) // 128), (60, 255, 60), -1)
+    return shown
+
+
+@torch.no_grad()
+def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """The paper's pixel and identity losses of refined renders against their photos, and of coarse renders."""
+    from backend.models.detail import DetailModel, repeated
+    from trainer.methods.detail.data import DetailPortraitsConfig
+    from trainer.methods.detail.stage import (
+        IdentityFeatures,
+        identity_distance,
+        pixel_error,
+        refined_pictures,
+        relief_light,
+        shown_photos,
+    )
+
+    net, features = DetailModel.load(folder).network, IdentityFeatures()
+    rows: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, sample in enumerate(samples(data, most)):
+            picture = cv2.resize(sample["picture"], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(f"{scratch}/{number:05d}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
+        config = DetailPortraitsConfig(
+            folder=scratch, size=net.config.size, coarse=net.config.coarse, picture=224, least_pixels=1.0
+        )
+        source = config.build()
+        for number in range(len(source)):
+            batch = source.batch(range(number, number + 1), torch.device("cpu"))
+            attribute = net.attribute(batch.photos, batch.expressions, batch.person, 1)
+            own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
+            shown = batch.pictures
+            light = relief_light(own, batch.photos)
+            refined = refined_pictures(
+                shown.coarse, light, shown.places, shown.mask, max(1, own.shape[-1] // _DETAIL_PICTURE)
+            )
+            wanted = features(shown_photos(shown))
+            rows.append(
+                [
+                    value
+                    for one in (refined, shown.coarse)
+                    for value in (
+                        float(pixel_error(one, shown.photos, shown.mask)),
+                        float(identity_distance(features(one), wanted)),
+                    )
+                ]
+            )
+            if len(sheet) < SHOWN:
+                sheet.append([tile(shown.photos[0]), tile(refined[0]), tile(shown.coarse[0])])
+    names = ("pixels", "identity", "pixels.coarse", "identity.coarse")
+    return {OURS: dict(zip(names, np.array(rows).T, strict=True))}

@@ -1,0 +1,248 @@
+"""LAP's tables: depth, normals, keypoints and rendered pictures of its networks on prepared sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.errors import LikenessError
+from backend.models.landmarks import SurfaceLandmarker
+from backend.models.lap.apply import LapModel
+from backend.models.lap.canonical_face import render_face, shaded_surface, view_of
+from backend.models.lap.network import CanonicalMaps, LapNet, Scene
+from backend.photos.faces import Window, face_square, landmarks_of_largest
+from backend.rendering.camera import CanonicalCamera
+from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
+from trainer.evaluate.metrics import face_embedding, ssim
+from trainer.methods.lap.data import FACE_CLASSES, class_mask, marks_of
+from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
+from trainer.sets.protocols import depth_correlation_sum
+from trainer.sets.reader import PreparedSet
+
+OURS = "ours"
+SHOWN = 6
+"""Entries on the sheet."""
+_TILE = 128
+_PHOTOFACE = 256
+"""Pixels at which Photoface's normals are compared (LAP, section 5.3)."""
+_ANGLES = (20, 25, 30)
+_FRONTAL_DEGREES = 15.0
+"""3DFAW: faces within this yaw of their own keypoints count as frontal; the paper gives no figure."""
+_RIGHT_EYE, _LEFT_EYE = 36, 45
+"""Outer corners of the eyes, of iBUG's 66."""
+_EMBEDDED = 256
+"""Side in pixels of pictures that are given to the recogniser."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view."""
+
+    face: CanonicalMaps
+    scene: Scene
+    surface: ViewedSurface
+
+
+class LapReader:
+    """LAP's networks of a folder (None: the shipped ones)."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.network: LapNet = LapModel.load(folder).network
+        self.size = self.network.config.size
+        self._landmarker = None if self.network.landmarks is None else SurfaceLandmarker.load()
+
+    @torch.no_grad()
+    def __call__(self, picture: np.ndarray) -> Seen:
+        """picture : (H, H, 3) uint8, any size."""
+        image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+        marks = None if self._landmarker is None else marks_of(self._landmarker, image)
+        small = resized(image, self.size) * 2 - 1
+        face, scene = self.network(small, torch.zeros(1, dtype=torch.int64), marks)
+        own = self.network.personalize(small, face)
+        return Seen(own, scene, view_of(own, scene.view, self.network.config))
+
+
+def resized(maps: Tensor, size: int) -> Tensor:
+    """Resize maps (N, C, H, W) to ``size`` pixels a side."""
+    return functional.interpolate(maps, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def samples(data: PreparedSet, most: int) -> Iterator[Mapping[str, np.ndarray]]:
+    """The set's first ``most`` samples (0: all)."""
+    for key in data.keys[: most or None]:
+        yield data.sample(key)
+
+
+def face_window(picture: np.ndarray) -> Window | None:
+    """LAP's square around the largest face; None without a face."""
+    marks = landmarks_of_largest(picture)
+    return None if marks is None else face_square(marks)
+
+
+def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """SIDE (times 100) and MAD (degrees) in the picture's view, over truth and prediction eroded by a pixel (Unsup3D).
+
+    Rows without a model: a constant depth, and the mean of the true depths. Pictures are used as the set crops them.
+    """
+    reader = LapReader(folder)
+    size = reader.size
+    true = torch.cat([_reduced_depth(sample["depth"], size) for sample in samples(data, most)])
+    mean = torch.where((true > 0).any(0), true.sum(0) / (true > 0).sum(0).clamp(min=1), 1.0)
+    rows: dict[str, list[tuple[float, float]]] = {OURS: [], "constant depth": [], "mean of the true depths": []}
+    for number, sample in enumerate(samples(data, most)):
+        seen, truth = reader(sample["picture"]), true[number : number + 1]
+        known = eroded(truth > 0) & eroded(seen.surface.mask)
+        for name, depth in zip(rows, (seen.surface.depth, torch.ones_like(truth), mean[None]), strict=True):
+            rows[name].append(_depth_errors(depth, truth, known))
+        if number < SHOWN:
+            shown = (shaded_surface(torch.where(d > 0, d, 1.1)) for d in (seen.surface.depth, truth))
+            sheet.append([tile(sample["picture"]), *(tile(picture[0]) for picture in shown)])
+    return {name: {"side": np.array(one)[:, 0], "mad": np.array(one)[:, 1]} for name, one in rows.items()}
+
+
+def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, float]:
+    camera = CanonicalCamera(tuple(truth.shape[-2:]))
+    normals = (normals_from_depth(torch.where(one > 0, one, 1.0), camera) for one in (depth, truth))
+    return 100 * side_per_photo(depth, truth, known).item(), mad_per_photo(*normals, known).item()
+
+
+def _reduced_depth(depth: np.ndarray, size: int) -> Tensor:
+    """(1, S, S) depth, 0 where a part of the pixel is unknown."""
+    whole = torch.from_numpy(depth)[None, None]
+    share = resized((whole > 0).float(), size)
+    return torch.where(share > 0.999, resized(whole, size), 0.0)[:, 0]
+
+
+def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """Depths at 3DFAW's keypoints of frontal faces, ours and true, each relative to its mean, per width of the eyes:
+    (faces, 66) each; NaN rows for faces that are not found or not frontal."""
+    reader = LapReader(folder)
+    ours, true = [], []
+    for number, sample in enumerate(samples(data, most)):
+        marks = sample["landmarks"].astype(np.float64)
+        eyes = marks[_LEFT_EYE] - marks[_RIGHT_EYE]
+        width = float(np.linalg.norm(eyes[:2]))
+        window = face_window(sample["picture"])
+        if window is None or abs(np.degrees(np.arctan2(eyes[2], eyes[0]))) > _FRONTAL_DEGREES:
+            ours.append(np.full(len(marks), np.nan))
+            true.append(np.full(len(marks), np.nan))
+            continue
+        crop = window.cut(sample["picture"], 2 * reader.size)
+        seen = reader(crop)
+        grid = torch.from_numpy(window.from_picture(marks[:, :2], 2.0) - 1).float().view(1, 1, -1, 2)
+        depth = torch.where(seen.surface.mask, seen.surface.depth, seen.surface.depth[seen.surface.mask].mean())
+        found = functional.grid_sample(depth[None], grid, padding_mode="border", align_corners=False)[0, 0, 0]
+        ours.append((found - found.mean()).numpy().astype(np.float64))
+        true.append((marks[:, 2] - marks[:, 2].mean()) / width)
+        if number < SHOWN:
+            surface = shaded_surface(torch.where(seen.surface.mask, seen.surface.depth, 1.1))
+            sheet.append([tile(crop), tile(surface[0]), tile(crop)])
+    return {OURS: {"ours": np.array(ours), "true": np.array(true)}}
+
+
+def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """3DFAW's score over all faces."""
+    known = np.isfinite(values["ours"]).all(1)
+    return {"correlation": depth_correlation_sum(values["ours"], values["true"]), "entries": float(known.sum())}
+
+
+def photoface(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """Angles between our normals and Photoface's at 256 px: the mean per face, and per cent of pixels below 20, 25 and
+    30 degrees. A row without a model: normals that face the camera."""
+    reader = LapReader(folder)
+    rows: dict[str, list[list[float]]] = {OURS: [], "facing the camera": []}
+    for number, sample in enumerate(samples(data, most)):
+        window = face_window(sample["picture"])
+        if window is None:
+            for row in rows.values():
+                row.append([np.nan] * (1 + len(_ANGLES)))
+            continue
+        seen = reader(window.cut(sample["picture"], 2 * reader.size))
+        truth = window.cut(sample["normals"], _PHOTOFACE)
+        length = np.linalg.norm(truth, axis=-1)
+        found = camera_normals(torch.where(seen.surface.mask, seen.surface.depth, 1.1))
+        shown = eroded(seen.surface.mask)[:, None].float()
+        both = torch.cat([found.permute(0, 3, 1, 2), shown], 1)
+        large = functional.interpolate(both, (_PHOTOFACE, _PHOTOFACE), mode="bilinear", align_corners=False)[0].numpy()
+        known = (length > 0.9) & (large[3] > 0.999)
+        facing = np.broadcast_to(np.array([0.0, 0.0, 1.0]), truth.shape)
+        for row, normals in zip(rows.values(), (large[:3].transpose(1, 2, 0), facing), strict=True):
+            row.append(_angles(normals, truth, known))
+        if number < SHOWN:
+            pictures = (large[:3].transpose(1, 2, 0), truth)
+            sheet.append([tile(window.cut(sample["picture"], _TILE)), *(tile(_coloured(one)) for one in pictures)])
+    names = ("mad", *(f"below.{angle}" for angle in _ANGLES))
+    return {row: dict(zip(names, np.array(values).T, strict=True)) for row, values in rows.items()}
+
+
+def camera_normals(depth: Tensor) -> Tensor:
+    """(N, S, S, 3) unit normals of depth maps (N, S, S) towards the camera: x right, y up, z to the camera."""
+    inwards = normals_from_depth(depth, CanonicalCamera(tuple(depth.shape[-2:])))
+    towards = torch.where(inwards[..., 2:] > 0, -inwards, inwards)  # x right, y down, z away
+    return towards * towards.new_tensor([1.0, -1.0, -1.0])
+
+
+def _angles(normals: np.ndarray, truth: np.ndarray, known: np.ndarray) -> list[float]:
+    if not known.any():
+        return [np.nan] * (1 + len(_ANGLES))
+    a, b = normals[known], truth[known]
+    cosine = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return [float(angle.mean()), *(float(100 * (angle < limit).mean()) for limit in _ANGLES)]
+
+
+def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
+    paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face."""
+    reader = LapReader(folder)
+    cosines, similar = [], []
+    for number, sample in enumerate(samples(data, most)):
+        window = face_window(sample["picture"])
+        if window is None:
+            cosines.append(np.nan)
+            similar.append(np.nan)
+            continue
+        crop = window.cut(sample["picture"], _EMBEDDED)
+        labels = torch.from_numpy(window.cut(sample["labels"], _EMBEDDED).astype(np.int64))
+        seen = reader(crop)
+        with torch.no_grad():
+            drawn = render_face(seen.face, seen.scene, reader.network.config)
+        large = functional.interpolate(drawn.image / 2 + 0.5, (_EMBEDDED, _EMBEDDED), mode="bilinear")
+        large = (large[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+        mask = cv2.resize(drawn.mask[0].float().numpy(), (_EMBEDDED, _EMBEDDED)) > 0.5
+        mask &= class_mask(labels, FACE_CLASSES).numpy()
+        covered = np.where(mask[..., None], large, crop)
+        cosines.append(_cosine(covered, crop))
+        similar.append(ssim(covered, crop, mask) if mask.any() else np.nan)
+        if number < SHOWN:
+            sheet.append([tile(crop), tile(covered), tile(crop)])
+    return {OURS: {"cosine": np.array(cosines), "ssim": np.array(similar)}}
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine of two pictures' face embeddings; NaN without a face in one, or without the optional recogniser."""
+    try:
+        a, b = face_embedding(first), face_embedding(second)
+    except LikenessError:
+        return float("nan")
+    if a is None or b is None:
+        return float("nan")
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def _coloured(normals: np.ndarray) -> np.ndarray:
+    return ((normals * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
+
+
+def tile(picture: np.ndarray | Tensor) -> np.ndarray:
+    """(T, T, 3) uint8 of a picture, uint8 or (3, H, W) in [0, 1]."""
+    if isinstance(picture, Tensor):
+        picture = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+    return cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA)

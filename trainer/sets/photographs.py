@@ -1,0 +1,138 @@
+"""Sets of photographs and clips without truth: people in folders, CelebA, VGGFace2, VoxCeleb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, SetError, files_below, key_of
+
+FRAMES = 4
+"""Frames of a clip: N_f of the learned basis' paper."""
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+
+
+class People(Reader):
+    """Any folder with a folder of photographs per person."""
+
+    name = "people"
+    title = "a folder per person"
+    licence = Licence("the photographs' own", False, "your own collection")
+    needs = ("*/*",)
+    unchecked = "nothing; whether you may train on these photographs is for you to know"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every picture in a sub-folder; the first level is the person."""
+        for path in files_below(root, *PICTURES):
+            inside = path.relative_to(root).parts
+            if len(inside) > 1:
+                yield Item(key_of(path, root), inside[0], {"photo": path})
+
+
+class CelebA(Reader):
+    """CelebA (Liu et al., ICCV 2015): pictures in one folder, people in ``identity_CelebA.txt``."""
+
+    name = "celeba"
+    title = "CelebA"
+    licence = Licence("non-commercial research only", True, "mmlab.ie.cuhk.edu.hk/projects/CelebA.html")
+    needs = ("**/img_*celeba*", "**/identity_CelebA.txt")
+    unchecked = "that all 202,599 pictures of img_align_celeba or img_celeba are listed in identity_CelebA.txt"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The lines ``FILE PERSON`` of the list, in its order."""
+        lists = sorted(root.glob("**/identity_CelebA.txt"))
+        folder = sorted(path for path in root.glob("**/img_*celeba*") if path.is_dir())
+        if not folder:
+            raise SetError(f"{root} is not {self.title}: its pictures are still packed.", "Unpack img_align_celeba.")
+        inner = folder[-1] / folder[-1].name
+        pictures = inner if inner.is_dir() else folder[-1]
+        for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
+            parts = line.split()
+            if not parts:
+                continue
+            if len(parts) != 2:
+                raise SetError(f"{lists[0]} is damaged in line {number}: {line[:60]!r} is not a file and a person.")
+            yield Item(Path(parts[0]).stem, parts[1], {"photo": pictures / parts[0]})
+
+
+class VggFace2(People):
+    """VGGFace2 (Cao et al., FG 2018): ``train/n000001/0001_01.jpg``; CASIA-WebFace's folders have the same form."""
+
+    name = "vggface2"
+    title = "VGGFace2"
+    licence = Licence("CC BY-NC 4.0, withdrawn by its owners", True, "www.robots.ox.ac.uk/~vgg/data/vgg_face2")
+    needs = ("**/n[0-9]*/*",)
+    unchecked = "the pictures' count (3.31 million of 9,131 people), and the lists of the loosely cropped version"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every picture in a folder ``nNUMBER``, in ``train`` and ``test``."""
+        for path in files_below(root, *PICTURES):
+            if path.parent.name.startswith("n") and path.parent.name[1:].isdecimal():
+                yield Item(key_of(path, root), path.parent.name, {"photo": path})
+
+
+class VoxCeleb(Reader):
+    """VoxCeleb (Nagrani et al., 2017; Chung et al., 2018): ``SPEAKER/VIDEO/00001.mp4``, or folders of frames.
+
+    A set of photos is a clip; the number of a clip keeps its speaker's last digit, so that no speaker is in both the
+    training part and the held-out one.
+    """
+
+    name = "voxceleb"
+    title = "VoxCeleb clips"
+    licence = Licence(
+        "CC BY 4.0 for the lists; the videos are YouTube's", True, "www.robots.ox.ac.uk/~vgg/data/voxceleb"
+    )
+    needs = ("**/id[0-9]*/*",)
+    unchecked = "the videos' codec, and the frame rate of the published face tracks"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """``FRAMES`` frames of each clip, spread over it: of a video, or of a folder of pictures."""
+        clips: dict[Path, list[Path]] = {}
+        for path in files_below(root, *VIDEOS, *PICTURES):
+            if self._speaker(path, root):
+                clips.setdefault(path if path.suffix.lower() in VIDEOS else path.parent, []).append(path)
+        for clip, files in clips.items():
+            chosen = files * FRAMES if len(files) == 1 else [files[k] for k in spread(len(files), FRAMES)]
+            key = key_of(clip / "clip", root).removesuffix("_clip")
+            for number, path in enumerate(chosen):
+                yield Item(f"{key}_{number}", f"{self._speaker(path, root)}/{key}", {"photo": path})
+
+    def photo(self, item: Item, scratch: Path) -> Path:
+        """The frame, read from its video where it is not a picture."""
+        path = item.files["photo"]
+        if path.suffix.lower() not in VIDEOS:
+            return path
+        return frame_of(path, int(item.key.rpartition("_")[2]), FRAMES, scratch / f"{item.key}.png")
+
+    @staticmethod
+    def _speaker(path: Path, root: Path) -> str:
+        parts = path.relative_to(root).parts[:-1]
+        return next((part for part in parts if part.startswith("id") and part[2:].isdecimal()), "")
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` numbers below ``count``, evenly spread, each at most once where there are enough."""
+    wanted = min(count, wanted)
+    return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
+
+
+def frame_of(video: Path, number: int, of: int, out: Path) -> Path:
+    """Write frame ``number`` of ``of`` spread over a video as PNG, once; raises ``LeftOut`` where it has none."""
+    if out.is_file():
+        return out
+    reader = cv2.VideoCapture(str(video))
+    try:
+        count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+        chosen = spread(count, of)
+        reader.set(cv2.CAP_PROP_POS_FRAMES, chosen[min(number, len(chosen) - 1)] if chosen else 0)
+        whole, pixels = reader.read()
+    finally:
+        reader.release()
+    if not whole:
+        raise LeftOut(f"{video.name} cannot be played")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out), pixels)
+    return out

@@ -1,0 +1,197 @@
+"""``python -m trainer data NAME FOLDER``: prepare a data set, resumable, with a table of what was kept and why not."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+
+from backend.errors import LikenessError
+from trainer.engine.logs import SET_CARD
+from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
+from trainer.sets.reader import FORMAT, Item, LeftOut, Reader, SetError, listed, read_card
+from trainer.sets.registry import READERS, reader_of
+
+KEPT = "kept"
+LIST = "list"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer data``."""
+    parser.description = (
+        "Prepare a data set for training or for the papers' tables. Photographs become portraits (crops, labels, "
+        "landmarks), sets with truth become one file per entry. A stopped run goes on where it was."
+    )
+    parser.epilog = "Sets: " + "; ".join(f"{name}: {reader.title}" for name, reader in READERS.items()) + "."
+    parser.add_argument("name", choices=(LIST, *READERS), metavar="NAME", help=f"a set, or {LIST!r} for their table")
+    parser.add_argument("folder", type=Path, nargs="?", help="the set as it was downloaded and unpacked")
+    parser.add_argument("--out", type=Path, help="where the prepared set goes; default: prepared/NAME")
+    parser.add_argument("--size", type=int, default=64, help="side of the portraits' crops in pixels (default 64)")
+    parser.add_argument("--framing", choices=("face", "head"), default="face", help="LAP's crop, or the parsing net's")
+    parser.add_argument("--smallest-face", type=float, default=40.0, help="pixels of the photo (default 40)")
+    parser.add_argument("--most", type=int, default=0, help="the first N entries alone (default: all)")
+    parser.add_argument("--partial", action="store_true", help="leave out entries whose files are missing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the set; returns the exit code."""
+    console = Console()
+    if arguments.name == LIST:
+        console.print(table_of_sets())
+        return 0
+    if arguments.folder is None:
+        raise SetError("The folder of the set is missing.", f"Write python -m trainer data {arguments.name} FOLDER.")
+    reader = reader_of(arguments.name)
+    out = arguments.out or Path("prepared") / reader.name
+    console.print(said_licence(reader), markup=False)
+    items = listed(reader, arguments.folder, arguments.partial)
+    items = items[: arguments.most] if arguments.most else items
+    _own(out, reader, arguments.folder)
+    if reader.fields:
+        verdicts = prepare_samples(reader, items, out)
+    else:
+        settings = (arguments.size, arguments.framing, arguments.smallest_face)
+        verdicts = prepare_photos(reader, items, arguments.folder, out, settings)
+    write_card(reader, items, verdicts, arguments.folder, out)
+    console.print(table_of_verdicts(reader, items, verdicts))
+    console.print(f"prepared in {out}; not checked without the real set: {reader.unchecked}", markup=False)
+    if KEPT not in verdicts.values():
+        raise SetError(f"Nothing of {arguments.folder} was kept.", "The table says why.")
+    return 0
+
+
+def said_licence(reader: Reader) -> str:
+    """A sentence on the set's licence."""
+    licence = reader.licence
+    limits = " Weights trained on it are for research alone; their card says so." if licence.research_only else ""
+    return f"{reader.title}: {licence.name} ({licence.page}).{limits}"
+
+
+def table_of_sets() -> Table:
+    """All sets: name, title, licence, and what their folder holds."""
+    table = Table("name", "set", "licence", "the folder holds")
+    for name, reader in READERS.items():
+        table.add_row(name, reader.title, reader.licence.name, "\n".join(reader.needs))
+    return table
+
+
+def prepare_samples(reader: Reader, items: Sequence[Item], out: Path) -> dict[str, str]:
+    """Write ``samples/KEY.npz`` of every item; those that are there already are kept. Returns key -> verdict."""
+    folder, verdicts = out / "samples", _known_verdicts(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in track(items, reader.name, transient=True):
+        path = folder / f"{item.key}.npz"
+        if path.is_file():
+            verdicts[item.key] = KEPT
+        if item.key in verdicts:
+            continue
+        try:
+            arrays = reader.read(item)
+        except LeftOut as reason:
+            verdicts[item.key] = str(reason)
+        except (OSError, ValueError, KeyError, LikenessError) as error:
+            verdicts[item.key] = f"cannot be read ({type(error).__name__})"
+        else:
+            if arrays.keys() != reader.fields.keys():
+                raise TypeError(f"{reader.name} reads {sorted(arrays)}, not {sorted(reader.fields)}")
+            partial = folder / f".{item.key}.part"
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            partial.replace(path)
+            verdicts[item.key] = KEPT
+        if verdicts[item.key] != KEPT:
+            _note(out, item.key, verdicts[item.key])
+    return {item.key: verdicts[item.key] for item in items}
+
+
+def prepare_photos(
+    reader: Reader, items: Sequence[Item], root: Path, out: Path, settings: tuple[int, str, float]
+) -> dict[str, str]:
+    """Prepare the items' photographs as portraits (``trainer.portraits``). Returns key -> verdict."""
+    from trainer.portraits.prepare import prepare
+
+    people = {name: number for number, name in enumerate(dict.fromkeys(item.person for item in items))}
+    paths, verdicts = [], {}
+    for item in track(items, f"{reader.name}: files", transient=True):
+        try:
+            paths.append(reader.photo(item, out / "frames"))
+        except LeftOut as reason:
+            verdicts[item.key] = str(reason)
+    readable = [item for item in items if item.key not in verdicts]
+    if not readable:
+        return verdicts
+    base = Path(os.path.commonpath([root.resolve(), *(path.resolve() for path in paths)]))
+    files = tuple(
+        PortraitFile(path.resolve().relative_to(base).as_posix(), people[item.person])
+        for path, item in zip(paths, readable, strict=True)
+    )
+    size, framing, smallest = settings
+    try:
+        with Progress(transient=True) as bar:
+            task = bar.add_task(f"{reader.name}: portraits", total=len(files))
+            kept = CacheSettings(size, framing, smallest, drawings=True, labels_by="label_face")
+            cache = prepare(base, out, kept, lambda done, _, __: bar.update(task, completed=done), files)
+    except ValueError as error:
+        raise SetError(f"{error}.", "Choose another --out, or delete it.") from error
+    reasons = [KEPT if verdict == Verdict.KEPT else REASONS[Verdict(verdict)] for verdict in cache.verdicts]
+    return verdicts | {item.key: reason for item, reason in zip(readable, reasons, strict=True)}
+
+
+def write_card(reader: Reader, items: Sequence[Item], verdicts: Mapping[str, str], root: Path, out: Path) -> None:
+    """Write ``card.json``, last of all: set, licence, what was kept, and the reasons for the rest."""
+    card = {
+        "format": FORMAT,
+        "name": reader.name,
+        "title": reader.title,
+        "licence": reader.licence.name,
+        "research_only": reader.licence.research_only,
+        "page": reader.licence.page,
+        "unchecked": reader.unchecked,
+        "root": str(root.resolve()),
+        "kept": {item.key: item.person for item in items if verdicts[item.key] == KEPT},
+        "left_out": dict(Counter(reason for reason in verdicts.values() if reason != KEPT)),
+    }
+    partial = out / f"{SET_CARD}.part"
+    partial.write_text(json.dumps(card, indent=1), encoding="utf-8")
+    partial.replace(out / SET_CARD)
+
+
+def table_of_verdicts(reader: Reader, items: Sequence[Item], verdicts: Mapping[str, str]) -> Table:
+    """Found, kept, and left out by reason."""
+    table = Table("entries", "people", "", title=reader.title)
+    table.add_row(str(len(items)), str(len({item.person for item in items})), "found")
+    for reason, count in Counter(verdicts.values()).most_common():
+        people = {item.person for item in items if verdicts[item.key] == reason}
+        table.add_row(str(count), str(len(people)), reason if reason == KEPT else f"left out: {reason}")
+    return table
+
+
+def _own(out: Path, reader: Reader, root: Path) -> None:
+    """Refuse a folder that holds another prepared set."""
+    card = read_card(out)
+    if card is not None and (card["name"], card["root"]) != (reader.name, str(root.resolve())):
+        raise SetError(f"{out} holds {card['title']} from {card['root']}.", "Choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _known_verdicts(out: Path) -> dict[str, str]:
+    """Reasons that an earlier run noted."""
+    path = out / "left_out.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2}
+
+
+def _note(out: Path, key: str, reason: str) -> None:
+    with (out / "left_out.csv").open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow([key, reason])

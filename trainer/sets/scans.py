@@ -1,0 +1,278 @@
+"""Sets of scans: MICC Florence, BU-3DFE, NoW, REALY, FaceScape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from trainer.heads.ict import TriangleMesh
+from trainer.heads.photographs import find_surface_landmarks
+from trainer.heads.scans import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
+from trainer.sets.meshes import picked_points, read_mesh
+from trainer.sets.photographs import VIDEOS, spread
+from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below, key_of
+
+MILLIMETRE = 0.001
+FRAMES = 8
+"""Frames per video of MICC that are measured, spread over it."""
+SCAN_FIELDS = {
+    "vertices": "(V, 3) float32 metres, the face looks along z",
+    "triangles": "(T, 3) int32",
+    "seven": "(7, 3) corners of the right eye (outer, inner), of the left (inner, outer), base of the nose, corners of "
+    "the mouth (right, left)",
+    "nose_tip": "(3,)",
+    "bridge": "(3,) between the eyes",
+    "photos": "(P,) paths below the set's folder, and #K for frame K of a video",
+    "groups": "(P,) the condition of each photo",
+}
+
+
+def seven_of(mesh: TriangleMesh, middle: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seven points, nose tip and bridge that our detector finds on renderings of a scan that looks along z."""
+    try:
+        found = find_surface_landmarks(
+            mesh.vertices, mesh.triangles, mesh.vertices.mean(0) if middle is None else middle
+        )
+    except ValueError as error:
+        raise LeftOut("no face found on the scan") from error
+    wanted = [*ALIGNMENT_LANDMARKS, NOSE_TIP, BRIDGE]
+    if not found.found[wanted].all():
+        raise LeftOut("the scan has holes at the eyes, nose or mouth")
+    return tuple(found.positions[place] for place in (list(ALIGNMENT_LANDMARKS), NOSE_TIP, BRIDGE))
+
+
+def scan_arrays(
+    mesh: TriangleMesh, seven: tuple[np.ndarray, np.ndarray, np.ndarray], photos: list[str], groups: list[str]
+) -> dict[str, np.ndarray]:
+    """Arrays of ``SCAN_FIELDS``."""
+    return {
+        "vertices": mesh.vertices.astype(np.float32),
+        "triangles": mesh.triangles.astype(np.int32),
+        "seven": seven[0].astype(np.float32),
+        "nose_tip": seven[1].astype(np.float32),
+        "bridge": seven[2].astype(np.float32),
+        "photos": np.array(photos, dtype=str),
+        "groups": np.array(groups, dtype=str),
+    }
+
+
+class _WithPhotos(Reader):
+    """A scan per item, and photos of the same person in groups; ``root`` is set by ``items``."""
+
+    fields = SCAN_FIELDS
+    root = Path()
+
+    def below(self, path: Path) -> str:
+        """A path as it is stored."""
+        return path.relative_to(self.root).as_posix()
+
+
+class Micc(_WithPhotos):
+    """MICC Florence 2D/3D faces (Bagdanov et al. 2011): ``subject_01/Model/frontal1/obj/*.obj`` in millimetres, and
+    videos or frames in ``Cooperative``, ``Indoor`` and ``Outdoor``."""
+
+    name = "micc"
+    title = "MICC Florence"
+    licence = Licence("on request, research only", True, "www.micc.unifi.it/resources/datasets/florence-3d-faces")
+    needs = ("**/subject_*/**/*.obj", "**/subject_*/**/Cooperative")
+    unchecked = (
+        "the names of the folders of videos, and where a scan's landmarks lie: the set has none, so our detector finds "
+        "them on renderings of the scan"
+    )
+    conditions = ("Cooperative", "Indoor", "Outdoor")
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The first frontal scan of each subject."""
+        self.root = root
+        for folder in sorted({path for path in root.glob("**/subject_*") if path.is_dir()}):
+            scans = files_below(folder, ".obj")
+            frontal = [path for path in scans if "frontal" in path.as_posix().lower()]
+            if scans:
+                yield Item(folder.name, folder.name, {"scan": (frontal or scans)[0]})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        mesh = read_mesh(item.files["scan"], MILLIMETRE)
+        subject = next(folder for folder in item.files["scan"].parents if folder.name == item.person)
+        photos, groups = [], []
+        for path in files_below(subject, *VIDEOS, *PICTURES):
+            inside = "/".join(path.relative_to(subject).parts[:-1]).lower()
+            group = next((name for name in self.conditions if name.lower() in inside), None)
+            if group is None:
+                continue
+            names = (
+                [f"{self.below(path)}#{k}" for k in range(FRAMES)]
+                if path.suffix.lower() in VIDEOS
+                else [self.below(path)]
+            )
+            photos += names
+            groups += [group] * len(names)
+        kept = []
+        for group in self.conditions:
+            rows = [k for k, name in enumerate(groups) if name == group]
+            kept += rows if any("#" in photos[k] for k in rows) else [rows[k] for k in spread(len(rows), FRAMES)]
+        if not kept:
+            raise LeftOut("no video or frame of the subject")
+        return scan_arrays(mesh, seven_of(mesh), [photos[k] for k in kept], [groups[k] for k in kept])
+
+
+class Bu3dfe(_WithPhotos):
+    """BU-3DFE (Yin et al., FG 2006): ``F0001/F0001_AN01WH_F3D.wrl`` in millimetres with ``_F2D.bmp``."""
+
+    name = "bu3dfe"
+    title = "BU-3DFE"
+    licence = Licence(
+        "Binghamton University's agreement: research only", True, "www.cs.binghamton.edu/~lijun/Research/3DFE"
+    )
+    needs = ("**/*_F3D.wrl", "**/*_F2D.bmp")
+    unchecked = "the order of the 83 landmarks in .bnd files, which are not read: our detector finds the seven points"
+    form = re.compile(r"([FM]\d{4})_([A-Z]{2})(\d{2})[A-Z]{2}_F3D", re.IGNORECASE)
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every scan; the group is its expression and intensity (``NE00``)."""
+        self.root = root
+        for path in files_below(root, ".wrl", match="*_F3D.wrl"):
+            parts = self.form.fullmatch(path.stem)
+            if parts:
+                photo = path.with_name(path.name.replace("_F3D.wrl", "_F2D.bmp"))
+                yield Item(path.stem.removesuffix("_F3D"), parts[1], {"scan": path, "photo": photo})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        mesh = read_mesh(item.files["scan"], MILLIMETRE)
+        group = "".join(self.form.fullmatch(item.files["scan"].stem).group(2, 3))
+        return scan_arrays(mesh, seven_of(mesh), [self.below(item.files["photo"])], [group])
+
+
+class Now(_WithPhotos):
+    """NoW (Sanyal et al., CVPR 2019), validation part: ``imagepathsvalidation.txt``, ``scans/ID/*.obj`` in millimetres,
+    ``scans_lmks_onlypp/ID/*.pp`` with seven points, pictures below ``iphone_pictures``."""
+
+    name = "now"
+    title = "NoW, validation part"
+    licence = Licence("RingNet's: research only", True, "now.is.tue.mpg.de")
+    needs = ("**/imagepathsvalidation.txt", "**/scans", "**/scans_lmks_onlypp")
+    unchecked = "the folder of the pictures (iphone_pictures is looked for first), and that a scan looks along z"
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The subjects of the list, each with all of its pictures."""
+        self.root = root
+        listing = sorted(root.glob("**/imagepathsvalidation.txt"))[0]
+        scans, points = sorted(root.glob("**/scans"))[0], sorted(root.glob("**/scans_lmks_onlypp"))[0]
+        places = sorted(root.glob("**/iphone_pictures")) or [listing.parent]
+        subjects: dict[str, list[str]] = {}
+        for line in listing.read_text(encoding="utf-8").split():
+            subjects.setdefault(line.split("/")[-3], []).append("/".join(line.split("/")[-3:]))
+        for subject, pictures in subjects.items():
+            files = {f"photo{k}": places[0] / name for k, name in enumerate(pictures)}
+            files["scan"] = next(iter(sorted((scans / subject).glob("*.obj"))), scans / subject / "scan.obj")
+            files["points"] = next(iter(sorted((points / subject).glob("*.pp"))), points / subject / "scan.pp")
+            yield Item(subject, subject, files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``. The nose tip is the centre of NoW's crop: a third of the nose above its base."""
+        mesh = read_mesh(item.files["scan"], MILLIMETRE)
+        seven = picked_points(item.files["points"])[:7] * MILLIMETRE
+        if seven.shape != (7, 3):
+            raise LeftOut("not seven points on the scan")
+        bridge = seven[1:3].mean(0)
+        centre = seven[4] + 0.3 * (bridge - seven[4])
+        photos = [path for name, path in item.files.items() if name.startswith("photo")]
+        groups = [path.parent.name for path in photos]
+        return scan_arrays(mesh, (seven, centre, bridge), [self.below(path) for path in photos], groups)
+
+
+class Realy(Reader):
+    """REALY (Chai et al., ECCV 2022): ``REALY_HIFI3D_keypoints/ID.obj``, ``REALY_scan_region/ID/{nose,...}.obj``,
+    pictures ``ID.png`` (or ``ID_VIEW.png``), and ``metrical_scale.txt`` with millimetres per unit."""
+
+    name = "realy"
+    title = "REALY"
+    licence = Licence("Headspace's: research only", True, "www.realy3dface.com")
+    needs = ("**/REALY_HIFI3D_keypoints", "**/REALY_scan_region", "**/metrical_scale.txt")
+    unchecked = "the pictures' folder and names, and the keypoints beyond iBUG's 68, which are not used"
+    regions = ("nose", "mouth", "forehead", "cheek")
+    fields: ClassVar[Mapping[str, str]] = {
+        "keypoints": "(85, 3) in the set's unit; the first 68 are iBUG's",
+        "scale": "() millimetres per unit",
+        "photos": "(P,) paths below the set's folder",
+        **{
+            f"{region}.{part}": shape
+            for region in regions
+            for part, shape in (("vertices", "(V, 3)"), ("triangles", "(T, 3)"))
+        },
+    }
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every person with keypoints and a picture."""
+        self.root = root
+        keypoints, scans = (sorted(root.glob(f"**/{name}"))[0] for name in self.needs[:2])
+        pictures: dict[str, list[Path]] = {}
+        for path in files_below(root, *PICTURES):
+            number = re.fullmatch(r"(\d+)(_\d+)?", path.stem)
+            if number:
+                pictures.setdefault(number[1], []).append(path)
+        for path in sorted(keypoints.glob("*.obj"), key=lambda path: path.stem.zfill(4)):
+            files = {region: scans / path.stem / f"{region}.obj" for region in self.regions}
+            photos = pictures.get(path.stem, [root / f"{path.stem}.png"])
+            files |= {"keypoints": path} | {f"photo{k}": photo for k, photo in enumerate(photos)}
+            yield Item(path.stem, path.stem, files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        scales = np.loadtxt(sorted(self.root.glob("**/metrical_scale.txt"))[0], ndmin=1)
+        lines = item.files["keypoints"].read_text(encoding="utf-8").splitlines()
+        points = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], np.float64)
+        if points.shape != (85, 3):
+            raise LeftOut("not 85 keypoints")
+        arrays = {"keypoints": points, "scale": np.array(scales[int(item.key) - 1])}
+        for region in self.regions:
+            mesh = read_mesh(item.files[region])
+            arrays |= {f"{region}.vertices": mesh.vertices, f"{region}.triangles": mesh.triangles.astype(np.int32)}
+        photos = [path for name, path in item.files.items() if name.startswith("photo")]
+        arrays["photos"] = np.array([path.relative_to(self.root).as_posix() for path in photos], dtype=str)
+        return arrays
+
+
+class FaceScape(Reader):
+    """FaceScape (Yang et al., CVPR 2020), registered: ``ID/models_reg/1_neutral.obj`` to ``20_brow_lower.obj``."""
+
+    name = "facescape"
+    title = "FaceScape, registered meshes"
+    licence = Licence("FaceScape's agreement: research only", True, "facescape.nju.edu.cn")
+    needs = ("**/models_reg/1_neutral.obj",)
+    unchecked = "that all meshes of a person have the same 26,317 vertices in the same order and unit (millimetres)"
+    fields: ClassVar[Mapping[str, str]] = {
+        "neutral": "(V, 3) float32 metres",
+        "expressions": "(E, V, 3) float32 metres, in the order of names",
+        "names": "(E,)",
+        "triangles": "(T, 3) int32",
+    }
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every person with a neutral mesh."""
+        for path in files_below(root, ".obj", match="1_neutral.obj"):
+            if path.parent.name == "models_reg":
+                yield Item(
+                    key_of(path.parent.parent / "x", root).removesuffix("_x"),
+                    path.parent.parent.name,
+                    {"neutral": path},
+                )
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        neutral = read_mesh(item.files["neutral"], MILLIMETRE)
+        others = [path for path in files_below(item.files["neutral"].parent, ".obj") if path != item.files["neutral"]]
+        moved = [read_mesh(path, MILLIMETRE).vertices for path in others]
+        if any(one.shape != neutral.vertices.shape for one in moved):
+            raise LeftOut("its meshes differ in vertices")
+        return {
+            "neutral": neutral.vertices.astype(np.float32),
+            "expressions": np.array(moved, np.float32).reshape(len(moved), *neutral.vertices.shape),
+            "names": np.array([path.stem for path in others], dtype=str),
+            "triangles": neutral.triangles.astype(np.int32),
+        }

@@ -1,0 +1,197 @@
+"""``python -m trainer evaluate paper METHOD --data NAME=FOLDER``: the papers' tables, their rows beside ours."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from trainer.ablations import trained_models
+from trainer.engine.recipe import WHOLE
+from trainer.evaluate.harness import write_sheet
+from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.sets import measure_faces, measure_maps
+from trainer.sets.reader import PreparedSet, SetError, open_prepared
+
+PUBLISHED = Path(__file__).parent / "published.toml"
+OURS = "ours"
+Errors = Mapping[str, Mapping[str, np.ndarray]]
+"""Row -> figure -> a value per entry of the set (NaN: none)."""
+Measure = Callable[[Path | None, PreparedSet, int, list], Errors]
+"""Model's folder (None: the shipped one), the set, its most entries, rows of the sheet to append to -> errors."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table: its key in ``published.toml``, the set that it needs, how our rows are measured, figures where more is
+    better, and those that are not means of the entries."""
+
+    key: str
+    data: str
+    measure: Measure
+    whole: Callable[[Mapping[str, np.ndarray]], dict[str, float]] | None = None
+    """Figures of a row that are not means over the entries."""
+
+
+SHAPES = (
+    PaperTable("shapes.now", "now", measure_faces.now, measure_faces.now_figures),
+    PaperTable("shapes.realy", "realy", measure_faces.realy),
+)
+"""Benchmarks of neutral shape, for every method that gives one."""
+TABLES: Mapping[str, tuple[PaperTable, ...]] = {
+    "lap": (
+        PaperTable("lap.bfm", "bfm", measure_maps.bfm),
+        PaperTable("lap.3dfaw", "3dfaw", measure_maps.keypoint_depths, measure_maps.correlation_figures),
+        PaperTable("lap.photoface", "photoface", measure_maps.photoface),
+        PaperTable("lap.celebamask", "celebamask", measure_maps.rendered),
+    ),
+    "learned_basis": (
+        PaperTable("learned_basis.bu3dfe", "bu3dfe", measure_faces.bu3dfe),
+        PaperTable("learned_basis.celebamask", "celebamask", measure_faces.lips),
+        PaperTable("learned_basis.neutral", "bu3dfe", measure_faces.neutral_motion),
+        *SHAPES,
+    ),
+    "graph": (
+        PaperTable("graph.micc", "micc", measure_faces.micc),
+        PaperTable("graph.aflw2000", "aflw2000", measure_faces.aflw2000, measure_faces.yaw_figures),
+        *SHAPES,
+    ),
+    "detail": (PaperTable("detail.celebamask", "celebamask", measure_faces.detail),),
+}
+"""Method -> its paper's tables."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer evaluate paper``."""
+    parser.description = (
+        "Print a paper's tables: its own rows, then ours, measured on the sets that you have. A set that is missing is "
+        "a row that says how to prepare it."
+    )
+    parser.add_argument("method", choices=tuple(TABLES))
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="a set that `python -m trainer data NAME SET --out FOLDER` prepared, as often as wanted",
+    )
+    parser.add_argument("--model", type=Path, help="the exported model; default: the shipped one")
+    parser.add_argument("--ablations", type=Path, help="folder of `python -m trainer ablations`: a row for each")
+    parser.add_argument("--most", type=int, default=0, help="entries of each set (default: all)")
+    parser.add_argument("--sheet", type=Path, help="write pictures, ours and truth, as one sheet")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Measure and print every table of the method; returns all rows as flat figures."""
+    folders = data_folders(arguments.data)
+    known = {table.data for table in TABLES[arguments.method]}
+    if foreign := sorted(folders.keys() - known):
+        raise SetError(f"{arguments.method} has no table on {foreign[0]}.", f"Its sets: {', '.join(sorted(known))}.")
+    models: dict[str, Sequence[Path | None]] = {OURS: [arguments.model]}
+    if arguments.ablations:
+        models |= {f"{OURS}: {name}": paths for name, paths in trained_models(arguments.ablations).items()}
+    figures: dict[str, float | str] = {}
+    sheet: list = []
+    for table in TABLES[arguments.method]:
+        printed = published(table.key)
+        if table.data not in folders:
+            why = f"missing: python -m trainer data {table.data} SET --out FOLDER"
+            console.print(_printed(printed, {OURS: why}))
+            figures[f"{table.key}.{OURS}"] = why
+        else:
+            rows = measured_rows(table, models, open_prepared(folders[table.data], table.data), arguments.most, sheet)
+            console.print(_printed(printed, rows))
+            figures |= {f"{table.key}.{name}.{figure}": v for name, row in rows.items() for figure, v in row.items()}
+        for name, row in printed["rows"].items():
+            columns = zip(printed["columns"], row, strict=False)
+            figures |= {f"{table.key}.paper.{name}.{column}": value for column, value in columns}
+    if arguments.sheet and sheet:
+        write_sheet(arguments.sheet, sheet, ("picture", "ours", "truth"))
+        console.print(f"sheet: {arguments.sheet}")
+    console.print("* ratio to the whole method, 95 % over entries, where ablations were named", style="dim")
+    if arguments.method == "detail":
+        console.print("The poster of this method prints no figures.", style="dim")
+    return {name: value for name, value in figures.items() if isinstance(value, str) or np.isfinite(value)}
+
+
+def data_folders(arguments: Sequence[str]) -> dict[str, Path]:
+    """NAME -> FOLDER of ``--data`` arguments."""
+    found = {}
+    for one in arguments:
+        name, equals, folder = one.partition("=")
+        if not equals or not folder:
+            raise SetError(f"--data {one!r} names no folder.", "Write --data NAME=FOLDER.")
+        found[name] = Path(folder)
+    return found
+
+
+def published(key: str) -> dict:
+    """Title, columns and rows that a paper prints."""
+    method, _, table = key.partition(".")
+    return tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))[method][table]
+
+
+def measured_rows(
+    table: PaperTable, models: Mapping[str, Sequence[Path | None]], data: PreparedSet, most: int, sheet: list
+) -> dict[str, dict[str, float]]:
+    """Our rows: means over entries (and seeds) with ``.sd``, 95 % intervals, and the ratio to the whole method."""
+    rows: dict[str, dict[str, float]] = {}
+    wholes: dict[str, np.ndarray] = {}
+    for name, folders in models.items():
+        seeds = [table.measure(folder, data, most, sheet if name == OURS else []) for folder in folders]
+        for row in seeds[0]:
+            label = name if row == OURS else row
+            values = {figure: np.mean([one[row][figure] for one in seeds], 0) for figure in seeds[0][row]}
+            if label in rows:
+                continue  # a row without a model, the same for all
+            rows[label] = table.whole(values) if table.whole else _means(values)
+            if name == f"{OURS}: {WHOLE}" and row == OURS:
+                wholes = values
+            elif row == OURS and name != OURS and wholes and table.whole is None:
+                for figure, errors in values.items():
+                    rows[label] |= ratio_interval(errors, wholes[figure]).figures(f"{figure}.of_whole")
+    return rows
+
+
+def _means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name, errors in values.items():
+        known = errors[np.isfinite(errors)]
+        figures |= mean_interval(errors).figures(name)
+        figures[f"{name}.sd"] = float(known.std()) if len(known) else float("nan")
+        figures[f"{name}.entries"] = float(len(known))
+    return figures
+
+
+def _printed(printed: Mapping, rows: Mapping[str, Mapping[str, float] | str]) -> Table:
+    """The paper's rows, then ours, in the paper's columns."""
+    columns = [column for column in printed["columns"] if not column.endswith(".sd")]
+    table = Table("row", *columns, title=printed["title"])
+    for name, values in printed["rows"].items():
+        given = dict(zip(printed["columns"], values, strict=False))
+        table.add_row(f"paper: {name}", *(_cell(given, column) for column in columns))
+    table.add_section()
+    for name, row in rows.items():
+        if isinstance(row, str):
+            table.add_row(name, row)
+        else:
+            table.add_row(name, *(_cell(row, column) for column in columns))
+    return table
+
+
+def _cell(row: Mapping[str, float], column: str) -> str:
+    if column not in row or not np.isfinite(row[column]):
+        return "-"
+    text = f"{row[column]:.3f}"
+    if f"{column}.sd" in row:
+        text += f" ± {row[f'{column}.sd']:.3f}"
+    ratio = f"{column}.of_whole"
+    if ratio in row:
+        text += f" *{row[ratio]:.3f} ({row[f'{ratio}.low']:.3f} to {row[f'{ratio}.high']:.3f})"
+    return text
