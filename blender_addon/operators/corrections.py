@@ -17,7 +17,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
 from ..scene import corrections, tags
-from ..scene.cameras import fill_with_camera
+from ..scene.cameras import join_local_views
 from ..scene.tags import active_mesh, cameras_by_photo
 from ..ui.properties import USES
 from .polls import NO_HEAD, clickable
@@ -59,8 +59,8 @@ class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
             self.report({"WARNING"}, f"{NO_LANDMARKS}.")
             return {"CANCELLED"}
         bpy.ops.likeness.look_through(photo=self.photo)
-        fill_with_camera(context)
         points = corrections.put_points(collection, camera)
+        join_local_views(points)
         show_head(context, collection, False)
         for obj in list(context.selected_objects):
             obj.select_set(False)

@@ -78,9 +78,10 @@ class ReconstructMany(bpy.types.Operator):
             settings.symmetry,
             settings.average,
             context.scene.likeness_many.library,
+            settings.bust,
         )
         try:
-            run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))
+            run.begin(run.ManyRun(Place.shown(context, selects=False), chosen_backend(context), options))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

@@ -133,6 +133,11 @@ def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object
     return _first(collection, lambda obj: obj.type == kind and HAIR in obj)
 
 
+def cameras_collection(collection: bpy.types.Collection) -> bpy.types.Collection | None:
+    """The collection of a head's cameras, None if it was removed. It is hidden in the views of a new head."""
+    return next((c for c in collection.children_recursive if c.get(CAMERAS) == collection[HEAD_ID]), None)
+
+
 def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
     """A head's armature object, None if it has none."""
     return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj)
@@ -248,18 +253,20 @@ class Place:
     view_layer, layer_number : name and index of the scene's view layer in which the head becomes the active object.
     at_cursor : whether a new head's origin goes to the scene's 3D cursor at its arrival; else it stands beside the
         existing objects.
+    selects : whether the head becomes the only selected and the active object.
     """
 
     scene_uid: int
     view_layer: str
     layer_number: int
     at_cursor: bool = False
+    selects: bool = True
 
     @classmethod
-    def shown(cls, context: bpy.types.Context, at_cursor: bool = False) -> Place:
+    def shown(cls, context: bpy.types.Context, at_cursor: bool = False, selects: bool = True) -> Place:
         """The scene and view layer of the context's window."""
         layer = context.view_layer.name
-        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor)
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor, selects)
 
     def scene(self) -> bpy.types.Scene | None:
         """The scene, None if it was deleted."""

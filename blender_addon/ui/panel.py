@@ -22,6 +22,7 @@ from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .properties import USES
+from .redraw import TAB
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
 
@@ -41,7 +42,6 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
         box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
 
 
-TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 

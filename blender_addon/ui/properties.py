@@ -183,7 +183,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     texture_size: EnumProperty(
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
     )
-    bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge")
+    bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge", default=True)
     hair: EnumProperty(name="Hair", description="Form in which hair is made", items=HAIRS, default="curves")
     hair_style: _hair_style()
     face_model: EnumProperty(
