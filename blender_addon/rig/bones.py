@@ -258,7 +258,7 @@ _AIM, _LIMIT_TURN, _LIMIT_SHIFT = "Eye Aim", "As Far as the Keys (Turn)", "As Fa
 
 
 def new_armature() -> bpy.types.Object:
-    """An empty armature object, drawn in front and as sticks; linked to nothing yet."""
+    """An empty armature object, drawn in front; bones without a control shape are sticks. Linked to nothing yet."""
     rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
     rig.show_in_front, rig.data.display_type = True, "STICK"
     rig[EYE_AIM] = 0.0
@@ -283,11 +283,48 @@ def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
             bone.align_roll(bone_axes(head, tail)[:, 2].tolist())
 
 
+SHAPES: Mapping[str, tuple[int, float, float]] = {
+    ROOT: (4, 1.6, 0.0),
+    NECK: (32, 1.1, 0.5),
+    HEAD: (32, 0.7, 0.75),
+    JAW: (32, 0.22, 1.15),
+    EYES[0]: (16, 0.5, 1.3),
+    EYES[1]: (16, 0.5, 1.3),
+    TONGUE[0]: (8, 0.4, 0.5),
+    TONGUE[1]: (8, 0.4, 0.8),
+    EYE_TARGET: (4, 1.0, 0.0),
+}
+"""Control shape of a bone: a polygon's corners, its radius, and its place along the bone, in the bone's lengths."""
+
+
+def _control_shape(corners: int) -> bpy.types.Object:
+    """The file's object with a regular polygon across a bone, which no scene shows."""
+    name = f"Likeness Control {corners}"
+    found = bpy.data.objects.get(name)
+    if found is None or found.library is not None:
+        angle = 2.0 * np.pi * (np.arange(corners) + 0.5) / corners
+        points = np.stack([np.cos(angle), np.zeros(corners), np.sin(angle)], axis=1)
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata(points.tolist(), [(i, (i + 1) % corners) for i in range(corners)], [])
+        found = bpy.data.objects.new(name, mesh)
+    return found
+
+
+def _shape(bone: bpy.types.PoseBone) -> None:
+    """Give a bone its control shape; one that the artist has chosen stays."""
+    if bone.custom_shape is None:
+        corners, radius, along = SHAPES[bone.name]
+        bone.custom_shape = _control_shape(corners)
+        bone.custom_shape_scale_xyz = (radius,) * 3
+        bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
+
+
 def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
-    """Set Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys; updates existing
-    ones."""
+    """Set control shapes, Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys;
+    updates existing ones."""
     for name in PARENTS:
         bone = rig.pose.bones[name]
+        _shape(bone)
         bone.rotation_mode = "XYZ"
         bone.lock_scale = (True, True, True)
         if name not in ("root", EYE_TARGET):

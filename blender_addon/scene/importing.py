@@ -47,6 +47,7 @@ from .materials import (
     material_for_part,
     packed_image,
     replace_packed,
+    show_cards_in_solid,
 )
 from .meshes import (
     add_keys,
@@ -360,6 +361,8 @@ class _Build:
             for name in ("hair_on_head", "hair_offset", "hair_strands"):
                 yield lambda name=name: node_group(name)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
+        if self.result.hair_cards is not None:
+            yield lambda: show_cards_in_solid(tags.hair_object(self.collection(), "MESH"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
         yield self._name_after_person

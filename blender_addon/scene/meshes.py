@@ -118,13 +118,14 @@ def put_own_maps(object_of: Callable[[str], bpy.types.Object], result: HeadResul
     """Add the UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes; ``object_of`` returns a part's object by
     name."""
     for name, places in result.eyes.uv.items():
-        _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading uses the active UV map
+        _put_map(object_of(name).data, UV_EYE, places)
     if result.lashes is not None:
-        _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places, active=False)
+        _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places)
 
 
-def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) -> None:
-    """Add a UV map from the vertices' UV coordinates (V, 2), v up; skipped for an edited mesh."""
+def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray) -> None:
+    """Add a UV map from the vertices' UV coordinates (V, 2), v up, as the active one, which Solid shading uses; skipped
+    for an edited mesh."""
     if len(mesh.vertices) != len(places):
         return
     corners = np.empty(len(mesh.loops), np.int32)
@@ -132,8 +133,7 @@ def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) 
     layer = mesh.uv_layers.get(name)
     if layer is None:
         layer = mesh.uv_layers.new(name=name, do_init=False)
-        if active:
-            mesh.uv_layers.active = layer
+        mesh.uv_layers.active = layer
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 

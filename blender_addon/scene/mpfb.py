@@ -27,12 +27,14 @@ from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .materials import (
     ALWAYS,
+    linear,
     packed_image,
     picture_pixels,
     relief_nodes,
     replace_packed,
     skin_look_material,
     skin_material,
+    srgb,
 )
 from .meshes import HM08_VERTEX, UV_HEAD, coordinates, neutral_coordinates, origin_of
 from .nodes import add_nodes
@@ -141,17 +143,6 @@ def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
             texels + side * (row < side - 1),
         ]
     )
-
-
-def linear(srgb: np.ndarray) -> np.ndarray:
-    """Convert sRGB in [0, 1] to linear light."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def srgb(light: np.ndarray) -> np.ndarray:
-    """Convert linear light to sRGB, both in [0, 1]."""
-    light = np.clip(light, 0.0, 1.0)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -232,14 +232,15 @@ def expressive_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The active and the selected meshes with the 52 keys, each mesh data once; if there are none, the active
     head's."""
     chosen = [key_mesh(obj) for obj in (context.active_object, *context.selected_objects) if obj is not None]
-    meant = {obj.data.name_full: obj for obj in chosen if obj.type == "MESH" and _has_all_keys(obj)}
+    meant = {obj.data.name_full: obj for obj in chosen if has_all_keys(obj)}
     collection = active_head(context)
     own = active_mesh(context, collection) if collection is not None and not meant else None
     return list(meant.values()) if own is None else [own]
 
 
-def _has_all_keys(obj: bpy.types.Object) -> bool:
-    keys = obj.data.shape_keys
+def has_all_keys(obj: bpy.types.Object) -> bool:
+    """Whether an object is a mesh with ARKit's 52 keys."""
+    keys = obj.data.shape_keys if obj.type == "MESH" else None
     return keys is not None and set(keys.key_blocks.keys()) >= ARKIT_NAMES
 
 
