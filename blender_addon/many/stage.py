@@ -44,6 +44,7 @@ def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
     lens.lens = LENS_MM
     scene.camera = bpy.data.objects.new("Camera", lens)
     _stand(scene, scene.camera, middle - Vector((0.0, CAMERA_METRES, 0.0)), middle)
+    scene.camera.hide_viewport = True  # its frame would stand around the face; it renders all the same
     scene.render.resolution_x = scene.render.resolution_y
     scene.world = bpy.data.worlds.new("World")
     if scene.world.node_tree is None:  # from 6.0 on every world has nodes and the switch is gone
