@@ -30,7 +30,8 @@ class Surface:
 
     ``picture`` : tag of the head's image, None for plain ``colour`` (linear light). ``opacity`` : of the whole part;
     clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the picture has an
-    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %.
+    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat`` : of glTF's
+    extensions; programs without them, and FBX, show the surface by the values before.
     """
 
     roughness: float
@@ -40,19 +41,24 @@ class Surface:
     opacity: float = 1.0
     see_through: bool = False
     specular: float = 0.5
+    transmission: float = 0.0
+    ior: float = 1.5
+    coat: float = 0.0
 
 
 SURFACES: Mapping[str, Surface] = {
     "skin": Surface(0.5, specular=0.4),
-    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2),
+    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2, coat=1.0),
     "teeth": Surface(0.3),
     "tongue": Surface(0.35),
     "lashes": Surface(0.5, tags.LASHES, UV_LASH, see_through=True, specular=0.2),
-    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12),
-    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12),
+    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12, transmission=1.0, ior=1.376),
+    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12, transmission=1.0, ior=1.336),
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
     HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
+COAT_ROUGHNESS = 0.02
+"""Of the tear film on the eyes, as in the scene."""
 ROUGHNESS_SIDE = 1024
 """Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
 GUTTER = 4
@@ -97,6 +103,8 @@ class ExportMaterials:
         shader["Base Color"].default_value = (*surface.colour, 1.0)
         shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, surface.opacity
         shader["Specular IOR Level"].default_value = surface.specular
+        shader["Transmission Weight"].default_value, shader["IOR"].default_value = surface.transmission, surface.ior
+        shader["Coat Weight"].default_value, shader["Coat Roughness"].default_value = surface.coat, COAT_ROUGHNESS
         head = self.parts[0]
         pictures = {"Colour": None, "Roughness": None, "Normals": None}
         if look == HAIR:

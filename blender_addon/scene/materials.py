@@ -7,6 +7,7 @@ Skin relief in the material: height maps blended by the head's keys, as bump or 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..protocol.names import BUST, LASHES
 from ..protocol.result import ResultDetail, ResultWrinkles
+from ..shared.photo_folder import natural_key
 from . import tags
 from .nodes import add_nodes, new_material
 
@@ -227,9 +229,21 @@ def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection,
 
 
 def _kind(detail: ResultDetail) -> str:
-    """Identifier of the node setup; stored on the material when all nodes are complete."""
+    """Description of the node setup, JSON; stored on the material when all nodes are complete."""
     wrinkles = [(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles]
-    return repr(wrinkles) + repr((detail.always_reach, detail.wrinkle_reach))
+    return json.dumps({"wrinkles": wrinkles, "always_reach": detail.always_reach, "reach": detail.wrinkle_reach})
+
+
+def wrinkles_of(material: bpy.types.Material) -> tuple[list[bpy.types.Image], list[list], float]:
+    """A skin's wrinkle maps in order, (name, keys, number of the map, channel) of each group of wrinkles in them, and
+    millimetres from mid grey to black or white; all empty without wrinkles and in files of earlier versions."""
+    try:
+        described = json.loads(material.get(tags.RELIEF, ""))
+    except ValueError:
+        return [], [], 0.0
+    maps = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
+    names = sorted((name for name in maps if name != ALWAYS), key=natural_key)
+    return [maps[name] for name in names], described["wrinkles"], described["reach"]
 
 
 def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:

@@ -56,7 +56,9 @@ def test_a_head_comes_with_its_bust(default_scene: bpy.types.Scene, monkeypatch:
     asked = []
     begin = session().runner.begin
     monkeypatch.setattr(
-        session().runner, "begin", lambda submission, where: [asked.append(submission.options), begin(submission, where)]
+        session().runner,
+        "begin",
+        lambda submission, where: [asked.append(submission.options), begin(submission, where)],
     )
     bpy.ops.likeness.reconstruct()
     assert asked[0]["bust"] is True
