@@ -26,7 +26,7 @@ def write_beside(head: bpy.types.Object, preset: ExportPreset, path: Path) -> No
         factor = 1.0 if strength is None else strength.default_value
         lines += [
             "",
-            "Wrinkles (16-bit heights in the skin's UV map, linear; to be added to the skin's normals or displacement):",
+            "Wrinkles: 16-bit heights in the skin's UV map, linear, to be added to its normals or displacement.",
             f"- Millimetres outwards = (value / 65536 - 0.5) * {2.0 * reach * factor:.4g} * weight.",
             "- Weight = the largest value of a group's keys; those that end in Left or Right act on that side only.",
         ]
