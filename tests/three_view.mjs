@@ -26,9 +26,6 @@ try {
   let head = null;
   scene.traverse((one) => {
     if (!one.isMesh) return;
-    for (const [name, value] of Object.entries(weights))
-      if (one.morphTargetDictionary && name in one.morphTargetDictionary)
-        one.morphTargetInfluences[one.morphTargetDictionary[name]] = value;
     const { material } = one;
     meshes[one.name] = { keys: Object.keys(one.morphTargetDictionary ?? {}).length, bones: one.skeleton?.bones.length ?? 0,
       map: !!material.map, normalMap: !!material.normalMap, roughnessMap: !!material.roughnessMap,
@@ -37,9 +34,12 @@ try {
     if (one.name.endsWith('_head')) head = one;
   });
   scene.updateMatrixWorld(true);
-  const middle = new THREE.Vector3();
-  new THREE.Box3().setFromBufferAttribute(head.geometry.attributes.position).getCenter(middle);
-  head.localToWorld(middle);
+  const middle = new THREE.Box3().setFromObject(head).getCenter(new THREE.Vector3());  // at rest
+  scene.traverse((one) => {
+    for (const [name, value] of Object.entries(weights))
+      if (one.morphTargetDictionary && name in one.morphTargetDictionary)
+        one.morphTargetInfluences[one.morphTargetDictionary[name]] = value;
+  });
   const camera = new THREE.PerspectiveCamera(20, 1, 0.01, 10);
   camera.position.set(middle.x, middle.y, middle.z + 1.1);
   camera.lookAt(middle);
