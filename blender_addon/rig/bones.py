@@ -18,6 +18,7 @@ import bpy
 import numpy as np
 
 from ..scene.meshes import coordinates, neutral_coordinates, origin_of
+from ..shared.similarity import fit_similarity
 
 ROOT, NECK, HEAD, JAW, EYE_TARGET = "root", "neck", "head", "jaw", "eye_target"
 EYES: tuple[str, str] = ("eye.L", "eye.R")
@@ -56,11 +57,8 @@ centimetres."""
 
 def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(3,) rotation vector in radians and (3,) shift in metres: the rigid motion closest to that of points (N, 3)."""
-    rest, moved = rest.astype(np.float64), moved.astype(np.float64)
-    u, _, vt = np.linalg.svd((rest - rest.mean(0)).T @ (moved - moved.mean(0)))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u @ flip @ vt).T
-    return _rotation_vector(turn), moved.mean(0) - turn @ rest.mean(0)
+    motion = fit_similarity(rest, moved, scale=1.0)
+    return _rotation_vector(motion.rotation), motion.translation
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import bpy
 import numpy as np
+from mathutils.kdtree import KDTree
 
 from ..protocol.buffers import malformed
 from ..protocol.names import BUST, LASHES
@@ -30,6 +31,20 @@ def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
 def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 3) float32 coordinates of the Basis, or of the mesh if it has no keys."""
     return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
+
+
+def search_tree(points: np.ndarray) -> KDTree:
+    """A tree that finds the nearest of points (N, 3) and their numbers."""
+    tree = KDTree(len(points))
+    for number, point in enumerate(points.tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    return tree
+
+
+def cross_2d(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(...,) the z component of the cross product of vectors (..., 2)."""
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
 
 
 def origin_of(mesh: bpy.types.Mesh) -> np.ndarray:
