@@ -12,12 +12,14 @@ from ..scene.importing import bounds
 from ..ui.redraw import OPENS_ON_HEAD
 
 LAMPS: dict[str, tuple[tuple[float, float, float], float, float]] = {
-    "Key Light": ((-0.7, -0.9, 0.5), 18.0, 0.4),
-    "Fill Light": ((1.0, -0.8, 0.1), 6.0, 0.8),
-    "Rim Light": ((0.6, 0.9, 0.7), 18.0, 0.4),
+    "Key Light": ((-0.5, -1.0, 0.5), 1.0, 0.5),
+    "Fill Light": ((1.0, -1.0, 0.0), 0.5, 1.0),
+    "Rim Light": ((0.5, 1.0, 0.5), 1.0, 0.5),
 }
-"""Place from the face's middle in metres (x to the person's left, y backwards, z up), watts, and side in metres: the
-usual three of a portrait, at arm's length."""
+"""Place from the face's middle in metres (x to the person's left, y backwards, z up), share of ``LAMP_WATTS``, and side
+in metres: the usual three of a portrait, at arm's length."""
+LAMP_WATTS = 18.0
+"""With which skin is as bright as its albedo under Blender's usual view transform."""
 WORLD_GREY = 0.06
 """Light from everywhere, so that no shadow is black."""
 LENS_MM, CAMERA_METRES = 85.0, 1.3
@@ -36,9 +38,9 @@ def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
         return
     low, high = bounds([skin])
     middle = Vector((0.5 * (low + high)).tolist())
-    for name, (place, watts, side) in LAMPS.items():
+    for name, (place, share, side) in LAMPS.items():
         lamp = bpy.data.lights.new(name, "AREA")
-        lamp.energy, lamp.size = watts, side
+        lamp.energy, lamp.size = share * LAMP_WATTS, side
         _stand(scene, bpy.data.objects.new(name, lamp), middle + Vector(place), middle)
     lens = bpy.data.cameras.new("Camera")
     lens.lens = LENS_MM

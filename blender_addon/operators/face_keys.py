@@ -16,8 +16,7 @@ from bpy_extras.io_utils import ExportHelper
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import keyframe, led_keys
-from ..rig.starter_poses import STARTER_POSES
-from ..scene.expressions import new_pose, pose_of_file, pose_weights, set_expression
+from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
 from ..scene.tags import expressive_meshes
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys

@@ -282,39 +282,32 @@ def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
 
 
 SHAPES: Mapping[str, tuple[int, float, float]] = {
-    ROOT: (4, 1.6, 0.0),
-    NECK: (32, 1.1, 0.5),
-    HEAD: (32, 0.7, 0.75),
-    JAW: (32, 0.22, 1.15),
-    EYES[0]: (16, 0.5, 1.3),
-    EYES[1]: (16, 0.5, 1.3),
-    TONGUE[0]: (8, 0.4, 0.5),
-    TONGUE[1]: (8, 0.4, 0.8),
+    ROOT: (4, 2.0, 0.0),
+    NECK: (32, 1.0, 0.5),
+    HEAD: (32, 0.5, 1.0),
+    JAW: (32, 0.25, 1.0),
+    **dict.fromkeys(EYES, (32, 0.5, 1.0)),
+    **dict.fromkeys(TONGUE, (32, 0.5, 0.5)),
     EYE_TARGET: (4, 1.0, 0.0),
 }
 """Control shape of a bone: a polygon's corners, its radius, and its place along the bone, in the bone's lengths."""
 
 
-def _control_shape(corners: int) -> bpy.types.Object:
-    """The file's object with a regular polygon across a bone, which no scene shows."""
+def _shape(bone: bpy.types.PoseBone) -> None:
+    """Give a bone its control shape, a polygon across it that no scene shows; one that the artist has chosen stays."""
+    if bone.custom_shape is not None:
+        return
+    corners, radius, along = SHAPES[bone.name]
     name = f"Likeness Control {corners}"
-    found = bpy.data.objects.get(name)
-    if found is None or found.library is not None:
+    shape = bpy.data.objects.get(name)
+    if shape is None or shape.library is not None:
         angle = 2.0 * np.pi * (np.arange(corners) + 0.5) / corners
         points = np.stack([np.cos(angle), np.zeros(corners), np.sin(angle)], axis=1)
         mesh = bpy.data.meshes.new(name)
         mesh.from_pydata(points.tolist(), [(i, (i + 1) % corners) for i in range(corners)], [])
-        found = bpy.data.objects.new(name, mesh)
-    return found
-
-
-def _shape(bone: bpy.types.PoseBone) -> None:
-    """Give a bone its control shape; one that the artist has chosen stays."""
-    if bone.custom_shape is None:
-        corners, radius, along = SHAPES[bone.name]
-        bone.custom_shape = _control_shape(corners)
-        bone.custom_shape_scale_xyz = (radius,) * 3
-        bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
+        shape = bpy.data.objects.new(name, mesh)
+    bone.custom_shape, bone.custom_shape_scale_xyz = shape, (radius,) * 3
+    bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
 
 
 def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:

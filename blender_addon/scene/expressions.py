@@ -12,6 +12,7 @@ Facial poses as pose assets: an action marked as asset, with one keyframe of eac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -155,6 +156,12 @@ def reset_expression(head: bpy.types.Object) -> None:
     set_expression(head, {})
 
 
+_POSES = json.loads(Path(__file__).with_name("starter_poses.json").read_text("utf-8"))
+EMOTIONS: Mapping[str, Mapping[str, float]] = _POSES["emotions"]
+"""Ekman's six, after the action units of EMFACS: name -> weights of ARKit's keys; what is missing is 0."""
+VISEMES: Mapping[str, Mapping[str, float]] = _POSES["visemes"]
+"""The fifteen of lip sync."""
+STARTER_POSES: Mapping[str, Mapping[str, float]] = {**EMOTIONS, **VISEMES}
 TAG = "Likeness"
 """Tag of our pose assets in an Asset Browser."""
 _FRAME = 1.0

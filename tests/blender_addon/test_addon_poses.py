@@ -18,9 +18,15 @@ from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
-from blender_addon.rig.starter_poses import EMOTIONS, STARTER_POSES, VISEMES  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.expressions import pose_of_file, pose_weights, poses  # noqa: E402
+from blender_addon.scene.expressions import (  # noqa: E402
+    EMOTIONS,
+    STARTER_POSES,
+    VISEMES,
+    pose_of_file,
+    pose_weights,
+    poses,
+)
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
 
