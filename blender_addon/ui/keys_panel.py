@@ -17,9 +17,8 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 from ..protocol.names import ARKIT_NAMES
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
-from ..rig.starter_poses import EMOTIONS, STARTER_POSES, VISEMES
 from ..scene import tags
-from ..scene.expressions import poses
+from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
 from ..transfer.actions import animated_keys
 from .key_pictures import picture_icon
 from .panel import SidebarPanel
