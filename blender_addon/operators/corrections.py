@@ -16,7 +16,7 @@ from bpy.props import EnumProperty, StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
-from ..scene import corrections, tags
+from ..scene import corrections, hair, tags
 from ..scene.cameras import join_local_views
 from ..scene.tags import active_mesh, cameras_by_photo
 from ..ui.properties import USES
@@ -133,6 +133,24 @@ class SnapToFit(bpy.types.Operator):
         if moved < len(points):
             self.report({"WARNING"}, f"{len(points) - moved} of these landmarks have no position in the fit.")
         return {"FINISHED"} if moved else {"CANCELLED"}
+
+
+class PullSkin(HeadPhotoOperator, bpy.types.Operator):
+    """Move the skin to this photo's dragged landmarks at once, near them alone; the other landmarks hold it where it \
+is. It is kept like a sculpt"""
+
+    bl_idname = "likeness.pull_skin"
+    bl_label = "Pull"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        if not corrections.pull_to_points(collection, self.photo, collection.likeness.reach):
+            self.report({"WARNING"}, "No landmark of this photo was dragged.")
+            return {"CANCELLED"}
+        hair.move_hair(collection, tags.part_object(collection, "head"))
+        join_local_views(tags.objects_of(collection, lambda obj: tags.LANDMARK in obj))
+        return {"FINISHED"}
 
 
 class UsePhotoFor(HeadPhotoOperator, bpy.types.Operator):
@@ -400,6 +418,7 @@ CLASSES = (
     StarPhoto,
     ShowHead,
     ResetPoints,
+    PullSkin,
     SnapToFit,
     UsePhotoFor,
     PaintMask,

@@ -194,17 +194,21 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     return moved
 
 
+def move_basis(mesh: bpy.types.Mesh, offsets: np.ndarray) -> None:
+    """Add offsets (V, 3) to the basis; all keys move along."""
+    basis = neutral_coordinates(mesh) + offsets
+    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
+        block.points.foreach_set("co", (coordinates(block.points) + offsets).ravel())
+    mesh.vertices.foreach_set("co", basis.ravel())
+    mesh.update()
+
+
 def remove_sculpt(mesh: bpy.types.Mesh) -> None:
     """Reset the basis to its original shape; all keys move along."""
     moved = sculpted(mesh)
     if moved is None:
         return
-    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
-        block.points.foreach_set("co", (coordinates(block.points) - moved).ravel())
-    mesh.vertices.foreach_set(
-        "co", neutral_coordinates(mesh).ravel() if mesh.shape_keys else (neutral_coordinates(mesh) - moved).ravel()
-    )
-    mesh.update()
+    move_basis(mesh, -moved)
 
 
 def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:

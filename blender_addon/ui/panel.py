@@ -286,8 +286,11 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
         row.operator("likeness.show_head", text="", icon="HIDE_OFF")
     row.operator("likeness.fit_corrections", icon="FILE_REFRESH")
     if edited:
+        row.operator("likeness.pull_skin", text="", icon="FORCE_MAGNETIC").photo = photo
         row.operator("likeness.snap_to_fit", text="", icon="SNAP_ON")
     row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
+    if edited:
+        layout.prop(collection.likeness, "reach")
     mask = corrections.mask_of(collection, photo)
     row = layout.row(align=True)
     text = "Mask" if mask is None else f"Mask: {100 * mask.share:.1f} %"

@@ -143,6 +143,15 @@ class LikenessHead(bpy.types.PropertyGroup):
     symmetry: _symmetry()
     average: _average()
     hair_style: _hair_style()
+    reach: FloatProperty(
+        name="Reach",
+        description="How far from a dragged landmark Pull moves the skin",
+        default=0.03,
+        min=0.005,
+        max=0.2,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
     look: StringProperty(name="Look", description="The photo whose hair and beard the head gets; empty: chosen")
     solved_symmetry: FloatProperty(default=NO_SYMMETRY, options={"HIDDEN"})
     solved_average: FloatProperty(default=EVEN_AVERAGE, options={"HIDDEN"})
