@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PHOTO_COUNTS = (5, 3, 1)
 STEPS = 20
 CHANGED_OPTIONS = (
-    *("--quality", "fast", "--texture", "1024", "--bust", "--face-model", "graph", "--hair", "curves"),
+    *("--quality", "fast", "--texture", "1024", "--face-model", "graph", "--hair", "curves"),
     *("--hair-style", "bob", "--symmetry", "0.5", "--average", "0.7"),
 )
 CLIP_PHOTOS, FRAMES_PER_PHOTO, FRAME_SIZE, FRAME_RATE = 2, 8, (300, 400), 25

@@ -17,6 +17,7 @@ from .ui import (
     panel,
     preferences,
     properties,
+    redraw,
     thumbnails,
     transfer_panel,
 )
@@ -63,6 +64,7 @@ def _file_opened(*_: object) -> None:
     many_run.file_opened()
     session.session().file_opened()
     timer.look_for_heads()
+    redraw.open_tab()
 
 
 def register() -> None:

@@ -18,7 +18,7 @@ from itertools import chain
 
 import numpy as np
 
-from protocol.names import ARKIT_NAMES, arkit_name, words_of
+from .names import ARKIT_NAMES, arkit_name, words_of
 
 RATES = (10.0, 12.0, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 90.0, 100.0, 120.0, 240.0)
 """Rates of cameras and phones, frames a second."""

@@ -128,7 +128,7 @@ class HeadOptions:
         "Name of the photo whose hair and beard the head gets, with the photos that show the same; empty: those that "
         "most photos show",
     )
-    bust: bool = _option(False, "Bust", "Neck and shoulders below the head, down to a level edge")
+    bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
     face_model: str = _option(
         "linear",
         "Face Model",

@@ -15,7 +15,7 @@ import numpy as np
 from ..scene import tags
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
-from ..scene.materials import LOOKS, relief_nodes, skin_material, strength_socket
+from ..scene.materials import LOOKS, pack_pixels, relief_nodes, skin_material, strength_socket, tinted
 from ..scene.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, coordinates
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
@@ -30,7 +30,8 @@ class Surface:
 
     ``picture`` : tag of the head's image, None for plain ``colour`` (linear light). ``opacity`` : of the whole part;
     clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the picture has an
-    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %.
+    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat`` : of glTF's
+    extensions; programs without them, and FBX, show the surface by the values before.
     """
 
     roughness: float
@@ -40,19 +41,24 @@ class Surface:
     opacity: float = 1.0
     see_through: bool = False
     specular: float = 0.5
+    transmission: float = 0.0
+    ior: float = 1.5
+    coat: float = 0.0
 
 
 SURFACES: Mapping[str, Surface] = {
     "skin": Surface(0.5, specular=0.4),
-    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2),
+    "eyes": Surface(0.3, tags.EYES, UV_EYE, specular=0.2, coat=1.0),
     "teeth": Surface(0.3),
     "tongue": Surface(0.35),
     "lashes": Surface(0.5, tags.LASHES, UV_LASH, see_through=True, specular=0.2),
-    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12),
-    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12),
+    "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12, transmission=1.0, ior=1.376),
+    "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12, transmission=1.0, ior=1.336),
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
     HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
+COAT_ROUGHNESS = 0.02
+"""Of the tear film on the eyes, as in the scene."""
 ROUGHNESS_SIDE = 1024
 """Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
 GUTTER = 4
@@ -97,13 +103,16 @@ class ExportMaterials:
         shader["Base Color"].default_value = (*surface.colour, 1.0)
         shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, surface.opacity
         shader["Specular IOR Level"].default_value = surface.specular
+        shader["Transmission Weight"].default_value, shader["IOR"].default_value = surface.transmission, surface.ior
+        shader["Coat Weight"].default_value, shader["Coat Roughness"].default_value = surface.coat, COAT_ROUGHNESS
         head = self.parts[0]
         pictures = {"Colour": None, "Roughness": None, "Normals": None}
         if look == HAIR:
             atlas = {node.image.name.split(".")[0]: node.image for node in _pictures(part)}
             strands, pictures["Normals"] = (atlas.get(name) for name in ATLAS)
             by_vertex = self.tint or strands is None
-            pictures["Colour"] = strands if by_vertex else self._tinted(strands, _median_colour(part.data))
+            pictures["Colour"] = strands if by_vertex else tinted(f"{self.name}_{strands.name}", strands, part.data)
+            self.images += [] if by_vertex else [pictures["Colour"]]
         elif surface.picture is not None:
             pictures["Colour"] = self.collection.get(surface.picture)
         if look == "skin":
@@ -123,33 +132,20 @@ class ExportMaterials:
             for link in list(shader["Alpha"].links):
                 tree.links.remove(link)
         if look == HAIR and self.tint and pictures["Colour"] is not None:
-            tinted = add_nodes(tree, "export_tint")
-            tinted["Tint"].layer_name = COLOUR
-            colour = next(socket for socket in tinted["Tinted"].outputs if socket.enabled)
+            mixed = add_nodes(tree, "export_tint")
+            mixed["Tint"].layer_name = COLOUR
+            colour = next(socket for socket in mixed["Tinted"].outputs if socket.enabled)
             tree.links.new(colour, shader["Base Color"])
-            tree.links.new(tinted["Cut"].outputs[0], shader["Alpha"])
+            tree.links.new(mixed["Cut"].outputs[0], shader["Alpha"])
         material.use_backface_culling = not surface.see_through and surface.opacity == 1.0  # glTF's one-sided
         return material
 
     def _image(self, kind: str, pixels: np.ndarray) -> bpy.types.Image:
-        """A packed 8-bit image of pixels (S, S, 3), not colour-managed, row 0 at v = 0."""
+        """A packed 8-bit image of pixels (S, S, 3), not colour-managed, row 0 at v = 0; ``remove`` deletes it."""
         side = len(pixels)
         image = bpy.data.images.new(f"{self.name}_{kind}", side, side)
         image.colorspace_settings.name = "Non-Color"
-        return self._packed(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
-
-    def _tinted(self, image: bpy.types.Image, tint: np.ndarray) -> bpy.types.Image:
-        """A copy of an image of four channels, multiplied by a colour (3,) in linear light."""
-        pixels = np.empty(len(image.pixels), np.float32)
-        image.pixels.foreach_get(pixels)
-        pixels = pixels.reshape(image.size[1], image.size[0], 4)
-        pixels[..., :3] = _encoded(_linear(pixels[..., :3]) * tint)
-        return self._packed(bpy.data.images.new(f"{self.name}_{image.name}", *image.size, alpha=True), pixels)
-
-    def _packed(self, image: bpy.types.Image, pixels: np.ndarray) -> bpy.types.Image:
-        image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
-        image.file_format = "PNG"
-        image.pack()
+        pack_pixels(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
         self.images.append(image)
         return image
 
@@ -158,24 +154,6 @@ def _pictures(obj: bpy.types.Object) -> list[bpy.types.Node]:
     """Texture nodes of an object's materials."""
     trees = [slot.material.node_tree for slot in obj.material_slots if slot.material and slot.material.node_tree]
     return [node for tree in trees for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
-
-
-def _median_colour(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(3,) median of the cards' colours, linear light; white without them."""
-    colours = mesh.color_attributes.get(COLOUR)
-    if colours is None or not len(colours.data):
-        return np.ones(3, np.float32)
-    flat = np.empty(4 * len(colours.data), np.float32)
-    colours.data.foreach_get("color", flat)
-    return np.median(flat.reshape(-1, 4)[:, :3], axis=0)
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055)
 
 
 def _triangles(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:

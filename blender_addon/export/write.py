@@ -9,6 +9,8 @@ In the file, keys move the face, and bones move what keys do not: neck, head, an
 
 Sample a head's keys and bones over the scene's frames as played, from actions, strips and drivers alike.
 
+Files beside: wrinkle maps, and settings of the program's importer, for which formats have no place.
+
 Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided or joined as the file requires.
 """
 
@@ -24,10 +26,11 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import AddonError
-from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
+from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..scene.meshes import coordinates
 from .presets import ExportPreset
 from .surfaces import HAIR, ExportMaterials
@@ -207,9 +210,10 @@ ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "
 """Without lashes and the parts over the eyes: they need opacity, which the shared material does not have."""
 
 
-def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    """The objects of a head that are exported, head first; cards of hair last."""
-    found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
+def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) -> list[bpy.types.Object]:
+    """The objects of a head that are exported, head first; cards of hair last. ``simple_eyes`` : the eyeballs alone."""
+    left_out = EYE_PART_NAMES if simple_eyes else ()
+    found = [tags.part_object(collection, name) for name in ALL_PART_NAMES if name not in left_out]
     found.append(tags.hair_object(collection, "MESH"))
     return [obj for obj in found if obj is not None]
 
@@ -382,6 +386,33 @@ def _ints(items: bpy.types.bpy_prop_collection, name: str) -> np.ndarray:
     return values
 
 
+CHANNELS = ("red", "green", "blue")
+
+
+def write_beside(head: bpy.types.Object, preset: ExportPreset, path: Path) -> None:
+    """Write ``NAME_wrinkles_1.png`` and so on, and ``NAME.txt`` beside the exported file ``path``. Without wrinkles and
+    advice nothing is written. Raises ``OSError``."""
+    material = skin_material(head)
+    maps, groups, reach = ([], [], 0.0) if material is None else wrinkles_of(material)
+    names = [f"{path.stem}_wrinkles_{number + 1}.png" for number in range(len(maps))]
+    lines = [f"{path.name}: {preset.label}", ""] + [f"- {sentence}" for sentence in preset.advice]
+    for name, image in zip(names, maps, strict=True):
+        path.with_name(name).write_bytes(file_bytes(image) or b"")
+    if maps:
+        strength = strength_socket(material, WRINKLES)
+        factor = 1.0 if strength is None else strength.default_value
+        lines += [
+            "",
+            "Wrinkles: 16-bit heights in the skin's UV map, linear, to be added to its normals or displacement.",
+            f"- Millimetres outwards = (value / 65536 - 0.5) * {2.0 * reach * factor:.4g} * weight.",
+            "- Weight = the largest value of a group's keys; those that end in Left or Right act on that side only.",
+        ]
+        for group, keys, number, channel in groups:
+            lines.append(f"- {group}: {names[number]}, {CHANNELS[channel]}: {', '.join(keys)}")
+    if maps or preset.advice:
+        path.with_suffix(".txt").write_text("\n".join(lines) + "\n", "utf-8")
+
+
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
 
 
@@ -391,15 +422,20 @@ def export_head(
     preset: ExportPreset,
     path: Path,
     with_bones: bool | None = None,
+    webp: bool = False,
+    simple_eyes: bool = False,
 ) -> None:
-    """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default).
-    The scene is restored afterwards.
+    """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
+    and beside it the wrinkle maps and a text about them and about settings. The scene is restored afterwards.
+
+    ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
+    ``simple_eyes`` : without corneas, tear lines and caruncles.
 
     Raises
     ------
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
-    parts = export_parts(collection)
+    parts = export_parts(collection, simple_eyes)
     with_bones = preset.skeleton if with_bones is None else with_bones
     places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
@@ -452,9 +488,12 @@ def export_head(
             obj.select_set(True)
         layer.objects.active = copies[0]
         wanted = dict(preset.settings)
+        if webp:
+            wanted["export_image_format"] = "WEBP"
         wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
         try:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
+            write_beside(parts[0], preset, path)
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error

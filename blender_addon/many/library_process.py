@@ -1,4 +1,5 @@
-"""Turn head files into assets with previews, in a separate Blender: run by ``library.LibraryProcess``.
+"""Finish head files in a separate Blender: run by ``run.LibraryProcess``. They open on their head, or are assets with
+previews, or are collected in one library.
 
 A collection's preview is saved only with the open file: ``libraries.write`` of Blender 5.0 omits it. It also takes
 seconds for many heads, while the artist's Blender must stay responsive.
@@ -25,23 +26,27 @@ def main(job_path: Path) -> None:
     job = json.loads(job_path.read_text("utf-8"))
     bpy.context.preferences.filepaths.save_version = 0  # no .blend1 backup
     failed: dict[str, str] = {}
-    if job["library"] is None:
-        for file in job["files"]:
-            try:
-                _picture_in(file, job["catalogue"])
-            except (RuntimeError, OSError) as error:
-                failed[file] = str(error).strip()
-    else:
+    for file in job["written"]:
+        try:
+            _finish(file, job["catalogue"] if job["library"] is None else None)
+        except (RuntimeError, OSError) as error:
+            failed[file] = str(error).strip()
+    if job["library"] is not None:
         _into_library(job["library"], job["files"], job["catalogue"], failed)
     (job_path.parent / "reply.json").write_text(json.dumps(failed), "utf-8")
 
 
-def _picture_in(file: str, catalogue: str) -> None:
+def _finish(file: str, catalogue: str | None) -> None:
+    """Let a file open on its head; with a ``catalogue``, the head is an asset with a preview."""
+    from likeness_parts.many import stage
     from likeness_parts.scene import portrait, tags
 
     bpy.ops.wm.open_mainfile(filepath=file, load_ui=False)
     for head in tags.head_collections():
-        portrait.mark_as_asset(head, catalogue)
+        if catalogue is not None:
+            portrait.mark_as_asset(head, catalogue)
+        if head not in tags.heads_in(bpy.context.scene):
+            stage.set_up(head, bpy.context.scene)
     bpy.ops.wm.save_mainfile(compress=True)
 
 

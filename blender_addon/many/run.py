@@ -66,23 +66,26 @@ def _is_id(text: str) -> bool:
 
 
 class LibraryProcess:
-    """Collect head files into one library, or mark each as an asset with a preview, in a second Blender process.
+    """Let head files open on their heads, and collect them in one library or mark each as an asset with a preview, in a
+    second Blender process.
 
     Parameters
     ----------
     files : .blend files with one head each, named like the head.
-    library : the file to collect them in; None to mark them in place.
+    written : those that are new, to be opened by an artist.
+    library : the file to collect all in; None to mark the new ones in place.
     catalogue : id of their asset catalogue.
 
     Raises ``OSError`` if no process can be started.
     """
 
-    def __init__(self, files: Sequence[Path], library: Path | None, catalogue: str) -> None:
+    def __init__(self, files: Sequence[Path], written: Sequence[Path], library: Path | None, catalogue: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="likeness-", ignore_cleanup_errors=True)
         self._library, self._stopped = library, False
         place = Path(self._folder.name)
         job = place / "job.json"
-        wanted = {"files": [str(path) for path in files], "library": library and str(library), "catalogue": catalogue}
+        paths = {"files": [str(path) for path in files], "written": [str(path) for path in written]}
+        wanted = {**paths, "library": library and str(library), "catalogue": catalogue}
         job.write_text(json.dumps(wanted), "utf-8")
         script = library_process.__file__
         command = [sys.executable, "-P", script, str(job)]
@@ -288,7 +291,7 @@ class ManyRun:
             if not files:
                 return False
             catalogue = heads_catalogue(files[0].parents[1], CATALOGUE_ID)
-            self._writing = LibraryProcess(files, library, catalogue)
+            self._writing = LibraryProcess(files, self._written, library, catalogue)
         except OSError as error:
             self._add_sentence(f"The asset library could not be written ({error}).")
             return False

@@ -16,8 +16,8 @@ from bpy.props import EnumProperty, StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
-from ..scene import corrections, tags
-from ..scene.cameras import fill_with_camera
+from ..scene import corrections, hair, tags
+from ..scene.cameras import join_local_views
 from ..scene.tags import active_mesh, cameras_by_photo
 from ..ui.properties import USES
 from .polls import NO_HEAD, clickable
@@ -59,8 +59,8 @@ class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
             self.report({"WARNING"}, f"{NO_LANDMARKS}.")
             return {"CANCELLED"}
         bpy.ops.likeness.look_through(photo=self.photo)
-        fill_with_camera(context)
         points = corrections.put_points(collection, camera)
+        join_local_views(points)
         show_head(context, collection, False)
         for obj in list(context.selected_objects):
             obj.select_set(False)
@@ -133,6 +133,24 @@ class SnapToFit(bpy.types.Operator):
         if moved < len(points):
             self.report({"WARNING"}, f"{len(points) - moved} of these landmarks have no position in the fit.")
         return {"FINISHED"} if moved else {"CANCELLED"}
+
+
+class PullSkin(HeadPhotoOperator, bpy.types.Operator):
+    """Move the skin to this photo's dragged landmarks at once, near them alone; the other landmarks hold it where it \
+is. It is kept like a sculpt"""
+
+    bl_idname = "likeness.pull_skin"
+    bl_label = "Pull"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        if not corrections.pull_to_points(collection, self.photo, collection.likeness.reach):
+            self.report({"WARNING"}, "No landmark of this photo was dragged.")
+            return {"CANCELLED"}
+        hair.move_hair(collection, tags.part_object(collection, "head"))
+        join_local_views(tags.objects_of(collection, lambda obj: tags.LANDMARK in obj))
+        return {"FINISHED"}
 
 
 class UsePhotoFor(HeadPhotoOperator, bpy.types.Operator):
@@ -400,6 +418,7 @@ CLASSES = (
     StarPhoto,
     ShowHead,
     ResetPoints,
+    PullSkin,
     SnapToFit,
     UsePhotoFor,
     PaintMask,

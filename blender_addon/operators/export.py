@@ -31,6 +31,16 @@ class ExportHead(bpy.types.Operator):
         "is in the keys",
         options={"SKIP_SAVE"},
     )
+    webp: BoolProperty(
+        name="WebP Textures",
+        description="A third of the bytes; for programs that know glTF's EXT_texture_webp, as browsers do",
+        options={"SKIP_SAVE"},
+    )
+    simple_eyes: BoolProperty(
+        name="Simple Eyes",
+        description="Eyeballs alone, without corneas, tear lines and caruncles: for games that sort surfaces badly",
+        options={"SKIP_SAVE"},
+    )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
 
@@ -48,6 +58,14 @@ class ExportHead(bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
+    def draw(self, context: bpy.types.Context) -> None:
+        preset = BY_NAME[self.preset]
+        self.layout.prop(self, "skeleton")
+        if preset.exporter == "gltf":
+            self.layout.prop(self, "webp")
+        if not preset.one_mesh:
+            self.layout.prop(self, "simple_eyes")
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         preset = BY_NAME[self.preset]
         if not self.filepath or Path(self.filepath).is_dir():
@@ -56,7 +74,7 @@ class ExportHead(bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         try:
             with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-            export_head(context, tags.active_head(context), preset, path, with_bones)
+            export_head(context, tags.active_head(context), preset, path, with_bones, self.webp, self.simple_eyes)
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

@@ -16,7 +16,7 @@ from bpy_extras.io_utils import ExportHelper
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import keyframe, led_keys
-from ..scene.expressions import new_pose, pose_of_file, pose_weights, set_expression
+from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
 from ..scene.tags import expressive_meshes
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys
@@ -75,16 +75,21 @@ have done with that"""
 
 
 class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
-    """Insert a keyframe of each of the active head's 52 keys, or of the bone that leads it, at the current frame"""
+    """Insert a keyframe of the active head's keys, or of the bones that lead them, at the current frame"""
 
     bl_idname = "likeness.keyframe_keys"
     bl_label = "Keyframe Face"
     bl_options = {"REGISTER", "UNDO"}
 
+    names: StringProperty(
+        name="Names", description="Of keys, with spaces between them; empty: all 52", options={"SKIP_SAVE"}
+    )
+
     def execute(self, context: bpy.types.Context) -> set[str]:
-        driven, led = 0, led_keys(active_face(context))
+        wanted = set(self.names.split()) or ARKIT_NAMES
+        driven, led = 0, led_keys(active_face(context)) & wanted
         for block in head_keys(context):
-            if block.name not in ARKIT_NAMES or block.name in led:
+            if block.name not in wanted or block.name in led:
                 continue
             try:
                 driven += not block.keyframe_insert("value")
@@ -175,6 +180,8 @@ class ApplyPoseAsset(bpy.types.Operator):
 
     def _weights(self, context: bpy.types.Context) -> dict[str, float]:
         action = bpy.data.actions.get(self.pose) if self.pose else None
+        if action is None and self.pose in STARTER_POSES:
+            return dict(STARTER_POSES[self.pose])
         asset = None if self.pose else getattr(context, "asset", None)
         if asset is not None and asset.id_type == "ACTION":
             action = asset.local_id
@@ -188,7 +195,22 @@ class ApplyPoseAsset(bpy.types.Operator):
         return weights
 
 
+class KeepStarterPoses(bpy.types.Operator):
+    """Keep the emotions and visemes in this file as pose assets, to be changed or dragged out of the Asset Browser"""
+
+    bl_idname = "likeness.keep_starter_poses"
+    bl_label = "Keep as Assets"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for name in sorted(STARTER_POSES.keys() - set(bpy.data.actions.keys())):
+            new_pose(name, dict.fromkeys(sorted(ARKIT_NAMES), 0.0) | dict(STARTER_POSES[name]))
+        self.report({"INFO"}, "Emotions and visemes are in this file. Save the file to keep them.")
+        return {"FINISHED"}
+
+
 CLASSES = (
+    KeepStarterPoses,
     ResetKeys,
     LockKeys,
     KeyframeKeys,

@@ -18,7 +18,7 @@ from ..rig.bones import EYES_LED, JAW_LED
 from ..scene import cameras, expressions, meshes, mpfb, tags
 from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..transfer.sliced import SlicedOperator, Steps
-from ..ui.keys_panel import active_face, active_rig
+from ..ui.keys_panel import active_rig, own_face
 from .corrections import HeadPhotoOperator, close_all
 from .polls import NO_HEAD, clickable
 
@@ -35,7 +35,7 @@ class AddArmature(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if active_face(context) is None:
+        if own_face(context) is None:
             return clickable(cls, NO_HEAD)
         return clickable(cls, _HAS_ONE if active_rig(context) is not None else "")
 
@@ -49,7 +49,7 @@ class AddArmature(bpy.types.Operator):
 class _OfArmature:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if active_face(context) is None:
+        if own_face(context) is None:
             return clickable(cls, NO_HEAD)
         return clickable(cls, NO_ARMATURE if active_rig(context) is None else "")
 
@@ -79,7 +79,7 @@ class SetLead(_OfArmature, bpy.types.Operator):
     by_bones: BoolProperty(name="Bones", description="Bones lead; else the keys do")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        lead.set_lead(active_face(context), active_rig(context), self.what, self.by_bones)
+        lead.set_lead(own_face(context), active_rig(context), self.what, self.by_bones)
         return {"FINISHED"}
 
 
@@ -91,7 +91,7 @@ class ResetPose(_OfArmature, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        lead.reset_pose(active_face(context), active_rig(context))
+        lead.reset_pose(own_face(context), active_rig(context))
         return {"FINISHED"}
 
 

@@ -76,7 +76,7 @@ class ReconstructMany(bpy.types.Operator):
             context.scene.likeness_many.library,
         )
         try:
-            run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))
+            run.begin(run.ManyRun(Place.shown(context, selects=False), chosen_backend(context), options))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

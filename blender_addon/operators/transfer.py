@@ -142,6 +142,12 @@ def said(outcomes: Sequence[apply.Outcome], problems: Sequence[str], what: str) 
     return "\n".join(lines)
 
 
+def _fit_range(default: bool) -> object:
+    return BoolProperty(
+        name="Fit Frame Range", description="Let the scene end where the animation does", default=default
+    )
+
+
 class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     """Put an expression.json of the backend, or a CSV of Live Link Face, onto the selected meshes"""
 
@@ -157,9 +163,7 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
     gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
     head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
-    set_range: BoolProperty(
-        name="Fit Frame Range", description="Let the scene end where the animation does", default=False
-    )
+    set_range: _fit_range(False)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
@@ -283,6 +287,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
     """Common base of both operators."""
 
     kept = ("filepath", "gain", "head_pose")
+    set_range = False
 
     chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
     gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
@@ -311,7 +316,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         if not targets:
             raise AddonError("The meshes that should get it are gone.", "Select others, and try again.", "no_target")
         place = ClipPlace(asked.scene() or context.scene, start, now)
-        return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose))
+        return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose, self.set_range))
 
     def first_frame(self, context: bpy.types.Context) -> int:
         """Frame where an animation begins."""
@@ -341,11 +346,12 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
     bl_label = "Animate from Video"
     bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     doing = "Watching the video"
-    kept = ("filepath", "gain", "head_pose", "start")
+    kept = ("filepath", "gain", "head_pose", "start", "set_range")
     filename_ext = ""
 
     filter_glob: StringProperty(default=VIDEOS, options={"HIDDEN"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
+    set_range: _fit_range(True)
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         return Transfer(secrets.token_hex(16), video=path, head=head)

@@ -18,6 +18,7 @@ import bpy
 import numpy as np
 
 from ..scene.meshes import coordinates, neutral_coordinates, origin_of
+from ..shared.similarity import fit_similarity
 
 ROOT, NECK, HEAD, JAW, EYE_TARGET = "root", "neck", "head", "jaw", "eye_target"
 EYES: tuple[str, str] = ("eye.L", "eye.R")
@@ -56,11 +57,8 @@ centimetres."""
 
 def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(3,) rotation vector in radians and (3,) shift in metres: the rigid motion closest to that of points (N, 3)."""
-    rest, moved = rest.astype(np.float64), moved.astype(np.float64)
-    u, _, vt = np.linalg.svd((rest - rest.mean(0)).T @ (moved - moved.mean(0)))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u @ flip @ vt).T
-    return _rotation_vector(turn), moved.mean(0) - turn @ rest.mean(0)
+    motion = fit_similarity(rest, moved, scale=1.0)
+    return _rotation_vector(motion.rotation), motion.translation
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:
@@ -258,7 +256,7 @@ _AIM, _LIMIT_TURN, _LIMIT_SHIFT = "Eye Aim", "As Far as the Keys (Turn)", "As Fa
 
 
 def new_armature() -> bpy.types.Object:
-    """An empty armature object, drawn in front and as sticks; linked to nothing yet."""
+    """An empty armature object, drawn in front; bones without a control shape are sticks. Linked to nothing yet."""
     rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
     rig.show_in_front, rig.data.display_type = True, "STICK"
     rig[EYE_AIM] = 0.0
@@ -283,11 +281,41 @@ def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
             bone.align_roll(bone_axes(head, tail)[:, 2].tolist())
 
 
+SHAPES: Mapping[str, tuple[int, float, float]] = {
+    ROOT: (4, 2.0, 0.0),
+    NECK: (32, 1.0, 0.5),
+    HEAD: (32, 0.5, 1.0),
+    JAW: (32, 0.25, 1.0),
+    **dict.fromkeys(EYES, (32, 0.5, 1.0)),
+    **dict.fromkeys(TONGUE, (32, 0.5, 0.5)),
+    EYE_TARGET: (4, 1.0, 0.0),
+}
+"""Control shape of a bone: a polygon's corners, its radius, and its place along the bone, in the bone's lengths."""
+
+
+def _shape(bone: bpy.types.PoseBone) -> None:
+    """Give a bone its control shape, a polygon across it that no scene shows; one that the artist has chosen stays."""
+    if bone.custom_shape is not None:
+        return
+    corners, radius, along = SHAPES[bone.name]
+    name = f"Likeness Control {corners}"
+    shape = bpy.data.objects.get(name)
+    if shape is None or shape.library is not None:
+        angle = 2.0 * np.pi * (np.arange(corners) + 0.5) / corners
+        points = np.stack([np.cos(angle), np.zeros(corners), np.sin(angle)], axis=1)
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata(points.tolist(), [(i, (i + 1) % corners) for i in range(corners)], [])
+        shape = bpy.data.objects.new(name, mesh)
+    bone.custom_shape, bone.custom_shape_scale_xyz = shape, (radius,) * 3
+    bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
+
+
 def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
-    """Set Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys; updates existing
-    ones."""
+    """Set control shapes, Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys;
+    updates existing ones."""
     for name in PARENTS:
         bone = rig.pose.bones[name]
+        _shape(bone)
         bone.rotation_mode = "XYZ"
         bone.lock_scale = (True, True, True)
         if name not in ("root", EYE_TARGET):

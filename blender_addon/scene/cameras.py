@@ -18,7 +18,6 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
-from ..protocol.names import BUST
 from ..protocol.result import ResultPhoto
 from ..ui.redraw import window_of
 from . import tags
@@ -122,13 +121,14 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
 
 
 def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
-    """Show the head ``collection`` and its bust from the front, beside the sidebar, with ``show_albedo``.
+    """Show the head ``collection`` from the front, beside the sidebar, with ``show_albedo``; its bust may reach out of
+    the view.
 
     Applies to 3D views that look through no camera, in the first window that shows ``scene``; no effect if there is
     none.
     """
     found = bpy.data.collections.get(collection)
-    head, bust = (None if found is None else tags.part_object(found, part) for part in ("head", BUST))
+    head = None if found is None else tags.part_object(found, "head")
     window = window_of(scene)
     if head is None or window is None or window.scene != scene:
         return
@@ -139,14 +139,10 @@ def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool =
         if region is None:
             continue
         show_albedo(area.spaces.active.shading, material_preview)
-        if bust is not None:
-            bust.select_set(True, view_layer=window.view_layer)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()
             _into_free_part(area.spaces.active.region_3d, region, area)
-        if bust is not None:
-            bust.select_set(False, view_layer=window.view_layer)
 
 
 def free_span(region: bpy.types.Region, beside: Iterable[bpy.types.Region]) -> tuple[int, int]:
@@ -177,13 +173,10 @@ def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area
 
 
 def fill_with_camera(context: bpy.types.Context) -> None:
-    """Zoom the window's camera views so that the camera frame fills them, as *Home* does."""
-    for area in context.screen.areas if context.screen is not None else ():
-        region = next((region for region in area.regions if region.type == "WINDOW"), None)
-        if area.type != "VIEW_3D" or region is None or bpy.app.background:
-            continue
-        if area.spaces.active.region_3d.view_perspective == "CAMERA":
-            with context.temp_override(area=area, region=region):
+    """Zoom the views through a camera so that its frame fills them, as *Home* does."""
+    for area, region, space in _view_areas(context):
+        if space.region_3d.view_perspective == "CAMERA":
+            with context.temp_override(area=area, region=region), suppress(RuntimeError):
                 bpy.ops.view3d.view_center_camera()
 
 
@@ -193,6 +186,10 @@ PROJECTION_BEFORE = "likeness_projection_before"
 """On a scene that looks through a photo: settings to restore afterwards."""
 EXPRESSION_HEAD = "likeness_wearer"
 """On such a scene: the head with the photo's expression."""
+HIDDEN_CAMERAS = "likeness_hidden_cameras"
+"""On such a scene: the collection of cameras that is hidden otherwise."""
+LOCAL_VIEW = "likeness_local_view"
+"""On a screen: its views were put into local view to look through a photo. (Undo does not change screens.)"""
 FREE_PROJECTION = "PERSP"
 """Fallback for a view that looked through the artist's own camera before."""
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
@@ -310,10 +307,14 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
 def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: bpy.types.Object | None = None) -> None:
     """Make ``camera`` the scene camera, give the render the photo's aspect, and let the 3D views look through it.
 
-    ``wearer`` is the head with the photo's expression. The camera's clip range is limited to its head, so that other
-    objects of the scene hide neither the head nor the photo.
+    ``wearer`` is the head with the photo's expression. The camera's clip range is limited to its head, and the views
+    enter local view, so that other objects of the scene hide neither the head nor the photo. Hidden cameras are shown,
+    because Blender draws the photo of visible ones only.
     """
     scene = context.scene
+    _hide_cameras_again(scene)
+    for hidden in (one for one in camera.users_collection if one.hide_viewport and tags.CAMERAS in one):
+        hidden.hide_viewport, scene[HIDDEN_CAMERAS] = False, hidden
     context.view_layer.update()  # update the head's matrix
     _clip_to_head(camera)
     if wearer is not None:
@@ -330,6 +331,60 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     render.pixel_aspect_x, render.pixel_aspect_y = camera[tags.PIXEL_ASPECT]
     for space in _views(context):
         space.region_3d.view_perspective = "CAMERA"
+    if not bpy.app.background:
+        _enter_local_view(context, camera)
+        fill_with_camera(context)
+
+
+def _hide_cameras_again(scene: bpy.types.Scene) -> None:
+    """Hide the cameras that ``look_through`` has shown."""
+    shown = scene.pop(HIDDEN_CAMERAS, None)
+    if isinstance(shown, bpy.types.Collection):
+        shown.hide_viewport = True
+
+
+def _enter_local_view(context: bpy.types.Context, camera: bpy.types.Object) -> None:
+    """Show only the head of ``camera``, the camera and the lights in the views that look through it; a view that the
+    artist has put into local view shows these as well. What is selected stays so."""
+    family = () if camera.parent is None else (camera.parent, *camera.parent.children_recursive)
+    shown = [camera, *(obj for obj in family if obj.type != "CAMERA"), *_lights(context.scene)]
+    selected = list(context.selected_objects)
+    for area, region, space in _view_areas(context):
+        if space.local_view is None:
+            for obj in context.view_layer.objects:
+                obj.select_set(obj in shown)
+            with context.temp_override(area=area, region=region), suppress(RuntimeError):
+                bpy.ops.view3d.localview(frame_selected=False)
+                context.screen[LOCAL_VIEW] = True
+    for obj in context.view_layer.objects:
+        obj.select_set(obj in selected)
+    join_local_views(shown)
+
+
+def _leave_local_view(context: bpy.types.Context) -> None:
+    """End the local views of ``_enter_local_view``."""
+    if context.screen is None or not context.screen.pop(LOCAL_VIEW, False):
+        return
+    selected = list(context.selected_objects)
+    for area, region, space in _view_areas(context):
+        if space.local_view is not None:
+            with context.temp_override(area=area, region=region), suppress(RuntimeError):
+                bpy.ops.view3d.localview(frame_selected=False)
+    for obj in context.view_layer.objects:
+        obj.select_set(obj in selected)
+
+
+def join_local_views(objects: Iterable[bpy.types.Object]) -> None:
+    """Show objects in all views that are in local view: Blender leaves new objects out."""
+    for window in bpy.context.window_manager.windows:
+        spaces = [area.spaces.active for area in window.screen.areas if area.type == "VIEW_3D"]
+        for space in (space for space in spaces if space.local_view is not None):
+            for obj in (obj for obj in objects if window.view_layer.objects.get(obj.name) == obj):
+                obj.local_view_set(space, True)
+
+
+def _lights(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    return [obj for obj in scene.objects if obj.type in ("LIGHT", "LIGHT_PROBE")]
 
 
 def _clip_to_head(camera: bpy.types.Object) -> None:
@@ -373,6 +428,8 @@ def leave_cameras(context: bpy.types.Context) -> None:
             scene.camera = scene.get(CAMERA_BEFORE)
         for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE, EXPRESSION_HEAD):
             scene.pop(name, None)
+    _hide_cameras_again(scene)
+    _leave_local_view(context)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":
             space.region_3d.view_perspective = projection if projection != "CAMERA" else FREE_PROJECTION
@@ -388,7 +445,17 @@ def remove_camera(camera: bpy.types.Object) -> None:
 
 def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
     """The 3D view under the mouse, else all of the window's."""
-    if context.area is not None and context.area.type == "VIEW_3D":
-        return [context.space_data]
-    areas = context.window.screen.areas if context.window else ()
-    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]
+    return [space for _, _, space in _view_areas(context)]
+
+
+def _view_areas(
+    context: bpy.types.Context,
+) -> list[tuple[bpy.types.Area, bpy.types.Region, bpy.types.SpaceView3D]]:
+    """Area, main region and space of the 3D view under the mouse, else of all of the window's."""
+    here = context.area is not None and context.area.type == "VIEW_3D"
+    areas = (context.area,) if here else context.window.screen.areas if context.window else ()
+    return [
+        (area, next(region for region in area.regions if region.type == "WINDOW"), area.spaces.active)
+        for area in areas
+        if area.type == "VIEW_3D"
+    ]

@@ -9,15 +9,18 @@ The artist's mask of a photo: a coarse grid of cells, and brush strokes on it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 import numpy as np
+from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..protocol.names import HEAD_POINTS, LANDMARKS
+from ..protocol.names import BUST, HEAD_POINTS, LANDMARKS
 from . import tags
+from .expressions import LID_ATTACHED_PARTS
+from .meshes import coordinates, move_basis, neutral_coordinates, origin_of
 from .tags import cameras_by_photo
 
 SIDE = 256
@@ -100,6 +103,8 @@ HANDLES = (
     *(13, 14),  # between the lips
 )
 """The landmarks that are shown; all 478 would hide the face."""
+PUPILS = (468, 473)
+"""They are on no skin."""
 POINTS = LANDMARKS + len(HEAD_POINTS)
 LEAST_DEPTH, CLIP_ROOM = 0.1, 1.05
 """Distance of the points from the camera: at least so many metres, and this multiple of the clip start; before the
@@ -251,6 +256,138 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
             _move_to(point, place)
             moved += 1
     return moved
+
+
+def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -> int:
+    """Move the skin to the dragged points of a photo, parallel to its plane; the photo's other points hold where they
+    are. Returns how many points were dragged.
+
+    The motion is interpolated by Wendland's C2 function, so that it ends ``reach`` metres from a dragged point. It is a
+    sculpt, which solving again keeps. The points then count as fitted, in all photos.
+    """
+    camera, head = cameras_by_photo(collection).get(photo), tags.part_object(collection, "head")
+    if camera is None or head is None or tags.LANDMARKS not in camera:
+        return 0
+    fitted = {landmark: place for landmark, place in _fitted_points(camera).items() if landmark not in PUPILS}
+    own = [point for point in _points(collection) if point[tags.PHOTO] == photo and int(point[tags.LANDMARK]) in fitted]
+    places = {int(point[tags.LANDMARK]): _pixel(point) for point in own if _corrected(point, _pixel(point))}
+    if not places:
+        return 0
+    change = np.array([np.subtract(places.get(one, place), place) for one, place in fitted.items()])
+    seen = _SeenSkin(head, camera)
+    sites = seen.sites(np.array(list(fitted.values())))
+    rest = neutral_coordinates(head.data)
+    field = _Field(rest, sites, seen.in_head_frame(sites, change), reach)
+    views = {one: _SeenSkin(head, one) for one in tags.camera_objects(collection) if tags.LANDMARKS in one}
+    for part in ("head", BUST, *LID_ATTACHED_PARTS):
+        obj = tags.part_object(collection, part)
+        if obj is not None:
+            away = origin_of(obj.data) - origin_of(head.data)
+            move_basis(obj.data, field(neutral_coordinates(obj.data) + away))
+    for one, view in views.items():
+        view.move_landmarks(one, field(rest))
+    _forget_points(collection, photo, set(places))
+    return len(places)
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """Places on a mesh: (N, 3) vertices and their shares."""
+
+    vertices: np.ndarray
+    shares: np.ndarray
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """(N, C) of values (V, C)."""
+        return np.einsum("nk,nkc->nc", self.shares, values[self.vertices])
+
+
+class _SeenSkin:
+    """A head's skin as a photo's camera sees it, with the photo's expression, in the head's frame."""
+
+    def __init__(self, head: bpy.types.Object, camera: bpy.types.Object) -> None:
+        rest, keys = neutral_coordinates(head.data), head.data.shape_keys
+        shape = rest.copy()
+        for name, weight in camera[tags.EXPRESSION].items():
+            if weight and keys is not None and name in keys.key_blocks:
+                shape += weight * (coordinates(keys.key_blocks[name].points) - rest)
+        pose = np.array(camera.matrix_basis)
+        self.turn, self.place = pose[:3, :3], pose[:3, 3]
+        self.focal, self.centre = np.reshape(camera[tags.INTRINSICS], (2, 2))
+        self.shape = shape
+        head.data.calc_loop_triangles()
+        triangles = np.empty(3 * len(head.data.loop_triangles), np.int32)
+        head.data.loop_triangles.foreach_get("vertices", triangles)
+        self.triangles = triangles.reshape(-1, 3)
+        self.tree = BVHTree.FromPolygons(shape.tolist(), self.triangles.tolist())
+        self.pixels, self.depth = self.project(shape)
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 2) pixels and (N,) depths in metres of points (N, 3)."""
+        x, y, z = ((points - self.place) @ self.turn).T
+        depth = np.maximum(-z, 1e-6)
+        return np.stack([x, -y], axis=1) / depth[:, None] * self.focal + self.centre, depth
+
+    def sites(self, pixels: np.ndarray) -> _Sites:
+        """What is seen at pixels (N, 2); where that is no skin, the vertex beside."""
+        rays = np.column_stack([(pixels - self.centre) / self.focal * [1.0, -1.0], -np.ones(len(pixels))]) @ self.turn.T
+        vertices, shares = np.empty((len(pixels), 3), np.int64), np.zeros((len(pixels), 3))
+        for row, (pixel, ray) in enumerate(zip(pixels, rays, strict=True)):
+            hit, _, triangle, _ = self.tree.ray_cast(self.place.tolist(), ray.tolist())
+            if hit is None:
+                vertices[row], shares[row, 0] = np.linalg.norm(self.pixels - pixel, axis=1).argmin(), 1.0
+                continue
+            vertices[row] = self.triangles[triangle]
+            corners = self.shape[vertices[row]].astype(np.float64)
+            shares[row] = np.linalg.lstsq(np.vstack([corners.T, np.ones(3)]), np.append(hit, 1.0), rcond=None)[0]
+        return _Sites(vertices, shares)
+
+    def in_head_frame(self, sites: _Sites, change: np.ndarray) -> np.ndarray:
+        """(N, 3) motions of sites that change their places by (N, 2) pixels and not their depths."""
+        across = change / self.focal * sites.of(self.depth[:, None])
+        return across[:, :1] * self.turn[:, 0] - across[:, 1:] * self.turn[:, 1]
+
+    def move_landmarks(self, camera: bpy.types.Object, moved: np.ndarray) -> None:
+        """Move the camera's fitted landmarks with the skin, whose vertices have moved by (V, 3)."""
+        change = self.project(self.shape + moved)[0] - self.pixels
+        landmarks = np.reshape(camera[tags.LANDMARKS], (LANDMARKS, 4))
+        landmarks[:, 2:] += self.sites(landmarks[:, 2:]).of(change)
+        camera[tags.LANDMARKS] = landmarks.ravel().tolist()
+        points = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
+        if len(points):
+            points[:, :2] += self.sites(points[:, :2]).of(change)
+            camera[tags.HEAD_POINTS] = points.ravel().tolist()
+
+
+class _Field:
+    """A smooth motion of vertices with which sites make given motions (N, 3); it ends ``reach`` metres from those that
+    move. ``rest`` : (V, 3) vertices."""
+
+    def __init__(self, rest: np.ndarray, sites: _Sites, moved: np.ndarray, reach: float) -> None:
+        self.centres, self.reach = sites.of(rest), reach
+        kernel = np.einsum("nk,nkm->nm", sites.shares, self._kernel(rest[sites.vertices]))
+        self.weights = np.linalg.lstsq(kernel, moved, rcond=1e-6)[0]
+
+    def _kernel(self, points: np.ndarray) -> np.ndarray:
+        near = np.linalg.norm(points[..., None, :] - self.centres, axis=-1) / self.reach
+        return np.clip(1.0 - near, 0.0, None) ** 4 * (4.0 * near + 1.0)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(M, 3) float32 motions of points (M, 3)."""
+        return (self._kernel(points) @ self.weights).astype(np.float32)
+
+
+def _forget_points(collection: bpy.types.Collection, photo: str, landmarks: set[int]) -> None:
+    """Let points of a photo count as fitted, and show its points anew where they are shown."""
+    shown = photo in edited_photos(collection)
+    put_away(collection, photo)
+    stored = _stored(collection)
+    if photo in stored:
+        kept = tuple(point for point in stored[photo].points if point[0] not in landmarks)
+        stored[photo] = replace(stored[photo], points=kept)
+        _store(collection, stored)
+    if shown:
+        put_points(collection, cameras_by_photo(collection)[photo])
 
 
 def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str, Any]]) -> None:

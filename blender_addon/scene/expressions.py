@@ -12,19 +12,19 @@ Facial poses as pose assets: an action marked as asset, with one keyframe of eac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils.kdtree import KDTree
 
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
 from ..transfer.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
 from . import tags
-from .meshes import neutral_coordinates, origin_of, sculpted
+from .meshes import neutral_coordinates, origin_of, sculpted, search_tree
 
 LOCK = "Lock"
 """Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""
@@ -59,10 +59,7 @@ def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray |
     skin = neutral_coordinates(head.data) + origin_of(head.data)
     points = neutral_coordinates(part.data) + origin_of(part.data)
     if part.get(tags.PART) in LID_ATTACHED_PARTS:
-        tree = KDTree(len(skin))
-        for number, point in enumerate(skin.tolist()):
-            tree.insert(point, number)
-        tree.balance()
+        tree = search_tree(skin)
         weights = locked[[tree.find(point)[1] for point in points.tolist()]]
     else:
         distance = np.linalg.norm(skin - points.mean(axis=0), axis=1)
@@ -159,6 +156,12 @@ def reset_expression(head: bpy.types.Object) -> None:
     set_expression(head, {})
 
 
+_POSES = json.loads(Path(__file__).with_name("starter_poses.json").read_text("utf-8"))
+EMOTIONS: Mapping[str, Mapping[str, float]] = _POSES["emotions"]
+"""Ekman's six, after the action units of EMFACS: name -> weights of ARKit's keys; what is missing is 0."""
+VISEMES: Mapping[str, Mapping[str, float]] = _POSES["visemes"]
+"""The fifteen of lip sync."""
+STARTER_POSES: Mapping[str, Mapping[str, float]] = {**EMOTIONS, **VISEMES}
 TAG = "Likeness"
 """Tag of our pose assets in an Asset Browser."""
 _FRAME = 1.0

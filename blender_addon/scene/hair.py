@@ -224,10 +224,7 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
     if result.geometry_only:
-        if strands is not None:
-            _move_along(strands, head)
-        if cards is not None:
-            move_cards_with_skin(cards, head)
+        move_hair(collection, head)
         return
     if wanted_cards is not None:
         if cards is None:
@@ -245,6 +242,15 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         _remove(strands)
     if cards is not None and wanted_cards is None and not is_changed(cards):
         _remove(cards)
+
+
+def move_hair(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    """Move a head's strands and cards with the skin of its mesh."""
+    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
+    if strands is not None:
+        _move_along(strands, head)
+    if cards is not None:
+        move_cards_with_skin(cards, head)
 
 
 def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:

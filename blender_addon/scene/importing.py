@@ -10,6 +10,7 @@ Origins of a head's objects: the head's at its neck rim, the eyes' at the centre
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..errors import AddonError
-from ..protocol.names import BUST
+from ..protocol.names import ALL_PART_NAMES, BUST
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
@@ -28,6 +29,7 @@ from .cameras import (
     PhotoFile,
     blender_reads,
     exif_turn,
+    join_local_views,
     new_camera,
     photo_camera,
     remove_camera,
@@ -37,6 +39,7 @@ from .cameras import (
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import put_hair
 from .materials import (
+    LOOKS,
     detail_steps,
     file_bytes,
     fill_pictures,
@@ -44,6 +47,7 @@ from .materials import (
     material_for_part,
     packed_image,
     replace_packed,
+    show_cards_in_solid,
 )
 from .meshes import (
     add_keys,
@@ -229,6 +233,12 @@ def _less(points: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 KEYS_PER_SLICE = 18
+FIRST_NAMES = frozenset(
+    [*ALL_PART_NAMES, "hair", "rig", "Hair", "Hair Cards", *(look.title() for look in LOOKS.values())]
+)
+"""Names of a head's objects, of their data and of their materials before the person's is put before them."""
+_NUMBER = re.compile(r"\.\d{3,}$")
+"""What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
 CAMERAS_NAME = "Photos"
 
@@ -351,8 +361,11 @@ class _Build:
             for name in ("hair_on_head", "hair_offset", "hair_strands"):
                 yield lambda name=name: node_group(name)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
+        if self.result.hair_cards is not None:
+            yield lambda: show_cards_in_solid(tags.hair_object(self.collection(), "MESH"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
+        yield self._name_after_person
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
         yield self._put_points_away
@@ -380,8 +393,8 @@ class _Build:
             collection[tags.NAME] = self.name
         collection[tags.HEAD_ID] = self.head_id
         remember_origin(collection, self.origin)
-        cameras = bpy.data.collections.new(CAMERAS_NAME)
-        cameras[tags.CAMERAS] = self.head_id
+        cameras = bpy.data.collections.new(f"{self.name} {CAMERAS_NAME}".strip())
+        cameras[tags.CAMERAS], cameras.hide_viewport = self.head_id, True
         collection.children.link(cameras)
 
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
@@ -479,6 +492,16 @@ class _Build:
                 if material.diffuse_color[3] < 1.0:
                     obj.color = material.diffuse_color  # for views coloured by object
 
+    def _name_after_person(self) -> None:
+        """Put the person's name before every first name of objects, their data and materials: ``Anna eye_left``."""
+        person = tags.name_of(self.collection())
+        own = [obj for obj in tags.objects_of(self.collection()) if {tags.PART, tags.HAIR, tags.RIG} & set(obj.keys())]
+        used = (item for obj in own for item in (obj, obj.data, *(slot.material for slot in obj.material_slots)))
+        for item in dict.fromkeys(filter(None, used)) if person else ():
+            first = _NUMBER.sub("", item.name)
+            if first in FIRST_NAMES and item.library is None:
+                item.name = f"{person} {first}"
+
     def _given_photos(self) -> tuple[PhotoFile, ...]:
         """The submitted files, plus names only: stored photos whose files are gone, and used ones."""
         stored = [] if self.new else self.collection().get(tags.PHOTOS, ())
@@ -515,8 +538,7 @@ class _Build:
         if camera is None:
             camera = new_camera(photo, max(map(abs, head.scale)), tags.name_of(collection))
             camera[tags.HEAD_ID] = self.head_id
-            cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
-            cameras.objects.link(camera)
+            (tags.cameras_collection(collection) or collection).objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
         looked_through = camera in map(photo_camera, bpy.data.scenes)
         compared = looked_through and expression_unchanged(head, dict(camera[tags.EXPRESSION]))
@@ -570,7 +592,7 @@ class _Build:
                 remove_camera(camera)
 
     def _show(self) -> None:
-        """Link the head into the scene if no scene shows it, select only it and make it active."""
+        """Link the head into the scene if no scene shows it, and select it as ``place`` says."""
         scene = self.place.scene()
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")
@@ -584,7 +606,10 @@ class _Build:
             head.location = scene.cursor.location
         elif self.new:
             place_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
-        select_alone(head, layer)
+        if not self.new:
+            join_local_views(obj for obj in tags.objects_of(collection) if obj.type != "CAMERA")
+        if self.place.selects:
+            select_alone(head, layer)
 
 
 def _dicts(entries: object) -> list[dict]:

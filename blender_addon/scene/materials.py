@@ -7,6 +7,7 @@ Skin relief in the material: height maps blended by the head's keys, as bump or 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..protocol.names import BUST, LASHES
 from ..protocol.result import ResultDetail, ResultWrinkles
+from ..shared.photo_folder import natural_key
 from . import tags
 from .nodes import add_nodes, new_material
 
@@ -49,6 +51,59 @@ def picture_pixels(image: bpy.types.Image) -> np.ndarray:
     flat = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(flat)
     return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
+
+
+def linear(display: np.ndarray) -> np.ndarray:
+    """Convert sRGB in [0, 1] to linear light."""
+    return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb(light: np.ndarray) -> np.ndarray:
+    """Convert linear light to sRGB, both in [0, 1]."""
+    light = np.clip(light, 0.0, 1.0)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def pack_pixels(image: bpy.types.Image, pixels: np.ndarray) -> None:
+    """Give a new image these pixels (H, W, 4) as stored, row 0 at v = 0, as a packed PNG file."""
+    image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).ravel())
+    image.file_format = "PNG"
+    image.pack()
+
+
+def tinted(name: str, strands: bpy.types.Image, cards: bpy.types.Mesh) -> bpy.types.Image:
+    """The picture of hair cards' strands, with its opacity, in the median of the cards' colours (by vertex, linear
+    light)."""
+    flat = np.empty(len(strands.pixels), np.float32)
+    strands.pixels.foreach_get(flat)
+    pixels = flat.reshape(strands.size[1], strands.size[0], 4)
+    if len(cards.color_attributes):
+        colours = np.empty((len(cards.color_attributes[0].data), 4), np.float32)
+        cards.color_attributes[0].data.foreach_get("color", colours.ravel())
+        pixels[..., :3] = srgb(linear(pixels[..., :3]) * np.median(colours[:, :3], axis=0))
+    image = bpy.data.images.new(name, *strands.size, alpha=True)
+    pack_pixels(image, pixels)
+    return image
+
+
+SOLID_STRANDS = "Strands in Solid"
+"""Name of a node with ``tinted`` strands. Solid shading shows the active texture of a material, without colours by
+vertex, and cuts where it is clear."""
+
+
+def show_cards_in_solid(cards: bpy.types.Object) -> None:
+    """Add the strands in one colour to the material of hair cards, as what Solid shading with textures shows."""
+    material = next((slot.material for slot in cards.material_slots if slot.material), None)
+    nodes = () if material is None or tags.HEAD_ID not in material else material.node_tree.nodes
+    strands = next((node.image for node in nodes if node.type == "TEX_IMAGE" and node.image is not None), None)
+    if strands is None or SOLID_STRANDS in nodes:
+        return
+    node = nodes.new("ShaderNodeTexImage")
+    node.name = node.label = SOLID_STRANDS
+    node.location = -650, -700
+    node.image = tinted("hair_solid", strands, cards.data)
+    node.image[tags.HEAD_ID] = material[tags.HEAD_ID]
+    nodes.active = node
 
 
 ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"
@@ -174,9 +229,21 @@ def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection,
 
 
 def _kind(detail: ResultDetail) -> str:
-    """Identifier of the node setup; stored on the material when all nodes are complete."""
+    """Description of the node setup, JSON; stored on the material when all nodes are complete."""
     wrinkles = [(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles]
-    return repr(wrinkles) + repr((detail.always_reach, detail.wrinkle_reach))
+    return json.dumps({"wrinkles": wrinkles, "always_reach": detail.always_reach, "reach": detail.wrinkle_reach})
+
+
+def wrinkles_of(material: bpy.types.Material) -> tuple[list[bpy.types.Image], list[list], float]:
+    """A skin's wrinkle maps in order, (name, keys, number of the map, channel) of each group of wrinkles in them, and
+    millimetres from mid grey to black or white; all empty without wrinkles and in files of earlier versions."""
+    try:
+        described = json.loads(material.get(tags.RELIEF, ""))
+    except ValueError:
+        return [], [], 0.0
+    maps = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
+    names = sorted((name for name in maps if name != ALWAYS), key=natural_key)
+    return [maps[name] for name in names], described["wrinkles"], described["reach"]
 
 
 def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:

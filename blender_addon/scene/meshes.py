@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import bpy
 import numpy as np
+from mathutils.kdtree import KDTree
 
 from ..protocol.buffers import malformed
 from ..protocol.names import BUST, LASHES
@@ -30,6 +31,20 @@ def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
 def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 3) float32 coordinates of the Basis, or of the mesh if it has no keys."""
     return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
+
+
+def search_tree(points: np.ndarray) -> KDTree:
+    """A tree that finds the nearest of points (N, 3) and their numbers."""
+    tree = KDTree(len(points))
+    for number, point in enumerate(points.tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    return tree
+
+
+def cross_2d(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(...,) the z component of the cross product of vectors (..., 2)."""
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
 
 
 def origin_of(mesh: bpy.types.Mesh) -> np.ndarray:
@@ -118,13 +133,14 @@ def put_own_maps(object_of: Callable[[str], bpy.types.Object], result: HeadResul
     """Add the UV maps ``Eye`` of the eyeballs and ``Lash`` of the lashes; ``object_of`` returns a part's object by
     name."""
     for name, places in result.eyes.uv.items():
-        _put_map(object_of(name).data, UV_EYE, places, active=True)  # Solid shading uses the active UV map
+        _put_map(object_of(name).data, UV_EYE, places)
     if result.lashes is not None:
-        _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places, active=False)
+        _put_map(object_of(LASHES).data, UV_LASH, result.lashes.places)
 
 
-def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) -> None:
-    """Add a UV map from the vertices' UV coordinates (V, 2), v up; skipped for an edited mesh."""
+def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray) -> None:
+    """Add a UV map from the vertices' UV coordinates (V, 2), v up, as the active one, which Solid shading uses; skipped
+    for an edited mesh."""
     if len(mesh.vertices) != len(places):
         return
     corners = np.empty(len(mesh.loops), np.int32)
@@ -132,8 +148,7 @@ def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray, active: bool) 
     layer = mesh.uv_layers.get(name)
     if layer is None:
         layer = mesh.uv_layers.new(name=name, do_init=False)
-        if active:
-            mesh.uv_layers.active = layer
+        mesh.uv_layers.active = layer
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 
@@ -179,17 +194,21 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     return moved
 
 
+def move_basis(mesh: bpy.types.Mesh, offsets: np.ndarray) -> None:
+    """Add offsets (V, 3) to the basis; all keys move along."""
+    basis = neutral_coordinates(mesh) + offsets
+    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
+        block.points.foreach_set("co", (coordinates(block.points) + offsets).ravel())
+    mesh.vertices.foreach_set("co", basis.ravel())
+    mesh.update()
+
+
 def remove_sculpt(mesh: bpy.types.Mesh) -> None:
     """Reset the basis to its original shape; all keys move along."""
     moved = sculpted(mesh)
     if moved is None:
         return
-    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
-        block.points.foreach_set("co", (coordinates(block.points) - moved).ravel())
-    mesh.vertices.foreach_set(
-        "co", neutral_coordinates(mesh).ravel() if mesh.shape_keys else (neutral_coordinates(mesh) - moved).ravel()
-    )
-    mesh.update()
+    move_basis(mesh, -moved)
 
 
 def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:

@@ -20,21 +20,23 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from mathutils.kdtree import KDTree
 
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
+from ..shared.similarity import Similarity, fit_similarity
 from . import tags
 from .materials import (
     ALWAYS,
+    linear,
     packed_image,
     picture_pixels,
     relief_nodes,
     replace_packed,
     skin_look_material,
     skin_material,
+    srgb,
 )
-from .meshes import HM08_VERTEX, UV_HEAD, coordinates, neutral_coordinates, origin_of
+from .meshes import HM08_VERTEX, UV_HEAD, coordinates, cross_2d, neutral_coordinates, origin_of, search_tree
 from .nodes import add_nodes
 from .tags import active_mesh, part_on
 
@@ -61,7 +63,7 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
     last = np.clip(np.floor(at.max(axis=1)), -1, side - 1).astype(np.int64)
     size = np.maximum(last - first + 1, 0)
     a, b, c = np.moveaxis(at, 1, 0)
-    area = _cross(b - a, c - a)
+    area = cross_2d(b - a, c - a)
     counts = np.where(np.abs(area) > 1e-9, size[:, 0] * size[:, 1], 0)
     texels, found = [np.empty(0, np.int64)], [np.empty((0, values.shape[2]), np.float32)]
     begin = 0
@@ -72,7 +74,9 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
         place = np.arange(len(own)) - np.repeat(np.cumsum(counts[chunk]) - counts[chunk], counts[chunk])
         column, row = first[own, 0] + place % size[own, 0], first[own, 1] + place // size[own, 0]
         p = np.stack([column, row], axis=1)
-        shares = np.stack([_cross(b[own] - p, c[own] - p), _cross(c[own] - p, a[own] - p)], axis=1) / area[own, None]
+        shares = (
+            np.stack([cross_2d(b[own] - p, c[own] - p), cross_2d(c[own] - p, a[own] - p)], axis=1) / area[own, None]
+        )
         shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
         inside = (shares >= -1e-9).all(axis=1)
         texels.append((row * side + column)[inside])
@@ -143,17 +147,6 @@ def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
     )
 
 
-def linear(srgb: np.ndarray) -> np.ndarray:
-    """Convert sRGB in [0, 1] to linear light."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def srgb(light: np.ndarray) -> np.ndarray:
-    """Convert linear light to sRGB, both in [0, 1]."""
-    light = np.clip(light, 0.0, 1.0)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-
-
 def png(picture: np.ndarray) -> bytes:
     """Encode a picture (H, W, 1 or 3) uint8 or uint16, row 0 at the bottom, as PNG."""
     height, width, channels = picture.shape
@@ -168,10 +161,6 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
-
-
 SEAM_BAND = 0.045
 """Metres of skin above the cut through the neck over which the body blends into the head."""
 NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
@@ -184,26 +173,9 @@ LARGEST_MISFIT = 0.035
 """Metres rms: larger than the difference between any two heads."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """target = scale * points @ rotation.T + translation; ``misfit``: rms residual in metres of the head."""
-
-    scale: float
-    rotation: np.ndarray
-    translation: np.ndarray
-    misfit: float
-
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """Transform positions (..., 3) into the body's frame."""
-        return self.offsets(points) + self.translation
-
-    def offsets(self, offsets: np.ndarray) -> np.ndarray:
-        """Transform offsets (..., 3) into the body's frame."""
-        return self.scale * (offsets @ self.rotation.T)
-
-
-def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
-    """Align a head of real size to a body's own head by weighted least squares (Kabsch, Umeyama).
+def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> tuple[Similarity, float]:
+    """Align a head of real size to a body's own head by weighted least squares; also the rms residual in metres of the
+    head.
 
     The scale is used only to detect the body's unit, so that the head keeps its size in metres. If no unit fits, the
     body was scaled on purpose and the head is scaled with it.
@@ -213,28 +185,12 @@ def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> Placement:
     head, body : (N, 3) corresponding vertices, metres and the body's unit.
     weights : (N,) of the alignment.
     """
-    scale = _similarity(head, body, np.ones(len(head)))[0]
+    scale = fit_similarity(head, body).scale
     unit = min(UNITS, key=lambda u: abs(np.log(scale / u)))
     if max(scale / unit, unit / scale) < UNIT_FACTOR_TOLERANCE:
         scale = unit
-    _, rotation, translation = _similarity(head, body, weights, scale)
-    placement = Placement(scale, rotation, translation, 0.0)
-    misfit = np.sqrt(((placement.points(head) - body) ** 2).sum(axis=1).mean()) / scale
-    return Placement(scale, rotation, translation, float(misfit))
-
-
-def _similarity(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray, scale: float | None = None
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Scale (free or given), rotation (3, 3) and translation (3,) that map ``source`` to ``target``."""
-    share = (weights / weights.sum())[:, None]
-    middle, goal = (share * source).sum(axis=0), (share * target).sum(axis=0)
-    u, s, vt = np.linalg.svd((share * (target - goal)).T @ (source - middle))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * signs) @ vt
-    if scale is None:
-        scale = float((s * signs).sum() / max((share * (source - middle) ** 2).sum(), 1e-12))
-    return scale, rotation, goal - scale * rotation @ middle
+    placement = fit_similarity(head, body, weights, scale)
+    return placement, float(np.sqrt(((placement(head) - body) ** 2).sum(axis=1).mean()) / scale)
 
 
 def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, band: float = SEAM_BAND) -> np.ndarray:
@@ -650,7 +606,7 @@ def _thread() -> Iterator[ThreadPoolExecutor]:
 
 def apply_head(
     collection: bpy.types.Collection, body: bpy.types.Object, head: bpy.types.Object | None = None
-) -> Placement:
+) -> Similarity:
     """Write a head into ``body``: its shape as the shape key ``Likeness`` at 1, its 52 expressions as keys at 0.
 
     ``head`` is its mesh or a copy of it; None is its own mesh.
@@ -667,7 +623,7 @@ def apply_head(
     fitted = _fitted(head, body)
     skin, weights, placement, basis, now = fitted.skin, fitted.weights, fitted.placement, fitted.basis, fitted.now
     offsets = np.zeros_like(now)
-    offsets[skin.numbers] = weights[:, None] * (placement.points(skin.rest) - now[skin.numbers])
+    offsets[skin.numbers] = weights[:, None] * (placement(skin.rest) - now[skin.numbers])
     expressions = {name: np.zeros_like(now) for name in skin.keys}
     for name, moves in skin.keys.items():
         expressions[name][skin.numbers] = weights[:, None] * placement.offsets(moves)
@@ -678,7 +634,7 @@ def apply_head(
         if shape is None or not len(shape.numbers):
             continue
         own.append(shape.numbers)
-        offsets[shape.numbers] = placement.points(shape.rest) - now[shape.numbers]
+        offsets[shape.numbers] = placement(shape.rest) - now[shape.numbers]
         for name, moves in shape.keys.items():
             expressions[name][shape.numbers] = placement.offsets(moves)
     _carry_helpers(now, np.concatenate(own), [offsets, *expressions.values()])
@@ -693,7 +649,7 @@ class _Fitted:
 
     skin: _Shape
     weights: np.ndarray
-    placement: Placement
+    placement: Similarity
     basis: np.ndarray
     now: np.ndarray
 
@@ -711,8 +667,8 @@ def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
             "The head's mesh has lost the attribute hm08_vertex.", "Undo what removed it, or reconstruct again."
         )
     weights = _seam(head.data, skin)
-    placement = place(skin.rest, now[skin.numbers], np.where(weights < 1, NECK_WEIGHT, REST_WEIGHT))
-    if placement.misfit > LARGEST_MISFIT:
+    placement, misfit = place(skin.rest, now[skin.numbers], np.where(weights < 1, NECK_WEIGHT, REST_WEIGHT))
+    if misfit > LARGEST_MISFIT:
         raise AddonError(
             f"{body.name} has as many vertices as a MakeHuman body, but in another order or shape.",
             "Select a body that MPFB made, without edits to its faces.",
@@ -775,10 +731,7 @@ def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) 
     helpers = np.flatnonzero(free)
     if not len(helpers):
         return
-    tree = KDTree(SKIN_VERTICES)
-    for number, point in enumerate(body[:SKIN_VERTICES].tolist()):
-        tree.insert(point, number)
-    tree.balance()
+    tree = search_tree(body[:SKIN_VERTICES])
     nearest = np.empty((len(helpers), NEAREST), int)
     shares = np.empty((len(helpers), NEAREST))
     for row, point in enumerate(body[helpers].tolist()):

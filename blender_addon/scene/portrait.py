@@ -21,7 +21,7 @@ from ..protocol.result import HeadResult
 from . import tags
 from .hair import ROOT_COLOUR, TIP_COLOUR, WIDTH
 from .materials import file_bytes, packed_image, picture_pixels
-from .meshes import UV_EYE, UV_HEAD, neutral_coordinates, origin_of
+from .meshes import UV_EYE, UV_HEAD, cross_2d, neutral_coordinates, origin_of
 
 Lamp = tuple[np.ndarray, float]
 """Direction (3,) towards a lamp, of any length, and the lamp's strength."""
@@ -171,7 +171,7 @@ def _part_samples(part: _Part, places: np.ndarray) -> Iterator[_Samples]:
     """Samples of a part's front-facing triangles, less than a pixel apart."""
     triangles, loops = part.triangles, part.loops
     a, b, c = (places[triangles[:, corner], :2] for corner in range(3))
-    front = np.flatnonzero(_cross(b - a, c - a) > 0)
+    front = np.flatnonzero(cross_2d(b - a, c - a) > 0)
     light = light_on(part.shape, triangles, _LIGHTS, _AMBIENT)
     triangles, loops = triangles[front], loops[front]
     corners = places[triangles]
@@ -281,10 +281,6 @@ def _texels(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
     rows = np.clip((uv[:, 1] * height).astype(int), 0, height - 1)
     return picture[rows, columns] ** 2.2
-
-
-def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
 def _numbers(items: bpy.types.bpy_prop_collection, name: str, kind: type) -> np.ndarray:

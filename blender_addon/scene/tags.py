@@ -133,6 +133,11 @@ def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object
     return _first(collection, lambda obj: obj.type == kind and HAIR in obj)
 
 
+def cameras_collection(collection: bpy.types.Collection) -> bpy.types.Collection | None:
+    """The collection of a head's cameras, None if it was removed. It is hidden in the views of a new head."""
+    return next((c for c in collection.children_recursive if c.get(CAMERAS) == collection[HEAD_ID]), None)
+
+
 def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
     """A head's armature object, None if it has none."""
     return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj)
@@ -227,14 +232,15 @@ def expressive_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The active and the selected meshes with the 52 keys, each mesh data once; if there are none, the active
     head's."""
     chosen = [key_mesh(obj) for obj in (context.active_object, *context.selected_objects) if obj is not None]
-    meant = {obj.data.name_full: obj for obj in chosen if obj.type == "MESH" and _has_all_keys(obj)}
+    meant = {obj.data.name_full: obj for obj in chosen if has_all_keys(obj)}
     collection = active_head(context)
     own = active_mesh(context, collection) if collection is not None and not meant else None
     return list(meant.values()) if own is None else [own]
 
 
-def _has_all_keys(obj: bpy.types.Object) -> bool:
-    keys = obj.data.shape_keys
+def has_all_keys(obj: bpy.types.Object) -> bool:
+    """Whether an object is a mesh with ARKit's 52 keys."""
+    keys = obj.data.shape_keys if obj.type == "MESH" else None
     return keys is not None and set(keys.key_blocks.keys()) >= ARKIT_NAMES
 
 
@@ -248,18 +254,20 @@ class Place:
     view_layer, layer_number : name and index of the scene's view layer in which the head becomes the active object.
     at_cursor : whether a new head's origin goes to the scene's 3D cursor at its arrival; else it stands beside the
         existing objects.
+    selects : whether the head becomes the only selected and the active object.
     """
 
     scene_uid: int
     view_layer: str
     layer_number: int
     at_cursor: bool = False
+    selects: bool = True
 
     @classmethod
-    def shown(cls, context: bpy.types.Context, at_cursor: bool = False) -> Place:
+    def shown(cls, context: bpy.types.Context, at_cursor: bool = False, selects: bool = True) -> Place:
         """The scene and view layer of the context's window."""
         layer = context.view_layer.name
-        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor)
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor, selects)
 
     def scene(self) -> bpy.types.Scene | None:
         """The scene, None if it was deleted."""

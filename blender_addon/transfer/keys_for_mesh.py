@@ -22,15 +22,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import AddonError
+from ..shared.similarity import Similarity, fit_similarity
 from .registration import (
     Correspondence,
     EdgeOperator,
-    Similarity,
     Surface,
     align_by_points,
     correspond,
     find_alignment,
-    fit_similarity,
     local_frames,
     nearest,
     refine_alignment,
@@ -365,7 +364,6 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
     away = np.linalg.norm(skin - vertices.mean(axis=0), axis=1)
     around = np.argsort(away)[: max(min(300, len(skin) // 4), 4)]
     place = fit_similarity(skin[around], bent[around])
-    mean = vertices.mean(axis=0)
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     turns, shifts, stiff, moving = np.tile(np.eye(3), (len(motions), 1, 1)), np.zeros((len(motions), 3)), True, 0
     for number, motion in enumerate(motions):
@@ -373,11 +371,9 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         if size <= 0:
             continue
         moving += 1
-        to = (vertices + motion).mean(axis=0)
-        u, _, vt = np.linalg.svd((vertices + motion - to).T @ (vertices - mean))
-        turn = (u * [1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
-        turns[number], shifts[number] = turn, turn @ (middle - mean) + to - middle
-        stiff &= bool(np.linalg.norm((vertices - mean) @ turn.T + to - vertices - motion) < STIFF * size)
+        rigid = fit_similarity(vertices, vertices + motion, scale=1.0)
+        turns[number], shifts[number] = rigid.rotation, rigid(middle) - middle
+        stiff &= bool(np.linalg.norm(rigid(vertices) - vertices - motion) < STIFF * size)
     clings = moving > ATTACHED_KEY_SHARE * len(motions)
     return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
 

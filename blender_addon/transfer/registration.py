@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import AddonError
+from ..shared.similarity import Similarity, fit_similarity
 
 PAIRS_PER_SLICE = 1_500_000
 
@@ -228,30 +229,6 @@ WORST_FIT = 0.055
 YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 TRIED_POINTS, TRIED_TARGET = 350, 2500
 FINE_POINTS, FINE_TARGET = 800, 8000
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """``x -> scale * rotation @ x + shift``."""
-
-    scale: float
-    rotation: np.ndarray
-    shift: np.ndarray
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        return self.scale * points @ self.rotation.T + self.shift
-
-
-def fit_similarity(points: np.ndarray, onto: np.ndarray) -> Similarity:
-    """The least-squares similarity (Umeyama 1991) that maps points (N, 3), N >= 3, onto others."""
-    w = np.full(len(points), 1.0 / len(points))
-    from_mean, to_mean = w @ points, w @ onto
-    p, q = points - from_mean, onto - to_mean
-    u, s, vt = np.linalg.svd((q * w[:, None]).T @ p)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
-    rotation = (u * sign) @ vt
-    scale = float((s * sign).sum() / max((w * (p * p).sum(axis=1)).sum(), 1e-30))
-    return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
 
 
 def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:

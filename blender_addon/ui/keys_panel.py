@@ -7,17 +7,19 @@ Panel of the active head's armature: add or remove it, and choose whether keys o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import bpy
+import numpy as np
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..protocol.names import ARKIT_NAMES
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene import tags
-from ..scene.expressions import poses
+from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
+from ..transfer.actions import animated_keys
 from .key_pictures import picture_icon
 from .panel import SidebarPanel
 
@@ -56,6 +58,14 @@ def both_sides(name: str) -> str:
 
 
 def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh that *Face Keys* shows: the active one with all 52 keys, possibly a copy of a head or another
+    character's, else the active head's own; None if there is none."""
+    active = context.active_object
+    chosen = None if active is None else tags.key_mesh(active)
+    return chosen if chosen is not None and tags.has_all_keys(chosen) else own_face(context)
+
+
+def own_face(context: bpy.types.Context) -> bpy.types.Object | None:
     """The mesh of the active head whose keys drive the other parts', None if there is none with keys."""
     collection = tags.active_head(context)
     head = None if collection is None else tags.part_object(collection, "head")
@@ -63,7 +73,7 @@ def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
 
 
 def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
-    """The key blocks of the active head, None if there are none."""
+    """The key blocks of ``active_face``, None if there are none."""
     head = active_face(context)
     return None if head is None else head.data.shape_keys.key_blocks
 
@@ -137,17 +147,20 @@ for _name in sorted(LEADABLE_KEYS):
 
 
 class PosesMenu(bpy.types.Menu):
-    """Pose assets of this file"""
+    """Emotions, visemes, and the pose assets of this file"""
 
     bl_idname = "LIKENESS_MT_poses"
     bl_label = "Poses"
 
     def draw(self, context: bpy.types.Context) -> None:
-        found = poses()
-        for action in found:
-            self.layout.operator("likeness.apply_pose_asset", text=action.name, translate=False).pose = action.name
-        if not found:
-            self.layout.label(text="No poses in this file yet")
+        layout, kept = self.layout, [action.name for action in poses()]
+        for number, names in enumerate((EMOTIONS, VISEMES, [name for name in kept if name not in STARTER_POSES])):
+            if number and names:
+                layout.separator()
+            for name in names:
+                layout.operator("likeness.apply_pose_asset", text=name, translate=False).pose = name
+        layout.separator()
+        layout.operator("likeness.keep_starter_poses", icon="ASSET_MANAGER")
 
 
 def draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -184,11 +197,12 @@ class KeysPanel(SidebarPanel, bpy.types.Panel):
         face = active_face(context)
         led, keys = led_keys(face), dict(face.data.shape_keys.key_blocks.items())  # Blender's own lookup is linear
         layout, settings = self.layout, context.scene.likeness_keys
+        curves = dict(animated_keys(face.data.shape_keys))
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR")
         row.prop(settings, "pictures", text="", icon="IMAGE_DATA")
-        row.operator("likeness.keyframe_keys", text="", icon="KEY_HLT")
+        row.operator("likeness.keyframe_keys", text="", icon="KEY_HLT").names = ""
         row.operator("likeness.reset_keys", text="", icon="LOOP_BACK").group = ""
         row = layout.row(align=True)
         row.operator("likeness.load_expression_file", text="Load…", icon="IMPORT")
@@ -219,6 +233,8 @@ class KeysPanel(SidebarPanel, bpy.types.Panel):
                 if len(names) == 2 and settings.symmetric:
                     cell = _pictured(line, names, settings.pictures)
                     cell.prop(settings, both_sides(names[0]), slider=True)
+                    icon = _keyframe_icon(curves, names, context.scene.frame_current)
+                    row.operator("likeness.keyframe_keys", text="", icon=icon, emboss=False).names = " ".join(names)
                     continue
                 texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
                 line = line.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else line
@@ -230,6 +246,20 @@ class KeysPanel(SidebarPanel, bpy.types.Panel):
                         cell.prop(settings, name, text=text, slider=True)
                     else:
                         cell.prop(keys[name], "value", text=text, slider=True)
+
+
+def _keyframe_icon(curves: Mapping[str, bpy.types.FCurve], names: tuple[str, ...], frame: int) -> str:
+    """Blender's sign beside a slider for several keys: whether they are animated, and have keyframes at ``frame``."""
+    animated = [curves[name] for name in names if name in curves]
+    if not animated:
+        return "DECORATE_ANIMATE"
+    frames = np.empty(2 * max(len(curve.keyframe_points) for curve in animated), np.float32)
+    for curve in animated:
+        found = frames[: 2 * len(curve.keyframe_points)]
+        curve.keyframe_points.foreach_get("co", found)
+        if len(animated) < len(names) or not (np.abs(found[::2] - frame) < 0.5).any():
+            return "KEYFRAME"
+    return "KEYFRAME_HLT"
 
 
 def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> bpy.types.UILayout:
@@ -259,10 +289,10 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return active_face(context) is not None
+        return own_face(context) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, head, rig = self.layout, active_face(context), active_rig(context)
+        layout, head, rig = self.layout, own_face(context), active_rig(context)
         if rig is None:
             layout.operator("likeness.add_armature", icon="ARMATURE_DATA")
             return

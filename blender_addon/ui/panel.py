@@ -22,6 +22,7 @@ from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .properties import USES
+from .redraw import TAB
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
 
@@ -41,7 +42,6 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
         box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
 
 
-TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -132,7 +132,7 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
 
 
 class HeadPanel(SidebarPanel, bpy.types.Panel):
-    """The active head: its shape, its photos' cameras, its expression."""
+    """The active head; its settings are in sub-panels."""
 
     bl_idname = "LIKENESS_PT_head"
     bl_label = "Head"
@@ -142,12 +142,30 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
         return tags.active_head(context) is not None or cameras.RENDER_BEFORE in context.scene
 
     def draw(self, context: bpy.types.Context) -> None:
+        row = self.layout.row(align=True)
+        row.operator("likeness.leave_photo", icon="VIEW3D")
+        if tags.active_head(context) is not None:  # else a photo is looked through, with another head or none selected
+            row.operator("likeness.reset_selected", icon="LOOP_BACK")
+
+
+class _OfHead(SidebarPanel):
+    """Mix-in: a sub-panel of the panel of the active head."""
+
+    bl_parent_id = HeadPanel.bl_idname
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return tags.active_head(context) is not None
+
+
+class ShapePanel(_OfHead, bpy.types.Panel):
+    """How the head is solved from its photos, and what is kept of it."""
+
+    bl_idname = "LIKENESS_PT_shape"
+    bl_label = "Shape"
+
+    def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        if collection is None:  # a photo is looked through while another head, or none, is selected
-            layout.operator("likeness.leave_photo", icon="VIEW3D")
-            return
-        mesh = active_mesh(context, collection)
-        photos = cameras_by_photo(collection, mesh)
         sliders = layout.column(align=True)
         sliders.enabled = _backend_problem(context) is None
         wished = collection.likeness
@@ -156,27 +174,83 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
         row.prop(wished, "average", text="Average")
         if wished.changed:  # only beside a single slider: two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
-        layout.prop(wished, "hair_style")
+        mesh = active_mesh(context, collection)
         if mesh is not None:
             _draw_kept(layout, mesh)
-        layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
-        layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
-        row = layout.row(align=True)
-        row.operator("likeness.leave_photo", icon="VIEW3D")
-        row.operator("likeness.reset_selected", icon="LOOP_BACK")
-        _draw_relief(layout, collection)
-        if photos:  # last, because there may be many
-            layout.label(text="Look through a photo:")
-            column = layout.column(align=True)
-            for name, camera in photos.items():
-                through = context.scene.camera == camera and _looks_through_camera(context)
-                row = column.row(align=True)
-                row.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through).photo = name
-                star = "SOLO_ON" if wished.look == name else "SOLO_OFF"
-                row.operator("likeness.star_photo", text="", icon=star).photo = name
-                if through:
-                    _draw_comparison(column, camera)
-                    _draw_corrections(column, collection, name)
+
+
+class HairPanel(_OfHead, bpy.types.Panel):
+    """Style and display of the hair."""
+
+    bl_idname = "LIKENESS_PT_hair"
+    bl_label = "Hair"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        collection = tags.active_head(context)
+        self.layout.prop(collection.likeness, "hair_style")
+        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
+            _draw_shown(self.layout, hair, "Show Hair")
+
+
+class SkinPanel(_OfHead, bpy.types.Panel):
+    """Strengths of the skin's relief and of its wrinkles."""
+
+    bl_idname = "LIKENESS_PT_skin"
+    bl_label = "Skin"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bool(_strengths(context))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        row = self.layout.row(align=True)
+        for name, socket in _strengths(context).items():
+            row.prop(socket, "default_value", text=name)
+
+
+class ExportPanel(_OfHead, bpy.types.Panel):
+    """The head for other programs and for a body."""
+
+    bl_idname = "LIKENESS_PT_export"
+    bl_label = "Export"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
+        self.layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
+
+
+class PhotosPanel(_OfHead, bpy.types.Panel):
+    """The head's photos and their cameras; last, because there may be many."""
+
+    bl_idname = "LIKENESS_PT_photos"
+    bl_label = "Photos"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, collection = self.layout, tags.active_head(context)
+        wished, hidden = collection.likeness, tags.cameras_collection(collection)
+        photos = cameras_by_photo(collection, active_mesh(context, collection))
+        if not photos:
+            layout.label(text="None of its photos' cameras is left.")
+            return
+        if hidden is not None:
+            _draw_shown(layout, hidden, "Show Cameras")
+        layout.label(text="Look through a photo:")
+        column = layout.column(align=True)
+        for name, camera in photos.items():
+            through = context.scene.camera == camera and _looks_through_camera(context)
+            row = column.row(align=True)
+            row.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through).photo = name
+            star = "SOLO_ON" if wished.look == name else "SOLO_OFF"
+            row.operator("likeness.star_photo", text="", icon=star).photo = name
+            if through:
+                _draw_comparison(column, camera)
+                _draw_corrections(column, collection, name)
+
+
+def _draw_shown(layout: bpy.types.UILayout, item: bpy.types.Object | bpy.types.Collection, text: str) -> None:
+    """Draw Blender's own switch for showing something in the views."""
+    icon = "HIDE_ON" if item.hide_viewport else "HIDE_OFF"
+    layout.prop(item, "hide_viewport", text=text, icon=icon, invert_checkbox=True)
 
 
 def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
@@ -193,15 +267,13 @@ def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
         row.operator("likeness.unlock_skin", text="", icon="UNLOCKED")
 
 
-def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
-    """Draw the strengths of the skin's relief and of its wrinkles."""
-    head = tags.part_object(collection, "head")
+def _strengths(context: bpy.types.Context) -> dict[str, bpy.types.NodeSocket]:
+    """The strengths of the active head's relief and of its wrinkles; empty without relief."""
+    collection = tags.active_head(context)
+    head = None if collection is None else tags.part_object(collection, "head")
     material = None if head is None else skin_material(head)
-    sockets = {} if material is None else {name: strength_socket(material, name) for name in STRENGTHS}
-    row = layout.row(align=True)
-    for name, socket in sockets.items():
-        if socket is not None:
-            row.prop(socket, "default_value", text=name)
+    found = {} if material is None else {name: strength_socket(material, name) for name in STRENGTHS}
+    return {name: socket for name, socket in found.items() if socket is not None}
 
 
 def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collection, photo: str) -> None:
@@ -214,8 +286,11 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
         row.operator("likeness.show_head", text="", icon="HIDE_OFF")
     row.operator("likeness.fit_corrections", icon="FILE_REFRESH")
     if edited:
+        row.operator("likeness.pull_skin", text="", icon="FORCE_MAGNETIC").photo = photo
         row.operator("likeness.snap_to_fit", text="", icon="SNAP_ON")
     row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
+    if edited:
+        layout.prop(collection.likeness, "reach")
     mask = corrections.mask_of(collection, photo)
     row = layout.row(align=True)
     text = "Mask" if mask is None else f"Mask: {100 * mask.share:.1f} %"
@@ -354,7 +429,9 @@ def _module() -> str:
     return PACKAGE
 
 
-CLASSES = (PhotoList, MainPanel, OptionsPanel, HeadPanel)
+HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
+"""From top to bottom."""
+CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS)
 
 
 def register() -> None:

@@ -59,7 +59,7 @@ class LikenessPhoto(bpy.types.PropertyGroup):
 def _of_option(name: str) -> object:
     """The property of a head's option, as ``shared.options`` declares it."""
     option = OPTIONS[name]
-    words = {"name": option.label, "description": option.doc}
+    words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:]}
     if option.values:
         items = [(str(value.name), value.label, value.doc) for value in option.values]
         return EnumProperty(**words, items=items, default=str(option.default))
@@ -86,6 +86,15 @@ class LikenessHead(bpy.types.PropertyGroup):
     average: _of_option("average")
     hair_style: _of_option("hair_style")
     look: _of_option("look")
+    reach: FloatProperty(
+        name="Reach",
+        description="How far from a dragged landmark Pull moves the skin",
+        default=0.03,
+        min=0.005,
+        max=0.2,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
     solved_symmetry: FloatProperty(default=OPTIONS["symmetry"].default, options={"HIDDEN"})
     solved_average: FloatProperty(default=OPTIONS["average"].default, options={"HIDDEN"})
 

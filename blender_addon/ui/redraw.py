@@ -41,6 +41,10 @@ def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 
 
+TAB = "Likeness"
+"""Our tab of the sidebar."""
+OPENS_ON_HEAD = "likeness_opens_on_head"
+"""On a scene of a file that nobody has opened yet."""
 PROGRESS_REDRAW_SECONDS = 0.2
 """Minimum time between redraws of progress."""
 SWING_SECONDS = 6.0
@@ -86,6 +90,21 @@ def regions(kind: str) -> None:
                 for region in area.regions:
                     if region.type == kind:
                         region.tag_redraw()
+
+
+def open_tab(tries: int = 10) -> None:
+    """Turn the sidebars to our tab in a file that was made to open on its head, once Blender has drawn them."""
+    if bpy.app.background or OPENS_ON_HEAD not in bpy.context.scene:
+        return
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    bars = [r for area in areas if area.type == "VIEW_3D" for r in area.regions if r.type == "UI" and r.width > 1]
+    try:
+        for bar in bars:
+            bar.active_panel_category = TAB
+        del bpy.context.scene[OPENS_ON_HEAD]
+    except (AttributeError, TypeError):  # not drawn yet; before 5.0 only a click on the tab does it
+        if tries > 0:
+            bpy.app.timers.register(lambda: open_tab(tries - 1), first_interval=0.2)
 
 
 class RedrawPacing:

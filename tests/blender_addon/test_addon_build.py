@@ -43,6 +43,18 @@ def test_the_manifest_of_a_platform(platform: object) -> None:
         assert len(sentence) <= 64 and not sentence.endswith(".")
 
 
+def test_the_zip_needs_nothing_of_the_checkout(package: Path, tmp_path: Path) -> None:
+    """Its modules of the package ``protocol`` are imported where no such package is."""
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path / "likeness")
+        shared = [Path(name).stem for name in archive.namelist() if name.startswith("shared/") and name.endswith(".py")]
+    (tmp_path / "likeness" / "__init__.py").write_text("")
+    lines = "; ".join(f"import likeness.shared.{name}" for name in shared if name != "__init__")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    blocked = "import sys; sys.modules['protocol'] = None; "
+    subprocess.run([sys.executable, "-c", blocked + lines], cwd=tmp_path, check=True, env=clean)
+
+
 def test_what_is_in_the_zip(package: Path) -> None:
     with zipfile.ZipFile(package) as archive:
         names = archive.namelist()

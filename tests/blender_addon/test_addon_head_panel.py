@@ -19,7 +19,7 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.panel import HeadPanel, MainPanel, OptionsPanel  # noqa: E402
+from blender_addon.ui.panel import HEAD_PANELS, MainPanel, OptionsPanel  # noqa: E402
 from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.blender
 def buttons() -> list[str]:
     """Operators of all panels, from top to bottom."""
     layout = MagicMock()
-    for panel in (MainPanel, HeadPanel, ExpressionPanel):
+    for panel in (MainPanel, *HEAD_PANELS, ExpressionPanel):
         if getattr(panel, "poll", lambda context: True)(bpy.context):
             panel.draw(MagicMock(layout=layout), bpy.context)
     return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
@@ -112,7 +112,7 @@ def test_both_buttons_are_near_the_top_of_the_tab_with_eight_photos_and_a_head(
     for photo in listed.photos:
         photo.status, photo.landmark_error, photo.reason = "USED", 1.2, "Its light differs from the other photos'."
     layout = Rows()
-    for drawn in (MainPanel, HeadPanel):
+    for drawn in (MainPanel, *HEAD_PANELS):
         layout.put(1.0)  # the panel's header
         drawn.draw(MagicMock(layout=layout), bpy.context)
     first, second = (layout.ends[f"likeness.{name}"] for name in ("reconstruct", "solve_again"))

@@ -39,7 +39,9 @@ def test_a_head_gets_the_name_that_was_entered(backend: Backend, result: HeadRes
     assert names_of(nameless) == ("Likeness", "head", photos)
     assert names_of(anna) == ("Anna", "Anna", [f"Anna {photo}" for photo in photos])
     assert list(cameras_by_photo(anna)) == photos  # the panel's buttons
-    assert tags.part_object(anna, "tongue").name.startswith("tongue")
+    own = [obj for obj in anna.all_objects if obj.name != "Anna"]
+    assert len(own) > 12 and all(obj.name.startswith("Anna ") and obj.data.name.startswith("Anna ") for obj in own)
+    assert tags.part_object(nameless, "tongue").name == "tongue"
 
 
 def test_solving_again_keeps_names_and_gives_them_to_what_comes_back(backend: Backend, result: HeadResult) -> None:

@@ -19,7 +19,14 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.expressions import pose_of_file, pose_weights, poses  # noqa: E402
+from blender_addon.scene.expressions import (  # noqa: E402
+    EMOTIONS,
+    STARTER_POSES,
+    VISEMES,
+    pose_of_file,
+    pose_weights,
+    poses,
+)
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
 
@@ -52,9 +59,12 @@ def worn(head: bpy.types.Object) -> dict[str, float]:
 
 
 def listed() -> list[str]:
+    """What the menu offers besides the poses that it always has."""
     layout = MagicMock()
     PosesMenu.draw(MagicMock(layout=layout), bpy.context)
-    return [call.kwargs["text"] for call in layout.operator.mock_calls if "text" in call.kwargs]
+    names = [call.kwargs["text"] for call in layout.operator.mock_calls if "text" in call.kwargs]
+    assert set(names) >= STARTER_POSES.keys()
+    return [name for name in names if name not in STARTER_POSES]
 
 
 def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Object) -> None:
@@ -70,6 +80,17 @@ def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Ob
     assert worn(head) == pytest.approx({**half, "browInnerUp": 0.4}, abs=1e-5)
     assert bpy.ops.likeness.apply_pose_asset(pose="Grin") == {"FINISHED"}
     assert worn(head) == pytest.approx(GRIN, abs=1e-5)
+
+
+def test_six_emotions_and_fifteen_visemes_are_there_from_the_start(head: bpy.types.Object) -> None:
+    assert len(EMOTIONS) == 6 and len(VISEMES) == 15
+    assert all(set(weights) <= ARKIT_NAMES for weights in STARTER_POSES.values())
+    assert bpy.ops.likeness.apply_pose_asset(pose="Joy") == {"FINISHED"}
+    assert worn(head) == pytest.approx(EMOTIONS["Joy"], abs=1e-5) and poses() == []
+    assert bpy.ops.likeness.apply_pose_asset(pose="Viseme sil") == {"FINISHED"} and worn(head) == {}
+    for _ in range(2):
+        assert bpy.ops.likeness.keep_starter_poses() == {"FINISHED"}
+    assert {action.name: pose_weights(action).keys() for action in poses()} == dict.fromkeys(STARTER_POSES, ARKIT_NAMES)
 
 
 def test_bones_that_lead_are_posed(collection: bpy.types.Collection, head: bpy.types.Object) -> None:

@@ -12,6 +12,7 @@ A material's file also has its ``name``, properties to ``set`` and its ``active`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -99,11 +100,11 @@ def _set(thing: bpy.types.bpy_struct, values: Mapping[str, Any]) -> None:
 
 
 def _socket(sockets: Iterable[bpy.types.NodeSocket], key: str) -> bpy.types.NodeSocket:
-    """The socket with identifier ``key``, else the first available one of that name."""
+    """The socket with identifier ``key``, else the first available one of that name, without a number."""
     for socket in sockets:
         if socket.identifier == key:
             return socket
     for socket in sockets:
-        if socket.enabled and socket.name == SOCKET_NAMES.get(key, key):
+        if socket.enabled and socket.name == SOCKET_NAMES.get(key, re.sub(r"_\d{3}$", "", key)):
             return socket
     raise KeyError(f"This Blender's {sockets[0].node.bl_idname if sockets else 'node'} has no socket {key}.")

@@ -13,9 +13,12 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from backend.exchange.face_asset import FaceAsset
 
 VARIABLE = "LIKENESS_TEST_MESSAGE"
 BODY_VERTICES = 19_158
@@ -54,14 +57,25 @@ def load_or_make() -> HeadMessage:
 
 
 def make() -> HeadMessage:
-    """The template's mean face, a gradient as albedo, and four photos: portrait, landscape, off-centre crop, square."""
+    """``made_up_asset`` as it comes over the wire."""
+    from backend.exchange.wire import encode_face
+
+    asset, files = made_up_asset()
+    message = encode_face(asset)
+    header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
+    body, faces = makehuman_body()
+    return HeadMessage(header, message.buffers, files, body, faces)
+
+
+def made_up_asset() -> tuple[FaceAsset, dict[str, bytes]]:
+    """The template's mean face, a gradient as albedo, and the files of four photos: portrait, landscape, off-centre
+    crop, square."""
     from made_up_detail import made_up_detail
     from made_up_hair import made_up_hair
 
     from backend.detail.skin_detail import skin_roughness
     from backend.exchange.assemble import eye_dressing, face_parts
     from backend.exchange.face_asset import AssetPhoto, FaceAsset
-    from backend.exchange.wire import encode_face
     from backend.geometry.template import load_template
     from backend.rendering.camera import Camera
     from backend.rig.arkit import ARKIT_INDEX
@@ -128,10 +142,7 @@ def make() -> HeadMessage:
         mouth_inside=template.regions["mouth_interior"][: len(parts[0].vertices)].astype(np.float32),
         skin_roughness=skin_roughness(template),
     )
-    message = encode_face(asset)
-    header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
-    body, faces = makehuman_body()
-    return HeadMessage(header, message.buffers, files, body, faces)
+    return asset, files
 
 
 def jpeg(upright_size: tuple[int, int], orientation: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,3 +87,14 @@ def test_a_socket_with_another_identifier_is_known_by_its_name() -> None:
     mix = [Socket("A1", "A", enabled=False), Socket("A2", "A"), Socket("A_Color", "A")]
     assert nodes._socket(mix, "A_Color") is mix[2]
     assert nodes._socket(mix[:2], "A_Color") is mix[1]
+
+
+def test_a_socket_whose_identifier_this_blender_has_changed_is_known_by_its_name() -> None:
+    """Random Value has ``Value_001`` for numbers up to 5.1, and ``Value`` in 5.2."""
+    from blender_addon.scene.nodes import _socket
+
+    sockets = [
+        SimpleNamespace(identifier="Value", name="Value", enabled=False),
+        SimpleNamespace(identifier="Item_2", name="Value", enabled=True),
+    ]
+    assert _socket(sockets, "Value_001") is sockets[1]

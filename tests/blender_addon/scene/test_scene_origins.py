@@ -55,6 +55,8 @@ def assert_in_place(bpy, collection, result: HeadResult) -> None:
     """Every part and camera lies where the result has it, seen from where the head frame's origin is in the world."""
     for part in result.parts:
         np.testing.assert_allclose(world(bpy, collection)[part.name], to_blender(part.vertices), atol=2e-6)
+    tags.cameras_collection(collection).hide_viewport = False  # Blender does not place what is hidden
+    bpy.context.view_layer.update()
     for camera in tags.camera_objects(collection):
         photo = next(photo for photo in result.photos if photo.name == camera[tags.PHOTO])
         centre = -photo.camera_from_head[:3, :3].T @ photo.camera_from_head[:3, 3]

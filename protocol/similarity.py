@@ -1,0 +1,46 @@
+"""Similarity transforms: rotation, scale and translation between corresponding points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """``x -> scale * rotation @ x + translation``: a number, (3, 3) and (3,)."""
+
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Transform positions (..., 3)."""
+        return self.offsets(points) + self.translation
+
+    def offsets(self, offsets: np.ndarray) -> np.ndarray:
+        """Transform offsets (..., 3)."""
+        return self.scale * (offsets @ self.rotation.T)
+
+
+def fit_similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, scale: float | None = None
+) -> Similarity:
+    """The weighted least-squares similarity from ``source`` (N, 3) to ``target`` (N, 3), N >= 3 (Umeyama 1991, eq. 40
+    to 42), without reflections.
+
+    Parameters
+    ----------
+    weights : (N,), not negative; None for equal ones.
+    scale : of the result; None for the best one. 1 gives the rigid motion (Kabsch).
+    """
+    share = np.full((len(source), 1), 1.0 / len(source)) if weights is None else (weights / weights.sum())[:, None]
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    source_mean, target_mean = (share * source).sum(axis=0), (share * target).sum(axis=0)
+    u, s, vt = np.linalg.svd((share * (target - target_mean)).T @ (source - source_mean))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    rotation = (u * signs) @ vt
+    if scale is None:
+        scale = float((s * signs).sum() / max((share * (source - source_mean) ** 2).sum(), 1e-30))
+    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)

@@ -1,0 +1,135 @@
+"""Exported files elsewhere: in three.js, beside the backend's own file, with what is written beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from head_message import made_up_asset
+from PIL import Image
+from scene_helpers import coordinates
+from test_scene_export_look import imported, with_cards
+
+from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES
+from blender_addon.protocol.result import HeadResult
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.export.presets import BY_NAME  # noqa: E402
+from blender_addon.export.write import export_head  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
+
+TESTS = Path(__file__).parents[2]
+FACE_GLB_METRES = 1e-5
+
+
+def gltf_header(path: Path) -> dict:
+    """The JSON of a .glb file."""
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+
+
+def in_three(path: Path, picture: Path, weights: Mapping[str, float]) -> dict[str, dict]:
+    """What three.js has loaded of a file, by mesh; its picture is written. Skips without Chromium or three.js."""
+    chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    if shutil.which("node") is None or not Path(chromium).exists():
+        pytest.skip("needs Node and Chromium")
+    if not all((TESTS.parent / "node_modules" / name).is_dir() for name in ("three", "playwright-core")):
+        pytest.skip("needs three.js: npm ci")
+    command = ["node", str(TESTS / "three_view.mjs"), str(path), str(picture), json.dumps(weights)]
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+    assert "error" not in done, done
+    return {name.removeprefix("Likeness_"): mesh for name, mesh in done["meshes"].items()}
+
+
+def test_threejs_shows_the_head_and_moves_its_keys(bpy, result: HeadResult, tmp_path: Path) -> None:
+    path = tmp_path / "head.glb"
+    export_head(bpy.context, importing.import_head(with_cards(result), bpy.context), BY_NAME["GLTF"], path)
+    shots = []
+    for name, weights in (("rest", {}), ("open", {"jawOpen": 1.0})):
+        meshes = in_three(path, tmp_path / f"{name}.png", weights)
+        shots.append(np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"), np.float32) / 255.0)
+    head, cornea, eye = meshes["head"], meshes["cornea_left"], meshes["eye_left"]
+    assert head["keys"] == 52 and head["bones"] == 8 and head["map"] and head["normalMap"] and head["roughnessMap"]
+    assert cornea["transmission"] == 1 and cornea["ior"] == pytest.approx(1.376) and cornea["opacity"] < 0.2
+    assert eye["clearcoat"] == 1 and meshes["hair"]["normalMap"] and meshes["lashes"]["map"]
+    assert not any(mesh["emissive"] for mesh in meshes.values())
+    moved = np.abs(shots[1] - shots[0]).mean(axis=-1)
+    assert moved[300:450, 150:360].mean() > 0.02 > 0.002 > moved[60:180, 200:310].mean()  # the chin, not the forehead
+    eye_rows = shots[0][210:250, 180:240]
+    assert eye_rows.max() - eye_rows.min() > 0.4  # dark pupils or bright balls, not one white mask
+
+
+def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult, tmp_path: Path) -> None:
+    """Neutral vertices and keys of every part, of the mesh before any subdivision."""
+    from backend.exchange.gltf import write_glb
+
+    shapes = []
+    write_glb(made_up_asset()[0], tmp_path / "face.glb")
+    collection = importing.import_head(result, bpy.context)
+    export_head(bpy.context, collection, replace(BY_NAME["GLTF"], subdivision=0, skeleton=False), tmp_path / "head.glb")
+    for name in ("face.glb", "head.glb"):
+        found = {}
+        for part, obj in imported(bpy, tmp_path / name).items():
+            matrix = np.array(obj.matrix_world)
+            blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
+            for key in ("Basis", *sorted(ARKIT_NAMES)):
+                if key in blocks or key == "Basis":
+                    points = coordinates(blocks[key].points if blocks else obj.data.vertices)
+                    found[part, key] = points @ matrix[:3, :3].T + matrix[:3, 3]
+        shapes.append(found)
+    terminal, button = shapes
+    assert terminal.keys() == button.keys() and len(terminal) > 150
+    worst = {}
+    for key, points in terminal.items():
+        tree = bpy_tree(button[key])
+        worst[key] = max(tree.find(point)[2] for point in points)
+    assert max(worst.values()) < FACE_GLB_METRES, max(worst, key=worst.get)
+
+
+def bpy_tree(points: np.ndarray):
+    """A search tree of points (N, 3)."""
+    from mathutils.kdtree import KDTree
+
+    tree = KDTree(len(points))
+    for number, point in enumerate(points.tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    return tree
+
+
+@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
+def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
+    preset = BY_NAME[name]
+    path = tmp_path / f"Anna{preset.suffix}"
+    export_head(bpy.context, importing.import_head(result, bpy.context), preset, path)
+    text = (tmp_path / "Anna.txt").read_text("utf-8")
+    for number, png in enumerate(result.detail.pictures):
+        assert (tmp_path / f"Anna_wrinkles_{number + 1}.png").read_bytes() == png
+    for one in result.detail.wrinkles:
+        assert f"- {one.name}: Anna_wrinkles_{one.picture + 1}.png" in text and all(key in text for key in one.keys)
+    assert f"{2 * result.detail.wrinkle_reach:.4g}" in text
+    assert all(sentence in text for sentence in preset.advice) and (len(preset.advice) > 5) == (name != "GLTF")
+
+
+def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path) -> None:
+    collection = importing.import_head(result, bpy.context)
+    for name, choices in (("plain", {}), ("small", {"webp": True, "simple_eyes": True})):
+        export_head(bpy.context, collection, BY_NAME["GLTF"], tmp_path / f"{name}.glb", **choices)
+    plain, small = (gltf_header(tmp_path / f"{name}.glb") for name in ("plain", "small"))
+    assert {"KHR_materials_transmission", "KHR_materials_ior", "KHR_materials_clearcoat"} <= set(
+        plain["extensionsUsed"]
+    )
+    clear = next(material for material in plain["materials"] if material["name"] == "cornea")
+    assert clear["alphaMode"] == "BLEND" and clear["pbrMetallicRoughness"]["baseColorFactor"][3] < 0.2
+    assert {image["mimeType"] for image in small["images"]} == {"image/webp"}
+    names = {node["name"].removeprefix("Likeness_") for node in small["nodes"]}
+    assert not names & set(EYE_PART_NAMES) and {"eye_left", "eye_right"} <= names

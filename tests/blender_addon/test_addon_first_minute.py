@@ -1,0 +1,184 @@
+"""The first minute with a head: what an artist meets without having set anything, from Blender's default scene."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+from mathutils import Vector  # noqa: E402
+
+from blender_addon.many import run  # noqa: E402
+from blender_addon.operators import many as operators  # noqa: E402
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.rig.bones import PARENTS  # noqa: E402
+from blender_addon.scene import cameras, tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
+from blender_addon.session import session  # noqa: E402
+from blender_addon.shared.options import OPTIONS  # noqa: E402
+from blender_addon.ui.keys_panel import KeysPanel, active_face  # noqa: E402
+from blender_addon.ui.panel import HEAD_PANELS, HeadPanel  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def default_scene(backend: Backend) -> bpy.types.Scene:
+    """Cube, camera and light, with the cube selected."""
+    scene = bpy.context.scene
+    cube = bpy.data.objects.new("Cube", bpy.data.meshes.new("Cube"))
+    scene.collection.objects.link(cube)
+    cube.select_set(True)
+    bpy.context.view_layer.objects.active = cube
+    return scene
+
+
+@pytest.fixture
+def people(tmp_path: Path, default_scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table with Anna."""
+    monkeypatch.setattr(operators, "chosen_backend", lambda context: None)
+    (tmp_path / "people" / "Anna").mkdir(parents=True)
+    (tmp_path / "people" / "Anna" / "1.jpg").write_bytes(b"\xff\xd8")
+    bpy.ops.likeness.choose_people(directory=str(tmp_path / "people"))
+    yield tmp_path / "people"
+    run.forget()
+
+
+def test_a_head_comes_with_its_bust(default_scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    begin = session().runner.begin
+    monkeypatch.setattr(
+        session().runner,
+        "begin",
+        lambda submission, where: [asked.append(submission.options), begin(submission, where)],
+    )
+    bpy.ops.likeness.reconstruct()
+    assert asked[0].get("bust", OPTIONS["bust"].default) is True
+
+
+def test_cameras_arrive_hidden_and_the_one_looked_through_is_shown(
+    default_scene: bpy.types.Scene, result: HeadResult
+) -> None:
+    bpy.ops.likeness.reconstruct()
+    (collection,) = tags.head_collections()
+    hidden = tags.cameras_collection(collection)
+    assert hidden.hide_viewport and not hidden.hide_render
+    for photo in (result.photos[0].name, result.photos[1].name):
+        bpy.ops.likeness.look_through(photo=photo)  # Blender draws the photo of a visible camera only
+        assert default_scene.camera.visible_get()
+    bpy.ops.likeness.leave_photo()
+    assert hidden.hide_viewport
+    hidden.hide_viewport = False  # the switch
+    bpy.ops.likeness.look_through(photo=photo)
+    bpy.ops.likeness.leave_photo()
+    assert not hidden.hide_viewport and cameras.HIDDEN_CAMERAS not in default_scene
+
+
+def test_hair_and_cameras_have_switches_and_the_head_five_sub_panels(
+    default_scene: bpy.types.Scene, result: HeadResult
+) -> None:
+    import_head(result, bpy.context)
+    labels = [panel.bl_label for panel in HEAD_PANELS if getattr(panel, "bl_parent_id", "") == HeadPanel.bl_idname]
+    assert sorted(labels) == ["Export", "Hair", "Photos", "Shape", "Skin"]
+    layout = MagicMock()
+    for panel in HEAD_PANELS:
+        assert panel.poll(bpy.context)
+        panel.draw(MagicMock(layout=layout), bpy.context)
+    shown = [call.args[0] for call in layout.mock_calls if call[0].endswith("prop") and "hide_viewport" in call.args]
+    (collection,) = tags.head_collections()
+    assert shown == [tags.hair_object(collection, "CURVES"), tags.cameras_collection(collection)]
+
+
+def test_many_people_leave_the_selection_alone(default_scene: bpy.types.Scene, people: Path) -> None:
+    bpy.ops.likeness.reconstruct_many()
+    assert tags.head_collections() and bpy.context.view_layer.objects.active.name == "Cube"
+    assert [obj.name for obj in bpy.context.selected_objects] == ["Cube"]
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_a_persons_file_opens_on_the_head_lit_and_framed_with_the_sidebar(people: Path, library: bool) -> None:
+    many = bpy.context.scene.likeness_many
+    many.apart, many.library = not library, library
+    bpy.ops.likeness.reconstruct_many()
+    bpy.ops.wm.open_mainfile(filepath=str(people / "Anna" / "Anna.blend"))
+    scene = bpy.context.scene
+    (head,) = tags.heads_in(scene)
+    skin = tags.part_object(head, "head")
+    assert skin.visible_get() and bpy.context.view_layer.objects.active == skin
+    assert [obj.type for obj in scene.objects].count("LIGHT") == 3 and scene.camera is not None and scene.world
+    own = [obj for obj in head.all_objects if obj != skin]
+    assert skin.name == "Anna" and all(obj.name.startswith("Anna ") for obj in own)
+    corners = np.array([skin.matrix_world @ Vector(corner) for corner in skin.bound_box])
+    views = [area.spaces.active for area in bpy.data.screens["Layout"].areas if area.type == "VIEW_3D"]
+    assert views and all(view.show_region_ui and view.shading.type == "MATERIAL" for view in views)
+    place = np.array(views[0].region_3d.view_location)
+    assert (corners.min(0) < place).all() and (place < corners.max(0)).all()
+
+
+def test_cards_are_strands_in_solid_shading(default_scene: bpy.types.Scene, result: HeadResult) -> None:
+    from test_scene_export_look import CARD_COLOUR, with_cards
+
+    cards = tags.hair_object(import_head(with_cards(result), bpy.context), "MESH")
+    node = cards.active_material.node_tree.nodes.active
+    assert node.name == SOLID_STRANDS and not node.outputs["Color"].is_linked
+    texel = np.array(node.image.pixels[:4])
+    linear = np.array([0.2158605, 0.2158605, 1.0]) * CARD_COLOUR  # the cards' picture is sRGB (128, 128, 255)
+    np.testing.assert_allclose(((texel[:3] + 0.055) / 1.055) ** 2.4, linear, atol=0.01)
+    assert texel[3] == 1.0
+
+
+def test_face_keys_follow_the_active_mesh(default_scene: bpy.types.Scene, result: HeadResult) -> None:
+    head = tags.part_object(import_head(result, bpy.context), "head")
+    copy = head.copy()
+    copy.data = head.data.copy()
+    bpy.context.collection.objects.link(copy)
+    other = bpy.data.objects.new("other", bpy.data.meshes.new("other"))
+    other.shape_key_add(name="Basis")
+    for name in ARKIT_NAMES:
+        other.shape_key_add(name=name)
+    bpy.context.collection.objects.link(other)
+    for mesh in (copy, other, head):
+        bpy.context.view_layer.objects.active = mesh
+        assert active_face(bpy.context) == mesh
+        bpy.context.scene.likeness_keys.mouthSmile = 0.5
+        assert mesh.data.shape_keys.key_blocks["mouthSmileLeft"].value == 0.5
+    bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
+    assert active_face(bpy.context) == head
+
+
+def test_a_slider_for_both_sides_shows_its_keyframes_and_sets_them(
+    default_scene: bpy.types.Scene, result: HeadResult
+) -> None:
+    import_head(result, bpy.context)
+    bpy.context.scene.likeness_keys.search = "mouthSmile"
+    bpy.context.scene.frame_set(3)
+
+    def icons() -> str:
+        layout = MagicMock()
+        layout.row.return_value = layout.column.return_value = layout
+        KeysPanel.draw(MagicMock(layout=layout), bpy.context)
+        calls = [call for call in layout.operator.mock_calls if call.args[:1] == ("likeness.keyframe_keys",)]
+        return calls[-1].kwargs["icon"]
+
+    assert icons() == "DECORATE_ANIMATE"
+    bpy.ops.likeness.keyframe_keys(names="mouthSmileLeft mouthSmileRight")
+    assert icons() == "KEYFRAME_HLT"
+    bpy.context.scene.frame_set(4)
+    assert icons() == "KEYFRAME"
+
+
+def test_bones_are_controls_with_shapes(default_scene: bpy.types.Scene, result: HeadResult) -> None:
+    first, second = (import_head(replace(result), bpy.context, armature=True) for _ in range(2))
+    rigs = [tags.rig_object(collection) for collection in (first, second)]
+    shapes = [{bone.name: bone.custom_shape for bone in rig.pose.bones} for rig in rigs]
+    assert set(shapes[0]) == set(PARENTS) and all(shapes[0].values()) and shapes[0] == shapes[1]
+    assert not any(shape.name in bpy.context.scene.objects for shape in shapes[0].values())

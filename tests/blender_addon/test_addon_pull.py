@@ -1,0 +1,107 @@
+"""Pull: a dragged landmark moves the skin near it, and the photo's other landmarks hold."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from head_message import made_up_asset  # noqa: E402
+from instant_backend import Backend  # noqa: E402
+
+from backend.geometry.template import load_template  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import corrections, tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.meshes import neutral_coordinates, origin_of, sculpted, to_head  # noqa: E402
+from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
+
+pytestmark = pytest.mark.blender
+PHOTO = "portrait.jpg"
+DRAG, STILL = 40.0, 3.0
+"""Pixels of a face that is 600 pixels high."""
+CHIN, MOUTH_CORNER, NOSE = 152, 61, 1
+
+
+@pytest.fixture
+def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
+    collection = import_head(result, bpy.context)
+    for camera in tags.camera_objects(collection):
+        camera[tags.EXPRESSION] = {}  # the landmarks of the made-up photos are those of a neutral face
+    return collection
+
+
+def landmarks(collection: bpy.types.Collection, photo: str) -> np.ndarray:
+    """(478, 2) pixels at which the present head has the landmarks, by the template's own places of them."""
+    template = load_template()
+    shape = template.vertices.copy()
+    head = tags.part_object(collection, "head").data
+    shape[: len(head.vertices)] = to_head(neutral_coordinates(head) + origin_of(head))
+    camera = next(one.camera for one in made_up_asset()[0].photos if one.name == photo)
+    return camera.project(template.landmarks478.positions(shape))[:, :2]
+
+
+def drag(collection: bpy.types.Collection, landmark: int, change: tuple[float, float]) -> None:
+    """Move a shown landmark by pixels of the photo, as the artist does."""
+    camera = cameras_by_photo(collection)[PHOTO]
+    point = next(p for p in corrections.put_points(collection, camera) if p[tags.LANDMARK] == landmark)
+    fx, fy, *_ = camera[tags.INTRINSICS]
+    point.location.x += change[0] / fx * -point.location.z
+    point.location.y -= change[1] / fy * -point.location.z
+    bpy.context.view_layer.update()
+
+
+@pytest.mark.parametrize(("landmark", "way"), [(CHIN, (0.0, 1.0)), (MOUTH_CORNER, (-1.0, 0.0)), (NOSE, (0.6, -0.8))])
+def test_what_was_not_dragged_stays(collection: bpy.types.Collection, landmark: int, way: tuple[float, float]) -> None:
+    before = landmarks(collection, PHOTO)
+    scale = np.ptp(before[:, 1]) / 600.0
+    drag(collection, landmark, tuple(scale * DRAG * np.array(way)))
+    began = time.process_time()
+    assert bpy.ops.likeness.pull_skin(photo=PHOTO) == {"FINISHED"}
+    seconds = time.process_time() - began
+    moved = (landmarks(collection, PHOTO) - before) / scale
+    others = [one for one in corrections.HANDLES if one != landmark and one not in corrections.PUPILS]
+    print(landmark, moved[landmark], np.linalg.norm(moved[others], axis=1).max(), seconds)
+    np.testing.assert_allclose(moved[landmark], DRAG * np.array(way), atol=1.0)
+    assert np.linalg.norm(moved[others], axis=1).max() < STILL
+    assert seconds < 2.0
+    shown = np.reshape(cameras_by_photo(collection)[PHOTO][tags.LANDMARKS], (478, 4))[:, 2:]
+    assert np.linalg.norm(shown[others] - landmarks(collection, PHOTO)[others], axis=1).max() < 8.0 * scale
+
+
+def test_it_is_a_sculpt_that_solving_again_keeps_and_no_correction(
+    collection: bpy.types.Collection, backend: Backend
+) -> None:
+    drag(collection, CHIN, (0.0, 8.0))
+    bpy.ops.likeness.pull_skin(photo=PHOTO)
+    head = tags.part_object(collection, "head")
+    pulled = sculpted(head.data)
+    assert pulled is not None and corrections.head_corrections(collection) == ()
+    jaw = head.data.shape_keys.key_blocks["jawOpen"]
+    assert np.abs(jaw.points[0].co[:]).max() > 0  # the keys are there, and moved along:
+    bpy.ops.likeness.solve_again()
+    np.testing.assert_allclose(sculpted(head.data), pulled, atol=1e-5)
+    bpy.ops.likeness.remove_sculpt()
+    assert sculpted(head.data) is None
+
+
+def test_the_reach_bounds_it(collection: bpy.types.Collection) -> None:
+    collection.likeness.reach = 0.02
+    drag(collection, CHIN, (0.0, 8.0))
+    bpy.ops.likeness.pull_skin(photo=PHOTO)
+    head = tags.part_object(collection, "head")
+    pulled = np.linalg.norm(sculpted(head.data), axis=1)
+    most = neutral_coordinates(head.data)[pulled.argmax()]
+    far = np.linalg.norm(neutral_coordinates(head.data) - most, axis=1) > 0.07
+    assert pulled.max() > 0.005 and pulled[far].max() < 1e-5
+
+
+def test_without_a_dragged_point_nothing_moves(collection: bpy.types.Collection) -> None:
+    corrections.put_points(collection, cameras_by_photo(collection)[PHOTO])
+    assert bpy.ops.likeness.pull_skin(photo=PHOTO) == {"CANCELLED"}
+    assert sculpted(tags.part_object(collection, "head").data) is None
