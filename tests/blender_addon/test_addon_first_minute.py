@@ -12,6 +12,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import OPTIONS  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
@@ -24,7 +25,6 @@ from blender_addon.scene import cameras, tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 from blender_addon.session import session  # noqa: E402
-from blender_addon.shared.options import OPTIONS  # noqa: E402
 from blender_addon.ui.keys_panel import KeysPanel, active_face  # noqa: E402
 from blender_addon.ui.panel import HEAD_PANELS, HeadPanel  # noqa: E402
 
