@@ -28,7 +28,7 @@ from backend.hair.hair_line import apply_hairline_points
 from backend.models.checkpoints import computing_device
 from backend.models.contract import applied_to_photos
 from backend.models.detail import DetailModel
-from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_face import GraphAlbedoModel
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.learned_basis.apply import BasisModel, personalise
 from backend.models.registry import (
