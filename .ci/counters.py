@@ -18,25 +18,25 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_500,
-    "files": 410,
+    "lines of code": 63_500,
+    "files": 380,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 8.9,
-    "files of LAP": 11,
+    "per cent of code that imports": 8.2,
+    "files of LAP": 10,
     "folders of LAP": 2,
-    "files of the learned basis": 11,
+    "files of the learned basis": 10,
     "folders of the learned basis": 2,
-    "files of the graph face model": 10,
+    "files of the graph face model": 8,
     "folders of the graph face model": 3,
     "files of detail": 11,
     "folders of detail": 3,
     "files that name hair_style": 11,
-    "numbers set by hand in module constants": 2_980,
-    "numbers set by hand in defaults of dataclasses": 490,
-    "numbers set by hand in functions": 4_120,
-    "numbers set by hand": 7_580,
+    "numbers set by hand in module constants": 2_730,
+    "numbers set by hand in defaults of dataclasses": 485,
+    "numbers set by hand in functions": 4_030,
+    "numbers set by hand": 7_240,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -29,7 +29,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.models.checkpoints import computing_device
 from backend.models.contract import Models
 from backend.models.detail import DetailModel
-from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_face import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
 from backend.models.registry import (
     DETAIL,

@@ -33,7 +33,7 @@ from backend.hair.hair_views import closed_head
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.visibility import depth_map, point_visibility
+from backend.rendering.rasterize import depth_map, point_visibility
 from backend.system.parallel import each
 
 

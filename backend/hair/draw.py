@@ -12,7 +12,7 @@ from backend.hair.attach import skin_normals
 from backend.hair.hair_strands import OUT, HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import depth_map
+from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
 
 _SUPERSAMPLE = 2

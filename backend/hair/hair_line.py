@@ -15,7 +15,7 @@ from backend.hair.hair_surface import ROWS, STEP, HairSurface
 from backend.hair.hull import azimuths, head_hull, hull_surface
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import facing_cosine
+from backend.rendering.rasterize import facing_cosine
 
 _PLACE_DEVIATION, _LINE_DEVIATION = 0.003, 0.015
 """Metres: accuracy with which a person can place the hairline, which is never sharper, and by which people's hairlines

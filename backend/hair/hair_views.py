@@ -15,7 +15,7 @@ from backend.geometry.vectors import disc
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import depth_map
+from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
 
 VIEW_SIDE = 384

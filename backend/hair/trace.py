@@ -24,7 +24,7 @@ from backend.hair.grow import Style
 from backend.hair.hair_strands import MOST_POINTS
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
 from backend.hair.hair_views import HairView, looked_up, votes
-from backend.rendering.visibility import depth_map
+from backend.rendering.rasterize import depth_map
 
 _PROBE = 0.004
 """Metres along the surface over which its projection into a photo is differentiated."""

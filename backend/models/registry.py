@@ -44,7 +44,7 @@ GRAPH_ALBEDO = LearnedModel(
     "graph_albedo",
     purpose="the colours of skin that no photo shows",
     without="rules and the mirrored side alone give them",
-    loader="backend.models.graph_albedo:GraphAlbedoModel.load",
+    loader="backend.models.graph_face:GraphAlbedoModel.load",
     on_gpu=True,
     by_default=False,
 )

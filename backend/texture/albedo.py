@@ -14,7 +14,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
-from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_face import GraphAlbedoModel
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes

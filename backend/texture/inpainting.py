@@ -33,7 +33,7 @@ from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
-from backend.models.graph_albedo import GraphAlbedoModel, skin_correction
+from backend.models.graph_face import GraphAlbedoModel, skin_correction
 from backend.photos.collection import FaceClass
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY, Consensus

@@ -34,8 +34,8 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.interpolate import sample_image
+from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 from backend.rendering.render import render_linear
-from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight
 

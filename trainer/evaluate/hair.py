@@ -32,7 +32,7 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.evaluate.harness import measured, people_folders
 from trainer.evaluate.metrics import mean_interval
 from trainer.evaluate.textures import fitted_person, without_photo
-from trainer.heads.raytrace_scene import build_bvh, closest_points
+from trainer.heads.raytrace import build_bvh, closest_points
 
 _SIDE = 224
 """Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""

@@ -30,8 +30,7 @@ from protocol.options import OPTIONS
 from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import face_embedding, identity_distance
 from trainer.heads.photographs import lighting, subdivide_midpoint
-from trainer.heads.raytrace import Film, develop, look_at, trace_view
-from trainer.heads.raytrace_scene import Lighting, Surface, build_bvh, joined
+from trainer.heads.raytrace import Film, Lighting, Surface, build_bvh, develop, joined, look_at, trace_view
 from trainer.heads.scans import face_middle
 
 HEAD_LEVELS = 2

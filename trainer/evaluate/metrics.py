@@ -28,7 +28,7 @@ from backend.errors import LikenessError
 from backend.fitting.solver import populations
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import Similarity, nearest_similarity
-from trainer.heads.raytrace_scene import build_bvh, closest_points
+from trainer.heads.raytrace import build_bvh, closest_points
 from trainer.template.registration import vertex_areas
 
 RESAMPLES = 2000

@@ -26,7 +26,7 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
 from backend.hair.fit_hair import fit_hair
-from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_face import GraphAlbedoModel
 from backend.models.registry import GRAPH_ALBEDO, open_models
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh

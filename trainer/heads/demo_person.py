@@ -26,8 +26,7 @@ from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import write_bytes
 from trainer.heads import paint
 from trainer.heads.photographs import Photograph, Shot, shot_camera, subdivide_midpoint, sweep_torso, take_photograph
-from trainer.heads.raytrace import Film
-from trainer.heads.raytrace_scene import Surface, joined
+from trainer.heads.raytrace import Film, Surface, joined
 
 IDENTITY_DEVIATION = 0.9
 IDENTITY_MODES = 40

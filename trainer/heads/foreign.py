@@ -26,7 +26,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.heads.paint import fractal_noise
 from trainer.heads.photographs import CLAY, SurfaceLandmarks, edge_keys, find_surface_landmarks
-from trainer.heads.raytrace_scene import build_bvh, closest_hits
+from trainer.heads.raytrace import build_bvh, closest_hits
 from trainer.heads.scans import CHIN, MILLIMETRE, face_middle, scan_head
 
 HALVES = ("development", "judgement")

@@ -35,7 +35,7 @@ from backend.rendering.interpolate import sample_texture
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads import paint, photographs
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
-from trainer.heads.raytrace_scene import Surface, build_bvh, closest_hits, joined
+from trainer.heads.raytrace import Surface, build_bvh, closest_hits, joined
 from trainer.template.registration import fit_model
 
 

@@ -21,8 +21,19 @@ from scipy.ndimage import gaussian_filter
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
-from trainer.heads.raytrace import Film, develop, jpeg_bytes, look_at, trace_view
-from trainer.heads.raytrace_scene import AreaLight, Environment, Lighting, Surface, build_bvh, closest_hits
+from trainer.heads.raytrace import (
+    AreaLight,
+    Environment,
+    Film,
+    Lighting,
+    Surface,
+    build_bvh,
+    closest_hits,
+    develop,
+    jpeg_bytes,
+    look_at,
+    trace_view,
+)
 
 
 def edge_keys(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from trainer.heads import photographs
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict
 from trainer.heads.ict_skin import SkinLook, carry_onto_scan, fine_ict, ict_person, openness
 from trainer.heads.paint import EyeLook
-from trainer.heads.raytrace_scene import Surface, build_bvh, closest_points
+from trainer.heads.raytrace import Surface, build_bvh, closest_points
 from trainer.template.makehuman import read_obj
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))

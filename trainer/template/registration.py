@@ -24,7 +24,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import boundary_edges
 from backend.geometry.vectors import nearest_similarity
-from trainer.heads import raytrace_scene
+from trainer.heads import raytrace
 from trainer.heads.ict import TriangleMesh
 
 
@@ -41,9 +41,7 @@ def closest_points(
     -------
     triangle : (N,) index into ``triangles``; barycentrics : (N, 3); distance : (N,).
     """
-    triangle, _, weights = raytrace_scene.closest_points(
-        raytrace_scene.build_bvh(vertices, triangles, np.float64), points
-    )
+    triangle, _, weights = raytrace.closest_points(raytrace.build_bvh(vertices, triangles, np.float64), points)
     weights = np.maximum(weights, 0.0)  # rounding
     spots = (weights[..., None] * vertices[triangles[triangle]]).sum(1)
     return triangle, weights, np.linalg.norm(spots - points, axis=-1)

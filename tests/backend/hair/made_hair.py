@@ -14,7 +14,7 @@ from backend.hair.hair_strands import Flow, Locks
 from backend.hair.hair_views import HairView, body_mesh, silhouettes
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import depth_map
+from backend.rendering.rasterize import depth_map
 from trainer.template.pictures import portrait_camera
 
 SIDE = 112

@@ -3,7 +3,7 @@ import pytest
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
+from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 
 FACING = np.diag([1.0, -1, -1, 1])  # camera on the +z axis, looking back at the head
 

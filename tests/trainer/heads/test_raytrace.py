@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.normals import vertex_normals
-from trainer.heads.raytrace import look_at, trace_view
-from trainer.heads.raytrace_scene import (
+from trainer.heads.raytrace import (
     AreaLight,
     Environment,
     Lighting,
@@ -12,6 +11,8 @@ from trainer.heads.raytrace_scene import (
     closest_hits,
     closest_points,
     joined,
+    look_at,
+    trace_view,
 )
 
 TRIANGLE = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights
-from backend.models.graph_albedo import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet
+from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet
 from trainer.methods.graph_face import losses
 from trainer.methods.graph_face.albedo import (
     CompletedSkinsConfig,

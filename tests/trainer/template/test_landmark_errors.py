@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.models.landmarks import net_points
 from backend.photos.faces import mean_landmarks
-from trainer.methods.landmarks.errors import (
+from trainer.methods.landmarks.stage import (
     SurfaceErrors,
     fit_surface_model,
     shown_share,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import backend.texture
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
-from backend.models.graph_albedo import GraphAlbedoConfig, GraphAlbedoNet
+from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoNet
 from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rendering.camera import Camera
@@ -215,7 +215,7 @@ class GraphAlbedoWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphAlbedoStageConfig(StageConfig):
-    """Trains ``backend.models.graph_albedo.GraphAlbedoNet``."""
+    """Trains ``backend.models.graph_face.GraphAlbedoNet``."""
 
     network: GraphAlbedoConfig = field(default_factory=GraphAlbedoConfig)
     """Size of the network."""

@@ -37,8 +37,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import ear_vertices, load_template
 from backend.geometry.vectors import nearest_similarity
 from backend.models.encoded_face import EncodedFace
-from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.graph_face import (
+    GraphAlbedoModel,
     GraphFaceNet,
     GraphModel,
     WeakPerspective,
