@@ -55,7 +55,7 @@ from backend.progress import (
 )
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
-from backend.system.dataflow import Stages, run_graph
+from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.unwrap import with_consistent_beards
 from protocol.options import HeadOptions
@@ -310,9 +310,9 @@ def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, 
     """The photos for texture and relief, other beards than the look's labelled."""
     coloured = fit.for_texture(hairline.faces)
     faces = coloured.used_faces(hairline.faces)
-    seen = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
-    other = [one.name for one, before in zip(seen, faces, strict=True) if one is not before]
-    return SkinPhotos(coloured, seen, other)
+    labelled = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
+    other = [one.name for one, before in zip(labelled, faces, strict=True) if one is not before]
+    return SkinPhotos(coloured, labelled, other)
 
 
 def unwrap_skin(
