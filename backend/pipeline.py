@@ -31,28 +31,13 @@ from backend.models.contract import Models
 from backend.models.detail import DetailModel
 from backend.models.graph_albedo import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
-from backend.models.registry import (
-    DETAIL,
-    GRAPH_ALBEDO,
-    GRAPH_FACE,
-    LEARNED_BASIS,
-    MODELS,
-    open_models,
-)
+from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import PhotoSource
-from backend.progress import (
-    HeadPreview,
-    MainLine,
-    PreviewReceiver,
-    ProgressReporter,
-    StageClock,
-    no_preview,
-    silent,
-)
+from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.system.parallel import Stages, run_graph
