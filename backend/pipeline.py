@@ -450,9 +450,9 @@ HEAD_STAGES: Stages = SHAPE_STAGES | {
     "look": look_at_hair,
     "hair": grow_hair,
     "skin": photos_of_skin,
+    "detail": find_relief,  # before unwrapping: beside the texture its memory would add to the peak
     "unwrapped": unwrap_skin,
     "texture": paint_texture,
-    "detail": find_relief,
     "dressed": dress_shape,
     "tone": tone_of_texture,
     "strands": exported_hair,
