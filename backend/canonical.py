@@ -46,12 +46,12 @@ class Canonical:
 
     face: CanonicalFace
     pictures: CanonicalPictures
-    place: CanonicalPlace
+    placement: CanonicalPlace
     verdicts: tuple[Mapping[str, Any], ...]
 
     def in_head(self, points: np.ndarray) -> np.ndarray:
         """Map canonical points (..., 3) to the head frame, metres."""
-        return self.place.undo(points)
+        return self.placement.undo(points)
 
 
 def make_canonical(
@@ -72,9 +72,9 @@ def make_canonical(
     progress(PICTURES, 0.0)
     pictures = canonical_pictures(face, collection.faces)
     progress(PICTURES, 1.0)
-    place = place_by_landmarks(load_template(), face)
+    placement = place_by_landmarks(load_template(), face)
     verdicts = tuple({"name": one.name, "used": one.used, "reason": one.reason} for one in collection.verdicts)
-    return Canonical(face, pictures, place, verdicts)
+    return Canonical(face, pictures, placement, verdicts)
 
 
 CANONICAL_FILE_NAMES: tuple[str, ...] = (

@@ -37,6 +37,10 @@ class LikenessError(Exception):
         self.sentence = sentence
         self.advice = advice
 
+    def fields(self) -> dict[str, str]:
+        """Code, sentence and advice, as in a message."""
+        return {"code": self.code, "sentence": self.sentence, "advice": self.advice}
+
 
 class DamagedFileError(LikenessError):
     """A file of Likeness itself is damaged; always reported, never worked around.

@@ -1,6 +1,6 @@
 """The options of a head as arguments of the command line, and as fields of manifests and messages.
 
-Imports nothing heavy, so that ``--help`` is fast.
+Imports only the standard library, so that ``--help`` is fast and the doctor runs anywhere.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
-
-import msgspec
 
 from protocol.options import LONGEST_TEXT, OPTIONS, Option
 
@@ -21,11 +19,15 @@ _FEW = 4
 
 def option_struct(name: str, defaults: Mapping[str, Any], rename: Mapping[str, str] | None = None) -> Any:
     """A Struct with a field per option, checked while it is decoded; unknown fields are refused."""
+    import msgspec  # imported here, so that the doctor runs where it is missing
+
     made = [(one.name, _decoded_type(one), defaults.get(one.name, one.default)) for one in OPTIONS.values()]
     return msgspec.defstruct(name, made, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=rename)
 
 
 def _decoded_type(option: Option) -> Any:
+    import msgspec
+
     if option.values:
         return Literal[option.names]
     if option.span is not None:

@@ -31,31 +31,16 @@ from backend.models.contract import Models
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
-from backend.models.registry import (
-    DETAIL,
-    GRAPH_ALBEDO,
-    GRAPH_FACE,
-    LEARNED_BASIS,
-    MODELS,
-    open_models,
-)
+from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import PhotoSource
-from backend.progress import (
-    HeadPreview,
-    MainLine,
-    PreviewReceiver,
-    ProgressReporter,
-    StageClock,
-    no_preview,
-    silent,
-)
+from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
-from backend.system.dataflow import Stages, run_graph
+from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.unwrap import with_consistent_beards
 from protocol.options import HeadOptions
@@ -310,9 +295,9 @@ def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, 
     """The photos for texture and relief, other beards than the look's labelled."""
     coloured = fit.for_texture(hairline.faces)
     faces = coloured.used_faces(hairline.faces)
-    seen = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
-    other = [one.name for one, before in zip(seen, faces, strict=True) if one is not before]
-    return SkinPhotos(coloured, seen, other)
+    labelled = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
+    other = [one.name for one, before in zip(labelled, faces, strict=True) if one is not before]
+    return SkinPhotos(coloured, labelled, other)
 
 
 def unwrap_skin(
@@ -465,9 +450,9 @@ HEAD_STAGES: Stages = SHAPE_STAGES | {
     "look": look_at_hair,
     "hair": grow_hair,
     "skin": photos_of_skin,
+    "detail": find_relief,  # before unwrapping: beside the texture its memory would add to the peak
     "unwrapped": unwrap_skin,
     "texture": paint_texture,
-    "detail": find_relief,
     "dressed": dress_shape,
     "tone": tone_of_texture,
     "strands": exported_hair,

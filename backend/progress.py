@@ -162,7 +162,7 @@ class TimeLeft:
         reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
         if reached < self.fraction:
             return
-        now, seen = self._now(), self.seconds_left
+        now, displayed = self._now(), self.seconds_left
         if stage != self._stage:
             begun = self._updated if fraction > 0 else now
             done = max(self.fraction, self._before[stage])
@@ -170,7 +170,7 @@ class TimeLeft:
             self._stage, self._stage_start = stage, begun
         passed = now - self._updated
         self.fraction, self._updated = reached, now
-        self._shown = self._followed(seen, passed)
+        self._shown = self._followed(displayed, passed)
 
     @property
     def elapsed(self) -> float:
@@ -186,19 +186,19 @@ class TimeLeft:
             extrapolated_seconds(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least)
         )
 
-    def _followed(self, seen: float | None, passed: float) -> float | None:
+    def _followed(self, displayed: float | None, passed: float) -> float | None:
         """New time to show, when ``seen`` is shown and the previous update was ``passed`` seconds ago."""
         if self.fraction < 0.02 or self.elapsed < 0.5:
             return None
         estimate = self._estimate()
         owed, self.owed = self.owed, 0.0
-        if seen is None or self._shown is None or self.fraction >= 1.0 - 1e-9:
+        if displayed is None or self._shown is None or self.fraction >= 1.0 - 1e-9:
             return estimate
         counted = max(self._shown + min(owed, RISE * passed) - passed, 0.0)
         if estimate <= counted:
             return estimate + (counted - estimate) * math.exp(-passed / DECAY_SECONDS)
         believed = estimate / SLOWER - SLOWER_SECONDS
-        shown = min(estimate, max(seen, min(believed, seen + min(RISE * passed, RISE_AT_ONCE))))
+        shown = min(estimate, max(displayed, min(believed, displayed + min(RISE * passed, RISE_AT_ONCE))))
         self.owed = max(0.0, believed - shown)
         return shown
 

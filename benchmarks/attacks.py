@@ -578,16 +578,16 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=10_000, help="messages, handshakes and results; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.reader:
+    arguments = parser.parse_args()
+    if arguments.reader:
         run_reader()
         return 0
     figures: dict[str, float] = {}
-    if given.files:
-        figures |= file_figures(given.files, given.kinds, given.side, given.seconds, given.seed)
-    if given.messages:
-        figures |= message_figures(given.messages, given.seed)
-    return report(figures, given.json, BUDGETS)
+    if arguments.files:
+        figures |= file_figures(arguments.files, arguments.kinds, arguments.side, arguments.seconds, arguments.seed)
+    if arguments.messages:
+        figures |= message_figures(arguments.messages, arguments.seed)
+    return report(figures, arguments.json, BUDGETS)
 
 
 if __name__ == "__main__":

@@ -127,17 +127,17 @@ def import_figures() -> dict[str, float]:
     return figures | {"message_mb": sum(map(len, message.buffers)) / 1e6}
 
 
-def viewport_figures(given: argparse.Namespace, folder: Path) -> dict[str, float]:
+def viewport_figures(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Redraw rates in a window; raises ``SystemExit`` where the story fails."""
-    extra, out = folder / "extra", given.out or folder / "out"
+    extra, out = folder / "extra", arguments.out or folder / "out"
     extra.mkdir()
-    if given.head:
-        (extra / "message.npz").write_bytes(given.head.read_bytes())
+    if arguments.head:
+        (extra / "message.npz").write_bytes(arguments.head.read_bytes())
     else:
         make = [sys.executable, "tests/window/wrinkled_head.py", str(extra / "message.npz")]
         subprocess.run(make, cwd=ROOT, check=True)
-    drive = [sys.executable, "tests/window/drive.py", "--tool", str(given.tool), "--suite", given.suite]
-    drive += ["--out", str(out), "--extra", str(extra), "--story", "viewport", "--size", given.size]
+    drive = [sys.executable, "tests/window/drive.py", "--tool", str(arguments.tool), "--suite", arguments.suite]
+    drive += ["--out", str(out), "--extra", str(extra), "--story", "viewport", "--size", arguments.size]
     code = subprocess.run([*drive, "--patience", "6"], cwd=ROOT, stdout=subprocess.DEVNULL).returncode
     if code:
         raise SystemExit(code)
@@ -157,10 +157,10 @@ def main() -> int:
     parser.add_argument("--head", type=Path, help="message.npz of tests/window/wrinkled_head.py (default: made here)")
     parser.add_argument("--out", type=Path, help="folder that keeps pictures and figures of the window")
     parser.add_argument("--size", default="900x700")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        figures = viewport_figures(given, Path(temporary)) if given.tool else import_figures()
-    return report(figures, given.json, BUDGETS)
+        figures = viewport_figures(arguments, Path(temporary)) if arguments.tool else import_figures()
+    return report(figures, arguments.json, BUDGETS)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
-from backend.service import reconstruct_runner
+from backend.service import job_runner
 from backend.service.messages import JobOptions
 from backend.service.worker import JobReporter, Task
 
@@ -77,7 +77,7 @@ def person_figures(seed: int) -> dict[str, float]:
     person = _TEMPLATE.vertices + np.tensordot(identity, _TEMPLATE.identity_modes, 1)
     model = landmark_model(_TEMPLATE)
     cameras = [_photo(yaw, model, random) for yaw in YAWS]
-    faces = tuple(_seen(str(number), one, person, model, random) for number, one in enumerate(cameras))
+    faces = tuple(_photographed(str(number), one, person, model, random) for number, one in enumerate(cameras))
     wrong = _moved(faces[0], random)
     truth = cameras[0].camera().project(net_points().positions(person))[:, :2]
     chosen = _farthest(wrong.landmarks[:, :2] - truth, truth)
@@ -115,7 +115,7 @@ def _fitted(collection: PhotoCollection) -> FittedFace:
 
 def job_figures(paths: Sequence[Path]) -> dict[str, float]:
     """Seconds of a whole job and of geometry-only jobs with one dragged point."""
-    reconstruct_runner.warm("cpu", lambda loaded: None)
+    job_runner.warm("cpu", lambda loaded: None)
     folder = tempfile.TemporaryDirectory()
 
     def job(options: JobOptions) -> tuple[dict[str, Any], float, float]:
@@ -130,7 +130,7 @@ def job_figures(paths: Sequence[Path]) -> dict[str, float]:
             result=str(Path(folder.name) / "result"),
         )
         wall, processor = time.perf_counter(), time.process_time()
-        header = reconstruct_runner.run(task, _Silent()).header
+        header = job_runner.run(task, _Silent()).header
         return header, time.perf_counter() - wall, time.process_time() - processor
 
     with folder:
@@ -180,7 +180,7 @@ def _photo(yaw_degrees: float, model: LandmarkModel, random: np.random.Generator
     )
 
 
-def _seen(
+def _photographed(
     name: str, photo: PhotoParameters, person: np.ndarray, model: LandmarkModel, random: np.random.Generator
 ) -> PhotoFace:
     """Make the person's photo as the detector and the net see it; its pixels are grey, because this fit ignores

@@ -82,23 +82,25 @@ def add_part(name: str, points: np.ndarray, faces: np.ndarray, colour: np.ndarra
     bpy.context.collection.objects.link(bpy.data.objects.new(name, mesh))
 
 
-def add_lamp(place: np.ndarray, aim: np.ndarray, size: float, watts: float, colour: tuple[float, float, float]) -> None:
-    """Add a square lamp of ``size`` metres at ``place`` that shines at ``aim`` (both (3,), our frame)."""
+def add_lamp(
+    position: np.ndarray, aim: np.ndarray, size: float, watts: float, colour: tuple[float, float, float]
+) -> None:
+    """Add a square lamp of ``size`` metres at ``position`` that shines at ``aim`` (both (3,), our frame)."""
     lamp = bpy.data.lights.new("lamp", "AREA")
     lamp.size, lamp.energy, lamp.color = size, watts, colour
     item = bpy.data.objects.new("lamp", lamp)
-    item.matrix_world = looking(place, aim)
+    item.matrix_world = looking(position, aim)
     bpy.context.collection.objects.link(item)
 
 
-def looking(place: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> Matrix:
+def looking(position: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> Matrix:
     """World matrix of a camera or lamp (looks along its −z, y up)."""
-    place, aim = blender(place), blender(aim)
-    back = (place - aim) / np.linalg.norm(place - aim)
+    position, aim = blender(position), blender(aim)
+    back = (position - aim) / np.linalg.norm(position - aim)
     right = np.cross([0, 0, 1.0], back)
     right /= np.linalg.norm(right)
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = np.stack([right, np.cross(back, right), back], 1), place
+    matrix[:3, :3], matrix[:3, 3] = np.stack([right, np.cross(back, right), back], 1), position
     return Matrix(matrix.tolist()) @ Matrix.Rotation(roll, 4, "Z")
 
 
@@ -209,17 +211,17 @@ def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 
     distance *= shot.uniform(0.9, 1.15)
     yaw, pitch = np.radians([YAWS[photo] + shot.uniform(-5, 5), shot.uniform(-10, 12)])
     way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    place = middle + distance * way
+    position = middle + distance * way
     camera = bpy.data.cameras.new("camera")
     camera.lens, camera.sensor_width, camera.clip_start = lens, FILM, 0.01
     camera.dof.use_dof, camera.dof.aperture_fstop = True, float(shot.uniform(2.0, 8.0))
     camera.dof.focus_distance = float(distance - (marks[[33, 263]].mean(0) - middle) @ way)
     item = bpy.data.objects.new("camera", camera)
-    item.matrix_world = looking(place, middle + shot.uniform(-0.02, 0.02, 3), float(shot.uniform(-0.08, 0.08)))
+    item.matrix_world = looking(position, middle + shot.uniform(-0.02, 0.02, 3), float(shot.uniform(-0.08, 0.08)))
     bpy.context.collection.objects.link(item)
     scene = bpy.context.scene
     scene.camera = item
-    set_light(LIGHTS[int(shot.integers(len(LIGHTS)))], middle, place, shot)
+    set_light(LIGHTS[int(shot.integers(len(LIGHTS)))], middle, position, shot)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, True, 4
     scene.cycles.seed = seed * 100 + photo

@@ -70,8 +70,8 @@ def head(count: int, side: int, around: int, along: int) -> Scene:
     angles = torch.linspace(-0.6, 0.6, count)[:, None] * torch.tensor([0.2, 1.0, 0.0])
     turned = points @ rotation_from_euler(angles).transpose(1, 2) * torch.tensor([1.0, -1, -1])
     turned = turned + torch.tensor([0, 0, 0.8])
-    place = turned[..., :2] / turned[..., 2:] * (2.6 * side) + side / 2
-    return scene(torch.cat([place, turned[..., 2:]], -1), faces, (side, side))
+    pixels = turned[..., :2] / turned[..., 2:] * (2.6 * side) + side / 2
+    return scene(torch.cat([pixels, turned[..., 2:]], -1), faces, (side, side))
 
 
 def uv_space(side: int = 1024) -> Scene:
@@ -79,8 +79,8 @@ def uv_space(side: int = 1024) -> Scene:
     _, faces, uv = ball(167, 84)
     generator = torch.Generator().manual_seed(1)
     uv = 0.02 + 0.96 * uv + 0.002 * torch.rand(uv.shape, generator=generator)
-    place = torch.stack([uv[:, 0], 1 - uv[:, 1], torch.ones(len(uv))], -1) * torch.tensor([side, side, 1.0])
-    return scene(place[None], faces, (side, side))
+    pixels = torch.stack([uv[:, 0], 1 - uv[:, 1], torch.ones(len(uv))], -1) * torch.tensor([side, side, 1.0])
+    return scene(pixels[None], faces, (side, side))
 
 
 SCENES: dict[str, Callable[[], Scene]] = {
@@ -98,10 +98,10 @@ def ids_only(case: Scene, backend: str) -> torch.Tensor:
 def forward_backward(case: Scene, backend: str) -> None:
     vertices = case.vertices_px.clone().requires_grad_()
     channels = case.channels.clone().requires_grad_()
-    found = fragments(face_ids(vertices, case.faces, case.size, backend=backend), case.faces)
-    weights = fragment_barycentrics(vertices, found)
-    values = fragment_values(torch.cat([channels, vertices[..., 2:]], -1), found, weights)
-    found.scatter(values).square().sum().backward()
+    pieces = fragments(face_ids(vertices, case.faces, case.size, backend=backend), case.faces)
+    weights = fragment_barycentrics(vertices, pieces)
+    values = fragment_values(torch.cat([channels, vertices[..., 2:]], -1), pieces, weights)
+    pieces.scatter(values).square().sum().backward()
 
 
 def timed(function: Callable[[], object], device: torch.device) -> float:
@@ -153,10 +153,10 @@ def main() -> int:
     for name, make in SCENES.items():
         case = make()
         case = Scene(case.vertices_px.to(device), case.faces.to(device), case.size, case.channels.to(device))
-        found = measure(case, backends, arguments.rounds)
-        figures |= {f"{name}.{key}": value for key, value in found.items()}
+        pieces = measure(case, backends, arguments.rounds)
+        figures |= {f"{name}.{key}": value for key, value in pieces.items()}
         if "numba" in backends:
-            ratio = found["torch.forward_backward_ms"] / found["numba.forward_backward_ms"]
+            ratio = pieces["torch.forward_backward_ms"] / pieces["numba.forward_backward_ms"]
             figures[f"{name}.torch_over_numba"] = ratio
             figures["worst_torch_over_numba"] = max(figures.get("worst_torch_over_numba", 0.0), ratio)
     return report(figures, arguments.json, BUDGETS)

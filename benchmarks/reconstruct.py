@@ -83,11 +83,11 @@ def seconds_of_detail(
     """Time added by relief, files included: medians over ``runs`` pairs of runs, one with it and one without."""
     pairs = []
     for number in range(runs):
-        own = []
+        pair = []
         for name, detail in (("with", True), ("without", False)):
             release_freed_memory()
-            own.append(timed_run(photos, replace(options, detail=detail), folder / f"{name}_{number}"))
-        pairs.append(own)
+            pair.append(timed_run(photos, replace(options, detail=detail), folder / f"{name}_{number}"))
+        pairs.append(pair)
     names = {"detail.adds_seconds": "seconds.total", "detail.adds_cpu_seconds": "cpu_seconds.total"}
     return {name: statistics.median(one[key] - other[key] for one, other in pairs) for name, key in names.items()}
 
@@ -110,8 +110,8 @@ def write_video(path: Path, minutes: float) -> int:
     count = round(60 * minutes * FRAMES_PER_SECOND)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FRAMES_PER_SECOND, SIZE)
     for number in range(count):
-        place = number % (2 * len(frames))
-        writer.write(frames[min(place, 2 * len(frames) - 1 - place)])
+        index = number % (2 * len(frames))
+        writer.write(frames[min(index, 2 * len(frames) - 1 - index)])
     writer.release()
     return count
 

@@ -173,8 +173,8 @@ def responses(
                 with results.open("a") as file:
                     print(json.dumps({"constant": name, "changes": found[name]}), file=file)
         largest = sorted(found[name].items(), key=lambda one: -abs(one[1]))[:5]
-        told = ", ".join(f"{figure} {change:+.4f}" for figure, change in largest)
-        print(f"{name} = {constant.value}: {told or 'nothing'}", flush=True)
+        summary = ", ".join(f"{figure} {change:+.4f}" for figure, change in largest)
+        print(f"{name} = {constant.value}: {summary or 'nothing'}", flush=True)
     return found
 
 
@@ -187,17 +187,17 @@ def main() -> int:
     parser.add_argument("--most-photos", type=int, default=4)
     parser.add_argument("--size", type=int, default=256, help="texels a side of the textures")
     parser.add_argument("--results", type=Path, help="JSON lines to continue and add to")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     chosen = {
         name: constant
-        for name, constant in constants_of(given.what).items()
-        if not given.only or any(f"{name}.".startswith(f"{one}.") for one in given.only)
+        for name, constant in constants_of(arguments.what).items()
+        if not arguments.only or any(f"{name}.".startswith(f"{one}.") for one in arguments.only)
     }
-    people = [person_of(photos[: given.most_photos]) for photos in people_folders(given.people).values()]
-    measure = hair_measure if given.what == "hair" else texture_measure(given.size)
-    found = responses(chosen, measure, people, FELT[given.what], given.results)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    people = [person_of(photos[: arguments.most_photos]) for photos in people_folders(arguments.people).values()]
+    measure = hair_measure if arguments.what == "hair" else texture_measure(arguments.size)
+    found = responses(chosen, measure, people, FELT[arguments.what], arguments.results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -167,3 +168,13 @@ def test_a_head_of_ten_metres_is_none(scale: float, fits: bool, tmp_path: Path) 
     else:
         with pytest.raises(LikenessError, match="not a head"):
             read_neutral(head(tmp_path, scale))
+
+
+def test_opencv_decodes_no_pictures_of_others() -> None:
+    """Its JPEG 2000 decoder has a known hole (docs/security.md); films are opened by FFmpeg alone, in their process."""
+    calls = {}
+    for path in sorted((ROOT / "backend").rglob("*.py")):
+        found = re.findall(r"\b(imread\w*|imdecode\w*|VideoCapture\(.*)", path.read_text("utf-8"))
+        if found:
+            calls[path.name] = [call for call in found if call.startswith("im") or "CAP_FFMPEG" not in call]
+    assert calls == {"video_process.py": []}

@@ -227,8 +227,10 @@ def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> Li
         line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
         out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
     before = f" ({counts['kept']} of them before)" if counts["kept"] else ""
-    told = f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
-    line = f"{told} Look at {folder / 'batch.html'}."
+    summary = (
+        f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
+    )
+    line = f"{summary} Look at {folder / 'batch.html'}."
     out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
     if not failures:
         return None
@@ -260,12 +262,12 @@ def _engine(
         sizes = {person.options.texture_size for person in manifest.people}
         needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
         with cluster(arguments.address, None if arguments.address else arguments.workers):
-            found = machines()
-            rooms = [workers_on(machine, needs) for machine in found]
+            available = machines()
+            rooms = [workers_on(machine, needs) for machine in available]
             room = sum(rooms)
             if room == 0:
                 raise LikenessError(
-                    "out_of_memory", _no_room(needs, len(found)), "Use --workers 1, or --worker-memory."
+                    "out_of_memory", _no_room(needs, len(available)), "Use --workers 1, or --worker-memory."
                 )
             wanted = arguments.workers or room
             if wanted > room:

@@ -61,14 +61,14 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
     try:
         photos = find_photos(Path(source) for source in task.person.sources)
         check_there_are(photos)
-        given = _given(task, photos)
+        inputs = _inputs(task, photos)
         corrections = _corrections(task.person)  # after hashing; a change in between is detected at the end
         folder = Path(task.out) / name
-        record = made_before(folder, given.fingerprint)
+        record = made_before(folder, inputs.fingerprint)
         if record is not None:
             return _outcome(name, "kept", record, worker)
         with OutputFolder(folder) as held:
-            record = _reconstruct(task, photos, corrections, given, held, progress)
+            record = _reconstruct(task, photos, corrections, inputs, held, progress)
         return _outcome(name, "done", record, worker)
     except Cancelled:
         raise
@@ -100,7 +100,7 @@ def _outcome(name: str, status: str, record: InputRecord, worker: str) -> Outcom
     )
 
 
-def _given(task: Task, photos: list[tuple[str, Path]]) -> Input:
+def _inputs(task: Task, photos: list[tuple[str, Path]]) -> Input:
     """The input, as it is now."""
     person = task.person
     corrections = None if person.corrections is None else sha256_of(Path(person.corrections), MOST_FILE_BYTES)
@@ -115,7 +115,7 @@ def _reconstruct(
     task: Task,
     photos: list[tuple[str, Path]],
     corrections: tuple[PhotoCorrections, ...],
-    given: Input,
+    inputs: Input,
     folder: OutputFolder,
     progress: ProgressReporter,
 ) -> InputRecord:
@@ -131,18 +131,18 @@ def _reconstruct(
     sources = [PhotoSource(name, path=path) for name, path in photos]
     given_paths = [Path(source) for source in task.person.sources]
     sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given_paths)]
-    options = ReconstructOptions(**options_of(given.options), device=task.device, corrections=corrections)
+    options = ReconstructOptions(**options_of(inputs.options), device=task.device, corrections=corrections)
     with folder.writing(FILE_NAMES, progress) as files:
         result = reconstruct(sources, options, Watch(progress), file_stages(files, folder.path, progress))
-        if _given(task, photos) != given:  # otherwise a head with the wrong fingerprint would be kept
+        if _inputs(task, photos) != inputs:  # otherwise a head with the wrong fingerprint would be kept
             sentence = "The photos or their corrections changed while the head was made."
             raise LikenessError("no_photo", sentence, "Run it again.")
         with disk_errors_named(folder.path):
             forget(folder.path)
         write_last(result.asset.report, files, folder.path)
     record = InputRecord(
-        fingerprint=given.fingerprint,
-        input=given,
+        fingerprint=inputs.fingerprint,
+        input=inputs,
         seconds=round(time.perf_counter() - start, 3),
         cpu_seconds=round(time.process_time() - cpu_start, 3),
         photos_used=sum(bool(photo["used"]) for photo in result.asset.report["photos"]),

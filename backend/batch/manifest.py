@@ -223,9 +223,9 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
         raise _BadLineError("Corrections are the path of one file.")
     if any("\0" in path for path in (*paths, corrections or "")):
         raise _BadLineError("A path has a NUL character; no file system knows such a file.")
-    given = {key: fields[key] for key in _OPTIONS if key in fields}
+    stated = {key: fields[key] for key in _OPTIONS if key in fields}
     try:
-        options = msgspec.convert({**msgspec.to_builtins(defaults), **given}, PersonOptions)
+        options = msgspec.convert({**msgspec.to_builtins(defaults), **stated}, PersonOptions)
     except msgspec.ValidationError as error:
         raise _BadLineError(f"An option is wrong: {error}.") from error
     sources = tuple(os.path.abspath(folder / path) for path in paths)

@@ -45,7 +45,7 @@ pre { white-space: pre-wrap; max-width: 50em; font-size: 12px; }
 def sheet(file: BatchFile) -> str:
     """The page, failed people first. During the run it asks the browser to reload."""
     counts = file.counts
-    told = ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status))
+    summary = ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status))
     refresh = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">\n' if file.state == "running" else ""
     order = {"failed": 0, "done": 1, "kept": 1, "waiting": 2}
     rows = "\n".join(_row(row) for row in sorted(file.people, key=lambda row: order[row.status]))
@@ -56,14 +56,14 @@ def sheet(file: BatchFile) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-{refresh}<title>{escape(file.manifest)}: {escape(told)}</title>
+{refresh}<title>{escape(file.manifest)}: {escape(summary)}</title>
 <style>
 {_STYLE}
 </style>
 </head>
 <body>
 <h1>{escape(file.manifest)}</h1>
-<p>{escape(told)}; {file.state} after {file.seconds:.0f} s with {workers}. Written {escape(file.written)}.</p>
+<p>{escape(summary)}; {file.state} after {file.seconds:.0f} s with {workers}. Written {escape(file.written)}.</p>
 <table>
 <tr><th>person</th><th>preview</th><th>state</th><th>seconds</th><th>photos</th><th></th></tr>
 {rows}
@@ -191,8 +191,8 @@ class BatchProgress(TerminalBar):
             self.bar.update(self._task, completed=self._ended, left=self._left())
         if self.bar is None or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
-            told = {"done": f"done{took}", "kept": "done before", "failed": f"failed: {outcome.reason}"}
-            line = f"{self._ended}/{self._count}  {outcome.name}  {told.get(outcome.status, outcome.status)}"
+            summary = {"done": f"done{took}", "kept": "done before", "failed": f"failed: {outcome.reason}"}
+            line = f"{self._ended}/{self._count}  {outcome.name}  {summary.get(outcome.status, outcome.status)}"
             self._console.print(readable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:

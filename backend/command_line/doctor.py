@@ -149,8 +149,8 @@ def device_findings() -> Iterator[Finding]:
         yield Finding(f"CPU with {torch.get_num_threads()} threads (no CUDA device, or a torch without CUDA)")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     needs = {"numba": "numba", "pytorch3d": "pytorch3d"}
-    found = [name for name in BACKENDS if name not in needs or importlib.util.find_spec(needs[name])]
-    yield Finding(f"rasterizers: {', '.join(found)}; {default_backend(device)} is used")
+    available = [name for name in BACKENDS if name not in needs or importlib.util.find_spec(needs[name])]
+    yield Finding(f"rasterizers: {', '.join(available)}; {default_backend(device)} is used")
 
 
 def asset_findings(folder: Path) -> Iterator[Finding]:

@@ -66,16 +66,16 @@ def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
     Raises ``LikenessError`` with code "no_photo".
     """
     if not any(os.path.exists(path) for _, path in photos):
-        told = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
-        raise LikenessError("no_photo", f"No photo could be read. {told}", FORMATS_ADVICE)
+        listed = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
+        raise LikenessError("no_photo", f"No photo could be read. {listed}", FORMATS_ADVICE)
 
 
 def _photos_in(folder: Path) -> list[Path]:
     inside = _listed(folder)
     if not inside.photos:
-        told = [f"{len(inside.raw)} raw file{'s' * (len(inside.raw) > 1)}"] * bool(inside.raw)
-        told += [f"{len(inside.own)} picture{'s' * (len(inside.own) > 1)} that Likeness made"] * bool(inside.own)
-        but = f", only {' and '.join(told)}" if told else ""
+        listed = [f"{len(inside.raw)} raw file{'s' * (len(inside.raw) > 1)}"] * bool(inside.raw)
+        listed += [f"{len(inside.own)} picture{'s' * (len(inside.own) > 1)} that Likeness made"] * bool(inside.own)
+        but = f", only {' and '.join(listed)}" if listed else ""
         raise LikenessError("no_photo", f"The folder {folder} holds no photo{but}.", FORMATS_ADVICE)
     return list(inside.photos)
 

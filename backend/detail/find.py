@@ -135,10 +135,10 @@ def find_detail(
     config = model.network.config
     window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
     chosen = [(face, fit) for face, fit in choose_photos(fitted, faces) if face.quality.sharpness >= LEAST_SHARPNESS]
-    found = each(lambda face, fit: photo_in_window(window, face, fit), *zip(*chosen, strict=True)) if chosen else []
+    projected = each(lambda face, fit: photo_in_window(window, face, fit), *zip(*chosen, strict=True)) if chosen else []
     sharp = [
         (photo, fit)
-        for photo, (_, fit) in sorted(zip(found, chosen, strict=True), key=lambda pair: -pair[0].pixels_per_metre)
+        for photo, (_, fit) in sorted(zip(projected, chosen, strict=True), key=lambda pair: -pair[0].pixels_per_metre)
         if photo.pixels_per_metre >= LEAST_PIXELS
     ][:MOST_PHOTOS]
     if not sharp:

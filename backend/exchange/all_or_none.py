@@ -73,12 +73,12 @@ class OutputFolder:
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
             if _is_folder(self.path):
-                if self._beside.exists():  # left by a run that began before the folder existed
-                    self._hold(self._beside)
+                if self._sibling.exists():  # left by a run that began before the folder existed
+                    self._hold(self._sibling)
                 self._files = self._hold(self._inside)
             else:
                 self._held.enter_context(_parents_made(self.path.absolute().parent))
-                self._files = self._hold(self._beside)
+                self._files = self._hold(self._sibling)
             self._held = self._held.pop_all()
         return self
 
@@ -103,7 +103,7 @@ class OutputFolder:
             _move_into_place(files, self.path, names)
 
     @property
-    def _beside(self) -> Path:
+    def _sibling(self) -> Path:
         return self.path.absolute().parent / hidden_name(self.path.name)
 
     @property
@@ -214,12 +214,12 @@ def _emptied(folder: Path) -> Path:
 def _is_folder(path: Path) -> bool:
     """Whether ``path`` is a folder; False if it does not exist. Raises ``OSError`` for a file or a dangling link."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         if not path.is_symlink():
             return False
-        found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
+        status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     return True
 

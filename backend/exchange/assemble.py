@@ -29,9 +29,9 @@ def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tup
 
 
 def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) -> FacePart:
-    own = template.parts[name]
-    vertices = slice(own.vertex_start, own.vertex_stop)
-    faces = slice(own.face_start, own.face_stop)
+    span = template.parts[name]
+    vertices = slice(span.vertex_start, span.vertex_stop)
+    faces = slice(span.face_start, span.face_stop)
     uv, uv_quads = _compact(template.uv_head, template.uv_head_quads[faces])
     uv_makehuman, uv_makehuman_quads = _compact(template.uv_makehuman, template.uv_makehuman_quads[faces])
     moves = {
@@ -42,7 +42,7 @@ def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) 
     return FacePart(
         name=name,
         vertices=np.ascontiguousarray(neutral[vertices], dtype=np.float32),
-        quads=(template.quads[faces] - own.vertex_start).astype(np.int32),
+        quads=(template.quads[faces] - span.vertex_start).astype(np.int32),
         uv=uv,
         uv_quads=uv_quads,
         uv_makehuman=uv_makehuman,
@@ -56,8 +56,8 @@ def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | No
     """The eyes' surfaces as parts, and the eyeballs' UVs in the eyes' image."""
     uv = {}
     for eye, name in enumerate(("eye_left", "eye_right")):
-        own = template.parts[name]
-        ball = template.vertices[own.vertex_start : own.vertex_stop] - template.eye_pivots[eye]
+        span = template.parts[name]
+        ball = template.vertices[span.vertex_start : span.vertex_stop] - template.eye_pivots[eye]
         uv[name] = eye_uv(ball, float(template.eye_radius), left=eye == 0)
     return EyeDressing(picture, uv, tuple(_surface_part(surface) for surface in shapes.surfaces))
 

@@ -115,6 +115,11 @@ class BufferList:
         self.buffers.append(data)
         return name
 
+    def extend(self, more: BufferList) -> None:
+        """Append another list's buffers."""
+        self.entries += more.entries
+        self.buffers += more.buffers
+
     def message(self, header: Mapping[str, Any]) -> WireMessage:
         """The header with ``buffers`` added, and the buffers."""
         return WireMessage({**header, "buffers": msgspec.to_builtins(self.entries)}, tuple(self.buffers))

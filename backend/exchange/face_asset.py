@@ -119,8 +119,8 @@ class FaceAsset:
         if self.eyes is None:
             return (*self.parts, *bust)
         eyes = self.eyes.uv
-        own = (replace(p, uv=eyes[p.name], uv_quads=p.quads) if p.name in eyes else p for p in self.parts)
-        return (*own, *self.eyes.parts, *bust)
+        base = (replace(p, uv=eyes[p.name], uv_quads=p.quads) if p.name in eyes else p for p in self.parts)
+        return (*base, *self.eyes.parts, *bust)
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` if there is none."""

@@ -37,7 +37,7 @@ from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.system.dataflow import Stages, run_graph
+from backend.system.parallel import Stages, run_graph
 
 _HAIR_MATERIAL = (
     "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"

@@ -84,14 +84,14 @@ def _points(
 ) -> np.ndarray:
     ears = photo.vertices[ear_vertices()].astype(np.float64)
     line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_places(template, photo.vertices, style)
-    places = np.concatenate([ears, line])
+    points_in_head = np.concatenate([ears, line])
     camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
     depth = depth_map(*closed_head(photo.vertices, template), camera)
-    seen = (point_visibility(places, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
+    visible = (point_visibility(points_in_head, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
     if style is None:
-        seen[len(ears) :] = 0.0 if looked else -1.0
-    in_file = face.in_file(photo.camera.project(places)[:, :2])
-    return np.concatenate([in_file, seen[:, None]], axis=1).astype(np.float32)
+        visible[len(ears) :] = 0.0 if looked else -1.0
+    in_file = face.in_file(photo.camera.project(points_in_head)[:, :2])
+    return np.concatenate([in_file, visible[:, None]], axis=1).astype(np.float32)
 
 
 WIDTH = 1536
@@ -181,8 +181,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
     small = replace(mesh, albedo=reduced(mesh.albedo, TILE_TEXTURE))
-    beside = each(lambda preview: photo_and_fit(small, preview, tile), shown)
-    for number, (preview, (photo, overlay)) in enumerate(zip(shown, beside, strict=True)):
+    tiles = each(lambda preview: photo_and_fit(small, preview, tile), shown)
+    for number, (preview, (photo, overlay)) in enumerate(zip(shown, tiles, strict=True)):
         row, column = divmod(number, columns)
         left = MARGIN + column * (2 * tile + MARGIN)
         top = photos_top + row * (tile + LABEL_HEIGHT)

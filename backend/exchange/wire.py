@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from backend.detail.find import FoundDetail
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
 from backend.exchange.buffers import BufferList, WireMessage, png_bytes
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
@@ -23,8 +25,22 @@ Entry = dict[str, Any]
 """A JSON object of the header; arrays and pictures are names of buffers."""
 
 
-def encode_face(asset: FaceAsset) -> WireMessage:
-    """Encode a ``FaceAsset`` as a message (without ``type`` and the fields that identify the job)."""
+@dataclass(frozen=True)
+class PackedRelief:
+    """The relief's entry in the header, and its buffers."""
+
+    entry: Entry
+    buffers: BufferList
+
+
+def pack_relief(detail: FoundDetail) -> PackedRelief | None:
+    """The stage that packs the relief as soon as it is there; None without one."""
+    return None if detail.detail is None else _pack_relief(detail.detail)
+
+
+def encode_face(asset: FaceAsset, packed: PackedRelief | None = None) -> WireMessage:
+    """Encode a ``FaceAsset`` as a message (without ``type`` and the fields that identify the job). ``packed`` : its
+    relief, where that was packed before."""
     buffers = BufferList()
     header: Entry = {"version": message.RESULT_VERSION, "arkit_names": ARKIT_NAMES, "report": dict(asset.report)}
     header["parts"] = [_encode_part(part, buffers, asset) for part in asset.parts]
@@ -32,7 +48,11 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)
     header["hair"] = None if asset.hair_strands is None else _encode_hair(asset.hair_strands, buffers)
     header["hair_cards"] = None if asset.hair_cards is None else _encode_cards(asset.hair_cards, buffers)
-    header["detail"] = None if asset.detail is None else _encode_detail(asset.detail, buffers)
+    header["detail"] = None
+    if asset.detail is not None:
+        packed = packed or _pack_relief(asset.detail)
+        header["detail"] = packed.entry
+        buffers.extend(packed.buffers)
     for name, field in message.HEAD.items():
         values = getattr(asset, name)
         header[name] = None if values is None else buffers.add_array(name, values, field.dtype)
@@ -54,9 +74,10 @@ def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = 
     return {"name": part.name, "key_names": names, **arrays}
 
 
-def _encode_detail(detail: SkinDetail, buffers: BufferList) -> Entry:
+def _pack_relief(detail: SkinDetail) -> PackedRelief:
     """Relief as 16-bit images: millimetres = (value / 65536 - 0.5) * 2 * reach; each group of keys has an image channel
     (0 red, 1 green, 2 blue)."""
+    buffers = BufferList()
     always = buffers.add_file("detail.always", png_bytes(detail.always.steps), "image/png", detail.always.steps.shape)
     names, wrinkles = list(detail.wrinkles), []
     for first in range(0, len(names), PACKED):
@@ -70,7 +91,7 @@ def _encode_detail(detail: SkinDetail, buffers: BufferList) -> Entry:
             for channel, name in enumerate(group)
         ]
     reaches = {"always_reach": detail.always.reach, "wrinkle_reach": next(iter(detail.wrinkles.values())).reach}
-    return {"always": always, "wrinkles": wrinkles, **reaches}
+    return PackedRelief({"always": always, "wrinkles": wrinkles, **reaches}, buffers)
 
 
 def _encode_eyes(eyes: EyeDressing, buffers: BufferList) -> Entry:

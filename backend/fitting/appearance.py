@@ -76,10 +76,10 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     shown = ids.numpy()[row, column]
     # A vertex is visible when it is at most 6 mm behind the nearest corner of the triangle at its pixel.
     corner_depth = pixels[triangles[np.maximum(shown, 0)], 2].min(-1)
-    seen = (shown >= 0) & (pixels[:head_count, 2] < corner_depth + 0.006)
+    visible = (shown >= 0) & (pixels[:head_count, 2] < corner_depth + 0.006)
     inside = (pixels[:head_count, 0] > 1) & (pixels[:head_count, 0] < columns - 1)
     inside &= (pixels[:head_count, 1] > 1) & (pixels[:head_count, 1] < rows - 1)
-    weight = np.clip((cosine - 0.15) / 0.5, 0.0, 1.0) * seen * inside
+    weight = np.clip((cosine - 0.15) / 0.5, 0.0, 1.0) * visible * inside
     color = sample_image(linear, pixels[:head_count, :2], outside=0.0)
     weight = weight * sample_image(mask, pixels[:head_count, :2], outside=0.0)
     if photo.face.monochrome:
@@ -161,15 +161,15 @@ def estimate_appearance(
             mean_log += weight[:, None] * unlit
             total += weight[:, None]
         albedo = np.exp(mean_log / total)
-        seen = total[:, 0] - prior_weight
-        share = np.clip(seen / 0.2, 0.0, 1.0)[:, None]
+        visible = total[:, 0] - prior_weight
+        share = np.clip(visible / 0.2, 0.0, 1.0)[:, None]
         albedo = share * albedo + (1.0 - share) * albedo[mirror]
         # Robust weights from the residual against the common albedo.
         weights = []
         for sample, shading in zip(samples, shadings, strict=True):
             error = np.abs(np.log((sample.color + 0.01) / (albedo * shading + 0.01))).mean(-1)
             weights.append(sample.weight / (1.0 + (error / 0.25) ** 2))
-        skin_weight = skin * np.minimum(seen, 1.0) + 1e-9
+        skin_weight = skin * np.minimum(visible, 1.0) + 1e-9
         log_albedo = (skin_weight[:, None] * np.log(albedo)).sum(0) / skin_weight.sum()
         log_shading = np.stack(
             [

@@ -90,10 +90,10 @@ def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray
     for _ in range(rounds):
         found = nearest_similarity(head, canonical, robust)
         origin = robust @ head / robust.sum()
-        place = CanonicalPlace(found.scale, found.rotation, origin, found.apply(origin))
-        off = np.linalg.norm(place.apply(head) - canonical, axis=-1) / place.scale / _ROBUST_METRES
+        placement = CanonicalPlace(found.scale, found.rotation, origin, found.apply(origin))
+        off = np.linalg.norm(placement.apply(head) - canonical, axis=-1) / placement.scale / _ROBUST_METRES
         robust = weights / (1 + off**2) ** 2
-    return place
+    return placement
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,16 @@ def start_from_view(
     face: PhotoFace,
     parameters: PhotoParameters,
     photo: CanonicalPhoto,
-    place: CanonicalPlace,
+    placement: CanonicalPlace,
 ) -> PhotoParameters:
     """Choose ``parameters`` or LAP's pose of the photo, by the reprojection error of the mean face's landmarks.
 
     Parameters
     ----------
-    parameters : the pose by perspective-n-point; its focal length is kept. place : on the mean head.
+    parameters : the pose by perspective-n-point; its focal length is kept. placement : on the mean head.
     """
     roll = Rotation.from_euler("z", photo.window.angle + photo.alignment.tilt).as_matrix()
-    rotation = roll @ photo.rotation @ place.rotation
+    rotation = roll @ photo.rotation @ placement.rotation
     chosen = np.flatnonzero(usable_landmarks(template))
     points = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
     found = face.landmarks[chosen, :2].astype(np.float64)
@@ -155,20 +155,20 @@ def start_from_view(
     return other if error(other) < error(parameters) else parameters
 
 
-def head_light(photo: CanonicalPhoto, place: CanonicalPlace) -> np.ndarray:
+def head_light(photo: CanonicalPhoto, placement: CanonicalPlace) -> np.ndarray:
     """(9, 3) SH coefficients of LAP's light, grey, head frame.
 
     LAP's light multiplies sRGB values, so its factors in shadow and in full light are converted to linear light.
     """
     dark, full = linear_from_srgb(np.clip([photo.ambient, photo.ambient + photo.diffuse], 0.0, 1.0).astype(np.float64))
-    to_lamp = place.rotation.T @ -photo.direction
+    to_lamp = placement.rotation.T @ -photo.direction
     lamp, ambient = np.full((1, 3), max(full - dark, 0.0)), np.full(3, max(dark, 0.05))
     return np.asarray(light_from_directions(to_lamp[None], lamp, ambient), dtype=np.float64)
 
 
-def head_lights(face: CanonicalFace, place: CanonicalPlace) -> tuple[np.ndarray, ...]:
+def head_lights(face: CanonicalFace, placement: CanonicalPlace) -> tuple[np.ndarray, ...]:
     """``head_light`` of every photo."""
-    return tuple(head_light(photo, place) for photo in face.photos)
+    return tuple(head_light(photo, placement) for photo in face.photos)
 
 
 _LEAST_FACING = 0.35
@@ -253,12 +253,12 @@ def place_on_head(
     """Register the canonical face to the head with ``identity`` (K,): by landmarks first, then also by the surface."""
     landmarks = _neutral_landmarks(template, identity)
     weights = face.landmark_weights * mesh.landmarks
-    place = place_by_points(landmarks, face.landmarks, weights)
+    placement = place_by_points(landmarks, face.landmarks, weights)
     for _ in range(stage.place_iterations):
-        rows = _rows(mesh, face, place, identity, stage)
-        information, gradient = _other_system(rows, landmarks, face, weights, place, stage)
-        place = place.moved(-np.linalg.solve(information, gradient)[:PLACE_SIZE])
-    return place
+        rows = _rows(mesh, face, placement, identity, stage)
+        information, gradient = _other_system(rows, landmarks, face, weights, placement, stage)
+        placement = placement.moved(-np.linalg.solve(information, gradient)[:PLACE_SIZE])
+    return placement
 
 
 def canonical_prior(
@@ -271,12 +271,12 @@ def canonical_prior(
     identity's difference from the mean, because the networks show only that share.
     """
     shown = stage.shown_share * identity
-    place = place_on_head(template, mesh, face, shown, stage)
-    rows = _rows(mesh, face, place, shown, stage)
+    placement = place_on_head(template, mesh, face, shown, stage)
+    rows = _rows(mesh, face, placement, shown, stage)
     rows = replace(rows, by_identity=stage.shown_share * rows.by_identity)
     landmarks = _neutral_landmarks(template, shown)
     weights = face.landmark_weights * mesh.landmarks
-    information, gradient = _other_system(rows, landmarks, face, weights, place, stage)
+    information, gradient = _other_system(rows, landmarks, face, weights, placement, stage)
     at_zero = rows.residual - rows.by_identity @ identity
     gradient = gradient + rows.by_other.T @ (at_zero - rows.residual)
     coupling = rows.by_identity.T @ rows.by_other  # (K, 7 + bumps)
@@ -294,18 +294,18 @@ def _neutral_landmarks(template: Template, identity: np.ndarray) -> np.ndarray:
 
 
 def _rows(
-    mesh: CanonicalMesh, face: CanonicalFace, place: CanonicalPlace, identity: np.ndarray, stage: CanonicalStage
+    mesh: CanonicalMesh, face: CanonicalFace, placement: CanonicalPlace, identity: np.ndarray, stage: CanonicalStage
 ) -> _Rows:
     head = mesh.points.base + mesh.points.identity @ identity
-    seen = place.apply(head)
-    samples = sample_surface(face, seen)
-    by_point, by_step = place.derivatives(seen)
+    head_there = placement.apply(head)
+    samples = sample_surface(face, head_there)
+    by_point, by_step = placement.derivatives(head_there)
     behind, by_head, by_place = (
-        samples.behind / place.scale,
-        (samples.gradient @ by_point) / place.scale,
-        np.einsum("mi,mik->mk", samples.gradient, by_step) / place.scale,
+        samples.behind / placement.scale,
+        (samples.gradient @ by_point) / placement.scale,
+        np.einsum("mi,mik->mk", samples.gradient, by_step) / placement.scale,
     )  # metres
-    by_other = np.concatenate([by_place, _bumps(seen, place)], axis=1)
+    by_other = np.concatenate([by_place, _bumps(head_there, placement)], axis=1)
     by_identity = np.einsum("mi,mik->mk", by_head, mesh.points.identity)
     parts = [
         _weighted(_depth_weights(mesh, samples, stage), behind, by_identity, by_other, stage.depth_information),
@@ -348,9 +348,9 @@ def _weighted(
     return scale * residual, scale[:, None] * by_identity, scale[:, None] * by_other
 
 
-def _bumps(seen: np.ndarray, place: CanonicalPlace) -> np.ndarray:
+def _bumps(head_there: np.ndarray, placement: CanonicalPlace) -> np.ndarray:
     """(M, B) depth in metres per metre of each bump's coefficient."""
-    x, y = ((seen - place.pivot)[:, :2] / (place.scale * _HALF_WIDTH)).T
+    x, y = ((head_there - placement.pivot)[:, :2] / (placement.scale * _HALF_WIDTH)).T
     return np.stack([x**i * y**j for i, j in _BUMPS], axis=1)
 
 
@@ -359,15 +359,15 @@ def _other_system(
     landmarks: np.ndarray,
     face: CanonicalFace,
     weights: np.ndarray,
-    place: CanonicalPlace,
+    placement: CanonicalPlace,
     stage: CanonicalStage,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations of place and bumps: information (P, P) and gradient (P,), including landmarks and priors."""
-    seen = place.apply(landmarks)
-    _, by_step = place.derivatives(seen)
-    off = (seen - face.landmarks) / place.scale / _LANDMARK_METRES  # (468, 3)
+    head_there = placement.apply(landmarks)
+    _, by_step = placement.derivatives(head_there)
+    off = (head_there - face.landmarks) / placement.scale / _LANDMARK_METRES  # (468, 3)
     robust = weights * _LANDMARK_SHARE / (1.0 + (off**2).sum(-1) / 9.0) ** 2
-    by_step = by_step / place.scale / _LANDMARK_METRES
+    by_step = by_step / placement.scale / _LANDMARK_METRES
     information, gradient = rows.by_other.T @ rows.by_other, rows.by_other.T @ rows.residual
     information[:PLACE_SIZE, :PLACE_SIZE] += np.einsum("m,mik,mil->kl", robust, by_step, by_step)
     gradient[:PLACE_SIZE] += np.einsum("m,mi,mik->k", robust, off, by_step)

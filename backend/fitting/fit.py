@@ -206,19 +206,19 @@ def started_photo(
     shape = template.vertices + np.tensordot(identity, template.identity_modes, 1)
     shape = shape + np.tensordot(expression, template.expressions, 1)
     chosen = np.flatnonzero(usable_landmarks(template))
-    found = face.landmarks[chosen, :2].astype(np.float64)
+    detected = face.landmarks[chosen, :2].astype(np.float64)
     points = template.landmarks478.positions(shape)[chosen].astype(np.float64)
     mean = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
 
     def error(guess: PhotoParameters, places: np.ndarray) -> float:
-        return float(np.median(np.linalg.norm(guess.camera().project(places)[:, :2] - found, axis=-1)))
+        return float(np.median(np.linalg.norm(guess.camera().project(places)[:, :2] - detected, axis=-1)))
 
     candidates = [(error(parameters, mean), parameters)]
     own = initial_parameters(template, face, prior, len(parameters.nuisance), shape)
     at_distance = own
     if face.focal_px is None:  # else the focal length decides
         at_distance = replace(own, log_distance=float(np.log(max(photo.distance, 0.15))))
-    turned = turned_to(at_distance, photo.rotation_in_photo(), points, found, keep_focal=face.focal_px is not None)
+    turned = turned_to(at_distance, photo.rotation_in_photo(), points, detected, keep_focal=face.focal_px is not None)
     for guess in (own, turned):
         if guess is not None:
             candidates.append((error(guess, points), replace(guess, expression=expression)))
@@ -397,8 +397,8 @@ def run_landmark_stage(
     judged = judge_people(faces, cold, prior_weights(template, options), options)
     if judged.rejected:
         left_out = dict(judged.rejected)
-        kept = tuple(face for face in faces if face.name not in left_out)
-        return replace(cold(kept), rejected=judged.rejected)
+        remaining = tuple(face for face in faces if face.name not in left_out)
+        return replace(cold(remaining), rejected=judged.rejected)
     state = replace(fit_landmarks(template, model, faces, options, canonical, encoded), doubts=judged.doubts)
     outliers = _outliers(state)
     if outliers.any() and state.started:  # its few steps may not have converged
@@ -406,10 +406,10 @@ def run_landmark_stage(
         outliers = _outliers(state)
     if not outliers.any():
         return state
-    kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
+    remaining = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
     reason = "Its face does not fit the shape of the face in the other photos; it may be another person."
     rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
-    return replace(cold(kept), rejected=rejected)
+    return replace(cold(remaining), rejected=rejected)
 
 
 def _outliers(state: FitState) -> np.ndarray:
@@ -439,9 +439,9 @@ def fit_landmarks(
     weights = prior_weights(template, options)
     starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
-        place = place_by_landmarks(template, canonical)
+        placement = place_by_landmarks(template, canonical)
         views = zip(faces, starts, canonical.photos, strict=True)
-        starts = tuple(start_from_view(template, face, start, photo, place) for face, start, photo in views)
+        starts = tuple(start_from_view(template, face, start, photo, placement) for face, start, photo in views)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off, so the robust scale starts wide.
     scales, iterations = (4.0, 1.0, 1.0), stage.iterations
@@ -594,8 +594,8 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):
         target = state.targets[number]
         positions = target.points.positions(state.estimate.identity, parameters.expression)
-        found = parameters.camera().project(positions)[:, :2]
-        error = np.median(np.linalg.norm(found - target.pixels, axis=-1)) / face_scale(face.landmarks)
+        detected = parameters.camera().project(positions)[:, :2]
+        error = np.median(np.linalg.norm(detected - target.pixels, axis=-1)) / face_scale(face.landmarks)
         photos.append(
             FittedPhoto(
                 name=face.name,
@@ -620,8 +620,8 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
 
 def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
     """(478, 4) ``FittedPhoto.landmarks``: found places, and projections of ``positions`` (478, 3) of the posed head."""
-    found = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
-    return np.concatenate([found, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
+    detected = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
+    return np.concatenate([detected, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
 
 
 OUTLIER_SCALES = (4.0, 1.0)

@@ -238,11 +238,11 @@ def _target_gaps(
     scale = face_scale(face.landmarks)
     bias, *_ = expected_errors(model.detector, parameters, scale)
     straight = face.landmarks[:, :2].astype(np.float64) - bias
-    seen = straight[list(LOWER_LIP_EDGE)] - straight[list(UPPER_LIP_EDGE)]
+    opening = straight[list(LOWER_LIP_EDGE)] - straight[list(UPPER_LIP_EDGE)]
     shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
     down = upright_axes(parameters.rotation)[:, 1]
-    apart = (seen - shut) @ down
-    return shut if np.median(apart) < SHUT_PERCENT / 100.0 * scale else seen
+    apart = (opening - shut) @ down
+    return shut if np.median(apart) < SHUT_PERCENT / 100.0 * scale else opening
 
 
 def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -284,8 +284,8 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
     for scale in (4.0, 1.0, 1.0) if more else (1.0,):
         targets = all_landmark_targets(known, model, faces, estimate, options)
-        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
-        estimate = solve(estimate, targets, cameras, own, options.landmarks.iterations)
+        stage_weights = replace(weights, outlier_scale=scale * weights.outlier_scale)
+        estimate = solve(estimate, targets, cameras, stage_weights, options.landmarks.iterations)
     model = landmark_model(state.template)
     everybody = list(state.estimate.photos)
     for number, parameters in zip(placed, estimate.photos, strict=False):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import cv2
 import numpy as np
@@ -350,7 +349,7 @@ def hair_votes(
     """
     views = hair_views(template, fitted, faces)
     grid = hull_grid(template, fitted.neutral, line)
-    votes = each(partial(told_by, grid), views)
+    votes = each(lambda view: told_by(grid, view), views)
     look = find_look(grid, views, fitted.used_faces(faces), votes, leader)
     pairs = {view.name: (view, vote) for view, vote in zip(views, votes, strict=True)}
     views, votes = zip(*(pairs[name] for name in look.photos), strict=True)

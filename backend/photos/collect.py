@@ -135,7 +135,7 @@ def collect(
 
     voted = vote_over_photos([candidate.accessories for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
-    faces = each(finished, choice.used, voted, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
+    faces = each(finished, choice.used, voted, report=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
     return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 

@@ -241,7 +241,7 @@ class RateLimit:
     def __init__(self, router: zmq.Socket, most_each: int, most_together: int) -> None:
         self._most_each, self._most_together = most_each + SLACK, most_together + SLACK
         self._complete: dict[int, int] = {}
-        self._told: set[int] = set()
+        self._delivered: set[int] = set()
         self.flows = False
         self._flow_counts: dict[int, int] = {}
         self._flow_counted = 0.0
@@ -254,7 +254,7 @@ class RateLimit:
         """Note a complete message; ``frame`` is one of its frames."""
         if self._monitor is not None:
             with suppress(zmq.ZMQError):
-                self._told.add(int(frame.get(zmq.SRCFD)))
+                self._delivered.add(int(frame.get(zmq.SRCFD)))
 
     def maintain(self, now: float) -> None:
         """Close connections that send too much, and update ``flows``. Call it when all complete messages are taken."""
@@ -267,7 +267,7 @@ class RateLimit:
             else:
                 self._complete.pop(event["value"], None)
         pending = {descriptor: self._pending(descriptor) for descriptor in self._complete}
-        self._told.clear()
+        self._delivered.clear()
         self._see_flow(pending, now)
         self._refuse_crowd()
         together = sum(pending.values())
@@ -312,7 +312,7 @@ class RateLimit:
             (received,) = struct.unpack_from("<Q", information, _BYTES_RECEIVED)
         except (OSError, struct.error):  # closed, or a system without this counter
             return 0
-        if descriptor in self._told:
+        if descriptor in self._delivered:
             self._complete[descriptor] = received
         return max(received - self._complete[descriptor], 0)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from backend.errors import LikenessError
 from backend.service.messages import PROTOCOL
-from protocol.file_lock import lock_file
+from protocol.file_lock import FileLock, lock_file
 
 CONFIG_VARIABLE = "LIKENESS_CONFIG_DIR"
 FOLDER_MODE = 0o700
@@ -72,11 +72,11 @@ def _is_ours(name: str) -> bool:
 
 def _check_home(environment: Mapping[str, str]) -> None:
     for variable in ("HOME", "XDG_CONFIG_HOME"):
-        if (told := environment.get(variable)) is not None and not os.path.isabs(told):
-            if variable == "XDG_CONFIG_HOME" and not told:
+        if (value := environment.get(variable)) is not None and not os.path.isabs(value):
+            if variable == "XDG_CONFIG_HOME" and not value:
                 continue
             raise LikenessError(
-                "usage", f"{variable} is {told!r}, no absolute path.", f"Set it, or {CONFIG_VARIABLE}, to a folder."
+                "usage", f"{variable} is {value!r}, no absolute path.", f"Set it, or {CONFIG_VARIABLE}, to a folder."
             )
 
 
@@ -153,29 +153,24 @@ def remove_state(folder: Path, instance: str) -> None:
             (folder / STATE_FILE).unlink()
 
 
-class ServerLock:
-    """Lock held while a server runs; the system releases it when the process ends, however it ends.
+def lock_server(folder: Path) -> FileLock:
+    """The lock held while a server runs. Waits for a server that is just ending, and for a process that only checks for
+    a server.
 
-    Raises ``LikenessError`` ("in_use") when another process keeps it. The constructor waits for a server that is just
-    ending, and for a process that only checks for a server.
+    Raises ``LikenessError`` ("in_use") when another process keeps it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        def another_runs() -> bool:
-            state = read_state(folder)
-            return state is not None and process_runs(state.pid)
+    def another_runs() -> bool:
+        state = read_state(folder)
+        return state is not None and process_runs(state.pid)
 
-        lock = lock_file(folder / LOCK_FILE, LOCK_SECONDS, another_runs, mode=0o600)
-        if lock is None:
-            state = read_state(folder)
-            where = f" (process {state.pid}, {state.endpoint})" if state else ""
-            sentence = f"A Likeness server of this user runs already{where}."
-            raise LikenessError("in_use", sentence, "Use that one, or stop it first.")
-        self._lock = lock
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
+    lock = lock_file(folder / LOCK_FILE, LOCK_SECONDS, another_runs, mode=FILE_MODE)
+    if lock is None:
+        state = read_state(folder)
+        where = f" (process {state.pid}, {state.endpoint})" if state else ""
+        sentence = f"A Likeness server of this user runs already{where}."
+        raise LikenessError("in_use", sentence, "Use that one, or stop it first.")
+    return lock
 
 
 def process_runs(pid: int) -> bool:

@@ -109,7 +109,7 @@ class Job:
     position: int | None = None
     cold_share: float = 0.0
     started: float | None = None
-    told: float = 0.0
+    reported: float = 0.0
     stop_by: float | None = None
     finished: float | None = None
     error: JobError | None = None
@@ -139,8 +139,8 @@ class Job:
     def paths(self) -> tuple[Path, ...]:
         """Paths of the photos or the video, in order; a video may be in the client's own place."""
         if self.has_video:
-            own = self.message.video.path
-            return (Path(own) if own is not None else self.folder / "video",)
+            client_path = self.message.video.path
+            return (Path(client_path) if client_path is not None else self.folder / "video",)
         return tuple(self.folder / f"photo_{number}" for number in range(len(self.message.photos)))
 
     @property
@@ -158,8 +158,8 @@ class Job:
     @property
     def identity_path(self) -> Path | None:
         """Path of the neutral head that came with the job."""
-        given = not isinstance(self.message, Submit) and self.message.identity
-        return self.folder / "identity" if given else None
+        has_identity = not isinstance(self.message, Submit) and self.message.identity
+        return self.folder / "identity" if has_identity else None
 
     @property
     def result_path(self) -> Path:
@@ -244,8 +244,8 @@ class JobBook:
 
     def find(self, client: str, job: str | None, token: str | None) -> Job | None:
         """This client's job with that id or token, else None."""
-        found = self._jobs.get(job) if job is not None else self._by_token.get((client, token or ""))
-        return found if found is not None and found.client == client else None
+        match = self._jobs.get(job) if job is not None else self._by_token.get((client, token or ""))
+        return match if match is not None and match.client == client else None
 
     def waiting(self) -> list[Job]:
         """Queued jobs in the order of their turns, round robin over groups."""
@@ -305,10 +305,10 @@ class JobBook:
 
     def make_room(self) -> bool:
         """Delete the oldest result; False when there is none."""
-        kept = [job for job in self if job.finished is not None and job.result_bytes > 0]
-        if not kept:
+        results = [job for job in self if job.finished is not None and job.result_bytes > 0]
+        if not results:
             return False
-        self.forget(min(kept, key=lambda job: job.finished or 0.0))
+        self.forget(min(results, key=lambda job: job.finished or 0.0))
         return True
 
     def close(self) -> None:
@@ -521,7 +521,7 @@ class JobQueue:
         waits_for_models = job is None and not self._ready
         if waits_for_models:
             job = next(iter(self._book.waiting()), None)
-        if job is not None and now - job.told > self._timing.heartbeat:
+        if job is not None and now - job.reported > self._timing.heartbeat:
             if waits_for_models and self._loaded > 0:
                 self._tell_loading(now)
             else:
@@ -537,7 +537,7 @@ class JobQueue:
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
-        job.told = now
+        job.reported = now
         progress = job.progress
         loading = progress.stage == STARTING and not self._ready
         header = {

@@ -42,8 +42,8 @@ from backend.service.access import (
     read_authorized_clients,
 )
 from backend.service.discovery import (
-    ServerLock,
     ServerState,
+    lock_server,
     make_private_folder,
     process_runs,
     remove_state,
@@ -74,6 +74,7 @@ from backend.service.messages import (
     read_frames,
 )
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
+from protocol.file_lock import FileLock
 from protocol.options import DEVICES, OPTIONS
 
 
@@ -189,8 +190,8 @@ class Connections:
 
     def find(self, identity: bytes | None, client: str | None = None) -> Connection | None:
         """The connection; None without one, or when it belongs to another client than ``client``."""
-        found = self._all.get(identity or b"")
-        return found if found is not None and client in (None, found.client) else None
+        match = self._all.get(identity or b"")
+        return match if match is not None and client in (None, match.client) else None
 
     def add(self, identity: bytes, client: str, now: float) -> Connection:
         """Add a connection that said hello."""
@@ -425,12 +426,12 @@ class Server:
         self._reason: str | None = None
         self.instance = secrets.token_hex(16)
         self._own_client: str | None = None
-        self._lock: ServerLock | None = None
+        self._lock: FileLock | None = None
         self._context = zmq.Context()
         self._authenticator: Authenticator | None = None
         try:
             make_private_folder(folder)
-            self._lock = ServerLock(folder)
+            self._lock = lock_server(folder)
             keys = load_or_make_keys(folder / SERVER_KEY)
             self.public_key = keys.public
             self._authenticator = Authenticator(self._context, self._known_clients())
@@ -470,10 +471,10 @@ class Server:
     def _known_clients(self) -> frozenset[str]:
         folder, bind_address = self._settings.config_folder, self._settings.bind
         known = read_authorized_clients(folder / AUTHORIZED_CLIENTS) | self._settings.allow
-        own = load_or_make_keys(folder / CLIENT_KEY)
+        client_keys = load_or_make_keys(folder / CLIENT_KEY)
         if bind_address.loopback:
-            self._own_client = own.public
-            return known | {own.public}
+            self._own_client = client_keys.public
+            return known | {client_keys.public}
         if not known:
             raise LikenessError(
                 "usage",

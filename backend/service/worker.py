@@ -120,7 +120,7 @@ class JobReporter:
     def __init__(self, channel: Channel, task: Task, cancelled: Callable[[], bool]) -> None:
         self._channel, self._job, self._cancelled = channel, task.job, cancelled
         self._time = TimeLeft(TRANSFER_SHARES if task.kind == "transfer" else SHARES)
-        self._told: tuple[str, float] = ("", 0.0)
+        self._last_report: tuple[str, float] = ("", 0.0)
         self._previews = 0
 
     def __call__(self, stage: str, fraction: float) -> None:
@@ -129,9 +129,9 @@ class JobReporter:
             raise Cancelled
         self._time.update(stage, fraction)
         now = time.monotonic()
-        if stage == self._told[0] and fraction < 1 and now - self._told[1] < PROGRESS_SECONDS:
+        if stage == self._last_report[0] and fraction < 1 and now - self._last_report[1] < PROGRESS_SECONDS:
             return
-        self._told = (stage, now)
+        self._last_report = (stage, now)
         left = self._time.seconds_left
         self._channel.send(
             {
@@ -183,8 +183,8 @@ class Worker:
             raise
         except BaseException as error:
             traceback.print_exc()
-            told = explain(error)
-            self._channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
+            explained = explain(error)
+            self._channel.send({"type": "broken", **explained.fields()})
             raise SystemExit(1) from error
         self._channel.send({"type": "ready", **facts, "memory": resident_bytes() + self._runner.LATER_BYTES})
         self._load_until_a_task_comes(self._runner.later(device))
@@ -227,16 +227,10 @@ class Worker:
             message = self._runner.run(task, report)
             _write_result(task, message)
         except BaseException as error:
-            told = explain(error)
-            if told.code == "internal":
+            explained = explain(error)
+            if explained.code == "internal":
                 traceback.print_exc()
-            return {
-                "type": "failed",
-                "job": task.job,
-                "code": told.code,
-                "sentence": told.sentence,
-                "advice": told.advice,
-            }
+            return {"type": "failed", "job": task.job, **explained.fields()}
         return {"type": "done", "job": task.job}
 
 

@@ -34,14 +34,14 @@ Made = TypeVar("Made")
 def made_once(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
     """``functools.cache`` that calls ``make`` only once per arguments, also across threads: other threads wait and get
     the same object, whereas ``functools.cache`` alone may compute it again. Exceptions are not cached."""
-    kept, lock = cache(make), RLock()
+    cached, lock = cache(make), RLock()
 
     @wraps(make)
     def ask(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
         with lock:
-            return kept(*args, **kwargs)
+            return cached(*args, **kwargs)
 
-    ask.cache_clear = kept.cache_clear
+    ask.cache_clear = cached.cache_clear
     return ask
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import cv2
 import numpy as np
@@ -158,7 +157,7 @@ def build_albedo(
     progress(_STAGE, 0.55)
 
     eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
-    painted = in_thread(partial(_eye_picture, template, fitted, patterns, eyes))
+    painted = in_thread(lambda: _eye_picture(template, fitted, patterns, eyes))
     views = [photo.in_view for photo in photos]
     del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)

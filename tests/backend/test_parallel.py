@@ -71,7 +71,7 @@ def test_who_is_told_of_progress_may_end_the_work():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        each(abs, range(20), told=told)
+        each(abs, range(20), report=told)
     assert done == [1, 2, 3]
 
 

@@ -175,7 +175,7 @@ def _face(task: Task, report: JobReporter) -> WireMessage:
     from backend.geometry.template import load_template
     from backend.progress import HeadPreview
     from backend.rendering.camera import Camera
-    from backend.service.reconstruct_runner import preview_message
+    from backend.service.job_runner import preview_message
 
     template = load_template()
     report("landmarks", 1.0)

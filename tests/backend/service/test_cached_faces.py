@@ -10,7 +10,7 @@ from plain_photo import plain_photo
 from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import PhotoSource
-from backend.service import reconstruct_runner
+from backend.service import job_runner
 
 
 def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,8 +20,8 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
         read.append([source.name for source in sources])
         return PhotoCollection((plain_photo((8, 8)),))
 
-    monkeypatch.setattr(reconstruct_runner, "collect", collect)
-    faces, options = reconstruct_runner.CachedFaces(idle_seconds=0.3), CollectOptions()
+    monkeypatch.setattr(job_runner, "collect", collect)
+    faces, options = job_runner.CachedFaces(idle_seconds=0.3), CollectOptions()
     photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
     first = faces.read(photos, options=options)
     assert faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
@@ -38,9 +38,9 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconstruct_runner, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
-    monkeypatch.setattr(reconstruct_runner, "MOST_BYTES", 100)
-    faces = reconstruct_runner.CachedFaces()
+    monkeypatch.setattr(job_runner, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
+    monkeypatch.setattr(job_runner, "MOST_BYTES", 100)
+    faces = job_runner.CachedFaces()
     faces.read([PhotoSource("a", data=b"1")], options=CollectOptions())
     faces.keep_fit(object())
     assert not faces.keeps and faces.fit is None

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from backend.errors import LikenessError
 from backend.progress import SHARES, TRANSFER_SHARES, sentence_for
-from backend.service import discovery, jobs, reconstruct_runner, worker
-from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
+from backend.service import discovery, job_runner, jobs, worker
+from backend.service.discovery import ServerState, lock_server, process_runs, read_state, remove_state, write_state
 from backend.service.jobs import Job, JobBook, JobProgress, JobState
 from backend.service.messages import (
     BrokenFramesError,
@@ -146,10 +146,10 @@ def test_an_import_that_takes_long_tells_how_far_it_is(tmp_path: Path, monkeypat
 def test_warming_up_tells_of_each_thing_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     loaders = tuple(partial(done.append, name) for name in "abcd")
-    monkeypatch.setattr(reconstruct_runner, "_first_loaders", lambda: loaders)
-    monkeypatch.setattr(reconstruct_runner, "start_reading", lambda most: None)
+    monkeypatch.setattr(job_runner, "_first_loaders", lambda: loaders)
+    monkeypatch.setattr(job_runner, "start_reading", lambda most: None)
     heard: list[tuple[str, float]] = []
-    facts = reconstruct_runner.warm("cpu", lambda fraction: heard.append(("".join(done), fraction)))
+    facts = job_runner.warm("cpu", lambda fraction: heard.append(("".join(done), fraction)))
     assert heard == [("a", 0.25), ("ab", 0.5), ("abc", 0.75), ("abcd", 1.0)]
     assert facts["device"]["kind"] == "cpu"
 
@@ -177,23 +177,23 @@ def test_the_state_file(tmp_path: Path) -> None:
 
 def test_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "LOCK_SECONDS", 0.1)
-    lock = ServerLock(tmp_path)
+    lock = lock_server(tmp_path)
     with pytest.raises(LikenessError, match="runs already"):
-        ServerLock(tmp_path)
+        lock_server(tmp_path)
     lock.release()
-    ServerLock(tmp_path).release()
+    lock_server(tmp_path).release()
 
 
 def test_a_lock_is_waited_for_where_no_server_says_that_it_runs(tmp_path: Path) -> None:
     """It is held by one that is just ending, or that somebody looks for."""
-    lock = ServerLock(tmp_path)
+    lock = lock_server(tmp_path)
     threading.Timer(0.2, lock.release).start()
-    ServerLock(tmp_path).release()
-    lock = ServerLock(tmp_path)
+    lock_server(tmp_path).release()
+    lock = lock_server(tmp_path)
     write_state(tmp_path, ServerState("tcp://127.0.0.1:5", "k" * 40, os.getpid(), "a" * 32))
     start = time.monotonic()
     with pytest.raises(LikenessError, match=f"process {os.getpid()}"):
-        ServerLock(tmp_path)
+        lock_server(tmp_path)
     assert time.monotonic() - start < discovery.LOCK_SECONDS / 2
     lock.release()
 

@@ -10,8 +10,8 @@ import pytest
 
 from backend.errors import Cancelled
 from backend.progress import MainLine, StageClock
-from backend.system import dataflow
-from backend.system.dataflow import run_graph
+from backend.system import parallel
+from backend.system.parallel import run_graph
 
 
 def test_a_stage_gets_the_results_that_its_parameters_name() -> None:
@@ -34,7 +34,7 @@ def test_a_stage_gets_the_results_that_its_parameters_name() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_first_that_is_ready_goes_first(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflow, "parallel_threads", lambda: threads)
+    monkeypatch.setattr(parallel, "parallel_threads", lambda: threads)
     order: list[str] = []
     stages = {
         "last": lambda first, second: order.append("last"),
@@ -46,7 +46,7 @@ def test_the_first_that_is_ready_goes_first(threads: int, monkeypatch: pytest.Mo
 
 
 def test_two_stages_run_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflow, "parallel_threads", lambda: 2)
+    monkeypatch.setattr(parallel, "parallel_threads", lambda: 2)
     meeting = threading.Barrier(2, timeout=20.0)
     made = run_graph({"one": lambda: meeting.wait(), "other": lambda: meeting.wait()}, {}, ("one", "other"))
     assert sorted(made.values()) == [0, 1]
@@ -54,7 +54,7 @@ def test_two_stages_run_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_failure_ends_it_and_nothing_begins_afterwards(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflow, "parallel_threads", lambda: threads)
+    monkeypatch.setattr(parallel, "parallel_threads", lambda: threads)
     begun: list[str] = []
 
     def fails() -> None:
@@ -71,7 +71,7 @@ def test_a_failure_ends_it_and_nothing_begins_afterwards(threads: int, monkeypat
 
 
 def test_a_result_is_dropped_after_its_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflow, "parallel_threads", lambda: 1)
+    monkeypatch.setattr(parallel, "parallel_threads", lambda: 1)
 
     class Large:
         pass
