@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +23,8 @@ from trainer.engine.recipe import RECIPES, Recipe, find_recipe, load_recipe
 sys.path.append(str(Path(__file__).parent / "sets"))
 from made_up import celeba, drawn, write
 
-STEPS = 3
-"""Steps of every stage."""
+STEPS = int(os.environ.get("LIKENESS_PAPER_STEPS", "3"))
+"""Steps of every stage; 100 takes an hour of one core."""
 LAP = (
     "network.size=32 network.depth_width=8 network.albedo_width=8 network.code=16 network.pooled=8 "
     "network.scene_width=8 network.confidence_width=8 network.confidence_code=8 network.refine_width=8 "
@@ -82,7 +83,7 @@ def test_every_recipe_of_a_paper_is_tried() -> None:
 def test_stopped_and_resumed_it_ends_with_the_same_bits(name: str, folders: Mapping[str, Path], tmp_path: Path) -> None:
     recipe = small(name, folders)
     stages = tuple(dataclasses.replace(stage, validation=None, select="") for stage in recipe.stages)
-    recipe = dataclasses.replace(recipe, stages=stages, checkpoint_steps=1, log_steps=1, keep=100)
+    recipe = dataclasses.replace(recipe, stages=stages, checkpoint_steps=max(1, STEPS // 4), log_steps=1, keep=100)
     assert train(recipe, RunOptions(tmp_path / "whole", device="cpu")).finished
     for row in read_log(tmp_path / "whole"):
         assert all(value is not None and math.isfinite(value) for value in row["values"].values())

@@ -26,7 +26,7 @@ from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 from trainer.sets.protocols import depth_correlation_sum
 from trainer.sets.reader import PreparedSet
 
-OURS = "ours"
+OURS, SHARED = "ours", "ours, before personalising"
 SHOWN = 6
 """Entries on the sheet."""
 _TILE = 128
@@ -43,11 +43,13 @@ _EMBEDDED = 256
 
 @dataclass(frozen=True)
 class Seen:
-    """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view."""
+    """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view;
+    ``shared`` is that of the aggregated face."""
 
     face: CanonicalMaps
     scene: Scene
     surface: ViewedSurface
+    shared: ViewedSurface
 
 
 class LapReader:
@@ -66,7 +68,8 @@ class LapReader:
         small = resized(image, self.size) * 2 - 1
         face, scene = self.network(small, torch.zeros(1, dtype=torch.int64), marks)
         own = self.network.personalize(small, face)
-        return Seen(own, scene, view_of(own, scene.view, self.network.config))
+        surfaces = (view_of(maps, scene.view, self.network.config) for maps in (own, face))
+        return Seen(own, scene, *surfaces)
 
 
 def resized(maps: Tensor, size: int) -> Tensor:
@@ -89,18 +92,26 @@ def face_window(picture: np.ndarray) -> Window | None:
 def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """SIDE (times 100) and MAD (degrees) in the picture's view, over truth and prediction eroded by a pixel (Unsup3D).
 
-    Rows without a model: a constant depth, and the mean of the true depths. Pictures are used as the set crops them.
+    A row for the aggregated face, since a model may not have trained the second step. Rows without a model: a constant
+    depth, and the mean of the true depths. Pictures are used as the set crops them.
     """
     reader = LapReader(folder)
     size = reader.size
     true = torch.cat([_reduced_depth(sample["depth"], size) for sample in samples(data, most)])
     mean = torch.where((true > 0).any(0), true.sum(0) / (true > 0).sum(0).clamp(min=1), 1.0)
-    rows: dict[str, list[tuple[float, float]]] = {OURS: [], "constant depth": [], "mean of the true depths": []}
+    rows: dict[str, list[tuple[float, float]]] = {
+        OURS: [],
+        SHARED: [],
+        "constant depth": [],
+        "mean of the true depths": [],
+    }
     for number, sample in enumerate(samples(data, most)):
         seen, truth = reader(sample["picture"]), true[number : number + 1]
-        known = eroded(truth > 0) & eroded(seen.surface.mask)
-        for name, depth in zip(rows, (seen.surface.depth, torch.ones_like(truth), mean[None]), strict=True):
-            rows[name].append(_depth_errors(depth, truth, known))
+        known = eroded(truth > 0)
+        rows[OURS].append(_depth_errors(seen.surface.depth, truth, known & eroded(seen.surface.mask)))
+        rows[SHARED].append(_depth_errors(seen.shared.depth, truth, known & eroded(seen.shared.mask)))
+        rows["constant depth"].append(_depth_errors(torch.ones_like(truth), truth, known))
+        rows["mean of the true depths"].append(_depth_errors(mean[None], truth, known))
         if number < SHOWN:
             shown = (shaded_surface(torch.where(d > 0, d, 1.1)) for d in (seen.surface.depth, truth))
             sheet.append([tile(sample["picture"]), *(tile(picture[0]) for picture in shown)])

@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise SetError(f"{arguments.method} has no table on {foreign[0]}.", f"Its sets: {', '.join(sorted(known))}.")
     models: dict[str, Sequence[Path | None]] = {OURS: [arguments.model]}
     if arguments.ablations:
-        models |= {f"{OURS}: {name}": paths for name, paths in trained_models(arguments.ablations).items()}
+        trained = trained_models(arguments.ablations)
+        models |= {f"{OURS}: {name}": trained[name] for name in sorted(trained, key=lambda name: (name != WHOLE, name))}
     figures: dict[str, float | str] = {}
     sheet: list = []
     for table in TABLES[arguments.method]:
@@ -142,20 +143,21 @@ def measured_rows(
 ) -> dict[str, dict[str, float]]:
     """Our rows: means over entries (and seeds) with ``.sd``, 95 % intervals, and the ratio to the whole method."""
     rows: dict[str, dict[str, float]] = {}
-    wholes: dict[str, np.ndarray] = {}
+    wholes: dict[str, Mapping[str, np.ndarray]] = {}
     for name, folders in models.items():
         seeds = [table.measure(folder, data, most, sheet if name == OURS else []) for folder in folders]
         for row in seeds[0]:
-            label = name if row == OURS else row
+            own = row.startswith(OURS)
+            label = name + row[len(OURS) :] if own else row
             values = {figure: np.mean([one[row][figure] for one in seeds], 0) for figure in seeds[0][row]}
             if label in rows:
                 continue  # a row without a model, the same for all
             rows[label] = table.whole(values) if table.whole else _means(values)
-            if name == f"{OURS}: {WHOLE}" and row == OURS:
-                wholes = values
-            elif row == OURS and name != OURS and wholes and table.whole is None:
+            if name == f"{OURS}: {WHOLE}" and own:
+                wholes[row] = values
+            elif own and name != OURS and row in wholes and table.whole is None:
                 for figure, errors in values.items():
-                    rows[label] |= ratio_interval(errors, wholes[figure]).figures(f"{figure}.of_whole")
+                    rows[label] |= ratio_interval(errors, wholes[row][figure]).figures(f"{figure}.of_whole")
     return rows
 
 
