@@ -114,6 +114,8 @@ HANDLES = (
     *(13, 14),  # between the lips
 )
 """The landmarks that are shown; all 478 would hide the face."""
+SKIN_VERTEX = "skin_vertex"
+"""Attribute of a part without vertices of hm08: the head's vertex that each follows."""
 HM08_VERTICES = 19_158
 """Of MakeHuman's base mesh."""
 PUPILS = (468, 473)
@@ -431,9 +433,20 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
         elif part.startswith("cornea_"):
             moved = eyes[part[7:]](points) - points
         elif (numbers < 0).all():
-            tree = search_tree(rest)
-            moved = own[[tree.find(point)[1] for point in points.tolist()]]
+            moved = own[_skin_vertices(obj.data, points, rest)]
         move_basis(obj.data, moved.astype(np.float32))
+
+
+def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(V,) the vertex of ``skin`` (S, 3) that each of a part's ``points`` (V, 3) follows: the nearest one at first."""
+    kept = mesh.attributes.get(SKIN_VERTEX)
+    if kept is None:
+        tree = search_tree(skin)
+        kept = mesh.attributes.new(SKIN_VERTEX, "INT", "POINT")
+        kept.data.foreach_set("value", np.array([tree.find(point)[1] for point in points.tolist()], np.int32))
+    numbers = np.empty(len(points), np.int32)
+    kept.data.foreach_get("value", numbers)
+    return numbers
 
 
 def _hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
