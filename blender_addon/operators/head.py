@@ -19,6 +19,7 @@ from ..scene import cameras, expressions, meshes, mpfb, tags
 from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..transfer.sliced import SlicedOperator, Steps
 from ..ui.keys_panel import active_rig, own_face
+from ..ui.properties import SHAPE_SLIDERS
 from .corrections import HeadPhotoOperator, close_all
 from .polls import NO_HEAD, clickable
 
@@ -169,8 +170,12 @@ class RemoveSculpt(bpy.types.Operator):
         return clickable(cls, "" if any(_sculpted_meshes(context)) else "This head has not been sculpted")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        for mesh in _sculpted_meshes(context):
+        for mesh in list(_sculpted_meshes(context)):
             meshes.remove_sculpt(mesh)
+        collection = tags.active_head(context)
+        collection.pop(tags.SHAPE, None)
+        for name in SHAPE_SLIDERS:
+            setattr(collection.likeness, name, 0.0)
         return {"FINISHED"}
 
 

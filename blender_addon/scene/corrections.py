@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -17,10 +19,19 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..protocol.names import BUST, HEAD_POINTS, LANDMARKS
+from ..protocol.names import ALL_PART_NAMES, BUST, HEAD_POINTS, LANDMARKS
+from ..shared.similarity import Similarity, fit_similarity
 from . import tags
 from .expressions import LID_ATTACHED_PARTS
-from .meshes import coordinates, move_basis, neutral_coordinates, origin_of
+from .meshes import (
+    HM08_VERTEX,
+    coordinates,
+    move_basis,
+    neutral_coordinates,
+    origin_of,
+    search_tree,
+    to_blender,
+)
 from .tags import cameras_by_photo
 
 SIDE = 256
@@ -103,6 +114,10 @@ HANDLES = (
     *(13, 14),  # between the lips
 )
 """The landmarks that are shown; all 478 would hide the face."""
+SKIN_VERTEX = "skin_vertex"
+"""Attribute of a part without vertices of hm08: the head's vertex that each follows."""
+HM08_VERTICES = 19_158
+"""Of MakeHuman's base mesh."""
 PUPILS = (468, 473)
 """They are on no skin."""
 POINTS = LANDMARKS + len(HEAD_POINTS)
@@ -375,6 +390,72 @@ class _Field:
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """(M, 3) float32 motions of points (M, 3)."""
         return (self._kernel(points) @ self.weights).astype(np.float32)
+
+
+@cache
+def _shape_modes() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Slider -> vertices (N,) of ``hm08`` and their motions (N, 2, 3) at -1 and at 1, metres, Blender's axes."""
+    with np.load(Path(__file__).with_name("shape_sliders.npz"), allow_pickle=False) as file:
+        names = [name.removesuffix(".steps") for name in file.files if name.endswith(".steps")]
+        step = float(file["step"])
+        return {name: (file[f"{name}.vertices"], to_blender(file[f"{name}.steps"] * step)) for name in names}
+
+
+def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -> None:
+    """Shape a head by MakeHuman's own modes: slider -> -1 to 1, 0 for the shape from the photos.
+
+    The change since the last call is added to the bases of all parts, as a sculpt, so that solving again keeps it.
+    """
+    head, before = tags.part_object(collection, "head"), collection.get(tags.SHAPE, {})
+    if head is None or head.mode != "OBJECT":
+        return
+    change = np.zeros((HM08_VERTICES + 1, 3), np.float32)  # the last one is for vertices that are not in hm08
+    for name, (vertices, ends) in _shape_modes().items():
+        for value, sign in ((float(before.get(name, 0.0)), -1.0), (float(wished.get(name, 0.0)), 1.0)):
+            if value:
+                change[vertices] += np.float32(sign * abs(value)) * ends[:, int(value > 0)]
+    collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
+    if not change.any():
+        return
+    rest, own = neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
+    eyes: dict[str, Similarity] = {}
+    for part in ALL_PART_NAMES:
+        obj = tags.part_object(collection, part)
+        if obj is None:
+            continue
+        points = neutral_coordinates(obj.data) + origin_of(obj.data) - origin_of(head.data)
+        numbers = _hm08_vertices(obj.data)
+        moved = change[numbers]
+        if part.startswith("eye_"):  # a ball stays one
+            known = numbers >= 0
+            eyes[part[4:]] = fit_similarity(points[known], points[known] + moved[known])
+            moved = eyes[part[4:]](points) - points
+        elif part.startswith("cornea_"):
+            moved = eyes[part[7:]](points) - points
+        elif (numbers < 0).all():
+            moved = own[_skin_vertices(obj.data, points, rest)]
+        move_basis(obj.data, moved.astype(np.float32))
+
+
+def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(V,) the vertex of ``skin`` (S, 3) that each of a part's ``points`` (V, 3) follows: the nearest one at first."""
+    kept = mesh.attributes.get(SKIN_VERTEX)
+    if kept is None:
+        tree = search_tree(skin)
+        kept = mesh.attributes.new(SKIN_VERTEX, "INT", "POINT")
+        kept.data.foreach_set("value", np.array([tree.find(point)[1] for point in points.tolist()], np.int32))
+    numbers = np.empty(len(points), np.int32)
+    kept.data.foreach_get("value", numbers)
+    return numbers
+
+
+def _hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V,) vertices of MakeHuman's base mesh, -1 for none."""
+    attribute = mesh.attributes.get(HM08_VERTEX)
+    numbers = np.full(len(mesh.vertices), -1, np.int32)
+    if attribute is not None and len(attribute.data) == len(numbers):
+        attribute.data.foreach_get("value", numbers)
+    return numbers
 
 
 def _forget_points(collection: bpy.types.Collection, photo: str, landmarks: set[int]) -> None:

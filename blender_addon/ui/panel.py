@@ -21,7 +21,7 @@ from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
-from .properties import USES
+from .properties import SHAPE_SLIDERS, USES
 from .redraw import TAB
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
@@ -177,6 +177,20 @@ class ShapePanel(_OfHead, bpy.types.Panel):
         mesh = active_mesh(context, collection)
         if mesh is not None:
             _draw_kept(layout, mesh)
+
+
+class FeaturesPanel(_OfHead, bpy.types.Panel):
+    """Sliders that shape the head after the fit."""
+
+    bl_idname = "LIKENESS_PT_features"
+    bl_parent_id = ShapePanel.bl_idname
+    bl_label = "Features"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column, wished = self.layout.column(align=True), tags.active_head(context).likeness
+        for name in SHAPE_SLIDERS:
+            column.prop(wished, name, slider=True)
 
 
 class HairPanel(_OfHead, bpy.types.Panel):
@@ -431,7 +445,7 @@ def _module() -> str:
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
 """From top to bottom."""
-CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS)
+CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel)
 
 
 def register() -> None:

