@@ -340,8 +340,8 @@ def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
         return source.build()
     except FileNotFoundError as error:
         advice = (
-            "Real portraits are prepared by `python -m trainer portraits FOLDER --out PREPARED`; the source's `folder` "
-            f"in the recipe names them (--set stages.{stage_name(stage)}.source...)."
+            "Portraits are prepared by `python -m trainer data people FOLDER --out PREPARED`, those of a set by its name; "
+            f"the source's `folder` in the recipe names them (--set stages.{stage_name(stage)}.source...)."
         )
         raise RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {error}.", advice) from error
 

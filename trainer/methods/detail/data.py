@@ -401,10 +401,13 @@ class DetailPortraitsConfig(SourceConfig):
 
 
 class DetailPortraits:
-    """See ``DetailPortraitsConfig``; raises ``LikenessError`` ("no_photo") where the folder has no portrait to use."""
+    """See ``DetailPortraitsConfig``; raises ``LikenessError`` ("no_photo") where the folder has no portrait to use,
+    ``FileNotFoundError`` where there is no folder."""
 
     def __init__(self, config: DetailPortraitsConfig) -> None:
         self.config = config
+        if not Path(config.folder).is_dir():
+            raise FileNotFoundError(f"{config.folder} is not a folder")
         paths = sorted(Path(config.folder).glob("*.jpg"), key=lambda path: (-_pixels(path), path.name))
         here = Path(__file__).resolve()
         packages = (backend.fitting, backend.detail)
