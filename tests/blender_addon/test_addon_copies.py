@@ -49,6 +49,7 @@ def copy_of_the_mesh(collection: bpy.types.Collection) -> tuple[bpy.types.Object
 def copy_of_all(collection: bpy.types.Collection) -> tuple[bpy.types.Object, bpy.types.Object]:
     """The same with parts and cameras."""
     own = tags.part_object(collection, "head")
+    tags.cameras_collection(collection).hide_viewport = False  # Blender duplicates what is shown
     return own, duplicated(own, *(obj for obj in collection.all_objects if obj != own))
 
 

@@ -21,6 +21,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "edit_landmarks": "Select a head that Likeness made",
     "show_head": "Select a head that Likeness made",
     "reset_points": "Select a head that Likeness made",
+    "pull_skin": "Select a head that Likeness made",
     "snap_to_fit": "Select a head that Likeness made",
     "paint_mask": "Select a head that Likeness made",
     "clear_mask": "Select a head that Likeness made",

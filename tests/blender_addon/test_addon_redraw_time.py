@@ -38,7 +38,7 @@ def decoded(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatc
 def test_with_twenty_photos_it_takes_less_than_five_milliseconds(decoded: list[object]) -> None:
     for _ in range(TRIES):
         taken = redraw_milliseconds()
-        assert taken["head"] > 0.1  # it is drawn
+        assert taken["photos"] > 0.1  # it is drawn
         if taken["tab"] < MOST_MILLISECONDS:
             return
     assert taken["tab"] < MOST_MILLISECONDS

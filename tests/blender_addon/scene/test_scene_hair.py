@@ -18,6 +18,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
 from blender_addon.scene.hair import hair_colour  # noqa: E402
+from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 from blender_addon.scene.meshes import neutral_coordinates, origin_of, to_blender  # noqa: E402
 from blender_addon.scene.tags import remove_head  # noqa: E402
 
@@ -220,7 +221,8 @@ def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResu
     np.testing.assert_allclose(coordinates(cards.data.vertices), wanted, atol=1e-6)
     assert len(cards.data.polygons) == 4 and tags.PART not in cards
     shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    assert cards.active_material.node_tree.nodes.active == shader and cards.active_material.diffuse_color[0] < 0.3
+    solid = cards.active_material.node_tree.nodes.active
+    assert solid.name == SOLID_STRANDS and cards.active_material.diffuse_color[0] < 0.3
     assert shader.inputs["Alpha"].is_linked and shader.inputs["Base Color"].is_linked
     importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
     assert tags.hair_object(collection, "MESH") == cards and len(bpy.data.images["hair_strands"].packed_file.data) > 0
