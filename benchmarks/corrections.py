@@ -35,13 +35,13 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import FIRST_EAR, ear_vertices, load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 from backend.service import job_runner
 from backend.service.messages import JobOptions
 from backend.service.worker import JobReporter, Task
+from protocol.similarity import fit_similarity
 
 SIDE = 900
 YAWS = (0.0, -25.0, 25.0)
@@ -267,7 +267,7 @@ def _error(fitted: FittedFace, person: np.ndarray, region: str = "face") -> floa
     """Median distance in mm of a region's vertices from the true ones, after the best similarity of the face."""
     face, wanted = (_TEMPLATE.regions[name] > 0.5 for name in ("face", region))
     mine = fitted.neutral.astype(np.float64)
-    similarity = nearest_similarity(mine[face], person[face])
+    similarity = fit_similarity(mine[face], person[face])
     return float(1000.0 * np.median(np.linalg.norm(similarity.apply(mine[wanted]) - person[wanted], axis=-1)))
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Similarity:
+class Similarity(NamedTuple):
     """``x -> scale * rotation @ x + translation``: a number, (3, 3) and (3,)."""
 
     scale: float
     rotation: np.ndarray
     translation: np.ndarray
 
-    def __call__(self, points: np.ndarray) -> np.ndarray:
+    def apply(self, points: np.ndarray) -> np.ndarray:
         """Transform positions (..., 3)."""
         return self.offsets(points) + self.translation
 

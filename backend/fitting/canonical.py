@@ -19,13 +19,13 @@ from backend.fitting.solver import IdentityPrior
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivision_matrix
 from backend.geometry.template import Template, triangles_from_quads, unique_edges, usable_landmarks
-from backend.geometry.vectors import nearest_similarity
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import LAP_PIVOT
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_exactly
 from backend.rendering.spherical_harmonics import light_from_directions
+from protocol.similarity import fit_similarity
 
 PLACE_SIZE = 7
 """Rotation vector (3), translation (3) and log scale."""
@@ -88,7 +88,7 @@ def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray
         raise ValueError("a similarity needs at least four points")
     robust = weights
     for _ in range(rounds):
-        found = nearest_similarity(head, canonical, robust)
+        found = fit_similarity(head, canonical, robust)
         origin = robust @ head / robust.sum()
         placement = CanonicalPlace(found.scale, found.rotation, origin, found.apply(origin))
         off = np.linalg.norm(placement.apply(head) - canonical, axis=-1) / placement.scale / _ROBUST_METRES

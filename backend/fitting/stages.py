@@ -43,13 +43,13 @@ from backend.fitting.solver import (
     solver_weights,
 )
 from backend.geometry.template import Template, ear_vertices, symmetric_part, uniform_laplacian
-from backend.geometry.vectors import nearest_similarity
 from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.system.parallel import each
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def symmetric_state(state: FitState, share: float) -> FitState:
     """
     template, neutral = state.template, state.neutral()
     changed = neutral + share * (symmetric_part(neutral, template.mirror) - neutral)
-    back = nearest_similarity(changed, neutral, template.regions["face"], with_scale=False)
+    back = fit_similarity(changed, neutral, template.regions["face"], scale=1.0)
     photos = tuple(photo.in_moved_frame(back.rotation, back.translation) for photo in state.estimate.photos)
     return replace(
         state,

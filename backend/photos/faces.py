@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
-from backend.geometry.vectors import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
+from protocol.similarity import fit_similarity
 
 
 @dataclass(frozen=True)
@@ -420,7 +420,7 @@ def rotation_from_mean(points: np.ndarray) -> np.ndarray:
     """(3, 3) rotation from the mean face's axes to those of landmarks (478, 3)."""
     mean = mean_landmarks().points[rigid_indices()]
     mine = np.asarray(points)[rigid_indices()]
-    return nearest_similarity(mean, mine, with_scale=False).rotation
+    return fit_similarity(mean, mine, scale=1.0).rotation
 
 
 @cache

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import EyeLoops, eye_sphere, face_loops, part_slice
+from protocol.similarity import fit_similarity
 
 SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 
@@ -111,7 +111,7 @@ def _rotations(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
     """Rotation (3, 3) of each key (52, V, 3) that turns an eyeball (V, 3) about its centre, by the key's index."""
     shape = ball.astype(np.float64)
     return {
-        int(index): nearest_similarity(shape, shape + keys[index], with_scale=False).rotation
+        int(index): fit_similarity(shape, shape + keys[index], scale=1.0).rotation
         for index in np.flatnonzero(np.abs(keys).max((1, 2)) > 1e-6)
     }
 

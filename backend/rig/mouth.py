@@ -30,10 +30,11 @@ from scipy.interpolate import PchipInterpolator
 
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
-from backend.geometry.vectors import nearest_similarity, smoothstep
+from backend.geometry.vectors import smoothstep
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import MouthLoops, eye_sphere, face_loops, mouth_tube, part_slice
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 
 REACH_ROWS = {1: 6, 2: 4}
 """Number of loops outside the contact over which a correction fades, for heights (axis 1) and depths (axis 2)."""
@@ -123,7 +124,7 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
                 keys[index, place] = 0.0
                 continue
             shape = template.vertices[place].astype(np.float64)
-            rotation = nearest_similarity(shape, shape + offsets, with_scale=False).rotation
+            rotation = fit_similarity(shape, shape + offsets, scale=1.0).rotation
             keys[index, place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
 
 
@@ -162,7 +163,7 @@ def jaw_turns(template: Template, keys: np.ndarray) -> Iterator[tuple[int, np.nd
     teeth = part_slice(template.parts["teeth_lower"])
     base = template.vertices[teeth].astype(np.float64)
     for index in (ARKIT_INDEX[name] for name in JAW_KEYS):
-        _, rotation, translation = nearest_similarity(base, base + keys[index, teeth], with_scale=False)
+        _, rotation, translation = fit_similarity(base, base + keys[index, teeth], scale=1.0)
         yield index, rotation, translation
 
 
@@ -325,7 +326,7 @@ def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tu
     for index in range(len(ARKIT_NAMES)):
         rigid = np.zeros(lining.places.shape)
         if np.any(keys[index, lower]):
-            motion = nearest_similarity(before, before + keys[index, lower], with_scale=False)
+            motion = fit_similarity(before, before + keys[index, lower], scale=1.0)
             rigid = lining.jaw[..., None] * (motion.apply(lining.places) - lining.places)
         moved[index, grid] = keys[index, grid] + lining.bound[..., None] * (rigid - keys[index, grid])
     return result, moved
@@ -500,6 +501,6 @@ def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndar
         moved = keys[index, place]
         if not np.any(moved):
             continue
-        found = nearest_similarity(before, before + moved, with_scale=False)
+        found = fit_similarity(before, before + moved, scale=1.0)
         keys[index, place] = shape @ (found.rotation - np.eye(3)).T + found.translation
     neutral[place] = shape

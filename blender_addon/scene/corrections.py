@@ -429,9 +429,9 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
         if part.startswith("eye_"):  # a ball stays one
             known = numbers >= 0
             eyes[part[4:]] = fit_similarity(points[known], points[known] + moved[known])
-            moved = eyes[part[4:]](points) - points
+            moved = eyes[part[4:]].apply(points) - points
         elif part.startswith("cornea_"):
-            moved = eyes[part[7:]](points) - points
+            moved = eyes[part[7:]].apply(points) - points
         elif (numbers < 0).all():
             moved = own[_skin_vertices(obj.data, points, rest)]
         move_basis(obj.data, moved.astype(np.float32))

@@ -190,7 +190,7 @@ def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> tuple[Simi
     if max(scale / unit, unit / scale) < UNIT_FACTOR_TOLERANCE:
         scale = unit
     placement = fit_similarity(head, body, weights, scale)
-    return placement, float(np.sqrt(((placement(head) - body) ** 2).sum(axis=1).mean()) / scale)
+    return placement, float(np.sqrt(((placement.apply(head) - body) ** 2).sum(axis=1).mean()) / scale)
 
 
 def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, band: float = SEAM_BAND) -> np.ndarray:
@@ -623,7 +623,7 @@ def apply_head(
     fitted = _fitted(head, body)
     skin, weights, placement, basis, now = fitted.skin, fitted.weights, fitted.placement, fitted.basis, fitted.now
     offsets = np.zeros_like(now)
-    offsets[skin.numbers] = weights[:, None] * (placement(skin.rest) - now[skin.numbers])
+    offsets[skin.numbers] = weights[:, None] * (placement.apply(skin.rest) - now[skin.numbers])
     expressions = {name: np.zeros_like(now) for name in skin.keys}
     for name, moves in skin.keys.items():
         expressions[name][skin.numbers] = weights[:, None] * placement.offsets(moves)
@@ -634,7 +634,7 @@ def apply_head(
         if shape is None or not len(shape.numbers):
             continue
         own.append(shape.numbers)
-        offsets[shape.numbers] = placement(shape.rest) - now[shape.numbers]
+        offsets[shape.numbers] = placement.apply(shape.rest) - now[shape.numbers]
         for name, moves in shape.keys.items():
             expressions[name][shape.numbers] = placement.offsets(moves)
     _carry_helpers(now, np.concatenate(own), [offsets, *expressions.values()])

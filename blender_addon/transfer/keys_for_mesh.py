@@ -372,10 +372,10 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
             continue
         moving += 1
         rigid = fit_similarity(vertices, vertices + motion, scale=1.0)
-        turns[number], shifts[number] = rigid.rotation, rigid(middle) - middle
-        stiff &= bool(np.linalg.norm(rigid(vertices) - vertices - motion) < STIFF * size)
+        turns[number], shifts[number] = rigid.rotation, rigid.apply(middle) - middle
+        stiff &= bool(np.linalg.norm(rigid.apply(vertices) - vertices - motion) < STIFF * size)
     clings = moving > ATTACHED_KEY_SHARE * len(motions)
-    return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
+    return PlacedPart(place.apply(vertices), motions, place, turns, shifts, stiff, clings)
 
 
 def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
@@ -539,7 +539,7 @@ def transfer_keys(
         fit = yield from _stage(refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
         at, _ = yield from _stage(nearest(marked.source, source.vertices), 0.3, 0.3, 1)
         pinned = (at, marked.target)
-    rest = source.moved(fit(source.vertices))
+    rest = source.moved(fit.apply(source.vertices))
     face_size = float(np.linalg.norm(np.ptp(rest.vertices[face], axis=0)))
     bent = yield from _stage(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
     bent_surface = rest.moved(bent)

@@ -324,7 +324,7 @@ def _closest_points(points, normals, target, target_normals, start: Similarity, 
     size = np.linalg.norm(points.max(axis=0) - points.min(axis=0))
     for _ in range(rounds):
         reach = 0.15 * fitted.scale * size  # a normal rotated by 60 degrees counts as this distance
-        moved, turned = fitted(points), normals @ fitted.rotation.T
+        moved, turned = fitted.apply(points), normals @ fitted.rotation.T
         found, distance = yield from nearest(
             np.hstack([moved, reach * turned]), np.hstack([target, reach * target_normals])
         )

@@ -27,7 +27,7 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.fitting.solver import populations
 from backend.geometry.template import Template, triangles_from_quads
-from backend.geometry.vectors import Similarity, nearest_similarity
+from protocol.similarity import Similarity, fit_similarity
 from trainer.heads.raytrace import build_bvh, closest_points
 from trainer.template.registration import vertex_areas
 
@@ -90,7 +90,7 @@ def per_vertex_error(
     if chosen is not None:
         predicted, true = predicted[chosen], true[chosen]
     if align:
-        predicted = nearest_similarity(predicted, true).apply(predicted)
+        predicted = fit_similarity(predicted, true).apply(predicted)
     distance = np.linalg.norm(predicted - true, axis=1) * 1000
     return VertexError(float(distance.mean()), float(np.median(distance)))
 
@@ -225,7 +225,7 @@ def scan_to_mesh(
     """
     chosen = np.flatnonzero(np.linalg.norm(scan - nose_tip, axis=1) < crop_radius(scan_seven, bridge))
     points = scan[chosen]
-    start = nearest_similarity(seven, scan_seven)
+    start = fit_similarity(seven, scan_seven)
     alignment = refine_alignment(points, vertices, faces, start)
     placed = alignment.apply(vertices)
     _, distance, _ = closest_points(build_bvh(placed, faces), points)
@@ -301,7 +301,7 @@ def aligned_faces(template: Template, neutrals: Sequence[np.ndarray]) -> np.ndar
     rows = []
     for neutral in neutrals:
         face = np.asarray(neutral, dtype=np.float64)[chosen]
-        rows.append(nearest_similarity(face, mean, share).apply(face) - mean)
+        rows.append(fit_similarity(face, mean, share).apply(face) - mean)
     return 1000 * np.stack(rows)
 
 

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.geometry.vectors import nearest_similarity
+from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.heads.paint import fractal_noise
@@ -354,7 +354,7 @@ def all_marks(found: SurfaceLandmarks) -> np.ndarray:
     """(478, 3) positions; landmarks outside the scan are taken from the mean face, aligned to the others."""
     template = load_template()
     mean = template.landmarks478.positions(template.vertices).astype(np.float64)
-    place = nearest_similarity(mean[found.steady], found.positions[found.steady])
+    place = fit_similarity(mean[found.steady], found.positions[found.steady])
     return np.where(found.found[:, None], found.positions, place.apply(mean))
 
 

@@ -29,9 +29,10 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.geometry.vectors import Similarity, nearest_similarity, smoothstep
+from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
+from protocol.similarity import Similarity, fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads import paint, photographs
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
@@ -40,11 +41,11 @@ from trainer.template.registration import fit_model
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7) -> Similarity:
-    """``nearest_similarity`` of the share ``keep`` of the pairs with the smallest residuals (trimmed, ten
+    """``fit_similarity`` of the share ``keep`` of the pairs with the smallest residuals (trimmed, ten
     iterations)."""
     chosen = np.arange(len(source))
     for _ in range(10):
-        found = nearest_similarity(source[chosen], target[chosen])
+        found = fit_similarity(source[chosen], target[chosen])
         distance = np.linalg.norm(found.apply(source) - target, axis=1)
         chosen = np.argsort(distance)[: max(int(len(source) * keep), 4)]
     return found

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from backend.geometry.similarity import Similarity, nearest_similarity
 from scipy.sparse.linalg import splu
 
+from protocol.similarity import Similarity, fit_similarity
 from trainer.evaluate.metrics import refine_alignment, scan_to_mesh
 from trainer.heads.raytrace_scene import build_bvh, closest_points
 
@@ -43,7 +43,7 @@ def micc_error(sample: Mapping[str, np.ndarray], shape: Shape) -> float:
     triangles, after alignment as in ``now_distances``."""
     scan = sample["vertices"].astype(np.float64)
     points = scan[np.linalg.norm(scan - sample["nose_tip"], axis=1) < MICC_RADIUS]
-    start = nearest_similarity(shape.seven, sample["seven"])
+    start = fit_similarity(shape.seven, sample["seven"])
     placed = refine_alignment(points, shape.vertices, shape.faces, start).apply(shape.vertices)
     hit, _, barycentrics = closest_points(build_bvh(placed, shape.faces), points)
     corners = placed[shape.faces[hit]]
@@ -112,7 +112,7 @@ def realy_errors(sample: Mapping[str, np.ndarray], shape: Shape) -> dict[str, fl
     The published keypoints beyond iBUG's 68 are not used. Global scale by seven keypoints, as published.
     """
     keypoints = sample["keypoints"][: len(shape.marks)]
-    start = nearest_similarity(shape.marks[list(SEVEN)], keypoints[list(SEVEN)])
+    start = fit_similarity(shape.marks[list(SEVEN)], keypoints[list(SEVEN)])
     vertices, marks = start.apply(shape.vertices), start.apply(shape.marks)
     found = {}
     for region, chosen in REGIONS.items():
@@ -141,7 +141,7 @@ def region_alignment(
         local = (scan - motion.translation) @ motion.rotation
         source = np.concatenate([_closest(bvh, vertices, faces, local), marks])
         target = np.concatenate([scan, keypoints])
-        motion = nearest_similarity(source, target, weights, with_scale=False)
+        motion = fit_similarity(source, target, weights, scale=1.0)
         error = float(weights @ ((motion.apply(source) - target) ** 2).sum(1) / weights.sum())
         if abs(before - error) < 1e-6:
             break

@@ -32,11 +32,11 @@ from backend.geometry.template import (
     save_template,
     symmetric_part,
 )
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import face_loops
 from backend.rig.mouth import touch_lips
 from backend.system.assets import ASSETS
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 from trainer.heads.ict import FaceKit, read_facekit, triangulate
 from trainer.template import makehuman
 from trainer.template.expressions import bake_expressions, carried_face_units, makehuman_keys
@@ -89,7 +89,7 @@ def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iter
     the frame).
     """
     for _ in range(iterations):
-        faces = np.stack([nearest_similarity(face, target, weights, with_scale=False).apply(face) for face in faces])
+        faces = np.stack([fit_similarity(face, target, weights, scale=1.0).apply(face) for face in faces])
         target = faces.mean(0)
     return faces
 
@@ -490,7 +490,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth, OVERLAP)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
     eyes = fit_eyeballs(template, (topology.matrix @ cage)[:head], kit)
-    placed = nearest_similarity(mean, cage)
+    placed = fit_similarity(mean, cage)
     before = placed.apply(template.vertices)
     points = before.copy()
     points[:head] = cage
@@ -504,7 +504,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     face = topology.regions["face"]
     offsets = carrier.carry(kit.identity.astype(np.float64))
     # from ICT-FaceKit's frame into hm08's: rigid, so that the size stays that of real people
-    turn = nearest_similarity(cage[face > 0.5], mean[face > 0.5]).rotation
+    turn = fit_similarity(cage[face > 0.5], mean[face > 0.5]).rotation
     shift = mean[face > 0.5].mean(0) - turn @ cage[face > 0.5].mean(0)
     points, offsets = points @ turn.T + shift, offsets @ turn.T
     rules, mouth = _rules(template, points), face_loops(template).mouth

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.geometry.vectors import nearest_similarity, smoothstep
+from backend.geometry.vectors import smoothstep
 from backend.rig import personalise
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice
 from backend.rig.mouth import jaw_turns, rest_jaw_parts
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 
 _FULL_ROWS = 2
 """Rows beyond the lid's margin that rotate as far as the margin."""
@@ -221,7 +222,7 @@ def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
     scaled."""
     neutral = template.vertices.astype(np.float64)
     teeth = part_slice(template.parts["teeth_lower"])
-    _, rotation, translation = nearest_similarity(neutral[teeth], neutral[teeth] + raw[teeth], with_scale=False)
+    _, rotation, translation = fit_similarity(neutral[teeth], neutral[teeth] + raw[teeth], scale=1.0)
     angle, pivot = _hinge(rotation, translation)
     arm = neutral - pivot
     old = arm @ (_about_x(angle) - np.eye(3)).T

@@ -24,10 +24,10 @@ from scipy.sparse.linalg import splu
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import LandmarkEmbedding, Template, symmetric_part
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import QuadWalk, face_loops
 from backend.rig.personalise import source_deformations, transfer
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 from trainer.heads.ict import FaceKit, TriangleMesh, facekit_surface, load_ict, triangulate
 from trainer.template import registration
 
@@ -164,7 +164,7 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
     triangles = triangulate(template.quads[head.face_start : head.face_stop])
     marks = list(_LANDMARKS)
     own = template.landmarks68.positions(template.vertices)[marks].astype(np.float64)
-    placed = nearest_similarity(kit.neutral[kit.landmarks[marks]], own)
+    placed = fit_similarity(kit.neutral[kit.landmarks[marks]], own)
     aligned = placed.apply(kit.neutral)
     scan = facekit_surface(kit)
     scan = TriangleMesh(aligned, scan.triangles)

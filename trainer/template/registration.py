@@ -23,7 +23,7 @@ from scipy.spatial.transform import Rotation
 from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import boundary_edges
-from backend.geometry.vectors import nearest_similarity
+from protocol.similarity import fit_similarity
 from trainer.heads import raytrace
 from trainer.heads.ict import TriangleMesh
 
@@ -244,7 +244,7 @@ def fit_model(
     landmark_noise : standard deviation of a landmark in metres.
     """
     count = len(modes)
-    scale, rotation, translation = nearest_similarity(landmark_rows @ mean, landmark_targets)
+    scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets)
     coefficients = np.zeros(count)
     normals = vertex_normals(scan.vertices, scan.triangles)
     border = border_vertices(scan.triangles, len(scan.vertices))

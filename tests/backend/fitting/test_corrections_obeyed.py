@@ -12,9 +12,9 @@ from backend.fitting.fit import fit_face, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from protocol.similarity import fit_similarity
 
 SIZE = 600
 TEMPLATE = load_template()
@@ -61,7 +61,7 @@ def test_points_of_the_ears_move_the_ears_and_the_hair_line_moves_nothing() -> N
 
     def off(fitted: FittedFace) -> float:
         region = TEMPLATE.regions["face"] > 0.5
-        similarity = nearest_similarity(fitted.neutral[region].astype(np.float64), truth[region])
+        similarity = fit_similarity(fitted.neutral[region].astype(np.float64), truth[region])
         return float(np.linalg.norm(similarity.apply(fitted.neutral[ear_vertices()]) - ears, axis=-1).mean())
 
     assert off(after) < 0.8 * off(before)

@@ -25,12 +25,12 @@ from backend.fitting.fit import fit_face
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.template import load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.models.checkpoints import load_model
 from backend.models.landmarks import net_points
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
 from backend.system.files import read_metadata
+from protocol.similarity import fit_similarity
 
 SIZE = 600
 TEMPLATE = load_template()
@@ -107,7 +107,7 @@ def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
     def error(surface: np.ndarray | None) -> float:
         faces = tuple(face(str(yaw), yaw, TEMPLATE.vertices, surface) for yaw in (-35.0, 0.0, 35.0))
         fitted = fit_face(PhotoCollection(faces), options).neutral
-        laid = nearest_similarity(fitted[skin], person[skin]).apply(fitted[skin])
+        laid = fit_similarity(fitted[skin], person[skin]).apply(fitted[skin])
         return float(np.linalg.norm(laid - person[skin], axis=1).mean())
 
     assert error(shown) < 0.6 * error(None)

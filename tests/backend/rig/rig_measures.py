@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.measure import eye_sphere, face_loops, lid_openings, lip_openings, lower_lip, part_slice
+from protocol.similarity import fit_similarity
 
 
 def lid_penetration_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, eye: int) -> float:
@@ -57,7 +57,7 @@ def tongue_place(template: Template, vertices: np.ndarray) -> TonguePlace:
 def rigidity_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, part: str) -> float:
     """The largest distance of a part's vertices from the best rigid motion of its neutral shape."""
     place = part_slice(template.parts[part])
-    _, rotation, translation = nearest_similarity(neutral[place], vertices[place], with_scale=False)
+    _, rotation, translation = fit_similarity(neutral[place], vertices[place], scale=1.0)
     moved = neutral[place] @ rotation.T + translation
     return float(np.linalg.norm(moved - vertices[place], axis=1).max() * 1e3)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.personalise import source_deformations, transfer, triangle_frames
+from protocol.similarity import fit_similarity
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_turns_rigidly_on_the_source_turns_rigidly_on_a_target_of_another_s
     target = vertices * np.array([1.1, 0.8, 2.5])
     target[:, 2] += 0.5 * target[:, 0] ** 2
     carried = target + transfer(source_deformations(vertices, quads, offsets[None]), target)[0]
-    _, rotation, shift = nearest_similarity(target[flap], carried[flap], with_scale=False)
+    _, rotation, shift = fit_similarity(target[flap], carried[flap], scale=1.0)
     assert rotation == pytest.approx(turn, abs=0.01)
     assert np.abs(target[flap] @ rotation.T + shift - carried[flap]).max() < 5e-4
 

@@ -9,11 +9,11 @@ from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import eye_sphere, lid_openings, part_slice
 from backend.rig.personalise import personalise_keys
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 
 SIDES = ("Left", "Right")
 WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
@@ -104,7 +104,7 @@ def test_eyeballs_turn_rigidly_about_their_own_centre(person, direction):
         after, _ = eye_sphere(person.template, posed, eye)
         assert np.linalg.norm(after - before) < 5e-5
         place = part_slice(person.template.parts[part])
-        rotation = nearest_similarity(person.neutral[place], posed[place], with_scale=False).rotation
+        rotation = fit_similarity(person.neutral[place], posed[place], scale=1.0).rotation
         angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
         assert 20.0 <= angle <= 31.0
 

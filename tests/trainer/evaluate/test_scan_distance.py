@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.geometry.vectors import Similarity
+from protocol.similarity import Similarity
 from trainer.evaluate.metrics import crop_radius, refine_alignment, scan_to_mesh
 
 

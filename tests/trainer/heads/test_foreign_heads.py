@@ -9,7 +9,7 @@ import pytest
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.geometry.vectors import nearest_similarity
+from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.foreign import (
     EYES_OPEN,
@@ -78,7 +78,7 @@ def test_what_bridges_a_gap_and_what_hangs_loose_is_no_surface():
 
 
 def test_landmarks_beyond_the_edge_of_a_scan_lie_where_the_mean_face_has_them():
-    turn = nearest_similarity(MARKS[:5], 1.1 * MARKS[:5] @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]) + 0.2)
+    turn = fit_similarity(MARKS[:5], 1.1 * MARKS[:5] @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]) + 0.2)
     placed = turn.apply(MARKS)
     faces = np.where(np.arange(478) == 152, -1, 0)
     found = SurfaceLandmarks(faces, np.zeros((478, 3)), np.where(faces[:, None] < 0, np.nan, placed))

@@ -5,7 +5,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.expression.reading import towards_point
 from backend.fitting.parameters import FACING_CAMERA
-from backend.geometry.vectors import nearest_similarity
+from protocol.similarity import fit_similarity
 from trainer.methods.expressions.evaluate import YAWS, PoseErrors, blinking_lids, pose_errors, yaw_of
 
 AHEAD = np.array([[0.0, 0.0, 1.0]])
@@ -42,7 +42,7 @@ def test_tilted_head_frames_are_laid_onto_each_other() -> None:
     points = np.random.default_rng(0).normal(size=(50, 3))
     tilt = Rotation.from_euler("xyz", [5.0, -3.0, 2.0], degrees=True).as_matrix()
     found_points = 1.1 * points @ tilt.T + 0.3
-    turn = nearest_similarity(points, found_points, with_scale=False).rotation
+    turn = fit_similarity(points, found_points, scale=1.0).rotation
     np.testing.assert_allclose(turn, tilt, atol=1e-9)
     true = turned(0, 12.0)
     found = true @ tilt.T  # the same head in the picture, its frame tilted

@@ -37,12 +37,12 @@ from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.geometry.vectors import nearest_similarity
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
 from backend.rendering.interpolate import sample_image
 from backend.rig.arkit import LIDS
 from protocol.names import ARKIT_NAMES
+from protocol.similarity import fit_similarity
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
 from trainer.people.scene import FRAMES_PER_SECOND, Shot
 from trainer.people.source import People, PeopleBatch, PeopleConfig
@@ -414,7 +414,7 @@ def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionC
     if subject is not None:
         return Read(known.weights, take.weights, errors), take
     face = face_vertices(own.template)  # two head frames of one person may be tilted against each other
-    tilt = nearest_similarity(known.neutral[face], own.template.vertices[face], with_scale=False)
+    tilt = fit_similarity(known.neutral[face], own.template.vertices[face], scale=1.0)
     aligned = pose_errors(known.rotations, known.places, found @ tilt.rotation, places)
     return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
 

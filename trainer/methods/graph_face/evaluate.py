@@ -35,7 +35,6 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import ear_vertices, load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.models.encoded_face import EncodedFace
 from backend.models.graph_face import (
     GraphAlbedoModel,
@@ -56,6 +55,7 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.inpainting import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
+from protocol.similarity import fit_similarity
 from trainer.ablations import trained_models
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import find_recipe, load_recipe
@@ -340,7 +340,7 @@ def ears_figures(people: int) -> dict[str, float]:
         fitted = fit_with(harness.collected(paths), fit_options_for("standard"), models).neutral
         target = truth.astype(np.float64)
         for name, cage in (("fit", fitted), ("template", template.vertices)):
-            onto = nearest_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
+            onto = fit_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
             width = np.linalg.norm(np.subtract(*onto.apply(cage[ears].astype(np.float64))))
             ratios[name].append(float(width / np.linalg.norm(np.subtract(*target[ears]))))
     figures: dict[str, float] = {}

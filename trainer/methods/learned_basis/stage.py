@@ -25,12 +25,12 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.geometry.vectors import nearest_similarity
 from backend.models.learned_basis.apply import RenderedFace, render_face
 from backend.models.learned_basis.network import LANDMARKS, FaceCode, LearnedBasisConfig, LearnedBasisNet, ModelledFace
 from backend.models.registry import LEARNED_BASIS
 from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import light_from_directions
+from protocol.similarity import fit_similarity
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, grey_where
@@ -265,7 +265,7 @@ def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
     """Align points (n, V, 3) by the similarities that fit those ``chosen`` (V,) best to ``wanted``."""
     chosen = chosen.cpu().numpy()
     pairs = zip(points.cpu().numpy(), wanted.cpu().numpy(), strict=True)
-    return points.new_tensor(np.stack([nearest_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
+    return points.new_tensor(np.stack([fit_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
 
 
 @torch.no_grad()

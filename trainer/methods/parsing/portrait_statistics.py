@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from backend.geometry.vectors import nearest_similarity
 from backend.photos import faces, mediapipe_models
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import gradient_histogram
 from backend.system.assets import ASSETS
+from protocol.similarity import fit_similarity
 
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
@@ -120,11 +120,11 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Generalised Procrustes mean (Gower 1975), upright, symmetric about x = 0, eye corners 1 apart."""
     mean = shapes[0]
     for _ in range(6):
-        mean = np.mean([nearest_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
+        mean = np.mean([fit_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
     mean = mean - mean[: faces.MESH_COUNT].mean(axis=0)
     for _ in range(8):
         image = (mean * [-1, 1, 1])[mirror]
-        mean = (mean + nearest_similarity(image, mean).apply(image)) / 2
+        mean = (mean + fit_similarity(image, mean).apply(image)) / 2
     across = mean - mean[mirror]
     across = across[np.linalg.norm(across, axis=1) > 1]
     x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
