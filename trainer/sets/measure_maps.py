@@ -20,7 +20,7 @@ from backend.models.lap.network import CanonicalMaps, LapNet, Scene
 from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
-from trainer.evaluate.metrics import face_embedding, ssim
+from trainer.evaluate.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask, marks_of
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 from trainer.sets.protocols import depth_correlation_sum
@@ -70,6 +70,27 @@ class LapReader:
         own = self.network.personalize(small, face)
         surfaces = (view_of(maps, scene.view, self.network.config) for maps in (own, face))
         return Seen(own, scene, *surfaces)
+
+
+def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
+    """Mean structural similarity (SSIM) of the luminance of two uint8 sRGB pictures (H, W, 3) over a ``mask`` (H, W)
+    bool (Wang et al. 2004: Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03).
+
+    Raises
+    ------
+    ValueError : the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("the mask is empty")
+    a, b = (picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255 for picture in (first, second))
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (11, 11), 1.5)
+
+    ma, mb = mean(a), mean(b)
+    va, vb, both = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
+    value = (2 * ma * mb + 1e-4) * (2 * both + 9e-4) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))
+    return float(value[mask].mean())
 
 
 def resized(maps: Tensor, size: int) -> Tensor:

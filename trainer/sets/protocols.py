@@ -11,7 +11,7 @@ from scipy.sparse.linalg import splu
 
 from protocol.similarity import Similarity, fit_similarity
 from trainer.evaluate.metrics import refine_alignment, scan_to_mesh
-from trainer.heads.raytrace_scene import build_bvh, closest_points
+from trainer.heads.raytrace import build_bvh, closest_points
 
 METRES_TO_MM = 1000.0
 MICC_RADIUS = 0.095
