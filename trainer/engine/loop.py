@@ -340,7 +340,7 @@ def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
         return source.build()
     except FileNotFoundError as error:
         advice = (
-            "Portraits are prepared by `python -m trainer data people FOLDER --out PREPARED`, a set's by its name; "
+            "Portraits are prepared by `python -m trainer data people FOLDER --out PREPARED` (or a set by its name); "
             f"the source's `folder` in the recipe names them (--set stages.{stage_name(stage)}.source...)."
         )
         raise RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {error}.", advice) from error
