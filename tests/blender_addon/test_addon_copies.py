@@ -22,7 +22,7 @@ from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.meshes import origin_of  # noqa: E402
 from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
-from blender_addon.ui.panel import HeadPanel, MainPanel  # noqa: E402
+from blender_addon.ui.panel import HEAD_PANELS, MainPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -68,7 +68,7 @@ def set_smiles(*objects: bpy.types.Object) -> None:
 
 def drawn() -> list[str]:
     layout = MagicMock()
-    for panel in (MainPanel, HeadPanel):
+    for panel in (MainPanel, *HEAD_PANELS):
         panel.draw(MagicMock(layout=layout), bpy.context)
     return [call.kwargs["text"] for call in layout.mock_calls if "text" in call.kwargs]
 

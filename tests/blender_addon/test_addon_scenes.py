@@ -267,14 +267,15 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
 
 
 def drawn(*above: type) -> MagicMock:
-    """What the panel of the head shows, nothing where it is not there; after the panels ``above``."""
-    from blender_addon.ui.panel import HeadPanel
+    """What the panels of the head show, nothing where they are not there; after the panels ``above``."""
+    from blender_addon.ui.panel import HEAD_PANELS
 
     layout = MagicMock()
     for panel in above:
         panel.draw(MagicMock(layout=layout), bpy.context)
-    if HeadPanel.poll(bpy.context):
-        HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    for panel in HEAD_PANELS:
+        if panel.poll(bpy.context):
+            panel.draw(MagicMock(layout=layout), bpy.context)
     return layout
 
 

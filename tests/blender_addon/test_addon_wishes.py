@@ -17,8 +17,8 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.ui.panel import HeadPanel  # noqa: E402
 from blender_addon.ui.properties import options_of  # noqa: E402
+from blender_addon.ui.panel import ShapePanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -127,5 +127,5 @@ def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -
 
 def fit_buttons() -> list[str]:
     layout = MagicMock()
-    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    ShapePanel.draw(MagicMock(layout=layout), bpy.context)
     return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]

@@ -20,7 +20,7 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene import importing, materials, tags  # noqa: E402
-from blender_addon.ui.panel import HeadPanel  # noqa: E402
+from blender_addon.ui.panel import SkinPanel  # noqa: E402
 
 
 def out(bpy, head, name: str) -> float:
@@ -80,7 +80,7 @@ def test_the_panel_has_sliders_of_the_head_that_is_selected(backend: Backend, re
         select(bpy, head)
         layout = MagicMock()
         layout.row.return_value = layout.column.return_value = layout
-        HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+        SkinPanel.draw(MagicMock(layout=layout), bpy.context)
         shown = {
             call.kwargs["text"]: call.args[0]
             for call in layout.prop.mock_calls
