@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "landmark-errors": ("trainer.methods.landmarks.errors", "error model of the landmark net, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "mean and covariance of identity coefficients, for the fit"),
+    "skin-prior": ("trainer.heads.skin_prior", "mean and modes of whole-head skin, for the texture"),
     "expressions": ("trainer.methods.expressions.command", "train the expression reader, write assets/expressions"),
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
