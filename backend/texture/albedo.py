@@ -18,11 +18,11 @@ from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
-from backend.texture.blending import fine_band, middle_band, personal_prior
-from backend.texture.delighting import estimate_tone, multi_view_consensus, openness, solve_base
+from backend.texture.blending import fine_band, solve_detail
+from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
 from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
-from backend.texture.inpainting import inpaint_skin, pigment_prior, with_learned_completion
+from backend.texture.inpainting import with_learned_completion
 from backend.texture.parts import (
     brow_place,
     hidden_brows,
@@ -107,19 +107,11 @@ def build_albedo(
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
-    pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
-    base = solve_base(samples, tone, operators, surface.mirror, pigment)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone, density)
-    inpainted = inpaint_skin(
-        surface, working_space.skin, photos, scalp.grows, consensus, operators, tone, positions, density
-    )
+    delit = remove_light(surface, working_space.skin, photos, operators, tone)
     progress(_STAGE, 0.45)
-    middle = middle_band(surface, working_space, photos, consensus, scalp.grows, positions, density)
-    grey_only = all(photo.colourless for photo in samples)
-    prior = pigment_prior(surface.regions).astype(np.float32)
-    prior = personal_prior(surface, working_space.skin, middle, prior, grey_only)
+    detail = solve_detail(surface, working_space.skin, photos, delit, positions, density)
     progress(_STAGE, 0.55)
 
     eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
@@ -127,26 +119,24 @@ def build_albedo(
     del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
-    fine = fine_band(space.skin, views, middle, consensus, full_density)
+    fine = fine_band(space.skin, views, detail, delit, full_density)
     progress(_STAGE, 0.75)
-    log_skin = compose_skin(
-        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
-    )
+    log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
     log_skin = with_roots(log_skin, space.skin.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
     progress(_STAGE, 0.85)
 
-    seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    del middle, fine  # frees about 100 MB
+    seen = cv2.resize(detail.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    del detail, fine  # frees about 100 MB
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
+    skin = finish_skin(surface, space, log_skin, delit.log_base, opening, seen)
     skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin
-    paint_parts(canvas, template, surface, space, fitted, inpainted, positions, eyes)
+    paint_parts(canvas, template, surface, space, fitted, delit.log_base, positions, eyes)
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)

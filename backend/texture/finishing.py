@@ -27,23 +27,14 @@ from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import each
 from backend.texture import parts as mouth
-from backend.texture.blending import MiddleBand
+from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
-from backend.texture.inpainting import (
-    INPAINTING,
-    InpaintedSkin,
-    fill_from_mirror,
-    fill_gaps,
-    inpainted_texels,
-    pore_deviation,
-    pore_noise,
-)
+from backend.texture.inpainting import blotch_deviation, pore_deviation, pore_noise, skin_noise
 from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
     TextureSpace,
-    channel_mean,
     enlarged,
     masked_lowpass,
     pieces,
@@ -58,8 +49,6 @@ class FinishingSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    rim_detail: float = 0.85
-    """Share in [0, 1] of the detail that coarse photos lose at grazing angles and at their borders."""
     nostril_haemoglobin: float = 0.8
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5
@@ -87,49 +76,34 @@ def compose_skin(
     surface: HeadSurface,
     working: SurfaceAtlas,
     atlas: SurfaceAtlas,
-    middle: MiddleBand,
+    detail: SolvedDetail,
     fine: np.ndarray,
-    inpainted: InpaintedSkin,
-    prior: np.ndarray,
+    log_base: np.ndarray,
     positions: np.ndarray,
     density: float,
-    without_colour: bool,
 ) -> np.ndarray:
-    """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
+    """Smooth skin, solved detail, finer detail and synthetic pores: log albedo (P, 3) at the atlas's texels.
 
     Parameters
     ----------
-    working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
-    positions : (V, 3) neutral, metres.
-    density : texels per metre at the atlas's size.
-    without_colour : no photo has colour, so the prior's chroma is used everywhere.
+    working : the atlas at the working size. fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin.
+    positions : (V, 3) neutral, metres. density : texels per metre at the working size.
     """
     size = atlas.resolution
-    # middle frequencies: mirrored side first, then the prior and its surroundings' offset from it
-    fade = INPAINTING.fade * density * working.resolution / size
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, fade)
-    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)))
-    # fine frequencies: mirrored side first, then synthetic pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
-    skin = working.image(working.sample(plain)[:, 0])
-    deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
-    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size), fade * size / working.resolution)
-    filled, confidence = (enlarged(image, size) for image in (filled, inpainted.confidence))
+    seen = (detail.cover > 0.9) & (working.image(working.sample(plain)[:, 0]) > 0.7)
+    blotches = blotch_deviation(detail.solved, seen, density)
+    cover, mirrored = (atlas.gather_small(image) for image in (detail.cover, detail.mirrored))
+    pores = pore_deviation(fine, atlas.gather_small(seen.astype(np.float32)) > 0.5)
+    other_side = atlas.gather(atlas.image(fine)[:, ::-1])
+    solved = enlarged(detail.solved, size)
 
     def compose(texels: slice) -> np.ndarray:
         part = atlas.part(texels)
-        texel_prior = part.sample(prior)
-        detail = part.gather(filled)
-        where = part.sample(positions)
-        pores = pore_noise(where, deviation, seed=17)
-        clear = 1.0 - FINISHING.rim_detail * part.sample(inpainted.rim[:, None])
-        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
-        shown = part.sample(inpainted.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
-        if without_colour:
-            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
-        sure = part.gather(confidence)
-        made = inpainted_texels(part, inpainted, sure, texel_prior + pores, where)
-        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
+        where, own, other = part.sample(positions), cover[texels, None], mirrored[texels, None]
+        made = skin_noise(where, pores, blotches)
+        shown = own * fine[texels] + other * other_side[texels] + (1.0 - own - other) * made
+        return part.sample(log_base) + part.gather(solved) + shown
 
     return np.concatenate(each(compose, pieces(len(atlas.texel))))
 
@@ -236,7 +210,7 @@ def finish_skin(
     surface: HeadSurface,
     space: TextureSpace,
     log_skin: np.ndarray,
-    inpainted: InpaintedSkin,
+    log_base: np.ndarray,
     opening: np.ndarray,
     cover: np.ndarray,
 ) -> np.ndarray:
@@ -246,7 +220,7 @@ def finish_skin(
     opening : (V,) of ``ambient_occlusion.openness``.
     """
     atlas = space.skin
-    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], inpainted.log_skin], 1)
+    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1)
     unseen = 1.0 - atlas.gather_small(cover)
 
     def finish(texels: slice) -> np.ndarray:
@@ -262,17 +236,17 @@ def paint_parts(
     surface: HeadSurface,
     space: TextureSpace,
     fitted: FittedFace,
-    inpainted: InpaintedSkin,
+    log_base: np.ndarray,
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
     """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth interior, sockets, neck, and all parts."""
     flat = canvas.reshape(-1, 3)
-    log_lips = np.median(inpainted.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
+    log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
     masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
-    inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
+    inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
     flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
-from backend.system.files import read_arrays
 from backend.system.assets import ASSETS
+from backend.system.files import read_arrays
 
 PRIOR_PATH = ASSETS / "skin_prior.safetensors"
 
@@ -33,7 +33,7 @@ class SkinPriorSettings:
     light_extent: float = 0.02
     """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
     outlier: float = 0.2
-    """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a beard, a shadow) gets a quarter of its weight."""
+    """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a shadow) gets a quarter of its weight."""
     personal_length: float = 0.02
     """Metres, 0.01 to 0.05: correlation length of the personal remainder."""
     personal_pull: float = 0.1
@@ -95,9 +95,10 @@ def skin_posterior(
     Parameters
     ----------
     values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
-    mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far skin may differ from the modes there.
+    mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
+        there; where shadows always fall skin is the modes'.
     """
-    counts = weights * operators.mass / SKIN_PRIOR.light_extent**2
+    counts = weights * personal * operators.mass / SKIN_PRIOR.light_extent**2
     smooth = modes_posterior(prior, values, counts)
     left = smooth_field(
         operators, values - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), SKIN_PRIOR.personal_pull
