@@ -109,7 +109,7 @@ def build_albedo(
     operators = surface_operators(cage, surface.cage_triangles)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    delit = remove_light(surface, working_space.skin, photos, operators, tone)
+    delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
     detail = solve_detail(surface, working_space.skin, photos, delit, positions, density)
     progress(_STAGE, 0.55)

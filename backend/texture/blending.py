@@ -35,6 +35,7 @@ from backend.texture.unwrap import (
     labelled_share,
     photo_at_scale,
     sample_linear,
+    under_jaw,
 )
 
 
@@ -60,8 +61,13 @@ class BlendingSettings:
     """Share in [0, 1] by which the weight of skin moved by an expression is reduced."""
     grazing: tuple[float, float] = (0.15, 0.5)
     """Cosine in [0, 1] of the angle between normal and camera: a photo's gradients count from none to full."""
+    under_jaw: float = 0.2
+    """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
     known: float = 0.35
     """Share in [0, 1] of a photo's weight from which it shows a texel."""
+    strand: tuple[float, float] = (0.22, 0.45)
+    """Log units, 0.1 to 0.8, lighter or darker than the skin around it, where this person has no hair: from there on a
+    texel shows a strand."""
     hole: float = 6e-4
     """Square metres, 1e-4 to 2e-3: smaller unseen spots (nostrils, specks, closed eyes) are no border."""
     fade: float = 0.006
@@ -272,6 +278,11 @@ def solve_detail(
         )
         weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
+        around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
+        line = np.abs(around[..., 0] - channel_mean(middle))
+        strand = atlas.image(photo.bare) * smoothstep(*BLENDING.strand, line)
+        weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
+        middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
         score = PhotoScore(
@@ -285,9 +296,13 @@ def solve_detail(
         return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     middles, scores, rested, facial_hair = zip(*each(look, photos, delit.log_fields), strict=True)
+    shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
+    least, most = BLENDING.grazing
+    facing = [
+        smoothstep(least + BLENDING.under_jaw * shade, most + BLENDING.under_jaw * shade, s.cosine) for s in scores
+    ]
     cover = photos_cover(
-        np.maximum.reduce([score.weight * smoothstep(*BLENDING.grazing, score.cosine) for score in scores])
-        > BLENDING.known,
+        np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)]) > BLENDING.known,
         atlas.image(np.ones(len(atlas.texel), bool)),
         BLENDING.hole * density**2,
         BLENDING.fade * density,

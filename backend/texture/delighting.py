@@ -44,9 +44,11 @@ from itertools import repeat
 import numpy as np
 import torch
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
+from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
@@ -54,7 +56,7 @@ from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.skin_prior import skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
-from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, plain_skin, shading
+from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, plain_skin, shading, under_jaw
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class DelightingSettings:
     them weakly."""
     light_trust_quadratic: float = 0.012
     """The same for the five quadratic ones, which one-sided photos hardly constrain."""
+    jaw_shade: float = 0.8
+    """Share in [0, 1] of the photos' evidence that is not believed on the neck and under the jaw, where shadows always
+    fall."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
     difference_length: float = 0.020
@@ -534,6 +539,7 @@ def remove_light(
     photos: Sequence[TexturePhoto],
     operators: SurfaceOperators,
     tone: np.ndarray,
+    positions: np.ndarray,
 ) -> Delit:
     """Estimate every photo's light and this person's smooth skin.
 
@@ -542,14 +548,15 @@ def remove_light(
 
     Parameters
     ----------
-    atlas : at the working size. tone : (3,) linear albedo assigned to plain skin.
+    atlas : at the working size. tone : (3,) linear albedo assigned to plain skin. positions : (V, 3) neutral, metres.
     """
     count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
+    harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
-    personal = np.clip(1.0 - 0.8 * regions["neck"] - 0.5 * regions["ears"], 0.0, 1.0)  # shadows always fall there
+    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * under_jaw(surface, positions), 0.5 * regions["ears"])
 
     def posterior(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return skin_posterior(prior, values, weights, operators, surface.mirror, personal)
+        return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
 
     lights, matt = solve_light([photo.samples for photo in photos], tone, operators, posterior, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]

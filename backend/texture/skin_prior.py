@@ -2,7 +2,8 @@
 
 Smooth log albedo at the cage's vertices is ``a = mu + B z + r`` with ``z ~ N(0, I)``: mean ``mu`` and modes ``B`` of
 whole-head skins (``python -m trainer skin-prior``), and a personal remainder ``r``, a Gaussian field of a few
-centimetres. Photos show ``a`` where they see skin, with residual light as noise. The posterior is what the texture
+centimetres. Photos show ``a + H l`` where they see skin, with residual light
+``l`` of low order, and finer light as noise. The posterior is what the texture
 tends to: the photos' own colour where they agree, and where none looks the skin that usually goes with it.
 """
 
@@ -32,6 +33,8 @@ class SkinPriorSettings:
     """Log units, 0.04 to 0.2: residual light of delit photos, over ``light_extent``: 0.106 on ray-traced people."""
     light_extent: float = 0.02
     """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
+    smooth_light_deviation: float = 0.1
+    """Log units, 0.03 to 0.3: deviation of each coefficient of the residual light of low order."""
     outlier: float = 0.2
     """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a shadow) gets a quarter of its weight."""
     personal_length: float = 0.02
@@ -60,14 +63,19 @@ def skin_prior() -> SkinPrior:
     return SkinPrior(arrays["mean"].astype(np.float64), arrays["modes"].astype(np.float64))
 
 
-def modes_posterior(prior: SkinPrior, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(C, 3) ``mu + B z + t`` of the most probable z and common level t given log albedo ``values`` (C, 3).
+def modes_posterior(
+    prior: SkinPrior, values: np.ndarray, weights: np.ndarray, harmonics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, 3) ``mu + B z + t`` and residual light ``H l`` of the most probable z, common level t and l given log albedo
+    ``values`` (C, 3).
 
-    Minimises ``sum_v w_v rho(|y_v - mu_v - B_v z - t|) / s² + |z|² + |t|² / d²`` with Geman and McClure's rho;
-    ``weights`` (C,) are numbers of independent observations.
+    Minimises ``sum_v w_v rho(|y_v - mu_v - B_v z - t - H_v l|) / s² + |z|² + |t|² / d² + |l|² / e²`` with Geman and
+    McClure's rho; ``weights`` (C,) are numbers of independent observations, ``harmonics`` H (C, 9) spherical harmonics
+    of the normals, the constant one first.
     """
     tones = np.broadcast_to(SKIN_PRIOR.tone_deviation * np.eye(3)[:, None], (3, *prior.mean.shape))
-    basis = np.concatenate([prior.modes, tones])  # (K + 3, C, 3)
+    lights = SKIN_PRIOR.smooth_light_deviation * harmonics.T[1:, None, :, None] * np.eye(3)[:, None]  # (8, 3, C, 3)
+    basis = np.concatenate([prior.modes, tones, lights.reshape(-1, *prior.mean.shape)])
     used = np.flatnonzero(weights > 0)
     shown, offset = basis[:, used], (values - prior.mean)[used]
     robust = np.ones(len(used))
@@ -79,7 +87,8 @@ def modes_posterior(prior: SkinPrior, values: np.ndarray, weights: np.ndarray) -
         code = np.linalg.solve(normal, weighted @ offset.ravel())
         left = ((offset - np.tensordot(code, shown, 1)) ** 2).mean(1)
         robust = 1.0 / (1.0 + left / SKIN_PRIOR.outlier**2) ** 2
-    return prior.mean + np.tensordot(code, basis, 1)
+    split = len(prior.modes) + len(tones)
+    return prior.mean + np.tensordot(code[:split], basis[:split], 1), np.tensordot(code[split:], basis[split:], 1)
 
 
 def skin_posterior(
@@ -89,6 +98,7 @@ def skin_posterior(
     operators: SurfaceOperators,
     mirror: np.ndarray,
     personal: np.ndarray,
+    harmonics: np.ndarray,
 ) -> np.ndarray:
     """(C, 3) smooth log albedo of a person.
 
@@ -96,12 +106,12 @@ def skin_posterior(
     ----------
     values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
     mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
-        there; where shadows always fall skin is the modes'.
+        there; where shadows always fall skin is the modes'. harmonics : (C, 9) of the normals.
     """
     counts = weights * personal * operators.mass / SKIN_PRIOR.light_extent**2
-    smooth = modes_posterior(prior, values, counts)
+    smooth, light = modes_posterior(prior, values, counts, harmonics)
     left = smooth_field(
-        operators, values - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), SKIN_PRIOR.personal_pull
+        operators, values - light - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), SKIN_PRIOR.personal_pull
     )
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)

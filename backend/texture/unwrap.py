@@ -597,6 +597,16 @@ def plain_skin(surface: HeadSurface) -> np.ndarray:
     return np.clip((r["face"] + r["neck"] + r["ears"]) * (1.0 - smoothstep(0.1, 0.5, other)), 0.0, 1.0)
 
 
+def under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) mask in [0, 1] of neck and of what faces down below the lips, where shadows always fall; positions (V, 3)
+    neutral, metres."""
+    count = surface.count
+    normals = vertex_normals(positions[:count], surface.cage_triangles)
+    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
+    below = smoothstep(lips - 0.015, lips - 0.025, positions[:count, 1])
+    return np.maximum(below * smoothstep(0.25, 0.65, -normals[:, 1]), surface.regions["neck"][:count])
+
+
 def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
     """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels.
     Lower at grazing angles, where colours are unreliable."""

@@ -173,7 +173,7 @@ def shown_skin(
         unwrap = unwrap_photo(by_name[photo.name], view, atlas, density)
         shown = np.maximum(shown, unwrap.weight * smoothstep(*_GRAZING, unwrap.cosine))
         lights.append(np.log(atlas.sample(shading(sh.basis(view.normals), photo.light.astype(np.float64)))))
-    plain = atlas.sample(plain_skin(surface)[:, None])[:, 0] > _PLAIN
+    plain = atlas.sample((plain_skin(surface) * (1.0 - surface.regions["nose"]))[:, None])[:, 0] > _PLAIN
     return atlas.image(shown), atlas.image(plain), lights
 
 
