@@ -30,6 +30,7 @@ from backend.texture.surface import (
 )
 from backend.texture.unwrap import (
     DARKEST,
+    UNWRAPPING,
     PhotoInView,
     TexturePhoto,
     labelled_share,
@@ -61,6 +62,8 @@ class BlendingSettings:
     """Share in [0, 1] by which the weight of skin moved by an expression is reduced."""
     grazing: tuple[float, float] = (0.15, 0.5)
     """Cosine in [0, 1] of the angle between normal and camera: a photo's gradients count from none to full."""
+    coarse_grazing: float = 0.25
+    """Added to ``grazing`` for skin in coarse photos, whose outlines and shades are as wide as what they are beside."""
     under_jaw: float = 0.2
     """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
     known: float = 0.35
@@ -75,6 +78,8 @@ class BlendingSettings:
     millimetres of every mask are wrong."""
     solve_length: float = 0.02
     """Metres, 0.01 to 0.05: length over which the detail fades to the smooth skin beyond the photos' border."""
+    feature_width: float = 0.004
+    """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     prefer_first: float = 1.4
     """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0
@@ -298,15 +303,16 @@ def solve_detail(
     middles, scores, rested, facial_hair = zip(*each(look, photos, delit.log_fields), strict=True)
     shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
     least, most = BLENDING.grazing
-    facing = [
-        smoothstep(least + BLENDING.under_jaw * shade, most + BLENDING.under_jaw * shade, s.cosine) for s in scores
-    ]
-    cover = photos_cover(
-        np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)]) > BLENDING.known,
-        atlas.image(np.ones(len(atlas.texel), bool)),
-        BLENDING.hole * density**2,
-        BLENDING.fade * density,
-    )
+    facing = []
+    for photo, score in zip(photos, scores, strict=True):
+        coarse = 1.0 - float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre))
+        later = BLENDING.under_jaw * shade + BLENDING.coarse_grazing * coarse * (1.0 - feature)
+        facing.append(smoothstep(least + later, most + later, score.cosine))
+    shown = np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)])
+    chart = atlas.image(np.ones(len(atlas.texel), bool))
+    cover = photos_cover(shown > BLENDING.known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
+    square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
+    cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     agreed = _consensus(middles, scores)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
@@ -314,14 +320,18 @@ def solve_detail(
         for score, rest, own in zip(scores, rested, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
-    shares = [
-        (1.0 - feature) * score.weight * score.cosine**2 * smoothstep(*BLENDING.grazing, score.cosine) * score.quality
-        + feature * own
-        for score, own in zip(scores, fine, strict=True)
+    shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
+    chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
+    broad = each(
+        lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], middles, scores
+    )
+    gradients = [
+        mean_gradients(images, [weight.astype(np.float32) for weight in weights])
+        for images, weights in ((broad, shares), ([a - b for a, b in zip(middles, broad, strict=True)], chosen))
     ]
     mirrored = cover[:, ::-1] * (1.0 - cover)
-    gradients = mirrored_gradients(*mean_gradients(middles, [s.astype(np.float32) for s in shares]), cover, mirrored)
-    solved = screened_poisson(*gradients, BLENDING.solve_length * density)
+    across, down = (one + two for one, two in zip(*gradients, strict=True))
+    solved = screened_poisson(*mirrored_gradients(across, down, cover, mirrored), BLENDING.solve_length * density)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 
 

@@ -54,7 +54,7 @@ from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
-from backend.texture.skin_prior import skin_posterior, skin_prior
+from backend.texture.skin_prior import SKIN_PRIOR, skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
 from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, plain_skin, shading, under_jaw
 
@@ -570,11 +570,12 @@ def remove_light(
         return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
 
     values, weight = (np.stack(arrays) for arrays in zip(*each(around, photos, smooth), strict=True))
-    skin = 1.0 - smoothstep(0.05, 0.4, np.maximum.reduce([regions["brows"], regions["eye_sockets"], regions["scalp"]]))
+    other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
+    skin = 1.0 - smoothstep(0.05, 0.4, np.maximum.reduce(other))
 
-    def difference(own: np.ndarray, seen: np.ndarray, base: np.ndarray) -> np.ndarray:
+    def difference(own: np.ndarray, seen: np.ndarray, common: np.ndarray) -> np.ndarray:
         trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
-        return smooth_field(operators, own - base, trusted, DELIGHTING.difference_length, None, 1e-3)
+        return smooth_field(operators, own - common, trusted, DELIGHTING.difference_length, None, 1e-3)
 
     levels = np.stack(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
@@ -583,10 +584,14 @@ def remove_light(
         values - levels[:, None], weight * skin, DELIGHTING.consensus_outlier, iterations=3
     )
     evidence = _evidence(total)
-    common = common - gloss(common, plain * evidence, operators)
-    base = _at_tone(posterior(common, evidence), tone, plain * (0.01 + evidence) * operators.mass)
-    rests = each(difference, values, weight, repeat(base, len(values)))
-    fields = tuple(surface.lifted(light + rest).astype(np.float32) for light, rest in zip(smooth, rests, strict=True))
+    bare = common - gloss(common, plain * evidence, operators)
+    base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    rests = each(difference, values, weight, repeat(common, len(values)))
+    # what the photos have in common, as smooth as the skin, is replaced by the skin
+    light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, None, 1e-3)
+    fields = tuple(
+        surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
+    )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     log_base, log_skin = (surface.lifted(field).astype(np.float32) for field in (base, matt + DELIGHTING.skin_range))
     return Delit(fields, log_base, log_skin, _colour_range(surface.regions["lips"], sharp).astype(np.float32))

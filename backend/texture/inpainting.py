@@ -19,7 +19,7 @@ PORE_OCTAVES = (0.0016, 0.0008, 0.0004)
 """Metres: wavelengths of synthetic pores."""
 _BLOTCH = 0.009
 """Metres: wavelength of synthetic blotches; coarser ones are the smooth skin's."""
-_PORE_RANGE, _BLOTCH_RANGE = (0.010, 0.035), (0.008, 0.04)
+_PORE_RANGE, _BLOTCH_RANGE = (0.010, 0.035), (0.008, 0.025)
 """Log units: bounds of the deviations that are taken over from seen skin; noise and wrinkles have more."""
 _LEAST_TEXELS = 500
 _CHART_EDGE = 0.02
