@@ -62,7 +62,7 @@ class BlendingSettings:
     """Share in [0, 1] by which the weight of skin moved by an expression is reduced."""
     grazing: tuple[float, float] = (0.15, 0.5)
     """Cosine in [0, 1] of the angle between normal and camera: a photo's gradients count from none to full."""
-    coarse_grazing: float = 0.25
+    coarse_grazing: float = 0.3
     """Added to ``grazing`` for skin in coarse photos, whose outlines and shades are as wide as what they are beside."""
     under_jaw: float = 0.2
     """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
@@ -320,7 +320,10 @@ def solve_detail(
         for score, rest, own in zip(scores, rested, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
-    shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
+    shares = [
+        score.weight * score.cosine**2 * own * score.quality * rest
+        for score, own, rest in zip(scores, facing, rest_weights(scores, features), strict=True)
+    ]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
     broad = each(
         lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], middles, scores

@@ -74,6 +74,9 @@ class DelightingSettings:
     jaw_shade: float = 0.8
     """Share in [0, 1] of the photos' evidence that is not believed on the neck and under the jaw, where shadows always
     fall."""
+    unlit: float = 0.05
+    """Share in [0, 1] of evidence up to which a place is shown in a hat's shade only: photos are compared with the
+    skin there."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
     difference_length: float = 0.020
@@ -562,7 +565,7 @@ def remove_light(
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1]."""
+        """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
         texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
         mean, total = surface.at_cage(atlas, texels, photo.shown * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
@@ -577,18 +580,18 @@ def remove_light(
         trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
         return smooth_field(operators, own - common, trusted, DELIGHTING.difference_length, None, 1e-3)
 
+    lit = weight * skin * np.stack([1.0 - photo.below_hat[:count] for photo in photos])
     levels = np.stack(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
-    common, total = robust_consensus(
-        values - levels[:, None], weight * skin, DELIGHTING.consensus_outlier, iterations=3
-    )
+    common, total = robust_consensus(values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3)
     evidence = _evidence(total)
     bare = common - gloss(common, plain * evidence, operators)
     base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
-    rests = each(difference, values, weight, repeat(common, len(values)))
     # what the photos have in common, as smooth as the skin, is replaced by the skin
-    light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, None, 1e-3)
+    light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
+    known = (evidence > DELIGHTING.unlit)[:, None]
+    rests = each(difference, values, weight, repeat(np.where(known, common, base + light), len(values)))
     fields = tuple(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )
