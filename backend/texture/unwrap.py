@@ -582,12 +582,6 @@ def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
     return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
 
 
-def trusted_share(photos: Sequence[TexturePhoto], shown: Sequence[bool]) -> float:
-    """Trust-weighted share of the photos for which ``shown`` holds."""
-    trusts = [photo.samples.trust for photo in photos]
-    return sum(trust for trust, shows in zip(trusts, shown, strict=True) if shows) / max(sum(trusts), 1e-9)
-
-
 def plain_skin(surface: HeadSurface) -> np.ndarray:
     """(V,) 1 on skin without lips, brows, lids, hair and cavities."""
     r = surface.regions

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from backend.geometry.surface_fields import surface_operators, smooth_field
+from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb

@@ -8,7 +8,6 @@ from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.blending import PhotoScore, rest_weights
 
 
-
 def _score(**expression: float) -> PhotoScore:
     weights = np.zeros(52)
     for name, value in expression.items():
