@@ -29,7 +29,7 @@ class SkinPriorSettings:
 
     tone_deviation: float = 0.3
     """Log units: standard deviation of the skin's common level beside that of the modes, per channel."""
-    light_deviation: float = 0.08
+    light_deviation: float = 0.11
     """Log units, 0.04 to 0.2: residual light of delit photos, over ``light_extent``: 0.106 on ray-traced people."""
     light_extent: float = 0.02
     """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
