@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,18 +12,17 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
-from backend.geometry.template import Template
+from backend.geometry.template import Template, load_template
 from backend.hair.hair_strands import HairStrands
-from backend.models.graph_albedo import GraphAlbedoModel
+from backend.models.graph_albedo import GraphAlbedoModel, skin_correction
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
-from backend.rendering.color import srgb_bytes
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
 from backend.texture.blending import fine_band, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
 from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
-from backend.texture.inpainting import with_learned_completion
 from backend.texture.parts import (
     brow_place,
     hidden_brows,
@@ -33,8 +33,8 @@ from backend.texture.parts import (
     with_roots,
     without_brows,
 )
-from backend.texture.surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrap import plain_skin, prepare_photos
+from backend.texture.surface import SurfaceAtlas, head_surface, texels_per_metre, texture_space
+from backend.texture.unwrap import DARKEST, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -157,3 +157,44 @@ def _eye_picture(
         radii.append(radius)
         lids.append(LidEdges(edge[np.r_[loops.inner, loops.upper, loops.outer]], edge[loops.lower]))
     return eye_picture(colours, patterns, (radii[0], radii[1]), (lids[0], lids[1]))
+
+
+_SKIN = ("face", "ears", "neck")
+_NO_SKIN = ("scalp", "mouth_interior", "eye_sockets")
+
+
+def with_learned_completion(
+    template: Template, albedo: np.ndarray, coverage: np.ndarray, model: GraphAlbedoModel
+) -> np.ndarray:
+    """(R, R, 3) uint8 sRGB texture ``albedo`` in UV map ``Head``, corrected where ``coverage`` (R, R) in [0, 1] is low.
+
+    Seen skin, scalp, eyes and mouth interior stay unchanged.
+    """
+    size, resolution = model.size, len(albedo)
+    linear = linear_from_srgb(albedo)
+    made, cover = small_maps(linear, coverage, texture_space(template, size).skin)
+    correction = skin_correction(made, cover, bare_skin(size), model)
+    wide = cv2.resize(correction, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    return np.where((np.abs(wide) > 1e-3).any(-1, keepdims=True), srgb_bytes(linear * np.exp(wide)), albedo)
+
+
+def small_maps(linear: np.ndarray, coverage: np.ndarray, atlas: SurfaceAtlas) -> tuple[np.ndarray, np.ndarray]:
+    """Downsample a linear texture (R, R, 3) and its coverage (R, R) to an atlas's size: log albedo (S, S, 3) and cover
+    (S, S), both zero outside the head's large chart."""
+    size = atlas.resolution
+    small, cover = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in (linear, coverage))
+    logs = np.log(np.maximum(small, DARKEST)).astype(np.float32)
+    inside = atlas.image(np.ones(len(atlas.texel), bool))
+    return logs * inside[..., None], np.where(inside, cover, 0.0).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def bare_skin(size: int) -> np.ndarray:
+    """(S, S) float32 mask in [0, 1] of face, ear and neck skin in the head's large chart, fading towards its border, so
+    that both sides of the seam match."""
+    surface, atlas = head_surface(load_template()), texture_space(load_template(), size).skin
+    regions = atlas.sample(np.stack([surface.regions[name] for name in _SKIN + _NO_SKIN], 1))
+    skin = regions[:, : len(_SKIN)].max(1) * (1.0 - regions[:, len(_SKIN) :].max(1))
+    inside = np.pad(atlas.image(np.ones(len(atlas.texel), np.uint8)), 1)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / (0.02 * size)
+    return (np.clip(distance - 0.5, 0.0, 1.0) * atlas.image(skin)).astype(np.float32)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
-from backend.geometry.noise import fractal_noise
+from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rig.arkit import ARKIT_INDEX
@@ -30,7 +30,6 @@ from backend.texture import parts as mouth
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
-from backend.texture.inpainting import blotch_deviation, pore_deviation, pore_noise, skin_noise
 from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
@@ -64,12 +63,56 @@ class FinishingSettings:
     """Metres behind the lips, in ``hm08``'s mouth, over which flesh blends into throat: from the last molars to the
     throat's wall."""
 
+    pore_octaves: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
+    """Metres: wavelengths of synthetic pores."""
+    blotch: float = 0.009
+    """Metres: wavelength of synthetic blotches; coarser ones are the smooth skin's."""
+    pore_range: tuple[float, float] = (0.010, 0.035)
+    """Log units: bounds of the pores' deviation that is taken over from seen skin; noise has more."""
+    blotch_range: tuple[float, float] = (0.008, 0.025)
+    """The same of the blotches'; wrinkles have more."""
     seam_reach: float = 0.006
     """Metres, 0.002 to 0.015: width of the blend between skin and an eye socket or the mouth interior. It is two mesh
     edges, the shortest usable transition."""
 
 
 FINISHING = FinishingSettings()
+
+
+def _robust_deviation(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """(C,) robust standard deviation of values (N, C), within bounds; the bounds' mean for few values."""
+    if len(values) < 500:
+        return np.full(values.shape[1], np.mean(bounds))
+    return np.clip(1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0), *bounds)
+
+
+def blotch_deviation(solved: np.ndarray, seen: np.ndarray, density: float) -> np.ndarray:
+    """(3,) standard deviation of blotches in the solved detail (S, S, 3) within ``seen`` (S, S) bool."""
+    mask = seen.astype(np.float32)
+    fine, coarse = (
+        masked_lowpass(solved, mask, length * density)[0] for length in (FINISHING.blotch / 8, FINISHING.blotch / 2)
+    )
+    return _robust_deviation((fine - coarse)[seen], FINISHING.blotch_range)
+
+
+def pore_deviation(fine: np.ndarray, seen: np.ndarray) -> float:
+    """Standard deviation of the brightness of fine detail (P, 3) within ``seen`` (P,) bool."""
+    return float(_robust_deviation(fine[seen].mean(1, keepdims=True), FINISHING.pore_range)[0])
+
+
+def skin_noise(positions: np.ndarray, pores: float, blotches: np.ndarray) -> np.ndarray:
+    """(P, 3) float32 detail of unseen skin in log units at positions (P, 3) metres; standard deviations of ``pores``
+    and ``blotches`` (3,)."""
+    broad = fractal_noise(positions, FINISHING.blotch, 2, 19)[:, None] * blotches.astype(np.float32)
+    return pore_noise(positions, pores, seed=17) + broad
+
+
+def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
+    """(P, 3) float32 synthetic pores in log units at positions (P, 3) metres; ``deviation`` : standard deviation of
+    brightness."""
+    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(FINISHING.pore_octaves))
+    noise = noise * np.float32(deviation / np.sqrt(len(FINISHING.pore_octaves)))
+    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
 
 
 def compose_skin(

@@ -110,9 +110,6 @@ _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; 
 _GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
 _BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
 _BESIDE = 0.01  # metres on both sides of a border that are compared
-_BOTH_SIDES = 0.1  # blurred share of skin that each side of a border needs
-_FRONTAL = 22.0  # degrees from the front
-_TRUTH_SEED, _TRUTH_PHOTOS, _TRUTH_SIDE = 9301, 6, 448  # synthetic people whom nothing is trained on
 
 
 def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
@@ -186,12 +183,12 @@ def border_step(log_values: np.ndarray, shown: np.ndarray, skin: np.ndarray, den
     near, support = masked_lowpass(log_values, (inside & skin).astype(np.float32), sigma)
     far, other = masked_lowpass(log_values, (~inside & skin).astype(np.float32), sigma)
     border = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    border &= skin & (support > _BOTH_SIDES) & (other > _BOTH_SIDES)
+    border &= skin & (np.minimum(support, other) > 0.1)
     return float(np.abs(near - far)[border].mean()) if border.sum() >= _LEAST_TEXELS else float("nan")
 
 
-def truth_figures(people: People, index: int, most: int) -> dict[str, float]:
-    """Flat figures of the texture from up to ``most`` photos within ``_FRONTAL`` of the front of synthetic person
+def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) -> dict[str, float]:
+    """Flat figures of the texture from up to ``most`` photos within ``frontal`` degrees of the front of synthetic person
     ``index``, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
 
     ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
@@ -203,8 +200,8 @@ def truth_figures(people: People, index: int, most: int) -> dict[str, float]:
     true = np.log(np.maximum(true_albedo(people, index, SIZE), DARKEST))
     batch = people.batch(range(index, index + 1), torch.device("cpu"))
     fitted, faces = known_fit(batch, len(batch.images), np.exp(np.median(true, axis=0)))
-    frontal = {face.name for face in faces if abs(face.yaw_degrees) < _FRONTAL}
-    photos = tuple(photo for photo in fitted.photos if photo.name in frontal)[:most]
+    names = {face.name for face in faces if abs(face.yaw_degrees) < frontal}
+    photos = tuple(photo for photo in fitted.photos if photo.name in names)[:most]
     if not photos:
         return {}
     fitted = replace(fitted, photos=photos)
@@ -272,7 +269,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         console,
     )
     mean = {f"textures.{name}": value for name, value in means(list(people.values())).items()}
-    drawn = head_people(_TRUTH_SIDE, _TRUTH_SEED, _TRUTH_PHOTOS)
+    drawn = head_people(picture=448, seed=9301, photos=6)  # nothing is trained on these
     known = [truth_figures(drawn, index, most=3) for index in range(arguments.truth)]
     mean |= {f"textures.truth.{name}": value for name, value in means([one for one in known if one]).items()}
     return of_cases(people) | mean

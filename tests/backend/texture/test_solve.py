@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.texture.solve import mean_gradients, mirrored_gradients, photos_cover, screened_poisson
+from backend.texture.blending import mean_gradients, mirrored_gradients, photos_cover, screened_poisson
 
 SIZE, BORDER = 128, 64
 RNG = np.random.default_rng(5)
