@@ -188,8 +188,8 @@ def border_step(log_values: np.ndarray, shown: np.ndarray, skin: np.ndarray, den
 
 
 def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) -> dict[str, float]:
-    """Flat figures of the texture from up to ``most`` photos within ``frontal`` degrees of the front of synthetic person
-    ``index``, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
+    """Flat figures of the texture of synthetic person ``index`` from up to ``most`` photos within ``frontal`` degrees of
+    the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
 
     ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
     the border; ``light``, mean absolute correlation of the error's brightness with the photos' light. Empty where the
