@@ -188,7 +188,7 @@ def border_step(log_values: np.ndarray, shown: np.ndarray, skin: np.ndarray, den
 
 
 def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) -> dict[str, float]:
-    """Flat figures of the texture of synthetic person ``index`` from up to ``most`` photos within ``frontal`` degrees of
+    """Flat figures of synthetic person ``index``'s texture from up to ``most`` photos within ``frontal`` degrees of
     the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
 
     ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
