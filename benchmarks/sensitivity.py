@@ -30,7 +30,7 @@ from trainer.evaluate.harness import means, people_folders
 from trainer.evaluate.textures import beside_photo, fitted_person, without_photo
 
 Value = float | int | tuple[float, ...]
-ROOMS = ("unwrap.UNWRAPPING", "delighting.DELIGHTING", "blending.BLENDING", "inpainting.INPAINTING", "parts.PARTS",
+ROOMS = ("unwrap.UNWRAPPING", "delighting.DELIGHTING", "blending.BLENDING", "skin_prior.SKIN_PRIOR", "parts.PARTS",
          "finishing.FINISHING")  # fmt: skip
 """Module of ``backend.texture`` and its settings."""
 FELT = {"textures": 0.002, "hair": 0.003}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,19 +12,18 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
-from backend.geometry.template import Template
+from backend.geometry.template import Template, load_template
 from backend.hair.hair_strands import HairStrands
-from backend.models.graph_face import GraphAlbedoModel
+from backend.models.graph_face import GraphAlbedoModel, skin_correction
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
-from backend.rendering.color import srgb_bytes
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import in_thread
-from backend.texture.blending import fine_band, middle_band, personal_prior
-from backend.texture.delighting import estimate_tone, multi_view_consensus, openness, solve_base
+from backend.texture.blending import fine_band, solve_detail
+from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
 from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
-from backend.texture.inpainting import inpaint_skin, pigment_prior, with_learned_completion
 from backend.texture.parts import (
     brow_place,
     hidden_brows,
@@ -34,8 +34,8 @@ from backend.texture.parts import (
     with_roots,
     without_brows,
 )
-from backend.texture.surface import TextureSpace, head_surface, texels_per_metre, texture_space
-from backend.texture.unwrap import TexturePhoto, plain_skin, prepare_photos
+from backend.texture.surface import SurfaceAtlas, TextureSpace, head_surface, texels_per_metre, texture_space
+from backend.texture.unwrap import DARKEST, TexturePhoto, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -141,19 +141,11 @@ def build_albedo(
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
-    pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
-    base = solve_base(samples, tone, operators, surface.mirror, pigment)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone, density)
-    inpainted = inpaint_skin(
-        surface, working_space.skin, photos, scalp.grows, consensus, operators, tone, positions, density
-    )
+    delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
-    middle = middle_band(surface, working_space, photos, consensus, scalp.grows, positions, density)
-    grey_only = all(photo.colourless for photo in samples)
-    prior = pigment_prior(surface.regions).astype(np.float32)
-    prior = personal_prior(surface, working_space.skin, middle, prior, grey_only)
+    detail = solve_detail(surface, working_space.skin, photos, delit, positions, density)
     progress(_STAGE, 0.55)
 
     eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
@@ -162,26 +154,24 @@ def build_albedo(
     del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
-    fine = fine_band(space.skin, views, middle, consensus, full_density)
+    fine = fine_band(space.skin, views, detail, delit, full_density)
     progress(_STAGE, 0.75)
-    log_skin = compose_skin(
-        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
-    )
+    log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
     log_skin = with_roots(log_skin, space.skin.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
     progress(_STAGE, 0.85)
 
-    seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    del middle, fine  # frees about 100 MB
+    seen = cv2.resize(detail.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    del detail, fine  # frees about 100 MB
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
+    skin = finish_skin(surface, space, log_skin, delit.log_base, opening, seen)
     skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin
-    paint_parts(canvas, template, surface, space, fitted, inpainted, positions, eyes)
+    paint_parts(canvas, template, surface, space, fitted, delit.log_base, positions, eyes)
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
@@ -202,3 +192,44 @@ def _eye_picture(
         radii.append(radius)
         lids.append(LidEdges(edge[np.r_[loops.inner, loops.upper, loops.outer]], edge[loops.lower]))
     return eye_picture(colours, patterns, (radii[0], radii[1]), (lids[0], lids[1]))
+
+
+_SKIN = ("face", "ears", "neck")
+_NO_SKIN = ("scalp", "mouth_interior", "eye_sockets")
+
+
+def with_learned_completion(
+    template: Template, albedo: np.ndarray, coverage: np.ndarray, model: GraphAlbedoModel
+) -> np.ndarray:
+    """(R, R, 3) uint8 sRGB texture ``albedo`` in UV map ``Head``, corrected where ``coverage`` (R, R) in [0, 1] is low.
+
+    Seen skin, scalp, eyes and mouth interior stay unchanged.
+    """
+    size, resolution = model.size, len(albedo)
+    linear = linear_from_srgb(albedo)
+    made, cover = small_maps(linear, coverage, texture_space(template, size).skin)
+    correction = skin_correction(made, cover, bare_skin(size), model)
+    wide = cv2.resize(correction, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    return np.where((np.abs(wide) > 1e-3).any(-1, keepdims=True), srgb_bytes(linear * np.exp(wide)), albedo)
+
+
+def small_maps(linear: np.ndarray, coverage: np.ndarray, atlas: SurfaceAtlas) -> tuple[np.ndarray, np.ndarray]:
+    """Downsample a linear texture (R, R, 3) and its coverage (R, R) to an atlas's size: log albedo (S, S, 3) and cover
+    (S, S), both zero outside the head's large chart."""
+    size = atlas.resolution
+    small, cover = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in (linear, coverage))
+    logs = np.log(np.maximum(small, DARKEST)).astype(np.float32)
+    inside = atlas.image(np.ones(len(atlas.texel), bool))
+    return logs * inside[..., None], np.where(inside, cover, 0.0).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def bare_skin(size: int) -> np.ndarray:
+    """(S, S) float32 mask in [0, 1] of face, ear and neck skin in the head's large chart, fading towards its border, so
+    that both sides of the seam match."""
+    surface, atlas = head_surface(load_template()), texture_space(load_template(), size).skin
+    regions = atlas.sample(np.stack([surface.regions[name] for name in _SKIN + _NO_SKIN], 1))
+    skin = regions[:, : len(_SKIN)].max(1) * (1.0 - regions[:, len(_SKIN) :].max(1))
+    inside = np.pad(atlas.image(np.ones(len(atlas.texel), np.uint8)), 1)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / (0.02 * size)
+    return (np.clip(distance - 0.5, 0.0, 1.0) * atlas.image(skin)).astype(np.float32)

@@ -1,63 +1,53 @@
-"""Blend photos in frequency bands.
+"""Weigh photos against each other, and solve the detail that they show together.
 
-Hand-set constants of blending.
+One photo is chosen per feature (eyes, lips), the best one elsewhere gives what is finer than photos are aligned.
 
-Blend masked images with Laplacian pyramids.
+Gradient-domain solve of the albedo's detail in the head's UV chart, over all photos at once.
 
-The method is Burt and Adelson's ("A multiresolution spline with application to image mosaics", 1983) with one change:
-it blends residuals over a common base, so that a photo contributes zero instead of an edge where it does not see the
-surface.
-
-Detect hinges and arms of glasses in the blended bands; parsing labels only lenses and rims as glasses.
-
-Folds of expressions: smooth dark lines of the blended detail that are shade and no pigment.
-
-Choose the photo that gives each texel its detail: one photo per feature, the best one elsewhere.
-
-Split the skin into three frequency bands (base, middle, fine) and blend each in its own way.
-
-- *base*, coarser than about a centimetre: the photos' consensus on the mesh (``delighting.consensus``);
-- *middle*: the mean of the photos. Each is divided only by its smooth light (spherical harmonics, without cast shadows
-  or occlusion), so that personal shape such as the depth of the lids or the fold of a lip is not removed as light;
-- *fine*: from the best photo, one photo per feature (``view_selection``), blended with pyramids.
+Photos ``p`` show log detail ``d_p`` (log light, less the photo's light field and the smooth skin) with weights ``w_p``.
+The detail ``v`` of the texture minimises ``sum |grad v - c g|² + |v|² / L²`` over the texels, where ``g`` is the
+weighted mean of the photos' gradients and ``c`` in [0, 1] is how surely any photo shows the place (Pérez et al.,
+"Poisson image editing", 2003). No value is joined, so neither a border between photos nor the border of all of them
+makes a step: away from the photos ``v`` fades to 0, which is the prior's posterior. Constant coefficients make it one
+product in the basis of the discrete cosine transform. What only the other side of the face shows enters as mirrored
+gradients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import repeat
 
 import cv2
 import numpy as np
+from scipy import fft
 
 from backend.geometry.robust_statistics import robust_consensus
-from backend.geometry.vectors import disc, smoothstep
+from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass
-from backend.photos.regions import connected
 from backend.rendering.interpolate import sample_image
 from backend.rig.arkit import ARKIT_INDEX
-from backend.system.parallel import each, parallel_threads
-from backend.texture.delighting import Consensus, photo_detail
+from backend.system.numba_cache import njit, prange
+from backend.system.parallel import each
+from backend.texture.delighting import Delit, photo_detail
 from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
-    TextureSpace,
     channel_mean,
-    enlarged,
     grown,
     masked_lowpass,
     pieces,
 )
 from backend.texture.unwrap import (
     DARKEST,
-    SEEN,
+    UNWRAPPING,
     PhotoInView,
     TexturePhoto,
     labelled_share,
     photo_at_scale,
     sample_linear,
-    trusted_share,
+    under_jaw,
 )
 
 
@@ -71,9 +61,6 @@ class BlendingSettings:
 
     middle_width: float = 0.0008
     """Metres, 0.0004 to 0.002: finer detail comes from the best photo alone, because photos are aligned no better."""
-    middle_levels: int = 6
-    """Octaves, 3 to 8, of the pyramid that blends middle frequencies: six reach two centimetres, the scale at which
-    photos differ in light."""
     consensus_size: int = 512
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
     consensus_outlier: float = 0.25
@@ -82,202 +69,117 @@ class BlendingSettings:
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
     """Log units, 0.1 to 0.8: a photo that deviates more from the consensus shows an occluder there."""
-    features_consistent: float = 0.45
-    """Log units: the same for eyes, brows and lips, which move."""
-    hairline_consistent: float = 1.0
-    """Log units: the same for the hairline, which is never sharp."""
     moved_less: float = 0.85
     """Share in [0, 1] by which the weight of skin moved by an expression is reduced."""
-    expression_folds: float = 0.45
-    """Share in [0, 1] of the dark detail that is removed as expression folds where the skin is moved in all photos. It
-    is divided by the number of photos, because several photos have different expressions."""
-    fold_width: float = 0.002
-    """Metres, 0.001 to 0.004: half the width of a laugh's folds, which are 3 to 6 mm wide."""
-    fold_shown: tuple[float, float] = (0.3, 0.8)
-    """Weight in [0, 1] of a photo, from where on to where fully it can say that skin is not as dark as a fold."""
-    fold_unseen: float = 3.0
-    """Log units, 2 to 5, as dark as any detail: what a photo that cannot say so is taken for."""
+    grazing: tuple[float, float] = (0.15, 0.5)
+    """Cosine in [0, 1] of the angle between normal and camera: a photo's gradients count from none to full."""
+    coarse_grazing: float = 0.3
+    """Added to ``grazing`` for skin in coarse photos, whose outlines and shades are as wide as what they are beside."""
+    under_jaw: float = 0.2
+    """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
+    known: float = 0.35
+    """Share in [0, 1] of a photo's weight from which it shows a texel."""
+    strand: tuple[float, float] = (0.22, 0.45)
+    """Log units, 0.1 to 0.8, lighter or darker than the skin around it, where this person has no hair: from there on a
+    texel shows a strand."""
+    hole: float = 6e-4
+    """Square metres, 1e-4 to 2e-3: smaller unseen spots (nostrils, specks, closed eyes) are no border."""
+    fade: float = 0.006
+    """Metres, 0.003 to 0.015: width inside the photos' border over which gradients fade out, because the last
+    millimetres of every mask are wrong."""
+    solve_length: float = 0.02
+    """Metres, 0.01 to 0.05: length over which the detail fades to the smooth skin beyond the photos' border."""
+    feature_width: float = 0.004
+    """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     prefer_first: float = 1.4
     """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0
     """Pixels per metre, 1500 to 8000, at which a photo resolves all that the texture can hold."""
-    beside_hair: float = 120.0
-    """Divisor of the working size, 60 to 240: texels within 1 / 120 of it of the hair roots count as hair."""
-    brow_share: tuple[float, float] = (0.1, 0.4)
-    """Share in [0, 1] of the photos' labels that are brow: from there on dark detail is brow, not an arm of glasses."""
-    glasses_area: float = 3e-5
-    """Square metres, 1e-5 to 1e-4: a photo with more glasses than this shows the person wearing them."""
-    worn_share: tuple[float, float] = (0.2, 0.4)
-    """Share in [0, 1] of the photos with glasses, from which the person wears them and arms are searched."""
-    beside_eyes: float = 0.002
-    """Metres, 0 to 0.01: distance outside the eyes' outer corners where arms of glasses begin."""
-    below_eyes: float = 0.010
-    """Metres, 0.005 to 0.02: lower limit of the arms, below the middle of the eyes."""
-    above_eyes: float = 0.020
-    """Metres, 0.01 to 0.04: upper limit of the arms, above the middle of the eyes."""
-    beside_brows: float = 0.003
-    """Metres, 0.001 to 0.01: margin around brows within which no arm is detected."""
-    arm_contrast: float = 0.3
-    """Log units, 0.15 to 0.6, darker than the base: a hinge or an arm; wrinkles have less contrast."""
-    part_of_arm: float = 0.06
-    """Log units, 0.02 to 0.2, darker than the base: a texel connected to an arm belongs to it."""
-    sliver: float = 0.0012
-    """Metres, 0.0005 to 0.003: half the width of the strips between two gaps that are removed, because they would stand
-    out as lines."""
 
 
 BLENDING = BlendingSettings()
 
 
-def gaussian_pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
-    """``levels`` images, each half the size of the one before."""
-    pyramid = [image]
-    for _ in range(levels - 1):
-        pyramid.append(cv2.pyrDown(pyramid[-1]))
-    return pyramid
+_WEIGHT = 1e-3
+"""Summed weight of photos below which a texel has no gradient."""
 
 
-def _up(image: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return cv2.pyrUp(image, dstsize=(like.shape[1], like.shape[0]))
+@njit(cache=True, parallel=True, nogil=True)
+def _add_gradients(detail, weight, across, down, sums):
+    """Add one photo's weighted differences to the next texel (S, S, C), and the weights (S, S, 2)."""
+    size = detail.shape[0]
+    for i in prange(size):
+        for j in range(size):
+            right = min(weight[i, j], weight[i, j + 1]) if j + 1 < size else 0.0
+            below = min(weight[i, j], weight[i + 1, j]) if i + 1 < size else 0.0
+            sums[i, j, 0] += right
+            sums[i, j, 1] += below
+            for k in range(detail.shape[2]):
+                if right > 0.0:
+                    across[i, j, k] += right * (detail[i, j + 1, k] - detail[i, j, k])
+                if below > 0.0:
+                    down[i, j, k] += below * (detail[i + 1, j, k] - detail[i, j, k])
 
 
-@dataclass(frozen=True)
-class WeightedBands:
-    """One photo's pyramid, finest first: ``bands`` (h, w, C), already multiplied by the weight, and ``weights``
-    (h, w)."""
-
-    bands: tuple[np.ndarray, ...]
-    weights: tuple[np.ndarray, ...]
-
-
-class ResidualBlender:
-    """Multi-band blending of residual images. Photos are added one at a time to limit memory.
-
-    Parameters
-    ----------
-    size : (height, width) of the images; levels : number of bands, the coarsest keeps the remainder.
-    """
-
-    def __init__(self, size: tuple[int, int], levels: int) -> None:
-        self._levels = levels
-        self._sums: list[np.ndarray] | None = None
-        self._weights: list[np.ndarray] = []
-        self._size = size
-
-    def bands(self, residual: np.ndarray, weight: np.ndarray) -> WeightedBands:
-        """Split one photo into bands. ``residual`` (H, W, C) float32 is zero where unseen. Overwritten: its memory
-        becomes the finest band. ``weight`` (H, W) float32 >= 0."""
-        if residual.shape[:2] != self._size or weight.shape != self._size:
-            raise ValueError(f"expected images of size {self._size}, got {residual.shape} and {weight.shape}")
-        weights = gaussian_pyramid(weight, self._levels)
-        bands = gaussian_pyramid(residual, self._levels)
-        for fine, coarse in pairwise(bands):
-            cv2.subtract(fine, _up(coarse, fine), dst=fine)
-        for band, w in zip(bands, weights, strict=True):
-            band *= w[..., None]
-        return WeightedBands(tuple(bands), tuple(weights))
-
-    def add(self, photos: list[WeightedBands]) -> None:
-        """Add the bands of photos. Empties the list to free memory."""
-        while photos:
-            photo = photos.pop(0)
-            if self._sums is None:
-                self._sums = [band.copy() for band in photo.bands]
-                self._weights = [weight.copy() for weight in photo.weights]
-                continue
-            for level, (band, weight) in enumerate(zip(photo.bands, photo.weights, strict=True)):
-                self._sums[level] += band
-                self._weights[level] += weight
-
-    def result(self) -> np.ndarray:
-        """The blended residual (H, W, C); zero where no photo had weight."""
-        if self._sums is None:
-            raise ValueError("no photo was added")
-        image: np.ndarray | None = None
-        for band, weight in zip(reversed(self._sums), reversed(self._weights), strict=True):
-            mean = band / np.maximum(weight, 1e-4)[..., None]
-            image = mean if image is None else _up(image, mean) + mean
-        assert image is not None
-        return image
+def mean_gradients(details: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean differences (S, S, C) to the next texel, across and down, of images (S, S, C) with weights
+    (S, S). An edge counts as far as both of its texels do; 0 where none counts."""
+    across, down = np.zeros_like(details[0]), np.zeros_like(details[0])
+    sums = np.zeros((*weights[0].shape, 2), np.float32)
+    for detail, weight in zip(details, weights, strict=True):
+        _add_gradients(detail, weight, across, down, sums)
+    for gradient, total in ((across, sums[..., :1]), (down, sums[..., 1:])):
+        gradient *= (total > _WEIGHT) / np.maximum(total, _WEIGHT)
+    return across, down
 
 
-def arms_of_glasses(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
-    blended: np.ndarray,
-    hairline: np.ndarray,
-    positions: np.ndarray,
-    density: float,
-) -> np.ndarray:
-    """(S, S) mask in [0, 1] of hinges and arms of glasses at the temples, outside hair and brows.
-
-    Zero unless the person wears glasses in many photos.
-
-    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1], 1 on hair. positions : (V, 3) neutral, metres.
-    density : texels per metre.
-    """
-    least = BLENDING.glasses_area * density**2
-    worn = [((p.unwrap.labels == FaceClass.GLASSES) & (p.unwrap.seen > SEEN)).sum() > least for p in photos]
-    often = float(smoothstep(*BLENDING.worn_share, trusted_share(photos, worn)))
-    if often == 0.0:
-        return np.zeros(blended.shape[:2], np.float32)
-    lids = positions[np.maximum(surface.regions["lids_left"], surface.regions["lids_right"]) > 0.5]
-    place = atlas.sample(positions)
-    up, aside = place[:, 1] - float(np.median(lids[:, 1])), np.abs(place[:, 0]) - float(np.abs(lids[:, 0]).max())
-    low, high = -BLENDING.below_eyes, BLENDING.above_eyes
-    band = smoothstep(low - 0.002, low, up) * smoothstep(high + 0.002, high, up)
-    band = band * smoothstep(0.0, BLENDING.beside_eyes, aside)
-    band, dark = atlas.image(band.astype(np.float32)), -channel_mean(blended)
-    arms = connected((band > 0) & (dark > BLENDING.part_of_arm), dark > BLENDING.arm_contrast)
-    soft = cv2.GaussianBlur(cv2.dilate(arms.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
-    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / BLENDING.beside_hair))
-    hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    brows = smoothstep(*BLENDING.brow_share, labelled_share(atlas, photos, FaceClass.BROWS))  # brows are dark as well
-    bare = (1.0 - hairy) * (1.0 - grown(brows, round(BLENDING.beside_brows * density), 0))
-    return often * band * soft * bare
+def mirrored_gradients(
+    across: np.ndarray, down: np.ndarray, cover: np.ndarray, mirrored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients (S, S, C) weighted by ``cover`` (S, S), and where it is low by the other side's, by ``mirrored``
+    (S, S), its share in [0, 1]. The chart is its own mirror image."""
+    own, other = cover[..., None], mirrored[..., None]
+    flipped = np.zeros_like(across)
+    flipped[:, :-1] = -across[:, -2::-1]  # an edge to the right is one to the left on the other side
+    return own * across + other * flipped, own * down + other * down[:, ::-1]
 
 
-def folds_of_some_photos(
-    blended: np.ndarray,
-    middles: Sequence[np.ndarray],
-    weights: Sequence[np.ndarray],
-    moved: np.ndarray,
-    density: float,
-) -> np.ndarray:
-    """(S, S) log units, at most 0, by which folds that not all photos show darken the blended detail.
+def screened_poisson(across: np.ndarray, down: np.ndarray, length: float) -> np.ndarray:
+    """(S, S, C) float32 image whose differences are nearest to ``across`` and ``down`` (S, S, C) and whose values are
+    nearest to 0: minimises ``sum |differences|² + |v|² / length²``, ``length`` in texels. Free at the borders."""
+    across, down = across.copy(), down.copy()
+    across[:, -1], down[-1] = 0.0, 0.0
+    divergence = -across - down
+    divergence[:, 1:] += across[:, :-1]
+    divergence[1:] += down[:-1]
+    height, width = divergence.shape[:2]
+    rows, columns = (2.0 - 2.0 * np.cos(np.pi * np.arange(count) / count) for count in (height, width))
+    gain = (1.0 / (rows[:, None] + columns + 1.0 / length**2)).astype(np.float32)
+    out = np.empty_like(divergence)
+    for channel in range(divergence.shape[2]):
+        spectrum = fft.dctn(divergence[..., channel], norm="ortho", overwrite_x=True)
+        out[..., channel] = fft.idctn(spectrum * gain, norm="ortho", overwrite_x=True)
+    return out
 
-    Pigment is at the same place in all photos; a fold is where this expression has it. So skin that an expression moves
-    is no darker than the median photo shows it (of two photos the brighter one), up to what is usual on this skin.
-    Folds that lie at the same place in most photos stay.
+
+def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float) -> np.ndarray:
+    """(S, S) float32 in [0, 1], how surely photos show a texel: 1 well inside what they show, 0 at its border.
+
+    The last millimetres of every mask are wrong: skin is specular at grazing angles, hair and background bleed in.
 
     Parameters
     ----------
-    blended : (S, S, 3) log detail of the middle band. middles, weights : (S, S, 3) and (S, S) of each photo.
-    moved : (S, S) in [0, 1], plain skin that an expression moves in some photo.
-    density : texels per metre.
+    shown : (S, S) bool, shown by a photo. chart : (S, S) bool, texels of the surface; its end is no border.
+    hole : square texels; smaller unseen spots are no border. fade : texels.
     """
-    if len(middles) < 2:
-        return np.zeros(moved.shape, np.float32)
-    sigma = BLENDING.fold_width * density
-
-    def smooth(detail: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return masked_lowpass(channel_mean(detail)[..., None], weight, sigma)[0][..., 0]
-
-    own = each(smooth, middles, weights)
-    shows = [smoothstep(*BLENDING.fold_shown, weight) for weight in weights]
-    detail = np.stack([one - BLENDING.fold_unseen * (1.0 - share) for one, share in zip(own, shows, strict=True)])
-    count = sum(shows)
-    middle = np.maximum((np.rint(count).astype(int) - 1) // 2, 0)
-    median = np.take_along_axis(-np.sort(-detail, axis=0), middle[None], axis=0)[0]
-    several = np.clip(count - 1.0, 0.0, 1.0)  # one photo alone contradicts nothing
-    seen = np.maximum.reduce(weights).astype(np.float32)
-    level = smooth(blended, seen)
-    darker = several * np.maximum(np.minimum(median, 0.0) - np.minimum(level, 0.0), 0.0)
-    skin = several * moved > 0.5
-    usual = float(np.median((median - level)[skin])) if skin.any() else 0.0  # the photos' differences, folds or not
-    folds = (moved * np.maximum(darker - max(usual, 0.0), 0.0)).astype(np.float32)
-    return -cv2.GaussianBlur(folds, (0, 0), sigma)
+    known = shown | ~chart
+    count, pieces, statistics, _ = cv2.connectedComponentsWithStats((~known).astype(np.uint8), connectivity=4)
+    small = statistics[:, cv2.CC_STAT_AREA] < hole
+    small[0] = False
+    if count > 1:
+        known = known | small[pieces]
+    distance = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 5)
+    return (smoothstep(0.15, 1.0, distance / np.float32(fade)) * known).astype(np.float32)
 
 
 # expression weights that change a feature's look; photos without these expressions are preferred
@@ -394,41 +296,7 @@ def _sharpened(score: np.ndarray) -> np.ndarray:
     return squared
 
 
-def coverage(weights: Sequence[np.ndarray], fine: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: confidence that the photo chosen for a texel's detail shows bare face there."""
-    total = sum(w * smoothstep(0.03, 0.35, shown) for shown, w in zip(weights, fine, strict=True))
-    return np.clip(total, 0.0, 1.0).astype(np.float32)
-
-
-def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
-    """Cover (S, S) in [0, 1] without strips narrower than twice ``BlendingSettings.sliver``. Such a strip is the common
-    rim of two unseen places and would stand out as a line. density : texels per metre."""
-    radius = max(1, round(BLENDING.sliver * density))
-    broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
-    return np.minimum(cover, broad)
-
-
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
-
-
-@dataclass(frozen=True)
-class MiddleBand:
-    """The middle band and its weights at the working size S.
-
-    Attributes
-    ----------
-    blended : (S, S, 3) blended log detail of the middle frequencies, 0 where unseen.
-    per_photo : (S, S, 3) per photo, its own log detail.
-    weights : (S, S) per photo, its weight for fine detail.
-    cover : (S, S) in [0, 1], how surely photos show bare skin.
-    hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
-    """
-
-    blended: np.ndarray
-    per_photo: tuple[np.ndarray, ...]
-    weights: tuple[np.ndarray, ...]
-    cover: np.ndarray
-    hair: tuple[np.ndarray, ...]
 
 
 def feature_masks(
@@ -456,53 +324,65 @@ def feature_masks(
     return dict(zip(masks, each(grown, *zip(*masks.values(), strict=True)), strict=True))
 
 
-def middle_band(
+@dataclass(frozen=True)
+class SolvedDetail:
+    """The photos' detail at the working size S.
+
+    Attributes
+    ----------
+    solved : (S, S, 3) log detail over the smooth skin.
+    per_photo : (S, S, 3) per photo, its own log detail, low-passed as ``solved``.
+    weights : (S, S) per photo, its weight for finer detail.
+    cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
+    hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
+    """
+
+    solved: np.ndarray
+    per_photo: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...]
+    cover: np.ndarray
+    mirrored: np.ndarray
+    hair: tuple[np.ndarray, ...]
+
+
+def solve_detail(
     surface: HeadSurface,
-    space: TextureSpace,
+    atlas: SurfaceAtlas,
     photos: Sequence[TexturePhoto],
-    consensus: Consensus,
-    hairy: np.ndarray,
+    delit: Delit,
     positions: np.ndarray,
     density: float,
-) -> MiddleBand:
-    """Blend the photos' middle frequencies; hairy (V,) where hair grows, positions (V, 3) neutral."""
-    atlas = space.skin
-    texel_base, texel_skin = atlas.sample(consensus.log_base), atlas.sample(consensus.log_skin)
-    texel_range = atlas.sample(consensus.colour_range)
+) -> SolvedDetail:
+    """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre."""
+    texel_base, texel_skin = atlas.sample(delit.log_base), atlas.sample(delit.log_skin)
+    texel_range = atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
-    hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
     all_grey = all(photo.samples.colourless for photo in photos)
 
     def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
-        """The photo's middle band and score, and (S, S) maps of how far it is at rest and of pale facial hair."""
+        """The photo's low-passed detail and score, and (S, S) maps of how far it is at rest and of pale facial hair."""
         texel_field = atlas.sample(field)
-        grey = photo.samples.colourless
         hair = _pale_facial_hair(photo, texel_field, texel_base)
-        detail = atlas.image(
-            photo_detail(
-                photo.unwrap.linear,
-                texel_field,
-                texel_base,
-                texel_skin,
-                _photo_colour_range(photo, texel_range),
-                hair,
-                photo.samples.monochrome,
-            )
+        detail = photo_detail(
+            photo.unwrap.linear,
+            texel_field,
+            texel_base,
+            texel_skin,
+            _photo_colour_range(photo, texel_range),
+            hair,
+            photo.samples.monochrome,
         )
         weight = atlas.image(photo.shown)
-        middle, _ = masked_lowpass(detail, weight, sigma)
+        middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
-        strand = (
-            atlas.image(photo.bare)
-            * (1.0 - hairline)
-            * smoothstep(0.22, 0.45, np.abs(around[..., 0] - channel_mean(middle)))
-        )
+        line = np.abs(around[..., 0] - channel_mean(middle))
+        strand = atlas.image(photo.bare) * smoothstep(*BLENDING.strand, line)
         weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
-        middle, _ = masked_lowpass(detail, weight, sigma)
+        middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
-        quality = photo.samples.trust * (0.25 if grey and not all_grey else 1.0)
+        quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
         score = PhotoScore(
             weight,
             atlas.image(photo.unwrap.cosine),
@@ -513,37 +393,42 @@ def middle_band(
         )
         return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
-    middles, scores, rested, facial_hair = zip(*each(look, photos, consensus.log_fields), strict=True)
-    moved_in_all = _moved_in_all_photos([score.weight for score in scores], rested)
-    agreed = _middle_consensus(middles, scores)
-    tolerance = (
-        BLENDING.consistent
-        + (BLENDING.features_consistent - BLENDING.consistent) * feature
-        + (BLENDING.hairline_consistent - BLENDING.consistent) * hairline
-    )
-    seen = [score.weight for score in scores]
-    shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
+    middles, scores, rested, facial_hair = zip(*each(look, photos, delit.log_fields), strict=True)
+    shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
+    least, most = BLENDING.grazing
+    facing = []
+    for photo, score in zip(photos, scores, strict=True):
+        coarse = 1.0 - float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre))
+        later = BLENDING.under_jaw * shade + BLENDING.coarse_grazing * coarse * (1.0 - feature)
+        facing.append(smoothstep(least + later, most + later, score.cosine))
+    shown = np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)])
+    chart = atlas.image(np.ones(len(atlas.texel), bool))
+    cover = photos_cover(shown > BLENDING.known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
+    square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
+    cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
+    agreed = _consensus(middles, scores)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
-        replace(score, weight=weight * _consistency(own, tolerance), deviation=own)
-        for score, weight, own in zip(scores, shown, deviating, strict=True)
+        replace(score, weight=score.weight * rest * _consistency(own), deviation=own)
+        for score, rest, own in zip(scores, rested, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [
-        score.weight * score.cosine**2 * smoothstep(0.15, 0.5, score.cosine) * score.quality * rest
-        for score, rest in zip(scores, rest_weights(scores, features), strict=True)
+        score.weight * score.cosine**2 * own * score.quality * rest
+        for score, own, rest in zip(scores, facing, rest_weights(scores, features), strict=True)
     ]
-    blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
-    plain = (1.0 - np.maximum.reduce(facial_hair)) * (1.0 - hairline)
-    folds = BLENDING.expression_folds / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
-    blended = blended - folds[..., None]
-    moved = (1.0 - np.minimum.reduce(rested)) / BLENDING.moved_less * plain
-    moved = moved * (1.0 - labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    folds = folds_of_some_photos(blended, middles, seen, moved, density)
-    blended = blended - folds[..., None]
-    arms = arms_of_glasses(surface, atlas, photos, blended, hairline, positions, density)
-    cover = without_slivers(coverage(shown, fine) * (1.0 - arms), density)
-    return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
+    chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
+    broad = each(
+        lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], middles, scores
+    )
+    gradients = [
+        mean_gradients(images, [weight.astype(np.float32) for weight in weights])
+        for images, weights in ((broad, shares), ([a - b for a, b in zip(middles, broad, strict=True)], chosen))
+    ]
+    mirrored = cover[:, ::-1] * (1.0 - cover)
+    across, down = (one + two for one, two in zip(*gradients, strict=True))
+    solved = screened_poisson(*mirrored_gradients(across, down, cover, mirrored), BLENDING.solve_length * density)
+    return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 
 
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
@@ -563,27 +448,7 @@ def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarr
     return light
 
 
-def _borrowed_chroma(
-    middles: Sequence[np.ndarray],
-    scores: Sequence[PhotoScore],
-    fine: Sequence[np.ndarray],
-    photos: Sequence[TexturePhoto],
-) -> np.ndarray | float:
-    """(S, S, 3) chroma from the colour photos for texels whose detail comes from a grey photo."""
-    grey = [photo.samples.colourless for photo in photos]
-    if not any(grey) or all(grey):
-        return 0.0
-    total = sum(s.weight for s, g in zip(scores, grey, strict=True) if not g)
-    chroma = sum(
-        (m - channel_mean(m)[..., None]) * s.weight[..., None]
-        for m, s, g in zip(middles, scores, grey, strict=True)
-        if not g
-    )
-    share = sum(w for w, g in zip(fine, grey, strict=True) if g)
-    return (chroma / np.maximum(total, 1e-3)[..., None] * share[..., None]).astype(np.float32)
-
-
-def _middle_consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
+def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
     """(S, S, 3) robust consensus of the photos' middle frequencies."""
     size = middles[0].shape[0]
     if len(middles) == 1:
@@ -596,116 +461,43 @@ def _middle_consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _blended(
-    middles: Sequence[np.ndarray], shares: Sequence[np.ndarray], shown: Sequence[np.ndarray], agreed: np.ndarray
-) -> np.ndarray:
-    """(S, S, 3) mean of the photos' middle frequencies, weighted by ``shares``; 0 where all shares are 0.
-
-    Shares change within millimetres (at the edge of a smile), but photos differ in light over centimetres. A direct
-    mean would show seams, so the residuals from the consensus are blended by pyramid.
-    """
-    blender = ResidualBlender(agreed.shape[:2], levels=BLENDING.middle_levels)
-
-    def bands(middle: np.ndarray, share: np.ndarray, seen: np.ndarray) -> WeightedBands:
-        return blender.bands((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
-
-    blender.add(each(bands, middles, shares, shown))
-    anywhere = np.minimum(sum(shares) / 1e-4, 1.0)[..., None]
-    return (agreed + blender.result()) * anywhere
-
-
-def _moved_in_all_photos(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, S) in [0, 1], 1 where the expression moves the skin in every photo that shows it."""
-    shown = np.maximum.reduce(weights)
-    calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
-    return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / BLENDING.moved_less, 0.0, 1.0)
-
-
 def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
     """(S, S) absolute difference of a photo's detail from the consensus in log units, smoothed over millimetres."""
     return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
 
 
-def _consistency(deviation: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+def _consistency(deviation: np.ndarray) -> np.ndarray:
     """(S, S) weight: 1 where a photo is near the consensus, towards 0 where it probably shows an occluder."""
-    return (1.0 / (1.0 + (deviation / tolerance) ** 2) ** 2).astype(np.float32)
-
-
-def personal_prior(
-    surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray, without_colour: bool
-) -> np.ndarray:
-    """``prior`` (V, 3) with this person's lip colour from the photos. With ``without_colour`` only the brightness of
-    the lips comes from the photos. atlas : at the working size."""
-    lips = atlas.image(atlas.sample(surface.regions["lips"][:, None])[:, 0])
-    shown = (lips > 0.8) & (middle.cover > 0.8)
-    if shown.sum() < 100:
-        return prior
-    own = np.median(middle.blended[shown], axis=0)
-    if without_colour:
-        expected = np.median(prior[surface.regions["lips"] > 0.8], axis=0)
-        own = own.mean() + expected - expected.mean()
-    share = surface.regions["lips"][:, None]
-    return (prior * (1.0 - share) + own * share).astype(np.float32)
+    return (1.0 / (1.0 + (deviation / BLENDING.consistent) ** 2) ** 2).astype(np.float32)
 
 
 def fine_band(
-    atlas: SurfaceAtlas,
-    photos: Sequence[PhotoInView],
-    middle: MiddleBand,
-    consensus: Consensus,
-    density: float,
+    atlas: SurfaceAtlas, photos: Sequence[PhotoInView], detail: SolvedDetail, delit: Delit, density: float
 ) -> np.ndarray:
-    """Blend the finest frequencies (R, R, 3) at full size, each place from its best photo; density : texels per metre
-    at full size."""
-    size = atlas.resolution
-    rows, columns = _bounding_box(middle.cover > 0.01, size)
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    blender = ResidualBlender((height, width), levels=4)
-    row, column = np.divmod(atlas.texel, size)
-    boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-    boxed = np.flatnonzero(boxed)
-    place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # index into the flattened box
+    """(P, 3) log detail finer than the solved one, each place from its best photo; density : texels per metre at the
+    atlas's size."""
+    size, own_size = atlas.resolution, len(detail.cover)
+    total, summed = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
+    in_own = (np.stack([atlas.texel % size, atlas.texel // size], 1) + 0.5).astype(np.float32) * (own_size / size)
 
-    def finest(
-        photo: PhotoInView, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
-    ) -> WeightedBands:
-        """The detail of this photo that its middle band lacks, as weighted pyramid bands."""
-        weight = enlarged(weight, size)[rows, columns]
-        shown = weight.ravel()[place] > 1e-3
-        used, inside = boxed[shown], place[shown]
-        scale_of_own = np.float32(own.shape[0] / size)
-        vertex_values = [photo.view.pixels, field, consensus.log_base, consensus.log_skin, consensus.colour_range]
-        vertex_values = np.concatenate(vertex_values, 1)
+    def finest(piece: slice, own: tuple[PhotoInView, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+        photo, weight, middle, hair, field = own
+        weights = sample_image(weight, in_own[piece])
+        used = np.flatnonzero(weights > 1e-3)
+        if len(used) == 0:
+            return
+        texels = np.arange(piece.start, min(piece.stop, len(atlas.texel)))[used]
+        vertex_values = [photo.view.pixels, field, delit.log_base, delit.log_skin, delit.colour_range]
+        sampled = atlas.part(texels).sample(np.concatenate(vertex_values, 1))  # (N, 13)
+        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
-        residual = np.zeros((height * width, 3), np.float32)
-        for piece in pieces(len(used)):
-            here = inside[piece]
-            sampled = atlas.part(used[piece]).sample(vertex_values)  # (P, 13)
-            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
-            linear = sample_linear(sampled[:, :2], pixels, scale)
-            texel = atlas.texel[used[piece]]
-            in_own = (np.stack([texel % size, texel // size], 1).astype(np.float32) + np.float32(0.5)) * scale_of_own
-            bristles = sample_image(hair, in_own)
-            detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
-            seen = np.minimum(weight.ravel()[here] * 8.0, 1.0)[:, None]  # fades to zero at the photo's border
-            residual[here] = (detail - sample_image(own, in_own)) * seen
-        return blender.bands(residual.reshape(height, width, 3), weight)
+        linear = sample_linear(sampled[:, :2], pixels, scale)
+        there = in_own[texels]
+        shown = photo_detail(linear, *fields, sample_image(hair, there), photo.samples.monochrome)
+        summed[texels] += weights[used, None] * (shown - sample_image(middle, there))
+        total[texels] += weights[used]
 
-    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, consensus.log_fields, strict=True)
-    used_photos = [own for own in per_photo if own[1].max() >= 0.02]
-    for first in range(0, len(used_photos), parallel_threads()):  # limits memory: large images are made in batches
-        blender.add(each(finest, *zip(*used_photos[first : first + parallel_threads()], strict=True)))
-    full = np.zeros((size, size, 3), np.float32)
-    full[rows, columns] = blender.result()
-    return full
-
-
-def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice, slice]:
-    """Row and column ranges at ``size`` that enclose the mask (S, S), with a margin in texels."""
-    factor = size / mask.shape[0]
-    ranges = []
-    for axis in (1, 0):
-        used = np.flatnonzero(mask.any(axis))
-        first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
-        ranges.append(slice(max(0, int(first * factor) - margin), min(size, int(last * factor) + margin)))
-    return ranges[0], ranges[1]
+    per_photo = zip(photos, detail.weights, detail.per_photo, detail.hair, delit.log_fields, strict=True)
+    for own in per_photo:
+        each(finest, pieces(len(atlas.texel)), repeat(own, len(pieces(len(atlas.texel)))))
+    return summed / total[:, None]

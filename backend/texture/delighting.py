@@ -37,25 +37,26 @@ as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-import cv2
 import numpy as np
 import torch
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
-from backend.geometry.vectors import disc, smoothstep, spread_directions
-from backend.photos.collection import FaceClass
+from backend.geometry.vectors import smoothstep, spread_directions
+from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
-from backend.texture.surface import HeadSurface, SurfaceAtlas, masked_lowpass, usual_weight
-from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, bare_skin, plain_skin, shading
+from backend.texture.skin_prior import SKIN_PRIOR, skin_posterior, skin_prior
+from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
+from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, plain_skin, shading, under_jaw
 
 
 @dataclass(frozen=True)
@@ -65,44 +66,23 @@ class DelightingSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    base_length: float = 0.009
-    """Metres, 0.005 to 0.02: scale that separates smooth albedo from photo detail. Smaller values let noise into the
-    albedo, larger ones wash out the colour of the cheeks."""
     light_trust_linear: float = 0.002
     """Ridge on the light's three linear coefficients, 0 to 0.1: pull towards the fit's light where the photo constrains
     them weakly."""
     light_trust_quadratic: float = 0.012
     """The same for the five quadratic ones, which one-sided photos hardly constrain."""
-    base_outlier: float = 0.16
-    """Log units, 0.05 to 0.5: a photo whose albedo is this far from the others' gets a quarter of its weight."""
-    skin_colours: float = 0.1
-    """Log units of chroma, 0.05 to 0.3: most that skin may differ from its mean over centimetres, for blushes and the
-    shadow of a beard. The top 1 % of the skin of ten people reached 0.05 to 0.13; under stage lamps half of it exceeded
-    0.17, and a face was orange on its sides and purple in the middle."""
-    base_pull: float = 0.06
-    """Share, 0.01 to 0.3: pull of poorly seen smooth albedo towards the mean."""
-    symmetric_level: float = 0.9
-    """Share in [0, 1] of the symmetric smooth differences in brightness that is kept as skin."""
-    one_sided_level: float = 0.3
-    """Fraction of ``symmetric_level`` kept of asymmetric differences, which are more likely light."""
-    symmetric_chroma: float = 0.7
-    """Share in [0, 1] of the symmetric smooth differences in colour that is kept."""
-    one_sided_chroma: float = 0.1
-    """The same for asymmetric differences."""
+    jaw_shade: float = 0.8
+    """Share in [0, 1] of the photos' evidence that is not believed on the neck and under the jaw, where shadows always
+    fall."""
+    unlit: float = 0.05
+    """Share in [0, 1] of evidence up to which a place is shown in a hat's shade only: photos are compared with the
+    skin there."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
-    hat_shade_known: tuple[float, float] = (0.02, 0.25)
-    """Share in [0, 1] of bare skin around a texel, from no shade of a hat to all of it; half at a straight edge."""
-    hat_least_texels: float = 100.0
-    """Texels, 30 to 1000: summed weight of lit skin, and of skin below the hat, that an estimate of its shade needs."""
     difference_length: float = 0.020
     """Metres, 0.01 to 0.05: scale of a photo's smooth difference from the others (exposure, cast shadows)."""
     consensus_outlier: float = 0.25
     """Log units, 0.1 to 0.8: a photo this far from the others around a vertex gets a quarter of its weight there."""
-    one_sided_skin: float = 0.3
-    """Share in [0, 1] of asymmetric differences over centimetres that is kept as skin."""
-    plain_skin_pull: float = 0.02
-    """Share, 0.005 to 0.1: pull of unseen skin towards plain skin; noticeable beyond 6 cm."""
     colour_range: float = 0.10
     """Log units of chroma, 0.03 to 0.3: most that detail may differ from the smooth albedo; more is coloured light."""
     coarse_colour: float = 0.4
@@ -224,20 +204,6 @@ def openness(
 _LUMINANCE = np.array(LUMINANCE)
 
 
-@dataclass(frozen=True)
-class DelitBase:
-    """Low-frequency skin albedo and the photos' lights.
-
-    Attributes
-    ----------
-    base : (V, 3) log of the smooth skin albedo common to all photos.
-    lights : (P, 9, 3) light per photo.
-    """
-
-    base: np.ndarray
-    lights: np.ndarray
-
-
 def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
     """Fit the light (9, 3) such that ``albedo * (transfer @ light)`` matches the photo: robust ridge regression.
 
@@ -268,46 +234,6 @@ def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iter
     return light
 
 
-def solve_base(
-    samples: Sequence[PhotoSamples],
-    tone: np.ndarray,
-    operators: SurfaceOperators,
-    mirror: np.ndarray,
-    pigment: np.ndarray | float = 1.0,
-    iterations: int = 4,
-) -> DelitBase:
-    """Split every photo into light and a smooth albedo that all photos share.
-
-    Parameters
-    ----------
-    tone : (3,) initial linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
-    mirror : (V,) vertex on the other side of the face.
-    pigment : (V,) or number in [0, 1], share of the low-frequency variation that may be skin; low where shadows always
-        fall (neck).
-    """
-    log_tone = np.log(tone)
-    count = len(samples[0].linear)
-    base = np.broadcast_to(log_tone, (count, 3)).copy()
-    lights = np.stack([s.light for s in samples]).astype(np.float64)
-    weights = np.stack([s.weight * s.trust for s in samples])  # (P, V)
-    colour = np.array([not s.colourless for s in samples])
-    delit = np.zeros((len(samples), count, 3))
-    for _ in range(iterations):
-        for index, photo in enumerate(samples):
-            albedo = np.exp(base)
-            if photo.monochrome:
-                albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
-            start = matched_light(photo, albedo)
-            if photo.monochrome:
-                start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
-            # average of both: the refit alone explains hollows as light, the fit's light alone may be wrong
-            lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
-            lit = shading(photo.transfer, lights[index])
-            delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
-        base = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
-    return DelitBase(base, lights)
-
-
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     """The fit's light, scaled per channel to match the photo's median brightness under this albedo."""
     used = photo.weight > 0
@@ -316,79 +242,6 @@ def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     explained = albedo[used] * shading(photo.transfer[used], photo.light)
     ratio = np.median(photo.linear[used] / np.maximum(explained, 1e-4), axis=0)
     return photo.light.astype(np.float64) * np.clip(ratio, 0.02, 50.0)
-
-
-def _shared_base(
-    delit: np.ndarray,
-    weights: np.ndarray,
-    colour: np.ndarray,
-    log_tone: np.ndarray,
-    operators: SurfaceOperators,
-    mirror: np.ndarray,
-    pigment: np.ndarray | float,
-) -> np.ndarray:
-    """Robust consensus of (P, V, 3) log albedos: smooth, near symmetric, with mean ``log_tone``."""
-    brightness = delit @ _LUMINANCE  # (P, V)
-    level, total = robust_consensus(brightness[..., None], weights, DELIGHTING.base_outlier)
-    if colour.any():
-        chroma, chroma_total = robust_consensus(
-            delit[colour] - brightness[colour][..., None], weights[colour], 0.6 * DELIGHTING.base_outlier
-        )
-    else:
-        chroma, chroma_total = np.broadcast_to(log_tone - log_tone @ _LUMINANCE, delit.shape[1:]), total
-    photos = (weights > 0.05 * max(float(weights.max()), 1e-9)).sum(0)
-    residual = weights * (brightness - level[:, 0]) ** 2
-    spread = np.sqrt(residual.sum(0) / np.maximum(weights.sum(0), 1e-9)) * (photos > 1)
-    evidence = total / max(float(np.percentile(total[total > 0], 90)) if (total > 0).any() else 1.0, 1e-9)
-    agreement = 1.0 / (1.0 + (spread / 0.1) ** 2)
-    mean_level = _weighted_mean(operators, level, evidence)
-    mean_chroma = _weighted_mean(operators, chroma, np.minimum(evidence, chroma_total))
-    # symmetric variation is skin; asymmetric variation is more likely light
-    keep = DELIGHTING
-    one_sided = keep.one_sided_level * keep.symmetric_level
-    level = _shrunk_deviation(
-        operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided
-    )
-    both = np.minimum(evidence, chroma_total)
-    chroma = _shrunk_deviation(
-        operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma
-    )
-    level = level * np.reshape(pigment, (-1, 1))
-    chroma = chroma - excess_chroma(chroma, DELIGHTING.skin_colours)
-    deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
-    return log_tone + deviation
-
-
-def excess_chroma(difference: np.ndarray, most: float) -> np.ndarray:
-    """(V, 3) the part of a difference in log albedo (V, 3) whose chroma exceeds ``most`` (log units). Subtract it:
-    coloured light reaches such chroma, skin does not."""
-    colour = difference - difference.mean(1, keepdims=True)
-    size = np.linalg.norm(colour, axis=1, keepdims=True)
-    return colour * (1.0 - np.minimum(1.0, most / np.maximum(size, 1e-9)))
-
-
-def _weighted_mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    share = operators.mass * weights
-    return share @ values / max(float(share.sum()), 1e-12)
-
-
-def _shrunk_deviation(
-    operators: SurfaceOperators,
-    deviation: np.ndarray,
-    weights: np.ndarray,
-    mirror: np.ndarray,
-    symmetric: float,
-    antisymmetric: float,
-) -> np.ndarray:
-    """Smooth deviations (V, C) from the mean, scaled by the shares ``symmetric`` and ``antisymmetric``."""
-    weights = np.clip(weights, 0.0, 1.0)
-    both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # unseen skin takes the mirrored side's values
-    values = np.where((weights < 0.1)[:, None], deviation[mirror], deviation)
-    smooth = smooth_field(
-        operators, values, both, DELIGHTING.base_length, np.zeros(deviation.shape[1]), DELIGHTING.base_pull
-    )
-    other = smooth[mirror]
-    return symmetric * 0.5 * (smooth + other) + antisymmetric * 0.5 * (smooth - other)
 
 
 _BRIGHT_KNEE = 0.15  # log units above bright skin from which brightness is compressed as a highlight's residue
@@ -506,44 +359,10 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
         DELIGHTING.gloss_over_brightness
         * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
     )
-    amount = np.minimum(amount, DELIGHTING.gloss_most * blue)
+    amount = np.minimum(amount, DELIGHTING.gloss_most * linear.min(1))
     brightens = log_skin - np.log(linear - amount[:, None])
     trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
     return np.maximum(smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), 1e-3), 0.0)
-
-
-def hat_shade(
-    surface: HeadSurface, atlas: SurfaceAtlas, photo: TexturePhoto, log_delit: np.ndarray, density: float
-) -> np.ndarray:
-    """(V, 3) float32 log light, at most 0, that a hat keeps from the skin below it; 0 in photos without a hat.
-
-    Bare skin above the eyes is compared with the same photo's bare skin below them. Where it is darker over
-    ``light_length`` or more, that is the hat's shade. Brows are left out, so they stay as dark as they are.
-
-    Parameters
-    ----------
-    log_delit : (P, 3) log of the photo's linear light over its spherical-harmonics light, at the atlas's texels.
-    density : texels per metre.
-    """
-    none = np.zeros((len(photo.below_hat), 3), np.float32)
-    if photo.below_hat.max() <= 0.0:
-        return none
-    below, plain = atlas.sample(np.stack([photo.below_hat, plain_skin(surface)], 1).astype(np.float32)).T
-    lit = bare_skin(photo.unwrap, plain) * photo.unwrap.weight * (1.0 - below)
-    brows = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.uint8))
-    near_brows = atlas.gather(cv2.dilate(brows, disc(max(1, round(UNWRAPPING.margin * density))))) > 0
-    shaded = photo.unwrap.weight * (photo.unwrap.labels == FaceClass.SKIN) * (below > 0.0) * ~near_brows
-    if min(lit.sum(), shaded.sum()) < DELIGHTING.hat_least_texels:
-        return none
-    darker = (log_delit - weighted_median(log_delit, lit)).astype(np.float32)
-    smooth, support = masked_lowpass(
-        atlas.image(darker), atlas.image(shaded.astype(np.float32)), DELIGHTING.light_length * density
-    )
-    shade = (
-        np.minimum(atlas.gather(smooth), 0.0) * smoothstep(*DELIGHTING.hat_shade_known, atlas.gather(support))[:, None]
-    )
-    at_vertices, _ = atlas.splat(shade, np.ones(len(shade), np.float32), len(photo.below_hat))
-    return (at_vertices * photo.below_hat[:, None]).astype(np.float32)
 
 
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
@@ -654,17 +473,17 @@ def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -
     return centre
 
 
-_ROUNDS = 4  # iterations of estimating each photo's difference from the common mean
+_ROUNDS = 4  # rounds of light given albedo, albedo given light
 
 
 @dataclass(frozen=True)
-class Consensus:
-    """Per-photo light fields and the common smooth albedo on the head's V subdivided vertices.
+class Delit:
+    """Smooth albedo and the photos' light fields on the head's V subdivided vertices.
 
     Attributes
     ----------
     log_fields : (V, 3) float32 per photo; the photo's linear light divided by exp(field) is albedo on the common level.
-    log_base : (V, 3) float32, smooth albedo common to all photos, extrapolated to unseen skin.
+    log_base : (V, 3) float32, the posterior of this person's smooth skin, without brows.
     log_skin : (V, 3) float32, upper limit of plain skin; brighter texels are specular.
     colour_range : (V, 2) float32: log units by which the chroma of finer detail may differ from ``log_base``, and the
         share of that difference removed from dark detail.
@@ -676,87 +495,133 @@ class Consensus:
     colour_range: np.ndarray
 
 
-def multi_view_consensus(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
-    base: DelitBase,
-    operators: SurfaceOperators,
+def solve_light(
+    samples: Sequence[PhotoSamples],
     tone: np.ndarray,
-    density: float,
-) -> Consensus:
-    """Bring the photos to a common level.
+    operators: SurfaceOperators,
+    posterior: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    plain: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split every photo into light and the smooth albedo that all share: (P, 9, 3) lights, (C, 3) log albedo.
+
+    Alternates light given albedo (``fit_light``) and albedo given light (``posterior`` of the photos' robust mean).
 
     Parameters
     ----------
-    atlas : at the working size, ``density`` texels per metre.
-    tone : (3,) linear albedo assigned to plain skin.
+    tone : (3,) linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
+    posterior : smooth log albedo (C, 3) from log albedo (C, 3) and its weights (C,) in [0, 1].
+    plain : (C,) mask of plain skin, which has the tone.
     """
+    weights = np.stack([s.weight * s.trust for s in samples])  # (P, C)
+    lights = np.stack([s.light for s in samples]).astype(np.float64)
+    base = _at_tone(posterior(np.zeros((len(plain), 3)), np.zeros(len(plain))), tone, plain * operators.mass)
+    delit = np.zeros((len(samples), *base.shape))
+    for _ in range(_ROUNDS):
+        for index, photo in enumerate(samples):
+            albedo = np.exp(base)
+            if photo.monochrome:
+                albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
+            start = matched_light(photo, albedo)
+            if photo.monochrome:
+                start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
+            # average of both: the refit alone explains hollows as light, the fit's light alone may be wrong
+            lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
+            delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(shading(photo.transfer, lights[index]))
+            if photo.colourless:
+                delit[index] = _with_chroma(delit[index], base)
+        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3)
+        evidence = _evidence(total)
+        values = values - gloss(values, plain * evidence, operators)
+        base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    return lights, base
 
-    def without_light(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(V, 3) log light with a hat's shade, and (P, 3) the photo's log albedo under it."""
-        smooth = surface.lifted(smooth_light(operators, photo.samples.transfer, light)).astype(np.float32)
-        own = np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(smooth)
-        shade = hat_shade(surface, atlas, photo, own, density)
-        smooth, own = smooth + shade, own - atlas.sample(shade)
-        return smooth, np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.coloured_light else own
 
-    lights, delit = zip(*each(without_light, photos, base.lights), strict=True)
-    grey = np.array([photo.samples.colourless for photo in photos])
-    values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
-    rests = _differences(operators, values, weight, grey)
-    common = _consensus(values - rests, weight, grey)
-    total = weight.sum(0)
-    skin = plain_skin(surface)[: surface.count] * total * operators.mass
-    level = np.log(tone) - weighted_median(common, skin)  # median, because beards and shade would bias a mean
-    smooth = smooth_field(operators, common, _normalised_weight(total), DELIGHTING.difference_length, None, 1e-3)
-    correction = level - (1.0 - DELIGHTING.one_sided_skin) * 0.5 * (smooth - smooth[surface.mirror])
-    bare = plain_skin(surface)[: surface.count] * _normalised_weight(total)
-    bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair looks like gloss
-    correction = correction - gloss(smooth + correction, bare, operators)
-    correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
-    matt = base.base - gloss(base.base, bare, operators)
-    matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
-    # chroma beyond the range is coloured rim light
-    correction = correction - excess_chroma(smooth + correction - matt, DELIGHTING.colour_range)
-    log_base = surface.lifted(
-        _extrapolated_base(surface, operators, common + correction, _normalised_weight(total), matt)
-    ).astype(np.float32)
+def remove_light(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[TexturePhoto],
+    operators: SurfaceOperators,
+    tone: np.ndarray,
+    positions: np.ndarray,
+) -> Delit:
+    """Estimate every photo's light and this person's smooth skin.
+
+    Beside its spherical harmonics a photo's field holds its smooth difference from the skin: exposure, cast shadows
+    and other light that low orders cannot express.
+
+    Parameters
+    ----------
+    atlas : at the working size. tone : (3,) linear albedo assigned to plain skin. positions : (V, 3) neutral, metres.
+    """
+    count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
+    harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
+    regions = {name: region[:count] for name, region in surface.regions.items()}
+    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * under_jaw(surface, positions), 0.5 * regions["ears"])
+
+    def posterior(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
+
+    lights, matt = solve_light([photo.samples for photo in photos], tone, operators, posterior, plain)
+    smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
+
+    def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
+        texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
+        mean, total = surface.at_cage(atlas, texels, photo.shown * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
+        mean = mean - light
+        mean = _with_chroma(mean, matt) if photo.samples.colourless else mean
+        return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
+
+    values, weight = (np.stack(arrays) for arrays in zip(*each(around, photos, smooth), strict=True))
+    other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
+    skin = 1.0 - smoothstep(0.05, 0.4, np.maximum.reduce(other))
+
+    def difference(own: np.ndarray, seen: np.ndarray, common: np.ndarray) -> np.ndarray:
+        trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
+        return smooth_field(operators, own - common, trusted, DELIGHTING.difference_length, None, 1e-3)
+
+    lit = weight * skin * np.stack([1.0 - photo.below_hat[:count] for photo in photos])
+    levels = np.stack(
+        [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
+    )
+    common, total = robust_consensus(values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3)
+    evidence = _evidence(total)
+    bare = common - gloss(common, plain * evidence, operators)
+    base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    # what the photos have in common, as smooth as the skin, is replaced by the skin
+    light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
+    known = (evidence > DELIGHTING.unlit)[:, None]
+    rests = each(difference, values, weight, repeat(np.where(known, common, base + light), len(values)))
     fields = tuple(
-        light + surface.lifted(rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
+        surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
-    colour_range = _colour_range(surface.regions["lips"], sharp)
-    log_skin = surface.lifted(matt + DELIGHTING.skin_range).astype(np.float32)
-    return Consensus(fields, log_base, log_skin, colour_range.astype(np.float32))
+    log_base, log_skin = (surface.lifted(field).astype(np.float32) for field in (base, matt + DELIGHTING.skin_range))
+    return Delit(fields, log_base, log_skin, _colour_range(surface.regions["lips"], sharp).astype(np.float32))
 
 
-def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 2) ``Consensus.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
-    plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
-    blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
-    painted = (blurred + (crisp - blurred) * sharp) * lips
-    return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
+def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """(C, 3) brightness of log albedo ``values`` (C, 3) with the chroma of ``base`` (C, 3)."""
+    return base + (values - base).mean(1, keepdims=True)
 
 
-def _normalised_weight(total: np.ndarray) -> np.ndarray:
-    """(C,) confidence in [0, 1] from summed weights (C,): 1 from the 60th percentile on."""
+def _at_tone(base: np.ndarray, tone: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Log albedo (C, 3) shifted so that its median by ``weight`` (C,) is the tone (3,), linear."""
+    return base + np.log(tone) - weighted_median(base, weight)
+
+
+def _evidence(total: np.ndarray) -> np.ndarray:
+    """(C,) how well photos show a vertex, in [0, 1], from summed weights (C,)."""
     typical = float(np.percentile(total[total > 0], 60)) if (total > 0).any() else 1.0
     return np.clip(total / typical, 0.0, 1.0)
 
 
-def _extrapolated_base(
-    surface: HeadSurface,
-    operators: SurfaceOperators,
-    values: np.ndarray,
-    seen: np.ndarray,
-    unseen: np.ndarray,
-) -> np.ndarray:
-    """(C, 3) smooth field through values (C, 3). Unseen skin takes the mirrored value, the rest tends to ``unseen``."""
-    other = seen < 0.1
-    completed = np.where(other[:, None], values[surface.mirror], values)
-    trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
-    return smooth_field(operators, completed, trusted, DELIGHTING.base_length, unseen, DELIGHTING.plain_skin_pull)
+def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
+    """(V, 2) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+    plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
+    blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
+    painted = (blurred + (crisp - blurred) * sharp) * lips
+    return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -765,53 +630,3 @@ def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.nd
     """
     lit = np.log(shading(transfer, light))
     return smooth_field(operators, lit, np.ones(len(lit)), DELIGHTING.light_length, None, 1e-3)
-
-
-def _at_cage(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
-    values: Sequence[np.ndarray],
-    weights: Sequence[np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Average every photo's texel values (P, 3) around the cage's vertices: (N, C, 3), and weights (N, C) in [0, 1]."""
-
-    def around(photo: TexturePhoto, value: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, total = surface.at_cage(atlas, value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
-        return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
-
-    means, totals = zip(*each(around, photos, values, weights), strict=True)
-    return np.stack(means), np.stack(totals)
-
-
-def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> np.ndarray:
-    """(C,) share in [0, 1] of the visible texels around each vertex that are labelled beard."""
-    labelled = [(p.unwrap.labels == FaceClass.FACIAL_HAIR).astype(np.float32)[:, None] for p in photos]
-    values, weight = _at_cage(surface, atlas, photos, labelled, [p.unwrap.weight for p in photos])
-    return (values[..., 0] * weight).sum(0) / np.maximum(weight.sum(0), 1e-9)
-
-
-def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """(N, C, 3) each photo's smooth difference from the consensus; values (N, C, 3), weight (N, C)."""
-
-    def smooth_difference(own: np.ndarray, common: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        if seen.max() <= 0:
-            return np.zeros_like(own)
-        return smooth_field(operators, own - common, seen / seen.max(), DELIGHTING.difference_length, None, 1e-3)
-
-    differences = np.zeros_like(values)
-    for _ in range(_ROUNDS if len(values) > 1 else 0):
-        common = _consensus(values - differences, weight, grey)
-        differences = np.stack(each(smooth_difference, values, repeat(common, len(values)), weight))
-    return differences
-
-
-def _consensus(values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """(C, 3) robust mean of (P, C, 3); chroma only from the colour photos, if there are any."""
-    common, _ = robust_consensus(values, weight, DELIGHTING.consensus_outlier, iterations=3)
-    if not grey.any() or grey.all():
-        return common
-    coloured, total = robust_consensus(values[~grey], weight[~grey], DELIGHTING.consensus_outlier, iterations=3)
-    chroma = coloured - coloured.mean(1, keepdims=True)
-    share = np.clip(total / 0.05, 0.0, 1.0)[:, None]
-    return common + share * (chroma - (common - common.mean(1, keepdims=True)))

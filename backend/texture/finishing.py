@@ -20,30 +20,20 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
-from backend.geometry.noise import fractal_noise
+from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import each
 from backend.texture import parts as mouth
-from backend.texture.blending import MiddleBand
+from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
-from backend.texture.inpainting import (
-    INPAINTING,
-    InpaintedSkin,
-    fill_from_mirror,
-    fill_gaps,
-    inpainted_texels,
-    pore_deviation,
-    pore_noise,
-)
 from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
     TextureSpace,
-    channel_mean,
     enlarged,
     masked_lowpass,
     pieces,
@@ -58,8 +48,6 @@ class FinishingSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    rim_detail: float = 0.85
-    """Share in [0, 1] of the detail that coarse photos lose at grazing angles and at their borders."""
     nostril_haemoglobin: float = 0.8
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5
@@ -75,6 +63,14 @@ class FinishingSettings:
     """Metres behind the lips, in ``hm08``'s mouth, over which flesh blends into throat: from the last molars to the
     throat's wall."""
 
+    pore_octaves: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
+    """Metres: wavelengths of synthetic pores."""
+    blotch: float = 0.009
+    """Metres: wavelength of synthetic blotches; coarser ones are the smooth skin's."""
+    pore_range: tuple[float, float] = (0.010, 0.035)
+    """Log units: bounds of the pores' deviation that is taken over from seen skin; noise has more."""
+    blotch_range: tuple[float, float] = (0.008, 0.025)
+    """The same of the blotches'; wrinkles have more."""
     seam_reach: float = 0.006
     """Metres, 0.002 to 0.015: width of the blend between skin and an eye socket or the mouth interior. It is two mesh
     edges, the shortest usable transition."""
@@ -83,53 +79,74 @@ class FinishingSettings:
 FINISHING = FinishingSettings()
 
 
+def _robust_deviation(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """(C,) robust standard deviation of values (N, C), within bounds; the bounds' mean for few values."""
+    if len(values) < 500:
+        return np.full(values.shape[1], np.mean(bounds))
+    return np.clip(1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0), *bounds)
+
+
+def blotch_deviation(solved: np.ndarray, seen: np.ndarray, density: float) -> np.ndarray:
+    """(3,) standard deviation of blotches in the solved detail (S, S, 3) within ``seen`` (S, S) bool."""
+    mask = seen.astype(np.float32)
+    fine, coarse = (
+        masked_lowpass(solved, mask, length * density)[0] for length in (FINISHING.blotch / 8, FINISHING.blotch / 2)
+    )
+    return _robust_deviation((fine - coarse)[seen], FINISHING.blotch_range)
+
+
+def pore_deviation(fine: np.ndarray, seen: np.ndarray) -> float:
+    """Standard deviation of the brightness of fine detail (P, 3) within ``seen`` (P,) bool."""
+    return float(_robust_deviation(fine[seen].mean(1, keepdims=True), FINISHING.pore_range)[0])
+
+
+def skin_noise(positions: np.ndarray, pores: float, blotches: np.ndarray) -> np.ndarray:
+    """(P, 3) float32 detail of unseen skin in log units at positions (P, 3) metres; standard deviations of ``pores``
+    and ``blotches`` (3,)."""
+    broad = fractal_noise(positions, FINISHING.blotch, 2, 19)[:, None] * blotches.astype(np.float32)
+    return pore_noise(positions, pores, seed=17) + broad
+
+
+def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
+    """(P, 3) float32 synthetic pores in log units at positions (P, 3) metres; ``deviation`` : standard deviation of
+    brightness."""
+    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(FINISHING.pore_octaves))
+    noise = noise * np.float32(deviation / np.sqrt(len(FINISHING.pore_octaves)))
+    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
+
+
 def compose_skin(
     surface: HeadSurface,
     working: SurfaceAtlas,
     atlas: SurfaceAtlas,
-    middle: MiddleBand,
+    detail: SolvedDetail,
     fine: np.ndarray,
-    inpainted: InpaintedSkin,
-    prior: np.ndarray,
+    log_base: np.ndarray,
     positions: np.ndarray,
     density: float,
-    without_colour: bool,
 ) -> np.ndarray:
-    """Add the bands and fill unseen skin: log albedo (P, 3) at the atlas's texels.
+    """Smooth skin, solved detail, finer detail and synthetic pores: log albedo (P, 3) at the atlas's texels.
 
     Parameters
     ----------
-    working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
-    positions : (V, 3) neutral, metres.
-    density : texels per metre at the atlas's size.
-    without_colour : no photo has colour, so the prior's chroma is used everywhere.
+    working : the atlas at the working size. fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin.
+    positions : (V, 3) neutral, metres. density : texels per metre at the working size.
     """
     size = atlas.resolution
-    # middle frequencies: mirrored side first, then the prior and its surroundings' offset from it
-    fade = INPAINTING.fade * density * working.resolution / size
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, fade)
-    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)))
-    # fine frequencies: mirrored side first, then synthetic pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
-    skin = working.image(working.sample(plain)[:, 0])
-    deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
-    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size), fade * size / working.resolution)
-    filled, confidence = (enlarged(image, size) for image in (filled, inpainted.confidence))
+    seen = (detail.cover > 0.9) & (working.image(working.sample(plain)[:, 0]) > 0.7)
+    blotches = blotch_deviation(detail.solved, seen, density)
+    cover, mirrored = (atlas.gather_small(image) for image in (detail.cover, detail.mirrored))
+    pores = pore_deviation(fine, atlas.gather_small(seen.astype(np.float32)) > 0.5)
+    other_side = atlas.gather(atlas.image(fine)[:, ::-1])
+    solved = enlarged(detail.solved, size)
 
     def compose(texels: slice) -> np.ndarray:
         part = atlas.part(texels)
-        texel_prior = part.sample(prior)
-        detail = part.gather(filled)
-        where = part.sample(positions)
-        pores = pore_noise(where, deviation, seed=17)
-        clear = 1.0 - FINISHING.rim_detail * part.sample(inpainted.rim[:, None])
-        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
-        shown = part.sample(inpainted.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
-        if without_colour:
-            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
-        sure = part.gather(confidence)
-        made = inpainted_texels(part, inpainted, sure, texel_prior + pores, where)
-        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
+        where, own, other = part.sample(positions), cover[texels, None], mirrored[texels, None]
+        made = skin_noise(where, pores, blotches)
+        shown = own * fine[texels] + other * other_side[texels] + (1.0 - own - other) * made
+        return part.sample(log_base) + part.gather(solved) + shown
 
     return np.concatenate(each(compose, pieces(len(atlas.texel))))
 
@@ -236,7 +253,7 @@ def finish_skin(
     surface: HeadSurface,
     space: TextureSpace,
     log_skin: np.ndarray,
-    inpainted: InpaintedSkin,
+    log_base: np.ndarray,
     opening: np.ndarray,
     cover: np.ndarray,
 ) -> np.ndarray:
@@ -246,7 +263,7 @@ def finish_skin(
     opening : (V,) of ``ambient_occlusion.openness``.
     """
     atlas = space.skin
-    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], inpainted.log_skin], 1)
+    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1)
     unseen = 1.0 - atlas.gather_small(cover)
 
     def finish(texels: slice) -> np.ndarray:
@@ -262,17 +279,17 @@ def paint_parts(
     surface: HeadSurface,
     space: TextureSpace,
     fitted: FittedFace,
-    inpainted: InpaintedSkin,
+    log_base: np.ndarray,
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
     """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth interior, sockets, neck, and all parts."""
     flat = canvas.reshape(-1, 3)
-    log_lips = np.median(inpainted.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
+    log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
     masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
-    inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
+    inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
     flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)

@@ -296,11 +296,6 @@ def texels_per_metre(surface: HeadSurface, positions: np.ndarray, resolution: in
     return float(np.sqrt(np.median(map_area / np.maximum(area, 1e-12))))
 
 
-def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
-    """(C,) mean of an image (S, S) around the cage's vertices."""
-    return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]
-
-
 def channel_mean(image: np.ndarray) -> np.ndarray:
     """Mean over the last axis of three channels; several times as fast as ``mean(-1)``."""
     return (image[..., 0] + image[..., 1] + image[..., 2]) * np.float32(1 / 3)

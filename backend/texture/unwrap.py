@@ -582,12 +582,6 @@ def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
     return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
 
 
-def trusted_share(photos: Sequence[TexturePhoto], shown: Sequence[bool]) -> float:
-    """Trust-weighted share of the photos for which ``shown`` holds."""
-    trusts = [photo.samples.trust for photo in photos]
-    return sum(trust for trust, shows in zip(trusts, shown, strict=True) if shows) / max(sum(trusts), 1e-9)
-
-
 def plain_skin(surface: HeadSurface) -> np.ndarray:
     """(V,) 1 on skin without lips, brows, lids, hair and cavities."""
     r = surface.regions
@@ -595,6 +589,16 @@ def plain_skin(surface: HeadSurface) -> np.ndarray:
         [r["lips"], r["brows"], r["lids_left"], r["lids_right"], r["mouth_interior"], r["eye_sockets"], r["scalp"]]
     )
     return np.clip((r["face"] + r["neck"] + r["ears"]) * (1.0 - smoothstep(0.1, 0.5, other)), 0.0, 1.0)
+
+
+def under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) mask in [0, 1] of neck and of what faces down below the lips, where shadows always fall; positions (V, 3)
+    neutral, metres."""
+    count = surface.count
+    normals = vertex_normals(positions[:count], surface.cage_triangles)
+    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
+    below = smoothstep(lips - 0.015, lips - 0.025, positions[:count, 1])
+    return np.maximum(below * smoothstep(0.25, 0.65, -normals[:, 1]), surface.regions["neck"][:count])
 
 
 def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:

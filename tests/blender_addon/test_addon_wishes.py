@@ -17,8 +17,8 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.ui.properties import options_of  # noqa: E402
 from blender_addon.ui.panel import ShapePanel  # noqa: E402
+from blender_addon.ui.properties import options_of  # noqa: E402
 
 pytestmark = pytest.mark.blender
 

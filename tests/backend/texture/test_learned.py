@@ -8,7 +8,7 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet
-from backend.texture.inpainting import bare_skin, with_learned_completion
+from backend.texture.albedo import bare_skin, with_learned_completion
 from backend.texture.surface import head_surface, texture_space
 
 SIZE, EDGE = 32, 256

@@ -10,7 +10,6 @@ from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.texture import finishing as paint
 from backend.texture.delighting import openness
-from backend.texture.inpainting import InpaintedSkin
 from backend.texture.surface import head_surface, texture_space
 
 NARROW_PERSON = 10
@@ -32,10 +31,8 @@ def steepest_rim(size: int) -> float:
     opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
     tone = np.log(np.array([0.48, 0.29, 0.21], np.float32))
     skin = np.tile(tone, (len(surface.regions["nose"]), 1))
-    none = np.zeros(len(skin), np.float32)
-    inpainted = InpaintedSkin(np.zeros((size, size), np.float32), skin, skin, none, none)
     log_skin = np.tile(tone, (len(space.skin.texel), 1))
-    painted = paint.finish_skin(surface, space, log_skin, inpainted, opening, np.zeros((size, size), np.float32))
+    painted = paint.finish_skin(surface, space, log_skin, skin, opening, np.zeros((size, size), np.float32))
     light = space.skin.image(np.log(painted @ BRIGHTNESS), np.nan)
     places = space.skin.image(space.skin.sample(1000.0 * surface.lifted(cage)), np.nan)
     nose = space.skin.image(space.skin.sample(surface.regions["nose"][:, None])[:, 0]) > 0.7

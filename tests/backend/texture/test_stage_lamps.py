@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import pytest
 from texture_scene import Scene, Shot, make_scene, soft_light
 
 from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.albedo import build_albedo
-from backend.texture.delighting import excess_chroma
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.unwrap import colour_spread, plain_skin, prefer_soft_light, prepare_photo, texel_regions
 
@@ -101,14 +99,3 @@ def test_one_tint_is_no_spread_of_colours() -> None:
     sides = np.where(np.arange(500)[:, None] < 250, [0.9, 0.4, 0.1], [0.3, 0.4, 0.7])
     assert colour_spread(brightness * sides, weight) > 0.6
     assert colour_spread(brightness * sides, np.zeros(500)) == 0.0
-
-
-@pytest.mark.parametrize("most", [0.05, 0.2])
-def test_colour_beyond_what_skin_has_is_taken_away_and_brightness_stays(most: float) -> None:
-    difference = np.random.default_rng(1).normal(0.0, 0.15, (200, 3))
-    left = difference - excess_chroma(difference, most)
-    chroma = left - left.mean(1, keepdims=True)
-    assert np.linalg.norm(chroma, axis=1).max() < most + 1e-9
-    assert np.allclose(left.mean(1), difference.mean(1))
-    small = 0.1 * most * difference / np.abs(difference).max()
-    assert np.abs(excess_chroma(small, most)).max() == 0.0

@@ -24,8 +24,7 @@ from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
-from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.inpainting import bare_skin, small_maps
+from backend.texture.albedo import AlbedoResult, bare_skin, build_albedo, small_maps
 from backend.texture.surface import SurfaceAtlas, texture_space
 from backend.texture.unwrap import DARKEST
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field

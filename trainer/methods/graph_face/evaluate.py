@@ -53,7 +53,7 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
-from backend.texture.inpainting import bare_skin, small_maps, with_learned_completion
+from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
 from protocol.similarity import fit_similarity
 from trainer.ablations import trained_models

@@ -1,0 +1,118 @@
+"""Prior of skin: Gaussian with a low-rank covariance over the log albedo of whole heads, and its posterior.
+
+Smooth log albedo at the cage's vertices is ``a = mu + B z + r`` with ``z ~ N(0, I)``: mean ``mu`` and modes ``B`` of
+whole-head skins (``python -m trainer skin-prior``), and a personal remainder ``r``, a Gaussian field of a few
+centimetres. Photos show ``a + H l`` where they see skin, with residual light
+``l`` of low order, and finer light as noise. The posterior is what the texture
+tends to: the photos' own colour where they agree, and where none looks the skin that usually goes with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
+from backend.system.assets import ASSETS
+from backend.system.files import read_arrays
+
+PRIOR_PATH = ASSETS / "skin_prior.safetensors"
+
+_ROUNDS = 4  # rounds of robust weights
+
+
+@dataclass(frozen=True)
+class SkinPriorSettings:
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
+
+    tone_deviation: float = 0.3
+    """Log units: standard deviation of the skin's common level beside that of the modes, per channel."""
+    light_deviation: float = 0.11
+    """Log units, 0.04 to 0.2: residual light of delit photos, over ``light_extent``: 0.106 on ray-traced people."""
+    light_extent: float = 0.02
+    """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
+    smooth_light_deviation: float = 0.1
+    """Log units, 0.03 to 0.3: deviation of each coefficient of the residual light of low order."""
+    outlier: float = 0.2
+    """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a shadow) gets a quarter of its weight."""
+    personal_length: float = 0.009
+    """Metres, 0.005 to 0.02: smoothing length of the personal remainder; finer is the photos' detail."""
+    personal_pull: float = 0.1
+    """Share, 0.01 to 1: pull of the remainder to zero, against seen skin's 1."""
+    one_sided: float = 0.3
+    """Share in [0, 1] of the remainder's asymmetric part that is skin; the rest is residual light."""
+
+
+SKIN_PRIOR = SkinPriorSettings()
+
+
+@dataclass(frozen=True)
+class SkinPrior:
+    """``mean`` (C, 3) log albedo at the cage's vertices; ``modes`` (K, C, 3), each one standard deviation long."""
+
+    mean: np.ndarray
+    modes: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def skin_prior() -> SkinPrior:
+    """The prior that ships. Raises as ``read_arrays`` does."""
+    arrays = read_arrays(PRIOR_PATH).arrays
+    return SkinPrior(arrays["mean"].astype(np.float64), arrays["modes"].astype(np.float64))
+
+
+def modes_posterior(
+    prior: SkinPrior, values: np.ndarray, weights: np.ndarray, harmonics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, 3) ``mu + B z + t`` and residual light ``H l`` of the most probable z, common level t and l given log albedo
+    ``values`` (C, 3).
+
+    Minimises ``sum_v w_v rho(|y_v - mu_v - B_v z - t - H_v l|) / s² + |z|² + |t|² / d² + |l|² / e²`` with Geman and
+    McClure's rho; ``weights`` (C,) are numbers of independent observations, ``harmonics`` H (C, 9) spherical harmonics
+    of the normals, the constant one first.
+    """
+    tones = np.broadcast_to(SKIN_PRIOR.tone_deviation * np.eye(3)[:, None], (3, *prior.mean.shape))
+    lights = SKIN_PRIOR.smooth_light_deviation * harmonics.T[1:, None, :, None] * np.eye(3)[:, None]  # (8, 3, C, 3)
+    basis = np.concatenate([prior.modes, tones, lights.reshape(-1, *prior.mean.shape)])
+    used = np.flatnonzero(weights > 0)
+    shown, offset = basis[:, used], (values - prior.mean)[used]
+    robust = np.ones(len(used))
+    code = np.zeros(len(basis))
+    for _ in range(_ROUNDS):
+        share = (weights[used] * robust / SKIN_PRIOR.light_deviation**2)[:, None]
+        weighted = (shown * share).reshape(len(basis), -1)
+        normal = weighted @ shown.reshape(len(basis), -1).T + np.eye(len(basis))
+        code = np.linalg.solve(normal, weighted @ offset.ravel())
+        left = ((offset - np.tensordot(code, shown, 1)) ** 2).mean(1)
+        robust = 1.0 / (1.0 + left / SKIN_PRIOR.outlier**2) ** 2
+    split = len(prior.modes) + len(tones)
+    return prior.mean + np.tensordot(code[:split], basis[:split], 1), np.tensordot(code[split:], basis[split:], 1)
+
+
+def skin_posterior(
+    prior: SkinPrior,
+    values: np.ndarray,
+    weights: np.ndarray,
+    operators: SurfaceOperators,
+    mirror: np.ndarray,
+    personal: np.ndarray,
+    harmonics: np.ndarray,
+) -> np.ndarray:
+    """(C, 3) smooth log albedo of a person.
+
+    Parameters
+    ----------
+    values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
+    mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
+        there; where shadows always fall skin is the modes'. harmonics : (C, 9) of the normals.
+    """
+    counts = weights * personal * operators.mass / SKIN_PRIOR.light_extent**2
+    smooth, light = modes_posterior(prior, values, counts, harmonics)
+    left = smooth_field(
+        operators, values - light - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), SKIN_PRIOR.personal_pull
+    )
+    other = left[mirror]
+    skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
+    return smooth + personal[:, None] * skin

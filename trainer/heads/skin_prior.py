@@ -1,0 +1,97 @@
+"""Prior of skin for the texture: ``python -m trainer skin-prior`` writes ``assets/skin_prior.safetensors``.
+
+Mean and principal directions of whole-head log albedo at the head's vertices, low frequencies only. The samples are
+MakeHuman's CC0 skins and the true skins of synthetic people; both sources weigh the same. Every skin is averaged with
+its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from backend.geometry.surface_fields import smooth_field, surface_operators
+from backend.geometry.template import load_template
+from backend.geometry.vectors import smoothstep
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.interpolate import sample_texture
+from backend.system.files import write_arrays
+from backend.texture.skin_prior import PRIOR_PATH
+from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrap import DARKEST
+from trainer.engine.disk_cache import shared_folder
+from trainer.methods.graph_face.albedo import head_people, true_albedo
+
+_PEOPLE, _MODES = 400, 16
+_MAP_SIDE = 256
+"""Texels of a skin map: about 2 mm each; finer is detail of the photos."""
+_LENGTH = 0.004
+"""Metres over which samples are smoothed, the scale at which the texture's solve takes values from the prior."""
+_NO_SKIN = ("scalp", "mouth_interior", "eye_sockets", "brows")
+
+
+def makehuman_skins() -> Iterator[np.ndarray]:
+    """(C, 3) log albedo of each of MakeHuman's skins at the head's vertices."""
+    template = load_template()
+    corners = template.quads[: template.head.face_stop].ravel()
+    uv = np.zeros((template.head.vertex_stop, 2))
+    uv[corners] = template.uv_makehuman[template.uv_makehuman_quads[: template.head.face_stop].ravel()]
+    for path in sorted((shared_folder() / "makehuman" / "skins").glob("*.jpg")):
+        picture = np.asarray(Image.open(path).convert("RGB").resize((4 * _MAP_SIDE,) * 2, Image.Resampling.BOX))
+        linear = cv2.GaussianBlur(linear_from_srgb(picture).astype(np.float32), (0, 0), 3.0)
+        yield np.log(np.maximum(sample_texture(linear, uv), DARKEST))
+
+
+def synthetic_skins(count: int) -> Iterator[np.ndarray]:
+    """(C, 3) log albedo of synthetic people's true skins at the head's vertices."""
+    surface, atlas = head_surface(load_template()), texture_space(load_template(), _MAP_SIDE).skin
+    people = head_people(64, 5600, 1)
+    for index in range(count):
+        logs = np.log(np.maximum(true_albedo(people, index, _MAP_SIDE), DARKEST))
+        yield surface.at_cage(atlas, logs, np.ones(len(logs)))[0]
+
+
+def principal_skins(skins: np.ndarray, shares: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean (C, 3) and principal directions (K, C, 3), each one standard deviation long.
+
+    skins : (N, C, 3). shares : (N,), sum 1.
+    """
+    mean = np.tensordot(shares, skins, 1)
+    centred = ((skins - mean) * np.sqrt(shares)[:, None, None]).reshape(len(skins), -1)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    kept = min(modes, len(sizes))
+    return mean, (sizes[:kept, None] * directions[:kept]).reshape(kept, *mean.shape)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``skin-prior``."""
+    parser.add_argument("--out", type=Path, default=PRIOR_PATH, help="file to write")
+    parser.add_argument("--people", type=int, default=_PEOPLE, help="number of synthetic people")
+    parser.add_argument("--modes", type=int, default=_MODES, help="number of principal directions")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the prior."""
+    template = load_template()
+    surface = head_surface(template)
+    sources = [list(makehuman_skins()), list(synthetic_skins(arguments.people))]
+    cage = template.vertices[: surface.count].astype(np.float64)
+    operators = surface_operators(cage, surface.cage_triangles)
+    other = np.maximum.reduce([surface.regions[name][: surface.count] for name in _NO_SKIN])
+    skin = 1.0 - smoothstep(0.05, 0.4, other)
+
+    def smooth(logs: np.ndarray) -> np.ndarray:
+        return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
+
+    skins = np.stack([smooth(logs) for source in sources for logs in source])
+    shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
+    mean, modes = principal_skins(skins, shares, arguments.modes)
+    write_arrays(arguments.out, {"mean": mean.astype(np.float16), "modes": modes.astype(np.float16)})
+    variance = ((skins - mean) ** 2).mean((1, 2)) @ shares
+    print(f"{len(skins)} skins, {len(modes)} directions hold {(modes**2).mean((1, 2)).sum() / variance:.3f}")
+    return 0
