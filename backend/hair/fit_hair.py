@@ -21,13 +21,14 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
+from backend.hair.curl import curled, find_curl, styled_curl
 from backend.hair.draw import lock_edges
 from backend.hair.grow import STYLES
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
-from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering import spherical_harmonics as sh
@@ -376,11 +377,12 @@ def hair_of_views(
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
-    guides = trace_guides(surface, direction_field(surface, views, style), views)
+    curl = find_curl([(view.trust, view.curl) for view in views]) if style is None else styled_curl(style)
+    guides = trace_guides(surface, direction_field(surface, views, style), views, curl=curl)
     if len(guides) < _LEAST_GUIDES:
         return None
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
-    guides = off_body(guides if style is None else curled(guides, style), head, template)
+    guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
     return HairStrands(

@@ -20,8 +20,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
+from backend.hair.curl import CURLS, Curl
 from backend.hair.grow import Style
-from backend.hair.hair_strands import MOST_POINTS
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.visibility import depth_map
@@ -203,6 +203,8 @@ _STEEP = 3.0
 """Greatest rise of a hair relative to its way along the head."""
 _OUTER, _INNER = 1.6, 0.4
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
+_UNDER, _STRAY = 0.5, 0.07
+"""Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
 _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
@@ -221,12 +223,6 @@ where its lock is at most ``_EDGE_WIDTH`` metres wide."""
 _ROPES = 0.2
 """Locks that taper by a smaller share of their width are ropes (dreadlocks: 0 to 0.15; all other styles: at least 0.3).
 """
-_STRAIGHT = 0.002
-"""Metres: waves of a smaller amplitude are ignored; a lock is four times as wide."""
-_PER_WAVE = 6
-"""Points per wave: four represent it, six make it round."""
-_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
-"""Metres: arbitrary side for strands that run straight away from the head; about a hair's width."""
 
 
 @dataclass(frozen=True)
@@ -238,27 +234,61 @@ class _Paths:
     count: np.ndarray
 
 
-def trace_guides(surface: HairSurface, field: DirectionField, views: Sequence[HairView], seed: int = 0) -> np.ndarray:
-    """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field."""
+def trace_guides(
+    surface: HairSurface, field: DirectionField, views: Sequence[HairView], seed: int = 0, curl: Curl = CURLS[0]
+) -> np.ndarray:
+    """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
+    scalp where its ``curl`` has it stand."""
     generator = np.random.default_rng(seed)
-    azimuth, s = _roots(surface, generator)
+    stands = curl.stands and not _falls(surface)
+    azimuth, s = _roots(surface, generator, 2 * ROOTS if stands else ROOTS)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
+    if stands:
+        return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = _lengths(surface, field, paths) * (1 - _RAGGED * generator.random(len(paths.count)))
     return _lifted(surface, paths, lengths, views, generator)
 
 
-def _roots(surface: HairSurface, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there."""
     grid = surface.grid
-    place = (np.arange(ROOTS)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
+    place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
-    kept = grows > 0.25 + 0.5 * generator.random(ROOTS) * (grows < 0.75)
+    kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
     return azimuth[kept], s[kept]
+
+
+def _falls(surface: HairSurface) -> bool:
+    """Whether hair at the sides hangs below the ears."""
+    grid, below = surface.grid, surface.grid.s - surface.grid.line[:, None]
+    sides = (np.abs(np.abs(grid.azimuth) - 1.6) < 0.4) & (below > 0.05) & (below < 0.08)
+    return bool((surface.there * sides).sum() > 0.5 * sides.sum())
+
+
+def _standing(
+    surface: HairSurface, azimuth: np.ndarray, s: np.ndarray, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Lines (P, 3) straight from roots (M,) to the hair's outside, and from the nearest roots to what overhangs the
+    hairline."""
+    grid = surface.grid
+    roots = grid.at(grid.place, azimuth, s)
+    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5))
+    away, near = cKDTree(roots).query(grid.place[column, row], distance_upper_bound=_JOIN)
+    joined = np.isfinite(away)
+    ends = np.concatenate([np.stack([azimuth, s], 1),
+                           np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
+    starts = np.concatenate([np.arange(len(roots)), near[joined]])
+    depth = 1 - _UNDER * generator.random(len(ends)) ** 4
+    height = np.maximum(grid.at(surface.height, *ends.T) * depth - _LOCK, 0.003)
+    outside = grid.at(grid.place, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
+    outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
+    line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
+    return list(roots[starts, None] * (1 - line) + outside[:, None] * line)
 
 
 def _turns(azimuth: np.ndarray, s: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -394,13 +424,18 @@ def _lifted(
     share = np.repeat(most, count) * np.sqrt(np.clip(t / np.minimum(grid.at(farthest, a, s) / _OUTER, _RISEN), 0, 1))
     rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
+    return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
+
+
+def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray:
+    """Guides (G, GUIDE_POINTS, 3) of lines (P, 3) that end where the views' votes turn against them."""
+    place = np.concatenate(lines)
     told = sum((votes(place, view) * view.trust for view in views), np.full(len(place), 1e-3))
-    starts = np.concatenate([[0], np.cumsum(count)])
-    guides = []
-    for first, stop in itertools.pairwise(starts):
-        total = np.cumsum(told[first:stop])
-        end = first + int(total.argmax()) + 1 if total.max() > 0 else first + 4
-        line = place[first : min(max(end, first + 3), stop)]
+    guides, first = [], 0
+    for line in lines:
+        total = np.cumsum(told[first : first + len(line)])
+        first += len(line)
+        line = line[: max(int(total.argmax()) + 1 if total.max() > 0 else 4, 3)]
         if len(line) > 2:
             guides.append(points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS)))
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
@@ -421,40 +456,9 @@ def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
     return np.where(edge, np.minimum(width, _EDGE_WIDTH), width).astype(np.float32)
 
 
-def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
-    """Guides (G, P, 3) with a style's waves added, metres; resampled to the points that these need, at most
-    ``MOST_POINTS``."""
-    amplitude, wave, wild = (0.5 * sum(span) for span in (style.curl, style.wave, style.wild))
-    if amplitude + wild < _STRAIGHT:
-        return guides
-    points = resampled_to(
-        guides, min(MOST_POINTS, int(np.ceil(_PER_WAVE * _length(guides).max() / wave)) + GUIDE_POINTS)
-    )
-    along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(_steps(points), 1)], 1)
-    tangent = np.gradient(points, axis=1)
-    out = points - points[:, :1].mean(0) + _ANY_SIDE
-    side = np.cross(out, tangent)
-    side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
-    up = np.cross(tangent, side)
-    up /= np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-9)
-    generator = np.random.default_rng(seed)
-    phase = 2 * np.pi * generator.random((len(points), 1)) + 2 * np.pi * along / wave
-    swing = np.clip(along / wave, 0, 1) * amplitude
-    odd = np.clip(along / wave, 0, 1) * wild * np.sin(2.7 * phase + 31 * generator.random((len(points), 1)))
-    return points + side * (swing * np.sin(phase) + odd)[..., None] + up * (0.6 * swing * np.cos(phase))[..., None]
-
-
 def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
     """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
     place = np.linspace(0, lines.shape[1] - 1, count)
     low = np.minimum(place.astype(int), lines.shape[1] - 2)
     t = (place - low)[:, None]
     return lines[:, low] * (1 - t) + lines[:, low + 1] * t
-
-
-def _steps(lines: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.diff(lines, axis=1), axis=-1)
-
-
-def _length(lines: np.ndarray) -> np.ndarray:
-    return _steps(lines).sum(1)
