@@ -26,7 +26,7 @@ from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
-from backend.hair.trace import direction_field, lock_widths, trace_guides
+from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.evaluate.harness import measured, people_folders
@@ -144,6 +144,55 @@ def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.
     return inside
 
 
+CLEAR = 0.6
+"""Coherence of a photo's lines, 0 to 1, from which their direction counts: a third of the hair."""
+_FOREMOST = 0.006
+"""Metres: strands so far behind the foremost are seen, too."""
+_STEPS = 4
+"""Points per segment of a guide, closer together than a view's pixels."""
+
+
+def line_angle(strands: HairStrands, view: HairView) -> float:
+    """Median angle in degrees between the strands that a view shows and the photo's clear lines; NaN without both."""
+    pieces = _STEPS * strands.points.shape[1]
+    pixel = view.camera.project(resampled_to(strands.points.astype(np.float64), pieces))  # (G, M, 3)
+    step = np.diff(pixel[..., :2], axis=1, append=pixel[:, -1:, :2])
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    height, width = view.depth.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    column, row = np.where(inside, column, 0), np.where(inside, row, 0)
+    shown = inside & (pixel[..., 2] < view.depth[row, column] + _FOREMOST) & ((step**2).sum(-1) > 1e-9)
+    front = np.full(view.depth.shape, np.inf)
+    np.minimum.at(front, (row[shown], column[shown]), pixel[..., 2][shown])
+    shown &= pixel[..., 2] < front[row, column] + _FOREMOST
+    row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
+    drawn = np.zeros((height, width, 2))
+    np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))
+    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.known > 0.5) > CLEAR
+    clear &= np.hypot(drawn[..., 0], drawn[..., 1]) > 0
+    one, other = (np.arctan2(each[clear][:, 1], each[clear][:, 0]) for each in (drawn, view.direction))
+    apart = np.abs((one - other + np.pi) % (2 * np.pi) - np.pi) / 2
+    return float(np.degrees(np.median(apart))) if len(apart) > _LEAST_PIXELS else np.nan
+
+
+def hairline_distance(drawn: np.ndarray, view: HairView) -> float:
+    """Median millimetres from the border of a photo's hair against the face to that of a silhouette (H, W) there."""
+    def edge(hair: np.ndarray) -> np.ndarray:
+        near = cv2.dilate(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return near & ~hair & face
+
+    face = cv2.dilate((view.face > 0.5).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    seen, made = edge(view.hair > 0.5), edge(drawn > 0)
+    if seen.sum() < _LEAST_EDGE or made.sum() < _LEAST_EDGE:
+        return np.nan
+    away = cv2.distanceTransform((~made).astype(np.uint8), cv2.DIST_L2, 5)[seen]
+    return float(np.median(away)) / view.pixels_per_metre * 1000
+
+
+_LEAST_EDGE = 20
+"""Pixels of a hairline that is compared: 3 cm."""
+
+
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
 
 
@@ -157,7 +206,9 @@ class HairFigures:
         occluded or outside the photo. Hair that was not found has an empty silhouette.
     cap_overlap : the same for the baseline hair, which is fitted to no photo (``cap``).
     gain : ``overlap`` minus ``cap_overlap``.
-    seen_overlap : mean overlap with the photos that the hair was fitted to.
+    seen_overlap : mean overlap with the photos of the look that the hair was fitted to; lead_overlap : with the leading
+        one. angle, seen_angle, lead_angle : ``line_angle`` in the held-out photo, the look's photos, the leading one.
+        hairline : ``hairline_distance`` in the leading photo.
     missed : share of the photo's hair outside the silhouette. beside : share of the silhouette without hair in the
         photo.
     face_hidden : share of the photo's facial skin that the silhouette covers.
@@ -172,6 +223,11 @@ class HairFigures:
     cap_overlap: float
     gain: float
     seen_overlap: float
+    lead_overlap: float
+    angle: float
+    seen_angle: float
+    lead_angle: float
+    hairline: float
     missed: float
     beside: float
     face_hidden: float
@@ -222,15 +278,11 @@ def held_out_hair(
     seconds = perf_counter() - start
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
-    drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
+    drawn, look = np.zeros(view.depth.shape, np.uint8), LookFigures()
     inside, tone = None, UNKNOWN_TONE
     if strands is not None:
         drawn = hair_outline(strands.points, strands.width, template, fitted.neutral, view)
-        others = hair_views(template, split.others, faces)
-        seen = [
-            mask_overlap(hair_outline(strands.points, strands.width, template, fitted.neutral, other), other)
-            for other in others
-        ]
+        look = look_figures(template, split.others, faces, found)
         inside = strands_inside(strands.points, template, fitted.neutral)
         tone = hair_tone(strands, own, face, template)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
@@ -238,7 +290,12 @@ def held_out_hair(
         overlap=overlap,
         cap_overlap=cap_overlap,
         gain=overlap - cap_overlap,
-        seen_overlap=_mean(seen),
+        seen_overlap=look.overlap,
+        lead_overlap=look.lead_overlap,
+        angle=np.nan if strands is None else line_angle(strands, view),
+        seen_angle=look.angle,
+        lead_angle=look.lead_angle,
+        hairline=look.hairline,
         missed=_share(1 - drawn, view.hair * view.known),
         beside=_share(1 - view.hair, drawn * view.known),
         face_hidden=_share(drawn, facial_skin(face, view) * view.known),
@@ -256,6 +313,32 @@ def held_out_hair(
         seconds=seconds,
     )
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)
+
+
+@dataclass(frozen=True)
+class LookFigures:
+    """Figures of fitted hair in the photos of its look; see ``HairFigures``."""
+
+    lead_overlap: float = np.nan
+    overlap: float = np.nan
+    lead_angle: float = np.nan
+    angle: float = np.nan
+    hairline: float = np.nan
+
+
+def look_figures(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair
+) -> LookFigures:
+    """Measure hair that ``fit_hair`` found in the photos that it follows."""
+    photos = {photo.name: photo for photo in fitted.photos}
+    own = replace(fitted, photos=tuple(photos[name] for name in found.look.photos))
+    views, strands = hair_views(template, own, faces), found.strands
+    drawn = [hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
+    overlaps = [mask_overlap(each, view) for each, view in zip(drawn, views, strict=True)]
+    angles = [line_angle(strands, view) for view in views]
+    return LookFigures(
+        overlaps[0], _mean(overlaps), angles[0], _mean(angles), hairline_distance(drawn[0], views[0])
+    )
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
