@@ -34,7 +34,7 @@ HairStyle = Literal[
     "locs",
 ]
 """The hairstyle. ``auto``: chosen from the photos, which cannot show curls. ``shaved``: no hair. ``balding``: any style
-with a bare top and a ring of hair. All others are those of ``backend.hair.grow``."""
+with a bare top and a ring of hair. All others are those of ``backend.hair.curl``."""
 FaceModel = Literal["linear", "graph"]
 """Parametrisation of a fit's identity: linear modes, or the decoder of the graph face model."""
 

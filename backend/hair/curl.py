@@ -11,7 +11,6 @@ import numpy as np
 from scipy.special import softmax
 
 from backend.geometry.vectors import disc, unit_vectors
-from backend.hair.grow import Style
 from backend.hair.hair_strands import MOST_POINTS
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
@@ -29,11 +28,10 @@ _LEAST_HAIR = 400
 """Pixels: with less hair (11 square centimetres) a photo says nothing."""
 _SURE = 0.5
 """Least probability that hair curls at least so much for it to be taken to: unsure hair is the straighter one."""
-_STRAIGHT, _UPRIGHT = 0.002, 0.9
-"""Metres: a style's waves of a smaller amplitude are ignored; and the sine of the angle to the skin from which its hair
-stands."""
 _PER_TURN = 6
 """Points per turn of a helix: four represent it, six make it round."""
+_ALIKE = 0.02
+"""Metres over which locks curl alike."""
 _UNEVEN = 0.3
 """Share by which the radius of curls differs from lock to lock."""
 
@@ -57,6 +55,49 @@ CURLS = (
 """What the classifier tells apart, the straightest first."""
 
 
+@dataclass(frozen=True)
+class Style:
+    """A hairstyle that the user may choose.
+
+    Attributes
+    ----------
+    radial, ahead, aside : strengths of combing away from the crown, to the front (to the back where negative) and to
+        the sides. tied : whether hair runs to the back of the head. rope : metres across a lock that stays as wide to
+        its tip; 0 for locks that get narrower.
+    """
+
+    radial: float = 0.8
+    ahead: float = 0.0
+    aside: float = 0.15
+    curl: Curl = CURLS[0]
+    tied: bool = False
+    rope: float = 0.0
+
+
+STYLES = {
+    "buzz": Style(),
+    "crew": Style(ahead=0.4),
+    "side part": Style(0.45, -0.3, 1.7),
+    "slicked back": Style(0.1, -0.9, 0.1),
+    "quiff": Style(0.1, -0.75, 0.4),
+    "forward crop": Style(0.6, 0.7),
+    "messy": Style(ahead=0.2, curl=Curl("messy", 0.003, 0.09)),
+    "mop": Style(),
+    "pixie": Style(aside=0.9),
+    "bob": Style(0.4, 0.0, 1.2),
+    "long straight": Style(0.3, 0.0, 1.35),
+    "long wavy": Style(0.35, 0.0, 1.15, CURLS[1]),
+    "long behind the ears": Style(0.25, -0.4, 0.9),
+    "tied back": Style(0.05, -0.25, tied=True),
+    "afro short": Style(curl=CURLS[3]),
+    "afro": Style(curl=CURLS[3]),
+    "curls": Style(curl=CURLS[2]),
+    "long curls": Style(aside=0.8, curl=CURLS[2]),
+    "locs": Style(aside=0.5, rope=0.0095),
+}
+"""By name, as ``choices.HAIR_STYLES``; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
+
+
 def curl_features(pixels: np.ndarray, hair: np.ndarray, pixels_per_metre: float) -> np.ndarray | None:
     """(F,) float32 statistics of the lines in a picture's hair; None where there is too little of it.
 
@@ -75,22 +116,25 @@ def curl_features(pixels: np.ndarray, hair: np.ndarray, pixels_per_metre: float)
     if inner.sum() < _LEAST_HAIR:
         return None
     light = np.log(cv2.cvtColor(cv2.resize(pixels, size, interpolation=how), cv2.COLOR_RGB2GRAY).astype(np.float32) + 8)
-    shade = cv2.GaussianBlur(light * there, (0, 0), _SHADE) / np.maximum(cv2.GaussianBlur(there * 1.0, (0, 0), _SHADE), 1e-3)
+    shade = cv2.GaussianBlur(light * there, (0, 0), _SHADE) / np.maximum(
+        cv2.GaussianBlur(there * 1.0, (0, 0), _SHADE), 1e-3
+    )
     light, whole = light - shade.astype(np.float32), inner.sum()
     rim = cv2.GaussianBlur(mask, (0, 0), 3.0)
     across = np.arctan2(cv2.Sobel(rim, cv2.CV_32F, 0, 1), cv2.Sobel(rim, cv2.CV_32F, 1, 0))
     near = inner * (cv2.erode(there, disc(8)) == 0)
     found: list[float] = []
     for sigma in _LINES:
-        share = cv2.GaussianBlur(there.astype(np.float32), (0, 0), sigma)
-        smooth = cv2.GaussianBlur(light * there, (0, 0), sigma) / np.maximum(share, 1e-3)
+        smooth = _within(light, there, sigma)
         dx, dy = (sigma * cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
         tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1) * inner[..., None]
         energy = float(tensor[..., 2].sum() / whole)
         found.append(np.log(energy + 1e-5))
         for around in _AROUND:
             mean = cv2.GaussianBlur(tensor, (0, 0), around)
-            found.append(float((np.hypot(mean[..., 0], mean[..., 1]) * inner).sum() / ((mean[..., 2] * inner).sum() + 1e-9)))
+            found.append(
+                float((np.hypot(mean[..., 0], mean[..., 1]) * inner).sum() / ((mean[..., 2] * inner).sum() + 1e-9))
+            )
         along = -(tensor[..., 0] * np.cos(2 * across) + tensor[..., 1] * np.sin(2 * across)) * near
         found.append(float(along.sum() / ((tensor[..., 2] * near).sum() + 1e-9)))
         total = tensor[..., 2].sum() + 1e-9
@@ -98,7 +142,11 @@ def curl_features(pixels: np.ndarray, hair: np.ndarray, pixels_per_metre: float)
     found[8], found[16] = found[8] - found[0], found[16] - found[0]  # energies relative to the finest
     for radius in _EDGES:
         for kind in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
-            found.append(float(np.abs(cv2.morphologyEx(there, kind, disc(radius)).astype(float) - there).sum() / there.sum() ** 0.5))
+            found.append(
+                float(
+                    np.abs(cv2.morphologyEx(there, kind, disc(radius)).astype(float) - there).sum() / there.sum() ** 0.5
+                )
+            )
     return np.array(found, np.float32)
 
 
@@ -140,12 +188,6 @@ def find_curl(seen: Sequence[tuple[float, np.ndarray | None]]) -> Curl:
     return surely(trust @ each / trust.sum())
 
 
-def styled_curl(style: Style) -> Curl:
-    """The middle of a hairstyle's curls."""
-    radius, pitch, up = (0.5 * sum(span) for span in (style.curl, style.wave, style.up))
-    return Curl(style.name, radius if radius > _STRAIGHT else 0.0, pitch, up > _UPRIGHT)
-
-
 def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:
     """Guides (G, P, 3), metres, as helices about themselves; resampled to the points that these need, at most
     ``MOST_POINTS``: longer guides have wider turns."""
@@ -163,7 +205,9 @@ def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:
     side = unit_vectors(np.cross(points - points[:, :1].mean(0), tangent))
     up = np.cross(tangent, side)
     random = np.random.default_rng(seed)
-    pitch = np.maximum(curl.pitch, _PER_TURN * length[:, None] / count) * random.uniform(0.8, 1.25, (len(points), 1))
-    angle = 2 * np.pi * (random.random((len(points), 1)) + along / pitch)
+    pitch = np.maximum(curl.pitch, _PER_TURN * length[:, None] / count) * random.uniform(0.85, 1.2, (len(points), 1))
+    wave = random.normal(0, 1 / _ALIKE, (3, 1))  # neighbours curl alike
+    start = 0.3 * random.random((len(points), 1)) + points[:, 0] @ wave
+    angle = 2 * np.pi * (start + along / pitch)
     radius = curl.radius * random.uniform(1 - _UNEVEN, 1 + _UNEVEN, (len(points), 1)) * np.clip(along / pitch, 0, 1)
     return points + side * (radius * np.sin(angle))[..., None] + up * (radius * np.cos(angle))[..., None]

@@ -21,9 +21,8 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
-from backend.hair.curl import curled, find_curl, styled_curl
+from backend.hair.curl import STYLES, curled, find_curl
 from backend.hair.draw import lock_edges
-from backend.hair.grow import STYLES
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
@@ -373,11 +372,11 @@ def hair_of_views(
     leading one first. The leading photo counts as much as all others together. None if there is too little hair."""
     others = sum(view.trust for view in views[1:])
     views = (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
-    style = next((style for style in STYLES if style.name == told_style), None)
+    style = STYLES.get(told_style)
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
-    curl = find_curl([(view.trust, view.curl) for view in views]) if style is None else styled_curl(style)
+    curl = find_curl([(view.trust, view.curl) for view in views]) if style is None else style.curl
     guides = trace_guides(surface, direction_field(surface, views, style), views, curl=curl)
     if len(guides) < _LEAST_GUIDES:
         return None

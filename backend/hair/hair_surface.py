@@ -144,9 +144,7 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
     down = unit_vectors(down)
     around = unit_vectors(around - (around * down).sum(-1, keepdims=True) * down)
-    return HullGrid(
-        place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line)
-    )
+    return HullGrid(place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line))
 
 
 def told_by(grid: HullGrid, view: HairView) -> np.ndarray:

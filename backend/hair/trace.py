@@ -20,8 +20,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
-from backend.hair.curl import CURLS, Curl
-from backend.hair.grow import Style
+from backend.hair.curl import CURLS, Curl, Style
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.visibility import depth_map
@@ -36,6 +35,11 @@ _FRONT = np.radians(75.0)
 """Azimuth up to which hair on top belongs to the front."""
 _SWEPT = 0.7
 """How far hair at the sides runs backwards, relative to downwards, above a bare forehead."""
+_PARTINGS, _BACK = (-0.05, -0.035, -0.02, 0.02, 0.035, 0.05), (0.4, 1.0)
+"""Metres of partings from the middle, and how far hair runs backwards relative to aside, of the combings compared."""
+_TOP, _PARTED, _BETTER = 0.13, 1.4, 0.01
+"""Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
+better, 0 to 1."""
 _LONG = 0.04
 """Metres below the usual hairline: hair that covers places so low at the sides is long."""
 _COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
@@ -61,7 +65,7 @@ def direction_field(surface: HairSurface, views: Sequence[HairView], style: Styl
     is usual."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
-    usual = combing(surface) if style is None else styled(surface, style)
+    usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -78,39 +82,74 @@ def direction_field(surface: HairSurface, views: Sequence[HairView], style: Styl
     return DirectionField(_tangent(way, grid.normal), np.clip((clearness - low) / (high - low), 0, 1))
 
 
-def combing(surface: HairSurface) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed, given where it is."""
+@dataclass(frozen=True)
+class Parting:
+    """How hair on top is combed: away from the line x = ``place`` (metres, to the person's left) with strength
+    ``aside``, and backwards with strength ``back``."""
+
+    place: float
+    aside: float
+    back: float
+
+
+def partings(surface: HairSurface) -> list[Parting]:
+    """The ways to comb hair's top, the usual one first: in the middle where it is long, backwards where it is short."""
+    long_ = _longness(surface)
+    usual = Parting(0.0, long_, 1 - long_)
+    sides = [Parting(place, 1.0, back) for place in _PARTINGS for back in _BACK]
+    return [usual, Parting(0.0, 0.0, 1.0), Parting(0.0, 1.0, _BACK[0]), *sides]
+
+
+def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -> Parting:
+    """The parting whose combing agrees best with the photos' lines on top of the head, ``tensor`` (C, R, 3, 3) with
+    ``weight`` (C, R)."""
+    grid = surface.grid
+    top = surface.there * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
+    ways = partings(surface)
+    agree = []
+    for way in ways:
+        each = combing(surface, way)
+        agree.append(
+            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum() / max((top * weight).sum(), 1e-9))
+        )
+    best = int(np.argmax(agree))
+    return ways[best if agree[best] > agree[0] + _BETTER else 0]
+
+
+def _longness(surface: HairSurface) -> float:
+    """0 for hair that ends above the ears, 1 for hair that covers what is below them."""
+    grid, below = surface.grid, surface.grid.s - surface.grid.line[:, None]
+    sides = (np.abs(grid.azimuth) > 1.0) & (np.abs(grid.azimuth) < 2.0) & (below > _LONG) & (below < 2 * _LONG)
+    return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
+
+
+def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is."""
     grid = surface.grid
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
     beyond = (below > 0.008) & (below < 0.03)
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5, 0, 1)[:, None]  # whether the forehead of each column is
-    sides = (np.abs(azimuth) > 1.0) & (np.abs(azimuth) < 2.0) & (below > _LONG) & (below < 2 * _LONG)
-    long_ = float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
     lateral = np.zeros(grid.place.shape)
-    lateral[..., 0] = np.tanh(grid.place[..., 0] / 0.01)
-    short = 1 - long_
-    swept = short * back + long_ * (lateral + 0.4 * grid.down)
+    lateral[..., 0] = np.tanh((grid.place[..., 0] - parting.place) / 0.01)
+    swept = parting.back * back + parting.aside * (lateral + 0.4 * grid.down)
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
-    turn = np.maximum(
-        turn, long_ * np.clip((0.10 - grid.s) / 0.03, 0, 1) * np.clip((1.9 - np.abs(azimuth)) / 0.5, 0, 1)
-    )
+    aside = np.clip((0.10 - grid.s) / 0.03, 0, 1) * np.clip((1.9 - np.abs(azimuth)) / 0.5, 0, 1)
+    turn = np.maximum(turn, min(parting.aside, 1.0) * aside)
     forehead = (bare[:, 0] * (np.abs(grid.azimuth[:, 0]) < 0.6)).sum() / (np.abs(grid.azimuth) < 0.6).sum()
-    fall = grid.down + short * forehead * _SWEPT * np.clip((2.4 - np.abs(azimuth)) / 0.5, 0, 1)[..., None] * back
+    swings = (1 - _longness(surface)) * forehead * _SWEPT * np.clip((2.4 - np.abs(azimuth)) / 0.5, 0, 1)
+    fall = grid.down + swings[..., None] * back
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
 def styled(surface: HairSurface, style: Style) -> np.ndarray:
     """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed."""
     grid = surface.grid
-    radial, forward, backward, sideways, parting = (
-        0.5 * sum(span) for span in (style.radial, style.forward, style.backward, style.sideways, style.parting)
-    )
-    side = np.tanh((grid.place[..., :1] - parting) / 0.01) * [1.0, 0.0, 0.0]
-    top = radial * grid.down + (forward - backward) * np.array([0.0, 0.0, 1.0]) + sideways * side
+    side = np.tanh(grid.place[..., :1] / 0.01) * [1.0, 0.0, 0.0]
+    top = style.radial * grid.down + style.ahead * np.array([0.0, 0.0, 1.0]) + style.aside * side
     if style.tied:
         top = grid.place[0, _TIE] - grid.place
     hangs = 0.0 if style.tied else np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
@@ -220,9 +259,6 @@ tenths of the scalp."""
 _EDGE, _EDGE_WIDTH = 0.5, 0.004
 """Share of the distance to the sixth neighbour: a root whose neighbours' mean is further away is at the hair's edge,
 where its lock is at most ``_EDGE_WIDTH`` metres wide."""
-_ROPES = 0.2
-"""Locks that taper by a smaller share of their width are ropes (dreadlocks: 0 to 0.15; all other styles: at least 0.3).
-"""
 
 
 @dataclass(frozen=True)
@@ -445,8 +481,8 @@ def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
     """(G,) float32 widths in metres of the locks of guides with roots (G, 3): wide enough to hide the scalp between
     them, narrower at the hair's edge, so that they do not grow beyond it. Ropes always keep their style's width and
     stand apart."""
-    if style is not None and 0.5 * sum(style.taper) < _ROPES:
-        return np.full(len(roots), 0.5 * sum(style.width), np.float32)
+    if style is not None and style.rope:
+        return np.full(len(roots), style.rope, np.float32)
     if len(roots) <= _AROUND:
         return np.full(len(roots), _EDGE_WIDTH, np.float32)
     distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)

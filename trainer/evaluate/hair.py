@@ -177,6 +177,7 @@ def line_angle(strands: HairStrands, view: HairView) -> float:
 
 def hairline_distance(drawn: np.ndarray, view: HairView) -> float:
     """Median millimetres from the border of a photo's hair against the face to that of a silhouette (H, W) there."""
+
     def edge(hair: np.ndarray) -> np.ndarray:
         near = cv2.dilate(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         return near & ~hair & face
@@ -326,9 +327,7 @@ class LookFigures:
     hairline: float = np.nan
 
 
-def look_figures(
-    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair
-) -> LookFigures:
+def look_figures(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> LookFigures:
     """Measure hair that ``fit_hair`` found in the photos that it follows."""
     photos = {photo.name: photo for photo in fitted.photos}
     own = replace(fitted, photos=tuple(photos[name] for name in found.look.photos))
@@ -336,9 +335,7 @@ def look_figures(
     drawn = [hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
     overlaps = [mask_overlap(each, view) for each, view in zip(drawn, views, strict=True)]
     angles = [line_angle(strands, view) for view in views]
-    return LookFigures(
-        overlaps[0], _mean(overlaps), angles[0], _mean(angles), hairline_distance(drawn[0], views[0])
-    )
+    return LookFigures(overlaps[0], _mean(overlaps), angles[0], _mean(angles), hairline_distance(drawn[0], views[0]))
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:

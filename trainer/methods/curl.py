@@ -1,7 +1,7 @@
 """Train the classifier of curl (``backend.hair.curl``) on grooms of known curl, drawn by the strands' own renderer.
 
-``python -m trainer curl`` draws heads of hair, every one with a random outline, combing, curl, colour, light and camera,
-and writes ``assets/curl.npz``. ``--photos FOLDER`` prints how it judges the photos of ``curl_labels.csv`` (of
+``python -m trainer curl`` draws heads of hair, every one with a random outline, combing, curl, colour, light and
+camera, and writes ``assets/curl.npz``. ``--photos FOLDER`` prints how it judges the photos of ``curl_labels.csv`` (of
 ``research_only/lfw``, labelled by hand; nothing is trained on them).
 """
 
@@ -19,9 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, Curl, CurlClassifier, curl_features, curled, surely
+from backend.hair.curl import CURLS, STYLES, Curl, CurlClassifier, curl_features, curled
 from backend.hair.draw import draw_hair
-from backend.hair.grow import STYLES
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, HullGrid, hull_grid
 from backend.hair.hair_views import closed_head
@@ -43,7 +42,7 @@ _HIDDEN, _STEPS, _RATE, _DECAY, _DROP = 12, 1500, 0.01, 0.02, 0.15
 
 def random_hair(grid: HullGrid, curl: Curl, rng: np.random.Generator) -> np.ndarray:
     """(G, P, 3) guides of a groom with ``curl``, its outline, length, height and combing drawn at random."""
-    window, long_ = rng.uniform(0.6, 1.4), rng.random() < (0.3 if curl.stands else 0.6)
+    window, long_ = rng.uniform(0.6, 1.4), rng.random() < (0.3 if curl.stands else 0.7)
     drop = rng.uniform(0.02, 0.2) if long_ else rng.uniform(-0.02, 0.01)
     beside = np.clip((np.abs(grid.azimuth) - window) / 0.2, 0, 1)
     end = grid.line[:, None] + np.where(beside > 0, drop * beside, rng.uniform(-0.02, 0.01))
@@ -51,9 +50,11 @@ def random_hair(grid: HullGrid, curl: Curl, rng: np.random.Generator) -> np.ndar
     there = np.clip((end - grid.s) / 0.01 + 0.5, 0, 1)
     roots = (grid.s < grid.line[:, None]) * 1.0
     thick = rng.uniform(0.006, 0.05) if curl.stands else rng.uniform(0.006, 0.035)
-    height = thick * np.clip(0.3 + (end - grid.s) / 0.06, 0.3, 1) * (1 + 0.2 * np.sin(3 * grid.azimuth + rng.uniform(0, 6)))
+    height = (
+        thick * np.clip(0.3 + (end - grid.s) / 0.06, 0.3, 1) * (1 + 0.2 * np.sin(3 * grid.azimuth + rng.uniform(0, 6)))
+    )
     surface = HairSurface(grid, there, roots, np.maximum(height, 0.002), there * 0)
-    style = STYLES[rng.integers(1, len(STYLES))]
+    style = list(STYLES.values())[rng.integers(len(STYLES))]
     field = direction_field(surface, (), style if rng.random() < 0.7 else None)
     guides = trace_guides(surface, field, (), int(rng.integers(1 << 30)), curl)
     return curled(guides, curl, int(rng.integers(1 << 30)))
@@ -66,17 +67,17 @@ def drawn(template: Template, grid: HullGrid, kind: int, rng: np.random.Generato
     guides = random_hair(grid, Curl(name, radius, pitch, CURLS[kind].stands), rng)
     if len(guides) < 100:
         return
-    width = lock_widths(guides[:, 0]) * np.float32(rng.uniform(0.4, 1.2))
+    width = lock_widths(guides[:, 0]) * np.float32(rng.uniform(0.6, 1.4))
     tone = np.exp(rng.uniform(np.log(0.02), np.log(0.6)))
     root = (tone * np.array([1.0, rng.uniform(0.6, 1.0), 1.0]) * [1, 1, rng.uniform(0.35, 0.9)]).astype(np.float32)
-    each = np.exp(rng.normal(0, 0.15, (len(guides), 1))).astype(np.float32)
+    each = np.exp(rng.normal(0, rng.uniform(0, 0.2), (len(guides), 1))).astype(np.float32)
     strands = HairStrands(
         np.ascontiguousarray(guides, np.float32), np.zeros((len(guides), 2), np.float32), width.astype(np.float32),
-        np.clip(root * each, 0, 1), np.clip(root * each * rng.uniform(0.8, 1.5), 0, 1).astype(np.float32), 4e-5, "auto", {},
+        np.clip(root * each, 0, 1), np.clip(root * each * np.float32(rng.uniform(0.8, 1.5)), 0, 1), 4e-5, "auto", {},
     )  # fmt: skip
     vertices, faces = closed_head(template.vertices.astype(np.float64), template)
     for _ in range(3):
-        side = int(rng.uniform(150, 380))
+        side = int(rng.uniform(200, 400))
         camera = portrait_camera(np.array([0.0, 0.70, 0.02]), rng.uniform(-50, 50), side, 0.42, 1.3)
         found = _picture_features(strands, camera, vertices, faces, rng)
         if found is not None:
@@ -88,7 +89,7 @@ def _picture_features(
 ) -> np.ndarray | None:
     """Features of one picture in random light before a random wall, soft, noisy and compressed like a press photo."""
     light = np.zeros((9, 3), np.float32)
-    way = rng.normal(size=3) + [0, 0.6, 0.8]
+    way = rng.normal((0.0, 0.6, 0.8))
     light[0], light[[3, 1, 2]] = rng.uniform(0.6, 1.1), (rng.uniform(0.1, 0.6) * way / np.linalg.norm(way))[:, None]
     hair = draw_hair(strands, camera, vertices, faces, light)
     size = camera.size
@@ -98,8 +99,8 @@ def _picture_features(
     below = np.where(np.isfinite(depth)[..., None], skin, wall * np.ones((size[1], 1, 1)))
     linear = np.clip(hair.color + (1 - hair.alpha[..., None]) * below, 0, 1)
     pixels = srgb_bytes(linear).astype(np.float32)
-    pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.3))
-    pixels = np.clip(pixels + rng.normal(0, rng.uniform(0, 4), pixels.shape), 0, 255).astype(np.uint8)
+    pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.6, 1.6))
+    pixels = np.clip(pixels + rng.normal(0, rng.uniform(0, 1.5), pixels.shape), 0, 255).astype(np.uint8)
     coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])[1]
     mask = cv2.GaussianBlur(hair.alpha, (0, 0), rng.uniform(0.8, 2.5))
     scale = float(camera.intrinsics[0, 0]) / 1.3

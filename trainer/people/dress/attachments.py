@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
-from backend.hair.hair_strands import Numbers
 from backend.hair.hull import head_hull, hull_surface
 from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.hair import (
     LOCKS,
     BeardParameters,
