@@ -15,13 +15,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.curl import CURLS, Curl, Style
-from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
+from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.visibility import depth_map
 
@@ -40,13 +41,13 @@ _PARTINGS, _BACK = (-0.05, -0.035, -0.02, 0.02, 0.035, 0.05), (0.4, 1.0)
 _TOP, _PARTED, _BETTER = 0.13, 1.4, 0.01
 """Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
 better, 0 to 1."""
+_WHORL = 0.5
+"""How far hair behind the crown turns about it, relative to downwards: hair that runs straight down parts there."""
 _LONG = 0.04
 """Metres below the usual hairline: hair that covers places so low at the sides is long."""
 _COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
 """Clearness of the photos' lines in hair that runs every way (curls, crew cuts) and in combed hair, and metres over
 which it is smooth."""
-_TIE = 18
-"""Row of the grid, behind, where tied hair is gathered: 11 cm from the crown."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -60,12 +61,17 @@ class DirectionField:
     combed: np.ndarray
 
 
-def direction_field(surface: HairSurface, views: Sequence[HairView], style: Style | None = None) -> DirectionField:
-    """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, or as
-    is usual."""
+def direction_field(
+    surface: HairSurface, views: Sequence[HairView], style: Style | None = None, knot: Knot | None = None
+) -> DirectionField:
+    """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, to the
+    ``knot``, or as is usual."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
-    usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
+    if knot is not None:
+        usual = _tangent(knot.place - grid.place, grid.normal)
+    else:
+        usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -141,7 +147,8 @@ def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
     turn = np.maximum(turn, min(parting.aside, 1.0) * aside)
     forehead = (bare[:, 0] * (np.abs(grid.azimuth[:, 0]) < 0.6)).sum() / (np.abs(grid.azimuth) < 0.6).sum()
     swings = (1 - _longness(surface)) * forehead * _SWEPT * np.clip((2.4 - np.abs(azimuth)) / 0.5, 0, 1)
-    fall = grid.down + swings[..., None] * back
+    whorl = _WHORL * np.clip((np.abs(azimuth) - 1.9) / 0.5, 0, 1) * np.clip((0.14 - grid.s) / 0.05, 0, 1)
+    fall = grid.down + swings[..., None] * back + whorl[..., None] * grid.around
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
@@ -150,9 +157,7 @@ def styled(surface: HairSurface, style: Style) -> np.ndarray:
     grid = surface.grid
     side = np.tanh(grid.place[..., :1] / 0.01) * [1.0, 0.0, 0.0]
     top = style.radial * grid.down + style.ahead * np.array([0.0, 0.0, 1.0]) + style.aside * side
-    if style.tied:
-        top = grid.place[0, _TIE] - grid.place
-    hangs = 0.0 if style.tied else np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
+    hangs = np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
 
@@ -226,6 +231,15 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
+_TIGHT, _NEAR_KNOT = 0.011, 0.03
+"""Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
+_TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
+"""Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
+and tail, and by which a tail leaves the head."""
+_LEVELS = 5
+"""Levels above the skin, 2 cm, in which hanging hair is looked for."""
+_BLOB, _LEAST_BLOB = 0.012, 0.0006
+"""Metres off tight hair, and square metres there, of hair that is a bun or tail."""
 _PER_HEIGHT = (1.5, 5.0)
 """Length of hair relative to how far it stands off the head where it does not fall over skin: that of hair which runs
 every way, and of combed hair."""
@@ -276,7 +290,7 @@ def trace_guides(
     """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
     scalp where its ``curl`` has it stand."""
     generator = np.random.default_rng(seed)
-    stands = curl.stands and not _falls(surface)
+    stands = curl.stands
     azimuth, s = _roots(surface, generator, 2 * ROOTS if stands else ROOTS)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
@@ -299,11 +313,100 @@ def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> 
     return azimuth[kept], s[kept]
 
 
-def _falls(surface: HairSurface) -> bool:
+@dataclass(frozen=True)
+class Knot:
+    """Where hair is gathered: ``place`` on the scalp and unit vector ``out``, (3,); ``radius`` of the bun in metres;
+    ``length`` of a tail, 0 for a bun."""
+
+    place: np.ndarray
+    out: np.ndarray
+    radius: float
+    length: float
+
+
+def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> Knot | None:
+    """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
+    other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
+    grid = surface.grid
+    if top_height(surface) > _TIGHT or falls(surface):
+        return None
+    place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
+    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
+    best = Knot(place, normal, _BUN, _TAIL) if long_ else None
+    largest = _LEAST_BLOB
+    for view in views:
+        depth = depth_map(
+            shell.reshape(-1, 3), _triangles(grid.s + 0 * grid.radius < grid.line[:, None] + _BLOB), view.camera
+        )
+        free = (view.hair > 0.5) & (view.known > 0.5) & ~np.isfinite(depth) & ~np.isfinite(view.depth)
+        count, _, stats, centres = cv2.connectedComponentsWithStats(free.astype(np.uint8))
+        if count < 2:
+            continue
+        number = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        area = stats[number, cv2.CC_STAT_AREA] / view.pixels_per_metre**2
+        if area < largest:
+            continue
+        largest, radius = area, float(np.sqrt(area / np.pi))
+        behind = view.camera.project(place)[2]
+        ray = np.linalg.inv(view.camera.intrinsics) @ np.array([*centres[number], 1.0]) * behind
+        centre = np.linalg.inv(view.camera.camera_from_head) @ np.array([*ray, 1.0])
+        usable = (np.abs(grid.azimuth) > 1.6) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
+        away = np.linalg.norm(grid.place - centre[:3], axis=-1) + np.where(usable, 0.0, 1.0)
+        node = np.unravel_index(int(away.argmin()), away.shape)
+        tall = stats[number, cv2.CC_STAT_HEIGHT] / view.pixels_per_metre
+        best = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
+    return best
+
+
+def gathered(guides: np.ndarray, knot: Knot, seed: int = 0) -> np.ndarray:
+    """Guides (G, P, 3) that come near a knot end there, half of them in its bun or tail."""
+    generator, result = np.random.default_rng(seed), guides.copy()
+    away = np.linalg.norm(guides - knot.place, axis=-1)
+    down = np.array([0.0, -1.0, 0.0])
+    side = unit_vectors(np.cross(knot.out, down))
+    t = np.linspace(0, 1, GUIDE_POINTS)[:, None]
+    for k in np.flatnonzero(away.min(1) < _NEAR_KNOT):
+        line = guides[k, : max(int(away[k].argmin()), 1) + 1]
+        if generator.random() < 0.5:
+            offset = knot.radius * generator.normal(0, 0.25, 3)
+            if knot.length:
+                length = knot.length * generator.uniform(0.75, 1.0)
+                out = knot.out * _OFF_HEAD * np.sin(np.pi * np.minimum(4 * t, 1) / 2)
+                more = knot.place + out + length * t * (down + 0.15 * knot.out) + offset * (0.5 + 0.5 * t)
+            else:
+                turn = 2 * np.pi * (generator.random() + 1.2 * t)
+                tilt = np.pi * (generator.random() - 0.5)
+                ring = np.cos(turn) * (np.cos(tilt) * side + np.sin(tilt) * knot.out) + np.sin(turn) * down
+                more = knot.place + knot.radius * (0.8 * knot.out + ring * generator.uniform(0.7, 1.0))
+            line = np.concatenate([line, more])
+        result[k] = points_along(line, np.linspace(0, arc_length(line)[-1], guides.shape[1]))
+    return result
+
+
+def top_height(surface: HairSurface) -> float:
+    """Mean metres by which hair stands off the top of the head."""
+    grid = surface.grid
+    top = (grid.s < 0.1) * (np.abs(grid.azimuth) < 1.8) * grid.radius
+    return float((surface.height * top).sum() / top.sum())
+
+
+def falls(surface: HairSurface) -> bool:
     """Whether hair at the sides hangs below the ears."""
-    grid, below = surface.grid, surface.grid.s - surface.grid.line[:, None]
-    sides = (np.abs(np.abs(grid.azimuth) - 1.6) < 0.4) & (below > 0.05) & (below < 0.08)
+    sides = _below_ears(surface.grid)
     return bool((surface.there * sides).sum() > 0.5 * sides.sum())
+
+
+def hangs(grid: HullGrid, told: np.ndarray) -> bool:
+    """Whether the votes ``told`` (C, R, K) of one view show hair that hangs below the ears."""
+    lowest = told[_below_ears(grid)][:, :_LEVELS]
+    seen = (lowest != 0).any(1)
+    return bool(seen.sum() > 0.1 * len(seen) and (lowest[seen].max(1) > 0.5).mean() > 0.7)
+
+
+def _below_ears(grid: HullGrid) -> np.ndarray:
+    """(COLUMNS, ROWS) bool: places at the sides, 5 to 8 cm below the usual hairline."""
+    below = grid.s - grid.line[:, None]
+    return (np.abs(np.abs(grid.azimuth) - 1.6) < 0.4) & (below > 0.05) & (below < 0.08)
 
 
 def _standing(
