@@ -9,6 +9,7 @@ Share of the hair that intersects the skull, the ears or the eyes.
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -18,18 +19,20 @@ import cv2
 import numpy as np
 from rich.console import Console
 
+from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
+from backend.hair.curl import CURLS, coherences, find_curl
 from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head, hair_views
+from backend.hair.hair_views import HairView, closed_head, hair_views, strand_direction
 from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import LUMINANCE, linear_from_srgb
-from trainer.evaluate.harness import measured, people_folders
+from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
+from trainer.evaluate.harness import found_faces, in_rows, measured, people_folders, write_sheet
 from trainer.evaluate.held_out import fitted_person, without_photo
 from trainer.evaluate.metrics import mean_interval
 from trainer.heads.raytrace_scene import build_bvh, closest_points
@@ -388,29 +391,130 @@ def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
-def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOutHair]:
-    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses.
+GREY = 118
+"""Level of everything that is not hair in the pictures of hair alone."""
+_HEAD_METRES, _PICTURE = 0.46, 160
+"""Metres and pixels across a picture of hair alone."""
+_CELLS = 20
+"""Cells per side in which two pictures of hair are compared."""
+
+
+@dataclass(frozen=True)
+class HairPair:
+    """Hair alone, (S, S, 3) uint8 with all else grey: of a person's leading ``photo``, and as ``drawn``."""
+
+    photo: np.ndarray
+    drawn: np.ndarray
+
+
+def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> HairPair:
+    """Both pictures have the head's middle in theirs, at the same size, so that neither tells by its frame."""
+    photo = next(one for one in fitted.photos if one.name == found.look.leader)
+    face = next(one for one in faces if one.name == found.look.leader)
+    middle = photo.vertices[: template.head.vertex_stop][template.regions["scalp"][: template.head.vertex_stop] > 0.5]
+    column, row, distance = photo.camera.project(middle.mean(0)[None].astype(np.float64))[0]
+    scale = _PICTURE / _HEAD_METRES * distance / photo.camera.intrinsics[0, 0]
+    warp = np.array([[scale, 0, _PICTURE / 2 - scale * column], [0, scale, _PICTURE * 0.4 - scale * row]])
+    drawn = np.full(face.pixels.shape, GREY, np.float32)
+    if found.strands is not None:
+        hair = draw_hair(found.strands, photo.camera, *closed_head(photo.vertices, template), photo.light)
+        drawn = srgb_bytes(hair.color / np.maximum(hair.alpha, 1e-3)[..., None]) * hair.alpha[..., None]
+        drawn = drawn + GREY * (1 - hair.alpha[..., None])
+    seen = np.where((face.labels == FaceClass.HAIR)[..., None], face.pixels, GREY)
+    both = (np.clip(each, 0, 255).astype(np.uint8) for each in (seen, drawn))
+    size, level = (_PICTURE, _PICTURE), (GREY, GREY, GREY)
+    return HairPair(*(cv2.warpAffine(x, warp, size, flags=cv2.INTER_AREA, borderValue=level) for x in both))
+
+
+def pair_features(picture: np.ndarray) -> np.ndarray:
+    """(F,) unit vector of a picture of hair alone: in cells, how much of it is hair, its colour, and its lines."""
+    hair = (np.abs(picture.astype(int) - GREY).max(-1) > 6).astype(np.float32)
+    hair = cv2.morphologyEx(hair, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) - [53, 0, 0]
+    maps = np.dstack([30 * hair, lab * hair[..., None], 15 * strand_direction(picture, hair) * hair[..., None]])
+    cells = cv2.resize(maps.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel()
+    return cells / max(float(np.linalg.norm(cells)), 1e-6)
+
+
+def rank_one(pairs: Sequence[HairPair]) -> float:
+    """Share of drawn hair whose own photo is the most alike by ``pair_features``."""
+    photos, drawn = (np.array([pair_features(getattr(p, name)) for p in pairs]) for name in ("photo", "drawn"))
+    return float(((drawn @ photos.T).argmax(1) == np.arange(len(pairs))).mean())
+
+
+def shuffled_pairs(pairs: Sequence[HairPair], seed: int = 0) -> tuple[list[Sequence[np.ndarray]], list[int]]:
+    """Rows of the photos, then of the drawings in a random order, and the number, from 1, of each photo's drawing."""
+    order = np.random.default_rng(seed).permutation(len(pairs)).tolist()
+    rows = [*in_rows([p.photo for p in pairs], 8), *in_rows([pairs[k].drawn for k in order], 8)]
+    return rows, [order.index(k) + 1 for k in range(len(pairs))]
+
+
+def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[HairPair]) -> list[HeldOutHair]:
+    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses, and add the pair of
+    hair alone, fitted to all of them, to ``pairs``.
 
     Raises ``LikenessError`` if fewer than two photos are usable.
     """
     person, template = fitted_person(photos, quality, most), load_template()
+    found = fit_hair(template, person.fitted, person.fitted.used_faces(person.faces))
+    pairs.append(hair_pair(template, person.fitted, person.faces, found))
     return [held_out_hair(template, person.fitted, person.faces, name) for name in person.names]
+
+
+CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
+"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. Nothing is tuned on them."""
+
+
+def curl_figures(photos: Path) -> dict[str, float]:
+    """``curl.LABEL.FOUND``: share of the labelled people, one photo each, whose hair is found to curl so; ``braids``
+    are labelled, too, but never found."""
+    found: dict[str, list[str]] = {}
+    with CURL_LABELS.open() as file:
+        for row in csv.DictReader(file):
+            for face in found_faces(sorted((photos / row["person"]).glob("*.jpg"))[:1]):
+                wide = float(np.linalg.norm(face.landmarks[_CHEEKS[1]] - face.landmarks[_CHEEKS[0]]))
+                hair = (face.labels == FaceClass.HAIR).astype(np.float32)
+                curl = find_curl([(1.0, coherences(face.pixels, hair, wide / _FACE_WIDTH))])
+                found.setdefault(row["curl"], []).append(curl.name)
+    return {
+        f"curl.{label}.{curl.name}": float(np.mean([name == curl.name for name in names]))
+        for label, names in found.items()
+        for curl in CURLS
+    }
+
+
+_CHEEKS, _FACE_WIDTH = (234, 454), 0.14
+"""Landmarks at both sides of the face, and metres between them, by which photos that are not fitted are scaled."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
-    parser.add_argument("people", type=Path, nargs="+", help="folders of a person's photos, or of such folders")
+    parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
+    parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
+    parser.add_argument("--pairs", type=Path, help="write a sheet of photos' and drawn hair alone, to be paired by eye")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures ``hair.…`` (mean over people), and the same per person under ``person.NAME.``."""
+    """Flat figures ``hair.…`` (mean over people), the same per person under ``person.NAME.``, and with the options
+    ``curl.…`` and ``pairs.rank_one``."""
+    if arguments.curl:
+        return curl_figures(arguments.curl)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
+    if not folders:
+        raise LikenessError("usage", "No people were given.", "Name folders of photos, or --curl FOLDER.")
+    pairs: list[HairPair] = []
 
     def person(photos: Sequence[Path]) -> HairFigures:
-        held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
+        held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most, pairs)
         return mean_figures([one.figures for one in held_out])
 
-    return flat_figures(measured(folders, person, console, asdict))
+    figures = flat_figures(measured(folders, person, console, asdict))
+    if arguments.pairs:
+        rows, answers = shuffled_pairs(pairs)
+        write_sheet(arguments.pairs, rows)
+        console.print("Drawing of each photo, counted from 1:", *answers)
+        figures["pairs.rank_one"] = rank_one(pairs)
+    return figures

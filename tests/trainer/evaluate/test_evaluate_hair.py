@@ -184,7 +184,7 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
             (tmp_path / name / f"{k}.jpg").touch()
     given = []
 
-    def person_hair(photos: tuple[Path, ...], quality: str, most: int) -> list[HeldOutHair]:
+    def person_hair(photos: tuple[Path, ...], quality: str, most: int, pairs: list) -> list[HeldOutHair]:
         given.append((photos[0].parent.name, len(photos), quality, most))
         if len(photos) < 2:
             raise LikenessError("no_photo", "There is only one usable photo.")
