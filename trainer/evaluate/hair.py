@@ -333,7 +333,8 @@ class LookFigures:
 def look_figures(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> LookFigures:
     """Measure hair that ``fit_hair`` found in the photos that it follows."""
     photos = {photo.name: photo for photo in fitted.photos}
-    own = replace(fitted, photos=tuple(photos[name] for name in found.look.photos))
+    names = photos if found.look is None else found.look.photos
+    own = replace(fitted, photos=tuple(photos[name] for name in names))
     views, strands = hair_views(template, own, faces), found.strands
     drawn = [hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
     overlaps = [mask_overlap(each, view) for each, view in zip(drawn, views, strict=True)]
