@@ -31,7 +31,6 @@ from backend.hair.trace import (
     direction_field,
     falls,
     find_knot,
-    gathered,
     hangs,
     lock_widths,
     resampled_to,
@@ -413,12 +412,11 @@ def hair_of_views(
             return None
         curl = STUBBLE if hue < _SKIN_HUE[1] else curl
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
-    guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl)
+    guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:
         return None
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
-    guides = curled(guides if knot is None else gathered(guides, knot), curl)
-    guides = off_body(guides, head, template)
+    guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
     return HairStrands(

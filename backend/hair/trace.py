@@ -285,10 +285,15 @@ class _Paths:
 
 
 def trace_guides(
-    surface: HairSurface, field: DirectionField, views: Sequence[HairView], seed: int = 0, curl: Curl = CURLS[0]
+    surface: HairSurface,
+    field: DirectionField,
+    views: Sequence[HairView],
+    seed: int = 0,
+    curl: Curl = CURLS[0],
+    knot: Knot | None = None,
 ) -> np.ndarray:
     """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
-    scalp where its ``curl`` has it stand."""
+    scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
     stands = curl.stands
     azimuth, s = _roots(surface, generator, 2 * ROOTS if stands else ROOTS)
@@ -298,8 +303,10 @@ def trace_guides(
         return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
-    lengths = _lengths(surface, field, paths) * (1 - _RAGGED * generator.random(len(paths.count)))
-    return _lifted(surface, paths, lengths, views, generator)
+    lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
+    lengths = lengths * (1 - _RAGGED * generator.random(len(lengths)))
+    guides = _lifted(surface, paths, lengths, views, generator)
+    return gathered(guides, knot, generator) if knot else guides
 
 
 def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -347,20 +354,19 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
         if area < largest:
             continue
         largest, radius = area, float(np.sqrt(area / np.pi))
-        behind = view.camera.project(place)[2]
-        ray = np.linalg.inv(view.camera.intrinsics) @ np.array([*centres[number], 1.0]) * behind
-        centre = np.linalg.inv(view.camera.camera_from_head) @ np.array([*ray, 1.0])
-        usable = (np.abs(grid.azimuth) > 1.6) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
-        away = np.linalg.norm(grid.place - centre[:3], axis=-1) + np.where(usable, 0.0, 1.0)
+        pixel = view.camera.project(grid.place + grid.normal * radius)[..., :2]
+        usable = (np.abs(grid.azimuth) > 2.4) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
+        away = np.linalg.norm(pixel - centres[number], axis=-1) / view.pixels_per_metre
+        away = away + 0.5 * np.abs(grid.place[..., 0]) + np.where(usable, 0.0, 1.0)  # mostly it is in the middle
         node = np.unravel_index(int(away.argmin()), away.shape)
         tall = stats[number, cv2.CC_STAT_HEIGHT] / view.pixels_per_metre
         best = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
     return best
 
 
-def gathered(guides: np.ndarray, knot: Knot, seed: int = 0) -> np.ndarray:
+def gathered(guides: np.ndarray, knot: Knot, generator: np.random.Generator) -> np.ndarray:
     """Guides (G, P, 3) that come near a knot end there, half of them in its bun or tail."""
-    generator, result = np.random.default_rng(seed), guides.copy()
+    result = guides.copy()
     away = np.linalg.norm(guides - knot.place, axis=-1)
     down = np.array([0.0, -1.0, 0.0])
     side = unit_vectors(np.cross(knot.out, down))
