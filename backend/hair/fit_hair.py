@@ -401,16 +401,16 @@ def hair_of_views(
     curl = style.curl if style else find_curl([(view.trust / (1 + k), view.curl) for k, view in enumerate(views)])
     if curl.stands and falls(surface):
         curl = LONG_COILS
-    knot = None
-    if style is None or style.tied:
-        knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
-    if knot is not None:
-        curl = CURLS[0]
-    elif style is None and top_height(surface) < _CROPPED:
+    knot, hue = None, np.inf
+    if style is None and top_height(surface) < _CROPPED:
         hue, lighter = _beside_skin(fitted, faces)
         if hue < _SKIN_HUE[0] and lighter > _STUBBLE_DARKER:
             return None
-        curl = STUBBLE if hue < _SKIN_HUE[1] else curl
+    if hue < _SKIN_HUE[1]:
+        curl = STUBBLE
+    elif style is None or style.tied:
+        knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
+        curl = curl if knot is None else CURLS[0]
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
     guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:
