@@ -21,13 +21,22 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
+from backend.hair.curl import CURLS, LONG_COILS, STUBBLE, STYLES, curled, find_curl
 from backend.hair.draw import lock_edges
-from backend.hair.grow import STYLES
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
-from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import (
+    direction_field,
+    falls,
+    find_knot,
+    hangs,
+    lock_widths,
+    resampled_to,
+    top_height,
+    trace_guides,
+)
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering import spherical_harmonics as sh
@@ -301,6 +310,11 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
+_CROPPED = 0.0085
+"""Metres: mean height on top of cropped and shaved heads, and of thin or tightly combed hair."""
+_SKIN_HUE, _STUBBLE_DARKER = (10.0, 18.0), -20.0
+"""CIELAB: hue differences of a shaved scalp (4 to 9 on four heads) and of stubble (4 to 18) from the face's; tied hair
+has 19 and more. A shaved scalp is darker by less than dark stubble."""
 _PIECES = 6
 """Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
 
@@ -327,12 +341,14 @@ class FoundHair:
 @dataclass(frozen=True)
 class HairVotes:
     """What the photos show of the hair: the look, and view and vote (``told_by``) of each of its photos, the leader
-    first."""
+    first. ``hangs`` : whether hair hangs in a photo of another look. ``tight`` : the views of the others of these."""
 
     grid: HullGrid
     look: Look
     views: tuple[HairView, ...]
     votes: tuple[np.ndarray, ...]
+    hangs: bool
+    tight: tuple[HairView, ...]
 
 
 def hair_votes(
@@ -352,8 +368,10 @@ def hair_votes(
     votes = each(lambda view: told_by(grid, view), views)
     look = find_look(grid, views, fitted.used_faces(faces), votes, leader)
     pairs = {view.name: (view, vote) for view, vote in zip(views, votes, strict=True)}
+    others = [(view, hangs(grid, vote)) for name, (view, vote) in pairs.items() if name not in look.photos]
+    tight = tuple(view for view, hanging in others if not hanging)
     views, votes = zip(*(pairs[name] for name in look.photos), strict=True)
-    return HairVotes(grid, look, views, votes)
+    return HairVotes(grid, look, views, votes, len(tight) < len(others), tight)
 
 
 def fit_hair(
@@ -381,9 +399,9 @@ def fit_hair(
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
     of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style)
+    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, list(told.tight))
     progress(STAGE, 1.0)
-    return FoundHair(strands, "" if strands else "The photos show too little hair to choose a hairstyle.", look)
+    return FoundHair(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
 
 def hair_of_views(
@@ -394,20 +412,40 @@ def hair_of_views(
     votes: Sequence[np.ndarray],
     grid: HullGrid,
     told_style: str = "auto",
+    long_hair: bool = False,
+    elsewhere: Sequence[HairView] = (),
 ) -> HairStrands | None:
     """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``told_by``) are theirs, the
-    leading one first. The leading photo counts as much as all others together. None if there is too little hair."""
+    leading one first. The leading photo counts as much as all others together.
+
+    long_hair : whether other photos show that the person's hair is long; elsewhere : those of them in which it does not
+    hang. None if there is too little hair, or a shaved head.
+    """
     others = sum(view.trust for view in views[1:])
     views = (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
-    style = next((style for style in STYLES if style.name == told_style), None)
+    style = STYLES.get(told_style)
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
-    guides = trace_guides(surface, direction_field(surface, views, style), views)
+    curl = style.curl if style else find_curl([(view.trust / (1 + k), view.curl) for k, view in enumerate(views)])
+    if curl.stands and falls(surface):
+        curl = LONG_COILS
+    knot, hue = None, np.inf
+    if style is None and top_height(surface) < _CROPPED:
+        hue, lighter = _beside_skin(fitted, faces)
+        if hue < _SKIN_HUE[0] and lighter > _STUBBLE_DARKER:
+            return None
+    if hue < _SKIN_HUE[1]:
+        curl = STUBBLE
+    elif style is None or style.tied:
+        knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
+        curl = curl if knot is None else CURLS[0]
+    surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
+    guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:
         return None
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
-    guides = off_body(guides if style is None else curled(guides, style), head, template)
+    guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
     colours = strand_colours(attached.points, fitted, faces)
     return HairStrands(
@@ -420,6 +458,19 @@ def hair_of_views(
         style=told_style,
         parameters=line_numbers(surface),
     )
+
+
+def _beside_skin(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[float, float]:
+    """How far what is labelled as hair differs in hue from the skin, and how much lighter it is: CIELAB, the median
+    over the photos; infinity and 0 where no photo in colour shows both."""
+    names, apart = {photo.name for photo in fitted.photos}, []
+    for face in faces:
+        hair, skin = face.labels == FaceClass.HAIR, face.labels == FaceClass.SKIN
+        if face.name in names and hair.any() and skin.any() and not face.monochrome:
+            lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+            apart.append(np.median(lab[hair], 0) - np.median(lab[skin], 0))
+    lighter, *hue = np.median(apart, 0) if apart else (0.0, np.inf, 0.0)
+    return float(np.hypot(*hue)), float(lighter)
 
 
 def hair_outline(

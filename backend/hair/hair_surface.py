@@ -142,9 +142,9 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     sin, cos = np.sin(azimuth), np.cos(azimuth)
     flat = np.stack([cos, np.zeros_like(cos), -sin], 1)[:, None]  # of a turn to the left at the crown
     around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
-    return HullGrid(
-        place, normal, unit_vectors(down), around, radius, hull.line(azimuth, hull.hairline if line is None else line)
-    )
+    down = unit_vectors(down)
+    around = unit_vectors(around - (around * down).sum(-1, keepdims=True) * down)
+    return HullGrid(place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line))
 
 
 def told_by(grid: HullGrid, view: HairView) -> np.ndarray:

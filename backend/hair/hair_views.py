@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc
+from backend.hair.curl import coherences
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
@@ -59,6 +60,7 @@ class HairView:
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
+    curl : (2,) ``curl.coherences``, None where there is too little hair.
     """
 
     name: str
@@ -69,6 +71,7 @@ class HairView:
     direction: np.ndarray
     depth: np.ndarray
     trust: float
+    curl: np.ndarray | None = None
 
     @property
     def pixels_per_metre(self) -> float:
@@ -110,7 +113,8 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     known = np.clip(known, 0, 1)
-    return HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
+    view = HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
+    return replace(view, curl=coherences(pixels, hair * known, view.pixels_per_metre))
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:

@@ -15,14 +15,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
-from backend.hair.grow import Style
-from backend.hair.hair_strands import MOST_POINTS
-from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface
+from backend.hair.curl import CURLS, Curl, Style
+from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.rasterize import depth_map
 
@@ -36,13 +36,18 @@ _FRONT = np.radians(75.0)
 """Azimuth up to which hair on top belongs to the front."""
 _SWEPT = 0.7
 """How far hair at the sides runs backwards, relative to downwards, above a bare forehead."""
+_PARTINGS, _BACK = (-0.05, -0.035, -0.02, 0.02, 0.035, 0.05), (0.4, 1.0)
+"""Metres of partings from the middle, and how far hair runs backwards relative to aside, of the combings compared."""
+_TOP, _PARTED, _BETTER = 0.13, 1.4, 0.01
+"""Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
+better, 0 to 1."""
+_WHORL = 0.5
+"""How far hair behind the crown turns about it, relative to downwards: hair that runs straight down parts there."""
 _LONG = 0.04
 """Metres below the usual hairline: hair that covers places so low at the sides is long."""
 _COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
 """Clearness of the photos' lines in hair that runs every way (curls, crew cuts) and in combed hair, and metres over
 which it is smooth."""
-_TIE = 18
-"""Row of the grid, behind, where tied hair is gathered: 11 cm from the crown."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -56,12 +61,17 @@ class DirectionField:
     combed: np.ndarray
 
 
-def direction_field(surface: HairSurface, views: Sequence[HairView], style: Style | None = None) -> DirectionField:
-    """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, or as
-    is usual."""
+def direction_field(
+    surface: HairSurface, views: Sequence[HairView], style: Style | None = None, knot: Knot | None = None
+) -> DirectionField:
+    """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, to the
+    ``knot``, or as is usual."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
-    usual = combing(surface) if style is None else styled(surface, style)
+    if knot is not None:
+        usual = _tangent(knot.place - grid.place, grid.normal)
+    else:
+        usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -78,42 +88,76 @@ def direction_field(surface: HairSurface, views: Sequence[HairView], style: Styl
     return DirectionField(_tangent(way, grid.normal), np.clip((clearness - low) / (high - low), 0, 1))
 
 
-def combing(surface: HairSurface) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed, given where it is."""
+@dataclass(frozen=True)
+class Parting:
+    """How hair on top is combed: away from the line x = ``place`` (metres, to the person's left) with strength
+    ``aside``, and backwards with strength ``back``."""
+
+    place: float
+    aside: float
+    back: float
+
+
+def partings(surface: HairSurface) -> list[Parting]:
+    """The ways to comb hair's top, the usual one first: in the middle where it is long, backwards where it is short."""
+    long_ = _longness(surface)
+    usual = Parting(0.0, long_, 1 - long_)
+    sides = [Parting(place, 1.0, back) for place in _PARTINGS for back in _BACK]
+    return [usual, Parting(0.0, 0.0, 1.0), Parting(0.0, 1.0, _BACK[0]), *sides]
+
+
+def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -> Parting:
+    """The parting whose combing agrees best with the photos' lines on top of the head, ``tensor`` (C, R, 3, 3) with
+    ``weight`` (C, R)."""
+    grid = surface.grid
+    top = surface.there * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
+    ways = partings(surface)
+    agree = []
+    for way in ways:
+        each = combing(surface, way)
+        agree.append(
+            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum() / max((top * weight).sum(), 1e-9))
+        )
+    best = int(np.argmax(agree))
+    return ways[best if agree[best] > agree[0] + _BETTER else 0]
+
+
+def _longness(surface: HairSurface) -> float:
+    """0 for hair that ends above the ears, 1 for hair that covers what is below them."""
+    grid, below = surface.grid, surface.grid.s - surface.grid.line[:, None]
+    sides = (np.abs(grid.azimuth) > 1.0) & (np.abs(grid.azimuth) < 2.0) & (below > _LONG) & (below < 2 * _LONG)
+    return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
+
+
+def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is."""
     grid = surface.grid
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
     beyond = (below > 0.008) & (below < 0.03)
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5, 0, 1)[:, None]  # whether the forehead of each column is
-    sides = (np.abs(azimuth) > 1.0) & (np.abs(azimuth) < 2.0) & (below > _LONG) & (below < 2 * _LONG)
-    long_ = float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
     lateral = np.zeros(grid.place.shape)
-    lateral[..., 0] = np.tanh(grid.place[..., 0] / 0.01)
-    short = 1 - long_
-    swept = short * back + long_ * (lateral + 0.4 * grid.down)
+    lateral[..., 0] = np.tanh((grid.place[..., 0] - parting.place) / 0.01)
+    swept = parting.back * back + parting.aside * (lateral + 0.4 * grid.down)
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
-    turn = np.maximum(
-        turn, long_ * np.clip((0.10 - grid.s) / 0.03, 0, 1) * np.clip((1.9 - np.abs(azimuth)) / 0.5, 0, 1)
-    )
+    aside = np.clip((0.10 - grid.s) / 0.03, 0, 1) * np.clip((1.9 - np.abs(azimuth)) / 0.5, 0, 1)
+    turn = np.maximum(turn, min(parting.aside, 1.0) * aside)
     forehead = (bare[:, 0] * (np.abs(grid.azimuth[:, 0]) < 0.6)).sum() / (np.abs(grid.azimuth) < 0.6).sum()
-    fall = grid.down + short * forehead * _SWEPT * np.clip((2.4 - np.abs(azimuth)) / 0.5, 0, 1)[..., None] * back
+    swings = (1 - _longness(surface)) * forehead * _SWEPT * np.clip((2.4 - np.abs(azimuth)) / 0.5, 0, 1)
+    whorl = _WHORL * np.clip((np.abs(azimuth) - 1.9) / 0.5, 0, 1) * np.clip((0.14 - grid.s) / 0.05, 0, 1)
+    fall = grid.down + swings[..., None] * back + whorl[..., None] * grid.around
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
 def styled(surface: HairSurface, style: Style) -> np.ndarray:
     """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed."""
     grid = surface.grid
-    radial, forward, backward, sideways, parting = (
-        0.5 * sum(span) for span in (style.radial, style.forward, style.backward, style.sideways, style.parting)
-    )
-    side = np.tanh((grid.place[..., :1] - parting) / 0.01) * [1.0, 0.0, 0.0]
-    top = radial * grid.down + (forward - backward) * np.array([0.0, 0.0, 1.0]) + sideways * side
-    if style.tied:
-        top = grid.place[0, _TIE] - grid.place
-    hangs = 0.0 if style.tied else np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
+    side = np.tanh(grid.place[..., :1] / 0.01) * [1.0, 0.0, 0.0]
+    top = style.radial * grid.down + style.ahead * np.array([0.0, 0.0, 1.0]) + style.aside * side
+    hangs = np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
 
@@ -187,6 +231,15 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
+_TIGHT, _NEAR_KNOT = 0.011, 0.03
+"""Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
+_TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
+"""Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
+and tail, and by which a tail leaves the head."""
+_LEVELS = 5
+"""Levels above the skin, 2 cm, in which hanging hair is looked for."""
+_BLOB, _LEAST_BLOB = 0.012, 0.0006
+"""Metres off tight hair, and square metres there, of hair that is a bun or tail."""
 _PER_HEIGHT = (1.5, 5.0)
 """Length of hair relative to how far it stands off the head where it does not fall over skin: that of hair which runs
 every way, and of combed hair."""
@@ -203,6 +256,8 @@ _STEEP = 3.0
 """Greatest rise of a hair relative to its way along the head."""
 _OUTER, _INNER = 1.6, 0.4
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
+_UNDER, _STRAY = 0.5, 0.07
+"""Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
 _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
@@ -218,15 +273,6 @@ tenths of the scalp."""
 _EDGE, _EDGE_WIDTH = 0.5, 0.004
 """Share of the distance to the sixth neighbour: a root whose neighbours' mean is further away is at the hair's edge,
 where its lock is at most ``_EDGE_WIDTH`` metres wide."""
-_ROPES = 0.2
-"""Locks that taper by a smaller share of their width are ropes (dreadlocks: 0 to 0.15; all other styles: at least 0.3).
-"""
-_STRAIGHT = 0.002
-"""Metres: waves of a smaller amplitude are ignored; a lock is four times as wide."""
-_PER_WAVE = 6
-"""Points per wave: four represent it, six make it round."""
-_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])
-"""Metres: arbitrary side for strands that run straight away from the head; about a hair's width."""
 
 
 @dataclass(frozen=True)
@@ -238,27 +284,156 @@ class _Paths:
     count: np.ndarray
 
 
-def trace_guides(surface: HairSurface, field: DirectionField, views: Sequence[HairView], seed: int = 0) -> np.ndarray:
-    """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field."""
+def trace_guides(
+    surface: HairSurface,
+    field: DirectionField,
+    views: Sequence[HairView],
+    seed: int = 0,
+    curl: Curl = CURLS[0],
+    knot: Knot | None = None,
+) -> np.ndarray:
+    """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
+    scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
-    azimuth, s = _roots(surface, generator)
+    stands = curl.stands
+    azimuth, s = _roots(surface, generator, 2 * ROOTS if stands else ROOTS)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
+    if stands:
+        return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
-    lengths = _lengths(surface, field, paths) * (1 - _RAGGED * generator.random(len(paths.count)))
-    return _lifted(surface, paths, lengths, views, generator)
+    lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
+    lengths = lengths * (1 - _RAGGED * generator.random(len(lengths)))
+    guides = _lifted(surface, paths, lengths, views, generator)
+    return gathered(guides, knot, generator) if knot else guides
 
 
-def _roots(surface: HairSurface, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there."""
     grid = surface.grid
-    place = (np.arange(ROOTS)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
+    place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
-    kept = grows > 0.25 + 0.5 * generator.random(ROOTS) * (grows < 0.75)
+    kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
     return azimuth[kept], s[kept]
+
+
+@dataclass(frozen=True)
+class Knot:
+    """Where hair is gathered: ``place`` on the scalp and unit vector ``out``, (3,); ``radius`` of the bun in metres;
+    ``length`` of a tail, 0 for a bun."""
+
+    place: np.ndarray
+    out: np.ndarray
+    radius: float
+    length: float
+
+
+def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> Knot | None:
+    """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
+    other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
+    grid = surface.grid
+    if top_height(surface) > _TIGHT or falls(surface):
+        return None
+    place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
+    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
+    best = Knot(place, normal, _BUN, _TAIL) if long_ else None
+    largest = _LEAST_BLOB
+    for view in views:
+        depth = depth_map(
+            shell.reshape(-1, 3), _triangles(grid.s + 0 * grid.radius < grid.line[:, None] + _BLOB), view.camera
+        )
+        free = (view.hair > 0.5) & (view.known > 0.5) & ~np.isfinite(depth) & ~np.isfinite(view.depth)
+        count, _, stats, centres = cv2.connectedComponentsWithStats(free.astype(np.uint8))
+        if count < 2:
+            continue
+        number = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        area = stats[number, cv2.CC_STAT_AREA] / view.pixels_per_metre**2
+        if area < largest:
+            continue
+        largest, radius = area, float(np.sqrt(area / np.pi))
+        pixel = view.camera.project(grid.place + grid.normal * radius)[..., :2]
+        usable = (np.abs(grid.azimuth) > 2.4) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
+        away = np.linalg.norm(pixel - centres[number], axis=-1) / view.pixels_per_metre
+        away = away + 0.5 * np.abs(grid.place[..., 0]) + np.where(usable, 0.0, 1.0)  # mostly it is in the middle
+        node = np.unravel_index(int(away.argmin()), away.shape)
+        tall = stats[number, cv2.CC_STAT_HEIGHT] / view.pixels_per_metre
+        best = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
+    return best
+
+
+def gathered(guides: np.ndarray, knot: Knot, generator: np.random.Generator) -> np.ndarray:
+    """Guides (G, P, 3) that come near a knot end there, half of them in its bun or tail."""
+    result = guides.copy()
+    away = np.linalg.norm(guides - knot.place, axis=-1)
+    down = np.array([0.0, -1.0, 0.0])
+    side = unit_vectors(np.cross(knot.out, down))
+    t = np.linspace(0, 1, GUIDE_POINTS)[:, None]
+    for k in np.flatnonzero(away.min(1) < _NEAR_KNOT):
+        line = guides[k, : max(int(away[k].argmin()), 1) + 1]
+        if generator.random() < 0.5:
+            offset = knot.radius * generator.normal(0, 0.25, 3)
+            if knot.length:
+                length = knot.length * generator.uniform(0.75, 1.0)
+                out = knot.out * _OFF_HEAD * np.sin(np.pi * np.minimum(4 * t, 1) / 2)
+                more = knot.place + out + length * t * (down + 0.15 * knot.out) + offset * (0.5 + 0.5 * t)
+            else:
+                turn = 2 * np.pi * (generator.random() + 1.2 * t)
+                tilt = np.pi * (generator.random() - 0.5)
+                ring = np.cos(turn) * (np.cos(tilt) * side + np.sin(tilt) * knot.out) + np.sin(turn) * down
+                more = knot.place + knot.radius * (0.8 * knot.out + ring * generator.uniform(0.7, 1.0))
+            line = np.concatenate([line, more])
+        result[k] = points_along(line, np.linspace(0, arc_length(line)[-1], guides.shape[1]))
+    return result
+
+
+def top_height(surface: HairSurface) -> float:
+    """Mean metres by which hair stands off the top of the head."""
+    grid = surface.grid
+    top = (grid.s < 0.1) * (np.abs(grid.azimuth) < 1.8) * grid.radius
+    return float((surface.height * top).sum() / top.sum())
+
+
+def falls(surface: HairSurface) -> bool:
+    """Whether hair at the sides hangs below the ears."""
+    sides = _below_ears(surface.grid)
+    return bool((surface.there * sides).sum() > 0.5 * sides.sum())
+
+
+def hangs(grid: HullGrid, told: np.ndarray) -> bool:
+    """Whether the votes ``told`` (C, R, K) of one view show hair that hangs below the ears."""
+    lowest = told[_below_ears(grid)][:, :_LEVELS]
+    seen = (lowest != 0).any(1)
+    return bool(seen.sum() > 0.1 * len(seen) and (lowest[seen].max(1) > 0.5).mean() > 0.7)
+
+
+def _below_ears(grid: HullGrid) -> np.ndarray:
+    """(COLUMNS, ROWS) bool: places at the sides, 5 to 8 cm below the usual hairline."""
+    below = grid.s - grid.line[:, None]
+    return (np.abs(np.abs(grid.azimuth) - 1.6) < 0.4) & (below > 0.05) & (below < 0.08)
+
+
+def _standing(
+    surface: HairSurface, azimuth: np.ndarray, s: np.ndarray, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Lines (P, 3) straight from roots (M,) to the hair's outside, and from the nearest roots to what overhangs the
+    hairline."""
+    grid = surface.grid
+    roots = grid.at(grid.place, azimuth, s)
+    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5))
+    away, near = cKDTree(roots).query(grid.place[column, row], distance_upper_bound=_JOIN)
+    joined = np.isfinite(away)
+    ends = np.concatenate([np.stack([azimuth, s], 1),
+                           np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
+    starts = np.concatenate([np.arange(len(roots)), near[joined]])
+    depth = 1 - _UNDER * generator.random(len(ends)) ** 4
+    height = np.maximum(grid.at(surface.height, *ends.T) * depth - _LOCK, 0.003)
+    outside = grid.at(grid.place, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
+    outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
+    line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
+    return list(roots[starts, None] * (1 - line) + outside[:, None] * line)
 
 
 def _turns(azimuth: np.ndarray, s: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -394,13 +569,18 @@ def _lifted(
     share = np.repeat(most, count) * np.sqrt(np.clip(t / np.minimum(grid.at(farthest, a, s) / _OUTER, _RISEN), 0, 1))
     rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
+    return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
+
+
+def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray:
+    """Guides (G, GUIDE_POINTS, 3) of lines (P, 3) that end where the views' votes turn against them."""
+    place = np.concatenate(lines)
     told = sum((votes(place, view) * view.trust for view in views), np.full(len(place), 1e-3))
-    starts = np.concatenate([[0], np.cumsum(count)])
-    guides = []
-    for first, stop in itertools.pairwise(starts):
-        total = np.cumsum(told[first:stop])
-        end = first + int(total.argmax()) + 1 if total.max() > 0 else first + 4
-        line = place[first : min(max(end, first + 3), stop)]
+    guides, first = [], 0
+    for line in lines:
+        total = np.cumsum(told[first : first + len(line)])
+        first += len(line)
+        line = line[: max(int(total.argmax()) + 1 if total.max() > 0 else 4, 3)]
         if len(line) > 2:
             guides.append(points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS)))
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
@@ -410,8 +590,8 @@ def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
     """(G,) float32 widths in metres of the locks of guides with roots (G, 3): wide enough to hide the scalp between
     them, narrower at the hair's edge, so that they do not grow beyond it. Ropes always keep their style's width and
     stand apart."""
-    if style is not None and 0.5 * sum(style.taper) < _ROPES:
-        return np.full(len(roots), 0.5 * sum(style.width), np.float32)
+    if style is not None and style.rope:
+        return np.full(len(roots), style.rope, np.float32)
     if len(roots) <= _AROUND:
         return np.full(len(roots), _EDGE_WIDTH, np.float32)
     distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)
@@ -421,40 +601,9 @@ def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
     return np.where(edge, np.minimum(width, _EDGE_WIDTH), width).astype(np.float32)
 
 
-def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
-    """Guides (G, P, 3) with a style's waves added, metres; resampled to the points that these need, at most
-    ``MOST_POINTS``."""
-    amplitude, wave, wild = (0.5 * sum(span) for span in (style.curl, style.wave, style.wild))
-    if amplitude + wild < _STRAIGHT:
-        return guides
-    points = resampled_to(
-        guides, min(MOST_POINTS, int(np.ceil(_PER_WAVE * _length(guides).max() / wave)) + GUIDE_POINTS)
-    )
-    along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(_steps(points), 1)], 1)
-    tangent = np.gradient(points, axis=1)
-    out = points - points[:, :1].mean(0) + _ANY_SIDE
-    side = np.cross(out, tangent)
-    side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
-    up = np.cross(tangent, side)
-    up /= np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-9)
-    generator = np.random.default_rng(seed)
-    phase = 2 * np.pi * generator.random((len(points), 1)) + 2 * np.pi * along / wave
-    swing = np.clip(along / wave, 0, 1) * amplitude
-    odd = np.clip(along / wave, 0, 1) * wild * np.sin(2.7 * phase + 31 * generator.random((len(points), 1)))
-    return points + side * (swing * np.sin(phase) + odd)[..., None] + up * (0.6 * swing * np.cos(phase))[..., None]
-
-
 def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
     """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
     place = np.linspace(0, lines.shape[1] - 1, count)
     low = np.minimum(place.astype(int), lines.shape[1] - 2)
     t = (place - low)[:, None]
     return lines[:, low] * (1 - t) + lines[:, low + 1] * t
-
-
-def _steps(lines: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.diff(lines, axis=1), axis=-1)
-
-
-def _length(lines: np.ndarray) -> np.ndarray:
-    return _steps(lines).sum(1)

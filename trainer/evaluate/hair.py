@@ -9,6 +9,7 @@ Share of the hair that intersects the skull, the ears or the eyes.
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -18,18 +19,20 @@ import cv2
 import numpy as np
 from rich.console import Console
 
+from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
+from backend.hair.curl import CURLS, coherences, find_curl
 from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head, hair_views
-from backend.hair.trace import direction_field, lock_widths, trace_guides
+from backend.hair.hair_views import HairView, closed_head, hair_views, strand_direction
+from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import LUMINANCE, linear_from_srgb
-from trainer.evaluate.harness import measured, people_folders
+from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
+from trainer.evaluate.harness import found_faces, in_rows, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval
 from trainer.evaluate.textures import fitted_person, without_photo
 from trainer.heads.raytrace import build_bvh, closest_points
@@ -144,6 +147,56 @@ def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.
     return inside
 
 
+CLEAR = 0.6
+"""Coherence of a photo's lines, 0 to 1, from which their direction counts: a third of the hair."""
+_FOREMOST = 0.006
+"""Metres: strands so far behind the foremost are seen, too."""
+_STEPS = 4
+"""Points per segment of a guide, closer together than a view's pixels."""
+
+
+def line_angle(strands: HairStrands, view: HairView) -> float:
+    """Median angle in degrees between the strands that a view shows and the photo's clear lines; NaN without both."""
+    pieces = _STEPS * strands.points.shape[1]
+    pixel = view.camera.project(resampled_to(strands.points.astype(np.float64), pieces))  # (G, M, 3)
+    step = np.diff(pixel[..., :2], axis=1, append=pixel[:, -1:, :2])
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    height, width = view.depth.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    column, row = np.where(inside, column, 0), np.where(inside, row, 0)
+    shown = inside & (pixel[..., 2] < view.depth[row, column] + _FOREMOST) & ((step**2).sum(-1) > 1e-9)
+    front = np.full(view.depth.shape, np.inf)
+    np.minimum.at(front, (row[shown], column[shown]), pixel[..., 2][shown])
+    shown &= pixel[..., 2] < front[row, column] + _FOREMOST
+    row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
+    drawn = np.zeros((height, width, 2))
+    np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))
+    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.known > 0.5) > CLEAR
+    clear &= np.hypot(drawn[..., 0], drawn[..., 1]) > 0
+    one, other = (np.arctan2(each[clear][:, 1], each[clear][:, 0]) for each in (drawn, view.direction))
+    apart = np.abs((one - other + np.pi) % (2 * np.pi) - np.pi) / 2
+    return float(np.degrees(np.median(apart))) if len(apart) > _LEAST_PIXELS else np.nan
+
+
+def hairline_distance(drawn: np.ndarray, view: HairView) -> float:
+    """Median millimetres from the border of a photo's hair against the face to that of a silhouette (H, W) there."""
+
+    def edge(hair: np.ndarray) -> np.ndarray:
+        near = cv2.dilate(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return near & ~hair & face
+
+    face = cv2.dilate((view.face > 0.5).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    seen, made = edge(view.hair > 0.5), edge(drawn > 0)
+    if seen.sum() < _LEAST_EDGE or made.sum() < _LEAST_EDGE:
+        return np.nan
+    away = cv2.distanceTransform((~made).astype(np.uint8), cv2.DIST_L2, 5)[seen]
+    return float(np.median(away)) / view.pixels_per_metre * 1000
+
+
+_LEAST_EDGE = 20
+"""Pixels of a hairline that is compared: 3 cm."""
+
+
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
 
 
@@ -157,7 +210,9 @@ class HairFigures:
         occluded or outside the photo. Hair that was not found has an empty silhouette.
     cap_overlap : the same for the baseline hair, which is fitted to no photo (``cap``).
     gain : ``overlap`` minus ``cap_overlap``.
-    seen_overlap : mean overlap with the photos that the hair was fitted to.
+    seen_overlap : mean overlap with the photos of the look that the hair was fitted to; lead_overlap : with the leading
+        one. angle, seen_angle, lead_angle : ``line_angle`` in the held-out photo, the look's photos, the leading one.
+        hairline : ``hairline_distance`` in the leading photo.
     missed : share of the photo's hair outside the silhouette. beside : share of the silhouette without hair in the
         photo.
     face_hidden : share of the photo's facial skin that the silhouette covers.
@@ -172,6 +227,11 @@ class HairFigures:
     cap_overlap: float
     gain: float
     seen_overlap: float
+    lead_overlap: float
+    angle: float
+    seen_angle: float
+    lead_angle: float
+    hairline: float
     missed: float
     beside: float
     face_hidden: float
@@ -222,15 +282,11 @@ def held_out_hair(
     seconds = perf_counter() - start
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
-    drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
+    drawn, look = np.zeros(view.depth.shape, np.uint8), LookFigures()
     inside, tone = None, UNKNOWN_TONE
     if strands is not None:
         drawn = hair_outline(strands.points, strands.width, template, fitted.neutral, view)
-        others = hair_views(template, split.others, faces)
-        seen = [
-            mask_overlap(hair_outline(strands.points, strands.width, template, fitted.neutral, other), other)
-            for other in others
-        ]
+        look = look_figures(template, split.others, faces, found)
         inside = strands_inside(strands.points, template, fitted.neutral)
         tone = hair_tone(strands, own, face, template)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
@@ -238,7 +294,12 @@ def held_out_hair(
         overlap=overlap,
         cap_overlap=cap_overlap,
         gain=overlap - cap_overlap,
-        seen_overlap=_mean(seen),
+        seen_overlap=look.overlap,
+        lead_overlap=look.lead_overlap,
+        angle=np.nan if strands is None else line_angle(strands, view),
+        seen_angle=look.angle,
+        lead_angle=look.lead_angle,
+        hairline=look.hairline,
         missed=_share(1 - drawn, view.hair * view.known),
         beside=_share(1 - view.hair, drawn * view.known),
         face_hidden=_share(drawn, facial_skin(face, view) * view.known),
@@ -256,6 +317,29 @@ def held_out_hair(
         seconds=seconds,
     )
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)
+
+
+@dataclass(frozen=True)
+class LookFigures:
+    """Figures of fitted hair in the photos of its look; see ``HairFigures``."""
+
+    lead_overlap: float = np.nan
+    overlap: float = np.nan
+    lead_angle: float = np.nan
+    angle: float = np.nan
+    hairline: float = np.nan
+
+
+def look_figures(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> LookFigures:
+    """Measure hair that ``fit_hair`` found in the photos that it follows."""
+    photos = {photo.name: photo for photo in fitted.photos}
+    names = photos if found.look is None else found.look.photos
+    own = replace(fitted, photos=tuple(photos[name] for name in names))
+    views, strands = hair_views(template, own, faces), found.strands
+    drawn = [hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
+    overlaps = [mask_overlap(each, view) for each, view in zip(drawn, views, strict=True)]
+    angles = [line_angle(strands, view) for view in views]
+    return LookFigures(overlaps[0], _mean(overlaps), angles[0], _mean(angles), hairline_distance(drawn[0], views[0]))
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
@@ -308,29 +392,130 @@ def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
-def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOutHair]:
-    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses.
+GREY = 118
+"""Level of everything that is not hair in the pictures of hair alone."""
+_HEAD_METRES, _PICTURE = 0.46, 160
+"""Metres and pixels across a picture of hair alone."""
+_CELLS = 20
+"""Cells per side in which two pictures of hair are compared."""
+
+
+@dataclass(frozen=True)
+class HairPair:
+    """Hair alone, (S, S, 3) uint8 with all else grey: of a person's leading ``photo``, and as ``drawn``."""
+
+    photo: np.ndarray
+    drawn: np.ndarray
+
+
+def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> HairPair:
+    """Both pictures have the head's middle in theirs, at the same size, so that neither tells by its frame."""
+    photo = next(one for one in fitted.photos if one.name == found.look.leader)
+    face = next(one for one in faces if one.name == found.look.leader)
+    middle = photo.vertices[: template.head.vertex_stop][template.regions["scalp"][: template.head.vertex_stop] > 0.5]
+    column, row, distance = photo.camera.project(middle.mean(0)[None].astype(np.float64))[0]
+    scale = _PICTURE / _HEAD_METRES * distance / photo.camera.intrinsics[0, 0]
+    warp = np.array([[scale, 0, _PICTURE / 2 - scale * column], [0, scale, _PICTURE * 0.4 - scale * row]])
+    drawn = np.full(face.pixels.shape, GREY, np.float32)
+    if found.strands is not None:
+        hair = draw_hair(found.strands, photo.camera, *closed_head(photo.vertices, template), photo.light)
+        drawn = srgb_bytes(hair.color / np.maximum(hair.alpha, 1e-3)[..., None]) * hair.alpha[..., None]
+        drawn = drawn + GREY * (1 - hair.alpha[..., None])
+    seen = np.where((face.labels == FaceClass.HAIR)[..., None], face.pixels, GREY)
+    both = (np.clip(each, 0, 255).astype(np.uint8) for each in (seen, drawn))
+    size, level = (_PICTURE, _PICTURE), (GREY, GREY, GREY)
+    return HairPair(*(cv2.warpAffine(x, warp, size, flags=cv2.INTER_AREA, borderValue=level) for x in both))
+
+
+def pair_features(picture: np.ndarray) -> np.ndarray:
+    """(F,) unit vector of a picture of hair alone: in cells, how much of it is hair, its colour, and its lines."""
+    hair = (np.abs(picture.astype(int) - GREY).max(-1) > 6).astype(np.float32)
+    hair = cv2.morphologyEx(hair, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) - [53, 0, 0]
+    maps = np.dstack([30 * hair, lab * hair[..., None], 15 * strand_direction(picture, hair) * hair[..., None]])
+    cells = cv2.resize(maps.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel()
+    return cells / max(float(np.linalg.norm(cells)), 1e-6)
+
+
+def rank_one(pairs: Sequence[HairPair]) -> float:
+    """Share of drawn hair whose own photo is the most alike by ``pair_features``."""
+    photos, drawn = (np.array([pair_features(getattr(p, name)) for p in pairs]) for name in ("photo", "drawn"))
+    return float(((drawn @ photos.T).argmax(1) == np.arange(len(pairs))).mean())
+
+
+def shuffled_pairs(pairs: Sequence[HairPair], seed: int = 0) -> tuple[list[Sequence[np.ndarray]], list[int]]:
+    """Rows of the photos, then of the drawings in a random order, and the number, from 1, of each photo's drawing."""
+    order = np.random.default_rng(seed).permutation(len(pairs)).tolist()
+    rows = [*in_rows([p.photo for p in pairs], 8), *in_rows([pairs[k].drawn for k in order], 8)]
+    return rows, [order.index(k) + 1 for k in range(len(pairs))]
+
+
+def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[HairPair]) -> list[HeldOutHair]:
+    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses, and add the pair of
+    hair alone, fitted to all of them, to ``pairs``.
 
     Raises ``LikenessError`` if fewer than two photos are usable.
     """
     person, template = fitted_person(photos, quality, most), load_template()
+    found = fit_hair(template, person.fitted, person.fitted.used_faces(person.faces))
+    pairs.append(hair_pair(template, person.fitted, person.faces, found))
     return [held_out_hair(template, person.fitted, person.faces, name) for name in person.names]
+
+
+CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
+"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. Nothing is tuned on them."""
+
+
+def curl_figures(photos: Path) -> dict[str, float]:
+    """``curl.LABEL.FOUND``: share of the labelled people, one photo each, whose hair is found to curl so; ``braids``
+    are labelled, too, but never found."""
+    found: dict[str, list[str]] = {}
+    with CURL_LABELS.open() as file:
+        for row in csv.DictReader(file):
+            for face in found_faces(sorted((photos / row["person"]).glob("*.jpg"))[:1]):
+                wide = float(np.linalg.norm(face.landmarks[_CHEEKS[1]] - face.landmarks[_CHEEKS[0]]))
+                hair = (face.labels == FaceClass.HAIR).astype(np.float32)
+                curl = find_curl([(1.0, coherences(face.pixels, hair, wide / _FACE_WIDTH))])
+                found.setdefault(row["curl"], []).append(curl.name)
+    return {
+        f"curl.{label}.{curl.name}": float(np.mean([name == curl.name for name in names]))
+        for label, names in found.items()
+        for curl in CURLS
+    }
+
+
+_CHEEKS, _FACE_WIDTH = (234, 454), 0.14
+"""Landmarks at both sides of the face, and metres between them, by which photos that are not fitted are scaled."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
-    parser.add_argument("people", type=Path, nargs="+", help="folders of a person's photos, or of such folders")
+    parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
+    parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
+    parser.add_argument("--pairs", type=Path, help="write a sheet of photos' and drawn hair alone, to be paired by eye")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures ``hair.…`` (mean over people), and the same per person under ``person.NAME.``."""
+    """Flat figures ``hair.…`` (mean over people), the same per person under ``person.NAME.``, and with the options
+    ``curl.…`` and ``pairs.rank_one``."""
+    if arguments.curl:
+        return curl_figures(arguments.curl)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
+    if not folders:
+        raise LikenessError("usage", "No people were given.", "Name folders of photos, or --curl FOLDER.")
+    pairs: list[HairPair] = []
 
     def person(photos: Sequence[Path]) -> HairFigures:
-        held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
+        held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most, pairs)
         return mean_figures([one.figures for one in held_out])
 
-    return flat_figures(measured(folders, person, console, asdict))
+    figures = flat_figures(measured(folders, person, console, asdict))
+    if arguments.pairs:
+        rows, answers = shuffled_pairs(pairs)
+        write_sheet(arguments.pairs, rows)
+        console.print("Drawing of each photo, counted from 1:", *answers)
+        figures["pairs.rank_one"] = rank_one(pairs)
+    return figures

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.hair.hair_strands import Numbers
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.layers import stack
 
 SHAPES = 22

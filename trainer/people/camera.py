@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.hair.hair_strands import Numbers
 from backend.rendering.color import LUMINANCE, srgb_from_linear
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.layers import stack
 
 CROP_PER_FACE = 2.4

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
-from backend.hair.hair_strands import Numbers
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
@@ -38,6 +37,7 @@ from trainer.people.camera import (
 )
 from trainer.people.dress import worn
 from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.hair import (
     LOCKS,
     BeardParameters,

@@ -12,22 +12,21 @@ import torch
 from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
-from made_hair import grown, made_view, style_of
+from made_hair import grown, made_view
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.attach import attach
+from backend.hair.curl import STYLES, Style, curled
 from backend.hair.fit_hair import BALDING, fit_hair
-from backend.hair.grow import STYLES
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull, hull_surface
-from backend.hair.trace import curled, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
 from protocol.options import OPTIONS
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0
-TAPERING = replace(next(style for style in STYLES if style.name == "bob"), width=(0.009, 0.009))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def template() -> Template:
 def guides_of(template: Template, views: list[HairView], style: str | None = None) -> np.ndarray:
     """(G, P, 3) guides of the mean head's hair from its views."""
     surface = hair_surface(hull_grid(template, template.vertices), views)
-    field = direction_field(surface, views, None if style is None else style_of(style))
+    field = direction_field(surface, views, None if style is None else STYLES[style])
     return trace_guides(surface, field, views)
 
 
@@ -69,12 +68,7 @@ def angles(guides: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def test_every_choice_is_a_style() -> None:
-    assert list(OPTIONS["hair_style"].names) == [
-        "auto",
-        "shaved",
-        BALDING,
-        *(style.name for style in STYLES if max(style.top) > 0),
-    ]
+    assert list(OPTIONS["hair_style"].names) == ["auto", "shaved", BALDING, *STYLES]
 
 
 @pytest.mark.parametrize("name", ["crew", "side part", "bob", "long straight"])
@@ -106,7 +100,7 @@ def test_a_told_style_curls_and_has_the_photos_length(template: Template) -> Non
     views = [made_view(template, yaw, truth) for yaw in YAWS]
     guides = guides_of(template, views, "long curls")
     assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.7
-    assert np.median(length(curled(guides, style_of("long curls"))) / length(guides)) > 1.2
+    assert np.median(length(curled(guides, STYLES["long curls"].curl)) / length(guides)) > 1.2
 
 
 def test_who_is_told_to_be_shaved_has_no_hair(template: Template) -> None:
@@ -214,16 +208,18 @@ def test_roots_lie_on_the_surface_where_their_uv_says(template) -> None:
         assert np.linalg.norm(place - root) < 0.002
 
 
-def test_curls_have_the_styles_amplitude_and_straight_hair_none() -> None:
+def test_curls_are_helices_and_straight_hair_stays() -> None:
     t = np.linspace(0, 1, 24)
     line = np.stack([0.08 + 0 * t, 0.8 - 0.3 * t, 0.0 * t], 1)[None]
-    by_name = {style.name: style for style in STYLES}
-    assert curled(line, by_name["crew"]) is line
-    waves = curled(line, by_name["long curls"])
-    away = np.linalg.norm(waves[0, :, [0, 2]].T - [0.08, 0.0], axis=1)
-    amplitude = 0.5 * sum(by_name["long curls"].curl)
-    assert 0.8 * amplitude < away.max() < 4 * amplitude
-    np.testing.assert_allclose(waves[0, 0], line[0, 0], atol=1e-6)
+    assert curled(line, STYLES["crew"].curl) is line
+    curl = STYLES["long curls"].curl
+    turned = curled(line, curl)
+    away = np.linalg.norm(turned[0, :, [0, 2]].T - [0.08, 0.0], axis=1)
+    assert 0.6 * curl.radius < np.median(away[len(away) // 4 :]) < 1.4 * curl.radius
+    angle = np.unwrap(np.arctan2(turned[0, :, 2], turned[0, :, 0] - 0.08)[len(away) // 4 :])
+    turns = abs(angle[-1] - angle[0]) / (2 * np.pi) / 0.75
+    assert turns == pytest.approx(0.3 / curl.pitch, rel=0.35)
+    np.testing.assert_allclose(turned[0, 0], line[0, 0], atol=1e-6)
 
 
 def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
@@ -237,5 +233,4 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     assert covered.mean() > 0.85
     beyond = roots[:, 0] + 0.5 * width
     assert np.quantile(beyond, 0.99) < 0.1 + 0.007
-    ropes = replace(TAPERING, taper=(0.0, 0.1))
-    np.testing.assert_array_equal(lock_widths(roots, ropes), np.full(len(roots), 0.009, np.float32))
+    np.testing.assert_array_equal(lock_widths(roots, Style(rope=0.009)), np.full(len(roots), 0.009, np.float32))

@@ -7,9 +7,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
-from backend.hair.grow import grow, lock_paths
-from backend.hair.hair_strands import Flow, HairStrands, Locks
+from backend.hair.hair_strands import HairStrands
 from backend.hair.hull import head_hull, hull_surface
+from trainer.people.dress.grow import Flow, Locks, grow, lock_paths
 
 BROWN, FAIR = (0.055, 0.026, 0.012), (0.30, 0.18, 0.085)
 

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from plain_photo import plain_photo
@@ -68,6 +69,11 @@ def strands(template: Template, style: str) -> HairStrands:
 def figures_of(overlap: float, **others: float) -> HairFigures:
     known = dict.fromkeys(
         (
+            "lead_overlap",
+            "angle",
+            "seen_angle",
+            "lead_angle",
+            "hairline",
             "missed",
             "beside",
             "face_hidden",
@@ -184,7 +190,7 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
             (tmp_path / name / f"{k}.jpg").touch()
     given = []
 
-    def person_hair(photos: tuple[Path, ...], quality: str, most: int) -> list[HeldOutHair]:
+    def person_hair(photos: tuple[Path, ...], quality: str, most: int, pairs: list) -> list[HeldOutHair]:
         given.append((photos[0].parent.name, len(photos), quality, most))
         if len(photos) < 2:
             raise LikenessError("no_photo", "There is only one usable photo.")
@@ -203,3 +209,27 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
     assert {"person.anna.overlap", "person.carl.overlap"} <= set(figures) and "person.bert.overlap" not in figures
     with pytest.raises(LikenessError, match="Nobody could be measured"):
         hair.run(parser.parse_args([people[1]]), Console(quiet=True))
+
+
+def test_drawn_strands_run_as_lines_that_they_drew_and_across_turned_ones(template: Template) -> None:
+    view = made_view(template, 0.0, "long straight")
+    points = np.ascontiguousarray(grown(template, "long straight")[:, ::3], np.float32)
+    count = len(points)
+    colour, root = np.full((count, 3), 0.1, np.float32), np.zeros((count, 2), np.float32)
+    strands = HairStrands(points, root, np.full(count, 0.008, np.float32), colour, colour, 4e-5, "auto", {})
+    assert hair.line_angle(strands, view) < 10
+    assert hair.line_angle(strands, replace(view, direction=-view.direction)) > 80
+    assert np.isnan(hair.line_angle(strands, replace(view, direction=0 * view.direction)))
+
+
+def test_hair_alone_is_paired_with_what_it_resembles() -> None:
+    def disc(radius: int, colour: tuple[int, int, int]) -> np.ndarray:
+        return cv2.circle(np.full((160, 160, 3), hair.GREY, np.uint8), (80, 64), radius, colour, -1)
+
+    looks = [(30, (20, 15, 10)), (60, (20, 15, 10)), (60, (200, 170, 110))]
+    pairs = [hair.HairPair(disc(r, c), disc(r + 2, tuple(int(0.9 * x) for x in c))) for r, c in looks]
+    assert hair.rank_one(pairs) == 1.0
+    swapped = [replace(one, drawn=other.drawn) for one, other in zip(pairs, [pairs[2], *pairs[:2]], strict=True)]
+    assert hair.rank_one(swapped) == 0.0
+    rows, answers = hair.shuffled_pairs(pairs, seed=1)
+    assert len(rows) == 2 and all((rows[1][n - 1] == one.drawn).all() for n, one in zip(answers, pairs, strict=True))

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
-from backend.hair.grow import STYLES
 from backend.hair.hull import AZIMUTHS, ROWS, head_hull, hull_surface
 from backend.photos.collection import FaceClass
 from trainer.people.dress import hair as hair_styles
+from trainer.people.dress.grow import STYLES
 from trainer.people.dress.hair import draw_hair
 from trainer.people.dress.layers import SurfaceLayer
 from trainer.people.dress.worn import KINDS, draw_hat

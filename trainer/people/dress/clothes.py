@@ -10,10 +10,10 @@ from torch import Tensor
 
 from backend.geometry.template import Template, boundary_edges
 from backend.geometry.vectors import unit
-from backend.hair.hair_strands import Numbers
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass
 from trainer.people.dress import layers
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.worn import cloth_colour
 from trainer.people.look import PersonLook
 

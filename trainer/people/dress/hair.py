@@ -19,10 +19,9 @@ from torch import Tensor
 
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit
-from backend.hair.grow import STYLES, Range, Style, grow
-from backend.hair.hair_strands import Flow, Locks, Numbers
 from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from backend.photos.collection import FaceClass
+from trainer.people.dress.grow import STYLES, Flow, Locks, Numbers, Range, Style, grow
 from trainer.people.dress.layers import STRANDS, SurfaceLayer, grid_faces, grid_normals, layer_of, ribbon_faces, ribbons
 from trainer.people.look import PersonLook
 

@@ -36,9 +36,8 @@ import torch
 from torch import Tensor
 
 from backend.geometry.vectors import unit
-from backend.hair.grow import differences, lock_paths
-from backend.hair.hair_strands import Locks
 from backend.hair.hull import HullSurface
+from trainer.people.dress.grow import Locks, differences, lock_paths
 
 T = TypeVar("T")
 

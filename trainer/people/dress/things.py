@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from backend.geometry.vectors import unit
-from backend.hair.hair_strands import Numbers
 from backend.hair.hull import HeadHull, HullSurface
 from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler
+from trainer.people.dress.grow import Numbers
 from trainer.people.dress.layers import (
     KNIT,
     PLAIN,

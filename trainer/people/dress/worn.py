@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from backend.geometry.vectors import unit
-from backend.hair.hair_strands import Numbers
 from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from backend.photos.collection import FaceClass
 from trainer.people.dress import layers
+from trainer.people.dress.grow import Numbers
 from trainer.people.look import PersonLook
 
 OUTLINE = 32

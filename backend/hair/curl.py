@@ -1,0 +1,169 @@
+"""How hair curls: told by the lines in a photo's hair, and drawn as helices about guides; hairstyles to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.geometry.vectors import unit_vectors
+from backend.hair.hair_strands import MOST_POINTS
+
+PIXELS_PER_METRE = 600.0
+"""Scale at which hair is looked at: a head fills 130 pixels, as in a small press photo."""
+_LINES, _AROUND = (1.0, 4.0), (5.0, 10.0)
+"""Pixels: standard deviations of the filters that see fine and coarse lines, and of the surroundings over which their
+directions are compared."""
+_SHADE = 6.0
+"""Pixels: shading and highlights are wider than this, 1 cm, and not lines."""
+_LEAST_HAIR = 400
+"""Pixels: with less hair (11 square centimetres) a photo says nothing."""
+_STRAIGHT, _CURLY, _SMOOTH = 0.50, 0.45, 0.65
+"""Coherence of fine lines from which hair is straight, and below which it is curly or coily; and of coarse lines above
+which curls are coils. Official portraits (public domain): of straight hair 16 % lie below the first and 9 % below the
+second, of 24 others three quarters and two thirds. Felt by ``evaluate hair --curl``."""
+_PER_TURN = 6
+"""Points per turn of a helix: four represent it, six make it round."""
+_ALIKE = 0.02
+"""Metres over which locks curl alike."""
+_UNEVEN = 0.3
+"""Share by which the radius of curls differs from lock to lock."""
+
+
+@dataclass(frozen=True)
+class Curl:
+    """A helix about a guide: ``radius`` and ``pitch`` in metres. ``stands`` : hair stands off the scalp, unparted."""
+
+    name: str
+    radius: float
+    pitch: float
+    stands: bool = False
+
+
+CURLS = (
+    Curl("straight", 0.0, 0.1),
+    Curl("wavy", 0.005, 0.09),
+    Curl("curly", 0.008, 0.035),
+    Curl("coily", 0.0025, 0.009, stands=True),
+)
+"""What the classifier tells apart, the straightest first."""
+
+
+LONG_COILS, STUBBLE = CURLS[2], Curl("stubble", 0.0, 0.1, stands=True)
+"""Coils that fall below the ears, and hair of a few millimetres."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """A hairstyle that the user may choose.
+
+    Attributes
+    ----------
+    radial, ahead, aside : strengths of combing away from the crown, to the front (to the back where negative) and to
+        the sides. tied : whether hair is gathered behind. rope : metres across a lock that stays as wide to
+        its tip; 0 for locks that get narrower.
+    """
+
+    radial: float = 0.8
+    ahead: float = 0.0
+    aside: float = 0.15
+    curl: Curl = CURLS[0]
+    tied: bool = False
+    rope: float = 0.0
+
+
+STYLES = {
+    "buzz": Style(),
+    "crew": Style(ahead=0.4),
+    "side part": Style(0.45, -0.3, 1.7),
+    "slicked back": Style(0.1, -0.9, 0.1),
+    "quiff": Style(0.1, -0.75, 0.4),
+    "forward crop": Style(0.6, 0.7),
+    "messy": Style(ahead=0.2, curl=Curl("messy", 0.003, 0.09)),
+    "mop": Style(),
+    "pixie": Style(aside=0.9),
+    "bob": Style(0.4, 0.0, 1.2),
+    "long straight": Style(0.3, 0.0, 1.35),
+    "long wavy": Style(0.35, 0.0, 1.15, CURLS[1]),
+    "long behind the ears": Style(0.25, -0.4, 0.9),
+    "tied back": Style(0.05, -0.25, tied=True),
+    "afro short": Style(curl=CURLS[3]),
+    "afro": Style(curl=CURLS[3]),
+    "curls": Style(curl=CURLS[2]),
+    "long curls": Style(aside=0.8, curl=CURLS[2]),
+    "locs": Style(aside=0.5, rope=0.0095),
+}
+"""By name, as ``choices.HAIR_STYLES``; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
+
+
+def coherences(pixels: np.ndarray, hair: np.ndarray, pixels_per_metre: float) -> np.ndarray | None:
+    """(2,) how alike the fine and the coarse lines in a picture's hair run, 0 to 1; None where it has too little.
+
+    The mean coherence of the structure tensor (Bigun and Granlund 1987) of the log luminance, without shading, over
+    surroundings of 1 to 2 cm. Straight hair runs alike in both; curls in neither; coils are too fine for coarse lines.
+
+    pixels : (H, W, 3) uint8. hair : (H, W) in [0, 1]. pixels_per_metre : at the head.
+    """
+    scale = PIXELS_PER_METRE / pixels_per_metre
+    size = tuple(max(1, round(side * scale)) for side in hair.shape[::-1])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    there = (cv2.resize(hair.astype(np.float32), size, interpolation=how) > 0.5).astype(np.uint8)
+    inner = cv2.erode(there, np.ones((5, 5), np.uint8)).astype(np.float32)
+    if inner.sum() < _LEAST_HAIR:
+        return None
+    small = cv2.cvtColor(cv2.resize(pixels, size, interpolation=how), cv2.COLOR_RGB2GRAY)
+    light = np.log(small.astype(np.float32) + 8.0)
+    light -= _within(light, there, _SHADE)
+    found = []
+    for sigma in _LINES:
+        smooth = _within(light, there, sigma)
+        dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+        tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1) * inner[..., None]
+        means = (cv2.GaussianBlur(tensor, (0, 0), around) * inner[..., None] for around in _AROUND)
+        found.append(np.mean([np.hypot(x[..., 0], x[..., 1]).sum() / (x[..., 2].sum() + 1e-6) for x in means]))
+    return np.array(found)
+
+
+def _within(picture: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """A picture (H, W) smoothed within a mask (H, W), float32."""
+    share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
+    return cv2.GaussianBlur(picture * mask, (0, 0), sigma) / np.maximum(share, 1e-3)
+
+
+def find_curl(seen: Sequence[tuple[float, np.ndarray | None]]) -> Curl:
+    """How the hair of a look's photos curls, from each photo's trust and ``coherences``; straight where none tells."""
+    told = [(trust, each) for trust, each in seen if each is not None]
+    if not told:
+        return CURLS[0]
+    fine, coarse = np.average([each for _, each in told], axis=0, weights=[trust for trust, _ in told])
+    if fine < _CURLY:
+        return CURLS[3 if coarse > _SMOOTH else 2]
+    return CURLS[1 if fine < _STRAIGHT and coarse <= _SMOOTH else 0]
+
+
+def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:
+    """Guides (G, P, 3), metres, as helices about themselves; resampled to the points that these need, at most
+    ``MOST_POINTS``: longer guides have wider turns."""
+    if curl.radius == 0:
+        return guides
+    length = np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)
+    count = int(np.clip(_PER_TURN * np.percentile(length, 90) / curl.pitch, guides.shape[1], MOST_POINTS))
+    place = np.linspace(0, guides.shape[1] - 1, count)
+    low = np.minimum(place.astype(int), guides.shape[1] - 2)
+    t = (place - low)[:, None]
+    points = guides[:, low] * (1 - t) + guides[:, low + 1] * t
+    step = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(step, 1)], 1)
+    tangent = unit_vectors(np.gradient(points, axis=1))
+    out = points - points[:, :1].mean(0) + np.array([1e-4, 0.0, 3e-5])  # a side for strands straight away from the head
+    side = unit_vectors(np.cross(out, tangent))
+    up = np.cross(tangent, side)
+    random = np.random.default_rng(seed)
+    pitch = np.maximum(curl.pitch, _PER_TURN * length[:, None] / count) * random.uniform(0.85, 1.2, (len(points), 1))
+    wave = random.normal(0, 1 / _ALIKE, (3, 1))  # neighbours curl alike
+    start = 0.3 * random.random((len(points), 1)) + points[:, 0] @ wave
+    angle = 2 * np.pi * (start + along / pitch)
+    radius = curl.radius * random.uniform(1 - _UNEVEN, 1 + _UNEVEN, (len(points), 1)) * np.clip(along / pitch, 0, 1)
+    return points + side * (radius * np.sin(angle))[..., None] + up * (radius * np.cos(angle))[..., None]

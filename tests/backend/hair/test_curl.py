@@ -1,0 +1,121 @@
+"""Curl is told by lines of pictures; coils stand, hair is parted where lines say, and gathered in a knot."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+from made_hair import grown, made_view
+
+from backend.geometry.template import Template, load_template
+from backend.hair.curl import CURLS, coherences, curled, find_curl
+from backend.hair.draw import draw_hair
+from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
+from backend.hair.hair_views import closed_head
+from backend.hair.trace import (
+    Parting,
+    combing,
+    direction_field,
+    falls,
+    find_knot,
+    find_parting,
+    lock_widths,
+    trace_guides,
+)
+from backend.rendering.color import srgb_bytes
+from trainer.template.pictures import portrait_camera
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return load_template()
+
+
+@pytest.fixture(scope="module")
+def short(template: Template) -> HairSurface:
+    """The body of short hair."""
+    return hair_surface(
+        hull_grid(template, template.vertices), [made_view(template, yaw, "crew") for yaw in (0, 30, -35)]
+    )
+
+
+def picture(guides: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray, float]:
+    """Pixels and hair of guides (G, P, 3) drawn from the front, and pixels per metre."""
+    count, points = len(guides), np.ascontiguousarray(guides, np.float32)
+    tone = np.exp(np.random.default_rng(3).normal(-2.0, 0.15, (count, 1))).astype(np.float32) * np.ones(3, np.float32)
+    width = lock_widths(points[:, 0])
+    strands = HairStrands(points, np.zeros((count, 2), np.float32), width, tone, tone, 4e-5, "auto", {})
+    light = np.zeros((9, 3), np.float32)
+    light[0], light[1], light[2] = 0.8, 0.3, 0.3
+    camera = portrait_camera(np.array([0.0, 0.70, 0.02]), 0.0, 300, 0.42, 1.3)
+    hair = draw_hair(strands, camera, *closed_head(template.vertices.astype(np.float64), template), light)
+    return srgb_bytes(hair.color), hair.alpha, 300 / 0.42
+
+
+def test_lines_of_curls_run_less_alike_than_those_of_straight_hair(template: Template) -> None:
+    guides = grown(template, "long straight")[:, ::3]
+    straight, curly = (coherences(*picture(each, template)) for each in (guides, curled(guides, CURLS[2])))
+    assert straight[0] > curly[0] + 0.12
+    pixels, hair, scale = picture(guides, template)
+    assert coherences(pixels, np.where(np.arange(300) < 2, hair, 0), scale) is None, "too little hair tells nothing"
+
+
+def test_unsure_hair_is_the_straighter_one() -> None:
+    def told(fine: float, coarse: float) -> str:
+        return find_curl([(1.0, np.array([fine, coarse])), (1.0, None)]).name
+
+    assert [told(0.3, 0.4), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
+        "curly", "coily", "wavy", "straight", "straight",
+    ]  # fmt: skip
+    assert find_curl([(1.0, None)]) is CURLS[0] and find_curl([]) is CURLS[0]
+    curly, straight = np.array([0.3, 0.4]), np.array([0.7, 0.7])
+    assert find_curl([(0.1, curly), (1.0, straight)]) is CURLS[0]
+
+
+def test_coils_stand_off_the_scalp_all_over_it(short: HairSurface) -> None:
+    field = direction_field(short, ())
+    guides = trace_guides(short, field, (), curl=CURLS[3])
+    way = guides[:, -1] - guides[:, 0]
+    out = guides[:, 0] - [0.0, 0.72, 0.0]
+    cosine = (way * out).sum(1) / np.linalg.norm(way, axis=1) / np.linalg.norm(out, axis=1)
+    assert np.median(cosine) > 0.85
+    combed = trace_guides(short, field, ())
+    along = combed[:, -1] - combed[:, 0]
+    assert np.median((along * (combed[:, 0] - [0.0, 0.72, 0.0])).sum(1) / np.linalg.norm(along, axis=1)) < 0.05
+
+
+@pytest.mark.parametrize("place", [-0.05, 0.05])
+def test_a_parting_is_where_the_lines_say(short: HairSurface, place: float) -> None:
+    bare = replace(short, there=short.there * (short.grid.s < short.grid.line[:, None]))
+    way = combing(bare, Parting(place, 1.0, 0.4))
+    weight = np.ones(bare.there.shape)
+    found = find_parting(bare, way[..., :, None] * way[..., None, :], weight)
+    assert found.place == place
+    nothing = find_parting(bare, np.zeros((*weight.shape, 3, 3)), 0 * weight)
+    assert nothing.place == 0.0, "without lines it is the usual one"
+
+
+def test_directions_round_the_head_are_perpendicular_to_those_down_it(short: HairSurface) -> None:
+    """They were not, behind: hair that ran straight down parted there and left the scalp bare."""
+    assert np.abs((short.grid.around * short.grid.down).sum(-1)).max() < 1e-6
+
+
+def test_tight_hair_is_gathered_behind_where_other_photos_show_it_long(template: Template) -> None:
+    views = [made_view(template, yaw, "tied back") for yaw in (0.0, 30.0)]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    tight = replace(surface, height=np.minimum(surface.height, 0.006))
+    assert find_knot(tight, views, long_=False) is None and not falls(tight)
+    knot = find_knot(tight, views, long_=True)
+    assert knot is not None and knot.length > 0 and knot.place[2] < -0.03
+    tied = trace_guides(tight, direction_field(tight, views, knot=knot), views, knot=knot)
+    tail = tied[:, -1, 1] < knot.place[1] - 0.5 * knot.length
+    assert 0.1 < tail.mean() < 0.7 and (tied[tail, -1, 2] < -0.02).all()
+    head = tied[~tail]
+    away = np.linalg.norm(head[:, -1] - knot.place, axis=1)
+    assert (away < 0.05).mean() > 0.5, "what is not in the tail ends at the knot"
