@@ -403,9 +403,12 @@ def solve_detail(
         facing.append(smoothstep(least + later, most + later, score.cosine))
     shown = np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)])
     chart = atlas.image(np.ones(len(atlas.texel), bool))
-    cover = photos_cover(shown > BLENDING.known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
+    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    known = (shown > BLENDING.known) | (atlas.image(behind) > BLENDING.known)  # skin goes on behind rims
+    cover = photos_cover(known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
+    cover = np.maximum(cover, feature * np.clip(shown, 0.0, 1.0)).astype(np.float32)  # brows beside a frame or a fringe
     agreed = _consensus(middles, scores)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
