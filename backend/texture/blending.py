@@ -87,7 +87,7 @@ class BlendingSettings:
     fade: float = 0.006
     """Metres, 0.003 to 0.015: width inside the photos' border over which gradients fade out, because the last
     millimetres of every mask are wrong."""
-    solve_length: float = 0.06
+    solve_length: float = 0.07
     """Metres, 0.02 to 0.1: length over which the detail fades to the smooth skin beyond the photos' border."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
