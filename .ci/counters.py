@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_500,
+    "lines of code": 65_100,
     "files": 410,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
@@ -34,9 +34,9 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 11,
     "numbers set by hand in module constants": 2_980,
-    "numbers set by hand in defaults of dataclasses": 490,
-    "numbers set by hand in functions": 4_120,
-    "numbers set by hand": 7_580,
+    "numbers set by hand in defaults of dataclasses": 455,
+    "numbers set by hand in functions": 4_060,
+    "numbers set by hand": 7_490,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
