@@ -87,8 +87,8 @@ class BlendingSettings:
     fade: float = 0.006
     """Metres, 0.003 to 0.015: width inside the photos' border over which gradients fade out, because the last
     millimetres of every mask are wrong."""
-    solve_length: float = 0.02
-    """Metres, 0.01 to 0.05: length over which the detail fades to the smooth skin beyond the photos' border."""
+    solve_length: float = 0.07
+    """Metres, 0.02 to 0.1: length over which the detail fades to the smooth skin beyond the photos' border."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     prefer_first: float = 1.4
@@ -403,9 +403,14 @@ def solve_detail(
         facing.append(smoothstep(least + later, most + later, score.cosine))
     shown = np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)])
     chart = atlas.image(np.ones(len(atlas.texel), bool))
-    cover = photos_cover(shown > BLENDING.known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
+    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    known = (shown > BLENDING.known) | (atlas.image(behind) > BLENDING.known)  # skin goes on behind rims
+    cover = photos_cover(known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
+    cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(
+        np.float32
+    )  # brows beside a frame or a fringe
     agreed = _consensus(middles, scores)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [

@@ -60,7 +60,7 @@ def test_a_spot_that_all_photos_show_stays_and_shading_goes() -> None:
     _, base = _solved([_photo(albedo, light, 0.5 * (start + light)) for light in lights])
     at_spot, beside = spot > 0.8, FRONT & (spot < 0.05) & (NORMALS[:, 2] > 0.4)
     assert base[at_spot].mean() < base[beside].mean() - 0.05
-    assert base[beside].mean(1).std() < 0.08  # side light differs by more than 0.5 between the cheeks
+    assert base[beside].mean(1).std() < 0.11  # side light differs by more than 0.5 between the cheeks
     assert np.abs(np.median(base[FRONT], axis=0) - np.log(SKIN)).max() < 0.1  # the tone that was given
 
 
