@@ -33,6 +33,7 @@ from .protocol.buffers import checked_field, malformed
 from .protocol.result import HeadResult, decode_result
 from .scene.tags import Place
 from .shared.file_lock import FileLock, is_locked, lock_file
+from .shared.options import HeadOptions
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
         "photos": [{"label": p.label, "path": None if p.path is None else str(p.path)} for p in job.photos],
         "given": [list(pair) for pair in job.given],
         "into": job.into,
+        "options": job.options.changed(),
         **{name: getattr(job, name) for name in _KEPT_FIELDS},
     }
     return note, [photo.data or b"" for photo in job.photos if photo.path is None]
@@ -168,6 +170,7 @@ def parse_note(note: Mapping[str, Any]) -> HeadNote:
         "photos": photos,
         "given": tuple((path, label) for path, label in given),
         "into": None if note.get("into") is None else checked_field(note, "into", str),
+        "options": HeadOptions.of(checked_field(note, "options", dict)),
         **{name: _of_kind(note, name, kind) for name, kind in _KEPT_FIELDS.items()},
     }
     try:

@@ -161,7 +161,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
 ) -> None:
     for quality in ("fast", "best"):
         list_photo(folder.parents[2])
-        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions(quality, 1024), name=quality)
+        job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions(quality, 1024))
         session().begin(job, None)
         new_file()
         tick()
@@ -170,7 +170,7 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
         session().runner = backend
     list_photo(folder.parents[2])
     session().waiting.look()
-    assert [head.note.fields["name"] for head in session().waiting.offered] == ["fast", "best"]
+    assert [head.note.fields["options"].quality for head in session().waiting.offered] == ["fast", "best"]
     assert bpy.ops.likeness.reconstruct.poll() and drawn(draw_status_bar)[0].startswith("A head is ready")
     begin()
     backend.busy = True
