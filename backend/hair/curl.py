@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -74,25 +74,26 @@ class Style:
     rope: float = 0.0
 
 
+_BACKWARDS, _APART = Style(0.1, -0.9, 0.1), Style(0.4, 0.0, 1.2)
 STYLES = {
     "buzz": Style(),
     "crew": Style(ahead=0.4),
     "side part": Style(0.45, -0.3, 1.7),
-    "slicked back": Style(0.1, -0.9, 0.1),
-    "quiff": Style(0.1, -0.75, 0.4),
+    "slicked back": _BACKWARDS,
+    "quiff": _BACKWARDS,
     "forward crop": Style(0.6, 0.7),
-    "messy": Style(ahead=0.2, curl=Curl("messy", 0.003, 0.09)),
+    "messy": Style(ahead=0.4, curl=CURLS[1]),
     "mop": Style(),
-    "pixie": Style(aside=0.9),
-    "bob": Style(0.4, 0.0, 1.2),
-    "long straight": Style(0.3, 0.0, 1.35),
-    "long wavy": Style(0.35, 0.0, 1.15, CURLS[1]),
-    "long behind the ears": Style(0.25, -0.4, 0.9),
-    "tied back": Style(0.05, -0.25, tied=True),
+    "pixie": Style(aside=1.0),
+    "bob": _APART,
+    "long straight": _APART,
+    "long wavy": replace(_APART, curl=CURLS[1]),
+    "long behind the ears": Style(0.25, -0.4, 1.0),
+    "tied back": Style(0.0, -0.25, tied=True),
     "afro short": Style(curl=CURLS[3]),
     "afro": Style(curl=CURLS[3]),
     "curls": Style(curl=CURLS[2]),
-    "long curls": Style(aside=0.8, curl=CURLS[2]),
+    "long curls": Style(aside=1.0, curl=CURLS[2]),
     "locs": Style(aside=0.5, rope=0.0095),
 }
 """By name, as ``choices.HAIR_STYLES``; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
