@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,9 +84,9 @@ class _Fitted(Reader):
             "expression": np.asarray(fit.get("Exp_Para", np.zeros(29)), np.float32).ravel(),
         }
 
+    @abstractmethod
     def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
         """(68, 3) landmarks of an item."""
-        raise NotImplementedError
 
 
 class Aflw2000(_Fitted):

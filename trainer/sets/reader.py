@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Licence:
     page: str
 
 
-class Reader:
+class Reader(ABC):
     """A set's layout on disk. A subclass declares it, lists its items and reads their truth.
 
     Attributes
@@ -69,14 +70,14 @@ class Reader:
     unchecked: ClassVar[str]
     fields: ClassVar[Mapping[str, str]] = {}
 
+    @abstractmethod
     def items(self, root: Path) -> Iterator[Item]:
         """List the set's entries in a fixed order; files that its own lists name need not be there."""
-        raise NotImplementedError
 
     def read(self, item: Item) -> Mapping[str, np.ndarray]:
         """Return the arrays in ``fields``; raises ``LeftOut`` with the reason, ``OSError`` or ``ValueError`` for a
         damaged file."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has photographs, no truth")
 
     def photo(self, item: Item, scratch: Path) -> Path:
         """The item's photograph for the portraits; a frame of a video is written below ``scratch``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,22 +143,30 @@ def measured_rows(
 ) -> dict[str, dict[str, float]]:
     """Our rows: means over entries (and seeds) with ``.sd``, 95 % intervals, and the ratio to the whole method."""
     rows: dict[str, dict[str, float]] = {}
-    wholes: dict[str, Mapping[str, np.ndarray]] = {}
+    whole: dict[str, Errors] = {}
     for name, folders in models.items():
-        seeds = [table.measure(folder, data, most, sheet if name == OURS else []) for folder in folders]
-        for row in seeds[0]:
+        shown = sheet if name == OURS else []
+        seeds = {folder.parent.name if folder else "": table.measure(folder, data, most, shown) for folder in folders}
+        whole = seeds if name == f"{OURS}: {WHOLE}" else whole
+        for row in next(iter(seeds.values())):
             own = row.startswith(OURS)
             label = name + row[len(OURS) :] if own else row
-            values = {figure: np.mean([one[row][figure] for one in seeds], 0) for figure in seeds[0][row]}
             if label in rows:
                 continue  # a row without a model, the same for all
+            values = _mean_of(seeds, row, seeds)
             rows[label] = table.whole(values) if table.whole else _means(values)
-            if name == f"{OURS}: {WHOLE}" and own:
-                wholes[row] = values
-            elif own and name != OURS and row in wholes and table.whole is None:
-                for figure, errors in values.items():
-                    rows[label] |= ratio_interval(errors, wholes[row][figure]).figures(f"{figure}.of_whole")
+            shared = [seed for seed in seeds if seed in whole]
+            if own and name != OURS and seeds is not whole and shared and table.whole is None:
+                apart, base = _mean_of(seeds, row, shared), _mean_of(whole, row, shared)
+                for figure, errors in apart.items():
+                    rows[label] |= ratio_interval(errors, base[figure]).figures(f"{figure}.of_whole")
     return rows
+
+
+def _mean_of(seeds: Mapping[str, Errors], row: str, chosen: Iterable[str]) -> dict[str, np.ndarray]:
+    """The row's errors per entry, averaged over the chosen seeds."""
+    found = [seeds[seed][row] for seed in chosen]
+    return {figure: np.mean([one[figure] for one in found], 0) for figure in found[0]}
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
