@@ -281,14 +281,15 @@ def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
             bone.align_roll(bone_axes(head, tail)[:, 2].tolist())
 
 
+RING, SQUARE = 32, 4
 SHAPES: Mapping[str, tuple[int, float, float]] = {
-    ROOT: (4, 2.0, 0.0),
-    NECK: (32, 1.0, 0.5),
-    HEAD: (32, 0.5, 1.0),
-    JAW: (32, 0.25, 1.0),
-    **dict.fromkeys(EYES, (32, 0.5, 1.0)),
-    **dict.fromkeys(TONGUE, (32, 0.5, 0.5)),
-    EYE_TARGET: (4, 1.0, 0.0),
+    ROOT: (SQUARE, 2.0, 0.0),
+    NECK: (RING, 1.0, 0.5),
+    HEAD: (RING, 0.5, 1.0),
+    JAW: (RING, 0.25, 1.0),
+    **dict.fromkeys(EYES, (RING, 0.5, 1.0)),
+    **dict.fromkeys(TONGUE, (RING, 0.5, 0.5)),
+    EYE_TARGET: (SQUARE, 1.0, 0.0),
 }
 """Control shape of a bone: a polygon's corners, its radius, and its place along the bone, in the bone's lengths."""
 

@@ -19,7 +19,7 @@ def shown() -> set[str]:
     """Names of the objects that the 3D View shows."""
     space = bpy.context.window_manager.windows[0].screen
     (view,) = [area.spaces.active for area in space.areas if area.type == "VIEW_3D"]
-    return {obj.name for obj in bpy.context.scene.objects if obj.visible_in_viewport_get(view)}
+    return {obj.name for obj in bpy.context.scene.objects if obj.visible_get(viewport=view)}
 
 
 def story(tools: Any) -> Story:
