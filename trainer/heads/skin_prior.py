@@ -2,7 +2,8 @@
 
 Mean and principal directions of whole-head log albedo at the head's vertices, low frequencies only. The samples are
 MakeHuman's CC0 skins and the true skins of synthetic people; both sources weigh the same. Every skin is averaged with
-its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them.
+its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them, and so do the
+necks of synthetic people, which are painted in one colour for all.
 """
 
 from __future__ import annotations
@@ -82,13 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
     sources = [list(makehuman_skins()), list(synthetic_skins(arguments.people))]
     cage = template.vertices[: surface.count].astype(np.float64)
     operators = surface_operators(cage, surface.cage_triangles)
-    other = np.maximum.reduce([surface.regions[name][: surface.count] for name in _NO_SKIN])
-    skin = 1.0 - smoothstep(0.05, 0.4, other)
+    regions = {name: region[: surface.count] for name, region in surface.regions.items()}
 
-    def smooth(logs: np.ndarray) -> np.ndarray:
+    def smooth(logs: np.ndarray, left_out: tuple[str, ...]) -> np.ndarray:
+        other = np.maximum.reduce([regions[name] for name in left_out])
+        skin = 1.0 - smoothstep(0.05, 0.4, other)
         return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
 
-    skins = np.stack([smooth(logs) for source in sources for logs in source])
+    unpainted = (_NO_SKIN, (*_NO_SKIN, "neck"))
+    skins = np.stack([smooth(logs, names) for source, names in zip(sources, unpainted, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)
     write_arrays(arguments.out, {"mean": mean.astype(np.float16), "modes": modes.astype(np.float16)})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.template import load_template
 from backend.texture.blending import mean_gradients, mirrored_gradients, photos_cover, screened_poisson
+from backend.texture.skin_prior import skin_prior
+from backend.texture.surface import head_surface
 
 SIZE, BORDER = 128, 64
 RNG = np.random.default_rng(5)
@@ -68,3 +71,11 @@ def test_a_speck_is_no_border_and_a_border_fades() -> None:
     cover = photos_cover(shown, np.ones_like(shown), hole=9.0, fade=10.0)
     assert (cover[100:] == 0).all() and cover[98].max() < 0.1 and (cover[:88] > 0.95).all()
     assert (np.diff(cover[:, 30]) <= 1e-6).all()
+
+
+def test_the_necks_of_the_prior_have_the_tone_of_their_cheeks() -> None:
+    surface, prior = head_surface(load_template()), skin_prior()
+    neck, cheeks = (surface.regions[name][: surface.count] > 0.9 for name in ("neck", "cheeks"))
+    for code in (-2.0, 0.0, 2.0):
+        skin = prior.mean + code * prior.modes[0]
+        assert np.abs(skin[neck].mean(0) - skin[cheeks].mean(0)).max() < 0.25
