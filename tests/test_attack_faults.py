@@ -77,7 +77,7 @@ def head(folder: Path, scale: float) -> Path:
     template = load_template()
     neutral, grey = template.vertices * np.float32(scale), np.full((16, 16, 3), 128, np.uint8)
     asset = with_pictures(assemble(template, neutral, personalise_keys(template, template.vertices)), template, grey)
-    _write_glb(asset, folder / "face.glb")
+    _write_glb(asset, folder)
     return folder
 
 
