@@ -18,12 +18,12 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 63_500,
-    "files": 380,
+    "lines of code": 65_900,
+    "files": 399,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 8.2,
+    "per cent of code that imports": 8.25,
     "files of LAP": 10,
     "folders of LAP": 2,
     "files of the learned basis": 10,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 11,
     "folders of detail": 3,
     "files that name hair_style": 5,
-    "numbers set by hand in module constants": 2_730,
-    "numbers set by hand in defaults of dataclasses": 485,
-    "numbers set by hand in functions": 4_030,
-    "numbers set by hand": 7_240,
+    "numbers set by hand in module constants": 2_840,
+    "numbers set by hand in defaults of dataclasses": 465,
+    "numbers set by hand in functions": 4_020,
+    "numbers set by hand": 7_310,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
