@@ -87,11 +87,8 @@ class BlendingSettings:
     fade: float = 0.006
     """Metres, 0.003 to 0.015: width inside the photos' border over which gradients fade out, because the last
     millimetres of every mask are wrong."""
-    solve_length: float = 0.02
-    """Metres, 0.01 to 0.05: coarser differences of plain skin are the photos' shade; also the length over which detail
-    fades to the smooth skin beyond the photos' border."""
-    feature_length: float = 0.07
-    """Metres, 0.05 to 0.1: the same of lips, brows, lids and beards, whose own colour is as wide as they are."""
+    solve_length: float = 0.07
+    """Metres, 0.02 to 0.1: length over which the detail fades to the smooth skin beyond the photos' border."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     prefer_first: float = 1.4
@@ -435,12 +432,7 @@ def solve_detail(
     ]
     mirrored = cover[:, ::-1] * (1.0 - cover)
     across, down = (one + two for one, two in zip(*gradients, strict=True))
-    differences = mirrored_gradients(across, down, cover, mirrored)
-    lengths = (BLENDING.solve_length * density, BLENDING.feature_length * density)
-    skin, coloured = each(lambda length: screened_poisson(*differences, length), lengths)
-    beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    own = cv2.GaussianBlur(np.maximum(feature, beard).astype(np.float32), (0, 0), BLENDING.feature_width * density)
-    solved = skin + own[..., None] * (coloured - skin)
+    solved = screened_poisson(*mirrored_gradients(across, down, cover, mirrored), BLENDING.solve_length * density)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 
 

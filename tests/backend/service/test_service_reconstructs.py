@@ -64,7 +64,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     result = client.last_message(job, LONG)
     assert result.type == "result", result.header
     asset = decode_result(result.header, result.buffers)
-    assert tuple(part.name for part in asset.parts) == PART_NAMES + EYE_PART_NAMES
+    assert tuple(part.name for part in asset.parts) == (*PART_NAMES, *EYE_PART_NAMES, "bust")
     head = asset.head
     assert head.key_names == ARKIT_NAMES
     assert asset.albedo_size == (1024, 1024)

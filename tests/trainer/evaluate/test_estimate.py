@@ -25,8 +25,9 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 ) -> None:
     asked = {}
 
-    def fit(collection: object, options: object, template: object, modes_around: object, **sources) -> SimpleNamespace:
-        assert modes_around is None
+    def fit(collection: object, options: object, template: object, models: face_model.FaceModels) -> SimpleNamespace:
+        assert models.modes_around is None
+        sources = {"canonical": models.canonical, "encoded": models.encoded}
         asked.update({name: source and source(collection.faces) for name, source in sources.items()})
         asked["faces"] = collection.faces
         return SimpleNamespace(neutral=np.zeros((1, 3)))
@@ -40,7 +41,7 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
         return Models(tuple(OpenedModel(one, None if one.name in without else ready.get(one)) for one in MODELS), "cpu")
 
     monkeypatch.setattr(estimate, "open_models", opened)
-    monkeypatch.setattr(estimate, "canonical_face", lambda faces, model: (faces, model))
+    monkeypatch.setattr(face_model, "canonical_face", lambda faces, model, progress: (faces, model))
     monkeypatch.setattr(face_model, "encoded_face", lambda faces, model, progress: (faces, model))
     points = SurfaceLandmarks(np.zeros((478, 2)), np.ones(478))
     collection = PhotoCollection((plain_photo((64, 64), surface=points),))

@@ -48,7 +48,7 @@ def test_a_real_person_is_made_once_and_the_truth_has_the_tone_of_what_is_seen(t
     apart = (batch.made - batch.truth).permute(0, 2, 3, 1)
     assert float(apart[batch.cover > 0.9].median().abs()) < 0.05
     assert 0.005 < float(apart[unseen].abs().mean()) < 0.5
-    assert float(batch.cover[0, :, 0].max()) == 0.0, "the nape is at the sides of the chart"
+    assert float(batch.cover[0, :, 0].max()) < 0.2, "the nape is at the sides of the chart"
 
 
 def test_losses_of_textures_by_hand() -> None:
