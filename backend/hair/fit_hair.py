@@ -399,7 +399,7 @@ def fit_hair(
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
     of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, list(told.tight))
+    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight)
     progress(STAGE, 1.0)
     return FoundHair(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 

@@ -2,9 +2,9 @@
 
 Smooth log albedo at the cage's vertices is ``a = mu + B z + r`` with ``z ~ N(0, I)``: mean ``mu`` and modes ``B`` of
 whole-head skins (``python -m trainer skin-prior``), and a personal remainder ``r``, a Gaussian field of a few
-centimetres. Photos show ``a + H l`` where they see skin, with residual light
-``l`` of low order, and finer light as noise. The posterior is what the texture
-tends to: the photos' own colour where they agree, and where none looks the skin that usually goes with it.
+centimetres. Photos show ``a + H l`` where they see skin, with residual light ``l`` of low order, and finer light as
+noise. The posterior is what the texture tends to: the photos' own colour where they agree, and where none looks the
+skin that usually goes with it.
 """
 
 from __future__ import annotations
