@@ -34,6 +34,13 @@ def evaluated(bpy, obj) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
+def image_pixels(image: Any) -> np.ndarray:
+    """(H, W, channels) pixels of an image as its file has them, row 0 at the bottom."""
+    flat = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(flat)
+    return flat.reshape(image.size[1], image.size[0], image.channels)
+
+
 def baked_pixels(bpy, head, kind: str, size: int) -> np.ndarray:
     """(S, S, 4) linear pixels, row 0 at the bottom, of what Cycles bakes of a head's skin by its active map."""
     tree = head.material_slots[0].material.node_tree

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from scene_helpers import coordinates
+from scene_helpers import coordinates, image_pixels
 from test_scene_mpfb import SKIN, add_body, points  # noqa: F401
 
 from blender_addon.errors import AddonError
@@ -37,9 +37,7 @@ def body(bpy, collection, result: HeadResult, points: np.ndarray):  # noqa: F811
 
 
 def picture(image) -> np.ndarray:
-    flat = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(flat)
-    return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
+    return image_pixels(image)[..., :3]
 
 
 def skin_image(body):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_helpers import coordinates
+from scene_helpers import coordinates, image_pixels
 
 from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.protocol.result import HeadResult, ResultCards
@@ -71,13 +71,6 @@ class Surface:
         return strength.is_linked or (strength.default_value > 0 and not dark)
 
 
-def pixels(image) -> np.ndarray:
-    """(H, W, 4) pixels of an image, row 0 at the bottom."""
-    flat = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(flat)
-    return flat.reshape(image.size[1], image.size[0], -1)
-
-
 def imported(bpy, path: Path) -> dict:
     """The file's meshes in an empty scene, by part."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -100,7 +93,7 @@ def uv_bounds(mesh) -> np.ndarray:
 
 def card_colour(obj, surface: Surface) -> np.ndarray:
     """(3,) linear light of the cards: their picture, times the colours of the vertices where the material uses them."""
-    shown = np.median(pixels(surface.image("Base Color"))[..., :3], axis=(0, 1))
+    shown = np.median(image_pixels(surface.image("Base Color"))[..., :3], axis=(0, 1))
     linear = np.where(shown < 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     if surface.shader.inputs["Base Color"].links[0].from_node.type == "TEX_IMAGE":
         return linear
@@ -126,14 +119,14 @@ def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, t
     assert not [name for name, one in surface.items() if one.glows]
     skin = surface["head"]
     assert skin.image("Base Color").size[0] == 256
-    rough, relief = pixels(skin.image("Roughness")), pixels(skin.image("Normal"))
+    rough, relief = image_pixels(skin.image("Roughness")), image_pixels(skin.image("Normal"))
     assert np.ptp(rough[..., 1]) > 0.2 and 0.3 < np.median(rough[..., 1]) < 0.7  # moist lips, dry ears
     assert relief[..., 2].min() > 0.99 and np.ptp(relief[..., 0]) > 0.015 > 2 * np.ptp(relief[..., 1])  # waves across u
     if preset.one_mesh:
         return
     for part in ("cornea_left", "cornea_right", "tear_lines"):
         assert surface[part].value("Alpha") < 0.2 and surface[part].image("Base Color") is None
-    assert pixels(surface["eye_left"].image("Base Color")).shape[1] == 128  # the eyes' own picture
+    assert image_pixels(surface["eye_left"].image("Base Color")).shape[1] == 128  # the eyes' own picture
     flesh = surface["caruncles"].value("Base Color")
     assert flesh[0] > 2 * flesh[1] > 0.1
     for part in ("lashes", "hair"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scene_helpers import image_pixels
 from test_scene_export_look import imported, with_cards
 
 from blender_addon.protocol.result import HeadResult
@@ -44,6 +45,7 @@ def light_and_camera(bpy, head) -> None:
     scene.view_settings.view_transform = "Raw"
     scene.render.image_settings.file_format = "OPEN_EXR"
     scene.world = bpy.data.worlds.new("grey")
+    scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.4, 0.4, 0.4, 1.0)
     sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
     sun.data.energy, sun.data.angle, sun.rotation_euler = 2.0, 0.3, Euler((0.87, 0.0, -0.44))
@@ -62,10 +64,9 @@ def rendered(bpy, path: Path) -> np.ndarray:
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(path))
     image.colorspace_settings.name = "Non-Color"
-    flat = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(flat)
+    light = image_pixels(image)[..., :3]
     bpy.data.images.remove(image)
-    return flat.reshape(SIDE, SIDE, -1)[..., :3]
+    return light
 
 
 def shown(linear: np.ndarray) -> np.ndarray:
