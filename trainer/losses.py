@@ -21,6 +21,8 @@ from torch.nn import functional
 from backend.models.mobile_trunk import Lite0MissingError, MobileTrunk, lite0_state, normalised
 
 EPSILON = 1e-7
+SCALE_PEOPLE = 8
+"""People whose pictures give the scale of perceptual features."""
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 

@@ -26,6 +26,7 @@ from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normali
 from backend.models.registry import DETAIL
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from trainer.engine.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
+from trainer.losses import SCALE_PEOPLE, FeatureScale
 from trainer.methods.detail.data import TARGETS, DetailBatch, DetailPictures, pooled_texels
 
 _ROBUST_SCALE = 0.1
@@ -185,7 +186,8 @@ class DetailWeights:
     pixels: float = 0.0
     """The paper's pixel-wise loss, in the picture. Like all terms below it needs no ground truth."""
     identity: float = 0.0
-    """The paper's perceptual loss: one minus the cosine of identity features of refined render and photo."""
+    """The paper's perceptual loss: one minus the cosine of features of refined render and photo, in units of its usual
+    value between two photos, as the paper's identity features have about 1 between two people."""
     adversary: float = 0.0
     """The paper's adversarial loss, the generator's part."""
     size: float = 0.0
@@ -243,6 +245,8 @@ class DetailStage(Stage):
             modules["critic"] = PatchCritic(config.critic)
         self.modules = nn.ModuleDict(modules).to(device)
         self._features = IdentityFeatures().to(device) if config.weights.identity else None
+        if self._features is not None:
+            self.modules["feature_scale"] = FeatureScale().to(device)
 
     def step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
         """Compute the terms of ``DetailWeights``: means over displaceable skin, or over its visible part in photos.
@@ -274,12 +278,22 @@ class DetailStage(Stage):
         if weights.pixels:
             terms["pixels"] = pixel_error(refined, pictures.photos, pictures.mask)
         if weights.identity:
+            scale = self._measured_scale(refined.device)
             with torch.no_grad():
-                wanted = self._features(shown_photos(pictures))
-            terms["identity"] = identity_distance(self._features(refined), wanted)
+                wanted = scale(self._features(shown_photos(pictures)))
+            # all features are of one length: this is one minus their cosine, in units of its value for unlike pictures
+            terms["identity"] = (scale(self._features(refined)) - wanted).square().mean()
         if weights.adversary:
             terms["adversary"] = generator_loss(self.modules["critic"](pictures.coarse, refined))
         return terms
+
+    def _measured_scale(self, device: torch.device) -> FeatureScale:
+        """The features' usual difference between photos, measured once on the source's first people."""
+        scale = self.modules["feature_scale"]
+        if scale.value.item() == 0:
+            first = _pictures(self.config.source.build().batch(range(SCALE_PEOPLE), device))
+            scale.measure(self._features(shown_photos(first))[:, :, None, None])
+        return scale
 
     def turns(self) -> Sequence[Turn]:
         """The network's turn, then the discriminator's if there is one."""

@@ -32,6 +32,7 @@ from backend.rendering.depth_surface import normals_from_depth, points_from_dept
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
 from trainer.losses import (
+    SCALE_PEOPLE,
     FeatureScale,
     PerceptualConfig,
     build_features,
@@ -354,8 +355,6 @@ def _unit(pictures: Tensor) -> Tensor:
 
 log = logging.getLogger(__name__)
 
-_SCALE_PEOPLE = 8
-"""People whose pictures give the perceptual features' scale."""
 _SMALLEST_FACE = 0.25
 """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
 
@@ -590,7 +589,7 @@ class LapStage(Stage):
         """Measure the features' scale on the source's first people, equal in all processes, once."""
         scale = self.modules["feature_scale"]
         if scale.value.item() == 0:
-            first = self.config.source.build().batch(range(_SCALE_PEOPLE), self.device)
+            first = self.config.source.build().batch(range(SCALE_PEOPLE), self.device)
             with torch.no_grad(), torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
                 scale.measure(self._features(grey_where(first.images * 2 - 1, first.is_grey)))
             log.info(
