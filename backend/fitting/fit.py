@@ -71,8 +71,7 @@ from backend.fitting.stages import (
     with_corrected,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
-from backend.models.contract import Models
-from backend.models.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.contract import EncodedFace, EncodedPhoto, Models
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
 from backend.models.lap.apply import LapModel, canonical_face

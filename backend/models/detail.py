@@ -27,7 +27,7 @@ from backend.models.checkpoints import LoadedNetwork
 from backend.models.registry import DETAIL
 
 OBSERVED = 7
-"""Channels of a photo in the UV window, see ``backend.detail.observation``."""
+"""Channels of a photo in the UV window, see ``backend.detail.window``."""
 EXPRESSED = 9
 """Channels of an expression map, see ``backend.detail.window``."""
 

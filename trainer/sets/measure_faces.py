@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from backend.geometry.template import load_template
-from backend.models.encoded_face import EncodedFace
+from backend.models.contract import EncodedFace
 from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, encoded_face
 from backend.models.learned_basis.network import LANDMARKS

@@ -25,7 +25,7 @@ from backend.geometry.deformation_graph import DeformationGraph, deformation_gra
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, usable_landmarks
 from backend.models.checkpoints import LoadedNetwork, float64_array
-from backend.models.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.contract import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.network import (
     LANDMARKS,
     MILLIMETRE,

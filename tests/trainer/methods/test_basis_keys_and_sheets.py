@@ -49,7 +49,7 @@ def test_sheets_show_modes_that_differ_from_the_mean(model: BasisModel, tmp_path
 def first_sets(count: int):
     batch = small_people()
     chosen = batch.set_of < count
-    from trainer.methods.learned_basis.evaluate_pictures import chosen_photos
+    from trainer.methods.learned_basis.evaluate import chosen_photos
 
     return chosen_photos(batch, chosen)
 

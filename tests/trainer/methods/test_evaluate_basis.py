@@ -14,7 +14,7 @@ from backend.geometry.template import load_template
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from trainer.__main__ import main
 from trainer.methods.learned_basis import evaluate as basis
-from trainer.methods.learned_basis import evaluate_pictures as evaluate_heads
+from trainer.methods.learned_basis import evaluate as evaluate_heads
 from trainer.methods.learned_basis.data import FacePeople, FacePeopleConfig
 from trainer.methods.learned_basis.start import begin_from_people
 

@@ -22,9 +22,7 @@ def network() -> LapNet:
 
 @pytest.fixture(scope="module")
 def people(network: LapNet) -> LapBatch:
-    config = LapPeopleConfig(
-        size=network.config.size, seed=HELD_OUT_SEED, photos=4
-    )
+    config = LapPeopleConfig(size=network.config.size, seed=HELD_OUT_SEED, photos=4)
     return config.build().batch(range(300, 308), torch.device("cpu"))
 
 

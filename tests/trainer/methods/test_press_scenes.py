@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from backend.photos.collection import FaceClass
-from trainer.methods.parsing.losses import IGNORE as UNKNOWN
 from trainer.methods.parsing.scenes import (
     PressConfig,
     add_headbands,
@@ -19,6 +18,7 @@ from trainer.methods.parsing.scenes import (
     put_microphones,
     tone_hair,
 )
+from trainer.methods.parsing.stage import IGNORE as UNKNOWN
 
 COUNT, SIDE = 8, 96
 ALL = torch.ones(COUNT, dtype=torch.bool)

@@ -17,9 +17,8 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from backend.detail.observation import BASE_LENGTH, frames_in_window
 from backend.detail.skin_detail import group_weights
-from backend.detail.window import ExpressionMaps, detail_window
+from backend.detail.window import BASE_LENGTH, ExpressionMaps, detail_window, frames_in_window
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import AssetMesh, asset_mesh, portrait_camera
 from backend.exchange.face_asset import FaceAsset

@@ -35,7 +35,7 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import ear_vertices, load_template
-from backend.models.encoded_face import EncodedFace
+from backend.models.contract import EncodedFace
 from backend.models.graph_face import (
     GraphAlbedoModel,
     GraphFaceNet,
@@ -67,7 +67,7 @@ from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance, same_person_share
-from trainer.methods.learned_basis import evaluate_pictures
+from trainer.methods.learned_basis import evaluate
 
 TILE = 168
 _CLAY = 0.45
@@ -312,18 +312,18 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
     screening = GradientIdentity()
     codes: list[list[np.ndarray]] = [[], []]
     looks: list[list[np.ndarray]] = [[], []]
-    for pair in evaluate_pictures.pairs_of_photos(folder, people):
+    for pair in evaluate.pairs_of_photos(folder, people):
         faces = [harness.found_faces([path]) for path in pair]
         if not all(faces):
             continue
         for number, (face, *_) in enumerate(faces):
             codes[number].append(graph_face([face], graph).code)
             looks[number].append(screening.describe(face.pixels, face.landmarks))
-    by_code = evaluate_pictures.similarities(*map(np.stack, codes))
-    by_look = evaluate_pictures.cosines_of_pairs(*map(np.stack, looks))
+    by_code = evaluate.similarities(*map(np.stack, codes))
+    by_look = evaluate.cosines_of_pairs(*map(np.stack, looks))
     return {
-        "pairs.eer.graph": evaluate_pictures.equal_error_rate(*by_code),
-        "pairs.eer.screening": evaluate_pictures.equal_error_rate(*by_look),
+        "pairs.eer.graph": evaluate.equal_error_rate(*by_code),
+        "pairs.eer.screening": evaluate.equal_error_rate(*by_look),
         "pairs.people": float(len(codes[0])),
     }
 
