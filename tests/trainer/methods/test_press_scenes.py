@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from backend.photos.collection import FaceClass
+from trainer.methods.parsing.losses import IGNORE as UNKNOWN
 from trainer.methods.parsing.scenes import (
     PressConfig,
     add_headbands,
@@ -18,7 +19,6 @@ from trainer.methods.parsing.scenes import (
     put_microphones,
     tone_hair,
 )
-from trainer.methods.parsing.stage import IGNORE as UNKNOWN
 
 COUNT, SIDE = 8, 96
 ALL = torch.ones(COUNT, dtype=torch.bool)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.methods.parsing.stage import (
+from trainer.methods.parsing.losses import (
     IGNORE,
     confusion_matrix,
     cross_entropy,

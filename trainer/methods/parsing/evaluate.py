@@ -33,7 +33,7 @@ from backend.photos.reading import read_photo
 from backend.photos.regions import above_brows, grown
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.evaluate.harness import batches, in_rows, write_sheet
-from trainer.methods.parsing.stage import confusion_matrix, intersection_over_union
+from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
 from trainer.portraits.prepare import portrait_of

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.losses import luminance
-from trainer.methods.parsing.stage import IGNORE
+from trainer.methods.parsing.losses import IGNORE
 
 _ASIDE = (0.45, 0.8)  # of the width: a second head appears beside the picture's head, not behind it
 _NEAR = (0.8, 1.3)  # scale of a backdrop beside the head: other people
