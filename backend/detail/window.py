@@ -211,7 +211,6 @@ class ExpressionMaps:
         return np.ascontiguousarray(self._window.image(values).transpose(2, 0, 1))
 
 
-PHOTO_CHANNELS = 7
 BASE_LENGTH = 0.008
 """Metres: broader differences in brightness are form and colour of the face, not relief."""
 _MIN_WEIGHT = 1e-3

@@ -625,7 +625,7 @@ def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoPar
 
 OUTLIER_SCALES = (4.0, 1.0)
 """Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
-are far off at first. With 1 in both, errors are 3 % larger (``benchmarks/corrections.py``)."""
+are far off at first. With 1 in both, errors are 3 % larger."""
 ITERATIONS = 4
 """Gauss-Newton steps of each round; few, because they start from a finished fit."""
 

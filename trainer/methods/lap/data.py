@@ -180,11 +180,6 @@ class TruthMaker:
         albedo, seen = _canonical_albedo(people, personal, view, view_depth, camera)
         return CanonicalTruth(depth, albedo, seen, personal, view.rotation, view.translation, view_depth)
 
-    def neutral_depth(self, neutral: Tensor, size: int) -> Tensor:
-        """(N, S, S) canonical depth of neutral cages (N, V, 3), 0 where there is no head."""
-        points = self.frames(neutral, size).apply(self._surface.drawn(neutral))
-        return self.canonical_depth(points, CanonicalCamera((size, size)))
-
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
         return (self._surface.drawn(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)

@@ -26,25 +26,21 @@ from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.contract import NOT_TRAINED
-from backend.models.learned_basis.apply import BasisModel, PersonaliseOptions, encoder_input, personalise, render_face
+from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
 from backend.models.learned_basis.network import (
-    FACE_SIDE,
     MILLIMETRE,
     FaceBases,
     FaceCode,
-    FacePose,
     LearnedBasisConfig,
     LearnedBasisNet,
     ModelledFace,
 )
-from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import basis as harmonics
-from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
+from trainer.evaluate.harness import batches, rows_of, trained_or_none, write_sheet
 from trainer.evaluate.metrics import dlib_box, embedding_in
 from trainer.heads.photographs import detect_landmarks
 from trainer.methods.lap.data import class_mask
@@ -450,125 +446,6 @@ def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, Fo
     return figures
 
 
-TILE = 160
-_CLAY = 0.45
-_MODES, _DEVIATIONS = 6, 2.0
-_PEOPLE, _PHOTOS = 3, 5
-_BACKGROUND = 0.16
-
-
-def mean_face_code(network: LearnedBasisNet, count: int) -> FaceCode:
-    """Codes of ``count`` mean faces seen from the front."""
-    config, zeros = network.config, torch.zeros(count, 3)
-    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
-    return FaceCode(
-        identity=torch.zeros(count, config.identity),
-        reflectance=torch.zeros(count, config.reflectance),
-        expression=torch.zeros(count, config.expression),
-        light=lamp.expand(count, -1, -1),
-        pose=FacePose(zeros, zeros[:, :2], torch.full((count,), 0.9 / FACE_SIDE), torch.ones(count)),
-        set_of=torch.arange(count),
-    )
-
-
-@torch.no_grad()
-def tiles(network: LearnedBasisNet, code: FaceCode, clay: bool) -> Tensor:
-    """Render codes as (N, 3, TILE, TILE) sRGB in [0, 1], in clay or with their reflectance."""
-    face = network.face(code)
-    if clay:
-        face = in_clay(face)
-    pixels = code.pose.cameras(TILE).project(face.vertices)
-    rendered = render_face(network.bases, face, pixels, code.light, TILE)
-    return torch.where(rendered.mask[:, None], rendered.image, _BACKGROUND)
-
-
-def in_clay(face: ModelledFace) -> ModelledFace:
-    """The same surface with a uniform grey reflectance."""
-    return replace(face, reflectance=torch.full_like(face.reflectance, _CLAY))
-
-
-def modes_sheet(network: LearnedBasisNet, basis: str) -> list[Tensor]:
-    """The first modes of ``identity``, ``expression`` or ``reflectance``, a column each: at -2, 0 and 2 deviations."""
-    count = min(_MODES, getattr(network.config, basis))
-    rows = []
-    for deviations in (-_DEVIATIONS, 0.0, _DEVIATIONS):
-        code = mean_face_code(network, count)
-        values = getattr(code, basis).clone()
-        values[torch.arange(count), torch.arange(count)] = deviations
-        rows.append(tiles(network, replace(code, **{basis: values}), clay=basis != "reflectance"))
-    return rows
-
-
-def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
-    """Held-out synthetic people at tile size, without the simulated camera."""
-    config = FacePeopleConfig(size=TILE, seed=seed, photos=photos, film=False)
-    return config.build().batch(range(count), torch.device("cpu"))
-
-
-def photo_faces(batch: FaceBatch) -> list[PhotoFace]:
-    """Synthetic photos as the product's photo stage would pass them on."""
-    return [
-        square_photo(
-            f"{number}.png",
-            (image.permute(1, 2, 0) * 255).round().byte().numpy(),
-            batch.landmarks[number].numpy(),
-            batch.labels[number].numpy(),
-        )
-        for number, image in enumerate(batch.images)
-    ]
-
-
-@torch.no_grad()
-def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -> list[Tensor]:
-    """The first person's photos; under each its expression, from the front, on the person and on the others."""
-    given = encoder_input(photo_faces(batch), network.config.size)
-    code = network(given.pictures * 2 - 1, batch.set_of, given.landmarks)
-    people = len(code.identity)
-    rows = [batch.images[:photos]]
-    for person in range(people):
-        plain = mean_face_code(network, photos)
-        own = replace(
-            plain,
-            identity=code.identity[person].expand(photos, -1),
-            reflectance=code.reflectance[person].expand(photos, -1),
-            expression=code.expression[:photos],
-        )
-        rows.append(tiles(network, own, clay=False))
-    return rows
-
-
-@torch.no_grad()
-def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFace], number: int) -> list[Tensor]:
-    """Photo ``number`` and its reconstruction with the bases before and after personalisation: colours, then clay."""
-    shown = torch.from_numpy(faces[number].pixels).permute(2, 0, 1).float() / 255
-    rows = [torch.stack([shown, torch.full_like(shown, _BACKGROUND)])]
-    for one in (model, tuned):
-        network = one.network
-        given = encoder_input(faces, network.config.size)
-        code = network(given.pictures * 2 - 1, torch.zeros(len(faces), dtype=torch.int64), given.landmarks)
-        rows.append(torch.stack([tiles(network, code, clay)[number] for clay in (False, True)]))
-    return rows
-
-
-def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
-    """Write ``basis_*.png`` into ``folder``; return the errors before and after personalising a synthetic person."""
-    network = model.network
-    pictures = {f"modes_{name}": modes_sheet(network, name) for name in ("identity", "expression", "reflectance")}
-    batch = people_batch(HELD_OUT_SEED + 3, _PEOPLE, _PHOTOS)
-    pictures["expressions"] = expressions_sheet(network, batch, _PHOTOS)
-    faces = photo_faces(batch)[:_PHOTOS]
-    found = personalise(faces, model, PersonaliseOptions())
-    number = next(number for number, face in enumerate(faces) if face.name == found.held_out)
-    pictures["personalised"] = personalised_sheet(model, found.model, faces, number)
-    for name, rows in pictures.items():
-        write_sheet(folder / f"basis_{name}.png", rows)
-    return {
-        "personalised.photometric.before": found.before,
-        "personalised.photometric.after": found.after,
-        "personalised.seconds": found.seconds,
-    }
-
-
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
 _COLOURS = ("photometric.learned", "photometric.prior")
@@ -659,9 +536,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument("--portraits", type=Path, help="a prepared collection of faces or heads")
     parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
-    parser.add_argument(
-        "--sheets", type=Path, metavar="DIR", help="where pictures of synthetic people and modes go (PNG)"
-    )
     parser.add_argument("--count", type=int, default=100, help="portraits that are measured")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
@@ -682,8 +556,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         if arguments.clips:
             figures |= reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
-        if arguments.sheets:
-            figures |= write_sheets(model, arguments.sheets)
     return figures
 
 
