@@ -22,9 +22,9 @@ from rich.console import Console
 
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
-from backend.batch.ray_engine import THREAD_VARIABLES, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
+from backend.batch.resources import THREAD_VARIABLES, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.command_line.commands import check_device, format_seconds, sigterm_as_interrupt
 from backend.command_line.photo_paths import readable
 from backend.errors import LikenessError

@@ -27,9 +27,8 @@ from backend.detail.window import (
 from backend.geometry.template import Template, uniform_laplacian
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import EyeLoops, face_loops
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 KEY_GROUPS: Mapping[str, tuple[str, ...]] = {
     "brows_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),

@@ -71,13 +71,12 @@ from backend.fitting.stages import (
     with_corrected,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
-from backend.models.contract import EncodedFace, EncodedPhoto, Models
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.lap.canonical_face import CanonicalFace
-from backend.models.learned_basis.apply import BasisModel, encoded_face
-from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel, EncodedFace, EncodedPhoto, encoded_face
+from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS, Models
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.progress import ProgressReporter, silent

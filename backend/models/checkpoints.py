@@ -33,8 +33,7 @@ from safetensors import TensorSpec
 from torch import Tensor
 
 from backend.errors import DamagedFileError, LikenessError
-from backend.models.contract import LearnedModel
-from backend.models.registry import LANDMARK_NET
+from backend.models.registry import LANDMARK_NET, LearnedModel
 from backend.system.assets import ASSETS
 from backend.system.files import BrokenTensorFileError, read_with, tensor_spec, write_specs
 

@@ -46,8 +46,8 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import MeshHierarchy, MeshLevel, load_mesh_hierarchy, spread
 from backend.geometry.template import Template, load_template
 from backend.models.checkpoints import LoadedNetwork, ModelWeights, float64_array, load_weights_into
-from backend.models.contract import EncodedFace, EncodedPhoto
 from backend.models.landmarks import LandmarkFace, marks_in
+from backend.models.learned_basis.apply import EncodedFace, EncodedPhoto
 from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.models.registry import GRAPH_ALBEDO, GRAPH_FACE
 from backend.photos.collection import PhotoFace

@@ -15,8 +15,8 @@ import pytest
 
 from backend.batch.make_head import Task
 from backend.batch.manifest import Person
-from backend.batch.ray_engine import Machine, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.batch.records import Outcome, Stamp, current_stamp
+from backend.batch.resources import Machine, WorkerNeeds, ray_environment, worker_needs, workers_on
 from backend.errors import LikenessError
 from backend.progress import ProgressReporter
 

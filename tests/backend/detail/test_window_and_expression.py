@@ -19,9 +19,8 @@ from backend.detail.window import (
 )
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
-from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.surface import texture_space
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 128
 

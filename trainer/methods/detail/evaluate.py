@@ -30,8 +30,7 @@ from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.rig.arkit import ARKIT_INDEX
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from trainer.evaluate.harness import people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval, ratio_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig

@@ -33,8 +33,7 @@ from backend.photos.faces import Window, upright_square
 from backend.photos.formats import PhotoSource
 from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays

@@ -35,7 +35,6 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.contract import EncodedFace
 from backend.models.graph_face import (
     GraphAlbedoModel,
     GraphFaceNet,
@@ -47,7 +46,7 @@ from backend.models.graph_face import (
     persons_identity,
     read_codes,
 )
-from backend.models.learned_basis.apply import BasisModel, draw_colours, encoded_face
+from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.rendering.color import linear_from_srgb

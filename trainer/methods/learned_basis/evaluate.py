@@ -25,7 +25,6 @@ from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.contract import NOT_TRAINED
 from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
 from backend.models.learned_basis.network import (
     MILLIMETRE,
@@ -34,6 +33,7 @@ from backend.models.learned_basis.network import (
     LearnedBasisNet,
     ModelledFace,
 )
+from backend.models.registry import NOT_TRAINED
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
