@@ -14,9 +14,9 @@ Points of the face's surface by the landmark net, in windows around a detected f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from backend.errors import LikenessError
 from backend.geometry.template import LandmarkEmbedding, load_template
-from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.checkpoints import NetworkConfig, load_model, load_weights_into
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
@@ -44,7 +44,7 @@ SEEN = 64
 
 
 @dataclass(frozen=True)
-class LandmarkNetConfig:
+class LandmarkNetConfig(NetworkConfig):
     """Size of the net.
 
     Attributes
@@ -78,17 +78,6 @@ class LandmarkNetConfig:
             raise ValueError("widths, depths, hidden, squeeze, embedding and message must be at least 1")
         if self.rounds < 0:
             raise ValueError(f"rounds must be at least 0, not {self.rounds}")
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
-        """From the configuration in an exported model; other keys are ignored."""
-        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
-        later = {name: values[name] for name in ("deep", "impression") if name in values}
-        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers, **later)
-
-    def to_json(self) -> dict[str, Any]:
-        """Values for ``from_json``."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @lru_cache(maxsize=2)

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.models.checkpoints import NetworkConfig
 from backend.rendering import depth_surface
 from backend.rendering.camera import LAP_ROTATION_DEGREES, LAP_TRANSLATION, CanonicalCamera, View, view_from_network
 
@@ -324,7 +324,7 @@ class RefiningNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class LapConfig:
+class LapConfig(NetworkConfig):
     """Architecture of the networks; the defaults are the paper's.
 
     Attributes
@@ -384,17 +384,6 @@ class LapConfig:
         """Range of depths in a view: the canonical range, widened by the paper's margin and the largest shift."""
         margin = 0.1 + self.translation[2]
         return self.depth_range[0] - margin, self.depth_range[1] + margin
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LapConfig:
-        """Read the configuration of an exported model; unknown keys are ignored."""
-        known = {field.name for field in fields(LapConfig)}
-        chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return LapConfig(**{name: value for name, value in chosen.items() if name in known})
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types that ``from_json`` reads."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 _EDGE = 0.97
