@@ -19,11 +19,11 @@ from backend.command_line.terminal import check_address_space, explain, run_unti
 from backend.errors import EXIT_CODES
 
 _COMMANDS = {
-    "reconstruct": "backend.command_line.reconstruct_command:run_reconstruct",
-    "serve": "backend.command_line.serve_command:run_serve",
+    "reconstruct": "backend.command_line.commands:run_reconstruct",
+    "serve": "backend.command_line.commands:run_serve",
     "batch": "backend.batch.command:run_batch",
-    "canonical": "backend.command_line.reconstruct_command:run_canonical",
-    "transfer": "backend.command_line.transfer_command:run_transfer",
+    "canonical": "backend.command_line.commands:run_canonical",
+    "transfer": "backend.command_line.commands:run_transfer",
     "doctor": "backend.command_line.doctor:run_doctor",
 }
 

@@ -28,7 +28,7 @@ from backend.models.lap.canonical_face import (
     canonical_pictures,
     surface_cells,
 )
-from backend.models.registry import LANDMARK_NET, LAP
+from backend.models.registry import LAP
 from backend.photos.collect import collect
 from backend.photos.formats import PhotoSource
 from backend.progress import WRITING, ProgressReporter, silent
@@ -65,8 +65,6 @@ def make_canonical(
     errors.Cancelled : ``progress`` raised it.
     """
     model = LAP.load(computing_device(device))  # before the photos, to fail early if it is missing
-    if model.wants_surface:
-        LANDMARK_NET.load()
     collection = collect(sources, progress=progress)
     face = canonical_face(collection.faces, model, progress)
     progress(PICTURES, 0.0)

@@ -27,11 +27,10 @@ from backend.hair.fit_hair import FoundHair, HairVotes, check_look, fit_hair, ha
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
 from backend.models.checkpoints import computing_device
-from backend.models.contract import Models
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
-from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, open_models
+from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, Models, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import PhotoCollection, PhotoFace

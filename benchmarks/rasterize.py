@@ -127,10 +127,10 @@ def measure(case: Scene, backends: list[str], rounds: int) -> dict[str, float]:
 
 
 def usable_backends(device: torch.device) -> list[str]:
-    """List the installed backends; PyTorch3D on CUDA only (on the CPU it takes minutes)."""
+    """List the backends for a device."""
     probe = torch.tensor([[[0.0, 0, 1], [4, 0, 1], [0, 4, 1]]], device=device)
     usable = []
-    for backend in ("torch", "numba") if device.type == "cpu" else ("torch", "pytorch3d"):
+    for backend in ("torch", "numba") if device.type == "cpu" else ("torch",):
         try:
             face_ids(probe, torch.tensor([[0, 1, 2]], device=device), (2, 2), backend=backend)
         except ModuleNotFoundError:

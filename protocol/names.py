@@ -46,3 +46,21 @@ def arkit_name(spelling: str) -> str | None:
             if (name := _FLAT.get(bare + SIDES[words[number]].lower())) is not None:
                 return name
     return None
+
+
+ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
+
+
+LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+"""The left and the right lid's key, to index an array with."""
+
+
+def mirrored_name(name: str) -> str:
+    """The name of the key on the other side of the face (a central key is its own mirror)."""
+    if name.endswith("Left"):
+        other = name[:-4] + "Right"
+    elif name.endswith("Right"):
+        other = name[:-5] + "Left"
+    else:
+        return name
+    return other if other in ARKIT_INDEX else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 
 def arkit_weights(count: int, **keys: float) -> torch.Tensor:

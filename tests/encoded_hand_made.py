@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.learned_basis.apply import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from backend.models.registry import LEARNED_BASIS
 from backend.photos.collection import FaceClass, PhotoFace

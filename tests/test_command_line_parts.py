@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from backend import __main__ as command
-from backend.command_line import reconstruct_command, transfer_command
+from backend.command_line import commands
+from backend.command_line.commands import TerminalProgress, format_seconds
 from backend.command_line.photo_paths import check_there_are, find_photos
-from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.command_line.terminal import explain
 from backend.errors import EXIT_CODES, LikenessError
 from backend.exchange.all_or_none import OutputFolder
@@ -53,7 +53,7 @@ def test_a_gif_alone_is_a_film(names: list[str], read_as: str, tmp_path: Path, m
     touch(*(tmp_path / name for name in names))
     arguments = Namespace(sources=[tmp_path / name for name in names], identity="auto", fps=None)
     with pytest.raises(LikenessError, match=f"as {read_as}"):
-        transfer_command._solved(arguments, Console(file=io.StringIO()))
+        commands._solved(arguments, Console(file=io.StringIO()))
 
 
 def test_a_photo_given_twice_counts_once(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_every_error_has_a_sentence_and_an_exit_code(
     def fail(arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(reconstruct_command, "run_reconstruct", fail)
+    monkeypatch.setattr(commands, "run_reconstruct", fail)
     assert command.main(["reconstruct", "a.jpg", "--out", "out"]) == EXIT_CODES[code]
     printed = capsys.readouterr().err
     assert explain(error).sentence in printed and "Traceback" not in printed
@@ -174,14 +174,14 @@ def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def fail(arguments: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(reconstruct_command, "run_reconstruct", fail)
+    monkeypatch.setattr(commands, "run_reconstruct", fail)
     command.main(["reconstruct", "a.jpg", "--out", "out", "--traceback"])
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_sigterm_is_treated_like_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), reconstruct_command.sigterm_as_interrupt():
+    with pytest.raises(KeyboardInterrupt), commands.sigterm_as_interrupt():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -192,7 +192,7 @@ def test_the_verdict_table_says_why_a_photo_was_left_out() -> None:
         {"name": "[two].jpg", "used": False, "reason": "No face was found in it."},
     ]
     file = io.StringIO()
-    Console(file=file, width=100).print(reconstruct_command.verdict_table(photos))
+    Console(file=file, width=100).print(commands.verdict_table(photos))
     lines = [line.split() for line in file.getvalue().splitlines()]
     assert lines[1] == ["one.jpg", "yes", "0.81", "±1.3", "%"]
     assert lines[2] == ["[two].jpg", "no", "No", "face", "was", "found", "in", "it."]
@@ -212,7 +212,7 @@ def test_any_name_is_one_line_of_text(tmp_path: Path) -> None:
     wanted = [r"two\nlines.jpg", r"\x1b[31mred.jpg", r"\u202egpj.jpg", "照片.jpg", "a [bold]b.jpg", r"\udce9.jpg"]
     assert [shown[name] for name in names] == wanted
     file = io.StringIO()
-    table = reconstruct_command.verdict_table([{"name": name, "used": True} for name in wanted])
+    table = commands.verdict_table([{"name": name, "used": True} for name in wanted])
     Console(file=file, width=100).print(table)
     assert all(name in file.getvalue() for name in wanted)
 
@@ -237,7 +237,7 @@ def test_paths_that_no_system_has(tmp_path: Path) -> None:
         assert caught.value.code == "usage"
     for path in paths[1:]:
         with pytest.raises(LikenessError) as caught:
-            transfer_command._check_writable(path)
+            commands._check_writable(path)
         assert caught.value.code == "disk"
 
 

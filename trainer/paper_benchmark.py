@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from trainer.dry_run import stage_cost
 from trainer.engine.distributed import choose_device
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import find_recipe, load_recipe
+from trainer.engine.trainee import stage_cost
 
 RECIPES = ("paper/lap_64", "paper/learned_basis")
 

@@ -79,7 +79,7 @@ def _train(arguments: argparse.Namespace) -> None:
             # use the run's own recipe, because the original may have changed
             recipe = load_recipe(saved, arguments.overrides)
         if arguments.dry_run:
-            from trainer.dry_run import dry_run
+            from trainer.engine.trainee import dry_run
 
             print("\n".join(dry_run(recipe, arguments.device, arguments.dry_run)))
             return

@@ -25,9 +25,8 @@ from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifes
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
 from backend.batch.resources import THREAD_VARIABLES, WorkerNeeds, ray_environment, worker_needs, workers_on
+from backend.command_line.commands import check_device, format_seconds, sigterm_as_interrupt
 from backend.command_line.photo_paths import readable
-from backend.command_line.progress_display import format_seconds
-from backend.command_line.reconstruct_command import check_device, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
 from backend.options import options_of, words_of_options

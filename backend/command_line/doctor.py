@@ -50,7 +50,6 @@ class OptionalPart:
 
 
 OPTIONAL_PARTS = (
-    OptionalPart("pytorch3d", "a faster rasterizer on CUDA", "build it from source against your torch; never needed"),
     OptionalPart("ray", "many people at a time: backend batch", "python -m pip install -e '.[farm]'"),
     OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
     OptionalPart(
@@ -134,11 +133,9 @@ def required_packages() -> list[tuple[str, str]]:
 
 
 def device_findings() -> Iterator[Finding]:
-    """The device chosen by ``--device auto``, and the rasterizers available on it."""
+    """The device chosen by ``--device auto``."""
     try:
         import torch
-
-        from backend.rendering.rasterize import BACKENDS, default_backend
     except Exception as error:
         yield Finding(f"unknown: torch cannot be imported ({error})", missing=True)
         return
@@ -147,10 +144,6 @@ def device_findings() -> Iterator[Finding]:
         yield Finding(f"CUDA: {properties.name}, {properties.total_memory / 1e9:.0f} GB")
     else:
         yield Finding(f"CPU with {torch.get_num_threads()} threads (no CUDA device, or a torch without CUDA)")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    needs = {"numba": "numba", "pytorch3d": "pytorch3d"}
-    available = [name for name in BACKENDS if name not in needs or importlib.util.find_spec(needs[name])]
-    yield Finding(f"rasterizers: {', '.join(available)}; {default_backend(device)} is used")
 
 
 def asset_findings(folder: Path) -> Iterator[Finding]:

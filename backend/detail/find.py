@@ -13,14 +13,16 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from backend.detail.observation import PhotoInWindow, frames_in_window, observe
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
 from backend.detail.window import (
     SIDE,
     DetailWindow,
     ExpressionMaps,
+    PhotoInWindow,
     contact_free_mask,
     detail_window,
+    frames_in_window,
+    observe,
     place_in_map,
     surface_frames,
 )

@@ -15,14 +15,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.detail.observation import frames_in_window
-from backend.detail.window import ORIGIN, SIDE, DetailWindow, detail_window, place_in_map, surface_frames
+from backend.detail.window import (
+    ORIGIN,
+    SIDE,
+    DetailWindow,
+    detail_window,
+    frames_in_window,
+    place_in_map,
+    surface_frames,
+)
 from backend.geometry.template import Template, uniform_laplacian
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import EyeLoops, face_loops
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 KEY_GROUPS: Mapping[str, tuple[str, ...]] = {
     "brows_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),

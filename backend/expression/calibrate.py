@@ -18,7 +18,7 @@ from backend.expression.subject import Subject
 from backend.fitting.detector_model import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
-from backend.rig.arkit import LIDS
+from protocol.names import LIDS
 
 FOCAL_STEPS = (0.4, 0.55, 0.75, 1.0, 1.35, 1.8, 2.5)
 """Focal lengths that are tried, relative to the prior's mean."""

@@ -18,9 +18,8 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import write_file
-from backend.rig.arkit import ARKIT_INDEX
 from protocol.live_link import MOST_BYTES, NotATakeError, read_lines, text_of
-from protocol.names import ARKIT_NAMES, EXPRESSION_FORMAT, EXPRESSION_VERSION
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, EXPRESSION_FORMAT, EXPRESSION_VERSION
 
 LOOK_DEGREES: dict[str, float] = {"Up": 25.0, "Down": 28.0, "In": 28.0, "Out": 28.0}
 """Rotation of the rig's eyeballs at weight 1 of an ``eyeLook`` key (docs/rig.md)."""

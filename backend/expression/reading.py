@@ -29,10 +29,9 @@ from backend.fitting.detector_model import face_scale, upright_axes
 from backend.geometry.template import OUTLINE_LANDMARKS, load_template
 from backend.models.landmarks import net_points, surface_landmarker
 from backend.photos.faces import landmark_window, mean_landmarks, rigid_indices
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.system.assets import ASSETS
 from backend.system.files import read_asset, write_arrays
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
 DISTANCE = 0.9
 """Assumed distance of the face in metres, so that the rotation does not depend on the unknown focal length."""

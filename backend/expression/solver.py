@@ -35,8 +35,7 @@ from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_
 from backend.fitting.solver import EXPRESSION_SIZE, CameraPrior, PointTargets, robust_cost
 from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoFace
-from backend.rig.arkit import ARKIT_INDEX, LIDS, mirrored_name
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 
 LID_PAIRS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))

@@ -45,7 +45,7 @@ from backend.photos.faces import turned as turned_by
 from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.progress import ProgressReporter, silent
-from backend.rig.arkit import LIDS
+from protocol.names import LIDS
 
 REACH_SECONDS = 0.35
 """Time before and after a blink's deepest frame within which the lids are open."""

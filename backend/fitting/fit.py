@@ -71,14 +71,12 @@ from backend.fitting.stages import (
     with_corrected,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
-from backend.models.contract import Models
-from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
 from backend.models.lap.apply import LapModel, canonical_face
 from backend.models.lap.canonical_face import CanonicalFace
-from backend.models.learned_basis.apply import BasisModel, encoded_face
-from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel, EncodedFace, EncodedPhoto, encoded_face
+from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS, Models
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.progress import ProgressReporter, silent
@@ -626,7 +624,7 @@ def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoPar
 
 OUTLIER_SCALES = (4.0, 1.0)
 """Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
-are far off at first. With 1 in both, errors are 3 % larger (``benchmarks/corrections.py``)."""
+are far off at first. With 1 in both, errors are 3 % larger."""
 ITERATIONS = 4
 """Gauss-Newton steps of each round; few, because they start from a finished fit."""
 

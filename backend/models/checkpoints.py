@@ -21,7 +21,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -33,8 +33,7 @@ from safetensors import TensorSpec
 from torch import Tensor
 
 from backend.errors import DamagedFileError, LikenessError
-from backend.models.contract import LearnedModel
-from backend.models.registry import LANDMARK_NET
+from backend.models.registry import LANDMARK_NET, LearnedModel
 from backend.system.assets import ASSETS
 from backend.system.files import BrokenTensorFileError, read_with, tensor_spec, write_specs
 
@@ -338,6 +337,21 @@ def float64_array(values: torch.Tensor) -> np.ndarray:
 
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+class NetworkConfig:
+    """Base of networks' configurations, frozen dataclasses of JSON types and tuples: to and from exported models."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From the configuration in an exported model; other keys are ignored. Raises ``TypeError`` or ``ValueError``
+        for an invalid one."""
+        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types that ``from_json`` reads."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,25 @@ Run the detail network: observations of one person to heights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.checkpoints import LoadedNetwork
+from backend.models.checkpoints import LoadedNetwork, NetworkConfig
 from backend.models.registry import DETAIL
 
 OBSERVED = 7
-"""Channels of a photo in the UV window, see ``backend.detail.observation``."""
+"""Channels of a photo in the UV window, see ``backend.detail.window``."""
 EXPRESSED = 9
 """Channels of an expression map, see ``backend.detail.window``."""
 
 
 @dataclass(frozen=True)
-class DetailConfig:
+class DetailConfig(NetworkConfig):
     """Size of the network.
 
     Attributes
@@ -59,15 +58,6 @@ class DetailConfig:
             raise ValueError("widths must be four numbers, and all numbers at least 1")
         if self.kernel not in (1, 3, 5):
             raise ValueError(f"kernel must be 1, 3 or 5, not {self.kernel}")
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types."""
-        return {**asdict(self), "widths": list(self.widths)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> DetailConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
-        return DetailConfig(**{**values, "widths": tuple(values["widths"])})
 
 
 class RegionAwareConvolution(nn.Module):

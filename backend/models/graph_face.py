@@ -34,9 +34,9 @@ Apply the U-Net of skins in the texture stage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -45,10 +45,9 @@ from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, MeshLevel, load_mesh_hierarchy, spread
 from backend.geometry.template import Template, load_template
-from backend.models.checkpoints import LoadedNetwork, ModelWeights, float64_array, load_weights_into
-from backend.models.encoded_face import EncodedFace, EncodedPhoto
-from backend.models.landmarks import marks_in
-from backend.models.lap.landmark_face import LandmarkFace
+from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig, float64_array, load_weights_into
+from backend.models.landmarks import LandmarkFace, marks_in
+from backend.models.learned_basis.apply import EncodedFace, EncodedPhoto
 from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.models.registry import GRAPH_ALBEDO, GRAPH_FACE
 from backend.photos.collection import PhotoFace
@@ -213,7 +212,7 @@ _LARGEST_LOG_CONFIDENCE = 3.0
 
 
 @dataclass(frozen=True)
-class GraphFaceConfig:
+class GraphFaceConfig(NetworkConfig):
     """Size of the networks.
 
     Attributes
@@ -252,16 +251,6 @@ class GraphFaceConfig:
             raise ValueError("all numbers must be at least 1")
         if len(self.widths) != len(self.albedo_widths):
             raise ValueError("widths and albedo_widths must have a number for each level")
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types."""
-        return {**asdict(self), "widths": list(self.widths), "albedo_widths": list(self.albedo_widths)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> GraphFaceConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
-        lists = {name: tuple(values[name]) for name in ("widths", "albedo_widths")}
-        return GraphFaceConfig(**{**values, **lists})
 
 
 @dataclass(frozen=True)
@@ -642,7 +631,7 @@ _LEAST = 1e-3
 
 
 @dataclass(frozen=True)
-class GraphAlbedoConfig:
+class GraphAlbedoConfig(NetworkConfig):
     """Size of the network.
 
     Attributes
@@ -659,15 +648,6 @@ class GraphAlbedoConfig:
         step = 2 ** (len(self.widths) - 1)
         if self.size % step or self.size < 2 * step:
             raise ValueError(f"size must be a multiple of {step}, at least {2 * step}, not {self.size}")
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types that ``from_json`` reads."""
-        return {**asdict(self), "widths": list(self.widths)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> GraphAlbedoConfig:
-        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for an invalid configuration."""
-        return GraphAlbedoConfig(**{**values, "widths": tuple(values["widths"])})
 
 
 class GraphAlbedoNet(nn.Module):

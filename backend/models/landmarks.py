@@ -14,9 +14,9 @@ Points of the face's surface by the landmark net, in windows around a detected f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,10 +28,11 @@ from torch.nn import functional
 
 from backend.errors import LikenessError
 from backend.geometry.template import LandmarkEmbedding, load_template
-from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.checkpoints import NetworkConfig, load_model, load_weights_into
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, cross_matrix, rotation_from_axis_angle
 
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
@@ -43,7 +44,7 @@ SEEN = 64
 
 
 @dataclass(frozen=True)
-class LandmarkNetConfig:
+class LandmarkNetConfig(NetworkConfig):
     """Size of the net.
 
     Attributes
@@ -77,17 +78,6 @@ class LandmarkNetConfig:
             raise ValueError("widths, depths, hidden, squeeze, embedding and message must be at least 1")
         if self.rounds < 0:
             raise ValueError(f"rounds must be at least 0, not {self.rounds}")
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
-        """From the configuration in an exported model; other keys are ignored."""
-        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
-        later = {name: values[name] for name in ("deep", "impression") if name in values}
-        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers, **later)
-
-    def to_json(self) -> dict[str, Any]:
-        """Values for ``from_json``."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @lru_cache(maxsize=2)
@@ -354,3 +344,175 @@ def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
         places = window.from_picture(face.surface.places, 1.0)
         rows.append(np.column_stack([places, face.surface.deviation / window.side]))
     return torch.from_numpy(np.stack(rows)).float()
+
+
+EXPRESSIONS = 16
+"""Number of expression components, which are free in each photo."""
+_HIDDEN = 256
+_SPREADS = 8
+"""Number of features that summarise the points' standard deviations."""
+_ALONE, _TOGETHER = 3, 3
+"""Gauss-Newton steps for the view of the mean face alone, then for shape, expressions and views together."""
+_INDEPENDENT = 0.1
+"""Share of the points that counts as independent, because the net's errors are correlated between neighbours."""
+_FIRM = 0.01
+"""Initial standard deviation of a point's residual, in sides, after shape, expression and view; measured later."""
+_NEAREST = 0.3
+"""Least depth of the face's pivot during the fit."""
+
+
+@dataclass(frozen=True)
+class LandmarkShapes:
+    """Linear model of a face's canonical points: the mean (478, 3), the components of people's shapes (K, 478, 3), and
+    those of expressions and other nuisances that are free in each photo (E, 478, 3), one standard deviation each."""
+
+    mean: Tensor
+    people: Tensor
+    expressions: Tensor
+
+
+@dataclass(frozen=True)
+class MarkedFaces:
+    """Maximum a posteriori faces of G sets of N photos. shape : (G, K) in standard deviations. certainty : (G, K) in
+    [0, 1], the share of the prior variance that the photos remove. view : of the N photos."""
+
+    shape: Tensor
+    certainty: Tensor
+    view: View
+
+
+class LandmarkFace(nn.Module):
+    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views and features.
+
+    Attributes
+    ----------
+    width : number of features of a photo.
+    """
+
+    def __init__(self, size: int, components: int, nuisances: int = EXPRESSIONS) -> None:
+        """nuisances : number of components that are free in each photo."""
+        super().__init__()
+        self.focal = CanonicalCamera((size, size)).focal / size  # in sides
+        inputs = 2 * components + 12 + _SPREADS
+        self.width = inputs + _HIDDEN
+        self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, relative to the pivot
+        self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
+        self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
+        self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
+        self.spreads = nn.Linear(LANDMARKS, _SPREADS)
+        self.net = nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
+
+    @torch.no_grad()
+    def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
+        """Store the shapes, and measure the spread of the residuals on marks (P, 478, 3)."""
+        self.points.copy_(shapes.mean - shapes.mean.new_tensor(LAP_PIVOT))
+        self.people.copy_(shapes.people)
+        self.expressions.copy_(shapes.expressions)
+        for _ in range(2):  # the second fit uses the spread that the first has measured
+            view, shape, moved = self._solved(marks, torch.arange(len(marks), device=marks.device))[:3]
+            left = self._beside(marks, view, self._of_shape(shape) + moved)
+            # the median ignores faces that the net misses; for a sum of two squared standard normals it is 1.386
+            self.spread.copy_(left.pow(2).sum(-1).median(0).values.div(1.386).sqrt())
+
+    def features(self, marks: Tensor) -> Tensor:
+        """(N, width) features of each photo."""
+        alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
+        spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
+        view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
+        statistics = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
+        return torch.cat([statistics, self.net(statistics)], 1)
+
+    @torch.no_grad()
+    def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
+        """Fit the shape of each set, and the views. ``set_of`` (N,) : index of each photo's set, from 0."""
+        with torch.autocast(marks.device.type, enabled=False):
+            view, shape, _, information, _ = self._solved(marks.float(), set_of)
+            variance = torch.linalg.inv(information).diagonal(dim1=1, dim2=2)
+        return MarkedFaces(shape, (1 - variance).clamp(0, 1), view)
+
+    def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor, Tensor]:
+        """Views, shapes (G, K), offsets of the points by expression (N, L, 3), information (G, K, K) about the shapes
+        with the prior, and the derivative of the views by the shapes (N, 6, K)."""
+        weight = 1 / (marks[..., 2] ** 2 + self.spread**2)
+        view = self._first_view(marks[..., :2] - 0.5, weight)
+        sets, components = int(set_of.max()) + 1, len(self.people)
+        shape = marks.new_zeros(sets, components)
+        moods = marks.new_zeros(len(marks), len(self.expressions))
+        prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(len(self.expressions))])
+        trust = _INDEPENDENT * weight.repeat_interleave(2, 1)[..., None]  # (N, 2L, 1)
+        for step in range(_ALONE + _TOGETHER):
+            moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+            points = self._of_shape(shape)[set_of] + moved
+            by_view, rows = self._jacobian(view, points)
+            left = self._beside(marks, view, points).flatten(1)[..., None]
+            if step < _ALONE:  # far from the solution shape and expression would absorb the view's error
+                own, by_shape = by_view, None
+            else:
+                turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
+                own = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
+                by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
+            own = own.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
+            count = own.shape[-1]
+            weighted = (own * trust).transpose(1, 2)
+            matrix = weighted @ own + torch.diag(prior[:count])
+            held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
+            right = weighted @ left - held[..., None]
+            if by_shape is None:
+                change = torch.linalg.solve(matrix, right)[..., 0]
+            else:
+                coupling = weighted @ by_shape  # (N, 6 + E, K)
+                solved = torch.linalg.solve(matrix, torch.cat([coupling, right], 2))
+                weighted_shape = (by_shape * trust).transpose(1, 2)
+                own_information = weighted_shape @ by_shape - coupling.transpose(1, 2) @ solved[..., :-1]
+                own_pull = (weighted_shape @ left - coupling.transpose(1, 2) @ solved[..., -1:])[..., 0]
+                information = torch.eye(components, device=marks.device).repeat(sets, 1, 1)
+                information = information.index_add(0, set_of, own_information)
+                pull = (-shape).index_add(0, set_of, own_pull)
+                by_set = torch.linalg.solve(information, pull)
+                shape = (shape + by_set).clamp(-4, 4)
+                change = solved[..., -1] - (solved[..., :-1] @ by_set[set_of][..., None])[..., 0]
+                moods = (moods + change[:, 6:]).clamp(-4, 4)
+            view = _moved(view, change[:, :6])
+        moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+        return view, shape, moved, information, -solved[:, :6, :-1]
+
+    def _of_shape(self, shape: Tensor) -> Tensor:
+        """(G, L, 3) points of shapes (G, K), relative to the pivot."""
+        return self.points + torch.einsum("gk,klc->glc", shape, self.people)
+
+    def _jacobian(self, view: View, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of the projections: (N, L, 2, 6) by turn and shift, (N, L, 2, 3) by the points in the view."""
+        turned = points @ view.rotation.transpose(1, 2)
+        x, y, z = (turned + view.translation[:, None] + turned.new_tensor(LAP_PIVOT)).unbind(-1)
+        zero, scale = torch.zeros_like(x), self.focal / z
+        rows = torch.stack(
+            [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, scale, -scale * y / z], -1)], 2
+        )
+        return torch.cat([-rows @ cross_matrix(turned), rows], -1), rows
+
+    def _beside(self, marks: Tensor, view: View, points: Tensor) -> Tensor:
+        """(N, L, 2) reprojection error of points (N, L, 3) in their views: mark minus projection, in sides."""
+        placed = points @ view.rotation.transpose(1, 2) + view.translation[:, None] + points.new_tensor(LAP_PIVOT)
+        return marks[..., :2] - 0.5 - self.focal * placed[..., :2] / placed[..., 2:]
+
+    def _first_view(self, places: Tensor, weight: Tensor) -> View:
+        """Scaled orthographic views of the mean face for image points (N, L, 2), in sides from the middle."""
+        points = torch.cat([self.points, torch.ones_like(self.points[:, :1])], 1)  # (L, 4)
+        weight = weight / weight.mean(1, keepdim=True)
+        matrix = torch.einsum("lc,nl,ld->ncd", points, weight, points)
+        matrix = matrix + 1e-6 * torch.diag_embed(matrix.diagonal(dim1=1, dim2=2))
+        affine = torch.linalg.solve(matrix, torch.einsum("lc,nl,nlr->ncr", points, weight, places)).transpose(1, 2)
+        u, size, vh = torch.linalg.svd(affine[..., :3], full_matrices=False)
+        rows = u @ vh  # (N, 2, 3)
+        rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
+        depth = self.focal / size.mean(1).clamp(min=1e-3)
+        shift = affine[..., 3] * (depth / self.focal)[:, None]
+        return View(rotation, torch.cat([shift, depth[:, None] - LAP_PIVOT[2]], 1))
+
+
+def _moved(view: View, change: Tensor) -> View:
+    """Views after a step of turns and shifts (N, 6); step and depth are limited."""
+    rotation = rotation_from_axis_angle(change[:, :3].clamp(-0.5, 0.5)) @ view.rotation
+    translation = view.translation + change[:, 3:].clamp(-0.3, 0.3)
+    depth = translation[:, 2:].clamp(min=_NEAREST - LAP_PIVOT[2])
+    return View(rotation, torch.cat([translation[:, :2], depth], 1))

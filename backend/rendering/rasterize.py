@@ -23,12 +23,15 @@ the nearest face, and among equals the lowest index. Boxes larger than a tile ar
 Reference rasterizer for tests of the others: one face after the other, every pixel, no shortcuts.
 
 Visibility of a mesh in a camera: depth maps and soft visibility of vertices and points, by a depth buffer.
+
+Face ids on the CPU by a compiled depth-buffer loop: threads get images or bands of rows.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,6 +40,113 @@ import torch
 
 from backend.rendering.camera import MIN_DEPTH, Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.system.numba_cache import numba
+
+_MIN_DEPTH = np.float32(MIN_DEPTH)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
+_PARALLEL_FACES = 4096
+"""With fewer faces in the batch (or pixels / 16) a second thread costs more than it saves."""
+
+
+def face_ids_numba(
+    vertices: torch.Tensor, faces: torch.Tensor, size: tuple[int, int], cull_backfaces: bool
+) -> torch.Tensor:
+    """See ``rasterize.face_ids``. May be called from several threads at once (the loop runs without the GIL)."""
+    device = vertices.device
+    points = vertices.cpu().contiguous().numpy()
+    triangles = faces.cpu().contiguous().numpy()
+    count, (height, width) = len(points), size
+    if triangles.min() < 0 or triangles.max() >= points.shape[1]:
+        raise IndexError("faces refer to vertices that do not exist")
+    ids = np.empty((count, height, width), np.int64)
+    threads = torch.get_num_threads()
+    work = max(count * len(triangles), count * height * width // 16)
+    if threads == 1 or work < _PARALLEL_FACES:
+        _rasterize(points, triangles, ids, 0, count, 0, height, cull_backfaces)
+    elif count >= threads:
+        cuts = [count * i // threads for i in range(threads + 1)]
+        tasks = [(cuts[i], cuts[i + 1], 0, height) for i in range(threads)]
+        _run(points, triangles, ids, tasks, cull_backfaces)
+    else:
+        bands = -(-threads // count)
+        cuts = [height * i // bands for i in range(bands + 1)]
+        tasks = [(n, n + 1, cuts[i], cuts[i + 1]) for n in range(count) for i in range(bands)]
+        _run(points, triangles, ids, tasks, cull_backfaces)
+    return torch.from_numpy(ids).to(device)
+
+
+def _run(points: np.ndarray, triangles: np.ndarray, ids: np.ndarray, tasks: list, cull_backfaces: bool) -> None:
+    pool = _pool()
+    waiting = [pool.submit(_rasterize, points, triangles, ids, *task, cull_backfaces) for task in tasks[1:]]
+    _rasterize(points, triangles, ids, *tasks[0], cull_backfaces)
+    for future in waiting:
+        future.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=max(1, torch.get_num_threads()), thread_name_prefix="rasterize")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
+@numba.njit(
+    "void(float32[:,:,::1], int64[:,::1], int64[:,:,::1], int64, int64, int64, int64, boolean)",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _rasterize(points, triangles, ids, first_image, last_image, first_row, last_row, cull_backfaces):
+    """Fill ids[first_image:last_image, first_row:last_row]. float32 arithmetic by the rules of ``rasterize``."""
+    width = ids.shape[2]
+    depths = np.empty((last_row - first_row, width), np.float32)
+    right = np.float32(width)
+    low, high = np.float32(first_row), np.float32(last_row)
+    zero = np.float32(0.0)
+    for n in range(first_image, last_image):
+        depths[:] = np.float32(np.inf)
+        ids[n, first_row:last_row] = -1
+        for f in range(triangles.shape[0]):
+            i0, i1, i2 = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+            y0, y1, y2 = points[n, i0, 1], points[n, i1, 1], points[n, i2, 1]
+            top, bottom = min(y0, y1, y2), max(y0, y1, y2)
+            if not (bottom >= low and top <= high):
+                continue
+            x0, x1, x2 = points[n, i0, 0], points[n, i1, 0], points[n, i2, 0]
+            area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
+            if area == zero or not np.isfinite(area) or (cull_backfaces and area > zero):
+                continue
+            left_most, right_most = min(x0, x1, x2), max(x0, x1, x2)
+            column0 = int(min(max(np.ceil(left_most - _HALF), zero), right))
+            column1 = int(min(max(np.floor(right_most - _HALF), -_ONE), right - _ONE))
+            row0 = int(min(max(np.ceil(top - _HALF), low), high))
+            row1 = int(min(max(np.floor(bottom - _HALF), low - _ONE), high - _ONE))
+            if column0 > column1 or row0 > row1:
+                continue
+            z0, z1, z2 = points[n, i0, 2], points[n, i1, 2], points[n, i2, 2]
+            if not (z0 > _MIN_DEPTH and z1 > _MIN_DEPTH and z2 > _MIN_DEPTH):
+                continue
+            if area < zero:
+                x1, y1, z1, x2, y2, z2 = x2, y2, z2, x1, y1, z1
+            near0, near1, near2 = _ONE / z0, _ONE / z1, _ONE / z2
+            for row in range(row0, row1 + 1):
+                centre_y = np.float32(row) + _HALF
+                dy0, dy1, dy2 = y0 - centre_y, y1 - centre_y, y2 - centre_y
+                for column in range(column0, column1 + 1):
+                    centre_x = np.float32(column) + _HALF
+                    dx0, dx1, dx2 = x0 - centre_x, x1 - centre_x, x2 - centre_x
+                    w0 = dx1 * dy2 - dy1 * dx2
+                    w1 = dx2 * dy0 - dy2 * dx0
+                    w2 = dx0 * dy1 - dy0 * dx1
+                    if w0 >= zero and w1 >= zero and w2 >= zero:
+                        depth = (w0 + w1 + w2) / (w0 * near0 + w1 * near1 + w2 * near2)
+                        if depth < depths[row - first_row, column]:
+                            depths[row - first_row, column] = depth
+                            ids[n, row, column] = f
+
 
 _CANDIDATES_CPU = 1 << 15
 _CANDIDATES_CUDA = 1 << 24
@@ -258,9 +368,11 @@ def _one_image(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int], c
     return ids
 
 
-BACKENDS = ("torch", "numba", "pytorch3d", "reference")
-
-Backend = Callable[[torch.Tensor, torch.Tensor, tuple[int, int], bool], torch.Tensor]
+BACKENDS: Mapping[str, Callable[[torch.Tensor, torch.Tensor, tuple[int, int], bool], torch.Tensor]] = {
+    "torch": face_ids_torch,
+    "numba": face_ids_numba,
+    "reference": face_ids_reference,
+}
 
 
 def face_ids(
@@ -278,8 +390,7 @@ def face_ids(
     vertices_px : (N, V, 3) x right and y down in pixels (pixel centres at i + 0.5), z camera depth in any unit > 0.
     faces : (F, 3) int64 vertex indices, shared by the batch.
     size : (height, width) of the image.
-    backend : "auto" (numba on the CPU where installed, PyTorch3D on CUDA where importable, else torch), or one of
-        ``BACKENDS``.
+    backend : "auto" (numba on the CPU, else torch), or one of ``BACKENDS``.
     cull_backfaces : keep only faces with cross(v1 - v0, v2 - v0) < 0 in pixels with y down.
 
     Returns
@@ -289,7 +400,6 @@ def face_ids(
     Raises
     ------
     ValueError : shapes or dtypes do not fit, or the backend is unknown.
-    ModuleNotFoundError : the requested backend is not installed.
     """
     if vertices_px.ndim != 3 or vertices_px.shape[-1] != 3:
         raise ValueError(f"vertices_px must be (N, V, 3), not {tuple(vertices_px.shape)}")
@@ -300,40 +410,17 @@ def face_ids(
         raise ValueError(f"size must be (height, width) >= 0, not {size}")
     if backend == "auto":
         backend = default_backend(vertices_px.device)
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown rasterizer {backend!r}; known are {', '.join(BACKENDS)}")
     vertices = vertices_px.detach().float()
     if vertices.shape[0] * faces.shape[0] * height * width == 0:
         return torch.full((vertices.shape[0], height, width), -1, dtype=torch.int64, device=vertices.device)
-    return _backend(backend)(vertices, faces.long(), (int(height), int(width)), cull_backfaces)
+    return BACKENDS[backend](vertices, faces.long(), (int(height), int(width)), cull_backfaces)
 
 
 def default_backend(device: torch.device) -> str:
     """The backend of "auto" for tensors on ``device``."""
-    if device.type == "cpu" and _installed("numba"):
-        return "numba"
-    if device.type == "cuda" and _installed("pytorch3d"):
-        return "pytorch3d"
-    return "torch"
-
-
-@cache
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
-@cache
-def _backend(name: str) -> Backend:
-    """Import a backend on first use, so that none is needed to import this package."""
-    if name == "torch":
-        function = face_ids_torch
-    elif name == "numba":
-        from backend.rendering.rasterize_numba import face_ids_numba as function
-    elif name == "pytorch3d":
-        from backend.rendering.rasterize_pytorch3d import face_ids_pytorch3d as function
-    elif name == "reference":
-        function = face_ids_reference
-    else:
-        raise ValueError(f"unknown rasterizer {name!r}; known are {', '.join(BACKENDS)}")
-    return function
+    return "numba" if device.type == "cpu" else "torch"
 
 
 DEPTH_BIAS = 0.001

@@ -31,9 +31,8 @@ from scipy.interpolate import PchipInterpolator
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import MouthLoops, eye_sphere, face_loops, mouth_tube, part_slice
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from protocol.similarity import fit_similarity
 
 REACH_ROWS = {1: 6, 2: 4}

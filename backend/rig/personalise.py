@@ -43,9 +43,8 @@ from scipy.spatial import cKDTree
 from backend.geometry.template import Template
 from backend.geometry.vectors import arc_length, smoothstep
 from backend.rig import measure
-from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.rig.mouth import move_jaw_parts, rotate_eyes, similarity_scale
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS
 
 _EDGES = ((0, 1), (1, 2), (2, 0))
 _REGULARISATION = 1e-3

@@ -49,7 +49,7 @@ from backend.service.discovery import (
     remove_state,
     write_state,
 )
-from backend.service.jobs import Job, JobBook, JobError, JobQueue, JobState
+from backend.service.jobs import EVENTS_ENDPOINT, Job, JobBook, JobError, JobQueue, JobState, WorkerProcess
 from backend.service.messages import (
     PROTOCOL,
     PROTOCOLS,
@@ -73,7 +73,6 @@ from backend.service.messages import (
     decode,
     read_frames,
 )
-from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 from protocol.file_lock import FileLock
 from protocol.options import DEVICES, OPTIONS
 

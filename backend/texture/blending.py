@@ -27,7 +27,6 @@ from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import sample_image
-from backend.rig.arkit import ARKIT_INDEX
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.delighting import Delit, photo_detail
@@ -49,6 +48,7 @@ from backend.texture.unwrap import (
     sample_linear,
     under_jaw,
 )
+from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import each
 from backend.texture import parts as mouth
@@ -39,6 +38,7 @@ from backend.texture.surface import (
     pieces,
     push_pull,
 )
+from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,17 @@ from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, l
 from backend.fitting.solver import POPULATION_PATH
 from backend.geometry.template import TEMPLATE_PATH
 from backend.models.checkpoints import load_model, read_tensors
-from backend.models.contract import forget_models
 from backend.models.parsing import apply as masks
-from backend.models.registry import MODELS
-from backend.system.assets import ASSETS
-from backend.system.files import BrokenTensorFileError, read_arrays, read_asset, read_metadata, read_table, write_arrays
+from backend.models.registry import MODELS, forget_models
+from backend.system.files import (
+    ASSETS,
+    BrokenTensorFileError,
+    read_arrays,
+    read_asset,
+    read_metadata,
+    read_table,
+    write_arrays,
+)
 
 TRAINED = [model.name for model in MODELS if model.trained(ASSETS)]
 TABLES = sorted(set(ASSETS.rglob("*.safetensors")) - set(ASSETS.rglob("*-of-*")) - {TEMPLATE_PATH})

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from backend.expression.clip import FrameMark, read_live_link
-from backend.rig.arkit import ARKIT_INDEX
 from blender_addon.transfer.clips import read_clip
 from protocol.live_link import NotATakeError, read_lines, text_of
-from protocol.names import ARKIT_NAMES, arkit_name
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, arkit_name
 
 JAW, BLINK = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["eyeBlinkLeft"]
 

@@ -76,7 +76,7 @@ def test_the_index_lists_each_zip_with_its_hash(tmp_path: Path) -> None:
 
 def test_a_wheel_has_the_assets_inside(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
-    for name in ("pyproject.toml", "setup.py", "README.md", "backend/__init__.py", "backend/system/assets.py"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "backend/__init__.py", "backend/system/files.py"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
     recipe, asset = source / "trainer/recipes/one.toml", source / "assets/lap/README.md"
@@ -93,7 +93,5 @@ def test_a_wheel_has_the_assets_inside(tmp_path: Path) -> None:
             pytest.skip(f"needs setuptools: {error}")
         raise
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"backend/shipped_assets/lap/README.md", "trainer/recipes/one.toml", "backend/system/assets.py"} <= set(
-        names
-    )
+    assert {"backend/shipped_assets/lap/README.md", "trainer/recipes/one.toml", "backend/system/files.py"} <= set(names)
     assert not [name for name in names if name.startswith(("assets", "tools", "tests"))]

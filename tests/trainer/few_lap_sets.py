@@ -1,4 +1,4 @@
-"""A source of LAP's photo sets, drawn once for all tests of a run: two people, with the landmark net's points."""
+"""A source of LAP's photo sets, drawn once for all tests of a run: two people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.methods.lap.data import LapBatch, LapPeopleConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FewSetsConfig(SourceConfig):
-    """The same two people with ``photos`` photos each, and the landmark net's points, whatever is asked for."""
+    """The same two people with ``photos`` photos each, whatever is asked for."""
 
     photos: int = 2
 
@@ -31,5 +31,5 @@ class FewSets:
 
 @cache
 def few_sets(photos: int) -> LapBatch:
-    source = LapPeopleConfig(size=32, photos=photos, seed=3, film=False, marks=True, quick_marks=True)
+    source = LapPeopleConfig(size=32, photos=photos, seed=3, film=False)
     return source.build().batch(range(2), torch.device("cpu"))

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from trainer.__main__ import main
-from trainer.dry_run import stage_cost
 from trainer.engine.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RECIPES, Recipe, find_recipe, load_recipe
+from trainer.engine.trainee import stage_cost
 
 sys.path.append(str(Path(__file__).parent / "sets"))
 from made_up import celeba, drawn, write

@@ -8,6 +8,9 @@ At toy size most of a command's time is its imports: four seconds, for forty com
 and shares nothing else with the other commands.
 
 ``python -m trainer all``: print the table of steps that make the files of ``assets/``, or run them.
+
+The chain at toy size: recipes with a few steps on a few pictures, and portraits of synthetic people. It tests that
+every command runs and finds the previous one's results; the resulting nets are of no use.
 """
 
 from __future__ import annotations
@@ -26,8 +29,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import cv2
 import msgspec
+import numpy as np
+import torch
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
@@ -36,7 +43,89 @@ from backend.errors import LikenessError
 from backend.system.assets import ASSETS
 from trainer.chain.table import STEPS, TOY_STEPS, Command, Need, Repeats, Step
 from trainer.engine.disk_cache import shared_folder, write_bytes
-from trainer.engine.recipe import known_recipes
+from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
+from trainer.people.source import PeopleConfig
+from trainer.portraits.collection import read_hand_labels
+from trainer.portraits.relabel import read_traits
+
+LIMITS = {
+    "steps": TOY_STEPS,
+    "batch": 2,
+    "validation_samples": 2,
+    "validate_steps": TOY_STEPS,
+    "log_steps": 1,
+    "count": 8,
+    "keep": 8,
+    "processes": 1,
+    "first": 4,
+    "people": 8,
+    "basis_people": 16,
+    "reference_people": 4,
+    "start_people": 16,
+    "start_shapes": 16,
+    "identity": 8,
+    "expression": 8,
+    "depth_components": 8,
+    "albedo_components": 8,
+}
+"""Largest value of each field of a recipe, wherever it occurs."""
+PORTRAIT_SIDE = 256
+"""Pixels, the smallest size at which the face detector finds all of them."""
+PORTRAITS_PER_TRAIT = 2
+"""Portraits per answer on a list, because the classifiers need more than one of each."""
+
+
+def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
+    """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless",
+    stay."""
+    table = encode(load_recipe(find_recipe(recipe)))
+    limits = LIMITS | {"steps": steps, "validate_steps": steps}
+    return [word for path in _too_large(table, "", limits) for word in ("--set", path)]
+
+
+def _too_large(value: Any, path: str, limits: Mapping[str, int]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            place = f"{path}.{key}" if path else key
+            if type(item) is int and item > limits.get(key, item):
+                yield f"{place}={limits[key]}"
+            yield from _too_large(item, place, limits)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _too_large(item, f"{path}.{number}", limits)
+
+
+def portrait_names() -> list[str]:
+    """Names from every list that the chain reads: some of each answer, and some with hand-made labels."""
+    names = _first_of_each({name: ("hair", seen.facial_hair) for name, seen in read_traits().items()})
+    names += _first_of_each({name: ("worn", seen.glasses) for name, seen in read_traits().items()})
+    names += _first_of_each({name: ("by hand", one.held_out) for name, one in read_hand_labels().items()})
+    return sorted(set(names))
+
+
+def _first_of_each(answers: Mapping[str, tuple[str, object]]) -> list[str]:
+    chosen: dict[tuple[str, object], list[str]] = {}
+    for name in sorted(answers):
+        chosen.setdefault(answers[name], []).append(name)
+    return [name for names in chosen.values() for name in names[:PORTRAITS_PER_TRAIT]]
+
+
+def draw_portraits(folder: Path) -> int:
+    """Write a picture of a different synthetic person under each of ``portrait_names``; returns their number.
+
+    Existing pictures stay. The answers on the lists do not apply to these people.
+    """
+    names = portrait_names()
+    folder.mkdir(parents=True, exist_ok=True)
+    if all((folder / name).is_file() for name in names):
+        return len(names)
+    people = PeopleConfig(size=PORTRAIT_SIDE, seed=7).build()
+    for number, name in enumerate(names):
+        picture = people.batch(range(number, number + 1), torch.device("cpu")).images[0]
+        pixels = (picture.permute(1, 2, 0).numpy()[..., ::-1] * 255.0 + 0.5).astype(np.uint8)
+        cv2.imwrite(str(folder / name), np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return len(names)
+
 
 STATE_FILE = "done.json"
 
@@ -220,8 +309,6 @@ def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
     filled = [word.replace("{assets}", str(places.assets)) for word in command.arguments]
     filled = [word.replace("{portraits}", str(places.portraits)) for word in filled]
     if toy:
-        from trainer.chain.toy import toy_overrides
-
         filled += command.toy
         filled += toy_overrides(command.name, places.toy_steps) if command.name in known_recipes() else []
     return tuple(filled)
@@ -237,8 +324,6 @@ def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[s
     """
     places.work.mkdir(parents=True, exist_ok=True)
     if toy and any(Need.PORTRAITS in step.needs for step in steps):
-        from trainer.chain.toy import draw_portraits
-
         say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")
     with _runner(places, toy) as run:
         for step in steps:

@@ -1,7 +1,5 @@
 """The chain's steps in order of dependency. Hours are from docs/training_log.md and the model cards.
 
-Of the recipes ``*_gpu`` only ``landmarks_gpu`` was run on one; the others have guessed numbers of steps (docs/lap.md).
-
 Definition of a step of the chain: files of ``assets/``, the commands that make them, and their requirements.
 """
 

@@ -28,7 +28,7 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
     ),
     "basis": (
         "trainer.methods.learned_basis.evaluate",
-        "the learned face model: bases against the prior, the encoder alone",
+        "the learned face model: its encoder, colours, clips and pairs of photos",
     ),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "textures": ("trainer.evaluate.textures", "textures against a held-out photo"),

@@ -15,9 +15,8 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
-from backend.models.contract import Models
 from backend.models.graph_face import GraphModel
-from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, open_models
+from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, Models, open_models
 from backend.photos.collection import PhotoCollection
 from trainer.engine.disk_cache import content_key
 from trainer.evaluate.harness import collected, kept_array

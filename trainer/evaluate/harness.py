@@ -25,7 +25,7 @@ from rich.table import Table
 import backend
 from backend.errors import LikenessError
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection, PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.formats import PhotoSource
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.contracts import Source
@@ -76,26 +76,6 @@ def found_faces(photos: Sequence[Path]) -> tuple[PhotoFace, ...]:
         if error.code != "no_face":
             raise
         return ()
-
-
-def square_photo(name: str, pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray | None = None) -> PhotoFace:
-    """A made picture (S, S, 3) uint8 as a photo that was read. landmarks : (L, 2) in pixels; labels : (S, S)."""
-    side = len(pixels)
-    marks = np.zeros((478, 3), np.float32)
-    marks[: len(landmarks), :2] = landmarks
-    return PhotoFace(
-        name=name,
-        source_size=(side, side),
-        focal_px=None,
-        pixels=pixels,
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
-        landmarks=marks,
-        labels=np.zeros((side, side), np.uint8) if labels is None else labels,
-        monochrome=False,
-        yaw_degrees=0.0,
-        quality=PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
-    )
 
 
 def trained_or_none(load: Callable[[Path | None], Model], folder: Path | None) -> Model | None:

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from backend.geometry.template import load_template
-from backend.models.encoded_face import EncodedFace
 from backend.models.graph_face import GraphModel, graph_face, read_codes
-from backend.models.learned_basis.apply import BasisModel, encoded_face
+from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoFace
 from trainer.evaluate.estimate import as_estimate

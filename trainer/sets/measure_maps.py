@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.errors import LikenessError
-from backend.models.landmarks import SurfaceLandmarker
 from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import render_face, shaded_surface, view_of
 from backend.models.lap.network import CanonicalMaps, LapNet, Scene
@@ -21,7 +20,7 @@ from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
 from trainer.evaluate.metrics import face_embedding
-from trainer.methods.lap.data import FACE_CLASSES, class_mask, marks_of
+from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 from trainer.sets.protocols import depth_correlation_sum
 from trainer.sets.reader import PreparedSet
@@ -58,15 +57,13 @@ class LapReader:
     def __init__(self, folder: Path | None) -> None:
         self.network: LapNet = LapModel.load(folder).network
         self.size = self.network.config.size
-        self._landmarker = None if self.network.landmarks is None else SurfaceLandmarker.load()
 
     @torch.no_grad()
     def __call__(self, picture: np.ndarray) -> Seen:
         """picture : (H, H, 3) uint8, any size."""
         image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
-        marks = None if self._landmarker is None else marks_of(self._landmarker, image)
         small = resized(image, self.size) * 2 - 1
-        face, scene = self.network(small, torch.zeros(1, dtype=torch.int64), marks)
+        face, scene = self.network(small, torch.zeros(1, dtype=torch.int64))
         own = self.network.personalize(small, face)
         surfaces = (view_of(maps, scene.view, self.network.config) for maps in (own, face))
         return Seen(own, scene, *surfaces)

@@ -18,8 +18,38 @@ from rich.table import Table
 from backend.errors import LikenessError
 from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
+from trainer.sets.annotated import Aflw2000, CelebAMask, Photoface, Renderings, W3dfaw, W300Lp
+from trainer.sets.photographs import CelebA, People, VggFace2, VoxCeleb
 from trainer.sets.reader import FORMAT, Item, LeftOut, Reader, SetError, listed, read_card
-from trainer.sets.registry import READERS, reader_of
+from trainer.sets.scans import Bu3dfe, FaceScape, Micc, Now, Realy
+
+READERS: Mapping[str, type[Reader]] = {
+    reader.name: reader
+    for reader in (
+        People,
+        CelebA,
+        VggFace2,
+        VoxCeleb,
+        W300Lp,
+        Aflw2000,
+        W3dfaw,
+        Renderings,
+        Photoface,
+        CelebAMask,
+        Micc,
+        Bu3dfe,
+        Now,
+        Realy,
+        FaceScape,
+    )
+}
+"""Name on the command line -> reader."""
+
+
+def reader_of(name: str) -> Reader:
+    """The reader of a set."""
+    return READERS[name]()
+
 
 KEPT = "kept"
 LIST = "list"

@@ -38,8 +38,8 @@ from backend.rendering.interpolate import sample_texture
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rendering.uv_space import UvRaster, dilate, rasterize_uv
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import face_loops
+from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import triangulate
 from trainer.heads.paint import EyeLook, paint_eyeball

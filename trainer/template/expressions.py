@@ -10,10 +10,9 @@ import numpy as np
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rig import personalise
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import EyeLoops, eye_angles, eye_sphere, face_loops, from_eye_angles, lid_openings, part_slice
 from backend.rig.mouth import jaw_turns, rest_jaw_parts
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from protocol.similarity import fit_similarity
 
 _FULL_ROWS = 2

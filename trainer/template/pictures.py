@@ -17,9 +17,8 @@ from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.rendering.camera import Camera
 from backend.rendering.render import STUDIO_LIGHT, Rendering, render_linear
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.eye_surfaces import IRIS_RADIUS
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 FACING = np.diag([1.0, -1.0, -1.0])
 """Rotation from the head frame (y up, z out of the face) to a camera that looks at the face (y down, z forward)."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from backend.models.checkpoints import LoadedNetwork, float64_array
-from backend.models.landmarks import marks_in
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment, view_of
 from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet
 from backend.models.registry import LAP
@@ -133,10 +132,6 @@ class LapModel(LoadedNetwork[LapNet]):
     model = LAP
     network_type, config_type = LapNet, LapConfig
 
-    @property
-    def wants_surface(self) -> bool:
-        return self.network.landmarks is not None
-
 
 @torch.inference_mode()
 def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: ProgressReporter = silent) -> CanonicalFace:
@@ -147,7 +142,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
 
     Raises
     ------
-    ValueError : no face was given, or the networks need the landmark net's points and a face has none.
+    ValueError : no face was given.
     """
     if not faces:
         raise ValueError("a canonical face needs at least one photo")
@@ -155,20 +150,16 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     network, config = model.network, model.network.config
     windows = [upright_square(face.landmarks) for face in faces]
     pictures = _pictures(faces, windows, config.size, model.device)
-    marks = marks_in(faces, windows).to(model.device) if model.wants_surface else None
-    codes = network.encode(pictures, marks)
+    codes = network.encode(pictures)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
-    shared, scene = network.face_and_scene(pictures, codes, together)
+    shared, scene = network.aggregate(codes, together), network.scene(pictures, codes)
     progress(STAGE, 0.4)
     colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
     if colour.any() and not colour.all():
         in_colour = codes.of(colour)
         shared = replace(shared, albedo=network.aggregate(in_colour, together[colour]).albedo)
     sigma = network.confidence(pictures)[0][:, 0].float()  # (N, S, S)
-    targets = pictures
-    if config.personal_size != config.size:
-        targets = _pictures(faces, windows, config.personal_size, model.device)
-    own = network.personalize(targets, shared.of(together))
+    own = network.personalize(pictures, shared.of(together))
     progress(STAGE, 0.8)
     confidence = _confidence(shared, scene.view, sigma, config)
     photos = tuple(

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.lap import landmark_face
+from backend.models.checkpoints import NetworkConfig
 from backend.rendering import depth_surface
 from backend.rendering.camera import LAP_ROTATION_DEGREES, LAP_TRANSLATION, CanonicalCamera, View, view_from_network
 
@@ -96,55 +95,37 @@ class CodeEncoder(nn.Module):
 
     LAP, section 4.1: a convolution and average pooling turn the features of every scale into a vector. The vectors and
     the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same input. With
-    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D. ``extra`` (ours): number of additional input
-    features that are fused with them. ``inputs``: channels of the pictures.
+    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D.
     """
 
-    def __init__(
-        self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, extra: int = 0, inputs: int = 3
-    ) -> None:
+    def __init__(self, size: int, width: int, code: int, pooled: int, levels_pooled: bool) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
         self.down = nn.ModuleList(
-            halve(before, channels) for before, channels in zip([inputs, *widths[:-1]], widths, strict=True)
+            halve(before, channels) for before, channels in zip([3, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if levels_pooled else None
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
-        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0) + extra, code)
+        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0), code)
         self.weigh = nn.Linear(self.fuse.in_features, code)
         with torch.no_grad():  # initially the plain mean
             self.weigh.weight.zero_()
             self.weigh.bias.zero_()
 
-    def features(self, pictures: Tensor, extra: Tensor | None = None) -> Tensor:
-        """(N, F) features from which code and weights are made; F is the input size of ``fuse``. extra : (N, extra)."""
+    def features(self, pictures: Tensor) -> Tensor:
+        """(N, F) features from which code and weights are made; F is the input size of ``fuse``."""
         vectors, x = [], pictures
         for number, layer in enumerate(self.down):
             x = layer(x)
             if self.pool is not None:
                 vectors.append(functional.leaky_relu(self.pool[number](x), 0.2).mean((2, 3)))
         vectors.append(functional.leaky_relu(self.top(x), 0.2).flatten(1))
-        return torch.cat(vectors if extra is None else [*vectors, extra], 1)
+        return torch.cat(vectors, 1)
 
-    def forward(self, pictures: Tensor, extra: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, logits, features."""
-        joined = self.features(pictures, extra)
+        joined = self.features(pictures)
         return self.fuse(joined), self.weigh(joined), joined
-
-
-class ViewOfFace(nn.Module):
-    """Contribution of the person's face to the view: a photo's features (N, F) and its person's code (N, C) to (N, 6),
-    initially zero."""
-
-    def __init__(self, features: int, code: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features + code, 128), nn.ReLU(), nn.Linear(128, 6))
-        nn.init.zeros_(self.layers[2].weight)
-        nn.init.zeros_(self.layers[2].bias)
-
-    def forward(self, features: Tensor, face: Tensor) -> Tensor:
-        """See the class."""
-        return self.layers(torch.cat([features, face.to(features.dtype)], 1))
 
 
 class ConvolutionDecoder(nn.Module):
@@ -206,32 +187,27 @@ class ResidualDecoder(nn.Module):
 class LinearDecoder(nn.Module):
     """Codes (N, C) to maps (N, K, S, S): a mean, a learnable linear basis, and a correction that is initially zero.
 
-    Mean and basis come from a PCA (``set_basis``); they are stored at ``basis_size`` and enlarged to ``size``. With
-    ``code`` 0 the codes are the coefficients.
+    Mean and basis come from a PCA (``set_basis``).
     """
 
-    def __init__(self, size: int, code: int, channels: int, components: int, basis_size: int, residual_width: int):
+    def __init__(self, size: int, code: int, channels: int, components: int, residual_width: int) -> None:
         super().__init__()
-        self.size = size
-        self.coefficients: nn.Module = nn.Identity()
-        if code:
-            self.coefficients = nn.Linear(code, components)
-            with torch.no_grad():
-                self.coefficients.weight.mul_(0.1)
-                self.coefficients.bias.zero_()
-        self.mean = nn.Parameter(torch.zeros(channels, basis_size, basis_size))
-        self.basis = nn.Parameter(torch.zeros(components, channels, basis_size, basis_size))
+        self.coefficients = nn.Linear(code, components)
+        with torch.no_grad():
+            self.coefficients.weight.mul_(0.1)
+            self.coefficients.bias.zero_()
+        self.mean = nn.Parameter(torch.zeros(channels, size, size))
+        self.basis = nn.Parameter(torch.zeros(components, channels, size, size))
         self.register_buffer("ready", torch.zeros(()))
-        self.residual = ResidualDecoder(size, residual_width, code or components, channels) if residual_width else None
+        self.residual = ResidualDecoder(size, residual_width, code, channels) if residual_width else None
 
     @torch.no_grad()
     def set_basis(self, mean: Tensor, basis: Tensor) -> None:
-        """Set the mean (K, S, S) and the components (M, K, S, S), one standard deviation each; both are resized."""
-        wanted = self.basis.shape[-2:]
+        """Set the mean (K, S, S) and the components (M, K, S, S), one standard deviation each."""
         count = min(len(basis), len(self.basis))
-        self.mean.copy_(functional.interpolate(mean[None], wanted, mode="bilinear", antialias=True)[0])
+        self.mean.copy_(mean)
         self.basis.zero_()
-        self.basis[:count] = functional.interpolate(basis[:count], wanted, mode="bilinear", antialias=True)
+        self.basis[:count] = basis[:count]
         self.ready.fill_(1.0)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -239,8 +215,6 @@ class LinearDecoder(nn.Module):
         with torch.autocast(code.device.type, enabled=False):  # half precision would turn normals into noise
             weights = self.coefficients(code.float())
             maps = self.mean + (weights @ self.basis.flatten(1)).view(-1, *self.basis.shape[1:])
-        if maps.shape[-1] != self.size:
-            maps = functional.interpolate(maps, (self.size, self.size), mode="bilinear", align_corners=False)
         return maps if self.residual is None else maps + self.residual(code)
 
 
@@ -350,26 +324,22 @@ class RefiningNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class LapConfig:
+class LapConfig(NetworkConfig):
     """Architecture of the networks; the defaults are the paper's.
 
     Attributes
     ----------
     size : side of the photos and of canonical maps in aggregation, a power of two from 16 on.
-    target_size : side of the target photo and of the personalised maps; 0: ``size``.
     depth_width, albedo_width : channels of the aggregation encoders' (and the paper's decoders') first level.
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
-    fusion : ``adaptive`` softmax weights; ``average``; ``posterior`` (ours): a Gaussian posterior for depth, see
-        ``posterior.py``, and softmax weights with the mean face for albedo. It needs the landmark net's points and the
-        linear decoder, whose coefficients are the depth codes.
-    landmark_components : with ``posterior``, components of the points' motion beside the depth basis; else 0.
+    fusion : ``adaptive`` softmax weights; ``average``.
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that is initially zero.
-    depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
-        maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
+    depth_components, albedo_components : of the linear bases. depth_residual, albedo_residual : width of the
+        corrections; 0: none.
     scene_width : channels of the first level of the encoders of light and view. view_head : the view also uses the
-        depth encoder's features. view_knows_face : it also uses the set's depth code. mirrored_views : in eval mode a
-        view is the mean of the views from the picture and from its mirror image.
+        depth encoder's features. mirrored_views : in eval mode a view is the mean of the views from the picture and
+        from its mirror image.
     confidence_width, confidence_code : of the confidence network.
     refine_width : channels of the refining networks' first level. injection, filtered : see ``RefiningNet``.
     refine_residual : the refining networks predict changes of the shared maps instead of new maps.
@@ -379,23 +349,18 @@ class LapConfig:
     """
 
     size: int = 128
-    target_size: int = 0
     depth_width: int = 64
     albedo_width: int = 64
     code: int = 256
     pooled: int = 64
-    fusion: Literal["adaptive", "average", "posterior"] = "adaptive"
-    landmark_components: int = 0
+    fusion: Literal["adaptive", "average"] = "adaptive"
     decoder: Literal["convolution", "linear"] = "convolution"
     depth_components: int = 96
     albedo_components: int = 64
-    depth_basis_size: int = 0
-    albedo_basis_size: int = 0
     depth_residual: int = 8
     albedo_residual: int = 8
     scene_width: int = 32
     view_head: bool = False
-    view_knows_face: bool = False
     mirrored_views: bool = False
     confidence_width: int = 64
     confidence_code: int = 128
@@ -411,25 +376,8 @@ class LapConfig:
 
     def __post_init__(self) -> None:
         level_count(self.size)
-        level_count(self.personal_size)
         if self.depth_range[0] >= self.depth_range[1]:
             raise ValueError(f"depth_range must rise, not {self.depth_range}")
-        if self.mirrored_views and (self.posterior or self.view_knows_face):
-            raise ValueError("mirrored_views is for views that come from a picture and nothing else")
-        if self.posterior and (self.decoder != "linear" or not self.landmark_components or self.depth_residual):
-            raise ValueError("fusion posterior needs landmark_components, a linear decoder and no depth_residual")
-        if self.landmark_components and not self.posterior:
-            raise ValueError("landmark_components are for fusion posterior")
-
-    @property
-    def posterior(self) -> bool:
-        """Whether depth is fused by ``posterior.py``."""
-        return self.fusion == "posterior"
-
-    @property
-    def personal_size(self) -> int:
-        """Side of the personalised maps."""
-        return self.target_size or self.size
 
     @property
     def view_depth_range(self) -> tuple[float, float]:
@@ -437,22 +385,7 @@ class LapConfig:
         margin = 0.1 + self.translation[2]
         return self.depth_range[0] - margin, self.depth_range[1] + margin
 
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LapConfig:
-        """Read the configuration of an exported model; unknown keys are ignored."""
-        known = {field.name for field in fields(LapConfig)}
-        chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return LapConfig(**{name: value for name, value in chosen.items() if name in known})
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON types that ``from_json`` reads."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-
-_FIRST_PRECISION = -3.0
-"""Initial precision of the pictures' coefficients, before softplus: a twentieth of the prior's."""
-_CORRECTION_DEGREES, _CORRECTION = 20.0, (0.05, 0.05, 0.15)
-"""Largest turn and shifts of the networks' correction of a view that comes from landmarks."""
 _EDGE = 0.97
 """Canonical values are clamped to this share of their range before the inverse tanh."""
 
@@ -499,57 +432,31 @@ class Scene:
 @dataclass(frozen=True)
 class Codes:
     """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo (None if not computed);
-    the features (N, F) of the depth encoder, which the view may use; the marks' evidence, if the fusion is
-    ``posterior``."""
+    the features (N, F) of the depth encoder, which the view may use."""
 
     depth: Tensor
     depth_logits: Tensor
     features: Tensor
     albedo: Tensor | None = None
     albedo_logits: Tensor | None = None
-    evidence: landmark_face.LandmarkEvidence | None = None
 
     def of(self, rows: Tensor) -> Codes:
         """Select photos, by indices (M,) or by a mask (N,)."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
-        evidence = known.pop("evidence")
-        chosen = {name: None if values is None else values[rows] for name, values in known.items()}
-        return Codes(**chosen, evidence=None if evidence is None else evidence.of(rows))
+        known = (getattr(self, field.name) for field in fields(self))
+        return Codes(*(None if values is None else values[rows] for values in known))
 
 
 class LapNet(nn.Module):
-    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``photos.faces.crop.face_square``.
-
-    Marks are (N, 478, 3), the landmark net's output for the same squares: x, y and standard deviation in sides. They
-    are required with fusion ``posterior``, else None.
-    """
+    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``photos.faces.crop.face_square``."""
 
     def __init__(self, config: LapConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.landmarks, self.fusion = None, None
-        depth_code, inputs = c.code, 3
-        if c.posterior:
-            depth_code, inputs = c.depth_components, landmark_face.ALIGNED_CHANNELS
-            self.landmarks = landmark_face.LandmarkFace(
-                c.size, c.depth_components, landmark_face.EXPRESSIONS + c.landmark_components
-            )
-            self.fusion = landmark_face.PosteriorFusion(c.depth_components)
-        extra = 0 if self.landmarks is None else self.landmarks.width
-        self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, extra, inputs)
-        if c.posterior:  # initially the landmarks' shape
-            nn.init.zeros_(self.depth_encoder.fuse.weight)
-            nn.init.zeros_(self.depth_encoder.fuse.bias)
-            nn.init.constant_(self.depth_encoder.weigh.bias, _FIRST_PRECISION)
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0)
         self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
         if c.decoder == "linear":
-            sides = c.depth_basis_size or c.size, c.albedo_basis_size or c.size
-            self.depth_decoder: nn.Module = LinearDecoder(
-                c.size, 0 if c.posterior else c.code, 1, c.depth_components, sides[0], c.depth_residual
-            )
-            self.albedo_decoder: nn.Module = LinearDecoder(
-                c.size, c.code, 3, c.albedo_components, sides[1], c.albedo_residual
-            )
+            self.depth_decoder: nn.Module = LinearDecoder(c.size, c.code, 1, c.depth_components, c.depth_residual)
+            self.albedo_decoder: nn.Module = LinearDecoder(c.size, c.code, 3, c.albedo_components, c.albedo_residual)
         else:
             self.depth_decoder = ConvolutionDecoder(c.size, c.depth_width, c.code, 1)
             self.albedo_decoder = ConvolutionDecoder(c.size, c.albedo_width, c.code, 3)
@@ -559,58 +466,27 @@ class LapNet(nn.Module):
         if self.view_head is not None:
             nn.init.zeros_(self.view_head.weight)
             nn.init.zeros_(self.view_head.bias)
-        self.view_face = ViewOfFace(self.depth_encoder.fuse.in_features, depth_code) if c.view_knows_face else None
         self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
-        self.depth_refiner = RefiningNet(c.personal_size, c.refine_width, 1, c.injection, c.filtered)
-        self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
+        self.depth_refiner = RefiningNet(c.size, c.refine_width, 1, c.injection, c.filtered)
+        self.albedo_refiner = RefiningNet(c.size, c.refine_width, 3, c.injection, c.filtered)
 
-    def encode(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
-        """The codes of each picture alone. Raises ``ValueError`` if the networks need marks and there are none."""
+    def encode(self, pictures: Tensor) -> Codes:
+        """The codes of each picture alone."""
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
-        return replace(self.encode_depth(pictures, marks), albedo=albedo, albedo_logits=albedo_logits)
+        return replace(self.encode_depth(pictures), albedo=albedo, albedo_logits=albedo_logits)
 
-    def encode_depth(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
+    def encode_depth(self, pictures: Tensor) -> Codes:
         """``encode`` without albedo, which suffices for depth and views."""
-        if self.landmarks is None:
-            return Codes(*self.depth_encoder(pictures))
-        if marks is None:
-            raise ValueError("these networks want the landmark net's points beside the pictures")
-        evidence = self.landmarks.evidence(marks)
-        with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
-            laid = landmark_face.aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
-        extra = self.landmarks.features(marks, evidence.alone())
-        change, logits, features = self.depth_encoder(laid, extra)
-        return Codes(evidence.shape + change, logits, features, evidence=evidence)
+        return Codes(*self.depth_encoder(pictures))
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4). ``set_of`` (N,) int64 : index of each code's set, from 0."""
-        depth, _ = self._together(codes, set_of)
-        return self._shared(codes, depth, set_of)
-
-    def _shared(self, codes: Codes, depth: Tensor, set_of: Tensor) -> CanonicalMaps:
-        """The faces of sets with depth codes (G, C)."""
-        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion))
-
-    def posterior(self, codes: Codes, set_of: Tensor) -> landmark_face.Posterior:
-        """Posterior of the sets' depth coefficients; for ``fusion = "posterior"``."""
-        with torch.autocast(codes.depth.device.type, enabled=False):
-            return self.fusion(codes.evidence, codes.depth, codes.depth_logits, set_of)
-
-    def _together(self, codes: Codes, set_of: Tensor) -> tuple[Tensor, View | None]:
-        """The fused depth codes (G, C) of sets, and the photos' views by landmarks (None except with ``posterior``)."""
-        if self.fusion is not None:
-            depth = self.posterior(codes, set_of).mean
-            return depth, self.views_with(codes, depth[set_of])
-        return fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion), None
+        albedo = fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion)
+        return self.decode(self.depth_codes(codes, set_of), albedo)
 
     def depth_codes(self, codes: Codes, set_of: Tensor) -> Tensor:
         """(G, C) fused codes from which the depth of sets is decoded."""
-        return self._together(codes, set_of)[0]
-
-    def views_with(self, codes: Codes, shape: Tensor) -> View:
-        """Views by landmarks of photos whose faces have depth coefficients (N, K)."""
-        with torch.no_grad(), torch.autocast(shape.device.type, enabled=False):
-            return codes.evidence.view_with(shape.float())
+        return fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion)
 
     def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalMaps:
         """The faces of fused codes (G, C)."""
@@ -623,54 +499,30 @@ class LapNet(nn.Module):
             raw = raw - raw.mean((1, 2), keepdim=True)
         return self.depth_from_raw(raw)
 
-    def shape(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[Tensor, View]:
+    def shape(self, pictures: Tensor, set_of: Tensor) -> tuple[Tensor, View]:
         """Only the depth (G, S, S) of the sets and the views of the pictures, as in ``forward``, at half its cost."""
-        codes = self.encode_depth(pictures, marks)
-        fused, start = self._together(codes, set_of)
-        return self.decode_depth(fused), self._view(pictures, codes.features, fused[set_of], start)
+        codes = self.encode_depth(pictures)
+        return self.decode_depth(self.depth_codes(codes, set_of)), self._view(pictures, codes.features)
 
-    def view_of(self, pictures: Tensor, codes: Codes, face: Tensor) -> View:
-        """Views of pictures of people with depth codes (N, C), for ``fusion = "posterior"``."""
-        return self._view(pictures, codes.features, face, self.views_with(codes, face))
-
-    def scene(self, pictures: Tensor, codes: Codes, set_of: Tensor | None = None) -> Scene:
-        """Light and view of each picture, from its codes. ``set_of`` (N,) : index of each picture's set; None: each
-        picture is a set of its own."""
-        together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
-        fused, start = self._together(codes, together)
-        return self._scene(pictures, codes, fused[together], start)
-
-    def face_and_scene(self, pictures: Tensor, codes: Codes, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
-        """``aggregate`` and ``scene`` of the same sets, solving their landmarks only once."""
-        fused, start = self._together(codes, set_of)
-        return self._shared(codes, fused, set_of), self._scene(pictures, codes, fused[set_of], start)
-
-    def _scene(self, pictures: Tensor, codes: Codes, face: Tensor, start: View | None) -> Scene:
-        """face : (N, C) fused depth code of each picture's person. start : the picture's view by landmarks."""
-        view = self._view(pictures, codes.features, face, start)
+    def scene(self, pictures: Tensor, codes: Codes) -> Scene:
+        """Light and view of each picture, from its codes."""
+        view = self._view(pictures, codes.features)
         if self.config.mirrored_views and not self.training:
             mirrored = pictures.flip(-1)
             features = codes.features if self.view_head is None else self.depth_encoder.features(mirrored)
-            view = mean_of_views(view, mirrored_view(self._view(mirrored, features, face, None)))
+            view = mean_of_views(view, mirrored_view(self._view(mirrored, features)))
         return Scene(depth_surface.light_from_network(self.light(pictures).float()), view)
 
-    def _view(self, pictures: Tensor, features: Tensor, face: Tensor, start: View | None) -> View:
+    def _view(self, pictures: Tensor, features: Tensor) -> View:
         more = pictures.new_zeros(len(pictures), 6)
         if self.view_head is not None:
             more = more + self.view_head(features)
-        if self.view_face is not None:
-            more = more + self.view_face(features, face.detach())
         said, config = self.view(pictures, more).float(), self.config
-        if start is None:
-            return view_from_network(said, rotation_degrees=config.rotation_degrees, translation=config.translation)
-        change = view_from_network(said, rotation_degrees=_CORRECTION_DEGREES, translation=_CORRECTION)
-        with torch.autocast(pictures.device.type, enabled=False):  # half precision is too coarse for rotations
-            return View(change.rotation @ start.rotation, change.translation + start.translation)
+        return view_from_network(said, rotation_degrees=config.rotation_degrees, translation=config.translation)
 
     def personalize(self, pictures: Tensor, face: CanonicalMaps) -> CanonicalMaps:
-        """The faces (N, ...) of sets, personalised to target pictures (N, 3, T, T); T is ``personal_size``."""
-        size = self.config.personal_size
-        depth, albedo = _resized(face.depth[:, None], size), _resized(face.albedo, size)
+        """The faces (N, ...) of sets, personalised to target pictures (N, 3, S, S)."""
+        depth, albedo = face.depth[:, None], face.albedo
         near, far = self.config.depth_range
         unit = (depth - (near + far) / 2) / ((far - near) / 2)  # the networks' inputs are in [-1, 1]
         raw_depth = self.depth_refiner(unit, pictures)[:, 0].float()
@@ -697,9 +549,10 @@ class LapNet(nn.Module):
         near, far = self.config.depth_range
         return torch.atanh(((depth - (near + far) / 2) / ((far - near) / 2)).clamp(-_EDGE, _EDGE))
 
-    def forward(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[CanonicalMaps, Scene]:
+    def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
         """The shared faces of all sets, light and view of all pictures."""
-        return self.face_and_scene(pictures, self.encode(pictures, marks), set_of)
+        codes = self.encode(pictures)
+        return self.aggregate(codes, set_of), self.scene(pictures, codes)
 
 
 def mirrored_view(view: View) -> View:
@@ -719,25 +572,16 @@ def mean_of_views(first: View, second: View) -> View:
 def fuse_codes(codes: Tensor, logits: Tensor, set_of: Tensor, fusion: str = "adaptive") -> Tensor:
     """Fuse codes (N, C) of photos to codes (G, C) of sets: see ``LapConfig.fusion``.
 
-    ``posterior`` adds a code of zeros, the mean face, whose share falls with more photos. The order of the photos does
-    not matter beyond rounding. Without it a set of one keeps its code.
+    The order of the photos does not matter beyond rounding. A set of one keeps its code.
     """
     counts = torch.bincount(set_of)
     start = torch.cumsum(counts, 0) - counts
     order = torch.argsort(set_of, stable=True)
     slot = torch.empty_like(set_of)
     slot[order] = torch.arange(len(set_of), device=set_of.device) - start[set_of[order]]
-    shape = (len(counts), int(counts.max()) + 1, codes.shape[1])  # the last one is the code of zeros
+    shape = (len(counts), int(counts.max()), codes.shape[1])
     weights = torch.full(shape, -torch.inf, device=codes.device)
     weights[set_of, slot] = torch.zeros_like(codes).float() if fusion == "average" else logits.float()
-    if fusion == "posterior":
-        weights[:, -1] = 0.0
     padded = torch.zeros(shape, device=codes.device)
     padded[set_of, slot] = codes.float()
     return (weights.softmax(1) * padded).sum(1)
-
-
-def _resized(maps: Tensor, size: int) -> Tensor:
-    if maps.shape[-1] == size:
-        return maps
-    return functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False, antialias=True)

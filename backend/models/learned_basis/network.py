@@ -26,9 +26,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +37,7 @@ from torch.nn.functional import normalize
 from backend.geometry.deformation_graph import GraphSurface, graph_surface
 from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.normals import vertex_normals
+from backend.models.checkpoints import NetworkConfig
 from backend.rendering.camera import PerspectiveCameras, rotation_from_euler
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_points
@@ -338,7 +338,7 @@ _LEAST_REFLECTANCE = 0.003
 
 
 @dataclass(frozen=True)
-class LearnedBasisConfig:
+class LearnedBasisConfig(NetworkConfig):
     """Sizes of the model; the defaults are the paper's where it gives them.
 
     Attributes
@@ -382,16 +382,6 @@ class LearnedBasisConfig:
             raise ValueError("identity, reflectance and expression must be at least 1, focal at least 0")
         if self.light not in ("predicted", "solved"):
             raise ValueError(f"light must be predicted or solved, not {self.light!r}")
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LearnedBasisConfig:
-        """From the configuration in an exported model; other keys are ignored."""
-        known = {field.name for field in fields(LearnedBasisConfig)}
-        return LearnedBasisConfig(**{name: value for name, value in values.items() if name in known})
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``from_json`` reads."""
-        return asdict(self)
 
 
 class FaceBases(nn.Module):

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from backend.detail.find import photo_in_window, pores
-from backend.detail.observation import observe
-from backend.detail.window import allowed_displacement, detail_window
+from backend.detail.window import allowed_displacement, detail_window, observe
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 from backend.rig.measure import face_loops

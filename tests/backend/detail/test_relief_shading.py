@@ -10,7 +10,7 @@ from backend.detail.skin_detail import KEY_GROUPS, SIZE, SkinDetail, height_map,
 from backend.detail.window import detail_window
 from backend.geometry.template import load_template
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 FLAT = height_map(np.zeros((64, 64)), 4.0)
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.observation import PhotoInWindow, frames_in_window, observe, shading_and_gradient
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
-from backend.detail.window import ExpressionMaps, detail_window, place_in_map, surface_frames, vertex_strain
+from backend.detail.window import (
+    ExpressionMaps,
+    PhotoInWindow,
+    detail_window,
+    frames_in_window,
+    observe,
+    place_in_map,
+    shading_and_gradient,
+    surface_frames,
+    vertex_strain,
+)
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
-from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.surface import texture_space
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 128
 

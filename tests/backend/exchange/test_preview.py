@@ -24,7 +24,7 @@ from backend.exchange.preview import (
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.photos.collection import PhotoFace
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 
 def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> PhotoPreview:

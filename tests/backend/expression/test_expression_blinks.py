@@ -8,7 +8,7 @@ from backend.expression.clip import FrameMark
 from backend.expression.reading import Reading
 from backend.expression.solver import EYES, lids_from_open
 from backend.expression.transfer import complete_blinks, eyes_opening, with_whole_blinks
-from backend.rig.arkit import LIDS
+from protocol.names import LIDS
 
 FPS = 24.0
 

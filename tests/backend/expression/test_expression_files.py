@@ -12,8 +12,7 @@ from backend.__main__ import main
 from backend.errors import LikenessError
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights, read_live_link, write_clip
 from backend.expression.video import Video
-from backend.rig.arkit import ARKIT_INDEX
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 
 def small_take() -> ExpressionClip:

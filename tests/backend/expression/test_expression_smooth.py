@@ -14,7 +14,7 @@ from backend.expression.solver import (
     smoothed,
 )
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 FPS = 30.0
 BLINK, BROW = 6 + ARKIT_INDEX["eyeBlinkLeft"], 6 + ARKIT_INDEX["browInnerUp"]

@@ -31,8 +31,8 @@ from backend.models.checkpoints import load_model
 from backend.models.landmarks import IMPRESSION_OF
 from backend.models.registry import LANDMARK_NET
 from backend.photos.faces import landmark_window, mean_landmarks
-from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.system.files import read_arrays
+from protocol.names import ARKIT_INDEX, LIDS
 
 FOCAL, SIDE = 900.0, 640
 

@@ -16,7 +16,7 @@ from backend.expression.transfer import transfer_video
 from backend.expression.video_process import next_slot
 from backend.geometry.template import load_template
 from backend.progress import TRANSFER_SHARES
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 from trainer.methods.expressions.evaluate import SEED, known_pictures, read_photos
 from trainer.people.source import PeopleConfig
 

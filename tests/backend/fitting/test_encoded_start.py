@@ -23,7 +23,7 @@ from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
 from backend.fitting.solver import IdentityPrior
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 STAGE, PRIOR = EncodedStage(), PriorWeights()
 

@@ -21,7 +21,7 @@ from backend.fitting.solver import (
     standard_normal,
 )
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 VIEWS = ((0.0, 0.0), (30.0, 5.0), (-35.0, -5.0), (15.0, 15.0))
 

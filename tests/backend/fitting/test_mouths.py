@@ -18,8 +18,7 @@ from backend.fitting.stages import seen_mouth
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
-from backend.rig.arkit import ARKIT_INDEX
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 600
 TEMPLATE = load_template()

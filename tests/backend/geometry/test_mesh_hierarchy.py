@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from backend.errors import DamagedFileError
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, load_mesh_hierarchy
 from backend.geometry.template import boundary_edges, load_template, unique_edges
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from backend.geometry.template import (
 )
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rendering.uv_space import rasterize_uv
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 
 
 @pytest.fixture(scope="module")

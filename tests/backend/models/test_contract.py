@@ -12,8 +12,7 @@ import pytest
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.models import registry
-from backend.models.contract import LearnedModel, Models, OpenedModel, forget_models
-from backend.models.registry import MODELS, open_models
+from backend.models.registry import MODELS, LearnedModel, Models, OpenedModel, forget_models, open_models
 from backend.pipeline import ReconstructOptions
 from protocol.options import OPTIONS
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.contract import forget_models
 from backend.models.detail import (
     DetailConfig,
     DetailModel,
@@ -18,7 +17,7 @@ from backend.models.detail import (
     hard_regions,
     repeated,
 )
-from backend.models.registry import DETAIL
+from backend.models.registry import DETAIL, forget_models
 
 SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
 

@@ -10,9 +10,8 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, save_model
-from backend.models.contract import forget_models
 from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet, skin_correction
-from backend.models.registry import GRAPH_ALBEDO, open_models
+from backend.models.registry import GRAPH_ALBEDO, forget_models, open_models
 
 SMALL = GraphAlbedoConfig(size=16, widths=(4, 8))
 

@@ -17,10 +17,9 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.geometry.template import Template, load_template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.contract import forget_models
-from backend.models.encoded_face import EncodedFace
 from backend.models.graph_face import GraphFaceConfig, GraphFaceNet, GraphModel, graph_face, template_around
-from backend.models.registry import GRAPH_FACE, open_models
+from backend.models.learned_basis.apply import EncodedFace
+from backend.models.registry import GRAPH_FACE, forget_models, open_models
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
 
 SMALL = GraphFaceConfig(

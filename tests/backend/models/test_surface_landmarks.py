@@ -11,8 +11,8 @@ import torch
 
 from backend.errors import LikenessError
 from backend.fitting.detector_model import face_scale
-from backend.models.contract import forget_models
 from backend.models.landmarks import SurfaceLandmarker, surface_landmarker
+from backend.models.registry import forget_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import mean_landmarks

@@ -7,13 +7,7 @@ import torch
 
 from backend.rendering.rasterize import default_backend, face_ids
 
-BACKENDS = ["torch", pytest.param("numba", marks=pytest.mark.skipif("not _has('numba')"))]
-
-
-def _has(module: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(module) is not None
+BACKENDS = ["torch", "numba"]
 
 
 def random_scene(seed: int, count: int, vertices: int, faces: int, size: tuple[int, int], lattice: bool = False):
@@ -139,7 +133,6 @@ class TestRule:
         assert not ids.requires_grad and (ids == 0).all()
 
 
-@pytest.mark.skipif(not _has("numba"), reason="numba is not installed")
 def test_bands_and_images_on_threads_equal_one_thread():
     scenes = [random_scene(3, count, 3000, 5000, (50, 37)) for count in (1, 2, 5)]
     expected = [face_ids(points, triangles, (50, 37), backend="torch") for points, triangles in scenes]
@@ -185,76 +178,6 @@ def test_cuda_equals_the_reference():
     assert torch.equal(face_ids(points.cuda(), triangles.cuda(), (64, 48), backend="torch").cpu(), expected)
 
 
-@pytest.mark.skipif(not _has("pytorch3d"), reason="PyTorch3D is not installed")
-def test_pytorch3d_agrees_but_for_ties():
-    points, triangles = random_scene(2, 2, 60, 80, (40, 56))
-    for cull in (False, True):
-        expected = face_ids(points, triangles, (40, 56), backend="reference", cull_backfaces=cull)
-        found = face_ids(points, triangles, (40, 56), backend="pytorch3d", cull_backfaces=cull)
-        assert (found == expected).float().mean() > 0.999
-
-
 def test_default_backends():
-    assert default_backend(torch.device("cpu")) == ("numba" if _has("numba") else "torch")
-    assert default_backend(torch.device("cuda")) == ("pytorch3d" if _has("pytorch3d") else "torch")
-
-
-def test_without_numba_the_torch_backend_serves(monkeypatch):
-    import sys
-
-    from backend.rendering import rasterize
-
-    points, triangles = random_scene(1, 1, 30, 20, (9, 9))
-    expected = face_ids(points, triangles, (9, 9))
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "backend.rendering.rasterize_numba", raising=False)
-    rasterize._installed.cache_clear()
-    rasterize._backend.cache_clear()
-    try:
-        assert default_backend(torch.device("cpu")) == "torch"
-        assert torch.equal(face_ids(points, triangles, (9, 9)), expected)
-        with pytest.raises(ModuleNotFoundError):
-            face_ids(points, triangles, (9, 9), backend="numba")
-    finally:
-        rasterize._installed.cache_clear()
-        rasterize._backend.cache_clear()
-
-
-@pytest.mark.skipif(_has("pytorch3d"), reason="the real one is tested above")
-def test_pytorch3d_is_given_what_its_documentation_asks_for(monkeypatch):
-    """Its conventions (NDC x left and y up, short side -1 to 1, ids packed over the batch) played by the reference."""
-    import sys
-    from types import ModuleType, SimpleNamespace
-
-    from backend.rendering import rasterize
-
-    def rasterize_meshes(meshes, *, image_size, blur_radius, faces_per_pixel, perspective_correct, cull_backfaces):
-        assert faces_per_pixel == 1 and perspective_correct and 0 < blur_radius < 1e-6
-        height, width = image_size
-        packed = []
-        for image, (ndc, own) in enumerate(zip(meshes.verts, meshes.faces, strict=True)):
-            half = min(height, width) / 2
-            pixels = torch.stack([width / 2 - ndc[:, 0] * half, height / 2 - ndc[:, 1] * half, ndc[:, 2]], -1)
-            ids = face_ids(pixels[None], own, image_size, backend="reference", cull_backfaces=cull_backfaces)
-            packed.append(torch.where(ids < 0, -1, ids + image * len(own)))
-        return torch.cat(packed)[..., None], None, None, None
-
-    modules = {name: ModuleType(name) for name in ("pytorch3d", "pytorch3d.renderer", "pytorch3d.structures")}
-    for name in ("pytorch3d.renderer.mesh", "pytorch3d.renderer.mesh.rasterize_meshes"):
-        modules[name] = ModuleType(name)
-    modules["pytorch3d.renderer.mesh.rasterize_meshes"].rasterize_meshes = rasterize_meshes
-    modules["pytorch3d.structures"].Meshes = lambda verts, faces: SimpleNamespace(verts=verts, faces=faces)
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "backend.rendering.rasterize_pytorch3d", raising=False)
-    rasterize._backend.cache_clear()
-    try:
-        points, triangles = random_scene(2, 3, 60, 80, (40, 56))
-        points[0, 5] = torch.nan
-        for cull in (False, True):
-            expected = face_ids(points, triangles, (40, 56), backend="reference", cull_backfaces=cull)
-            found = face_ids(points, triangles, (40, 56), backend="pytorch3d", cull_backfaces=cull)
-            assert (found == expected).float().mean() > 0.999
-    finally:
-        rasterize._backend.cache_clear()
-        sys.modules.pop("backend.rendering.rasterize_pytorch3d", None)
+    assert default_backend(torch.device("cpu")) == "numba"
+    assert default_backend(torch.device("cuda")) == "torch"

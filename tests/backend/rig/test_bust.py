@@ -9,8 +9,8 @@ from backend.exchange.assemble import bust_part
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import boundary_edges, load_template, triangulate
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.bust import BustShape, bust_shape, load_bust
+from protocol.names import ARKIT_INDEX
 
 TEMPLATE, MODEL = load_template(), load_bust()
 

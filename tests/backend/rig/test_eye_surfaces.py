@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.eye_surfaces import SURFACE_NAMES, EyeShapes, eye_shapes
 from backend.rig.measure import face_loops, part_slice
 from backend.rig.personalise import personalise_keys
+from protocol.names import ARKIT_INDEX
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ import pytest
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import mouth_tube, part_slice
 from backend.rig.mouth import COLUMNS, FAUCES, FOLD, GUM, MOLARS, PREMOLARS, DentalArch, dental_arch, mouth_shapes
 from backend.rig.personalise import bind_pocket, personalise_keys, pocket_depths
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 FACES = (0, 1)
 

@@ -7,10 +7,10 @@ import pytest
 from rig_measures import rigidity_mm
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import face_loops, mouth_tube, part_slice
 from backend.rig.mouth import FOLD, mouth_shapes
 from backend.rig.personalise import personalise_keys
+from protocol.names import ARKIT_INDEX
 
 UPPER_LIP = 13  # MediaPipe: inner edge, in the middle
 

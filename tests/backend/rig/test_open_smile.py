@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.measure import part_slice
 from backend.rig.personalise import personalise_keys
+from protocol.names import ARKIT_INDEX
 
 UPPER_LIP = 13  # MediaPipe: inner edge, in the middle
 

@@ -9,10 +9,9 @@ from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import eye_sphere, lid_openings, part_slice
 from backend.rig.personalise import personalise_keys
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from protocol.similarity import fit_similarity
 
 SIDES = ("Left", "Right")

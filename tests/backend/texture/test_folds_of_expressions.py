@@ -9,9 +9,9 @@ from texture_scene import Shot, make_scene, with_labels
 
 from backend.photos.collection import FaceClass
 from backend.rendering.color import linear_from_srgb
-from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.albedo import build_albedo
 from backend.texture.surface import head_surface, texture_space
+from protocol.names import ARKIT_INDEX
 
 SIZE = 256
 SMILE = tuple((ARKIT_INDEX[name], 0.9) for name in ("mouthSmileLeft", "mouthSmileRight"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.blending import PhotoScore, rest_weights
+from protocol.names import ARKIT_INDEX
 
 
 def _score(**expression: float) -> PhotoScore:

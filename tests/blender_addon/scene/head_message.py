@@ -78,8 +78,8 @@ def made_up_asset() -> tuple[FaceAsset, dict[str, bytes]]:
     from backend.exchange.face_asset import AssetPhoto, FaceAsset
     from backend.geometry.template import load_template
     from backend.rendering.camera import Camera
-    from backend.rig.arkit import ARKIT_INDEX
     from backend.rig.eye_surfaces import eye_shapes
+    from protocol.names import ARKIT_INDEX
 
     template = load_template()
     shapes = eye_shapes(template, template.vertices, template.expressions)

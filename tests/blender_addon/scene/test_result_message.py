@@ -49,7 +49,7 @@ def test_a_result_without_hair_has_none(message: HeadMessage) -> None:
 
 
 def test_names_are_the_backends() -> None:
-    arkit = pytest.importorskip("backend.rig.arkit")
+    arkit = pytest.importorskip("protocol.names")
     face_asset = pytest.importorskip("backend.exchange.face_asset")
     assert set(arkit.ARKIT_NAMES) == ARKIT_NAMES
     assert face_asset.PART_NAMES == PART_NAMES

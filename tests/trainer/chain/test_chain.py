@@ -9,9 +9,20 @@ import pytest
 from backend.errors import LikenessError
 from backend.system.assets import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
-from trainer.chain.run import STATE_FILE, ChainState, DoneCommand, Places, _resumed, read_state, run_steps, words
+from trainer.chain.run import (
+    LIMITS,
+    STATE_FILE,
+    ChainState,
+    DoneCommand,
+    Places,
+    _resumed,
+    portrait_names,
+    read_state,
+    run_steps,
+    toy_overrides,
+    words,
+)
 from trainer.chain.table import HEAD_CROPS, STEPS, Command, Need, Repeats, Step
-from trainer.chain.toy import LIMITS, portrait_names, toy_overrides
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
 from trainer.portraits.collection import read_hand_labels
 

@@ -18,12 +18,12 @@ from trainer.engine.contracts import StageConfig
 from trainer.engine.recipe import RECIPES, load_recipe
 from trainer.losses import PerceptualConfig
 from trainer.methods.detail.stage import DetailStageConfig
+from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face.albedo import CompletedSkinsConfig, GraphAlbedoStageConfig
 from trainer.methods.graph_face.data import GraphPeopleConfig
 from trainer.methods.graph_face.stage import GraphFaceStageConfig
 from trainer.methods.landmarks.data import LandmarkPeopleConfig
 from trainer.methods.landmarks.stage import LandmarkStageConfig
-from trainer.methods.lap import sets
 from trainer.methods.lap.stage import LapStageConfig
 from trainer.methods.learned_basis.stage import LearnedBasisStageConfig
 from trainer.methods.parsing.stage import ParsingStageConfig
@@ -42,7 +42,6 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         sizes = {"depth_width", "albedo_width", "code", "pooled", "scene_width", "confidence_width", "confidence_code"}
         sizes |= {"size", "depth_components", "albedo_components", "refine_width"}
         network = dataclasses.replace(stage.network, **{name: getattr(SMALL_LAP, name) for name in sizes})
-        network = dataclasses.replace(network, landmark_components=min(4, network.landmark_components))
         few |= {"network": network, "source": FewSetsConfig(), "perceptual": picture, "basis_people": 2}
     elif isinstance(stage, LearnedBasisStageConfig):
         kept = {name: getattr(stage.network, name) for name in ("orthogonal", "light")}
@@ -115,7 +114,7 @@ def fixed_basis(config: StageConfig, name: str) -> bool:
 def test_every_network_gets_a_gradient_in_some_stage(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sets, "PEOPLE", 60)  # all 3,000 take seconds
+    monkeypatch.setattr(graph_data, "SHAPE_PEOPLE", 60)  # all 3,000 take seconds
     learned: dict[str, bool] = {}
     for config in load_recipe(path).stages:
         torch.manual_seed(0)

@@ -10,10 +10,9 @@ import pytest
 from plain_photo import plain_photo
 
 from backend.fitting import fit as face_model
-from backend.models.contract import Models, OpenedModel
 from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
-from backend.models.registry import LAP, LEARNED_BASIS, MODELS
+from backend.models.registry import LAP, LEARNED_BASIS, MODELS, Models, OpenedModel
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
 from trainer.evaluate import estimate
 

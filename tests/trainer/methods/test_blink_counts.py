@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.rig.arkit import LIDS
+from protocol.names import LIDS
 from trainer.methods.expressions.evaluate import (
     BlinkCounts,
     blink_figures,

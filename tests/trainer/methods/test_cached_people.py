@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 from trainer.engine.recipe import find_recipe, load_recipe
 from trainer.methods.expressions import observe
 from trainer.methods.expressions.learn import feature_table, held_out_rows

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.observation import observe
 from backend.detail.skin_detail import group_weights
-from backend.detail.window import surface_frames, vertex_strain
+from backend.detail.window import observe, surface_frames, vertex_strain
 from backend.geometry.template import load_template
 from trainer.methods.detail.data import DetailPeopleConfig
 from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, rims, take_photo

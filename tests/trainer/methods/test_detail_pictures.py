@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.observation import PhotoInWindow, colour_detail, shading_and_gradient
-from backend.detail.window import ORIGIN, SIDE, detail_window
+from backend.detail.window import ORIGIN, SIDE, PhotoInWindow, colour_detail, detail_window, shading_and_gradient
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.methods.detail.data import (

@@ -14,7 +14,6 @@ from backend.models.registry import DETAIL
 from trainer.evaluate.command import EVALUATIONS
 from trainer.methods.detail import evaluate as detail
 from trainer.methods.detail.data import DetailPeopleConfig
-from trainer.methods.detail.evaluate import SYNTHETIC_SIDE, clay_picture
 
 
 class Guess:
@@ -63,17 +62,6 @@ def test_what_the_photo_does_not_say_is_an_energy_of_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(detail, "displacements", lambda *_: np.eye(512, dtype=np.float32)[None])
     figures = detail.suppression_figures(Guess, 1)
     assert [figures[f"kept_out.moles{end}"] for end in ("", ".low", ".high")] == pytest.approx([1.0, 1.0, 1.0])
-
-
-def test_the_sheet_of_synthetic_people_shows_relief_where_it_is() -> None:
-    drawn = DetailPeopleConfig(seed=detail.SEED).build().drawn(3)
-    weights = np.zeros(len(drawn.keys), np.float32)
-    flat = np.zeros((512, 512), np.float32)
-    forehead = np.sin(np.arange(512, dtype=np.float32))[:, None] * detail.region_mask("forehead")
-    smooth, lined = (clay_picture(drawn, weights, one).astype(int) for one in (flat, 0.3 * forehead))
-    changed = np.abs(lined - smooth).max(-1) > 8
-    assert 0.02 < changed.mean() < 0.5
-    assert changed[: SYNTHETIC_SIDE // 2].sum() > 50 * changed[SYNTHETIC_SIDE // 2 :].sum()
 
 
 def test_regions_are_where_they_are_called() -> None:

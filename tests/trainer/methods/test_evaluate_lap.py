@@ -44,19 +44,10 @@ def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
     assert figures["ratio.canonical.mean_face.n1"] == pytest.approx(shown)
     assert figures["ratio.mean_of_codes.n4.low"] <= figures["ratio.mean_of_codes.n4"]
     assert figures["ratio.mean_of_codes.n4"] == pytest.approx(1, abs=0.1), "untrained weights are nearly even"
-    assert not any("linear" in name for name in figures), "nobody asked for it"
     assert figures["poor.ratio.n4_n1"] == pytest.approx(
         figures["poor.side.canonical.n4"] / figures["poor.side.canonical.n1"], rel=1e-4
     )
     assert figures["poor.side.canonical.mean_face"] == pytest.approx(figures["side.canonical.mean_face"], rel=1e-3)
-
-
-def test_pictures_may_be_drawn_larger_than_the_models_maps(tmp_path: Path) -> None:
-    model = str(saved(tmp_path / "model"))
-    words = ("--model", model, "--people", "2", "--kept", str(tmp_path), "--no-poor")
-    plain, larger = (lap.run(arguments(*words, *more), Console(file=io.StringIO())) for more in ((), ("--drawn", "64")))
-    assert not any(name.startswith("poor.") for name in plain)
-    assert larger["side.canonical.mean_face"] == pytest.approx(plain["side.canonical.mean_face"], rel=0.15)
 
 
 def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:

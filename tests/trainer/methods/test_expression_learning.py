@@ -11,7 +11,7 @@ import torch
 from backend.expression.reading import load_reader, reduced, run_network, steady_landmarks
 from backend.fitting.detector_model import face_scale
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import save_arrays
 from trainer.methods.expressions import learn as command
 from trainer.methods.expressions import observe as observing

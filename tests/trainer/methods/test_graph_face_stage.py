@@ -17,6 +17,7 @@ from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import Recipe
 from trainer.engine.trainee import Trainee
 from trainer.export import export_run
+from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face.data import (
     UNKNOWN,
     GraphBatch,
@@ -28,7 +29,6 @@ from trainer.methods.graph_face.data import (
     smaller_batch,
 )
 from trainer.methods.graph_face.stage import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
-from trainer.methods.lap import sets
 
 CPU = torch.device("cpu")
 SMALL = GraphFaceConfig(
@@ -46,7 +46,7 @@ SMALL = GraphFaceConfig(
 
 @pytest.fixture(autouse=True)
 def _few_landmark_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "PEOPLE", 100)  # all 3,000 take seconds, for each stage
+    monkeypatch.setattr(graph_data, "SHAPE_PEOPLE", 100)  # all 3,000 take seconds, for each stage
 
 
 @pytest.fixture(scope="module")

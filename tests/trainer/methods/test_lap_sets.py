@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.lap.landmark_face import LandmarkFace
 from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.photos.collection import FaceClass
-from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
+from backend.rendering.camera import View
 from trainer.methods.lap import data as degraded
-from trainer.methods.lap import sets as shapes
 from trainer.methods.lap.data import (
     FACE_CLASSES,
     DegradedSets,
     LapBatch,
     LapPeopleConfig,
     class_mask,
-    reduced,
     stored_sets,
 )
 from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
@@ -35,14 +32,6 @@ VIEWS = LapConfig(size=32, translation=(0.1, 0.1, 0.25))
 @pytest.fixture(scope="module")
 def people() -> LapBatch:
     return PEOPLE.build().batch(range(2), CPU)
-
-
-@pytest.fixture(scope="module")
-def mean_points() -> torch.Tensor:
-    """(478, 3) the landmarks of LAP's canonical face: the mean of people, here of a few."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "PEOPLE", 200)
-        return shapes.landmark_shapes(32, 4, CPU).mean
 
 
 class Still:
@@ -123,33 +112,6 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
     assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
 
 
-@pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
-def test_changed_photos_keep_their_marks(people: LapBatch, mean_points: torch.Tensor, change: dict[str, float]) -> None:
-    reference, truth = LandmarkFace(32, 4), people.truth
-    reference.points.copy_(mean_points - mean_points.new_tensor(LAP_PIVOT))
-    placed = View(truth.rotation, truth.translation).apply(mean_points.expand(len(truth.rotation), -1, -1))
-    places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
-    marked = dataclasses.replace(people, marks=torch.cat([places, torch.full_like(places[..., :1], 0.01)], 2))
-    torch.manual_seed(4)
-    changed = augment_sets(marked, LapAugmentConfig(**change))
-    assert (changed.marks - marked.marks).abs().amax((1, 2)).min() > 0.003
-    view = reference.faces(changed.marks, torch.arange(6)).view  # where the points say that the face is
-    assert (view.rotation - changed.truth.rotation).abs().max() < 0.02, "where the truth says it is"
-    assert (view.translation - changed.truth.translation).abs().max() < 0.02
-
-
-def test_marks_are_the_landmark_nets_kept_and_the_same_again(tmp_path: Path) -> None:
-    config = dataclasses.replace(PEOPLE, size=64, marks=True, keep=3, folder=str(tmp_path))
-    first = config.build().batch(range(1, 3), CPU)
-    assert first.marks.shape == (6, 478, 3) and first.marks[..., 2].min() > 0
-    true = config.people().build().batch(range(1, 3), CPU).landmarks478
-    assert (64 * first.marks[..., :2] - true).norm(dim=-1).mean(1).median() < 1.5, "pixels"
-    kept = config.build().batch(range(1, 3), CPU)
-    assert torch.equal(kept.marks, first.marks), "from the files"
-    fresh = dataclasses.replace(config, keep=0).build().batch(range(1, 3), CPU)
-    assert (fresh.marks - kept.marks).abs().max() < 0.02, "pictures are kept in bytes, marks in steps"
-
-
 class _Counting:
     """Gives rows of a batch that was made before, and counts."""
 
@@ -214,28 +176,3 @@ def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> 
         assert 0.25 < (seen == degraded.UNKNOWN).float().mean() < 0.55
     else:
         assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())
-
-
-def test_reduced_sets_are_those_drawn_small(people: LapBatch) -> None:
-    large = LapPeopleConfig(size=64, photos=3, seed=7, film=False).build().batch(range(2), CPU)
-    small = reduced(large, 32)
-    both = (small.truth.depth > 0) & (people.truth.depth > 0)
-    assert both.float().mean() > 0.3
-    assert (small.truth.depth - people.truth.depth)[both].abs().median() < 5e-4
-    torch.testing.assert_close(small.truth.translation, people.truth.translation, atol=2e-3, rtol=0)
-    assert (small.images - people.images).abs().mean() < 0.03
-    with pytest.raises(ValueError, match="cannot be reduced"):
-        reduced(large, 24)
-
-
-def test_changed_sets_are_kept_with_their_marks(tmp_path: Path) -> None:
-    config = LapPeopleConfig(
-        size=32, drawn=64, photos=1, seed=7, keep=2, folder=str(tmp_path), marks=True, quick_marks=True, poor=0.5
-    )
-    first = config.build().batch(range(2), CPU)
-    again = config.build().batch(range(2, 4), CPU)
-    assert first.images.shape == (2, 3, 32, 32) and first.marks.shape == (2, 478, 3)
-    torch.testing.assert_close(again.marks, first.marks)
-    torch.testing.assert_close(again.images, first.images)
-    with pytest.raises(ValueError, match="multiple"):
-        LapPeopleConfig(size=64, drawn=96)

@@ -22,9 +22,7 @@ def network() -> LapNet:
 
 @pytest.fixture(scope="module")
 def people(network: LapNet) -> LapBatch:
-    config = LapPeopleConfig(
-        size=network.config.size, seed=HELD_OUT_SEED, photos=4, marks=network.landmarks is not None
-    )
+    config = LapPeopleConfig(size=network.config.size, seed=HELD_OUT_SEED, photos=4)
     return config.build().batch(range(300, 308), torch.device("cpu"))
 
 
@@ -38,7 +36,7 @@ def test_the_files_fit_the_budget_and_the_card_names_the_data() -> None:
 
 @torch.inference_mode()
 def test_every_canonical_face_has_a_nose_in_front_and_eyes_behind(network: LapNet, people: LapBatch) -> None:
-    face, _ = network(people.images * 2 - 1, torch.arange(len(people.images)), people.marks)
+    face, _ = network(people.images * 2 - 1, torch.arange(len(people.images)))
     depth = functional.interpolate(face.depth[:, None], (64, 64), mode="area")[:, 0]
     nose = depth[:, 30:46, 29:35].amin((1, 2))
     cheeks = (depth[:, 38:42, 18:22].mean((1, 2)) + depth[:, 38:42, 42:46].mean((1, 2))) / 2
@@ -51,7 +49,7 @@ def test_every_canonical_face_has_a_nose_in_front_and_eyes_behind(network: LapNe
 def test_views_and_shapes_are_better_than_no_view_and_the_mean_face(network: LapNet, people: LapBatch) -> None:
     upright = torch.rad2deg((((people.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
     assert view_degrees(network, people).median() < 0.4 * upright.median()
-    face, _ = network(people.images * 2 - 1, people.set_of, people.marks)
+    face, _ = network(people.images * 2 - 1, people.set_of)
     true = people.truth.depth
     mean = network.depth_from_raw(network.depth_decoder.mean).expand_as(true)  # where every code starts from
     assert canonical_errors(face.depth, true).side.mean() < 0.95 * canonical_errors(mean, true).side.mean()

@@ -19,13 +19,10 @@ from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RECIPES, Recipe, load_recipe
 from trainer.losses import PerceptualConfig
-from trainer.methods.lap import sets as landmark_shapes
-from trainer.methods.lap.data import LapPeopleConfig
-from trainer.methods.lap.sets import nested_groups, principal_maps, random_subsets, single_photos, true_coefficients
+from trainer.methods.lap.sets import principal_maps, random_subsets, single_photos
 from trainer.methods.lap.stage import (
     LapStageConfig,
     LapWeights,
-    canonical_errors,
     eroded,
     mad_per_photo,
     side_per_photo,
@@ -133,77 +130,12 @@ def test_the_phase_decides_who_learns(phase: str) -> None:
 
 
 def test_terms_without_truth_are_those_of_pictures() -> None:
-    weights = dataclasses.replace(KNOWN, photometric=1.0, mean_view=1.0, coefficients=0.1)
+    weights = dataclasses.replace(KNOWN, photometric=1.0, smooth=0.1)
     config = small_stage(weights=weights)
     stage = config.build(CPU)
     stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)  # makes the basis
     terms = stage.step(ToySetsConfig(known=False).build().batch(range(2), CPU), 0.0)
-    assert set(terms) == {"photometric", "mean_view", "coefficients"}
-
-
-def test_what_all_faces_have_alike_goes_back_to_the_mean_and_what_one_has_does_not() -> None:
-    weights = LapWeights(**NO_PICTURES, mean_coefficients=1.0)
-    stage = small_stage(weights=weights).build(CPU)
-    assert "alike.mean" in stage.modules.state_dict(), "a training that goes on has it"
-    own = torch.randn(6, SMALL_NET.depth_components, generator=torch.Generator().manual_seed(1))
-    own = own - own.mean(0)
-    offset = torch.nn.Parameter(torch.linspace(-1, 1, SMALL_NET.depth_components))
-    apart = torch.nn.Parameter(own.clone())
-    optimizer = torch.optim.SGD([offset, apart], 0.2)
-    for _ in range(400):
-        optimizer.zero_grad()
-        stage._alike(apart + offset).backward()
-        optimizer.step()
-    shown = (apart + offset).detach()
-    assert shown.mean(0).abs().max() < 0.05
-    torch.testing.assert_close(shown - shown.mean(0), own, atol=1e-3, rtol=0)
-
-
-def test_the_decoded_faces_count_for_what_all_have_alike() -> None:
-    weights = LapWeights(**NO_PICTURES, mean_coefficients=1.0, coefficients=1.0)
-    stage = small_stage(weights=weights, set_sizes=(3, 3)).build(CPU)
-    batch = ToySetsConfig().build().batch(range(2), CPU)
-    terms = stage.step(batch, 0.0)
-    net = stage.network
-    codes = net.encode(batch.images * 2 - 1)
-    fused = net.depth_decoder.coefficients(net.depth_codes(codes, batch.set_of))
-    torch.testing.assert_close(stage._alike.mean, 0.02 * fused.mean(0), rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(
-        net.decode_depth(net.depth_codes(codes, batch.set_of)), net.aggregate(codes, batch.set_of).depth
-    )
-    assert terms["coefficients"].item() == pytest.approx(
-        net.depth_decoder.coefficients(codes.depth).pow(2).mean().item()
-    )
-
-
-def test_a_posterior_learns_from_whole_sets_and_knows_its_own_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)
-    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True, quick_marks=True)
-    network = dataclasses.replace(
-        SMALL_NET,
-        landmark_components=4,
-        fusion="posterior",
-        depth_residual=0,
-        view_head=True,
-        translation=(0.1, 0.1, 0.25),
-    )
-    weights = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, view=0.3, posterior=1.0)
-    stage = small_stage(source=source, network=network, weights=weights, basis_people=3).build(CPU)
-    batch = source.build().batch(range(3), CPU)
-    terms = stage.step(batch, 0.0)
-    assert set(terms) == {"depth", "normal", "view", "posterior"}
-    sum(terms.values()).backward()
-    net = stage.network
-    assert net.fusion.trust.grad.abs() > 0 and net.depth_encoder.fuse.weight.grad.abs().sum() > 0
-    decoder, known = net.depth_decoder, batch.truth.depth > 0
-    truth = true_coefficients(net.raw_depth(batch.truth.depth), known, decoder.mean.detach(), decoder.basis.detach())
-    with torch.no_grad():
-        wrong = [
-            canonical_errors(net.decode_depth(found), batch.truth.depth).side.mean()
-            for found in (truth, net.posterior(net.encode(batch.images * 2 - 1, batch.marks), batch.set_of).mean)
-        ]
-        mean = canonical_errors(net.decode_depth(0 * truth), batch.truth.depth).side.mean()
-    assert wrong[0] < 0.8 * mean and wrong[0] < wrong[1], "nothing shows more than the true coefficients"
+    assert set(terms) == {"photometric", "smooth"}
 
 
 def test_a_basis_that_weights_brought_is_kept_and_the_other_made() -> None:
@@ -213,16 +145,6 @@ def test_a_basis_that_weights_brought_is_kept_and_the_other_made() -> None:
     before = depth.basis.clone()
     stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)
     assert torch.equal(depth.basis, before) and albedo.ready == 1 and albedo.basis.any()
-
-
-def test_groups_are_nested_and_the_whole_is_among_them() -> None:
-    torch.manual_seed(0)
-    groups = nested_groups(torch.tensor([0, 0, 0, 0, 1, 1]))
-    parts = [groups.rows[groups.set_of == number].tolist() for number in range(8)]
-    assert [len(part) for part in parts] == [1, 1, 2, 4, 1, 1, 2, 2]
-    assert groups.owner.tolist() == [0] * 4 + [1] * 4 and groups.whole.tolist() == [3, 7]
-    assert parts[0][0] == parts[2][0] and parts[0] != parts[1]
-    assert sorted(parts[3]) == [0, 1, 2, 3] and sorted(parts[7]) == [4, 5]
 
 
 def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:

@@ -339,9 +339,8 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("name", ["learned_basis_cpu", "learned_basis_gpu"])
-def test_shipped_models_keep_to_their_budget(name: str) -> None:
-    model = load_recipe(RECIPES / f"{name}.toml").stages[-1].build(CPU).export()
+def test_the_shipped_model_keeps_to_its_budget() -> None:
+    model = load_recipe(RECIPES / "learned_basis_cpu.toml").stages[-1].build(CPU).export()
     assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
 
 

@@ -14,12 +14,11 @@ from trainer.methods.parsing.losses import (
     cross_entropy,
     divergence,
     intersection_over_union,
-    lovasz_softmax,
     near_boundary,
     soft_dice,
 )
 
-LOSSES = {"cross_entropy": cross_entropy, "dice": soft_dice, "lovasz": lovasz_softmax}
+LOSSES = {"cross_entropy": cross_entropy, "dice": soft_dice}
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,38 +107,6 @@ def test_divergence_by_hand() -> None:
     assert divergence(said.log(), wanted, everywhere).item() == pytest.approx(first / 2, abs=1e-6)
     assert divergence(said.log(), wanted, torch.tensor([[[False, True]]])).item() == pytest.approx(0.0, abs=1e-6)
     assert divergence(said.log(), wanted, nowhere).item() == 0.0
-
-
-def test_lovasz_on_hard_predictions_is_the_jaccard_loss() -> None:
-    _, labels = sample(3)
-    predicted = labels.clone()
-    predicted[0, 0], predicted[1, 2] = 1, 3
-    logits = 60.0 * functional.one_hot(predicted, 4).movedim(-1, 1).float()
-    losses = []
-    for number in range(4):
-        a, b = predicted == number, labels == number
-        losses.append(1 - (a & b).sum().item() / (a | b).sum().item())
-    assert lovasz_softmax(logits, labels).item() == pytest.approx(sum(losses) / 4, abs=1e-5)
-
-
-def test_lovasz_is_the_slow_definition() -> None:
-    logits, labels = sample(5, classes=3)
-    probability = logits.softmax(1).movedim(1, -1).reshape(-1, 3)
-    truth = labels.reshape(-1)
-    total = 0.0
-    for number in range(3):
-        wanted = truth == number
-        errors = torch.where(wanted, 1 - probability[:, number], probability[:, number]).tolist()
-        order = sorted(range(len(errors)), key=lambda i: -errors[i])
-        before, taken = 0.0, set()
-        for index in order:  # algorithm 1: the Jaccard loss when the first so many pixels are wrong
-            taken.add(index)
-            lost = sum(1 for i in taken if wanted[i])
-            added = sum(1 for i in taken if not wanted[i])
-            now = 1 - (wanted.sum().item() - lost) / (wanted.sum().item() + added)
-            total += errors[index] * (now - before)
-            before = now
-    assert lovasz_softmax(logits, labels).item() == pytest.approx(total / 3, abs=1e-5)
 
 
 def test_confusion_and_iou_by_hand() -> None:

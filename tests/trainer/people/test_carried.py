@@ -8,7 +8,7 @@ import torch
 from arkit_weights import arkit_weights
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 from trainer.people.shape import CarriedExpressions, IdentityShapes, PeopleSurface, draw_identity
 
 CPU = torch.device("cpu")

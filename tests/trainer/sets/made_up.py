@@ -18,8 +18,8 @@ from trainer.evaluate.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
 from trainer.methods.learned_basis.losses import lip_masks
 from trainer.people.source import PeopleBatch, PeopleConfig
-from trainer.sets.meshes import write_obj
 from trainer.sets.protocols import REGIONS
+from trainer.sets.scans import write_obj
 
 CPU = torch.device("cpu")
 PEOPLE, PHOTOS, SIDE = 2, 2, 256

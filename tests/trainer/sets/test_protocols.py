@@ -9,6 +9,7 @@ from made_up import head, now, realy
 from scipy.spatial.transform import Rotation
 
 from trainer.sets.measure_maps import camera_normals
+from trainer.sets.prepare import reader_of
 from trainer.sets.protocols import (
     Shape,
     box_nme,
@@ -20,7 +21,6 @@ from trainer.sets.protocols import (
     three_views,
 )
 from trainer.sets.reader import listed
-from trainer.sets.registry import reader_of
 
 
 def shape(moved: float = 0.0) -> Shape:

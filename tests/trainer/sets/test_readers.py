@@ -14,9 +14,8 @@ from backend.photos.collection import FaceClass
 from trainer.__main__ import main
 from trainer.engine.logs import research_sets
 from trainer.portraits.collection import PortraitsConfig
-from trainer.sets.prepare import prepare_samples
+from trainer.sets.prepare import READERS, prepare_samples, reader_of
 from trainer.sets.reader import Reader, SetError, listed, open_prepared
-from trainer.sets.registry import READERS, reader_of
 
 TRUTHS = [name for name, reader in READERS.items() if reader.fields]
 PICTURES = [name for name in READERS if name not in TRUTHS]

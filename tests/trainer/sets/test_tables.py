@@ -12,9 +12,8 @@ from made_up import copy_of, drawn
 from PIL import Image
 
 from trainer.__main__ import main
-from trainer.sets.prepare import prepare_samples, write_card
+from trainer.sets.prepare import prepare_samples, reader_of, write_card
 from trainer.sets.reader import listed
-from trainer.sets.registry import reader_of
 from trainer.sets.tables import TABLES, published
 
 

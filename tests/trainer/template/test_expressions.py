@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
 from backend.rig.measure import part_slice
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.template.expressions import CLOSED_MOUTH_KEYS, WHOLE_FACE_SIDES, separate_sides, symmetrise
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "rig"))

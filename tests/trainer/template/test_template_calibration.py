@@ -7,7 +7,7 @@ import pytest
 
 from backend.geometry.template import load_template
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
-from backend.rig.arkit import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX
 from trainer.template.calibration import (
     OUTLINE,
     Observation,

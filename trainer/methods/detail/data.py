@@ -23,7 +23,6 @@ from torch import Tensor
 import backend.detail
 import backend.fitting
 from backend.detail.find import LEAST_PIXELS, LEAST_SHARPNESS, photo_in_window, window_density
-from backend.detail.observation import PhotoInWindow, colour_detail, observe
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.detail.window import (
     CHANNELS,
@@ -31,8 +30,11 @@ from backend.detail.window import (
     SIDE,
     DetailWindow,
     ExpressionMaps,
+    PhotoInWindow,
     SurfaceFrames,
+    colour_detail,
     detail_window,
+    observe,
     surface_frames,
     vertex_strain,
 )

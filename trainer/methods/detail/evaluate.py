@@ -17,9 +17,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from backend.detail.observation import BASE_LENGTH, frames_in_window
-from backend.detail.skin_detail import group_weights
-from backend.detail.window import ExpressionMaps, detail_window
+from backend.detail.window import BASE_LENGTH
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import AssetMesh, asset_mesh, portrait_camera
 from backend.exchange.face_asset import FaceAsset
@@ -32,11 +30,10 @@ from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.rig.arkit import ARKIT_INDEX
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from trainer.evaluate.harness import people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval, ratio_interval
-from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig, DrawnPerson, picture_places, projected, sampled
+from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
 from trainer.methods.detail.relief import DISTURBANCES, Cause, Changes, cause
 
 SIDE = 440
@@ -82,54 +79,6 @@ def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
     return mesh.render(portrait_camera(mesh.positions(), 20.0, (SIDE, SIDE)), RAKING, _GREY, expression)
 
 
-PEOPLE: tuple[int, ...] = (3, 7)
-"""Numbers of the people drawn."""
-GROUPS: tuple[str, ...] = ("brows_up", "smile")
-"""Groups of keys that are rendered at full strength, after the head at rest."""
-SYNTHETIC_SIDE = 300
-_TOWARDS_LAMP = np.array([0.62, 0.66, 0.30])
-"""Light from the person's left and above, grazing the front, so that folds cast shading."""
-_DETAIL_SYNTHETIC_SHEET_CLAY, _SKY, _LAMP = 0.45, 0.2, 1.1
-"""Linear albedo; ambient light; the lamp's light."""
-_DETAIL_SYNTHETIC_SHEET_GREY = 0.05
-
-
-def synthetic_sheet(model: DetailModel, seed: int) -> list[list[np.ndarray]]:
-    """Two rows of people * (1 + groups) pictures: true relief above, found relief below, each person at rest and with
-    ``GROUPS``."""
-    config = model.network.config
-    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=seed).build()
-    coarse = detail_window(load_template(), config.coarse)
-    columns = []
-    for number in PEOPLE:
-        person, batch = source.drawn(number), source.person(number)
-        poses = [np.zeros(len(person.keys), np.float32), *(group_weights(name) for name in GROUPS)]
-        maps = ExpressionMaps(coarse, person.neutral)
-        wanted = np.stack([maps.of(person.posed(weights)) for weights in poses])
-        found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), wanted)
-        for weights, heights in zip(poses, found * person.cause.window.allowed, strict=True):
-            pair = (person.displacement(weights), heights)
-            columns.append([clay_picture(person, weights, one) for one in pair])
-    return list(map(list, zip(*columns, strict=True)))
-
-
-def clay_picture(person: DrawnPerson, weights: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """(``SIDE``, ``SIDE``, 3) uint8: the posed face from the front as clay with heights (N, N), millimetres."""
-    window = person.cause.window
-    normals, across = frames_in_window(window, person.frames(weights))
-    dy, dx = np.gradient(heights * np.float32(1e-3 * window.size))
-    bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
-    bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
-    lamp = (_TOWARDS_LAMP / np.linalg.norm(_TOWARDS_LAMP)).astype(np.float32)
-    lit = _DETAIL_SYNTHETIC_SHEET_CLAY * (_SKY + _LAMP * np.maximum(bumped @ lamp, 0.0))
-    side = 2 * SYNTHETIC_SIDE  # supersampling for smooth edges
-    positions = window.surface.lifted(person.posed(weights).astype(np.float64))
-    where = picture_places(window, projected(positions, np.eye(3), side), side)
-    seen = sampled(np.repeat(lit[..., None], 3, -1).astype(np.float32), where, 1)
-    picture = np.where(where.shown[..., None], seen, np.float32(_DETAIL_SYNTHETIC_SHEET_GREY))
-    return srgb_bytes(cv2.resize(picture, (SYNTHETIC_SIDE, SYNTHETIC_SIDE), interpolation=cv2.INTER_AREA))
-
-
 SEED = 71
 """Seed of people unused for training and selection in all recipes."""
 REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
@@ -150,7 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos, or of such"
     )
-    parser.add_argument("--synthetic-sheet", type=Path, help="picture of true and found relief to write, no figures")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -163,10 +111,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
         for name, photos in people.items():
             write_sheet(arguments.sheets / f"{name}.png", relief_sheet(photos), ["photo and fit", *EXPRESSIONS])
-        return {}
-    if arguments.synthetic_sheet is not None:
-        captions = ["at rest", *(name.replace("_", " ") for name in GROUPS)] * len(PEOPLE)
-        write_sheet(arguments.synthetic_sheet, synthetic_sheet(model, SEED), captions)
         return {}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")

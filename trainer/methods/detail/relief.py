@@ -23,14 +23,15 @@ import cv2
 import numpy as np
 import torch
 
-from backend.detail.observation import PhotoInWindow, frames_in_window
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.detail.window import (
     ORIGIN,
     SIDE,
     DetailWindow,
+    PhotoInWindow,
     SurfaceFrames,
     detail_window,
+    frames_in_window,
     surface_frames,
     vertex_strain,
 )

@@ -56,7 +56,7 @@ def slopes(heights: Tensor) -> tuple[Tensor, Tensor]:
 
 def relief_light(found: Tensor, photos: Tensor) -> Tensor:
     """(P, 1, N, N) change of the logarithm of the light due to relief, to first order, ``-(b . slope)``, for photos
-    (P, 7, N, N) of ``backend.detail.observation.observe``."""
+    (P, 7, N, N) of ``backend.detail.window.observe``."""
     across, down = slopes(found)
     return -(photos[:, 3:4] * across + photos[:, 4:5] * down)
 

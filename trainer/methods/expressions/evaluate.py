@@ -40,8 +40,7 @@ from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces
 from backend.rendering.interpolate import sample_image
-from backend.rig.arkit import LIDS
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, LIDS
 from protocol.similarity import fit_similarity
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
 from trainer.people.scene import FRAMES_PER_SECOND, Shot

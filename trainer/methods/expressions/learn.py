@@ -20,8 +20,7 @@ from torch import nn
 from backend.expression import reading
 from backend.geometry.template import load_template
 from backend.models.landmarks import SurfaceLandmarker, net_points
-from backend.rig.arkit import LIDS
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, LIDS
 from trainer.engine.disk_cache import cache_folder
 from trainer.methods.expressions.observe import HARD_NUMBERS, KEPT_NUMBERS, Observed
 

@@ -29,8 +29,7 @@ from backend.geometry.template import load_template
 from backend.hair.hull import head_hull
 from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker
 from backend.photos.faces import Window, landmark_window
-from backend.rig.arkit import ARKIT_INDEX, LIDS, mirrored_name
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.engine.disk_cache import save_arrays
 from trainer.methods.landmarks.data import LandmarkPeopleConfig, given_box
 from trainer.people.dress.things import draw_thing

@@ -26,26 +26,30 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.models.landmarks import SurfaceLandmarker, marks_in
+from backend.models.landmarks import EXPRESSIONS, WINDOW_PER_FACE, LandmarkShapes, SurfaceLandmarker, marks_in
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
 from backend.photos.faces import Window, upright_square
 from backend.photos.formats import PhotoSource
 from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
-from backend.rig.arkit import ARKIT_INDEX, mirrored_name
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
 from trainer.methods.landmarks.data import landmark_mirror
-from trainer.methods.lap.data import MARK_CODING, marks_of
+from trainer.methods.lap.data import TruthMaker
 from trainer.people import shape
+from trainer.people.camera import FACE_CROP
+from trainer.people.shape import IdentityShapes, PeopleSurface, draw_expression, draw_identity
 from trainer.people.source import People, PeopleConfig
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
 """Signs of the basis functions of ``spherical_harmonics`` under mirroring in x."""
+
+MARK_CODING = Coding(np.int16, levels=16384)
+"""Of landmarks of the landmark net, in sides of the picture."""
 
 
 UNKNOWN = -1
@@ -281,6 +285,64 @@ class GraphPeople:
                 marks=marks_of(self.landmarker, people.images).to(device),
             ),
         )
+
+
+def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:
+    """Positions and standard deviations (N, 478, 3) of landmarks, in sides, in pictures (N, 3, S, S) in [0, 1] that are
+    cut like ``face_square``; the net's first window follows from that."""
+    side = pictures.shape[-1]
+    window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
+    found = []
+    for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
+        seen = landmarker.find_in(np.ascontiguousarray(pixels), window)
+        found.append(np.column_stack([seen.places, seen.deviation]) / side)
+    return torch.from_numpy(np.stack(found)).float()
+
+
+SHAPE_PEOPLE = 3000
+"""Faces and expressions for the mean and the directions of the landmarks; they need no pictures."""
+_SHAPE_SEED = 31
+"""Seed of other people than those in photo sets."""
+
+
+@torch.no_grad()
+def landmark_shapes(size: int, components: int, device: torch.device) -> LandmarkShapes:
+    """Compute the mean and the principal directions of neutral faces and of expressions, for pictures of ``size``
+    pixels."""
+    drawn = _drawn(size, TruthMaker(torch.device("cpu")))
+    mean = drawn.marks.mean(0)
+    directions = _directions(drawn.marks - mean, components)
+    moods = _directions(drawn.moods, EXPRESSIONS)  # not centred: their mean is not the rest position
+    return LandmarkShapes(mean.to(device), directions.to(device), moods.to(device))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Faces without pictures. marks : (P, L, 3) canonical points. moods : (P, L, 3) their motion due to an
+    expression."""
+
+    marks: Tensor
+    moods: Tensor
+
+
+def _drawn(size: int, maker: TruthMaker) -> _Drawn:
+    template, generator = load_template(), np.random.default_rng(_SHAPE_SEED)
+    shapes = IdentityShapes(PeopleSurface(template, torch.device("cpu")))
+    neutral = shapes.neutral([draw_identity(generator, len(template.identity_modes)) for _ in range(SHAPE_PEOPLE)])
+    frames = maker.frames(neutral, size)
+    marks = torch.from_numpy(template.landmarks478.positions(neutral.double().numpy())).float()
+    people = frames.apply(marks)  # (P, L, 3)
+    weights = np.stack([draw_expression(generator).weights for _ in range(SHAPE_PEOPLE)])
+    keys = template.landmarks478.positions(template.vertices + template.expressions)
+    keys = keys - template.landmarks478.positions(template.vertices)  # (52, L, 3)
+    moved = torch.from_numpy(np.tensordot(weights, keys, 1)).float()
+    return _Drawn(people, frames.apply(marks + moved) - people)
+
+
+def _directions(offsets: Tensor, count: int) -> Tensor:
+    """(count, L, 3) principal directions of offsets (P, L, 3) about zero, with one root mean square each."""
+    _, lengths, rows = torch.linalg.svd(offsets.flatten(1), full_matrices=False)
+    return (lengths[:count, None] / len(offsets) ** 0.5 * rows[:count]).view(count, *offsets.shape[1:])
 
 
 SEED = 71

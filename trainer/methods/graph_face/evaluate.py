@@ -34,8 +34,7 @@ from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import ear_vertices, load_template
-from backend.models.encoded_face import EncodedFace
+from backend.geometry.template import load_template
 from backend.models.graph_face import (
     GraphAlbedoModel,
     GraphFaceNet,
@@ -47,55 +46,31 @@ from backend.models.graph_face import (
     persons_identity,
     read_codes,
 )
-from backend.models.learned_basis.apply import BasisModel, draw_colours, encoded_face
-from backend.models.registry import open_models
+from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
-from protocol.similarity import fit_similarity
 from trainer.ablations import trained_models
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import find_recipe, load_recipe
 from trainer.evaluate import harness
-from trainer.evaluate.estimate import as_estimate, fit_with
-from trainer.evaluate.metrics import aligned_faces, face_weights, mean_interval, ratio_interval
+from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.metrics import aligned_faces, mean_interval, ratio_interval
 from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance, same_person_share
-from trainer.methods.learned_basis import evaluate_pictures
+from trainer.methods.learned_basis import evaluate
 
 TILE = 168
 _CLAY = 0.45
 _BACKGROUND = 0.16
 _FRONT_SCALE = 4.6
 _FAR = 2.0
-
-
-@torch.no_grad()
-def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> list[Sequence[Tensor]]:
-    """A row of pictures per photo: the photo; its reconstruction in its pose and light; predicted and true
-    neutral face as clay, from the front and rotated; the first person's face with this photo's expression."""
-    codes = net.encoder(batch.photos.images, batch.photos.marks)
-    found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
-    truth = batch.neutral[:, : len(net.mean)]
-    others = net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression)
-    photos = torch.nn.functional.interpolate(batch.photos.images, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
-    front, side = (seen_from(len(found), yaw) for yaw in (0.0, math.radians(35)))
-    columns = [
-        photos,
-        drawn(found, linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1)), codes.light, codes.pose),
-        clay(rest, front),
-        clay(truth, front),
-        clay(rest, side),
-        clay(truth, side),
-        clay(others, front),
-    ]
-    return harness.rows_of(columns)
 
 
 @torch.no_grad()
@@ -116,19 +91,6 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[
         clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
     return harness.rows_of(columns)
-
-
-@torch.no_grad()
-def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> list[Tensor]:
-    """Two rows of pictures: interpolation from the first photo's identity to the last one's; below it the first
-    identity with the first photo's expression at double strength, fading to none, then to the last photo's."""
-    codes = net.encoder(batch.photos.images, batch.photos.marks)
-    share = torch.linspace(0, 1, steps)[:, None]
-    identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
-    first, last = codes.expression[:1], codes.expression[-1:]
-    expression = torch.where(share < 0.5, (2 - 4 * share) * first, (2 * share - 1) * last)
-    pose = seen_from(steps, math.radians(15))
-    return [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
 
 
 def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
@@ -154,8 +116,8 @@ def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspe
     return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
-CAPTIONS = ("photo", "reconstruction", "neutral", "true neutral", "turned", "true turned", "as the first")
-"""Columns of ``people_sheet``; those with truth are not in ``photo_sheet``."""
+CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
+"""Columns of ``photo_sheet``."""
 
 ALBEDO_SEED = 91
 """Seed of people unused for training and selection in all recipes."""
@@ -312,44 +274,20 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
     screening = GradientIdentity()
     codes: list[list[np.ndarray]] = [[], []]
     looks: list[list[np.ndarray]] = [[], []]
-    for pair in evaluate_pictures.pairs_of_photos(folder, people):
+    for pair in evaluate.pairs_of_photos(folder, people):
         faces = [harness.found_faces([path]) for path in pair]
         if not all(faces):
             continue
         for number, (face, *_) in enumerate(faces):
             codes[number].append(graph_face([face], graph).code)
             looks[number].append(screening.describe(face.pixels, face.landmarks))
-    by_code = evaluate_pictures.similarities(*map(np.stack, codes))
-    by_look = evaluate_pictures.cosines_of_pairs(*map(np.stack, looks))
+    by_code = evaluate.similarities(*map(np.stack, codes))
+    by_look = evaluate.cosines_of_pairs(*map(np.stack, looks))
     return {
-        "pairs.eer.graph": evaluate_pictures.equal_error_rate(*by_code),
-        "pairs.eer.screening": evaluate_pictures.equal_error_rate(*by_look),
+        "pairs.eer.graph": evaluate.equal_error_rate(*by_code),
+        "pairs.eer.screening": evaluate.equal_error_rate(*by_look),
         "pairs.people": float(len(codes[0])),
     }
-
-
-def ears_figures(people: int) -> dict[str, float]:
-    """Ear-to-ear width of the product's heads from five photos of each of ``people`` over the true one, after aligning
-    faces by a similarity; the width is the distance between the outermost vertices of both ears. ``ears.fit.ratio``,
-    ``.within_4_percent``, ``.percent_off`` with its interval, ``.worst_percent``; ``ears.template``: the mean head."""
-    template, models = load_template(), open_models()
-    weights = face_weights(template)
-    chosen, ears = weights > 0, ear_vertices()[[1, 4]]
-    ratios: dict[str, list[float]] = {"fit": [], "template": []}
-    for truth, paths in synthetic_photos(people):
-        fitted = fit_with(harness.collected(paths), fit_options_for("standard"), models).neutral
-        target = truth.astype(np.float64)
-        for name, cage in (("fit", fitted), ("template", template.vertices)):
-            onto = fit_similarity(cage[chosen].astype(np.float64), target[chosen], weights[chosen])
-            width = np.linalg.norm(np.subtract(*onto.apply(cage[ears].astype(np.float64))))
-            ratios[name].append(float(width / np.linalg.norm(np.subtract(*target[ears]))))
-    figures: dict[str, float] = {}
-    for name, values in ratios.items():
-        off = 100 * np.abs(np.array(values) - 1)
-        figures |= {f"ears.{name}.ratio": float(np.mean(values)), f"ears.{name}.worst_percent": float(off.max())}
-        figures[f"ears.{name}.within_4_percent"] = float((off < 4).mean())
-        figures |= mean_interval(off).figures(f"ears.{name}.percent_off")
-    return figures
 
 
 RECIPE = "graph_cpu_ablations"
@@ -427,8 +365,6 @@ SEED = 91
 PRIOR = 1e-8
 """Square metres; see ``codes_of_shape``."""
 _BATCH = 8
-_SHOWN = 20
-"""Number of people on the sheet, with one photo each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -440,12 +376,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
     parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
     parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
-    parser.add_argument("--ears", type=int, default=0, help="held-out synthetic people for the width of the ears")
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
     parser.add_argument("--ablation-people", type=int, default=60, help="held-out synthetic people for the ablations")
-    parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
+    parser.add_argument("--sheet", type=Path, help="where the sheet of --sheet-photos goes (PNG)")
     parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
 
@@ -465,18 +400,9 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if not arguments.decoders:
         figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
-    if arguments.ears:
-        figures |= ears_figures(arguments.ears)
-    if arguments.sheets:
-        config = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people)
-        source = config.build()
-        batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
-        first = torch.arange(len(batch.person)) % config.photos == 0
-        harness.write_sheet(arguments.sheets / "people.png", people_sheet(net, batch.take(first)), CAPTIONS)
-        harness.write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
-        if shown := [face for path in arguments.sheet_photos for face in harness.found_faces([path])]:
-            captions = [name for name in CAPTIONS if not name.startswith("true")]
-            harness.write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown), captions)
+    if arguments.sheet:
+        shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
+        harness.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
     return figures
 
 

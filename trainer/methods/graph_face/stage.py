@@ -26,7 +26,6 @@ from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.engine import contracts
 from trainer.methods.graph_face import data, losses
-from trainer.methods.lap.sets import landmark_shapes
 from trainer.people.shape import CarriedExpressions
 
 _CODERS = (16, 16, 32, 64)
@@ -298,7 +297,7 @@ class GraphFaceStage(contracts.Stage):
             network, device = config.network, batch.neutral.device
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
                 people = data.known_part(config.source.build().batch(range(config.reference_people), device))
-                marked.set_reference(landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
+                marked.set_reference(data.landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
     def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, found: Tensor) -> dict[str, Tensor]:

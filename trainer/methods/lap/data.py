@@ -11,10 +11,6 @@ Disk store for sets of synthetic people: made once, read many times, with quanti
 Degrade photos of sets: occluded, dark, blurred, or cut off within the face. Then one photo is not enough and
 aggregating a set is worthwhile.
 
-Reduce sets that were drawn at a higher resolution for the landmark net.
-
-Landmarks of the landmark net for a source's pictures, computed once and stored.
-
 Sources of ``LapBatch``: ``kind = "lap_people"`` and ``"lap_portraits"`` in recipes.
 """
 
@@ -30,9 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.geometry.template import load_template
-from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker
 from backend.photos.collection import FaceClass
-from backend.photos.faces import Window
 from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.depth_surface import ViewedSurface, unwarp_to_canonical
@@ -77,8 +71,6 @@ class DepthCoding(Coding):
 
 _LOWEST, _STEP = 0.5, 1.0 / 65534
 DEPTH_CODING = DepthCoding(np.uint16)
-MARK_CODING = Coding(np.int16, levels=16384)
-"""Of landmarks of the landmark net, in sides of the picture."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +108,6 @@ class LapBatch(Batch):
     is_grey : (N,) bool; the photo has no colour.
     set_of : (N,) int64, ascending from 0.
     truth : of all sets, or None.
-    marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard deviation in sides of the picture;
-        None where the net was not run.
     """
 
     images: Tensor = batch_field(coding=BYTES)
@@ -125,7 +115,6 @@ class LapBatch(Batch):
     is_grey: Tensor
     set_of: Tensor = batch_field("number")
     truth: CanonicalTruth | None
-    marks: Tensor | None = batch_field(coding=MARK_CODING, default=None)
 
 
 def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:
@@ -190,11 +179,6 @@ class TruthMaker:
         view_depth = _view_depth(people, frames, view)
         albedo, seen = _canonical_albedo(people, personal, view, view_depth, camera)
         return CanonicalTruth(depth, albedo, seen, personal, view.rotation, view.translation, view_depth)
-
-    def neutral_depth(self, neutral: Tensor, size: int) -> Tensor:
-        """(N, S, S) canonical depth of neutral cages (N, V, 3), 0 where there is no head."""
-        points = self.frames(neutral, size).apply(self._surface.drawn(neutral))
-        return self.canonical_depth(points, CanonicalCamera((size, size)))
 
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
@@ -380,116 +364,6 @@ def _darken(image: Tensor, label: Tensor, generator: np.random.Generator) -> tup
 _DEGRADATIONS = (_occlude, _cut_off, _blur, _darken)
 
 
-class ReducedSets:
-    """A source of sets, reduced from pictures that are an integer number of times as large.
-
-    Raises ``ValueError`` where they are not.
-    """
-
-    def __init__(self, source: Source, size: int) -> None:
-        self._source, self._size = source, size
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """See ``trainer.engine.contracts.Source``."""
-        return reduced(self._source.batch(indices, device), self._size)
-
-
-def reduced(batch: LapBatch, size: int) -> LapBatch:
-    """Reduce pictures and maps to ``size`` pixels. Pixels are means, labels those of one pixel; depth is kept where all
-    of it is known.
-
-    The canonical camera's field of view spans the outermost pixel centres. Its unit, in sides of the picture, therefore
-    depends slightly on the number of pixels; depths and translations are converted.
-    """
-    large = batch.images.shape[-1]
-    factor = large // size
-    if factor * size != large:
-        raise ValueError(f"pictures of {large} px cannot be reduced to {size} px")
-    unit = (CanonicalCamera((large, large)).focal / large) / (CanonicalCamera((size, size)).focal / size)
-
-    def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values, factor)
-
-    def depth(values: Tensor) -> Tensor:
-        known = values > 0
-        whole = mean(known[:, None].float())[:, 0] > 0.999
-        near = 1 + (mean(values[:, None])[:, 0] - 1) * unit
-        return torch.where(whole, near, 0.0)
-
-    truth = batch.truth
-    if truth is not None:
-        seen = mean(truth.albedo_seen[:, None].float())
-        albedo = mean(truth.albedo * truth.albedo_seen[:, None]) / seen.clamp(min=1e-6)
-        truth = CanonicalTruth(
-            depth=depth(truth.depth),
-            albedo=albedo,
-            albedo_seen=seen[:, 0] > 0.999,
-            personal_depth=depth(truth.personal_depth),
-            rotation=truth.rotation,
-            translation=truth.translation * unit,
-            view_depth=depth(truth.view_depth),
-        )
-    middle = factor // 2
-    return dataclasses.replace(
-        batch, images=mean(batch.images), labels=batch.labels[:, middle::factor, middle::factor], truth=truth
-    )
-
-
-def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor, quick: bool = False) -> Tensor:
-    """Positions and standard deviations (N, 478, 3) of landmarks, in sides, in pictures (N, 3, S, S) in [0, 1] that are
-    cut like ``face_square``; the net's first window follows from that. quick : two passes instead of ten."""
-    side = pictures.shape[-1]
-    window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
-    found = []
-    for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
-        look = landmarker.find_near if quick else landmarker.find_in
-        seen = look(np.ascontiguousarray(pixels), window)
-        found.append(np.column_stack([seen.places, seen.deviation]) / side)
-    return torch.from_numpy(np.stack(found)).float()
-
-
-@dataclass(frozen=True)
-class Marks(Batch):
-    """marks : (N, 478, 3) as in ``LapBatch``."""
-
-    marks: Tensor = batch_field(coding=MARK_CODING)
-
-
-class MarkSource:
-    """Landmarks of a source's pictures, found anew for every batch. ``quick``: see ``marks_of``.
-
-    Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
-    """
-
-    def __init__(self, source: Source, quick: bool) -> None:
-        self._source, self._quick = source, quick
-        self.landmarker = SurfaceLandmarker.load()
-
-    def batch(self, indices: range, device: torch.device) -> Marks:
-        """See ``trainer.engine.contracts.Source``."""
-        images = self._source.batch(indices, device).images
-        return Marks(marks_of(self.landmarker, images, self._quick).to(device))
-
-
-class MarkedSets:
-    """A source of sets whose batches have ``marks``. With ``count`` above 0 those of the first people are stored on
-    disk.
-
-    Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
-    """
-
-    def __init__(self, source: Source, key: SourceConfig, count: int, folder: str = "", quick: bool = False) -> None:
-        self._source, self._marks = source, MarkSource(source, quick)
-        if count:
-            code = content_key(key, count, quick, self._marks.landmarker.version, *code_of_sets())
-            root = Path(folder) if folder else cache_folder() / "lap"
-            self._marks = StoredBatches(Marks, self._marks, count, root / f"marks_{code}", at_once=1)
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """See ``trainer.engine.contracts.Source``."""
-        return replace(self._source.batch(indices, device), marks=self._marks.batch(indices, device).marks)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LapPeopleConfig(SourceConfig):
     """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
@@ -506,12 +380,6 @@ class LapPeopleConfig(SourceConfig):
     """Folder of the store; empty: in the user's cache folder."""
     film: bool = True
     """Simulate a camera on the pictures."""
-    marks: bool = False
-    """Run the landmark net on the pictures."""
-    quick_marks: bool = False
-    """Two passes of the landmark net instead of ten: a fifth of the time, slightly less accurate."""
-    drawn: int = 0
-    """Side at which pictures are drawn, degraded and given to the landmark net before they are reduced; 0: ``size``."""
     poor: float = 0.0
     """Share of the photos that are occluded, dark, blurred, or cut off within the face."""
 
@@ -520,13 +388,11 @@ class LapPeopleConfig(SourceConfig):
             raise ValueError(f"keep must be 0 or more, not {self.keep}")
         if not 0 <= self.poor <= 1:
             raise ValueError(f"poor must be in [0, 1], not {self.poor}")
-        if self.drawn and self.drawn % self.size:
-            raise ValueError(f"drawn must be a multiple of size {self.size}, not {self.drawn}")
 
     def people(self) -> PeopleConfig:
         """The source of the pictures."""
         return PeopleConfig(
-            size=self.drawn or self.size,
+            size=self.size,
             seed=self.seed,
             photos=self.photos,
             framing="face",
@@ -540,15 +406,10 @@ class LapPeopleConfig(SourceConfig):
         source: Source = LapPeople(self)
         if self.keep:
             source = stored_sets(source, self.people(), self.keep, self.folder)
-        changed = self.poor > 0 or self.drawn > self.size
         if self.poor:
             source = DegradedSets(source, self.poor, self.seed)
-        if self.marks:
-            source = MarkedSets(source, self.people(), 0 if changed else self.keep, self.folder, self.quick_marks)
-        if self.drawn > self.size:
-            source = ReducedSets(source, self.size)
-        if changed and self.keep:  # drawn once, changed once
-            source = stored_sets(source, replace(self, folder=""), self.keep, self.folder)
+            if self.keep:  # drawn once, degraded once
+                source = stored_sets(source, replace(self, folder=""), self.keep, self.folder)
         return source
 
 
@@ -583,13 +444,10 @@ class LapPortraitsConfig(SourceConfig):
 
     portraits: PortraitsConfig
     """The collection of portraits; ``photos`` is the size of the sets."""
-    marks: bool = False
-    """Run the landmark net on the pictures, anew for every batch."""
 
     def build(self) -> Source:
         """Open the collection; see ``PortraitsConfig.build``."""
-        source = LapPortraits(self)
-        return MarkedSets(source, self.portraits, 0) if self.marks else source
+        return LapPortraits(self)
 
 
 class LapPortraits:

@@ -1,40 +1,26 @@
 """Photo sets of random size, and initialisation of the linear decoders' bases by PCA.
 
 Augmentation of photo sets together with their truth: mirroring, in-plane rotation, zoom, shift, exposure, gamma.
-
-Landmark motion on LAP's canonical face, due to identity and expression.
-
-Initialisation of LAP's networks from synthetic people, the loss on mean coefficients, and views solved from the
-landmark net's points.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from backend.geometry.template import load_template
-from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkFace, LandmarkShapes
 from backend.models.lap.network import LapNet
-from backend.photos.faces import mean_landmarks
-from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
+from backend.rendering.camera import CanonicalCamera, rotation_from_euler
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.methods.lap.data import CanonicalTruth, LapBatch, TruthMaker
-from trainer.people.shape import IdentityShapes, PeopleSurface, draw_expression, draw_identity
+from trainer.methods.lap.data import CanonicalTruth, LapBatch
 
 LARGEST_TRUE_DEPTH = 1.095
 """Largest canonical depth with usable truth; beyond it the truth was clipped at the end of the range."""
 
-_BESIDE = 0.06
-"""Standard deviation of raw depth around the linear basis: a residual of about two millimetres, doubled because the
-residuals of neighbouring pixels are correlated."""
 _PEOPLE = 32
 """People per batch of the source."""
 _MOST_EXACT = 2000
@@ -73,48 +59,6 @@ def random_subsets(set_of: Tensor, smallest: int, largest: int) -> Subsets:
 def single_photos(set_of: Tensor) -> Subsets:
     """Make every photo a set of its own: no consistency between photos, as in Unsup3D."""
     return Subsets(torch.arange(len(set_of), device=set_of.device), set_of)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Overlapping sets of photos. rows : (M,) photos. set_of : (M,) set of each, ascending from 0. owner : (G,) person
-    of each set. whole : (P,) the set with all photos of each person."""
-
-    rows: Tensor
-    set_of: Tensor
-    owner: Tensor
-    whole: Tensor
-
-
-def nested_groups(set_of: Tensor) -> Groups:
-    """Four sets of every person's shuffled photos: the first alone, the last alone, the first two, and all."""
-    counts = torch.bincount(set_of)
-    starts = (torch.cumsum(counts, 0) - counts).tolist()
-    rows, sets, owner, whole = [], [], [], []
-    for person, (start, count) in enumerate(zip(starts, counts.tolist(), strict=True)):
-        order = torch.randperm(count) + start
-        for part in (order[:1], order[-1:], order[:2], order):
-            sets += [len(owner)] * len(part)
-            rows.append(part)
-            owner.append(person)
-        whole.append(len(owner) - 1)
-    numbers = (torch.tensor(values, device=set_of.device) for values in (sets, owner, whole))
-    return Groups(torch.cat(rows).to(set_of.device), *numbers)
-
-
-def true_coefficients(raw: Tensor, known: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
-    """(G, K) maximum a posteriori coefficients of raw depth maps (G, S, S) where ``known`` (G, S, S), with a linear
-    decoder's mean (1, B, B) and basis (K, 1, B, B). The unit prior keeps them near zero where little is known."""
-    step = max(1, raw.shape[-1] // 32)
-    size = raw.shape[-1], raw.shape[-1]
-    both = torch.cat([mean[None], basis])
-    if both.shape[-1] != raw.shape[-1]:
-        both = functional.interpolate(both, size, mode="bilinear", align_corners=False)
-    maps = both[:, 0, ::step, ::step].flatten(1)  # (1 + K, D)
-    weight = known[:, ::step, ::step].flatten(1).float() / _BESIDE**2
-    wrong = (raw[:, ::step, ::step].flatten(1) - maps[0]) * weight
-    matrix = torch.einsum("kd,gd,ld->gkl", maps[1:], weight, maps[1:]) + torch.eye(len(basis), device=raw.device)
-    return torch.linalg.solve(matrix, wrong @ maps[1:].t())
 
 
 def push_pull(values: Tensor, known: Tensor) -> Tensor:
@@ -164,12 +108,8 @@ def principal_maps(maps: Tensor, components: int) -> tuple[Tensor, Tensor]:
 
 
 def bases_missing(network: LapNet) -> list[str]:
-    """Names of the linear decoders, of ``depth`` and ``albedo``, without a basis from people's maps.
-
-    With ``posterior`` fusion the depth basis comes with the landmarks' shapes and is not listed."""
+    """Names of the linear decoders, of ``depth`` and ``albedo``, without a basis from people's maps."""
     decoders = {"depth": network.depth_decoder, "albedo": network.albedo_decoder}
-    if network.config.posterior:
-        del decoders["depth"]
     return [name for name, decoder in decoders.items() if decoder.ready.item() < 0.5]
 
 
@@ -183,6 +123,14 @@ def initialise_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
         albedo = torch.cat([filled_albedo(truth.albedo, truth.albedo_seen) for truth in truths])
         raw_albedo = torch.atanh((albedo * 2 - 1).clamp(-0.97, 0.97))
         network.albedo_decoder.set_basis(*principal_maps(raw_albedo, config.albedo_components))
+
+
+def initialise_from_people(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
+    """Initialise the linear decoders' bases from the first ``people`` of a source with truth, unless loaded weights
+    already have them."""
+    if bases_missing(network):
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            initialise_bases(network, [own.truth for own in first_people(source.build(), people, device)])
 
 
 def first_people(source: Source, count: int, device: torch.device) -> list[LapBatch]:
@@ -244,17 +192,11 @@ def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
             translation=torch.where(photos[:, None], truth.translation * side, truth.translation),
             view_depth=_flip_where(photos, truth.view_depth),
         )
-    marks = batch.marks
-    if marks is not None:
-        mirror = torch.from_numpy(mean_landmarks().mirror).to(marks.device)
-        other = marks[:, mirror] * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0])
-        marks = torch.where(photos[:, None, None], other, marks)
     return dataclasses.replace(
         batch,
         images=_flip_where(photos, batch.images),
         labels=_flip_where(photos, batch.labels),
         truth=truth,
-        marks=marks,
     )
 
 
@@ -278,11 +220,6 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
     def sample(maps: Tensor, mode: str, padding: str) -> Tensor:
         return functional.grid_sample(maps, grid, mode, padding, align_corners=False)
 
-    marks = batch.marks
-    if marks is not None:
-        forth = torch.linalg.inv(back)  # rotation and zoom of the picture's contents
-        places = (marks[..., :2] - 0.5) @ forth.transpose(1, 2) + 0.5 + shift[:, None]
-        marks = torch.cat([places, marks[..., 2:] * zoom[:, None, None]], 2)
     images = sample(batch.images, "bilinear", "border")
     labels = sample(batch.labels[:, None].float(), "nearest", "border")[:, 0].to(batch.labels.dtype)
     truth = batch.truth
@@ -297,160 +234,4 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
         depth, share = sample(whole, "bilinear", "zeros").unbind(1)
         depth = torch.where(share > 0.999, depth + (nearer - distance)[:, None, None], 0.0)
         truth = dataclasses.replace(truth, rotation=turn @ truth.rotation, translation=translation, view_depth=depth)
-    return dataclasses.replace(batch, images=images, labels=labels, truth=truth, marks=marks)
-
-
-PEOPLE = 3000
-"""Number of faces and expressions for the mean and the directions; they need no pictures."""
-_SEED = 31
-"""Seed of other people than those in photo sets."""
-
-
-_DEPTHS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class DepthShapes:
-    """Variation of people's depth and the landmark motion that goes with it.
-
-    mean : (1, S, S) and basis : (K, 1, S, S) of depth maps, one standard deviation each, in ``LinearDecoder``'s form.
-    landmarks : motion of the points in the same directions, with expressions and the residual variation of people's
-    points as nuisances.
-    """
-
-    mean: Tensor
-    basis: Tensor
-    landmarks: LandmarkShapes
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Faces without pictures. neutral : (P, V, 3) cages. marks : (P, L, 3) canonical points. moods : (P, L, 3) their
-    motion due to an expression."""
-
-    neutral: Tensor
-    marks: Tensor
-    moods: Tensor
-
-
-@torch.no_grad()
-def landmark_shapes(size: int, components: int, device: torch.device) -> LandmarkShapes:
-    """Compute the mean and the principal directions of neutral faces and of expressions, for pictures of ``size``
-    pixels."""
-    drawn = _drawn(size, TruthMaker(torch.device("cpu")))
-    mean = drawn.marks.mean(0)
-    directions = _directions(drawn.marks - mean, components)
-    moods = _directions(drawn.moods, EXPRESSIONS)  # not centred: their mean is not the rest position
-    return LandmarkShapes(mean.to(device), directions.to(device), moods.to(device))
-
-
-@torch.no_grad()
-def depth_shapes(
-    size: int, components: int, beside: int, raw: Callable[[Tensor], Tensor], device: torch.device
-) -> DepthShapes:
-    """Compute the first ``components`` directions of canonical depth, converted by ``raw`` to the decoder's summands,
-    with their landmark motion, and ``beside`` directions of the landmarks' residual."""
-    maker = TruthMaker(torch.device("cpu"))
-    drawn = _drawn(size, maker)
-    maps = torch.cat([maker.neutral_depth(part, size) for part in drawn.neutral.split(_DEPTHS_AT_ONCE)])
-    mean, basis = principal_maps(raw(filled_depth(maps))[:, None], components)
-    offsets = torch.cat([raw(filled_depth(part)) for part in maps.split(_DEPTHS_AT_ONCE)]) - mean
-    flat = basis.flatten(1)
-    coefficients = offsets.flatten(1) @ flat.t() / flat.pow(2).sum(1)  # (P, K), directions are orthogonal
-    centre = drawn.marks.mean(0)
-    marks = (drawn.marks - centre).flatten(1)
-    moved = torch.linalg.lstsq(coefficients, marks).solution  # (K, 3 L)
-    left = (marks - coefficients @ moved).view_as(drawn.marks)
-    nuisances = torch.cat([_directions(drawn.moods, EXPRESSIONS), _directions(left, beside)])
-    shapes = LandmarkShapes(centre.to(device), moved.view(-1, *centre.shape).to(device), nuisances.to(device))
-    return DepthShapes(mean.to(device), basis.to(device), shapes)
-
-
-def _drawn(size: int, maker: TruthMaker) -> _Drawn:
-    template, generator = load_template(), np.random.default_rng(_SEED)
-    shapes = IdentityShapes(PeopleSurface(template, torch.device("cpu")))
-    neutral = shapes.neutral([draw_identity(generator, len(template.identity_modes)) for _ in range(PEOPLE)])
-    frames = maker.frames(neutral, size)
-    marks = torch.from_numpy(template.landmarks478.positions(neutral.double().numpy())).float()
-    people = frames.apply(marks)  # (P, L, 3)
-    weights = np.stack([draw_expression(generator).weights for _ in range(PEOPLE)])
-    keys = template.landmarks478.positions(template.vertices + template.expressions)
-    keys = keys - template.landmarks478.positions(template.vertices)  # (52, L, 3)
-    moved = torch.from_numpy(np.tensordot(weights, keys, 1)).float()
-    return _Drawn(neutral, people, frames.apply(marks + moved) - people)
-
-
-def _directions(offsets: Tensor, count: int) -> Tensor:
-    """(count, L, 3) principal directions of offsets (P, L, 3) about zero, with one root mean square each."""
-    _, lengths, rows = torch.linalg.svd(offsets.flatten(1), full_matrices=False)
-    return (lengths[:count, None] / len(offsets) ** 0.5 * rows[:count]).view(count, *offsets.shape[1:])
-
-
-VIEW_SHAPES = 48
-"""Shape components that are solved with a view."""
-
-_NEWEST = 0.02
-"""Rate of the running mean: about fifty batches of a few people, so that it has little noise."""
-
-
-def initialise_from_people(network: LapNet, source: SourceConfig, people: int, device: torch.device) -> None:
-    """Initialise the linear decoders' bases and the landmarks' shapes from the first ``people`` of a source with truth,
-    unless loaded weights already have them."""
-    marked, config = network.landmarks, network.config
-    bases = config.decoder == "linear" and bool(bases_missing(network))
-    shapes = marked is not None and not marked.people.any()
-    if not bases and not shapes:
-        return
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        found = first_people(source.build(), people, device)
-        if bases:
-            initialise_bases(network, [own.truth for own in found])
-        if not shapes:
-            return
-        marks = torch.cat([own.marks for own in found])
-        given = config.size, config.depth_components, config.landmark_components
-        known = depth_shapes(*given, network.raw_depth, device)
-        network.depth_decoder.set_basis(known.mean, known.basis)
-        marked.set_reference(known.landmarks, marks)
-
-
-class AlikeCoefficients(nn.Module):
-    """Pull the mean of coefficients to zero without pulling at single faces.
-
-    The term is twice the product of the batch mean and the running mean over the last batches. Its gradient is that of
-    the squared mean; its value is not a loss."""
-
-    def __init__(self, components: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(components))
-
-    def forward(self, coefficients: Tensor) -> Tensor:
-        """coefficients : (N, K); returns a scalar."""
-        own = coefficients.float().mean(0)
-        if self.training:
-            with torch.no_grad():
-                self.mean.lerp_(own, _NEWEST)
-        return 2 * (self.mean.clone() * own).mean()
-
-
-class MarkedViews:
-    """Solve views from the landmark net's points alone, independent of the trained networks and the losses.
-
-    The same source gives the same views, so a resumed training need not store them.
-    """
-
-    def __init__(self, size: int, source: SourceConfig, people: int, device: torch.device) -> None:
-        """size : side of the pictures in pixels. people : people of the source whose points give the residual around
-        the face shapes. Raises ``ValueError`` if the source's pictures have no points."""
-        with torch.random.fork_rng([]):  # later random draws of networks and photos must not depend on this
-            self._face = LandmarkFace(size, VIEW_SHAPES).to(device)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            marks = [own.marks for own in first_people(source.build(), people, device)]
-            if any(own is None for own in marks):
-                raise ValueError("views by landmarks need a source with marks = true")
-            self._face.set_reference(landmark_shapes(size, VIEW_SHAPES, device), torch.cat(marks))
-
-    def __call__(self, marks: Tensor, set_of: Tensor) -> View:
-        """Views of photos with points (N, 478, 3) in sides, without gradients. ``set_of`` : (N,) set of each photo,
-        from 0; the photos of a set share a shape."""
-        return self._face.faces(marks, set_of).view
+    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)

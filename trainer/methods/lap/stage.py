@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 import torch
@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.models.lap.canonical_face import render_face, shaded_surface, studio_light, turned_view, view_of
-from backend.models.lap.landmark_face import Posterior
-from backend.models.lap.network import CanonicalMaps, Codes, LapConfig, LapNet, Scene
+from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
 from backend.models.registry import LAP
 from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
@@ -51,13 +50,6 @@ _VIEW_STRIDE = 8
 def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Masked mean of |d - truth| in hundredths of LAP's unit, about centimetres; all are (N, H, W)."""
     return 100.0 * ((depth - truth).abs() * mask).sum() / mask.sum().clamp(min=1)
-
-
-def relative_depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """``depth_error`` after removal of each map's mean difference: a shift along the axis does not change the shape."""
-    wrong = torch.where(mask > 0, depth - truth, 0.0)
-    middle = wrong.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
-    return 100.0 * ((wrong - middle[:, None, None]).abs() * mask).sum() / mask.sum().clamp(min=1)
 
 
 def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
@@ -102,15 +94,6 @@ def _picture_coordinates(points: Tensor) -> Tensor:
     return torch.cat([points[..., :2] / points[..., 2:], points[..., 2:] - points[..., 2:].mean(1, keepdim=True)], -1)
 
 
-def mean_view(view: View) -> Tensor:
-    """Deviation from zero of the mean, over photos, of the view directions and of the shifts.
-
-    Without labels the canonical frame may drift; this keeps its forward direction in the middle of all views.
-    """
-    forward = view.rotation[:, :2, 2].mean(0)
-    return (forward**2).sum() + 100.0 * (view.translation[:, :2].mean(0) ** 2).sum()
-
-
 @dataclass(frozen=True, kw_only=True)
 class LapWeights:
     """Weights of the loss terms; a term with weight 0 is not computed. The defaults are the paper's."""
@@ -125,16 +108,6 @@ class LapWeights:
     """The same for the flipped face."""
     smooth: float = 0.0
     """Smoothness: second differences of depth."""
-    mean_view: float = 0.0
-    """Keeps the canonical frame in the middle of all views."""
-    held_view: float = 0.0
-    """Face points placed by the networks' views against the landmarks' views, while in use (``views``); no truth."""
-    posterior: float = 0.0
-    """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
-    coefficients: float = 0.0
-    """Squared coefficients of the linear depth basis, in standard deviations."""
-    mean_coefficients: float = 0.0
-    """Pulls the mean coefficients over the last batches to zero: see ``AlikeCoefficients``."""
     depth: float = 0.0
     """Canonical depth against truth."""
     normal: float = 0.0
@@ -151,9 +124,6 @@ class LapWeights:
     """Personalised depth against truth with the photo's expression."""
     personal_normal: float = 0.0
     """Personalised normals against truth."""
-    view_depth: float = 0.0
-    """Depth of the rendered surface in the photo's view against truth, without its mean, in hundredths, as SIDE
-    measures it. It can compensate for the narrow camera model on photos from near cameras."""
     change: float = 0.0
     """Difference of personalised from canonical depth, in hundredths."""
 
@@ -228,14 +198,14 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     ``mean_face_no_view`` : ``mean`` (S, S), by default the mean of the batch's true faces, in the predicted view, in
     the true view, and from the front. ``floor`` : the truth in its own view."""
     pictures = batch.images * 2 - 1
-    codes = network.encode(pictures, batch.marks)
+    codes = network.encode(pictures)
     targets = first_photos(batch.set_of, 1)
     largest = int(torch.bincount(batch.set_of).min())
     found, views = {}, []
     for count in range(1, largest + 1):
         rows = first_photos(batch.set_of, count)
         chosen = codes.of(rows)
-        face, scene = network.face_and_scene(pictures[rows], chosen, batch.set_of[rows])
+        face, scene = network.aggregate(chosen, batch.set_of[rows]), network.scene(pictures[rows], chosen)
         place = torch.searchsorted(rows, targets)
         seen = View(scene.view.rotation[place], scene.view.translation[place])
         views.append(seen)
@@ -264,7 +234,7 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
 def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
     """(N,) angle in degrees between the networks' view of each photo alone and the true one."""
     pictures = batch.images * 2 - 1
-    rotation = network.scene(pictures, network.encode(pictures, batch.marks)).view.rotation
+    rotation = network.scene(pictures, network.encode(pictures)).view.rotation
     trace = (rotation * batch.truth.rotation).sum((1, 2))
     return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
 
@@ -306,7 +276,7 @@ def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, 
     within, faces = [], []
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
-        codes = network.encode(batch.images * 2 - 1, batch.marks)
+        codes = network.encode(batch.images * 2 - 1)
         for number in range(int(batch.set_of[-1]) + 1):
             rows = (batch.set_of == number).nonzero()[:, 0]
             picks = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:size]] for _ in range(subsets)])
@@ -326,7 +296,7 @@ CAPTIONS = ("photo", "reconstruction", "surface", "albedo", "relit", "-40", "40"
 
 def contact_columns(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> list[Tensor]:
     """Columns of pictures (N, 3, S, S) in [0, 1]; see ``LapStage.pictures`` and ``CAPTIONS``."""
-    face, scene = network(pictures, batch.set_of, batch.marks)
+    face, scene = network(pictures, batch.set_of)
     first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
     face = face.of(batch.set_of[first])
     own = Scene(
@@ -355,6 +325,8 @@ def _unit(pictures: Tensor) -> Tensor:
 
 log = logging.getLogger(__name__)
 
+_BASIS_RATE = 0.02
+"""Factor on the learning rate of the linear decoders' means and bases."""
 _SMALLEST_FACE = 0.25
 """Photos whose parsed face covers a smaller share of the crop are left out of the picture terms."""
 
@@ -381,12 +353,6 @@ class LapStageConfig(StageConfig):
     """Equation 5: factor on differences at mouth, eyes and brows in phase ``aggregate``; 1: not relaxed."""
     basis_people: int = 512
     """People whose maps give the linear decoders' first basis."""
-    basis_rate: float = 0.02
-    """Factor on the learning rate of means and bases."""
-    views: Literal["network", "landmarks"] = "network"
-    """Views for the picture terms: the networks', or at first those solved from the landmark net's points."""
-    views_held: float = 1.0
-    """Fraction of the stage that uses the landmarks' views; there the networks' views learn from ``held_view`` only."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -394,10 +360,6 @@ class LapStageConfig(StageConfig):
             raise ValueError(f"set_sizes must rise from 1, not {self.set_sizes}")
         if not 0 < self.relaxed <= 1:
             raise ValueError(f"relaxed must be in (0, 1], not {self.relaxed}")
-        if not 0 < self.views_held <= 1:
-            raise ValueError(f"views_held must be in (0, 1], not {self.views_held}")
-        if self.network.personal_size != self.network.size:
-            raise ValueError("training needs target_size equal to size: photos come in one size")
 
     def build(self, device: torch.device) -> LapStage:
         """See ``StageConfig``."""
@@ -428,11 +390,7 @@ class LapStage(Stage):
         self._features = build_features(config.perceptual, device) if wanted else None
         if wanted:
             self.modules["feature_scale"] = FeatureScale().to(device)
-        self._alike = None
-        if weights.mean_coefficients and config.network.decoder == "linear":
-            self.modules["alike"] = self._alike = sets.AlikeCoefficients(config.network.depth_components).to(device)
-        self._marked_views: sets.MarkedViews | None = None
-        self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
+        self._has_basis = config.network.decoder != "linear"
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
         """Loss terms named as in ``LapWeights``: those with a weight other than 0 and the needed data in the batch."""
@@ -446,35 +404,22 @@ class LapStage(Stage):
             return self._shape_terms(batch, pictures, subsets)
         refining = config.phase == "refine"
         with torch.set_grad_enabled(not refining):
-            codes = self.network.encode(pictures, batch.marks)
-            shared, scene = self.network.face_and_scene(pictures, codes, subsets.set_of)
+            codes = self.network.encode(pictures)
+            shared, scene = self.network.aggregate(codes, subsets.set_of), self.network.scene(pictures, codes)
         own = shared.of(subsets.set_of)
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)
         terms: dict[str, Tensor] = {}
-        if config.views == "landmarks" and fraction < config.views_held:
-            held = self._held_view(batch, subsets)
-            if weights.held_view and not refining:
-                with torch.autocast(self.device.type, enabled=False):
-                    terms["held_view"] = view_error(scene.view, held, own.depth.detach())
-            scene = replace(scene, view=held)
-        if weights.photometric or weights.flip or weights.view_depth or self._features is not None:
+        if weights.photometric or weights.flip or self._features is not None:
             terms |= self._picture_terms(batch, pictures, own, scene)
         with torch.autocast(self.device.type, enabled=False):
             if weights.smooth:
                 terms["smooth"] = smoothness(own.depth)
-            if weights.mean_view and not refining:
-                terms["mean_view"] = mean_view(scene.view)
-            if config.network.decoder == "linear" and not refining:
-                terms |= self._coefficients(codes, subsets.set_of)
             if weights.change and config.phase != "aggregate":
                 terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
                 if not refining:
                     terms |= self._shared_truth(batch.truth, shared, subsets)
-                    if config.network.posterior:
-                        found = self.network.posterior(codes, subsets.set_of)
-                        terms |= self._surprise(batch.truth, found, subsets.owner)
                     terms |= self._scene_truth(batch, pictures, scene)
                 if config.phase != "aggregate":
                     terms |= self._personal_truth(batch.truth, own)
@@ -483,14 +428,12 @@ class LapStage(Stage):
     def _shape_only(self) -> bool:
         """Whether only canonical depth and views learn, so that the other networks need not run."""
         wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
-        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view", "posterior"}
+        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view"}
 
     def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: sets.Subsets) -> dict[str, Tensor]:
         if batch.truth is None:
             return {}
-        if self.config.network.posterior:
-            return self._posterior_terms(batch, pictures)
-        depth, view = self.network.shape(pictures, subsets.set_of, batch.marks)
+        depth, view = self.network.shape(pictures, subsets.set_of)
         with torch.autocast(self.device.type, enabled=False):
             terms = self._shared_truth(batch.truth, CanonicalMaps(depth, depth[:, None]), subsets)
             return terms | self._view_truth(batch.truth, view)
@@ -501,33 +444,6 @@ class LapStage(Stage):
             return {}
         wanted = View(truth.rotation, truth.translation)
         return {"view": view_error(view, wanted, sets.filled_depth(truth.personal_depth))}
-
-    def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
-        """Terms for sets of one, two and all photos of each person; every picture is encoded once."""
-        network, truth = self.network, batch.truth
-        codes = network.encode_depth(pictures, batch.marks)
-        with torch.autocast(self.device.type, enabled=False):
-            groups = sets.nested_groups(batch.set_of)
-            found = network.posterior(codes.of(groups.rows), groups.set_of)
-            depth = network.decode_depth(found.mean)
-            shown = CanonicalMaps(depth, depth[:, None])
-            terms = self._shared_truth(truth, shown, sets.Subsets(groups.set_of, groups.owner))
-            terms |= self._surprise(truth, found, groups.owner)
-            whole = found.mean[groups.whole]
-        if self.config.weights.view:
-            view = network.view_of(pictures, codes, whole[batch.set_of])
-            with torch.autocast(self.device.type, enabled=False):
-                terms |= self._view_truth(truth, view)
-        return terms
-
-    def _surprise(self, truth: CanonicalTruth, found: Posterior, owner: Tensor) -> dict[str, Tensor]:
-        """Negative log-likelihood of the true depth coefficients of sets; ``owner`` (G,) : person per set."""
-        if not self.config.weights.posterior:
-            return {}
-        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < sets.LARGEST_TRUE_DEPTH)
-        raw = self.network.raw_depth(truth.depth)
-        wanted = sets.true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
-        return {"posterior": found.surprise(wanted[owner]).mean()}
 
     def _subsets(self, set_of: Tensor) -> sets.Subsets:
         if self.config.multi_image:
@@ -559,10 +475,6 @@ class LapStage(Stage):
             masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
             photos = grey_where(pictures, batch.is_grey)
             terms: dict[str, Tensor] = {}
-            if weights.view_depth and batch.truth is not None:
-                depth, true = rendered.surface.depth[: len(photos)], batch.truth.view_depth
-                shown = class_mask(batch.labels, FACE_CLASSES) & masks[0] & (true > 0)
-                terms["view_depth"] = relative_depth_error(depth, true, shown.float())
             if self._features is not None:
                 self._need_scale(half)
             wanted = None if self._features is None else self._seen_features(photos, half)
@@ -647,27 +559,11 @@ class LapStage(Stage):
             terms["personal_normal"] = normal_error(depth, filled, mask)
         return terms
 
-    def _coefficients(self, codes: Codes, set_of: Tensor) -> dict[str, Tensor]:
-        """Regularise depth coefficients: those of each photo's code stay small, their mean over faces stays at zero."""
-        coefficients, weights = self.network.depth_decoder.coefficients, self.config.weights
-        terms = {"coefficients": coefficients(codes.depth.float()).pow(2).mean()} if weights.coefficients else {}
-        if self._alike is not None:
-            terms["mean_coefficients"] = self._alike(coefficients(self.network.depth_codes(codes, set_of)))
-        return terms
-
     def _need_basis(self) -> None:
-        """Initialise bases and landmark shapes from the people of the source, once."""
+        """Initialise the linear decoders' bases from the people of the source, once."""
         if not self._has_basis:
             self._has_basis = True
             sets.initialise_from_people(self.network, self.config.source, self.config.basis_people, self.device)
-
-    def _held_view(self, batch: LapBatch, subsets: sets.Subsets) -> View:
-        """Views of the photos solved from the landmark net's points."""
-        if self._marked_views is None:
-            config = self.config
-            given = config.network.size, config.source, config.basis_people
-            self._marked_views = sets.MarkedViews(*given, self.device)
-        return self._marked_views(batch.marks, subsets.set_of)
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""
@@ -701,7 +597,7 @@ class LapStage(Stage):
 
         rates = {
             "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
-            "basis": lambda fraction: 0.0 if refining else config.basis_rate,
+            "basis": lambda fraction: 0.0 if refining else _BASIS_RATE,
             "depth": lambda fraction: 0.0 if refining else 1.0,
             "confidence": lambda fraction: 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,

@@ -2,153 +2,372 @@
 
 Evaluate the learned face model: how well its bases express held-out faces, how well its encoder reconstructs
 held-out people in one pass.
+
+The model against pictures: photometric error, reenactment, and face verification with the encoder's codes on pairs of
+photos of the same and of different people.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from rich.console import Console
+from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.models.contract import NOT_TRAINED
-from backend.models.learned_basis.apply import BasisModel, PersonaliseOptions, encoder_input, personalise, render_face
-from backend.models.learned_basis.network import FACE_SIDE, FaceCode, FacePose, LearnedBasisNet, ModelledFace
-from backend.photos.collection import PhotoFace
-from backend.rendering.spherical_harmonics import light_from_directions
+from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
+from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
+from backend.models.learned_basis.network import (
+    MILLIMETRE,
+    FaceBases,
+    FaceCode,
+    LearnedBasisNet,
+    ModelledFace,
+)
+from backend.models.registry import NOT_TRAINED
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.harness import batches, rows_of, square_photo, trained_or_none, write_sheet
-from trainer.methods.learned_basis import evaluate_pictures
+from trainer.evaluate.harness import batches, rows_of, trained_or_none, write_sheet
+from trainer.evaluate.metrics import dlib_box, embedding_in
+from trainer.heads.photographs import detect_landmarks
+from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
-from trainer.methods.learned_basis.evaluate_pictures import HELD_OUT_SEED, head_figures
 from trainer.methods.learned_basis.losses import METRES_TO_MM
-from trainer.methods.learned_basis.stage import contact_columns, face_figures
-from trainer.methods.learned_basis.start import FaceMarks, encode_again
+from trainer.methods.learned_basis.stage import contact_columns, face_figures, lip_figures
+from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES, FaceMarks, encode_again, predicted_again
 from trainer.people.scene import Shot
 from trainer.portraits.collection import PortraitsConfig, open_cache
 
-TILE = 160
-_CLAY = 0.45
-_MODES, _DEVIATIONS = 6, 2.0
-_PEOPLE, _PHOTOS = 3, 5
-_BACKGROUND = 0.16
+HELD_OUT_SEED = 903
+"""People that no recipe trains or validates on."""
 
 
-def mean_face_code(network: LearnedBasisNet, count: int) -> FaceCode:
-    """Codes of ``count`` mean faces seen from the front."""
-    config, zeros = network.config, torch.zeros(count, 3)
-    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
-    return FaceCode(
-        identity=torch.zeros(count, config.identity),
-        reflectance=torch.zeros(count, config.reflectance),
-        expression=torch.zeros(count, config.expression),
-        light=lamp.expand(count, -1, -1),
-        pose=FacePose(zeros, zeros[:, :2], torch.full((count,), 0.9 / FACE_SIDE), torch.ones(count)),
-        set_of=torch.arange(count),
+_BASIS_PAIRS_BATCH = 32
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A picture (H, W, 3) uint8 sRGB and the landmarks (478, 3) of the face in it."""
+
+    pixels: np.ndarray
+    landmarks: np.ndarray
+
+
+def pairs_of_photos(folder: Path, people: int, seed: int = 0) -> list[tuple[Path, Path]]:
+    """First two photos of ``people`` random people (``seed``) with at least two; ``folder`` has a folder per person."""
+    found = [sorted(person.glob("*.jpg"))[:2] for person in sorted(folder.iterdir()) if person.is_dir()]
+    found = [photos for photos in found if len(photos) == 2]
+    chosen = np.random.default_rng(seed).permutation(len(found))[:people]
+    return [(found[number][0], found[number][1]) for number in np.sort(chosen)]
+
+
+def read_face(path: Path) -> FoundFace | None:
+    """Read a photo and detect its face; None if the file cannot be read or shows no face."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        return None
+    pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    landmarks = detect_landmarks(pixels)
+    return None if landmarks is None else FoundFace(pixels, landmarks)
+
+
+@torch.no_grad()
+def identity_codes(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> np.ndarray:
+    """(N, m_i) identity codes of single photos."""
+    codes = []
+    for start in range(0, len(faces), _BASIS_PAIRS_BATCH):
+        given = encoder_input(faces[start : start + _BASIS_PAIRS_BATCH], network.config.size)
+        alone = torch.arange(len(given.pictures))
+        codes.append(network(given.pictures * 2 - 1, alone, given.landmarks).identity)
+    return torch.cat(codes).double().numpy()
+
+
+def similarities(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines between codes (P, m) of P people's first and second photos, with the mean code subtracted: (P,) of the
+    same person, and (P (P - 1),) of one person's first photo and another's second."""
+    middle = np.concatenate([first, second]).mean(0)
+    return cosines_of_pairs(first - middle, second - middle)
+
+
+def cosines_of_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines between vectors (P, m) of P people's first and second photos: (P,) of the same person, and
+    (P (P - 1),) of one person's first photo with another's second."""
+    a, b = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in (first, second))
+    cosines = a @ b.T
+    return np.diag(cosines).copy(), cosines[~np.eye(len(a), dtype=bool)]
+
+
+def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
+    """Equal error rate: the error at the threshold where the false rejection and false acceptance rates are equal.
+
+    same, other : (S,), (O,) similarities. If no threshold gives equality, the two nearest rates are averaged.
+    """
+    thresholds = np.unique(np.concatenate([same, other, [np.inf]]))
+    refused = np.searchsorted(np.sort(same), thresholds, side="left") / len(same)
+    taken = 1.0 - np.searchsorted(np.sort(other), thresholds, side="left") / len(other)
+    nearest = int(np.abs(refused - taken).argmin())
+    return float((refused[nearest] + taken[nearest]) / 2)
+
+
+def found_pairs(folder: Path, people: int) -> list[tuple[FoundFace, FoundFace]]:
+    """The pairs of ``pairs_of_photos`` with a face in both photos."""
+    found = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
+    return [(one, two) for one, two in found if one is not None and two is not None]
+
+
+def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
+    """``verification.eer``, ``.emd`` (earth mover's distance between the cosines of same and of other pairs; larger is
+    better) and ``.people``, the number of people."""
+    codes = identity_codes(network, [face for pair in pairs for face in pair])
+    same, other = similarities(codes[0::2], codes[1::2])
+    return {
+        "verification.eer": equal_error_rate(same, other),
+        "verification.emd": float(wasserstein_distance(same, other)),
+        "verification.people": float(len(pairs)),
+    }
+
+
+_RIDGE = 1e-3
+_LEAST_REFLECTANCE = 0.003
+
+
+def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+    """Solve for the lights (N, 9, 3) that fit the faces to photos: weighted least squares in linear light.
+
+    Equation 4's colours are linear in the light. The weights are the slopes of sRGB at the photo's colours, so that
+    errors count as in sRGB. pixels : (N, V, 3) projected vertices. images : (N, 3, S, S) sRGB. mask : (N, S, S).
+    """
+    size = images.shape[-1]
+    directions = harmonics(vertex_normals(face.vertices, bases.faces))  # (N, V, 9)
+    found = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
+    mix = fragment_barycentrics(pixels, found)
+    covered = found.scatter(torch.ones_like(mix[:, 0])) > 0.5
+    lights = torch.zeros(len(images), 9, 3)
+    for channel in range(3):
+        terms = found.scatter(fragment_values(directions * face.reflectance[..., channel : channel + 1], found, mix))
+        for number in range(len(images)):
+            used = covered[number] & (mask[number] > 0)
+            seen = images[number, channel][used].double()
+            slope = 1.0 / (0.03 + linear_from_srgb(seen)) ** 0.6
+            design = terms[number][used].double() * slope[:, None]
+            system = design.T @ design
+            system += _RIDGE * system.diagonal().mean() * torch.eye(9, dtype=system.dtype)
+            solved = torch.linalg.solve(system, design.T @ (linear_from_srgb(seen) * slope))
+            lights[number, :, channel] = solved.float()
+    return lights
+
+
+def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
+    """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
+    rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
+    mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
+    difference = (rendered.image - batch.images).abs().mean(1) * mask
+    return torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
+
+
+@torch.no_grad()
+def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:
+    """(P, K) least-squares coefficients of modes (K, V, 3) for heads (P, V, 3), with weights (V,) and a small ridge."""
+    weight = np.sqrt(importance)[None, :, None]
+    basis = (modes * weight).reshape(len(modes), -1)
+    system = basis @ basis.T
+    system += _RIDGE * np.trace(system) / len(system) * np.eye(len(system)) / 100
+    return np.linalg.solve(system, basis @ (heads * weight).reshape(len(heads), -1).T).T
+
+
+def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
+    """The prior's face nearest to a modelled one, with as many identity modes as the model has and the 52 keys.
+
+    The prior has no reflectance basis, so it gets the learned model's mean reflectance.
+    """
+    template = load_template()
+    head = template.head.vertex_stop
+    importance = 0.02 + template.regions["face"][:head].astype(np.float64)
+    graph = bases.surface
+    count = bases.config.identity
+    identity = template.identity_modes[:count, :head].astype(np.float64)
+    keys = template.expressions[:, :head].astype(np.float64)
+    neutral = (face.neutral - bases.mean)[:, : graph.cage].double().numpy()
+    moved = (face.vertices - face.neutral)[:, : graph.cage].double().numpy()
+    nodes = deformation_graph(bases.config.nodes)
+    offsets = [
+        np.tensordot(nearest_codes(modes, target, importance), modes, 1)
+        for modes, target in ((identity, neutral), (keys, moved))
+    ]
+    identity_nodes, expression_nodes = (
+        torch.from_numpy(nodes.fitted(part, importance) / MILLIMETRE).float() for part in offsets
+    )
+    calm = bases.vertices(identity_nodes)
+    return ModelledFace(
+        vertices=bases.vertices(identity_nodes, expression_nodes),
+        neutral=calm,
+        identity_nodes=identity_nodes,
+        expression_nodes=expression_nodes,
+        reflectance=bases.reflectance_mean.clamp(min=_LEAST_REFLECTANCE).expand(len(calm), -1, -1),
     )
 
 
 @torch.no_grad()
-def tiles(network: LearnedBasisNet, code: FaceCode, clay: bool) -> Tensor:
-    """Render codes as (N, 3, TILE, TILE) sRGB in [0, 1], in clay or with their reflectance."""
-    face = network.face(code)
-    if clay:
-        face = in_clay(face)
-    pixels = code.pose.cameras(TILE).project(face.vertices)
-    rendered = render_face(network.bases, face, pixels, code.light, TILE)
-    return torch.where(rendered.mask[:, None], rendered.image, _BACKGROUND)
+def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
+    """Mean absolute errors on held-out photos after one encoder pass; only lights are fitted.
 
+    ``photometric.learned`` : with the light of the model's own pass. ``.learned_predicted_light`` : with the light that
+    the encoder predicts. ``.learned_best_light`` and ``.prior`` (``prior_face``) : with the best-fitting light.
+    ``.prior_solved_light`` : the prior's face with the model's own step that solves for the light.
+    """
+    bases, size = network.bases, batch.images.shape[-1]
+    predicted = predicted_again(network, batch)
+    pictures = batch.images * 2 - 1
+    face, cameras = network.face(predicted), predicted.pose.cameras(size)
+    prior = prior_face(bases, face)
+    skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
+    pixels, prior_pixels = cameras.project(face.vertices), cameras.project(prior.vertices)
 
-def in_clay(face: ModelledFace) -> ModelledFace:
-    """The same surface with a uniform grey reflectance."""
-    return replace(face, reflectance=torch.full_like(face.reflectance, _CLAY))
+    def figure(shown: ModelledFace, places: Tensor, light: Tensor) -> float:
+        return float(colour_errors(bases, shown, places, light, batch).nanmean())
 
-
-def modes_sheet(network: LearnedBasisNet, basis: str) -> list[Tensor]:
-    """The first modes of ``identity``, ``expression`` or ``reflectance``, a column each: at -2, 0 and 2 deviations."""
-    count = min(_MODES, getattr(network.config, basis))
-    rows = []
-    for deviations in (-_DEVIATIONS, 0.0, _DEVIATIONS):
-        code = mean_face_code(network, count)
-        values = getattr(code, basis).clone()
-        values[torch.arange(count), torch.arange(count)] = deviations
-        rows.append(tiles(network, replace(code, **{basis: values}), clay=basis != "reflectance"))
-    return rows
-
-
-def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
-    """Held-out synthetic people at tile size, without the simulated camera."""
-    config = FacePeopleConfig(size=TILE, seed=seed, photos=photos, film=False)
-    return config.build().batch(range(count), torch.device("cpu"))
-
-
-def photo_faces(batch: FaceBatch) -> list[PhotoFace]:
-    """Synthetic photos as the product's photo stage would pass them on."""
-    return [
-        square_photo(
-            f"{number}.png",
-            (image.permute(1, 2, 0) * 255).round().byte().numpy(),
-            batch.landmarks[number].numpy(),
-            batch.labels[number].numpy(),
-        )
-        for number, image in enumerate(batch.images)
-    ]
-
-
-@torch.no_grad()
-def expressions_sheet(network: LearnedBasisNet, batch: FaceBatch, photos: int) -> list[Tensor]:
-    """The first person's photos; under each its expression, from the front, on the person and on the others."""
-    given = encoder_input(photo_faces(batch), network.config.size)
-    code = network(given.pictures * 2 - 1, batch.set_of, given.landmarks)
-    people = len(code.identity)
-    rows = [batch.images[:photos]]
-    for person in range(people):
-        plain = mean_face_code(network, photos)
-        own = replace(
-            plain,
-            identity=code.identity[person].expand(photos, -1),
-            reflectance=code.reflectance[person].expand(photos, -1),
-            expression=code.expression[:photos],
-        )
-        rows.append(tiles(network, own, clay=False))
-    return rows
-
-
-@torch.no_grad()
-def personalised_sheet(model: BasisModel, tuned: BasisModel, faces: list[PhotoFace], number: int) -> list[Tensor]:
-    """Photo ``number`` and its reconstruction with the bases before and after personalisation: colours, then clay."""
-    shown = torch.from_numpy(faces[number].pixels).permute(2, 0, 1).float() / 255
-    rows = [torch.stack([shown, torch.full_like(shown, _BACKGROUND)])]
-    for one in (model, tuned):
-        network = one.network
-        given = encoder_input(faces, network.config.size)
-        code = network(given.pictures * 2 - 1, torch.zeros(len(faces), dtype=torch.int64), given.landmarks)
-        rows.append(torch.stack([tiles(network, code, clay)[number] for clay in (False, True)]))
-    return rows
-
-
-def write_sheets(model: BasisModel, folder: Path) -> dict[str, float]:
-    """Write ``basis_*.png`` into ``folder``; return the errors before and after personalising a synthetic person."""
-    network = model.network
-    pictures = {f"modes_{name}": modes_sheet(network, name) for name in ("identity", "expression", "reflectance")}
-    batch = people_batch(HELD_OUT_SEED + 3, _PEOPLE, _PHOTOS)
-    pictures["expressions"] = expressions_sheet(network, batch, _PHOTOS)
-    faces = photo_faces(batch)[:_PHOTOS]
-    found = personalise(faces, model, PersonaliseOptions())
-    number = next(number for number, face in enumerate(faces) if face.name == found.held_out)
-    pictures["personalised"] = personalised_sheet(model, found.model, faces, number)
-    for name, rows in pictures.items():
-        write_sheet(folder / f"basis_{name}.png", rows)
     return {
-        "personalised.photometric.before": found.before,
-        "personalised.photometric.after": found.after,
-        "personalised.seconds": found.seconds,
+        "photometric.learned": figure(face, pixels, network.lit(predicted, pictures).light),
+        "photometric.learned_predicted_light": figure(face, pixels, predicted.light),
+        "photometric.learned_best_light": figure(face, pixels, best_lights(bases, face, pixels, batch.images, skin)),
+        "photometric.prior": figure(prior, prior_pixels, best_lights(bases, prior, prior_pixels, batch.images, skin)),
+        "photometric.prior_solved_light": figure(prior, prior_pixels, network.light_on(prior, predicted, pictures)),
     }
+
+
+_FRAMES, _SPAN = 8, 56
+_BASIS_REENACTMENT_BATCH = 4
+
+
+@dataclass(frozen=True)
+class HeldFrames:
+    """The second half of every clip's frames (``batch``) with two kinds of codes. ``carried`` takes identity and
+    reflectance from the first half; ``own`` encodes every frame alone."""
+
+    carried: FaceCode
+    own: FaceCode
+    batch: FaceBatch
+
+
+def chosen_photos(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
+    """Select the photos ``chosen`` (N,) bool, without truth; every set must keep at least one."""
+    return replace(batch, truth=None).take(chosen)
+
+
+@torch.no_grad()
+def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> HeldFrames:
+    """Split clips of ``frames`` frames in the middle and encode both halves, with the same landmarks both ways."""
+    late = torch.arange(len(batch.images)) % frames >= frames // 2
+    code = encode_again(network, replace(batch, set_of=torch.arange(len(batch.images))))
+    marks = encode_again(network, replace(batch, set_of=batch.set_of * 2 + late))  # both halves of every clip
+    early_set = marks.set_of[~late][:: frames // 2]  # (G,) numbers of the first halves
+    own = FaceCode(
+        identity=code.identity[late],
+        reflectance=code.reflectance[late],
+        expression=code.expression[late],
+        light=code.light[late],
+        pose=code.pose.of(late),
+        set_of=torch.arange(int(late.sum())),
+    )
+    carried = replace(
+        own,
+        identity=marks.identity[early_set],
+        reflectance=marks.reflectance[early_set],
+        set_of=batch.set_of[late],
+    )
+    held = chosen_photos(batch, late)
+    return HeldFrames(network.lit(carried, held.images * 2 - 1), own, held)
+
+
+@torch.no_grad()
+def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, batch: FaceBatch) -> dict[str, Tensor]:
+    """(N,) landmark error in per cent of the side, photometric error and lip IoU of codes against their photos."""
+    size, bases = batch.images.shape[-1], network.bases
+    face, cameras = network.face(code), code.pose.cameras(size)
+    pixels = cameras.project(face.vertices)
+    slid = marks.slid(face.vertices, vertex_normals(face.vertices, bases.faces), cameras, batch.slides)
+    apart = (cameras.project(slid)[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
+    weight = (batch.landmark_weight > 0).float()
+    errors = {
+        "landmark": (apart * weight).sum(1) / weight.sum(1),
+        "photometric": colour_errors(bases, face, pixels, code.light, batch),
+    }
+    return errors | lip_figures(network, pixels, batch)
+
+
+def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:
+    """``reenactment.*`` on frames of held-out synthetic people, with identity and reflectance from earlier frames of
+    the clip; ``reenactment.own.*`` with those of every frame itself."""
+    config = FacePeopleConfig(
+        size=network.config.size,
+        seed=HELD_OUT_SEED + 2,
+        photos=_FRAMES,
+        clips=True,
+        span=_SPAN,
+        keep=clips,
+        folder=folder,
+    )
+    source, marks = config.build(), FaceMarks()
+    found: dict[str, list[Tensor]] = {}
+    for batch in batches(source, clips, _BASIS_REENACTMENT_BATCH):
+        held = held_frames(network, batch, _FRAMES)
+        for prefix, code in (("reenactment", held.carried), ("reenactment.own", held.own)):
+            for name, values in frame_errors(network, marks, code, held.batch).items():
+                found.setdefault(f"{prefix}.{name}", []).append(values)
+    return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+
+
+RENDER_SIDE = 150
+"""Pixels: the input size of dlib's network."""
+_GREY = 0.5
+_FACES_BATCH = 16
+
+
+@torch.no_grad()
+def identity_renders(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> Iterator[FoundFace]:
+    """Render each photo's neutral face with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
+    marks = FaceMarks()
+    for start in range(0, len(faces), _FACES_BATCH):
+        given = encoder_input(faces[start : start + _FACES_BATCH], network.config.size)
+        code = network(given.pictures * 2 - 1, torch.arange(len(given.pictures)), given.landmarks)
+        face = network.face(replace(code, expression=torch.zeros_like(code.expression)))
+        cameras = code.pose.cameras(RENDER_SIDE)
+        rendered = render_face(network.bases, face, cameras.project(face.vertices), code.light, RENDER_SIDE)
+        pictures = torch.where(rendered.mask[:, None], rendered.image, _GREY).permute(0, 2, 3, 1)
+        places = cameras.project(marks.points(face.vertices))[..., :2]
+        for picture, own in zip(pictures, places, strict=True):
+            yield FoundFace((picture.clamp(0, 1) * 255).round().byte().numpy(), own.double().numpy())
+
+
+def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
+    """``verification.renders.emd`` and ``.eer`` of the pairs' renders, and ``verification.photos.*`` of their photos.
+
+    pairs : two photos of one person each.
+
+    Raises
+    ------
+    LikenessError("missing_part") : the face-recognition network is not installed.
+    """
+    faces = [face for pair in pairs for face in pair]
+    figures = {}
+    for name, pictures in (("renders", identity_renders(network, faces)), ("photos", faces)):
+        found = np.stack([embedding_in(one.pixels, dlib_box(one.landmarks)) for one in pictures])
+        same, other = cosines_of_pairs(found[0::2], found[1::2])
+        figures[f"verification.{name}.emd"] = float(wasserstein_distance(same, other))
+        figures[f"verification.{name}.eer"] = equal_error_rate(same, other)
+    return figures
 
 
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
@@ -235,15 +454,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate basis``."""
     parser.add_argument("--people", type=int, default=48, help="held-out synthetic people (default 48)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument("--no-scans", action="store_true", help="leave out heads of other makers (minutes)")
     parser.add_argument("--clips", type=int, default=8, help="clips of synthetic people that are reenacted (default 8)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument("--portraits", type=Path, help="a prepared collection of faces or heads")
     parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
-    parser.add_argument(
-        "--sheets", type=Path, metavar="DIR", help="where pictures of synthetic people and modes go (PNG)"
-    )
     parser.add_argument("--count", type=int, default=100, help="portraits that are measured")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
@@ -252,8 +467,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate basis``: "not trained" without a model, "left out: why" where an input is missing."""
     model = trained_or_none(BasisModel.load, arguments.model)
     network = model and model.network
-    learned = None if network is None else network.bases.identity().detach()
-    figures = head_figures(learned, arguments.people, scans=not arguments.no_scans)
+    figures: dict[str, float | str] = {}
     if model is None or network is None:
         names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS)
         figures |= dict.fromkeys(names, NOT_TRAINED)
@@ -262,10 +476,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures |= portrait_figures(network, arguments)
         figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")
         if arguments.clips:
-            figures |= evaluate_pictures.reenactment_figures(network, arguments.clips, arguments.kept)
+            figures |= reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
-        if arguments.sheets:
-            figures |= write_sheets(model, arguments.sheets)
     return figures
 
 
@@ -276,7 +488,7 @@ def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) ->
     batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
     if arguments.sheet:
         write_sheet(arguments.sheet, rows_of(contact_columns(network, batch, rows=_SHEET_ROWS)))
-    return evaluate_pictures.photometric_figures(network, batch)
+    return photometric_figures(network, batch)
 
 
 def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str]:
@@ -285,9 +497,9 @@ def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str
     if not people or not folder.is_dir():
         why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"
         return dict.fromkeys(_PAIRS, why)
-    pairs = evaluate_pictures.found_pairs(folder, people)
-    figures: dict[str, float | str] = {**evaluate_pictures.verification_figures(network, pairs)}
+    pairs = found_pairs(folder, people)
+    figures: dict[str, float | str] = {**verification_figures(network, pairs)}
     try:
-        return figures | evaluate_pictures.render_figures(network, pairs)
+        return figures | render_figures(network, pairs)
     except LikenessError as problem:
         return figures | dict.fromkeys(_RENDERS, f"left out: {problem}")

@@ -74,23 +74,6 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     return ((1.0 - dice) * present).sum() / present.sum().clamp_min(1.0)
 
 
-def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
-    """Lovász extension of 1 - IoU, mean over the classes in ``labels``, over the whole batch.
-
-    Berman, Triki, Blaschko: The Lovász-Softmax loss (CVPR 2018), eq. 8-12: errors m(c) = |g(c) - p(c)| are sorted in
-    descending order and weighted by the increments of the Jaccard loss as they are added one by one (algorithm 1).
-    Shapes and errors as for ``cross_entropy``.
-    """
-    _check_shapes(logits, labels)
-    probability, truth = _masked(logits, labels)  # (P, C) each
-    present = truth.sum(0) > 0
-    probability, truth = probability[:, present], truth[:, present]
-    if probability.numel() == 0:
-        return logits.sum() * 0.0
-    errors, order = (truth - probability).abs().sort(dim=0, descending=True)
-    return (errors * _jaccard_growth(truth.gather(0, order))).sum(0).mean()
-
-
 def near_boundary(labels: Tensor) -> Tensor:
     """(N, H, W) bool: the 3 x 3 neighbourhood contains more than one label."""
     values = labels.float().unsqueeze(1)
@@ -111,25 +94,6 @@ def intersection_over_union(confusion: Tensor) -> Tensor:
     hits = confusion.diagonal().double()
     union = confusion.sum(0).double() + confusion.sum(1).double() - hits
     return torch.where(union > 0, hits / union.clamp_min(1.0), torch.full_like(hits, float("nan")))
-
-
-def _jaccard_growth(sorted_truth: Tensor) -> Tensor:
-    """(P, C) increment of the Jaccard loss with each further pixel, for truth (P, C) sorted by descending error."""
-    total = sorted_truth.sum(0, keepdim=True)
-    intersection = total - sorted_truth.cumsum(0)
-    union = total + (1.0 - sorted_truth).cumsum(0)
-    jaccard = 1.0 - intersection / union
-    return torch.cat((jaccard[:1], jaccard[1:] - jaccard[:-1]))
-
-
-def _masked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax and one-hot truth as (P, C) float rows, zero for ignored pixels."""
-    class_count = logits.shape[1]
-    valid = (labels != IGNORE).reshape(-1)
-    probability = logits.float().softmax(1).movedim(1, -1).reshape(-1, class_count)
-    truth = functional.one_hot(labels.reshape(-1).long().masked_fill(~valid, 0), class_count).float()
-    keep = valid.float().unsqueeze(1)
-    return probability * keep, truth * keep
 
 
 def _check_shapes(logits: Tensor, labels: Tensor) -> None:

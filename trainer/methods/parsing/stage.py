@@ -23,7 +23,6 @@ from trainer.methods.parsing.losses import (
     cross_entropy,
     divergence,
     intersection_over_union,
-    lovasz_softmax,
     soft_dice,
 )
 from trainer.methods.parsing.scenes import AugmentConfig, change_backdrops, change_light, change_scenes, move
@@ -61,8 +60,6 @@ class ParsingWeights:
     """Per pixel."""
     dice: float = 0.5
     """Overlap per class, which gives small classes the weight of large ones."""
-    lovasz: float = 0.0
-    """IoU per class; sorts all pixels, which is slow on CPUs."""
     teachers: float = 1.0
     """Divergence from the teachers' probabilities, if there are teachers."""
 
@@ -126,7 +123,7 @@ class ParsingStage(Stage):
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
-        """Compute ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
+        """Compute ``cross_entropy``, ``dice``, ``teachers``, those whose weight is not 0.
 
         Raises ``ValueError`` and ``FileNotFoundError`` where a trunk's initial weights are missing, ``LikenessError``
         where a teacher is missing.
@@ -144,8 +141,6 @@ class ParsingStage(Stage):
             terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
         if weights.dice:
             terms["dice"] = soft_dice(logits, labels)
-        if weights.lovasz:
-            terms["lovasz"] = lovasz_softmax(logits, labels)
         return terms
 
     @cached_property

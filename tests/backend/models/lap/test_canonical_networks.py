@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still_photo, tiny_network, usual_place
+from canonical_hand_made import canonical_of, made_photo, save_tiny, still_photo, usual_place
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
-from backend.models.lap.apply import LapModel, align, canonical_face, place_landmarks
+from backend.models.lap.apply import align, canonical_face, place_landmarks
 from backend.models.lap.canonical_face import PhotoAlignment
-from backend.models.registry import LAP, open_models
-from backend.photos.collection import SurfaceLandmarks
+from backend.models.registry import LAP
 from backend.photos.faces import mean_landmarks, upright_square
 
 RANGE = (0.5, 1.5)
@@ -73,39 +72,6 @@ def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
         LAP.load()
     monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
     assert len(LAP.find().version) == 12
-
-
-def told_of_landmarks() -> LapModel:
-    """Networks that have learnt nothing but what landmarks say of views."""
-    posterior = {"fusion": "posterior", "decoder": "linear", "depth_components": 2, "depth_residual": 0}
-    network = tiny_network(replace(TINY, **posterior, landmark_components=2, view_head=True))
-    bowl = torch.rand(478, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.15, 0.15, 0.05])
-    bowl = bowl - bowl.mean(0) + torch.tensor([0.0, 0.0, 1.0])
-    people = torch.zeros(2, 478, 3)
-    people[0], people[1] = 0.05 * (bowl - bowl.mean(0)) * torch.tensor([1.0, 0.0, 0.0]), 0.0
-    network.landmarks.points.copy_(bowl - torch.tensor([0.0, 0.0, 1.0]))
-    network.landmarks.people.copy_(people)
-    return LapModel(network, torch.device("cpu"), "told")
-
-
-def surface_of(points: np.ndarray) -> SurfaceLandmarks:
-    return SurfaceLandmarks(points[:, :2].astype(np.float64), np.full(478, 1.0))
-
-
-def test_networks_may_want_the_landmark_nets_points_and_see_views_by_them(tmp_path: Path, monkeypatch) -> None:
-    model = told_of_landmarks()
-    assert model.wants_surface
-    bowl = model.network.landmarks.points.numpy()
-    turn = Rotation.from_euler("y", 20, degrees=True).as_matrix()
-    straight, turned = (made_photo(0, surface=surface_of(points * 1500 + 150)) for points in (bowl, bowl @ turn.T))
-    face = canonical_face([straight, turned], model)
-    between = Rotation.from_matrix(face.photos[1].rotation @ face.photos[0].rotation.T).as_rotvec(degrees=True)
-    assert between[1] == pytest.approx(20, abs=4) and np.abs(between[[0, 2]]).max() < 4
-    with pytest.raises(ValueError, match=r"0\.png has no points"):
-        canonical_face([made_photo(0)], model)
-    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path, model.network.config)))
-    assert open_models({"landmarks"}).of(LAP, LapModel) is None, "nobody asks the landmark net"
-    assert open_models().of(LAP, LapModel).wants_surface
 
 
 def test_alignment_recovers_scale_offset_and_tilt_in_spite_of_outliers() -> None:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from backend.models.contract import LearnedModel, OpenedModel, forget_models
 from backend.models.mobile_trunk import Lite0MissingError
 from backend.models.parsing import apply as masks
 from backend.models.parsing.apply import agree_with_landmarks, label_face, look_at_face
 from backend.models.parsing.network import FaceParser
-from backend.models.registry import PARSING, PARSING_OPINION
+from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, OpenedModel, forget_models
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource

@@ -1,33 +1,14 @@
-"""LAP told of landmarks: views by perspective-n-point, what is left of the points, and who needs them."""
+"""Faces fitted to the landmark net's points: views by perspective-n-point, one shape for all photos, features."""
 
 from __future__ import annotations
 
-import dataclasses
-
-import pytest
 import torch
-from canonical_hand_made import TINY
 from torch import Tensor
 
-from backend.models.landmarks import LANDMARKS
-from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkFace, LandmarkShapes
-from backend.models.lap.network import LapNet, fuse_codes
+from backend.models.landmarks import EXPRESSIONS, LANDMARKS, LandmarkFace, LandmarkShapes
 from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 
-SIDE = TINY.size
-CONFIG = dataclasses.replace(
-    TINY,
-    rotation_degrees=60.0,
-    fusion="posterior",
-    landmark_components=3,
-    decoder="linear",
-    depth_components=3,
-    albedo_components=5,
-    depth_residual=0,
-    albedo_residual=4,
-    view_head=True,
-    view_knows_face=True,
-)
+SIDE = 32
 
 
 def mean_face() -> Tensor:
@@ -129,41 +110,3 @@ def test_features_know_people_apart_and_are_finite_where_the_marks_are_nonsense(
     told = net.features(seen(torch.stack([person(1, 0, 0), person(-1, 0, 0)]), views(2, 10.0)))
     assert told.shape == (2, net.width) and (told[0] - told[1]).abs().max() > 0.5
     assert net.features(torch.full((2, LANDMARKS, 3), 0.5)).isfinite().all()
-
-
-def test_precision_leaves_less_of_the_mean_with_more_photos() -> None:
-    codes, logits = torch.ones(3, 2), torch.tensor([[0.0, 2.0]] * 3)
-    one = fuse_codes(codes[:1], logits[:1], torch.tensor([0]), "posterior")[0]
-    three = fuse_codes(codes, logits, torch.tensor([0, 0, 0]), "posterior")[0]
-    torch.testing.assert_close(one, torch.sigmoid(torch.tensor([0.0, 2.0])))
-    torch.testing.assert_close(three, torch.tensor([0.75, 3 * torch.e**2 / (1 + 3 * torch.e**2)]))
-
-
-@torch.no_grad()
-def test_views_start_where_the_landmarks_are_and_may_know_the_face() -> None:
-    torch.manual_seed(0)
-    net, known = LapNet(CONFIG).eval(), shapes()
-    more = torch.cat([known.expressions, torch.zeros(CONFIG.landmark_components, LANDMARKS, 3)])
-    marks = seen(mean_face() + 0.002 * torch.randn(30, LANDMARKS, 3), views(30, 30.0))
-    net.landmarks.set_reference(dataclasses.replace(known, expressions=more), marks)
-    true, pictures = views(4, 50.0), torch.rand(4, 3, SIDE, SIDE) * 2 - 1
-    points = torch.stack([person(0.5 + 0.2 * number, 0.5, 0.5) for number in range(4)])
-    marks, sets = seen(points, true), torch.tensor([0, 0, 0, 1])
-    _, scene = net(pictures, sets, marks)
-    assert turned_apart(scene.view.rotation, true.rotation).max() < 6, "the networks change little at first"
-    depth, view = net.shape(pictures, sets, marks)
-    torch.testing.assert_close(view.rotation, scene.view.rotation)
-    torch.testing.assert_close(depth, net(pictures, sets, marks)[0].depth)
-    torch.nn.init.normal_(net.view_face.layers[2].weight)
-    codes = net.encode(pictures, marks)
-    alone, together = net.scene(pictures, codes), net.scene(pictures, codes, sets)
-    assert (alone.view.rotation - together.view.rotation)[:3].abs().amax((1, 2)).min() > 1e-5
-    torch.testing.assert_close(alone.view.rotation[3], together.view.rotation[3])
-    assert alone.view.rotation.dtype == torch.float32
-
-
-def test_without_marks_there_is_an_error_and_mirrored_views_are_refused() -> None:
-    with pytest.raises(ValueError, match="landmark net's points"):
-        LapNet(CONFIG).encode(torch.zeros(1, 3, SIDE, SIDE))
-    with pytest.raises(ValueError, match="mirrored_views"):
-        dataclasses.replace(CONFIG, mirrored_views=True)
