@@ -88,6 +88,7 @@ def masks(bpy, parts: Mapping[str, object], path: Path) -> dict[str, np.ndarray]
     for part, obj in parts.items():
         obj.hide_render = part not in region_of
         glow = bpy.data.materials.new("glow")
+        glow.use_nodes = True
         tree = glow.node_tree
         tree.nodes.clear()
         shader, output = tree.nodes.new("ShaderNodeEmission"), tree.nodes.new("ShaderNodeOutputMaterial")
