@@ -98,6 +98,24 @@ def test_removing_the_sculpt_sets_the_sliders_to_zero(collection: bpy.types.Coll
     np.testing.assert_allclose(shapes(collection)["head"], before, atol=1e-5)
 
 
+def test_a_dragged_slider_is_undone_as_one_step(collection: bpy.types.Collection) -> None:
+    name, before = collection.name, shapes(collection)
+    bpy.ops.ed.undo_push(message="before")
+    for value in (0.2, 0.5, 0.9):  # Blender stores one step for a drag, when it ends
+        collection.likeness.chin_height = value
+    bpy.ops.ed.undo_push(message="Chin Height")
+    bpy.ops.ed.undo()
+    collection = bpy.data.collections[name]
+    assert collection.likeness.chin_height == 0.0
+    for part, shape in shapes(collection).items():
+        np.testing.assert_array_equal(shape, before[part], err_msg=part)
+    bpy.ops.ed.redo()
+    collection = bpy.data.collections[name]
+    assert collection.likeness.chin_height == pytest.approx(0.9)
+    collection.likeness.chin_height = 0.0
+    np.testing.assert_allclose(shapes(collection)["head"], before["head"], atol=1e-5)
+
+
 @pytest.mark.usefixtures("only_new_garbage")
 def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
     """Thirty changes a second for the head's vertices, by this process's time; the best of five."""
