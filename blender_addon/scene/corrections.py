@@ -26,10 +26,12 @@ from .expressions import LID_ATTACHED_PARTS
 from .meshes import (
     HM08_VERTEX,
     coordinates,
+    key_scales,
     move_basis,
     neutral_coordinates,
     origin_of,
     search_tree,
+    set_key_scales,
     to_blender,
 )
 from .tags import cameras_by_photo
@@ -116,6 +118,8 @@ HANDLES = (
 """The landmarks that are shown; all 478 would hide the face."""
 SKIN_VERTEX = "skin_vertex"
 """Attribute of a part without vertices of hm08: the head's vertex that each follows."""
+LEAST_BLINK = 1e-3
+"""Metres: skin that a blink moves by less than this is no lid."""
 HM08_VERTICES = 19_158
 """Of MakeHuman's base mesh."""
 PUPILS = (468, 473)
@@ -410,14 +414,16 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
     if head is None or head.mode != "OBJECT":
         return
     change = np.zeros((HM08_VERTICES + 1, 3), np.float32)  # the last one is for vertices that are not in hm08
+    slid = change.copy()
     for name, (vertices, ends) in _shape_modes().items():
         for value, sign in ((float(before.get(name, 0.0)), -1.0), (float(wished.get(name, 0.0)), 1.0)):
             if value:
-                change[vertices] += np.float32(sign * abs(value)) * ends[:, int(value > 0)]
+                own = abs(value) * ends[:, int(value > 0)]
+                change[vertices] += np.float32(sign) * own
+                slid[vertices] += own if sign > 0 else 0.0
     collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
-    if not change.any():
-        return
     rest, own = neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
+    lids = _lid_scales(collection, head.data, slid)
     eyes: dict[str, Similarity] = {}
     for part in ALL_PART_NAMES:
         obj = tags.part_object(collection, part)
@@ -434,7 +440,26 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
             moved = eyes[part[7:]].apply(points) - points
         elif (numbers < 0).all():
             moved = own[_skin_vertices(obj.data, points, rest)]
-        move_basis(obj.data, moved.astype(np.float32))
+        if part == "head" or part in LID_ATTACHED_PARTS:
+            scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
+            move_basis(obj.data, moved.astype(np.float32), scales / key_scales(obj.data))
+            set_key_scales(obj.data, scales)
+        elif moved.any():
+            move_basis(obj.data, moved.astype(np.float32))
+
+
+def _lid_scales(collection: bpy.types.Collection, head: bpy.types.Mesh, slid: np.ndarray) -> np.ndarray:
+    """(V, 1) scales of the head's keys by which a blink ends on the eyeball as it did before sliders moved ``hm08`` by
+    ``slid`` (19159, 3): a slider moves eyeballs, but makes them no larger."""
+    scales, blocks = np.ones((len(head.vertices), 1), np.float32), head.shape_keys.key_blocks if head.shape_keys else {}
+    skin = slid[_hm08_vertices(head)]
+    for name, eye in (("eyeBlinkLeft", "eye_left"), ("eyeBlinkRight", "eye_right")):
+        ball = tags.part_object(collection, eye)
+        if name in blocks and ball is not None:
+            way = (coordinates(blocks[name].points) - neutral_coordinates(head)) / key_scales(head)
+            share = ((skin - slid[_hm08_vertices(ball.data)].mean(0)) * way).sum(1, keepdims=True)
+            scales -= np.clip(share / ((way * way).sum(1, keepdims=True) + LEAST_BLINK**2), -1.0, 0.9)
+    return scales
 
 
 def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -> np.ndarray:
