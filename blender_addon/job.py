@@ -25,6 +25,7 @@ class Job:
     material_preview : whether views in Solid then switch to Material Preview.
     corrections : the artist's corrections of photos, by label.
     geometry_only : whether to solve only shapes, keys and cameras of ``into`` again.
+    hair_only : whether to grow only the hair of ``into`` again, in the style of ``options``.
     into : id of the head to solve again, None for a new one.
     missing : number of its photos whose files are gone.
     """
@@ -42,3 +43,4 @@ class Job:
     name: str = ""
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
+    hair_only: bool = False

@@ -8,19 +8,24 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.buffers import BufferList, WireMessage
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.wire import encode_face, pack_relief
-from backend.geometry.template import load_template, triangles_from_quads
+from backend.fitting.fitted_face import FittedFace
+from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.hair.cards import hair_cards
+from backend.hair.fit_hair import HairVotes, fit_hair
 from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import mediapipe_models
@@ -28,7 +33,15 @@ from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import READING, PhotoSource
 from backend.photos.reading import start_reading
-from backend.pipeline import CachedFit, PhotoCache, ReconstructOptions, Watch, reconstruct
+from backend.pipeline import (
+    CachedFit,
+    Hairline,
+    PhotoCache,
+    ReconstructOptions,
+    Watch,
+    exported_hair,
+    reconstruct,
+)
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
@@ -116,6 +129,88 @@ LATER_BYTES = 240 * 2**20
 """Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
 _cached_faces = CachedFaces()
+HAIR_IDLE_SECONDS = 900.0
+"""Time that what hair grows from (some 15 MB a photo) is kept after the last head: hairstyles are tried for a while."""
+
+
+@dataclass(frozen=True)
+class GrownHead:
+    """What other hairstyles of a head grow from, as stages of ``pipeline`` made it; ``asset`` is its shape alone."""
+
+    fit: FittedFace
+    hairline: Hairline
+    look: HairVotes | None
+    template: Template
+    tone: np.ndarray
+    asset: FaceAsset
+
+    def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
+        """The shape with hair in the style of ``options``, and what the report says of it."""
+        style = options.hair_style
+        found = fit_hair(self.template, self.fit, self.hairline.faces, progress, style, self.look)
+        strands = exported_hair(self.asset, found, self.tone, options)
+        cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
+        report = {"hair": found.to_report(), "settings": options.to_report()}
+        return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
+
+
+def _grown_head(
+    fit: FittedFace,
+    hairline: Hairline,
+    look: HairVotes | None,
+    template: Template,
+    tone: np.ndarray,
+    shape: FaceAsset,
+    dressed: FaceAsset,
+) -> GrownHead:
+    """The stage of a whole job that keeps what other hairstyles grow from."""
+    return GrownHead(fit, hairline, look, template, tone, replace(shape, photos=dressed.photos))
+
+
+class _KeptHead:
+    """The last head that was made, for ``HAIR_IDLE_SECONDS``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[str, tuple[object, ...], GrownHead] | None = None
+        self._timer: threading.Timer | None = None
+
+    def keep(self, key: str, options: ReconstructOptions, head: GrownHead) -> None:
+        """Keep a head in the last one's place."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._kept = (key, _but_hair(options), head)
+            self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def of(self, key: str, options: ReconstructOptions) -> GrownHead:
+        """The head of these photos and options, whatever its hair was. Raises ``LikenessError`` where it is gone."""
+        with self._lock:
+            kept = self._kept
+        if kept is not None and kept[:2] == (key, _but_hair(options)):
+            look = kept[2].look
+            if look is not None and options.look in ("", look.look.leader):
+                return kept[2]
+        raise LikenessError(
+            "usage",
+            "The backend does not have this head's hair any more.",
+            "Solve the head again; it gets the hairstyle, and others can then be tried.",
+        )
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._kept = None
+
+
+def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:
+    """What must not change between a head and its other hairstyles."""
+    free = {"hair", "hair_style", "look"}
+    return *(pair for pair in options.to_report().items() if pair[0] not in free), options.corrections
+
+
+_kept_head = _KeptHead()
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
@@ -185,9 +280,16 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    output = {} if options.geometry_only else {"relief": pack_relief}
+    key = _key(sources, options.collect_options())
+    if task.options.hair_only:
+        message = encode_face(_kept_head.of(key, options).with_hair(options, report))
+        report(SENDING, 1.0)
+        return message
+    output = {} if options.geometry_only else {"relief": pack_relief, "grown": _grown_head}
     head = reconstruct(sources, options, Watch(report, show, _cached_faces), output)
     report(SENDING, 0.0)
+    if "grown" in head.output:
+        _kept_head.keep(key, options, head.output["grown"])
     message = encode_face(head.asset, head.output.get("relief"))
     report(SENDING, 1.0)
     return message

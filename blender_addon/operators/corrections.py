@@ -128,8 +128,9 @@ class SnapToFit(bpy.types.Operator):
         return clickable(cls, "" if corrections.selected_points(context, collection) else NO_POINTS)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        points = corrections.selected_points(context, tags.active_head(context))
-        moved = corrections.snap_to_fit(points)
+        collection = tags.active_head(context)
+        points = corrections.selected_points(context, collection)
+        moved = corrections.snap_to_fit(collection, points)
         if moved < len(points):
             self.report({"WARNING"}, f"{len(points) - moved} of these landmarks have no position in the fit.")
         return {"FINISHED"} if moved else {"CANCELLED"}

@@ -18,9 +18,9 @@ from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
-from ..ui.properties import options_of
+from ..ui.properties import option_property, options_of
 from ..ui.text import report_error
-from .polls import clickable
+from .polls import NO_HEAD, clickable
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
 
@@ -65,9 +65,9 @@ class _Watching:
 
 class _Reconstructing(_Watching):
     """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one;
-    ``geometry_only`` solves only its shapes, keys and cameras."""
+    ``geometry_only`` solves only its shapes, keys and cameras, ``hair_only`` grows only its hair."""
 
-    again = geometry_only = False
+    again = geometry_only = hair_only = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Run to the end: for scripts and background mode."""
@@ -137,6 +137,7 @@ class _Reconstructing(_Watching):
             armature=chosen.armature,
             name=name,
             geometry_only=self.geometry_only,
+            hair_only=self.hair_only,
             corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
 
@@ -193,6 +194,25 @@ hair and relief stay until you solve it again as a whole"""
         said = collection is not None and (collection.likeness.changed or corrections.has_corrections(collection))
         nothing = "" if said else "No landmark and no slider of this head was moved, and nothing was masked"
         return clickable(cls, session().busy_reason or nothing)
+
+
+class ChangeHair(_Reconstructing, bpy.types.Operator):
+    """Grow the active head's hair again in this style, without solving the head: for as long as the backend has it, \
+a quarter of an hour after its last solve"""
+
+    bl_idname = "likeness.change_hair"
+    bl_label = "Change Hair"
+    bl_options = {"REGISTER"}
+    again = hair_only = True
+    style: option_property("hair_style")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+    def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
+        tags.active_head(context).likeness.hair_style = self.style
+        return super()._begin(context, to_the_end)
 
 
 class CancelReconstruction(bpy.types.Operator):
@@ -273,4 +293,4 @@ class ThrowAwayHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, SolveAgain, FitCorrections, CancelReconstruction, TakeHead, ThrowAwayHead)
+CLASSES = (ReconstructFace, SolveAgain, FitCorrections, ChangeHair, CancelReconstruction, TakeHead, ThrowAwayHead)

@@ -26,10 +26,13 @@ from .expressions import LID_ATTACHED_PARTS
 from .meshes import (
     HM08_VERTEX,
     coordinates,
+    key_scales,
     move_basis,
     neutral_coordinates,
     origin_of,
+    sculpted,
     search_tree,
+    set_key_scales,
     to_blender,
 )
 from .tags import cameras_by_photo
@@ -116,6 +119,8 @@ HANDLES = (
 """The landmarks that are shown; all 478 would hide the face."""
 SKIN_VERTEX = "skin_vertex"
 """Attribute of a part without vertices of hm08: the head's vertex that each follows."""
+LEAST_BLINK = 1e-3
+"""Metres: skin that a blink moves by less than this is no lid."""
 HM08_VERTICES = 19_158
 """Of MakeHuman's base mesh."""
 PUPILS = (468, 473)
@@ -202,7 +207,7 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
     corrected = {
         landmark: (x, y) for one in head_corrections(collection) if one.label == photo for landmark, x, y in one.points
     }
-    believed = _fitted_points(camera)
+    believed = fitted_points(collection, camera)
     home = (camera.users_collection or (collection,))[0]
     made = []
     for landmark in dict.fromkeys((*believed, *corrected)):
@@ -253,7 +258,7 @@ def selected_points(context: bpy.types.Context, collection: bpy.types.Collection
     return [point for point in _points(collection) if point in chosen] if chosen else []
 
 
-def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
+def snap_to_fit(collection: bpy.types.Collection, points: Iterable[bpy.types.Object]) -> int:
     """Move points back to the fitted head, so that they no longer count as corrected.
 
     Returns how many. Points without a fitted position, such as an ear hidden in the photo, stay where they are.
@@ -263,7 +268,7 @@ def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
     for point in points:
         camera = point.parent
         if camera not in believed:
-            believed[camera] = _fitted_points(camera) if tags.LANDMARKS in camera else {}
+            believed[camera] = fitted_points(collection, camera) if tags.LANDMARKS in camera else {}
         place = believed[camera].get(int(point[tags.LANDMARK]))
         if place is not None:
             point[tags.CREATED_AT] = list(place)
@@ -283,7 +288,9 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     camera, head = cameras_by_photo(collection).get(photo), tags.part_object(collection, "head")
     if camera is None or head is None or tags.LANDMARKS not in camera:
         return 0
-    fitted = {landmark: place for landmark, place in _fitted_points(camera).items() if landmark not in PUPILS}
+    fitted = {
+        landmark: place for landmark, place in fitted_points(collection, camera).items() if landmark not in PUPILS
+    }
     own = [point for point in _points(collection) if point[tags.PHOTO] == photo and int(point[tags.LANDMARK]) in fitted]
     places = {int(point[tags.LANDMARK]): _pixel(point) for point in own if _corrected(point, _pixel(point))}
     if not places:
@@ -293,14 +300,11 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     sites = seen.sites(np.array(list(fitted.values())))
     rest = neutral_coordinates(head.data)
     field = _Field(rest, sites, seen.in_head_frame(sites, change), reach)
-    views = {one: _SeenSkin(head, one) for one in tags.camera_objects(collection) if tags.LANDMARKS in one}
     for part in ("head", BUST, *LID_ATTACHED_PARTS):
         obj = tags.part_object(collection, part)
         if obj is not None:
             away = origin_of(obj.data) - origin_of(head.data)
             move_basis(obj.data, field(neutral_coordinates(obj.data) + away))
-    for one, view in views.items():
-        view.move_landmarks(one, field(rest))
     _forget_points(collection, photo, set(places))
     return len(places)
 
@@ -320,9 +324,10 @@ class _Sites:
 class _SeenSkin:
     """A head's skin as a photo's camera sees it, with the photo's expression, in the head's frame."""
 
-    def __init__(self, head: bpy.types.Object, camera: bpy.types.Object) -> None:
+    def __init__(self, head: bpy.types.Object, camera: bpy.types.Object, less: np.ndarray | float = 0.0) -> None:
+        """less : (V, 3) of the skin's present shape that is left out, metres."""
         rest, keys = neutral_coordinates(head.data), head.data.shape_keys
-        shape = rest.copy()
+        shape = rest - less
         for name, weight in camera[tags.EXPRESSION].items():
             if weight and keys is not None and name in keys.key_blocks:
                 shape += weight * (coordinates(keys.key_blocks[name].points) - rest)
@@ -362,16 +367,9 @@ class _SeenSkin:
         across = change / self.focal * sites.of(self.depth[:, None])
         return across[:, :1] * self.turn[:, 0] - across[:, 1:] * self.turn[:, 1]
 
-    def move_landmarks(self, camera: bpy.types.Object, moved: np.ndarray) -> None:
-        """Move the camera's fitted landmarks with the skin, whose vertices have moved by (V, 3)."""
-        change = self.project(self.shape + moved)[0] - self.pixels
-        landmarks = np.reshape(camera[tags.LANDMARKS], (LANDMARKS, 4))
-        landmarks[:, 2:] += self.sites(landmarks[:, 2:]).of(change)
-        camera[tags.LANDMARKS] = landmarks.ravel().tolist()
-        points = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
-        if len(points):
-            points[:, :2] += self.sites(points[:, :2]).of(change)
-            camera[tags.HEAD_POINTS] = points.ravel().tolist()
+    def moved_with(self, pixels: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """(N, 2) where places (N, 2) on the photo are after the skin's vertices have moved by (V, 3)."""
+        return pixels + self.sites(pixels).of(self.project(self.shape + moved)[0] - self.pixels)
 
 
 class _Field:
@@ -410,14 +408,16 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
     if head is None or head.mode != "OBJECT":
         return
     change = np.zeros((HM08_VERTICES + 1, 3), np.float32)  # the last one is for vertices that are not in hm08
+    slid = change.copy()
     for name, (vertices, ends) in _shape_modes().items():
         for value, sign in ((float(before.get(name, 0.0)), -1.0), (float(wished.get(name, 0.0)), 1.0)):
             if value:
-                change[vertices] += np.float32(sign * abs(value)) * ends[:, int(value > 0)]
+                own = abs(value) * ends[:, int(value > 0)]
+                change[vertices] += np.float32(sign) * own
+                slid[vertices] += own if sign > 0 else 0.0
     collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
-    if not change.any():
-        return
     rest, own = neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
+    lids = _lid_scales(collection, head.data, slid)
     eyes: dict[str, Similarity] = {}
     for part in ALL_PART_NAMES:
         obj = tags.part_object(collection, part)
@@ -434,7 +434,26 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
             moved = eyes[part[7:]].apply(points) - points
         elif (numbers < 0).all():
             moved = own[_skin_vertices(obj.data, points, rest)]
-        move_basis(obj.data, moved.astype(np.float32))
+        if part == "head" or part in LID_ATTACHED_PARTS:
+            scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
+            move_basis(obj.data, moved.astype(np.float32), scales / key_scales(obj.data))
+            set_key_scales(obj.data, scales)
+        elif moved.any():
+            move_basis(obj.data, moved.astype(np.float32))
+
+
+def _lid_scales(collection: bpy.types.Collection, head: bpy.types.Mesh, slid: np.ndarray) -> np.ndarray:
+    """(V, 1) scales of the head's keys by which a blink ends on the eyeball as it did before sliders moved ``hm08`` by
+    ``slid`` (19159, 3): a slider moves eyeballs, but makes them no larger."""
+    scales, blocks = np.ones((len(head.vertices), 1), np.float32), head.shape_keys.key_blocks if head.shape_keys else {}
+    skin = slid[_hm08_vertices(head)]
+    for name, eye in (("eyeBlinkLeft", "eye_left"), ("eyeBlinkRight", "eye_right")):
+        ball = tags.part_object(collection, eye)
+        if name in blocks and ball is not None:
+            way = (coordinates(blocks[name].points) - neutral_coordinates(head)) / key_scales(head)
+            share = ((skin - slid[_hm08_vertices(ball.data)].mean(0)) * way).sum(1, keepdims=True)
+            scales -= np.clip(share / ((way * way).sum(1, keepdims=True) + LEAST_BLINK**2), -1.0, 0.9)
+    return scales
 
 
 def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -> np.ndarray:
@@ -481,12 +500,20 @@ def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str,
     _store(collection, stored)
 
 
-def _fitted_points(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
-    """Fitted positions of the shown points, in pixels of the photo."""
+def fitted_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
+    """Where the present head has the points that are shown, pixels of the photo: where the fit has them, and from there
+    with the skin that was sculpted since."""
     places = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
-    shown = {landmark: tuple(places[landmark]) for landmark in HANDLES}
     more = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
-    return shown | {LANDMARKS + number: (x, y) for number, (x, y, seen) in enumerate(more) if seen > 0}
+    ears = {LANDMARKS + number: (x, y) for number, (x, y, seen) in enumerate(more) if seen > 0}
+    shown = {landmark: tuple(places[landmark]) for landmark in HANDLES} | ears
+    head = tags.part_object(collection, "head")
+    carved = None if head is None else sculpted(head.data)
+    if carved is None:
+        return shown
+    onto = [one for one in shown if one not in PUPILS]
+    moved = _SeenSkin(head, camera, carved).moved_with(np.array([shown[one] for one in onto]), carved)
+    return shown | dict(zip(onto, map(tuple, moved.tolist()), strict=True))
 
 
 def _points(collection: bpy.types.Collection) -> list[bpy.types.Object]:

@@ -219,11 +219,11 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     """Put a result's hair (strands or cards) on ``head``, the mesh object of the head of ``collection``.
 
     Groomed hair and hair of the other kind stay; untouched hair is replaced. Strands and cards also stand on locked
-    skin, and move with it if the result has the geometry only.
+    skin, and move with it if the result has no word on the hair.
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
-    if result.geometry_only:
+    if result.geometry_only and "hair" not in result.report:
         move_hair(collection, head)
         return
     if wanted_cards is not None:

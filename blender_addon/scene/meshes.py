@@ -83,6 +83,8 @@ SKIN_ROUGHNESS = "skin_roughness"
 """Attribute of the head's and the bust's mesh: the roughness of the skin, above 0."""
 ORIGINAL_BASIS = "likeness_as_made"
 """Attribute of a mesh: the basis as it was made, used to detect sculpting."""
+KEY_SCALE = "likeness_key_scale"
+"""Attribute of a mesh: see ``key_scales``."""
 SCULPTED_METRES = 1e-5
 """A vertex this far from its original position counts as sculpted."""
 
@@ -179,14 +181,33 @@ def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> N
         block.points.foreach_set("co", (basis + to_blender(part.keys[part.key_names.index(name)])).ravel())
 
 
-def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
-    """(V, 3) sculpted offsets of the basis from its original shape, metres; None if there are none or it is unknown."""
+def as_made(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 3) the basis as it was made; the present one where that is unknown."""
     attribute = mesh.attributes.get(ORIGINAL_BASIS)
     if attribute is None or len(attribute.data) != len(mesh.vertices):
-        return None
+        return neutral_coordinates(mesh)
     made = np.empty((len(mesh.vertices), 3), np.float32)
     attribute.data.foreach_get("vector", made.ravel())
-    moved = neutral_coordinates(mesh) - made
+    return made
+
+
+def key_scales(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 1) factors of the keys' offsets, 1 unless a slider has changed the size of what they move."""
+    attribute, scales = mesh.attributes.get(KEY_SCALE), np.ones((len(mesh.vertices), 1), np.float32)
+    if attribute is not None and len(attribute.data) == len(scales):
+        attribute.data.foreach_get("value", scales.ravel())
+    return scales
+
+
+def set_key_scales(mesh: bpy.types.Mesh, scales: np.ndarray) -> None:
+    """Store the factors (V, 1) of the keys' offsets."""
+    attribute = mesh.attributes.get(KEY_SCALE) or mesh.attributes.new(KEY_SCALE, "FLOAT", "POINT")
+    attribute.data.foreach_set("value", scales.ravel())
+
+
+def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
+    """(V, 3) sculpted offsets of the basis from its original shape, metres; None if there are none or it is unknown."""
+    moved = neutral_coordinates(mesh) - as_made(mesh)
     far = np.abs(moved) >= SCULPTED_METRES
     if not far.any():
         return None
@@ -194,11 +215,12 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     return moved
 
 
-def move_basis(mesh: bpy.types.Mesh, offsets: np.ndarray) -> None:
-    """Add offsets (V, 3) to the basis; all keys move along."""
-    basis = neutral_coordinates(mesh) + offsets
+def move_basis(mesh: bpy.types.Mesh, offsets: np.ndarray, scales: np.ndarray | float = 1.0) -> None:
+    """Add offsets (V, 3) to the basis; all keys move along, and what they move is scaled by ``scales`` (V, 1)."""
+    before = neutral_coordinates(mesh)
+    basis = before + offsets
     for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
-        block.points.foreach_set("co", (coordinates(block.points) + offsets).ravel())
+        block.points.foreach_set("co", (basis + scales * (coordinates(block.points) - before)).ravel())
     mesh.vertices.foreach_set("co", basis.ravel())
     mesh.update()
 
@@ -244,12 +266,12 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | No
     if stays is not None:
         basis = basis + stays * (before - basis)
         made = basis if moved is None else basis - moved
-    change = (basis - before).ravel()
+    change, scales = (basis - before).ravel(), key_scales(mesh)
     own = {name: number for number, name in enumerate(part.key_names)}
     if mesh.shape_keys:
         for block in mesh.shape_keys.key_blocks:
             if block.name in own and not (block.lock_shape and block != mesh.shape_keys.reference_key):
-                offsets = to_blender(part.keys[own[block.name]])
+                offsets = scales * to_blender(part.keys[own[block.name]])
                 if stays is not None:
                     offsets = offsets + stays * (coordinates(block.points) - before - offsets)
                 block.points.foreach_set("co", (basis + offsets).ravel())

@@ -201,7 +201,9 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        self.layout.prop(collection.likeness, "hair_style")
+        row = self.layout.row(align=True)
+        row.prop(collection.likeness, "hair_style")
+        row.operator_menu_enum("likeness.change_hair", "style", text="", icon="OUTLINER_OB_CURVES")
         for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
             _draw_shown(self.layout, hair, "Show Hair")
 

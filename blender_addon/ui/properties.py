@@ -58,7 +58,7 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     )
 
 
-def _of_option(name: str) -> object:
+def option_property(name: str) -> object:
     """The property of a head's option, as ``shared.options`` declares it."""
     option = OPTIONS[name]
     words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:]}
@@ -84,10 +84,10 @@ def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup 
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
-    symmetry: _of_option("symmetry")
-    average: _of_option("average")
-    hair_style: _of_option("hair_style")
-    look: _of_option("look")
+    symmetry: option_property("symmetry")
+    average: option_property("average")
+    hair_style: option_property("hair_style")
+    look: option_property("look")
     reach: FloatProperty(
         name="Reach",
         description="How far from a dragged landmark Pull moves the skin",
@@ -164,14 +164,14 @@ class LikenessSettings(bpy.types.PropertyGroup):
         description="Name of the person: the head, its collection and its cameras get it; may stay empty",
         maxlen=64,
     )
-    quality: _of_option("quality")
-    texture_size: _of_option("texture_size")
-    bust: _of_option("bust")
-    hair: _of_option("hair")
-    hair_style: _of_option("hair_style")
-    face_model: _of_option("face_model")
-    symmetry: _of_option("symmetry")
-    average: _of_option("average")
+    quality: option_property("quality")
+    texture_size: option_property("texture_size")
+    bust: option_property("bust")
+    hair: option_property("hair")
+    hair_style: option_property("hair_style")
+    face_model: option_property("face_model")
+    symmetry: option_property("symmetry")
+    average: option_property("average")
     place: EnumProperty(name="Place", description="Where a new head arrives", items=PLACES, default="BESIDE")
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True

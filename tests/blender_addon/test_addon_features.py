@@ -19,7 +19,7 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.corrections import _shape_modes  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import neutral_coordinates, origin_of, sculpted  # noqa: E402
+from blender_addon.scene.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
 from blender_addon.ui.properties import SHAPE_SLIDERS  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -96,6 +96,52 @@ def test_removing_the_sculpt_sets_the_sliders_to_zero(collection: bpy.types.Coll
     assert bpy.ops.likeness.remove_sculpt() == {"FINISHED"}
     assert collection.likeness.jaw == 0.0
     np.testing.assert_allclose(shapes(collection)["head"], before, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_a_blink_still_shuts_the_lids_of_smaller_and_larger_eyes(
+    collection: bpy.types.Collection, backend: Backend, value: float
+) -> None:
+    def blink() -> np.ndarray:
+        head = tags.part_object(collection, "head").data
+        return coordinates(head.shape_keys.key_blocks["eyeBlinkLeft"].points) + origin_of(head)
+
+    open_, shut, lash_keys = shapes(collection), blink(), key_offsets(collection, "lashes")
+    lids = np.linalg.norm(shut - open_["head"], axis=1) > 0.004
+    collection.likeness.eyes = value
+    opened = np.linalg.norm((shapes(collection)["head"] - open_["head"])[lids], axis=1)
+    assert opened.max() > 0.001
+    assert np.abs((blink() - shut)[lids] @ [0.0, 0.0, 1.0]).max() < 0.3 * opened.max()
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
+    assert np.abs((blink() - shut)[lids] @ [0.0, 0.0, 1.0]).max() < 0.3 * opened.max()
+    assert np.abs(key_offsets(collection, "lashes") - lash_keys).max() > 1e-4
+    assert bpy.ops.likeness.remove_sculpt() == {"FINISHED"}
+    np.testing.assert_allclose(blink(), shut, atol=1e-5)
+    np.testing.assert_allclose(key_offsets(collection, "lashes"), lash_keys, atol=1e-5)
+
+
+def key_offsets(collection: bpy.types.Collection, part: str) -> np.ndarray:
+    """(V, 3) what the left blink moves of a part."""
+    mesh = tags.part_object(collection, part).data
+    return coordinates(mesh.shape_keys.key_blocks["eyeBlinkLeft"].points) - neutral_coordinates(mesh)
+
+
+def test_a_dragged_slider_is_undone_as_one_step(collection: bpy.types.Collection) -> None:
+    name, before = collection.name, shapes(collection)
+    bpy.ops.ed.undo_push(message="before")
+    for value in (0.2, 0.5, 0.9):  # Blender stores one step for a drag, when it ends
+        collection.likeness.chin_height = value
+    bpy.ops.ed.undo_push(message="Chin Height")
+    bpy.ops.ed.undo()
+    collection = bpy.data.collections[name]
+    assert collection.likeness.chin_height == 0.0
+    for part, shape in shapes(collection).items():
+        np.testing.assert_array_equal(shape, before[part], err_msg=part)
+    bpy.ops.ed.redo()
+    collection = bpy.data.collections[name]
+    assert collection.likeness.chin_height == pytest.approx(0.9)
+    collection.likeness.chin_height = 0.0
+    np.testing.assert_allclose(shapes(collection)["head"], before["head"], atol=1e-5)
 
 
 @pytest.mark.usefixtures("only_new_garbage")

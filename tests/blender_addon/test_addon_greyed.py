@@ -26,6 +26,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "paint_mask": "Select a head that Likeness made",
     "clear_mask": "Select a head that Likeness made",
     "use_photo_for": "Select a head that Likeness made",
+    "change_hair": "Select a head that Likeness made",
     "fit_corrections": "No landmark and no slider of this head was moved",
     "reset_expression": "Select a head that Likeness made",
     "reset_keys": "Select a head that Likeness made",

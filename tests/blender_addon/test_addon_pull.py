@@ -70,8 +70,10 @@ def test_what_was_not_dragged_stays(collection: bpy.types.Collection, landmark: 
     np.testing.assert_allclose(moved[landmark], DRAG * np.array(way), atol=1.0)
     assert np.linalg.norm(moved[others], axis=1).max() < STILL
     assert seconds < 2.0
-    shown = np.reshape(cameras_by_photo(collection)[PHOTO][tags.LANDMARKS], (478, 4))[:, 2:]
-    assert np.linalg.norm(shown[others] - landmarks(collection, PHOTO)[others], axis=1).max() < 8.0 * scale
+    assert (
+        np.linalg.norm(shown_points(collection)[others] - landmarks(collection, PHOTO)[others], axis=1).max()
+        < 8.0 * scale
+    )
 
 
 def test_it_is_a_sculpt_that_solving_again_keeps_and_no_correction(
@@ -88,6 +90,32 @@ def test_it_is_a_sculpt_that_solving_again_keeps_and_no_correction(
     np.testing.assert_allclose(sculpted(head.data), pulled, atol=1e-5)
     bpy.ops.likeness.remove_sculpt()
     assert sculpted(head.data) is None
+
+
+def test_points_are_shown_on_the_present_skin_and_go_back_with_it(collection: bpy.types.Collection) -> None:
+    """Whatever has moved it: a pull, a slider."""
+    first = shown_points(collection)
+    drag(collection, CHIN, (0.0, 8.0))
+    bpy.ops.likeness.pull_skin(photo=PHOTO)
+    assert shown_points(collection)[CHIN, 1] == pytest.approx(first[CHIN, 1] + 8.0, abs=0.3)
+    bpy.ops.likeness.remove_sculpt()
+    np.testing.assert_allclose(shown_points(collection), first, atol=0.05)
+    collection.likeness.chin_height = 1.0
+    went = (shown_points(collection) - first)[CHIN]
+    skin = landmarks(collection, PHOTO)[CHIN]
+    collection.likeness.chin_height = 0.0
+    assert np.linalg.norm(went) > 3.0
+    np.testing.assert_allclose(went, skin - landmarks(collection, PHOTO)[CHIN], atol=1.0)
+    np.testing.assert_allclose(shown_points(collection), first, atol=0.05)
+
+
+def shown_points(collection: bpy.types.Collection) -> np.ndarray:
+    """(478, 2) pixels of the photo at which landmarks are shown; NaN for those that are not."""
+    places = np.full((478, 2), np.nan)
+    for landmark, place in corrections.fitted_points(collection, cameras_by_photo(collection)[PHOTO]).items():
+        if landmark < 478:
+            places[landmark] = place
+    return places
 
 
 def test_the_reach_bounds_it(collection: bpy.types.Collection) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
@@ -44,6 +46,42 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
 def head() -> bpy.types.Collection:
     (collection,) = tags.head_collections()
     return collection
+
+
+def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResult) -> None:
+    """The backend sends the shape as it was and other strands; a report without hair leaves the hair alone."""
+    bpy.ops.likeness.reconstruct()
+    asked: list[Submission] = []
+    longer = replace(result.hair, points=result.hair.points * np.float32([1.0, 1.1, 1.0]))
+    bare = replace(result, albedo_png=None, albedo_size=(0, 0), detail=None, hair=longer)
+
+    def answer(sent: HeadResult) -> Callable[[Submission, object], None]:
+        def begin(submission: Submission, where: object) -> None:
+            asked.append(submission)
+            backend.result, backend.busy = sent, True
+
+        return begin
+
+    strands, albedo = tags.hair_object(head(), "CURVES"), head()[tags.ALBEDO]
+    before = guides(strands)
+    backend.begin = answer(replace(bare, report={"photos": [], "hair": {"found": True}}))
+    assert bpy.ops.likeness.change_hair(style="bob") == {"FINISHED"}
+    assert asked[0].options["hair_only"] is True and asked[0].options["hair_style"] == "bob"
+    assert "geometry_only" not in asked[0].options and head().likeness.hair_style == "bob"
+    assert np.abs(guides(strands) - before).max() > 0.01 and head()[tags.ALBEDO] == albedo
+    backend.begin = answer(replace(bare, hair=None, report={"photos": []}))
+    bpy.ops.likeness.change_hair(style="mop")
+    assert tags.hair_object(head(), "CURVES") == strands
+    backend.begin = answer(replace(bare, hair=None, report={"photos": [], "hair": {"found": False}}))
+    bpy.ops.likeness.change_hair(style="shaved")
+    assert tags.hair_object(head(), "CURVES") is None and tags.part_object(head(), "head") is not None
+
+
+def guides(strands: bpy.types.Object) -> np.ndarray:
+    """(N, 3) points of strands."""
+    flat = np.empty(3 * len(strands.data.points), np.float32)
+    strands.data.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
 
 
 def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
