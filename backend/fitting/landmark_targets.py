@@ -20,7 +20,9 @@ from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import OUTLINE_LANDMARKS, Template, ear_vertices, load_template, triangles_from_quads
 from backend.models.landmarks import net_points
-from backend.photos.collection import CorrectedLandmarks, PhotoFace, SurfaceLandmarks
+from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoFace, SurfaceLandmarks
+from backend.photos.faces import MESH_COUNT
+from backend.rendering.camera import Camera
 
 HIDDEN_SHARE = 0.25
 """Weight of a landmark on the side that is turned away, where the detector only guesses."""
@@ -161,6 +163,81 @@ def _outline_choice(
     return chosen, slid
 
 
+_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
+_BESIDE_FACE = (FaceClass.NECK, FaceClass.BACKGROUND)
+OUTLINE_REACH_PERCENT = 12.0
+"""Per cent of the face's scale, 8 to 20: how far from the projected outline the photo's is looked for."""
+OUTLINE_STEPS = 49
+"""Places looked at along that way, so that one is half a per cent from the next."""
+
+
+@dataclass(frozen=True)
+class SeenOutline:
+    """The outline of jaw and cheeks in one photo's labels, from the person's left ear over the chin to the right ear.
+
+    Attributes
+    ----------
+    chosen : (O,) rows of ``LandmarkModel.row_points`` on the projected outline. places : (O, 2) their pixels.
+    outward : (O, 2) unit normals of the outline in the picture.
+    distance : (O,) pixels from a place along ``outward`` to the photo's outline; NaN where that is unknown.
+    on_neck : (O,) bool, whether the outline lies before the neck. slid : of ``_outline_choice``.
+    """
+
+    chosen: np.ndarray
+    places: np.ndarray
+    outward: np.ndarray
+    distance: np.ndarray
+    on_neck: np.ndarray
+    slid: np.ndarray
+
+
+def seen_outline(
+    template: Template, model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera
+) -> SeenOutline:
+    """Look for the border between face and neck or background on both sides of the projected jaw and cheeks.
+
+    It is known where the labels along the outline's normal are face first and neck or background then, and nothing
+    else: hair, beards, ears, glasses, hands and the photo's edge make it unknown.
+
+    Parameters
+    ----------
+    vertices : (V, 3) posed, head frame, metres. camera : of the photo in ``face.pixels``.
+    """
+    facing = _facing(template, model, vertices, camera)
+    row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
+    landmarks = template.landmarks478.positions(vertices)
+    chosen, slid = _outline_choice(model, vertices[row_vertices], facing[row_vertices], landmarks[model.outline])
+    places = camera.project(vertices[row_vertices[chosen]])[:, :2]
+    tangent = np.gradient(places, axis=0)
+    outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
+    outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
+    middle = camera.project(landmarks[:MESH_COUNT].mean(0)[None])[0, :2]
+    outward *= np.sign(((places - middle) * outward).sum())
+    reach = OUTLINE_REACH_PERCENT / 100.0 * face_scale(face.landmarks)
+    steps = np.linspace(-reach, reach, OUTLINE_STEPS)
+    looked = np.floor(places[:, None] + steps[:, None] * outward[:, None]).astype(int)  # (O, S, 2)
+    height, width = face.labels.shape
+    inside = ((looked >= 0) & (looked < [width, height])).all(-1)
+    labels = face.labels[np.clip(looked[..., 1], 0, height - 1), np.clip(looked[..., 0], 0, width - 1)]
+    labels = np.where(inside, labels, FaceClass.OCCLUDER)
+    is_face, is_beside = np.isin(labels, _FACE), np.isin(labels, _BESIDE_FACE)
+    border = is_face.sum(1)  # the first step that is not the face's, if the labels are in order
+    in_order = ((np.arange(OUTLINE_STEPS) < border[:, None]) == is_face).all(1)
+    known = (is_face | is_beside).all(1) & in_order & (border > 0) & (border < OUTLINE_STEPS)
+    outer = np.clip(border, 1, OUTLINE_STEPS - 1)
+    distance = np.where(known, 0.5 * (steps[outer - 1] + steps[outer]), np.nan)
+    on_neck = labels[np.arange(len(labels)), outer] == FaceClass.NECK
+    return SeenOutline(chosen, places, outward, distance, on_neck, slid)
+
+
+def _facing(template: Template, model: LandmarkModel, mesh: np.ndarray, camera: Camera) -> np.ndarray:
+    """(V_head,) cosine of the angle between the head's normals and the camera; mesh (V, 3) posed."""
+    head = template.head
+    vertices = mesh[head.vertex_start : head.vertex_stop]
+    towards = camera.centre() - vertices
+    return (vertex_normals(vertices, model.triangles) * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
+
+
 def landmark_targets(
     template: Template,
     model: LandmarkModel,
@@ -255,18 +332,13 @@ def _detector_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     scale = face_scale(face.landmarks)
-    embedding = template.landmarks478
-    head = template.head
+    embedding, head = template.landmarks478, template.head
     mesh = (
         template.vertices
         + np.tensordot(identity, template.identity_modes, 1)
         + np.tensordot(parameters.expression, template.expressions, 1)
     )
-    vertices = mesh[head.vertex_start : head.vertex_stop]
-    normals = vertex_normals(vertices, model.triangles)
-    centre = parameters.camera().centre()
-    towards = centre - vertices
-    facing = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)  # (V_head,) cosine to the camera
+    facing = _facing(template, model, mesh, parameters.camera())
 
     # Fixed landmarks: isotropic, less trusted where the surface turns away.
     on_head = model.barycentric_vertices.max(-1) < head.vertex_stop
