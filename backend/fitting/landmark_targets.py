@@ -167,28 +167,43 @@ _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceCl
 _BESIDE_FACE = (FaceClass.NECK, FaceClass.BACKGROUND)
 OUTLINE_REACH_PERCENT = 12.0
 """Per cent of the face's scale, 8 to 20: how far from the projected outline the photo's is looked for."""
+OUTLINE_ON_BACKGROUND, OUTLINE_ON_NECK = (0.25, 1.5), (0.75, 3.0)
+"""Mean and robust standard deviation of the labels' outline, per cent of the face's scale outwards from the true
+occluding contour, before the background and before the neck."""
 OUTLINE_STEPS = 49
 """Places looked at along that way, so that one is half a per cent from the next."""
 
 
+def _contour(model: LandmarkModel, facing: np.ndarray) -> np.ndarray:
+    """(O,) index into ``row_points`` of each row's vertex on the occluding contour, -1 where the row has none; facing
+    (V,) cosine of the rows' vertices to the camera."""
+    chosen = np.full(len(model.row_index), -1)
+    for number, row in enumerate(model.row_index):
+        row = row[row >= 0]
+        hidden = np.flatnonzero(facing[row] <= 0.0)
+        if len(hidden) and hidden[0] > 0:
+            before, after = row[hidden[0] - 1], row[hidden[0]]
+            chosen[number] = before if facing[before] < -facing[after] else after
+    return chosen
+
+
 @dataclass(frozen=True)
 class SeenOutline:
-    """The outline of jaw and cheeks in one photo's labels, from the person's left ear over the chin to the right ear.
+    """The outline of jaw and cheeks where one photo's labels show it: at N of the rows from ear to chin to ear.
 
     Attributes
     ----------
-    chosen : (O,) rows of ``LandmarkModel.row_points`` on the projected outline. places : (O, 2) their pixels.
-    outward : (O, 2) unit normals of the outline in the picture.
-    distance : (O,) pixels from a place along ``outward`` to the photo's outline; NaN where that is unknown.
-    on_neck : (O,) bool, whether the outline lies before the neck. slid : of ``_outline_choice``.
+    points : (N,) rows of ``LandmarkModel.row_points`` on the occluding contour. places : (N, 2) their pixels.
+    outward : (N, 2) unit normals of the contour in the picture.
+    distance : (N,) pixels along ``outward`` from a place to the photo's outline.
+    on_neck : (N,) bool, whether the outline lies before the neck.
     """
 
-    chosen: np.ndarray
+    points: np.ndarray
     places: np.ndarray
     outward: np.ndarray
     distance: np.ndarray
     on_neck: np.ndarray
-    slid: np.ndarray
 
 
 def seen_outline(
@@ -203,10 +218,13 @@ def seen_outline(
     ----------
     vertices : (V, 3) posed, head frame, metres. camera : of the photo in ``face.pixels``.
     """
-    facing = _facing(template, model, vertices, camera)
     row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
+    chosen = _contour(model, _facing(template, model, vertices, camera)[row_vertices])
+    chosen = chosen[chosen >= 0]
+    if len(chosen) < 2:
+        none = np.zeros((0, 2))
+        return SeenOutline(np.zeros(0, int), none, none, np.zeros(0), np.zeros(0, bool))
     landmarks = template.landmarks478.positions(vertices)
-    chosen, slid = _outline_choice(model, vertices[row_vertices], facing[row_vertices], landmarks[model.outline])
     places = camera.project(vertices[row_vertices[chosen]])[:, :2]
     tangent = np.gradient(places, axis=0)
     outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
@@ -225,9 +243,38 @@ def seen_outline(
     in_order = ((np.arange(OUTLINE_STEPS) < border[:, None]) == is_face).all(1)
     known = (is_face | is_beside).all(1) & in_order & (border > 0) & (border < OUTLINE_STEPS)
     outer = np.clip(border, 1, OUTLINE_STEPS - 1)
-    distance = np.where(known, 0.5 * (steps[outer - 1] + steps[outer]), np.nan)
+    distance = 0.5 * (steps[outer - 1] + steps[outer])
     on_neck = labels[np.arange(len(labels)), outer] == FaceClass.NECK
-    return SeenOutline(chosen, places, outward, distance, on_neck, slid)
+    return SeenOutline(chosen[known], places[known], outward[known], distance[known], on_neck[known])
+
+
+def _outline_targets(
+    template: Template,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    stage: LandmarkStage,
+) -> PointTargets:
+    """Targets across the outline of jaw and cheeks in the photo's labels."""
+    posed = _posed(template, parameters, identity)
+    seen = seen_outline(template, model, face, posed, parameters.camera())
+    percent = face_scale(face.landmarks) / 100.0
+    bias, deviation = percent * np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND).T
+    across = seen.outward / deviation[:, None]
+    return PointTargets(
+        model.row_points.take(seen.points),
+        seen.places + (seen.distance - bias)[:, None] * seen.outward,
+        np.stack([across, np.zeros_like(across)], axis=1),
+        np.full(len(across), stage.outline_fraction),
+        np.zeros((len(across), 2, model.nuisance_size)),
+    )
+
+
+def _posed(template: Template, parameters: PhotoParameters, identity: np.ndarray) -> np.ndarray:
+    """(V, 3) vertices with this identity (K,) and the photo's expression."""
+    changed = template.vertices + np.tensordot(identity, template.identity_modes, 1)
+    return changed + np.tensordot(parameters.expression, template.expressions, 1)
 
 
 def _facing(template: Template, model: LandmarkModel, mesh: np.ndarray, camera: Camera) -> np.ndarray:
@@ -266,7 +313,10 @@ def landmark_targets(
             errors.applied_to(detected, order), corrected_targets(model, face, face.corrected)
         )
         surface = surface and errors.applied_to(surface, np.arange(len(surface.pixels)))
-    return detected if surface is None else PointTargets.joined(detected, surface)
+    found = detected if surface is None else PointTargets.joined(detected, surface)
+    if stage.outline_fraction > 0.0:
+        found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
+    return found
 
 
 def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> PointTargets:
@@ -333,11 +383,7 @@ def _detector_targets(
 ) -> PointTargets:
     scale = face_scale(face.landmarks)
     embedding, head = template.landmarks478, template.head
-    mesh = (
-        template.vertices
-        + np.tensordot(identity, template.identity_modes, 1)
-        + np.tensordot(parameters.expression, template.expressions, 1)
-    )
+    mesh = _posed(template, parameters, identity)
     facing = _facing(template, model, mesh, parameters.camera())
 
     # Fixed landmarks: isotropic, less trusted where the surface turns away.

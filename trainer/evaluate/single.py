@@ -17,11 +17,11 @@ from PIL import Image
 from rich.console import Console
 
 from backend.detail.skin_detail import group_weights
-from backend.detail.window import surface_frames, vertex_strain
 from backend.exchange.asset_mesh import asset_mesh, neutral_light, portrait_camera
 from backend.exchange.preview import photo_and_fit
 from backend.fitting.detector_model import face_scale
 from backend.fitting.landmark_targets import landmark_model, seen_outline
+from backend.geometry.surface_fields import compression
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import (
@@ -45,6 +45,8 @@ from trainer.heads.foreign import HALVES
 
 MOST_YAW = 20.0
 """Degrees, 10 to 30: photos turned further are left out, because the mouth's width is compared with the eyes'."""
+LEAST_UNCOVERED = 0.9
+"""``PhotoQuality.occlusion``, 0.8 to 0.98, below which hands or glasses cover a face."""
 LEAST_SMILE = 1.08
 """Ratio of the widths of the smiling and the calm mouth, 1.05 to 1.2, from which a person smiles in one photo only."""
 PARTED = 0.03
@@ -91,6 +93,11 @@ def mouth_width(face: PhotoFace) -> float:
     return mouth / eyes
 
 
+def clear(face: PhotoFace) -> bool:
+    """Whether a photo shows the face nearly from the front and uncovered."""
+    return abs(face.yaw_degrees) < MOST_YAW and face.quality.occlusion > LEAST_UNCOVERED
+
+
 def opening(landmarks: np.ndarray) -> float:
     """Mean distance of the lips' inner edges over the face's scale; landmarks (478, 2 or 3) in pixels."""
     apart = landmarks[list(LOWER_LIP_EDGE), :2] - landmarks[list(UPPER_LIP_EDGE), :2]
@@ -100,7 +107,8 @@ def opening(landmarks: np.ndarray) -> float:
 def chosen_pair(photos: Sequence[Path]) -> Pair | None:
     """The calm and the smiling photo of a person; None where no two differ enough."""
     faces = {path: found_faces([path]) for path in photos}
-    widths = {p: mouth_width(f[0]) for p, f in faces.items() if len(f) == 1 and abs(f[0].yaw_degrees) < MOST_YAW}
+    seen = {path: found[0] for path, found in faces.items() if len(found) == 1}
+    widths = {path: mouth_width(face) for path, face in seen.items() if clear(face)}
     if len(widths) < 2:
         return None
     calm, smiling = min(widths, key=lambda path: widths[path]), max(widths, key=lambda path: widths[path])
@@ -111,16 +119,13 @@ def chosen_pair(photos: Sequence[Path]) -> Pair | None:
 
 @lru_cache(maxsize=1)
 def folding() -> np.ndarray:
-    """(V,) compression of plain skin in a laugh of the mean face: minus the smaller principal strain, at least 0."""
+    """(V,) compression of plain skin in a laugh of the mean face."""
     template = load_template()
     surface = head_surface(template)
     rest = template.vertices[: surface.count].astype(np.float64)
     weights = np.max([group_weights(group) for group in FOLDING], axis=0)
     posed = rest + np.tensordot(weights, template.expressions[:, : surface.count].astype(np.float64), 1)
-    frames = [surface_frames(surface, surface.lifted(one)) for one in (rest, posed)]
-    across, along, shear = vertex_strain(*frames).T
-    least = 0.5 * (across + along) - np.hypot(0.5 * (across - along), shear)
-    return np.clip(-least, 0.0, None) * plain_skin(surface)
+    return surface.lifted(compression(rest, posed, surface.cage_triangles)) * plain_skin(surface)
 
 
 def fold_contrast(albedo: np.ndarray, neutral: np.ndarray) -> float:
@@ -148,11 +153,11 @@ def lips_apart(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def outline_error(face: PhotoFace, made: Reconstruction) -> float:
-    """Median distance of the drawn jaw from the photo's, per cent of the face's scale; NaN where few places show it."""
+    """Mean distance of the drawn jaw from the photo's, per cent of the face's scale; NaN where no label shows it."""
     template, fit = load_template(), made.fitted.photos[0]
     seen = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
-    known = np.abs(seen.distance[np.isfinite(seen.distance)])
-    return float(np.median(known)) / face_scale(face.landmarks) * 100.0 if len(known) >= 5 else float("nan")
+    share = float(np.mean(np.abs(seen.distance))) / face_scale(face.landmarks) if len(seen.distance) else float("nan")
+    return 100.0 * share
 
 
 def one_head(photo: Path, gallery: Sequence[np.ndarray], options: ReconstructOptions) -> OneHead:
