@@ -131,8 +131,9 @@ def _surface_targets(
     """Targets from the landmark net's points; hidden points are weighted by the net's own deviation."""
     scale = face_scale(found.places)
     bias, modes, _ = expected_errors(errors, parameters, scale)
-    deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
     own, shown = model.net_points, errors.shown[:, None]
+    deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
+    deviation = np.hypot(deviation, stage.expression_share * _moved(own, parameters))
     base = model.mean_places + shown * (own.base - model.mean_places)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(
@@ -142,6 +143,11 @@ def _surface_targets(
         np.full(len(deviation), stage.surface_fraction),
         modes,
     )
+
+
+def _moved(points: SurfacePoints, parameters: PhotoParameters) -> np.ndarray:
+    """(M,) how far the photo's expression moves surface points, in pixels."""
+    return np.exp(parameters.log_scale) * np.linalg.norm(points.expression @ parameters.expression, axis=-1)
 
 
 def _outline_choice(
@@ -392,6 +398,7 @@ def _detector_targets(
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
     bias, modes, deviation = expected_errors(model.detector, parameters, scale)
+    deviation = np.hypot(deviation, stage.expression_share * _moved(model.net_points, parameters))
     corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(
         model.points,
