@@ -64,7 +64,7 @@ class LandmarkModel:
     net_points : all 478 points as the landmark net was trained on them; mean_places : (478, 3) their positions on the
         committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
-    triangles : (T, 3) of the head. detector : the detector's errors.
+    lips : (478,) share of the lips' region at each point. triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
     surface_errors : errors of the landmark net, None where it is not trained.
@@ -80,6 +80,7 @@ class LandmarkModel:
     outline_rows: np.ndarray
     row_points: SurfacePoints
     row_index: np.ndarray
+    lips: np.ndarray
     triangles: np.ndarray
     detector: DetectorModel
     surface_errors: DetectorModel | None
@@ -115,6 +116,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         outline_rows=outline_rows,
         row_points=points_at_vertices(template, used),
         row_index=row_index,
+        lips=(template.regions["lips"][taught.vertices] * taught.barycentrics).sum(1).astype(np.float64),
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
         detector=load_detector_model(),
         surface_errors=load_surface_errors(),
@@ -133,7 +135,7 @@ def _surface_targets(
     bias, modes, _ = expected_errors(errors, parameters, scale)
     own, shown = model.net_points, errors.shown[:, None]
     deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
-    deviation = np.hypot(deviation, stage.expression_share * _moved(own, parameters))
+    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
     base = model.mean_places + shown * (own.base - model.mean_places)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(
@@ -145,9 +147,14 @@ def _surface_targets(
     )
 
 
-def _moved(points: SurfacePoints, parameters: PhotoParameters) -> np.ndarray:
-    """(M,) how far the photo's expression moves surface points, in pixels."""
-    return np.exp(parameters.log_scale) * np.linalg.norm(points.expression @ parameters.expression, axis=-1)
+def _lips_moved(model: LandmarkModel, parameters: PhotoParameters) -> np.ndarray:
+    """(478,) how far the photo's expression moves the points of the lips, in pixels; 0 elsewhere.
+
+    Everybody opens, stretches and rolls the lips in a way of his own, which the template's keys do not have; what they
+    miss must not become lips at rest.
+    """
+    moved = np.linalg.norm(model.net_points.expression @ parameters.expression, axis=-1)
+    return np.exp(parameters.log_scale) * model.lips * moved
 
 
 def _outline_choice(
@@ -398,7 +405,7 @@ def _detector_targets(
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
     bias, modes, deviation = expected_errors(model.detector, parameters, scale)
-    deviation = np.hypot(deviation, stage.expression_share * _moved(model.net_points, parameters))
+    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
     corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(
         model.points,
