@@ -20,7 +20,9 @@ from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import OUTLINE_LANDMARKS, Template, ear_vertices, load_template, triangles_from_quads
 from backend.models.landmarks import net_points
-from backend.photos.collection import CorrectedLandmarks, PhotoFace, SurfaceLandmarks
+from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoFace, SurfaceLandmarks
+from backend.photos.faces import MESH_COUNT
+from backend.rendering.camera import Camera
 
 HIDDEN_SHARE = 0.25
 """Weight of a landmark on the side that is turned away, where the detector only guesses."""
@@ -62,7 +64,7 @@ class LandmarkModel:
     net_points : all 478 points as the landmark net was trained on them; mean_places : (478, 3) their positions on the
         committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
-    triangles : (T, 3) of the head. detector : the detector's errors.
+    lips : (478,) share of the lips' region at each point. triangles : (T, 3) of the head. detector : its errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
     surface_errors : errors of the landmark net, None where it is not trained.
@@ -78,6 +80,7 @@ class LandmarkModel:
     outline_rows: np.ndarray
     row_points: SurfacePoints
     row_index: np.ndarray
+    lips: np.ndarray
     triangles: np.ndarray
     detector: DetectorModel
     surface_errors: DetectorModel | None
@@ -113,6 +116,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         outline_rows=outline_rows,
         row_points=points_at_vertices(template, used),
         row_index=row_index,
+        lips=(template.regions["lips"][taught.vertices] * taught.barycentrics).sum(1).astype(np.float64),
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
         detector=load_detector_model(),
         surface_errors=load_surface_errors(),
@@ -129,8 +133,9 @@ def _surface_targets(
     """Targets from the landmark net's points; hidden points are weighted by the net's own deviation."""
     scale = face_scale(found.places)
     bias, modes, _ = expected_errors(errors, parameters, scale)
-    deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
     own, shown = model.net_points, errors.shown[:, None]
+    deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
+    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
     base = model.mean_places + shown * (own.base - model.mean_places)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(
@@ -140,6 +145,16 @@ def _surface_targets(
         np.full(len(deviation), stage.surface_fraction),
         modes,
     )
+
+
+def _lips_moved(model: LandmarkModel, parameters: PhotoParameters) -> np.ndarray:
+    """(478,) how far the photo's expression moves the points of the lips, in pixels; 0 elsewhere.
+
+    Everybody opens, stretches and rolls the lips in a way of his own, which the template's keys do not have; what they
+    miss must not become lips at rest.
+    """
+    moved = np.linalg.norm(model.net_points.expression @ parameters.expression, axis=-1)
+    return np.exp(parameters.log_scale) * model.lips * moved
 
 
 def _outline_choice(
@@ -159,6 +174,128 @@ def _outline_choice(
         slid[number] = stop < resting
         chosen[number] = row[max(stop, 0)]
     return chosen, slid
+
+
+_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
+_BESIDE_FACE = (FaceClass.NECK, FaceClass.BACKGROUND)
+OUTLINE_REACH_PERCENT = 12.0
+"""Per cent of the face's scale, 8 to 20: how far from the projected outline the photo's is looked for."""
+OUTLINE_ON_BACKGROUND, OUTLINE_ON_NECK = (0.25, 1.5), (0.75, 3.0)
+"""Mean and robust standard deviation of the labels' outline, per cent of the face's scale outwards from the true
+occluding contour, before the background and before the neck."""
+OUTLINE_STEPS = 49
+"""Places looked at along that way, so that one is half a per cent from the next."""
+
+
+def _contour(model: LandmarkModel, facing: np.ndarray) -> np.ndarray:
+    """(O,) index into ``row_points`` of each row's vertex on the occluding contour, -1 where the row has none; facing
+    (V,) cosine of the rows' vertices to the camera."""
+    chosen = np.full(len(model.row_index), -1)
+    for number, row in enumerate(model.row_index):
+        row = row[row >= 0]
+        hidden = np.flatnonzero(facing[row] <= 0.0)
+        if len(hidden) and hidden[0] > 0:
+            before, after = row[hidden[0] - 1], row[hidden[0]]
+            chosen[number] = before if facing[before] < -facing[after] else after
+    return chosen
+
+
+@dataclass(frozen=True)
+class SeenOutline:
+    """The outline of jaw and cheeks where one photo's labels show it: at N of the rows from ear to chin to ear.
+
+    Attributes
+    ----------
+    points : (N,) rows of ``LandmarkModel.row_points`` on the occluding contour. places : (N, 2) their pixels.
+    outward : (N, 2) unit normals of the contour in the picture.
+    distance : (N,) pixels along ``outward`` from a place to the photo's outline.
+    on_neck : (N,) bool, whether the outline lies before the neck.
+    """
+
+    points: np.ndarray
+    places: np.ndarray
+    outward: np.ndarray
+    distance: np.ndarray
+    on_neck: np.ndarray
+
+
+def seen_outline(
+    template: Template, model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera
+) -> SeenOutline:
+    """Look for the border between face and neck or background on both sides of the projected jaw and cheeks.
+
+    It is known where the labels along the outline's normal are face first and neck or background then, and nothing
+    else: hair, beards, ears, glasses, hands and the photo's edge make it unknown.
+
+    Parameters
+    ----------
+    vertices : (V, 3) posed, head frame, metres. camera : of the photo in ``face.pixels``.
+    """
+    row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
+    chosen = _contour(model, _facing(template, model, vertices, camera)[row_vertices])
+    chosen = chosen[chosen >= 0]
+    if len(chosen) < 2:
+        none = np.zeros((0, 2))
+        return SeenOutline(np.zeros(0, int), none, none, np.zeros(0), np.zeros(0, bool))
+    landmarks = template.landmarks478.positions(vertices)
+    places = camera.project(vertices[row_vertices[chosen]])[:, :2]
+    tangent = np.gradient(places, axis=0)
+    outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
+    outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
+    middle = camera.project(landmarks[:MESH_COUNT].mean(0)[None])[0, :2]
+    outward *= np.sign(((places - middle) * outward).sum())
+    reach = OUTLINE_REACH_PERCENT / 100.0 * face_scale(face.landmarks)
+    steps = np.linspace(-reach, reach, OUTLINE_STEPS)
+    looked = np.floor(places[:, None] + steps[:, None] * outward[:, None]).astype(int)  # (O, S, 2)
+    height, width = face.labels.shape
+    inside = ((looked >= 0) & (looked < [width, height])).all(-1)
+    labels = face.labels[np.clip(looked[..., 1], 0, height - 1), np.clip(looked[..., 0], 0, width - 1)]
+    labels = np.where(inside, labels, FaceClass.OCCLUDER)
+    is_face, is_beside = np.isin(labels, _FACE), np.isin(labels, _BESIDE_FACE)
+    border = is_face.sum(1)  # the first step that is not the face's, if the labels are in order
+    in_order = ((np.arange(OUTLINE_STEPS) < border[:, None]) == is_face).all(1)
+    known = (is_face | is_beside).all(1) & in_order & (border > 0) & (border < OUTLINE_STEPS)
+    outer = np.clip(border, 1, OUTLINE_STEPS - 1)
+    distance = 0.5 * (steps[outer - 1] + steps[outer])
+    on_neck = labels[np.arange(len(labels)), outer] == FaceClass.NECK
+    return SeenOutline(chosen[known], places[known], outward[known], distance[known], on_neck[known])
+
+
+def _outline_targets(
+    template: Template,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    stage: LandmarkStage,
+) -> PointTargets:
+    """Targets across the outline of jaw and cheeks in the photo's labels."""
+    posed = _posed(template, parameters, identity)
+    seen = seen_outline(template, model, face, posed, parameters.camera())
+    percent = face_scale(face.landmarks) / 100.0
+    bias, deviation = percent * np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND).T
+    across = seen.outward / deviation[:, None]
+    return PointTargets(
+        model.row_points.take(seen.points),
+        seen.places + (seen.distance - bias)[:, None] * seen.outward,
+        np.stack([across, np.zeros_like(across)], axis=1),
+        np.full(len(across), stage.outline_fraction),
+        np.zeros((len(across), 2, model.nuisance_size)),
+    )
+
+
+def _posed(template: Template, parameters: PhotoParameters, identity: np.ndarray) -> np.ndarray:
+    """(V, 3) vertices with this identity (K,) and the photo's expression."""
+    changed = template.vertices + np.tensordot(identity, template.identity_modes, 1)
+    return changed + np.tensordot(parameters.expression, template.expressions, 1)
+
+
+def _facing(template: Template, model: LandmarkModel, mesh: np.ndarray, camera: Camera) -> np.ndarray:
+    """(V_head,) cosine of the angle between the head's normals and the camera; mesh (V, 3) posed."""
+    head = template.head
+    vertices = mesh[head.vertex_start : head.vertex_stop]
+    towards = camera.centre() - vertices
+    return (vertex_normals(vertices, model.triangles) * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
 
 
 def landmark_targets(
@@ -189,7 +326,10 @@ def landmark_targets(
             errors.applied_to(detected, order), corrected_targets(model, face, face.corrected)
         )
         surface = surface and errors.applied_to(surface, np.arange(len(surface.pixels)))
-    return detected if surface is None else PointTargets.joined(detected, surface)
+    found = detected if surface is None else PointTargets.joined(detected, surface)
+    if stage.outline_fraction > 0.0:
+        found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
+    return found
 
 
 def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> PointTargets:
@@ -255,18 +395,9 @@ def _detector_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     scale = face_scale(face.landmarks)
-    embedding = template.landmarks478
-    head = template.head
-    mesh = (
-        template.vertices
-        + np.tensordot(identity, template.identity_modes, 1)
-        + np.tensordot(parameters.expression, template.expressions, 1)
-    )
-    vertices = mesh[head.vertex_start : head.vertex_stop]
-    normals = vertex_normals(vertices, model.triangles)
-    centre = parameters.camera().centre()
-    towards = centre - vertices
-    facing = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)  # (V_head,) cosine to the camera
+    embedding, head = template.landmarks478, template.head
+    mesh = _posed(template, parameters, identity)
+    facing = _facing(template, model, mesh, parameters.camera())
 
     # Fixed landmarks: isotropic, less trusted where the surface turns away.
     on_head = model.barycentric_vertices.max(-1) < head.vertex_stop
@@ -274,6 +405,7 @@ def _detector_targets(
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
     bias, modes, deviation = expected_errors(model.detector, parameters, scale)
+    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
     corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(
         model.points,

@@ -77,3 +77,23 @@ def smooth_field(
     matrix = sparse.diags(mass * (weights + anchor_weight)) + length**2 * operators.stiffness
     right = (mass * weights)[:, None] * values + (mass * anchor_weight)[:, None] * anchor
     return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right)
+
+
+def compression(rest: np.ndarray, posed: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) how much the surface is shortened from ``rest`` to ``posed``, both (V, 3), in the direction in which it is
+    shortened most: minus the smaller principal Green strain, 0 where there is none. Mean over a vertex's triangles (F,
+    3) by their area at rest."""
+
+    def metric(points: np.ndarray) -> np.ndarray:
+        edges = points[triangles[:, 1:]] - points[triangles[:, :1]]  # (F, 2, 3)
+        return edges @ edges.transpose(0, 2, 1)
+
+    before, after = metric(rest.astype(np.float64)), metric(posed.astype(np.float64))
+    area = np.sqrt(np.maximum(np.linalg.det(before), 1e-24))
+    ratio = np.linalg.solve(before + 1e-12 * np.eye(2), after)  # its eigenvalues are the squared principal stretches
+    half_trace = 0.5 * np.trace(ratio, axis1=1, axis2=2)
+    smaller = half_trace - np.sqrt(np.maximum(half_trace**2 - np.linalg.det(ratio), 0.0))
+    shortened = np.maximum(0.5 * (1.0 - smaller), 0.0)
+    corners, share = triangles.ravel(), np.repeat(area, 3)
+    total = np.bincount(corners, share, len(rest))
+    return np.bincount(corners, share * np.repeat(shortened, 3), len(rest)) / np.maximum(total, 1e-12)

@@ -69,8 +69,9 @@ class BlendingSettings:
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
     """Log units, 0.1 to 0.8: a photo that deviates more from the consensus shows an occluder there."""
-    moved_less: float = 0.85
-    """Share in [0, 1] by which the weight of skin moved by an expression is reduced."""
+    strained_less: float = 0.85
+    """Share in [0, 1] by which the weight of skin folded by an expression is reduced, and its detail, because no other
+    photo may show that skin at rest."""
     grazing: tuple[float, float] = (0.15, 0.5)
     """Cosine in [0, 1] of the angle between normal and camera: a photo's gradients count from none to full."""
     coarse_grazing: float = 0.3
@@ -381,7 +382,8 @@ def solve_detail(
         strand = atlas.image(photo.bare) * smoothstep(*BLENDING.strand, line)
         weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
-        moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
+        bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
+        strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
         score = PhotoScore(
             weight,
@@ -391,7 +393,7 @@ def solve_detail(
             quality,
             photo.fit.expression,
         )
-        return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
+        return middle, score, 1.0 - BLENDING.strained_less * strained, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     middles, scores, rested, facial_hair = zip(*each(look, photos, delit.log_fields), strict=True)
     shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
@@ -423,12 +425,13 @@ def solve_detail(
         for score, own, rest in zip(scores, facing, rest_weights(scores, features), strict=True)
     ]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
+    at_rest = [own * rest[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     broad = each(
-        lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], middles, scores
+        lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores
     )
     gradients = [
         mean_gradients(images, [weight.astype(np.float32) for weight in weights])
-        for images, weights in ((broad, shares), ([a - b for a, b in zip(middles, broad, strict=True)], chosen))
+        for images, weights in ((broad, shares), ([a - b for a, b in zip(at_rest, broad, strict=True)], chosen))
     ]
     mirrored = cover[:, ::-1] * (1.0 - cover)
     across, down = (one + two for one, two in zip(*gradients, strict=True))

@@ -31,6 +31,7 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
         "the learned face model: its encoder, colours, clips and pairs of photos",
     ),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
+    "single": ("trainer.evaluate.single", "heads from one photograph: smile, mouth, outline, drawn head, likeness"),
     "textures": ("trainer.evaluate.textures", "textures against a held-out photo"),
     "hair": ("trainer.evaluate.hair", "hair against a held-out photo"),
     "graph": (

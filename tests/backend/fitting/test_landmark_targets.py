@@ -22,13 +22,15 @@ from backend.fitting.detector_model import (
     save_detector_model,
 )
 from backend.fitting.fit import fit_face
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets, seen_outline
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
-from backend.geometry.template import load_template
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.models.checkpoints import load_model
 from backend.models.landmarks import net_points
 from backend.models.registry import LANDMARK_NET
-from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.rendering.rasterize import depth_map
+from backend.rig.arkit import ARKIT_INDEX
 from backend.system.files import read_metadata
 from protocol.similarity import fit_similarity
 
@@ -126,3 +128,61 @@ def test_errors_of_another_net_are_refused(tmp_path: Path) -> None:
     save_detector_model(load_detector_model(SURFACE_ERRORS_PATH), tmp_path / SURFACE_ERRORS_PATH.name, "0" * 12)
     with pytest.raises(LikenessError, match=r"errors of another landmark net.*trainer landmark-errors"):
         load_surface_errors(tmp_path)
+
+
+def outlined(yaw: float, vertices: np.ndarray, beside: FaceClass) -> PhotoFace:
+    """A photo whose detector and net see the mean face, and whose labels are skin where the face of ``vertices`` is."""
+    seen = face("a", yaw, TEMPLATE.vertices, TEMPLATE.vertices)
+    head = TEMPLATE.head
+    triangles = triangles_from_quads(TEMPLATE.quads[head.face_start : head.face_stop])
+    triangles = triangles[(TEMPLATE.regions["face"] > 0.3)[triangles].any(-1)]
+    drawn = np.isfinite(depth_map(vertices, triangles, view(TEMPLATE, yaw, SIZE, 2200.0, 1.2).camera()))
+    return replace(seen, labels=np.where(drawn, FaceClass.SKIN, beside).astype(np.uint8))
+
+
+def wider(share: float) -> np.ndarray:
+    """(V, 3) the mean head with a wider face."""
+    return TEMPLATE.vertices * np.array([1.0 + share, 1.0, 1.0], np.float32)
+
+
+def test_the_outline_of_a_turned_head_is_where_its_labels_end(model: LandmarkModel) -> None:
+    seen, camera = outlined(35.0, TEMPLATE.vertices, FaceClass.BACKGROUND), view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2)
+    own = seen_outline(TEMPLATE, model, seen, TEMPLATE.vertices, camera.camera())
+    assert len(own.distance) >= 6 and not own.on_neck.any()
+    assert np.percentile(np.abs(own.distance), 90) < 1.0  # pixels, a hundredth of the eyes' distance
+    narrow = seen_outline(TEMPLATE, model, seen, wider(-0.05), camera.camera())
+    assert np.median(narrow.distance) > 3.0, "the photo's face is outside a narrower head's outline"
+
+
+@pytest.mark.parametrize("beside", [FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER, FaceClass.EARS])
+def test_hair_beards_hands_and_ears_make_the_outline_unknown(model: LandmarkModel, beside: FaceClass) -> None:
+    camera = view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2).camera()
+    assert not len(seen_outline(TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera).distance)
+
+
+def test_a_fit_is_as_wide_as_the_labels() -> None:
+    """Landmarks are those of the mean face; only the labels show that this face is wider."""
+    person, options = wider(0.06), FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+    faces = tuple(replace(outlined(yaw, person, FaceClass.BACKGROUND), name=str(yaw)) for yaw in (-30.0, 0.0, 30.0))
+    blind = replace(options, landmarks=replace(options.landmarks, outline_fraction=0.0))
+    cheeks = np.flatnonzero(TEMPLATE.regions["face"] > 0.5)
+
+    def width(chosen: FitOptions) -> float:
+        fitted = fit_face(PhotoCollection(faces), chosen).neutral[cheeks, 0]
+        return float(np.ptp(fitted))
+
+    assert width(options) > width(blind) + 0.002
+
+
+def test_points_that_an_expression_moves_say_less(model: LandmarkModel) -> None:
+    seen = face("a", 0.0, TEMPLATE.vertices, TEMPLATE.vertices)
+    parameters = initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
+    smiling = replace(parameters, expression=np.eye(52)[ARKIT_INDEX["mouthSmileLeft"]])
+    nobody = np.zeros(len(TEMPLATE.identity_modes))
+    calm, smile = (
+        landmark_targets(TEMPLATE, model, seen, one, nobody, LandmarkStage()).whitening[-478:, 0, 0]
+        for one in (parameters, smiling)
+    )
+    corner, brow = 291, 105  # the left corner of the mouth, the right brow
+    assert smile[corner] < 0.8 * calm[corner]
+    assert smile[brow] == pytest.approx(calm[brow], rel=0.01)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from backend.geometry.robust_statistics import robust_consensus
-from backend.geometry.surface_fields import smooth_field, surface_operators
+from backend.geometry.surface_fields import compression, smooth_field, surface_operators
 
 
 def _grid(n: int = 24, edge: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -59,3 +60,19 @@ def test_one_photo_in_five_changes_nothing() -> None:
 def test_nothing_seen_gives_zero() -> None:
     consensus, total = robust_consensus(np.ones((2, 4, 3)), np.zeros((2, 4)), 0.1)
     assert (consensus == 0).all() and (total == 0).all()
+
+
+def test_compression_is_the_strain_of_the_direction_shortened_most() -> None:
+    rest = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    triangles = np.array([[0, 1, 2], [0, 2, 3]])
+    narrow = rest * [0.8, 1.3, 1.0]
+    np.testing.assert_allclose(compression(rest, narrow, triangles), 0.5 * (1 - 0.8**2), atol=1e-9)
+    np.testing.assert_allclose(compression(rest, rest * [1.2, 1.1, 1.0], triangles), 0.0, atol=1e-9)
+
+
+def test_a_rigid_motion_compresses_nothing() -> None:
+    generator = np.random.default_rng(0)
+    rest = generator.normal(size=(30, 3))
+    triangles = generator.permuted(np.tile(np.arange(30), (20, 1)), axis=1)[:, :3]
+    turn = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
+    assert compression(rest, rest @ turn.T + 1.0, triangles).max() < 1e-7

@@ -9,6 +9,7 @@ Measure the landmark net's errors on unseen people: ``python -m trainer landmark
 from __future__ import annotations
 
 import argparse
+import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.errors import LikenessError
 from backend.fitting.detector_model import (
     OUTER_EYE_CORNERS,
     SURFACE_ERRORS_PATH,
@@ -30,12 +33,15 @@ from backend.fitting.detector_model import (
     save_detector_model,
     turn_of,
 )
+from backend.fitting.landmark_targets import landmark_model, seen_outline
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models import landmarks
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import SurfaceLandmarker, net_points
 from backend.models.registry import LANDMARK_NET
+from backend.photos.collect import collect
 from backend.photos.faces import mean_landmarks
+from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.landmarks.data import (
@@ -399,6 +405,10 @@ SEED = 44
 SIZE = 256
 PEOPLE_AT_ONCE = 20
 SHARE_RIDGE = 0.5
+OUTLINE_SIZE = 320
+"""Pixels, 256 to 512: side of the pictures whose labels are compared with the true outline."""
+MOST_OUTLINES = 200
+"""People, 100 to 500: their outlines take a third of a second each."""
 
 
 @dataclass(frozen=True)
@@ -463,6 +473,34 @@ def _mean_face_landmarks(points: LandmarkEmbedding, batch: PeopleBatch, number: 
     return points.positions(load_template().vertices + moved)
 
 
+def outline_errors(count: int, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of the outline in the photo stage's labels on ``count`` synthetic people, whose heads and cameras are
+    known: (N,) per cent of the face's scale outwards from the true contour, and (N,) bool, before the neck."""
+    people = PeopleConfig(size=OUTLINE_SIZE, framing="roomy", seed=seed).build()
+    template, errors, on_neck = load_template(), [], []
+    model = landmark_model(template)
+    for first in range(0, count, PEOPLE_AT_ONCE):
+        batch = people.batch(range(first, min(first + PEOPLE_AT_ONCE, count)), torch.device("cpu"))
+        for number, image in enumerate(batch.images):
+            picture = io.BytesIO()
+            pixels = (image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8)
+            Image.fromarray(pixels).save(picture, "PNG")
+            try:
+                (face, *_) = collect([PhotoSource("person.png", picture.getvalue())]).faces
+            except LikenessError:  # nobody is seen
+                continue
+            scale, (left, top) = face.crop_scale, face.crop_offset
+            in_crop = np.array([[scale, 0.0, -scale * left], [0.0, scale, -scale * top], [0.0, 0.0, 1.0]])
+            intrinsics, pose = (
+                of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head)
+            )
+            camera = Camera(in_crop @ intrinsics, pose, face.pixels.shape[1::-1])
+            seen = seen_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
+            errors.append(100.0 * seen.distance / face_scale(face.landmarks))
+            on_neck.append(seen.on_neck)
+    return np.concatenate(errors), np.concatenate(on_neck)
+
+
 def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
     """(478,) share of a person's deviation ``person`` (P, 478, 2) that landmarks with ``errors`` (P, 478, 2) show.
 
@@ -514,6 +552,11 @@ def run(arguments: argparse.Namespace) -> int:
     landmarker = SurfaceLandmarker.load(arguments.model)
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
     save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
+    outline, on_neck = outline_errors(min(arguments.people, MOST_OUTLINES))
+    for name, errors in (("background", outline[~on_neck]), ("neck", outline[on_neck])):
+        middle = float(np.median(errors))
+        spread = 1.4826 * float(np.median(np.abs(errors - middle)))
+        print(f"outline before the {name}: {middle:.2f} % outwards, deviation {spread:.2f} % ({len(errors)} places)")
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
         alone = errors - np.median(errors, axis=1, keepdims=True)
         median, shape = (float(np.median(np.linalg.norm(e, axis=-1))) for e in (errors, alone))
