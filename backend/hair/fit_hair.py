@@ -384,7 +384,7 @@ def fit_hair(
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
-    told_style : one of ``HAIR_STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
+    told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
     not show it. told : of ``hair_votes``; None: found here, with the look chosen.
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
