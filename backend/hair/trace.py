@@ -48,6 +48,8 @@ _LONG = 0.04
 _COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
 """Clearness of the photos' lines in hair that runs every way (curls, crew cuts) and in combed hair, and metres over
 which it is smooth."""
+_LEAST_FALL = 0.7
+"""Cosine between hair that hangs and straight down: locks turn aside by at most 45 degrees before they bend back."""
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
 """Cells over which the border of the hair is smooth, 12 mm, and metres: from half that distance on hair does not run out
 over it."""
@@ -87,9 +89,19 @@ def direction_field(
     share = np.clip(2 * sure, 0, 1)[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
-    way = _along_hairline(surface, _tangent(way, grid.normal))
+    way = _along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
     low, high = _COMBED
     return DirectionField(way, np.clip((clearness - low) / (high - low), 0, 1))
+
+
+def _falling(grid: HullGrid, way: np.ndarray) -> np.ndarray:
+    """The field ``way`` (C, R, 3), at least ``_LEAST_FALL`` of it downwards where hair hangs free of the scalp."""
+    fall = _tangent(np.broadcast_to([0.0, -1.0, 0.0], way.shape), grid.normal)
+    down = (way * fall).sum(-1, keepdims=True)
+    hanging = np.clip((grid.s - grid.line[:, None]) / _LONG - 0.5, 0, 1)[..., None]
+    least = np.maximum(down, _LEAST_FALL * hanging - (1 - hanging))
+    aside = unit_vectors(way - down * fall)
+    return unit_vectors(least * fall + np.sqrt(np.maximum(1 - least**2, 0)) * aside)
 
 
 def _along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
@@ -598,8 +610,8 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
     for line in lines:
         total = np.cumsum(told[first : first + len(line)])
         first += len(line)
-        line = line[: max(int(total.argmax()) + 1, 3)]
-        if total.max() > 0 and len(line) > 2:
+        line = line[: max(int(total.argmax()) + 1 if total.max() > 0 else 4, 3)]
+        if len(line) > 2:
             guides.append(points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS)))
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 
