@@ -310,8 +310,9 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.010
-"""Metres: mean height on top of cropped and shaved heads (4.6 to 9.4 mm), and of thin or tightly combed hair."""
+_CROPPED = 0.009
+"""Metres: mean height on top of cropped and shaved heads (4.6 to 8.6 mm on seven of eight); combed hair, however thin or
+tight, has 9.5 and more."""
 _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 16.0, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp (7 to 15 on four heads; of thin hair and stubble 18 to 30), and in
 hue alone of stubble (6 to 15; of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""

@@ -275,8 +275,6 @@ _PER_HEIGHT = (1.5, 5.0)
 every way, and of combed hair."""
 _TOUSLED, _TUFT = np.radians(25.0), 0.012
 """Standard deviation of the turns of hair that runs every way, half of it shared by locks within ``_TUFT`` metres."""
-_LOOSE = 0.5
-"""Share of these turns that short hair has at least, however clear its lines are."""
 _FADED = 0.6
 """Share of the way to the hair's edge that hair which does not fall over skin goes: cut hair gets shorter towards ears
 and nape, and ends in no line."""
@@ -294,7 +292,7 @@ _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others."""
-_RAGGED = (0.35, 0.12)
+_RAGGED = (0.25, 0.12)
 """Share by which locks of one place differ in length at random: of short hair, which is cut in layers, and of long."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
@@ -334,8 +332,6 @@ def trace_guides(
     if stands:
         return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
-    least = _LOOSE * (1 - _longness(surface)) * (knot is None)
-    field = DirectionField(field.way, np.minimum(field.combed, 1 - least))
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
     long_ = _longness(surface)
