@@ -38,7 +38,7 @@ from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
+from backend.hair.cards import ALPHA_CUTOFF, LEVELS, HairCards, card_atlas, hair_cards
 from backend.rendering.uv_space import gutter_source
 from backend.texture.surface import UvChart, build_atlases
 from protocol.names import ARKIT_NAMES
@@ -244,7 +244,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
             part, material = replace(part, uv=places, uv_quads=part.quads), SINGLE_LASHES
         parts.append(writer.add_part(part, material, alphas.get(part.name)))
     if asset.hair_cards is not None:
-        parts.append(writer.add_cards(asset.hair_cards))
+        lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in LEVELS[1:]]
+        parts.append(writer.add_cards((asset.hair_cards, *lower)))
     return writer.finish(parts)
 
 
@@ -346,14 +347,17 @@ class _GltfWriter:
         self.gltf.nodes.append(gl.Node(name=part.name, mesh=len(self.gltf.meshes) - 1))
         return len(self.gltf.nodes) - 1
 
-    def add_cards(self, cards: HairCards) -> int:
-        """Add hair cards and their node; returns the node's index."""
+    def add_cards(self, levels: Sequence[HairCards]) -> int:
+        """Add hair cards and their node; returns the node's index. Levels of detail below the first are nodes beside
+        the scene that ``MSFT_lod`` names. The strand map is a texture that the material's ``extras`` name."""
         atlas = card_atlas()
         picture = self.add_texture("hair", atlas.strands, quality=None)
         relief = self.add_texture("hair_normal", atlas.normals, quality=None)
+        strand_map = self.add_texture("hair_strand_map", atlas.strand_map, quality=None)
         self.gltf.materials.append(
             gl.Material(
                 name="hair",
+                extras={"strandMap": strand_map},
                 doubleSided=True,
                 alphaMode=gl.MASK,
                 alphaCutoff=ALPHA_CUTOFF,
@@ -363,6 +367,16 @@ class _GltfWriter:
                 ),
             )
         )
+        first = len(self.gltf.nodes)
+        for level, cards in enumerate(levels):
+            self._add_card_mesh(cards, f"hair_lod{level}" if level else "hair")
+        if len(levels) > 1:
+            self.gltf.nodes[first].extensions = {"MSFT_lod": {"ids": list(range(first + 1, len(self.gltf.nodes)))}}
+            self.gltf.extensionsUsed = [*(self.gltf.extensionsUsed or []), "MSFT_lod"]
+        return first
+
+    def _add_card_mesh(self, cards: HairCards, name: str) -> None:
+        """Add a node with cards in the last material."""
         attributes = gl.Attributes(
             POSITION=self._vertex_accessor(cards.vertices, gl.VEC3, bounds=True),
             NORMAL=self._vertex_accessor(cards.normals, gl.VEC3),
@@ -377,9 +391,8 @@ class _GltfWriter:
             indices=self._index_accessor(cards.triangles),
             material=len(self.gltf.materials) - 1,
         )
-        self.gltf.meshes.append(gl.Mesh(name="hair", primitives=[primitive]))
-        self.gltf.nodes.append(gl.Node(name="hair", mesh=len(self.gltf.meshes) - 1))
-        return len(self.gltf.nodes) - 1
+        self.gltf.meshes.append(gl.Mesh(name=name, primitives=[primitive]))
+        self.gltf.nodes.append(gl.Node(name=name, mesh=len(self.gltf.meshes) - 1))
 
     def _add_target(self, mesh: SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:
         return gl.Attributes(

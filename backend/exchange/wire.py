@@ -123,6 +123,7 @@ def _encode_cards(cards: HairCards, buffers: BufferList) -> Entry:
         **buffers.add_entry("hair_cards", vars(cards), message.CARDS),
         "strands": buffers.add_picture("hair_cards.strands", atlas.strands),
         "relief": buffers.add_picture("hair_cards.relief", atlas.normals),
+        "strand_map": buffers.add_picture("hair_cards.strand_map", atlas.strand_map),
     }
 
 

@@ -11,8 +11,10 @@ from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_strands import HairStrands
 from backend.hair.trace import resampled_to
 
-MOST_TRIANGLES = 12_000
-"""Usual triangle budget of game engines for a whole head of hair."""
+LEVELS = (12_000, 4_000, 1_000)
+"""Triangles at most of each level of detail: the usual budget of game engines for a head of hair near by, in a room and
+far away."""
+MOST_TRIANGLES = LEVELS[0]
 ATLAS_SIDE, COLUMNS = 512, 4
 """Side of the atlas in pixels, and number of different cards side by side in it. Fewer cards look alike; more are
 narrower than 128 pixels."""
@@ -24,6 +26,10 @@ _FEWEST_POINTS, _MOST_POINTS = 4, 12
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
+_BACK = 0.6
+"""Half widths (of fewer cards less) by which a card begins behind its guide's root, so that cards hide the scalp where hair parts."""
+_FEWER = 0.8
+"""Power of the share of guides left out with which the others' cards get wider: 1 keeps their area, 0.5 their look."""
 _STRANDS = 44
 """Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
 _ROOTS = 0.06
@@ -40,7 +46,7 @@ class HairCards:
     ----------
     vertices, normals : (V, 3) float32 metres, head frame; unit normals that point out of the hair as a whole.
     uv : (V, 2) float32 in the atlas, v up; roots at the top. colours : (V, 3) float32 linear albedo.
-    triangles : (T, 3) int32, T at most ``MOST_TRIANGLES``.
+    triangles : (T, 3) int32, T at most ``hair_cards``' ``most``.
     """
 
     vertices: np.ndarray
@@ -52,17 +58,21 @@ class HairCards:
 
 @dataclass(frozen=True)
 class CardAtlas:
-    """``strands`` : (S, S, 4) uint8, grey strands with opacity. ``normals`` : (S, S, 3) uint8 tangent-space normals."""
+    """``strands`` : (S, S, 4) uint8, grey strands with opacity. ``normals`` : (S, S, 3) uint8 tangent-space normals.
+    ``strand_map`` : (S, S, 4) uint8, for shaders of hair: red and green the strands' direction from root to tip,
+    (1 + u) / 2 and (1 - v) / 2 with v up; blue a random number of each strand; alpha the depth, 1 in front."""
 
     strands: np.ndarray
     normals: np.ndarray
+    strand_map: np.ndarray
 
 
-def hair_cards(strands: HairStrands) -> HairCards:
-    """Make one card per guide, as finely divided as ``MOST_TRIANGLES`` allows; with too many guides, per n-th guide."""
+def hair_cards(strands: HairStrands, most: int = MOST_TRIANGLES) -> HairCards:
+    """Make one card per guide, as finely divided as ``most`` triangles allow; with too many guides, per n-th guide, in
+    cards so much wider that they cover the scalp."""
     guides = len(strands.points)
-    points = int(np.clip(MOST_TRIANGLES // (2 * guides) + 1, _FEWEST_POINTS, _MOST_POINTS))
-    step = -(-guides * 2 * (points - 1) // MOST_TRIANGLES)
+    points = int(np.clip(most // (2 * guides) + 1, _FEWEST_POINTS, _MOST_POINTS))
+    step = -(-guides * 2 * (points - 1) // most)
     lines = resampled_to(strands.points[::step].astype(np.float64), points)  # (C, P, 3)
     count = len(lines)
     tangent = unit_vectors(np.gradient(lines, axis=1))
@@ -70,7 +80,8 @@ def hair_cards(strands: HairStrands) -> HairCards:
     side = unit_vectors(np.cross(outwards, tangent))
     outwards = unit_vectors(np.cross(tangent, side))
     along = np.linspace(0, 1, points)[None, :, None]
-    half = 0.5 * _WIDER * step**0.5 * strands.width[::step, None, None] * (1 + (_TIP - 1) * along)
+    half = 0.5 * _WIDER * step**_FEWER * strands.width[::step, None, None] * (1 + (_TIP - 1) * along)
+    lines[:, :1] -= _BACK * half[:, :1] / step ** (_FEWER / 2) * tangent[:, :1]
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     column = np.arange(count) % COLUMNS
@@ -93,7 +104,7 @@ def card_atlas() -> CardAtlas:
     width = ATLAS_SIDE // COLUMNS
     v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root
     x = np.arange(width, dtype=np.float32)[None, :, None]
-    pictures, heights = [], []
+    pictures, heights, maps = [], [], []
     for _ in range(COLUMNS):
         place, drift = generator.triangular(0.04, 0.5, 0.96, _STRANDS), generator.normal(0, 0.05, _STRANDS)
         start = generator.uniform(0, _ROOTS, _STRANDS)
@@ -105,8 +116,12 @@ def card_atlas() -> CardAtlas:
         front = shape.argmax(-1)
         alpha = shape.max(-1)
         pictures.append(np.stack([tone[front] * np.ones_like(alpha)] * 3 + [alpha], -1))
+        slope = np.gradient(middle * width, axis=0)  # pixels aside per pixel down
+        flow = unit_vectors(np.stack([-slope, np.ones_like(slope)], -1))[np.arange(ATLAS_SIDE)[:, None], front]
+        depth = alpha * tone[front]
+        maps.append(np.concatenate([0.5 + 0.5 * flow, np.stack([generator.random(_STRANDS)[front], depth], -1)], -1))
         heights.append(alpha * np.sqrt(np.clip(1 - (away.min(-1) / 1.6) ** 2, 0, 1)))
-    strands = (np.concatenate(pictures, 1) * 255 + 0.5).astype(np.uint8)
+    strands, strand_map = ((np.concatenate(each, 1) * 255 + 0.5).astype(np.uint8) for each in (pictures, maps))
     slope = np.gradient(np.concatenate(heights, 1), axis=1)
     normal = unit_vectors(np.stack([-1.5 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
-    return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8))
+    return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8), strand_map)

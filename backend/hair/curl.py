@@ -96,7 +96,7 @@ STYLES = {
     "long curls": Style(aside=1.0, curl=CURLS[2]),
     "locs": Style(aside=0.5, rope=0.0095),
 }
-"""By name, as ``choices.HAIR_STYLES``; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
+"""By the names that the user chooses from; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
 
 
 def coherences(pixels: np.ndarray, hair: np.ndarray, pixels_per_metre: float) -> np.ndarray | None:

@@ -19,6 +19,8 @@ _SUPERSAMPLE = 2
 """Supersampling per image axis, because hairs are half a pixel wide."""
 _FULL = 0.6
 """Hairs per pixel of a lock's width: lines are a pixel wide, and overlap."""
+_OVER = 3.0
+"""Widths of a lock over which hair lies on its neighbours; shorter hair needs as many more hairs to hide the skin."""
 _FEWEST, _MOST = 4, 48
 """Limits on the hairs per guide: locks in a thumbnail still look like hairs, and a close-up takes no longer to draw
 than the head."""
@@ -83,7 +85,9 @@ def draw_hair(
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
     distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
     lock = float(np.median(strands.width)) * float(large.intrinsics[0, 0]) / max(distance, 1e-3)
-    count = int(np.clip(round(_FULL * lock), _FEWEST, _MOST))
+    length = np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1)
+    short = max(1.0, _OVER * float(np.median(strands.width) / max(np.median(length), 1e-6)))
+    count = int(np.clip(round(_FULL * lock * short), _FEWEST, _MOST))
     random = np.random.default_rng(0).random((len(points), count, 4)).astype(np.float32)
     canvas = np.zeros((height, width, 3), np.float32)
     front = np.full((height, width), np.inf, np.float32)

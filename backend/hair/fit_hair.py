@@ -310,11 +310,12 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.0085
-"""Metres: mean height on top of cropped and shaved heads, and of thin or tightly combed hair."""
-_SKIN_HUE, _STUBBLE_DARKER = (10.0, 18.0), -20.0
-"""CIELAB: hue differences of a shaved scalp (4 to 9 on four heads) and of stubble (4 to 18) from the face's; tied hair
-has 19 and more. A shaved scalp is darker by less than dark stubble."""
+_CROPPED = 0.009
+"""Metres: mean height on top of cropped and shaved heads (4.6 to 8.6 mm on seven of eight); combed hair, however thin or
+tight, has 9.5 and more."""
+_SKIN_LIKE, _STUBBLE_HUE, _SHINE = 16.0, 18.0, 0.3
+"""CIELAB: difference from the face of a shaved scalp (7 to 15 on four heads; of thin hair and stubble 18 to 30), and in
+hue alone of stubble (6 to 15; of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
 _PIECES = 6
 """Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
 
@@ -384,7 +385,7 @@ def fit_hair(
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
-    told_style : one of ``HAIR_STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
+    told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
     not show it. told : of ``hair_votes``; None: found here, with the look chosen.
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
@@ -431,15 +432,16 @@ def hair_of_views(
     if curl.stands and falls(surface):
         curl = LONG_COILS
     knot, hue = None, np.inf
-    if style is None and top_height(surface) < _CROPPED:
+    cropped = style is None and top_height(surface) < _CROPPED and not falls(surface)
+    if cropped:
         hue, lighter = _beside_skin(fitted, faces)
-        if hue < _SKIN_HUE[0] and lighter > _STUBBLE_DARKER:
+        if np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1)) < _SKIN_LIKE:
             return None
-    if hue < _SKIN_HUE[1]:
-        curl = STUBBLE
-    elif style is None or style.tied:
+    if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
         curl = curl if knot is None else CURLS[0]
+    if cropped and knot is None:
+        curl = STUBBLE
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
     guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:

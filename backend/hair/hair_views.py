@@ -41,6 +41,8 @@ _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
 _ON_BODY, _SHOULDER = 0.006, 0.02
 """Metres: hair lies so far off the body, and falls in front of the shoulder if it meets it at most so far behind its
 middle."""
+_BENDS = 0.8
+"""Greatest slope by which hair gives way to the body: it leaves its fall above the shoulder and has no kink there."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
 """Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
@@ -215,8 +217,14 @@ def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template)
     reach = deep * np.sqrt(np.clip(1 - (x / half) ** 2, 0, 1)) + _ON_BODY * (np.abs(x) < half)
     inside = (y < BODY_ROWS[0, 3]) & (np.abs(z - middle) < reach)
     first = np.take_along_axis(z - middle + _SHOULDER, inside.argmax(1)[:, None], 1)
-    shift = np.where(inside, middle + np.where(first > 0, reach, -reach) - z, 0.0)
-    return strands + gaussian_filter1d(shift, 1.0, axis=1, mode="nearest")[..., None] * [0.0, 0.0, 1.0]
+    before = np.where(first > 0, 1.0, -1.0)
+    shift = np.where(inside, np.maximum(reach - before * (z - middle), 0.0), 0.0)
+    step = _BENDS * np.linalg.norm(np.diff(strands, axis=1), axis=-1)
+    count = strands.shape[1]
+    for one, other in (*((k, k + 1) for k in range(count - 2, -1, -1)), *((k + 1, k) for k in range(count - 1))):
+        shift[:, one] = np.maximum(shift[:, one], shift[:, other] - step[:, min(one, other)])
+    shift = before * gaussian_filter1d(shift, 1.0, axis=1, mode="nearest")
+    return strands + shift[..., None] * [0.0, 0.0, 1.0]
 
 
 def _neck_offset(head_vertices: np.ndarray, template: Template) -> np.ndarray:

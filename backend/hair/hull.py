@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.geometry.template import Template
-from backend.geometry.vectors import arc_length, points_along, unit
+from backend.geometry.vectors import points_along, unit
 
 AZIMUTHS = 64
 """Columns of the hull round the head: 8 mm apart, less than a lock's width."""
@@ -63,8 +63,6 @@ class HeadHull:
     vertices : (G, 4) int64 head vertices near each grid point, G = ROWS * AZIMUTHS; weights : (G, 4).
     offset : (G, 3) metres from the weighted mean of these to the grid point.
     ear : (G,) 0-1, closeness to an ear. mean : (ROWS, AZIMUTHS, 3) the hull of the mean head.
-    gap : (ROWS, AZIMUTHS) metres from ``mean`` inwards to the skin: 0 on the skull, up to 8 mm at the nape, where the
-        hull hangs straight down and the neck recedes.
     hairline, brow_line : (AZIMUTHS,) s of the hairline and of the brows.
     extent : index of the vertices whose bounding box gives a head's size; mean_size : size of the mean head.
     """
@@ -74,7 +72,6 @@ class HeadHull:
     offset: np.ndarray
     ear: np.ndarray
     mean: np.ndarray
-    gap: np.ndarray
     hairline: np.ndarray
     brow_line: np.ndarray
     extent: np.ndarray
@@ -112,13 +109,12 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     quads = template.quads[: template.head.face_stop]
     triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
     triangles = triangles[~((ears[triangles] > 0.3).any(1) | hidden[triangles].any(1))]
-    profiles, gaps = zip(*(_profile(head, triangles, azimuth) for azimuth in azimuths()), strict=True)
+    profiles = [_profile(head, triangles, azimuth) for azimuth in azimuths()]
     crown = np.mean([profile[0] for profile in profiles], axis=0)
     for profile in profiles:
         profile[0] = crown
     places = np.arange(ROWS) * ROW_STEP
     mean = np.stack([points_along(profile, places) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
-    gap = np.stack([np.interp(places, arc_length(p), g) for p, g in zip(profiles, gaps, strict=True)], axis=1)
     points = mean.reshape(-1, 3)
     usable = np.flatnonzero((ears < 0.3) & ~hidden)
     squared, near = _nearest(points, head[usable], NEIGHBOURS)
@@ -134,7 +130,6 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
         offset=offset.astype(np.float32),
         ear=np.clip(1.3 - to_ear / 0.022, 0, 1).astype(np.float32),
         mean=mean,
-        gap=gap.astype(np.float32),
         hairline=np.zeros(AZIMUTHS),
         brow_line=np.zeros(AZIMUTHS),
         extent=extent,
@@ -174,9 +169,8 @@ class _Same(tuple):
         return isinstance(other, _Same) and self[0] is other[0]
 
 
-def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> tuple[np.ndarray, np.ndarray]:
-    """Profile (P, 3) of the hull in one half plane, from the crown down the skull and the curtain, and (P,) metres from
-    there inwards to the skin, 0 where there is none."""
+def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndarray:
+    """Profile (P, 3) of the hull in one half plane, from the crown down the skull and the curtain."""
     out, across = np.array([np.sin(azimuth), np.cos(azimuth)]), np.array([np.cos(azimuth), -np.sin(azimuth)])
     flat = head[:, [0, 2]] - [0.0, AXIS_Z]
     away, side = flat @ out, flat @ across
@@ -218,9 +212,7 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> tuple[n
     kernel = np.ones(7) / 7
     smooth = np.convolve(np.pad(line[:, 0], 3, mode="edge"), kernel, mode="valid")
     line[8:, 0] = np.maximum(smooth, line[:, 0] - 0.002)[8:]
-    skin = np.concatenate([top[:, 0], np.where(np.isfinite(radius), radius, line[len(top) :, 0])])
-    gap = np.maximum(line[:, 0] - skin, 0.0)
-    return np.stack([line[:, 0] * out[0], line[:, 1], line[:, 0] * out[1] + AXIS_Z], axis=1), gap
+    return np.stack([line[:, 0] * out[0], line[:, 1], line[:, 0] * out[1] + AXIS_Z], axis=1)
 
 
 def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
@@ -279,22 +271,6 @@ def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> Hul
     maps = torch.cat([points, _normals(points)], -1)
     maps = torch.cat([maps, maps[:, :, :1]], 2)  # (N, ROWS, AZIMUTHS + 1, 6)
     return HullSurface(maps.permute(0, 3, 1, 2).contiguous(), scale)
-
-
-def gap_to_skin(hull: HeadHull, azimuth: Tensor, s: Tensor) -> Tensor:
-    """(...) metres from the mean head's hull inwards to its skin at azimuths and s (...)."""
-    return _on_grid(hull.gap, azimuth, s)
-
-
-def _on_grid(values: np.ndarray, azimuth: Tensor, s: Tensor) -> Tensor:
-    """Values (ROWS, AZIMUTHS) interpolated bilinearly at azimuths and s (...)."""
-    grid = torch.from_numpy(values).to(s.device)
-    column, row = (azimuth / (2 * torch.pi) + 0.5) * AZIMUTHS, (s / ROW_STEP).clamp(0, ROWS - 1.001)
-    left, upper = column.floor().long(), row.floor().long()
-    across, down = column - left, row - upper
-    one, other = left.remainder(AZIMUTHS), (left + 1).remainder(AZIMUTHS)
-    above, below = (grid[upper + k, one] * (1 - across) + grid[upper + k, other] * across for k in (0, 1))
-    return above * (1 - down) + below * down
 
 
 def _normals(points: Tensor) -> Tensor:

@@ -48,6 +48,11 @@ _LONG = 0.04
 _COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
 """Clearness of the photos' lines in hair that runs every way (curls, crew cuts) and in combed hair, and metres over
 which it is smooth."""
+_LEAST_FALL = 0.7
+"""Cosine between hair that hangs and straight down: locks turn aside by at most 45 degrees before they bend back."""
+_HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
+"""Cells over which the border of the hair is smooth, 12 mm, and metres: from half that distance on hair does not run out
+over it."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -84,8 +89,33 @@ def direction_field(
     share = np.clip(2 * sure, 0, 1)[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
+    way = _along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
     low, high = _COMBED
-    return DirectionField(_tangent(way, grid.normal), np.clip((clearness - low) / (high - low), 0, 1))
+    return DirectionField(way, np.clip((clearness - low) / (high - low), 0, 1))
+
+
+def _falling(grid: HullGrid, way: np.ndarray) -> np.ndarray:
+    """The field ``way`` (C, R, 3), at least ``_LEAST_FALL`` of it downwards where hair hangs free of the scalp."""
+    fall = _tangent(np.broadcast_to([0.0, -1.0, 0.0], way.shape), grid.normal)
+    down = (way * fall).sum(-1, keepdims=True)
+    hanging = np.clip((grid.s - grid.line[:, None]) / _LONG - 0.5, 0, 1)[..., None]
+    least = np.maximum(down, _LEAST_FALL * hanging - (1 - hanging))
+    aside = unit_vectors(way - down * fall)
+    return unit_vectors(least * fall + np.sqrt(np.maximum(1 - least**2, 0)) * aside)
+
+
+def _along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
+    """The field ``way`` (C, R, 3) without what runs out over the hairline onto a bare forehead: hair that grows at the
+    border of the hair runs along it or inwards, and hair of a fringe, whose border is not where it grows, hangs on."""
+    grid = surface.grid
+    covered = gaussian_filter((surface.there > 0.5).astype(float), _HAIRLINE, mode=("wrap", "nearest"))
+    grows = gaussian_filter(surface.roots * surface.there, 1.0, mode=("wrap", "nearest")) > 0.5 * covered
+    across = (np.roll(covered, -1, 0) - np.roll(covered, 1, 0)) / np.maximum(4 * np.pi / COLUMNS * grid.radius, STEP)
+    out = -across[..., None] * grid.around - np.gradient(covered, STEP, axis=1)[..., None] * grid.down
+    near = np.minimum(_NEAR_HAIRLINE * np.linalg.norm(out, axis=-1), 1) * grows * (np.abs(grid.azimuth) < _FRONT)
+    out = unit_vectors(out)
+    over = np.maximum((way * out).sum(-1), 0) * near
+    return _tangent(way - over[..., None] * out, grid.normal)
 
 
 @dataclass(frozen=True)
@@ -138,9 +168,9 @@ def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
-    lateral = np.zeros(grid.place.shape)
-    lateral[..., 0] = np.tanh((grid.place[..., 0] - parting.place) / 0.01)
-    swept = parting.back * back + parting.aside * (lateral + 0.4 * grid.down)
+    side = np.tanh((grid.place[..., :1] - parting.place) / 0.01)
+    away = side * [1.0, 0.0, 0.0] + 0.4 * (side**2 * grid.down + (1 - side**2) * back)  # backwards along the parting
+    swept = parting.back * back + parting.aside * away
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
     aside = np.clip((0.10 - grid.s) / 0.03, 0, 1) * np.clip((1.9 - np.abs(azimuth)) / 0.5, 0, 1)
@@ -262,8 +292,8 @@ _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others."""
-_RAGGED = 0.12
-"""Share by which locks of one place differ in length at random."""
+_RAGGED = (0.25, 0.12)
+"""Share by which locks of one place differ in length at random: of short hair, which is cut in layers, and of long."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
@@ -304,7 +334,9 @@ def trace_guides(
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
-    lengths = lengths * (1 - _RAGGED * generator.random(len(lengths)))
+    long_ = _longness(surface)
+    ragged = long_ * _RAGGED[1] + (1 - long_) * _RAGGED[0]
+    lengths = lengths * (1 - ragged * generator.random(len(lengths)))
     guides = _lifted(surface, paths, lengths, views, generator)
     return gathered(guides, knot, generator) if knot else guides
 

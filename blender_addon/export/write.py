@@ -31,6 +31,7 @@ from ..rig import bones, build
 from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
+from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
 from ..scene.meshes import coordinates
 from .presets import ExportPreset
 from .surfaces import HAIR, ExportMaterials
@@ -389,10 +390,10 @@ def _ints(items: bpy.types.bpy_prop_collection, name: str) -> np.ndarray:
 CHANNELS = ("red", "green", "blue")
 
 
-def write_beside(head: bpy.types.Object, preset: ExportPreset, path: Path) -> None:
-    """Write ``NAME_wrinkles_1.png`` and so on, and ``NAME.txt`` beside the exported file ``path``. Without wrinkles and
-    advice nothing is written. Raises ``OSError``."""
-    material = skin_material(head)
+def write_beside(parts: Sequence[bpy.types.Object], preset: ExportPreset, path: Path) -> None:
+    """Write ``NAME_wrinkles_1.png`` and so on, ``NAME_hair_strand_map.png`` and ``NAME.txt`` beside the exported file
+    ``path``. Without wrinkles, a strand map and advice nothing is written. Raises ``OSError``."""
+    material = skin_material(parts[0])
     maps, groups, reach = ([], [], 0.0) if material is None else wrinkles_of(material)
     names = [f"{path.stem}_wrinkles_{number + 1}.png" for number in range(len(maps))]
     lines = [f"{path.name}: {preset.label}", ""] + [f"- {sentence}" for sentence in preset.advice]
@@ -409,10 +410,18 @@ def write_beside(head: bpy.types.Object, preset: ExportPreset, path: Path) -> No
         ]
         for group, keys, number, channel in groups:
             lines.append(f"- {group}: {names[number]}, {CHANNELS[channel]}: {', '.join(keys)}")
-    if maps or preset.advice:
+    strand_map = strand_map_of(parts[-1])
+    if strand_map is not None:
+        path.with_name(f"{path.stem}_{STRAND_MAP}.png").write_bytes(file_bytes(strand_map) or b"")
+        lines += ["", f"Hair: {path.stem}_{STRAND_MAP}.png, linear, in the cards' UV map.", *_STRAND_MAP_TEXT]
+    if maps or strand_map is not None or preset.advice:
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+_STRAND_MAP_TEXT = (
+    "- Red, green: the strands' direction from root to tip, (1 + u) / 2 and (1 - v) / 2 with v up.",
+    "- Blue: a random number of each strand. Alpha: depth, 1 in front.",
+)
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
 
 
@@ -424,12 +433,13 @@ def export_head(
     with_bones: bool | None = None,
     webp: bool = False,
     simple_eyes: bool = False,
+    hair_triangles: int = 0,
 ) -> None:
     """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
     and beside it the wrinkle maps and a text about them and about settings. The scene is restored afterwards.
 
     ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
-    ``simple_eyes`` : without corneas, tear lines and caruncles.
+    ``simple_eyes`` : without corneas, tear lines and caruncles. ``hair_triangles`` : of the hair cards at most; 0: all.
 
     Raises
     ------
@@ -459,6 +469,8 @@ def export_head(
     moves = may_move(parts) or bones_may_move(rig)
     courses = sampled(context.scene, parts, rig) if moves else FrameAnimation()
     copies: list[bpy.types.Object] = []
+    lower = _lower_hair(parts, hair_triangles)
+    parts = parts if lower is None else [*parts[:-1], lower]
     materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
@@ -493,17 +505,31 @@ def export_head(
         wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
         try:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
-            write_beside(parts[0], preset, path)
+            write_beside(parts, preset, path)
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error
     finally:
-        _remove(copies)
+        _remove(copies if lower is None else [*copies, lower])
         materials.remove()
         for obj in selected:
             with suppress(RuntimeError, ReferenceError):
                 obj.select_set(True)
         layer.objects.active = active
+
+
+def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Object | None:
+    """An object, linked to nothing, with the last of the ``parts``, hair cards, in at most ``most`` triangles; None
+    where they have no more, or ``most`` is 0."""
+    cards = parts[-1]
+    mesh = lower_cards(cards.data, most) if most and tags.PART not in cards else None
+    if mesh is None:
+        return None
+    obj = bpy.data.objects.new(cards.name, mesh)
+    obj.matrix_world = cards.matrix_world
+    for material in cards.data.materials:
+        mesh.materials.append(material)
+    return obj
 
 
 def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:

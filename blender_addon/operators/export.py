@@ -14,6 +14,7 @@ from ..scene import tags
 from ..ui.text import report_error
 from .polls import NO_HEAD, clickable
 
+_HAIR_DETAIL = ((12_000, "near by"), (4_000, "in a room"), (1_000, "far away"))
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
 
 
@@ -41,6 +42,11 @@ class ExportHead(bpy.types.Operator):
         description="Eyeballs alone, without corneas, tear lines and caruncles: for games that sort surfaces badly",
         options={"SKIP_SAVE"},
     )
+    hair_detail: EnumProperty(
+        name="Hair Cards",
+        items=tuple((str(most), f"{most:,}", f"At most {most:,} triangles: {use}") for most, use in _HAIR_DETAIL),
+        options={"SKIP_SAVE"},
+    )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
 
@@ -65,6 +71,7 @@ class ExportHead(bpy.types.Operator):
             self.layout.prop(self, "webp")
         if not preset.one_mesh:
             self.layout.prop(self, "simple_eyes")
+            self.layout.prop(self, "hair_detail")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         preset = BY_NAME[self.preset]
@@ -74,7 +81,8 @@ class ExportHead(bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         try:
             with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-            export_head(context, tags.active_head(context), preset, path, with_bones, self.webp, self.simple_eyes)
+            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail)
+            export_head(context, tags.active_head(context), preset, path, *settings)
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

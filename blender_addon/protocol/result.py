@@ -166,6 +166,7 @@ class ResultCards:
     colours : (V, 3) float32 albedo in linear light, 0-1; multiplies the atlas.
     triangles : (T, 3) int32.
     strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
+    strand_map_png : of the atlas, the strands' direction, number and depth; empty from backends without it.
     """
 
     vertices: np.ndarray
@@ -175,16 +176,16 @@ class ResultCards:
     triangles: np.ndarray
     strands_png: bytes
     relief_png: bytes
+    strand_map_png: bytes = b""
 
 
 def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
     """Check and decode ``hair_cards`` of a result; arrays are views of the buffers. Raises ``AddonError``
     ``malformed``."""
     arrays = named.entry(entry, message.CARDS, "its hair cards")
-    strands, relief = (
-        named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in ("strands", "relief")
-    )
-    return ResultCards(**arrays, strands_png=strands, relief_png=relief)
+    fields = ("strands", "relief", *(["strand_map"] if "strand_map" in entry else []))
+    pictures = [named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in fields]
+    return ResultCards(**arrays, strands_png=pictures[0], relief_png=pictures[1], strand_map_png=b"".join(pictures[2:]))
 
 
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:

@@ -93,9 +93,12 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
 
 CARDS_NAME, UV = "hair", "Cards"
 COLOUR = "colour"
+FEWEST_POINTS, FEWER = 4, 0.8
+"""Points along a card of a lower level of detail, and the power of the share of cards left out with which the others
+get wider; as in the backend's levels."""
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
 """Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
-ATLAS = ("hair_strands", "hair_relief")
+ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
 
 
 def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
@@ -206,7 +209,63 @@ def _material(cards: ResultCards, head_id: str) -> bpy.types.Material:
         node.image = packed_image(name, data)
         node.image[tags.HEAD_ID] = head_id
     nodes[1].image.colorspace_settings.name = "Non-Color"
+    if cards.strand_map_png:
+        node = material.node_tree.nodes.new("ShaderNodeTexImage")  # linked to nothing: for shaders of hair, and exports
+        node.name = node.label = STRAND_MAP
+        node.location = -650, -1050
+        node.image = packed_image(STRAND_MAP, cards.strand_map_png)
+        node.image[tags.HEAD_ID] = head_id
+        node.image.colorspace_settings.name = "Non-Color"
     return material
+
+
+def strand_map_of(cards: bpy.types.Object) -> bpy.types.Image | None:
+    """The strand map of hair cards, None without one."""
+    trees = [slot.material.node_tree for slot in cards.material_slots if slot.material and slot.material.node_tree]
+    return next((tree.nodes[STRAND_MAP].image for tree in trees if STRAND_MAP in tree.nodes), None)
+
+
+def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
+    """A new mesh of ``_mesh``'s cards with at most ``most`` triangles: fewer and wider cards with fewer points, spread
+    like all. None where there are few enough, or where the cards were edited and are no strips of equal length."""
+    uv = np.empty(2 * len(mesh.loops), np.float32)
+    corner = np.empty(len(mesh.loops), np.int32)
+    if UV not in mesh.uv_layers or len(mesh.polygons) <= most:
+        return None
+    mesh.uv_layers[UV].uv.foreach_get("vector", uv)
+    mesh.loops.foreach_get("vertex_index", corner)
+    place = np.zeros((len(mesh.vertices), 2), np.float32)
+    place[corner] = uv.reshape(-1, 2)
+    roots = np.flatnonzero(place[:, 1] > 0.9999)
+    points = int(roots[2] if len(roots) > 2 else len(place)) // 2
+    if points < 2 or len(place) % (2 * points) or len(mesh.polygons) != len(place) // (2 * points) * 2 * (points - 1):
+        return None
+    count = len(place) // (2 * points)
+    kept = np.unique(np.linspace(0, points - 1, min(points, FEWEST_POINTS)).round().astype(int))
+    step = -(-count * 2 * (len(kept) - 1) // most)
+    vertex = np.arange(len(place)).reshape(count, points, 2)[::step, kept]
+    ends = coordinates(mesh.vertices)[vertex]
+    middle = ends.mean(2, keepdims=True)
+    ends = middle + (ends - middle) * step**FEWER
+    start = (np.arange(len(vertex))[:, None] * len(kept) + np.arange(len(kept) - 1)).ravel()[:, None] * 2
+    triangles = np.concatenate([start + [0, 2, 1], start + [1, 2, 3]])
+    lower = bpy.data.meshes.new(mesh.name)
+    lower.from_pydata(ends.reshape(-1, 3), [], triangles)
+    layer = lower.uv_layers.new(name=UV, do_init=False)
+    layer.uv.foreach_set("vector", place[vertex.ravel()][triangles].ravel())
+    if COLOUR in mesh.color_attributes:
+        colours = np.empty(4 * len(place), np.float32)
+        mesh.color_attributes[COLOUR].data.foreach_get("color", colours)
+        colour = lower.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
+        colour.data.foreach_set("color", colours.reshape(-1, 4)[vertex.ravel()].ravel())
+    normals = np.empty(3 * len(mesh.loops), np.float32)
+    mesh.corner_normals.foreach_get("vector", normals)
+    by_vertex = np.zeros((len(place), 3), np.float32)
+    by_vertex[corner] = normals.reshape(-1, 3)
+    lower.update(calc_edges=True)
+    lower.shade_smooth()
+    lower.normals_split_custom_set_from_vertices(by_vertex[vertex.ravel()].tolist())
+    return lower
 
 
 NAME = "hair"

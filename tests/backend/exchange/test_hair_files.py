@@ -17,7 +17,7 @@ from made_strands import made_strands
 
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import ATLAS_SIDE, hair_cards
+from backend.hair.cards import ATLAS_SIDE, LEVELS, hair_cards
 
 
 def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Path) -> None:
@@ -34,6 +34,15 @@ def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Pat
     view = gltf.bufferViews[image.bufferView]
     data = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
     assert Image.open(io.BytesIO(data)).mode == "RGBA"
+    picture = gltf.images[gltf.textures[material.extras["strandMap"]].source]
+    assert picture.name == "hair_strand_map" and "MSFT_lod" in gltf.extensionsUsed
+    lower = [gltf.nodes[number] for number in node.extensions["MSFT_lod"]["ids"]]
+    assert [one.name for one in lower] == ["hair_lod1", "hair_lod2"]
+    of_scene = gltf.nodes[gltf.scenes[0].nodes[0]].children
+    for one, most in zip(lower, LEVELS[1:], strict=True):
+        shown = gltf.meshes[one.mesh].primitives[0]
+        assert gltf.accessors[shown.indices].count <= 3 * most and shown.material == primitive.material
+        assert gltf.nodes.index(one) not in of_scene, "programs without MSFT_lod would draw all levels at once"
     write_glb(replace(asset, hair_cards=None), tmp_path / "bare.glb")
     assert all(node.name != "hair" for node in pygltflib.GLTF2().load(str(tmp_path / "bare.glb")).nodes)
 

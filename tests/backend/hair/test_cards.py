@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "blender_addon" / "scene")]
 from made_strands import made_strands
+from made_up_hair import made_up_hair
 
-from backend.hair.cards import ATLAS_SIDE, COLUMNS, MOST_TRIANGLES, card_atlas, hair_cards
+from backend.geometry.template import load_template, triangles_from_quads
+from backend.hair.cards import ATLAS_SIDE, COLUMNS, LEVELS, MOST_TRIANGLES, card_atlas, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES
+from backend.rendering.rasterize import depth_map
+from trainer.template.pictures import portrait_camera
 
 
 @pytest.mark.parametrize("guides", [20, 60, 1000, MOST_GUIDES])
@@ -29,8 +34,37 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     corners = cards.vertices[cards.triangles]
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert ((faces * cards.normals[cards.triangles].mean(1)).sum(1) > 0).mean() > 0.95  # else they are drawn black
-    first = cards.vertices[:2].mean(0)
-    np.testing.assert_allclose(first, strands.points[0, 0], atol=1e-5)
+    first, second = cards.vertices[:2].mean(0), cards.vertices[2:4].mean(0)
+    behind = np.linalg.norm(first - strands.points[0, 0])
+    assert 0 < behind < strands.width[0] and np.linalg.norm(second - strands.points[0, 0]) < np.linalg.norm(second - first)
+
+
+@pytest.mark.parametrize("most", LEVELS)
+def test_every_level_of_detail_hides_the_scalp(most: int) -> None:
+    template = load_template()
+    strands = made_up_hair(template, 900)
+    cards = hair_cards(strands, most)
+    assert 0.7 * most < len(cards.triangles) <= most
+    head = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    triangles = triangles_from_quads(template.quads[: template.head.face_stop])
+    near = cKDTree(strands.points[:, 0]).query(head, k=3)[0][:, -1] < 0.01
+    both = np.concatenate([cards.triangles, cards.triangles[:, ::-1]])
+    for yaw in (90.0, 180.0):
+        camera = portrait_camera(np.array([0.0, 0.78, 0.02]), yaw, 128, 128 * 1.2 / 0.3, 1.2)
+        scalp = depth_map(head, triangles[near[triangles].all(1)], camera)
+        seen = np.isfinite(scalp) & (scalp <= depth_map(head, triangles, camera) + 1e-4)
+        assert seen.sum() > 500
+        assert (depth_map(cards.vertices, both, camera)[seen] < scalp[seen]).mean() > 0.9
+
+
+def test_the_strand_map_says_how_strands_run() -> None:
+    atlas = card_atlas()
+    hair = atlas.strands[..., 3] > 200
+    flow = atlas.strand_map[..., :2][hair] / 127.5 - 1
+    np.testing.assert_allclose(np.linalg.norm(flow, axis=1), 1, atol=0.02)
+    assert (flow[:, 1] > 0.8).all() and flow[:, 0].std() > 0.02  # down the card, and not all alike
+    assert len(np.unique(atlas.strand_map[..., 2][hair])) > 60  # a number for each of four times 44 strands
+    assert atlas.strand_map[..., 3][~(atlas.strands[..., 3] > 0)].max() == 0
 
 
 def test_the_atlas_has_strands_with_gaps_that_thin_out() -> None:
