@@ -91,8 +91,8 @@ class BlendingSettings:
     millimetres of every mask are wrong."""
     feature_length: float = 0.07
     """Metres, 0.05 to 0.15: size up to which features keep their own colour: the largest are beards."""
-    skin_length: float = 0.02
-    """Metres, 0.01 to 0.05: coarser differences of plain skin from the smooth skin are shade; also the length over
+    skin_length: float = 0.01
+    """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade; also the length over
     which detail fades beyond the photos' border."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""

@@ -473,7 +473,6 @@ def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -
     return centre
 
 
-REFIT = 0.5
 _ROUNDS = 4  # rounds of light given albedo, albedo given light
 
 
@@ -526,7 +525,7 @@ def solve_light(
             if photo.monochrome:
                 start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
             # average of both: the refit alone explains hollows as light, the fit's light alone may be wrong
-            lights[index] = (1.0 - REFIT) * start + REFIT * fit_light(photo, albedo, start)
+            lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(shading(photo.transfer, lights[index]))
             if photo.colourless:
                 delit[index] = _with_chroma(delit[index], base)
