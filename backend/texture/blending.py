@@ -90,10 +90,10 @@ class BlendingSettings:
     """Metres, 0.003 to 0.015: width inside the photos' border over which gradients fade out, because the last
     millimetres of every mask are wrong."""
     feature_length: float = 0.07
-    """Metres, 0.05 to 0.15: size up to which features keep their own colour: the largest are beards."""
+    """Metres, 0.05 to 0.15: size up to which features keep their own colour, the largest of them beards; also the
+    length over which detail fades to the smooth skin beyond the photos' border."""
     skin_length: float = 0.01
-    """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade; also the length over
-    which detail fades beyond the photos' border."""
+    """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     prefer_first: float = 1.4
@@ -199,9 +199,9 @@ def _coarse(image: np.ndarray) -> np.ndarray:
 def weighted_poisson(
     across: np.ndarray, down: np.ndarray, plain: np.ndarray, length: float, least: float
 ) -> np.ndarray:
-    """(S, S, C) float32 image as of ``screened_poisson`` with the pull to 0 of each texel: ``1 / length²`` in features
-    and for what deviates as much as they do (``pull_share``), up to ``1 / least²`` in skin that is plain (S, S), in
-    [0, 1].
+    """(S, S, C) float32 image as of ``screened_poisson`` with the pull to 0 of each texel: ``1 / length²`` in features,
+    for what deviates as much as they do (``pull_share``) and where nothing is shown, up to ``1 / least²`` in what is
+    plain (S, S), in [0, 1], which photos show with their shade.
 
     The difference from the solution of constant pull is smooth, so it is solved on a coarse grid by conjugate
     gradients, with the constant solve as preconditioner.
@@ -501,7 +501,7 @@ def solve_detail(
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
     beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    plain = 1.0 - np.maximum(feature, beard).astype(np.float32)
+    plain = cover * (1.0 - np.maximum(feature, beard).astype(np.float32))
     solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 

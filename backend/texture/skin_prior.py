@@ -116,16 +116,17 @@ def skin_posterior(
     ----------
     values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
     mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
-        there; where shadows always fall skin is the modes'. harmonics : (C, 9) of the normals.
+        there, where shadows always fall. harmonics : (C, 9) of the normals.
     """
-    counts = weights * personal * operators.mass / SKIN_PRIOR.light_extent**2
+    believed = weights * personal
+    counts = believed * operators.mass / SKIN_PRIOR.light_extent**2
     smooth, light = modes_posterior(prior, values, counts, harmonics)
     left: np.ndarray = np.zeros_like(values)
     for _ in range(_PULLS):
         pull = SKIN_PRIOR.personal_pull * pull_share(left)
         left = smooth_field(
-            operators, values - light - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), pull
+            operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull
         )
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
-    return smooth + personal[:, None] * skin
+    return smooth + skin
