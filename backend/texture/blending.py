@@ -226,7 +226,7 @@ def weighted_poisson(
         ahead = _filtered(residual, gain)
         power, before = float((residual * ahead).sum()), power
         step = ahead + np.float32(power / before) * step
-    return constant + enlarged(correction, constant.shape[0])
+    return constant + enlarged(correction, constant.shape[0]).reshape(constant.shape)
 
 
 def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float) -> np.ndarray:
