@@ -48,6 +48,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
+from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
@@ -56,7 +57,16 @@ from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.skin_prior import SKIN_PRIOR, skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
-from backend.texture.unwrap import DARKEST, UNWRAPPING, PhotoSamples, TexturePhoto, plain_skin, shading, under_jaw
+from backend.texture.unwrap import (
+    DARKEST,
+    UNWRAPPING,
+    PhotoSamples,
+    TexturePhoto,
+    labelled_share,
+    plain_skin,
+    shading,
+    under_jaw,
+)
 
 
 @dataclass(frozen=True)
@@ -556,7 +566,10 @@ def remove_light(
     count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
-    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * under_jaw(surface, positions), 0.5 * regions["ears"])
+    votes = atlas.gather(labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))[:, None]
+    beard = surface.at_cage(atlas, votes, np.ones(len(votes), np.float32))[0][:, 0]
+    shaded = DELIGHTING.jaw_shade * under_jaw(surface, positions) * (1.0 - np.clip(beard, 0.0, 1.0))
+    personal = 1.0 - np.maximum(shaded, 0.5 * regions["ears"])
 
     def posterior(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)

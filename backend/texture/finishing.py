@@ -257,7 +257,7 @@ def finish_skin(
     opening: np.ndarray,
     cover: np.ndarray,
 ) -> np.ndarray:
-    """Darken cavities in the composed skin (P, 3). Returns linear albedo (P, 3).
+    """Paint nostrils into the composed skin (P, 3). Returns linear albedo (P, 3).
 
     cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
     opening : (V,) of ``ambient_occlusion.openness``.
@@ -268,7 +268,7 @@ def finish_skin(
 
     def finish(texels: slice) -> np.ndarray:
         other = atlas.part(texels).sample(fields)
-        return np.exp(_paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
+        return np.exp(_paint_nostrils(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
 
     return np.concatenate(each(finish, pieces(len(atlas.texel))))
 
@@ -355,20 +355,17 @@ def _nostril() -> np.ndarray:
     return -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
 
 
-def _paint_cavities(
+def _paint_nostrils(
     log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
 ) -> np.ndarray:
-    """Paint nostrils dark red and darken occluded skin, where no photo shows them: log albedo (P, 3).
+    """Paint nostrils dark red where no photo shows them: log albedo (P, 3).
 
     openness, nose (mask), unseen : (P,) in [0, 1].
     """
     result = log_albedo.astype(np.float32)
-    used = np.flatnonzero((openness < 0.5) & (unseen > 0.01))
-    openness, nose, unseen = openness[used], nose[used], unseen[used]
-    inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
-    closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin[used] + _nostril()
-    result[used] = (result[used] - closed) * (1 - inside) + dark * inside
+    used = np.flatnonzero((openness < 0.3) & (unseen > 0.01))
+    inside = smoothstep(0.30, 0.08, openness[used]) * smoothstep(0.3, 0.7, nose[used]) * unseen[used]
+    result[used] += inside[:, None] * (log_skin[used] + _nostril() - result[used])
     return result
 
 

@@ -21,6 +21,7 @@ from backend.system.files import read_arrays
 PRIOR_PATH = ASSETS / "skin_prior.safetensors"
 
 _ROUNDS = 4  # rounds of robust weights
+_PULLS = 2  # rounds of the remainder's
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,16 @@ class SkinPriorSettings:
     """Log units, 0.04 to 0.2: residual light of delit photos, over ``light_extent``: 0.106 on ray-traced people."""
     light_extent: float = 0.02
     """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
-    smooth_light_deviation: float = 0.1
+    smooth_light_deviation: float = 0.3
     """Log units, 0.03 to 0.3: deviation of each coefficient of the residual light of low order."""
     outlier: float = 0.2
     """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a shadow) gets a quarter of its weight."""
     personal_length: float = 0.009
     """Metres, 0.005 to 0.02: smoothing length of the personal remainder; finer is the photos' detail."""
-    personal_pull: float = 0.1
+    personal_pull: float = 0.5
     """Share, 0.01 to 1: pull of the remainder to zero, against seen skin's 1."""
+    feature: float = 0.5
+    """Log units, 0.2 to 1: what deviates this much from the modes (a beard, lipstick) is pulled by a quarter."""
     one_sided: float = 0.3
     """Share in [0, 1] of the remainder's asymmetric part that is skin; the rest is residual light."""
 
@@ -61,6 +64,13 @@ def skin_prior() -> SkinPrior:
     """The prior that ships. Raises as ``read_arrays`` does."""
     arrays = read_arrays(PRIOR_PATH).arrays
     return SkinPrior(arrays["mean"].astype(np.float64), arrays["modes"].astype(np.float64))
+
+
+def pull_share(deviation: np.ndarray) -> np.ndarray:
+    """(...) in [0, 1], the pull to smooth skin of what deviates from it by (..., C) log units: Geman and McClure's
+    weights, so that shade and noise are drawn to the skin and features stay what photos show."""
+    square = (deviation**2).mean(-1) / SKIN_PRIOR.feature**2
+    return 1.0 / (1.0 + square) ** 2
 
 
 def modes_posterior(
@@ -106,13 +116,17 @@ def skin_posterior(
     ----------
     values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
     mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
-        there; where shadows always fall skin is the modes'. harmonics : (C, 9) of the normals.
+        there, where shadows always fall. harmonics : (C, 9) of the normals.
     """
-    counts = weights * personal * operators.mass / SKIN_PRIOR.light_extent**2
+    believed = weights * personal
+    counts = believed * operators.mass / SKIN_PRIOR.light_extent**2
     smooth, light = modes_posterior(prior, values, counts, harmonics)
-    left = smooth_field(
-        operators, values - light - smooth, weights, SKIN_PRIOR.personal_length, np.zeros(3), SKIN_PRIOR.personal_pull
-    )
+    left: np.ndarray = np.zeros_like(values)
+    for _ in range(_PULLS):
+        pull = SKIN_PRIOR.personal_pull * pull_share(left)
+        left = smooth_field(
+            operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull
+        )
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
-    return smooth + personal[:, None] * skin
+    return smooth + skin

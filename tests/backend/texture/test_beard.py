@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from texture_scene import Scene, Shot, make_scene, with_labels
 
 from backend.photos.collection import FaceClass, PhotoFace
@@ -14,7 +13,6 @@ from backend.texture.surface import head_surface, texture_space
 SIZE = 512
 
 
-@pytest.mark.xfail(strict=True, reason="0.28 log units darker for 0.5: the modes continue a beard too weakly")
 def test_a_beard_goes_on_below_the_chin() -> None:
     """Photos from the front show a dark beard down to the jaw: the neck's first centimetre is not bare."""
     scene, faces = make_scene([Shot(0.0), Shot(12.0), Shot(-12.0)]), []
@@ -61,5 +59,5 @@ def test_a_made_up_beard_is_as_dark_as_the_seen_one_and_leaves_the_ears() -> Non
         labels[beard] = FaceClass.FACIAL_HAIR
         faces.append(with_labels(face, labels, pixels))
     below, ears, brightness, level = _below_chin(scene, faces)
-    assert below.sum() > 50 and np.median(brightness[below]) < level - 0.8
+    assert below.sum() > 50 and np.median(brightness[below]) < level - 1.0
     assert np.median(brightness[ears]) > level - 0.3
