@@ -25,7 +25,7 @@ from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
 from backend.exchange import asset_mesh
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
-from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
+from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
 from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
@@ -218,7 +218,7 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     roughness = roughness_picture(asset)
     if roughness is not None:
         writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
-    places, alphas = lash_places(asset), {}
+    places, alphas = lash_positions(asset), {}
     if places is None:
         alphas["lashes"] = lash_alpha(asset)
     else:
