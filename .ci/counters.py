@@ -18,12 +18,12 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_330,
+    "lines of code": 64_230,
     "files": 379,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 8.14,
+    "per cent of code that imports": 7.96,
     "files of LAP": 9,
     "folders of LAP": 2,
     "files of the learned basis": 9,
