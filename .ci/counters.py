@@ -18,25 +18,25 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_900,
-    "files": 399,
+    "lines of code": 64_200,
+    "files": 379,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 8.25,
-    "files of LAP": 10,
+    "per cent of code that imports": 7.96,
+    "files of LAP": 9,
     "folders of LAP": 2,
-    "files of the learned basis": 10,
+    "files of the learned basis": 9,
     "folders of the learned basis": 2,
     "files of the graph face model": 8,
     "folders of the graph face model": 3,
-    "files of detail": 11,
+    "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 5,
-    "numbers set by hand in module constants": 2_840,
-    "numbers set by hand in defaults of dataclasses": 465,
-    "numbers set by hand in functions": 4_020,
-    "numbers set by hand": 7_310,
+    "numbers set by hand in module constants": 2_790,
+    "numbers set by hand in defaults of dataclasses": 460,
+    "numbers set by hand in functions": 3_990,
+    "numbers set by hand": 7_240,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

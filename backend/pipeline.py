@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from backend.detail.find import NO_DETAIL, FoundDetail, find_detail
+from backend.detail.find import NO_DETAIL, DetailEstimate, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo, with_pictures
 from backend.exchange.face_asset import FaceAsset
@@ -331,7 +331,7 @@ def find_relief(
     template: Template,
     options: ReconstructOptions,
     aside: ProgressReporter,
-) -> FoundDetail:
+) -> DetailEstimate:
     """The skin's relief, beside the hair and the texture."""
     network = models.of(DETAIL, DetailModel)
     if network is None:
@@ -369,7 +369,7 @@ def dress_shape(
     hairline: Hairline,
     hair: FoundHair,
     texture: AlbedoResult,
-    detail: FoundDetail,
+    detail: DetailEstimate,
     template: Template,
 ) -> FaceAsset:
     """The head with its pictures, without its hair."""
@@ -400,7 +400,7 @@ def exported_hair(
 def report_of_head(
     report: Mapping[str, object],
     hair: FoundHair,
-    detail: FoundDetail,
+    detail: DetailEstimate,
     skin: SkinPhotos,
     personalise: Personalised | None,
     models: Models,

@@ -25,18 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trainer.engine.disk_cache import save_arrays, write_bytes
 from trainer.evaluate.foreign import SKINS
-from trainer.heads.foreign import (
-    HALVES,
-    LOOKS_PER_SCAN,
-    SOURCES,
-    ForeignHead,
-    HeadSource,
-    eye_colour,
-    in_eye,
-    painted_eye,
-    shut_lids,
-    skin_colour,
-)
+from trainer.heads import foreign
 from trainer.heads.photographs import subdivide_midpoint
 
 SIZE, SAMPLES = 400, 16
@@ -147,24 +136,24 @@ def set_light(name: str, middle: np.ndarray, camera: np.ndarray, generator: np.r
         bpy.context.collection.objects.link(item)
 
 
-def add_head(head: ForeignHead, person: np.random.Generator) -> None:
+def add_head(head: foreign.ForeignHead, person: np.random.Generator) -> None:
     """Add a head's skin and eyes to the scene."""
     iris = np.array([(0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06)][int(person.integers(3))])
     fine, matrix = subdivide_midpoint(head.skin, len(head.vertices), head.levels)
     points, painted = matrix @ head.vertices, matrix @ head.painted
     if head.colour is None:
-        colour = skin_colour(painted, head.painted_marks, person)
+        colour = foreign.skin_colour(painted, head.painted_marks, person)
         if not (head.eyes or head.eyes_open):
-            colour = shut_lids(colour, painted, head.painted_marks, np.array([0.012, 0.009, 0.006]))
+            colour = foreign.shut_lids(colour, painted, head.painted_marks, np.array([0.012, 0.009, 0.006]))
     else:
         colour = matrix @ head.colour
     roughness = float(person.uniform(0.38, 0.6))
     if head.eyes_open and head.colour is None:
         middles = points[fine].mean(1)
         for eye in (0, 1):
-            inside = in_eye(middles, head.marks, eye)
+            inside = foreign.in_eye(middles, head.marks, eye)
             used, faces = np.unique(fine[inside], return_inverse=True)
-            own = painted_eye(points[used], head.marks, eye, iris)
+            own = foreign.painted_eye(points[used], head.marks, eye, iris)
             add_part("eye", points[used], faces.reshape(-1, 3), own, 0.08, 0.0)
             fine, middles = fine[~inside], middles[~inside]
     add_part("skin", points, fine, colour, roughness, 0.6)
@@ -172,10 +161,10 @@ def add_head(head: ForeignHead, person: np.random.Generator) -> None:
         fine, matrix = subdivide_midpoint(eye, len(head.vertices), 2)
         points = matrix @ head.vertices
         used, faces = np.unique(fine, return_inverse=True)
-        add_part("eye", points[used], faces.reshape(-1, 3), eye_colour(points[used], iris), 0.08, 0.0)
+        add_part("eye", points[used], faces.reshape(-1, 3), foreign.eye_colour(points[used], iris), 0.08, 0.0)
 
 
-def add_torso(head: ForeignHead, shirt: np.ndarray) -> None:
+def add_torso(head: foreign.ForeignHead, shirt: np.ndarray) -> None:
     """Add shoulders in a shirt below the neck."""
     low = head.vertices[np.unique(head.skin)][:, 1].min()
     bpy.ops.mesh.primitive_uv_sphere_add(
@@ -190,7 +179,7 @@ def add_torso(head: ForeignHead, shirt: np.ndarray) -> None:
     torso.data.materials.append(cloth)
 
 
-def draw(source: HeadSource, number: int, photo: int, folder: Path, skin: int = 0) -> None:
+def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin: int = 0) -> None:
     """Render and write one photo, and the truth if it is missing; ``skin`` above 0: another skin on the same head."""
     seed = source.seed + number
     person = np.random.default_rng([2026, seed])
@@ -262,16 +251,16 @@ def main() -> None:
     """Render the missing photos."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--heads-from", choices=SOURCES, default="gnm", help="whose heads (gnm)")
+    parser.add_argument("--heads-from", choices=foreign.SOURCES, default="gnm", help="whose heads (gnm)")
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
-    parser.add_argument("--half", choices=HALVES, default=HALVES[0])
+    parser.add_argument("--half", choices=foreign.HALVES, default=foreign.HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
     parser.add_argument(
-        "--looks", type=int, default=LOOKS_PER_SCAN, help="of each real scan that are drawn, a skin each (3)"
+        "--looks", type=int, default=foreign.LOOKS_PER_SCAN, help="of each real scan that are drawn, a skin each (3)"
     )
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     arguments = parser.parse_args()
-    source = SOURCES[arguments.heads_from]
+    source = foreign.SOURCES[arguments.heads_from]
     wanted = [(photo, 0) for photo in range(arguments.photos)]
     wanted += [(0, skin + 1) for skin in range(arguments.skins)]
     numbers = source.numbers(arguments.half, arguments.heads, arguments.looks)

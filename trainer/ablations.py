@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from backend.errors import EXIT_CODES, LikenessError
 from trainer.engine.recipe import WHOLE, Recipe, RecipeError, find_recipe, load_recipe
 from trainer.train_command import add_overrides
 
@@ -31,19 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the recipe and its ablations; returns the exit code."""
-    try:
-        path = find_recipe(arguments.recipe)
-        recipe = load_recipe(path)
-        for name, seed in _wanted(recipe, arguments):
-            changes = [*arguments.overrides, *recipe.ablations.get(name, ()), f"seed={seed}"]
-            folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
-            if not (folder / MODEL).is_dir():
-                print(f"{name}: {', '.join(changes)}", flush=True)
-                if not _train(load_recipe(path, changes), folder, arguments.init_from, arguments.device):
-                    return 0  # stopped with a checkpoint
-    except LikenessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODES[error.code]
+    path = find_recipe(arguments.recipe)
+    recipe = load_recipe(path)
+    for name, seed in _wanted(recipe, arguments):
+        changes = [*arguments.overrides, *recipe.ablations.get(name, ()), f"seed={seed}"]
+        folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
+        if not (folder / MODEL).is_dir():
+            print(f"{name}: {', '.join(changes)}", flush=True)
+            if not _train(load_recipe(path, changes), folder, arguments.init_from, arguments.device):
+                return 0  # stopped with a checkpoint
     return 0
 
 

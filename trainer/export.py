@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, Literal
 
 import torch
 
-from backend.errors import EXIT_CODES, LikenessError
 from backend.models.checkpoints import (
     SHARD_BYTES,
     ModelWeights,
@@ -63,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export the model; returns the exit code."""
-    try:
-        done = export_run(
-            arguments.run, arguments.out, arguments.licence, others=arguments.mean_with, bits=arguments.bits
-        )
-    except LikenessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODES[error.code]
+    done = export_run(arguments.run, arguments.out, arguments.licence, others=arguments.mean_with, bits=arguments.bits)
     size = sum(path.stat().st_size for path in done.shards)
     print(f"{len(done.shards)} shard(s), {size / 1e6:.2f} MB, version {done.version}: {done.folder}")
     return 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from backend.errors import EXIT_CODES, LikenessError
 from trainer.engine.recipe import find_recipe, known_recipes, load_recipe, stage_name
 
 
@@ -15,12 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the recipes, each with its description and its stages; returns the exit code."""
-    try:
-        for name in known_recipes():
-            recipe = load_recipe(find_recipe(name))
-            stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
-            print(f"{name}\n    {recipe.about}\n    steps: {stages}")
-    except LikenessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODES[error.code]
+    for name in known_recipes():
+        recipe = load_recipe(find_recipe(name))
+        stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
+        print(f"{name}\n    {recipe.about}\n    steps: {stages}")
     return 0

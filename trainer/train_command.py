@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import errno
-import sys
 from pathlib import Path
 
-from backend.errors import EXIT_CODES, LikenessError
+from backend.errors import LikenessError
 from trainer.engine.recipe import find_recipe, load_recipe
 
 RUNS = Path("runs")
@@ -55,17 +54,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; returns the exit code."""
-    try:
-        _train(arguments)
-    except LikenessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODES[error.code]
-    return 0
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    """Train; raises ``LikenessError`` for everything that the user can fix."""
+    """Train; returns the exit code. Raises ``LikenessError`` for everything that the user can fix."""
     from torch import OutOfMemoryError
 
     from trainer.engine.loop import RECIPE_FILE, RunOptions, train
@@ -82,9 +71,10 @@ def _train(arguments: argparse.Namespace) -> None:
             from trainer.engine.trainee import dry_run
 
             print("\n".join(dry_run(recipe, arguments.device, arguments.dry_run)))
-            return
+            return 0
         options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
         train(recipe, options)
+        return 0
     except OutOfMemoryError as error:
         advice = "Use a smaller --set stages.NAME.batch with a larger accumulate."
         raise LikenessError("out_of_memory", "The device's memory is too small for a step.", advice) from error

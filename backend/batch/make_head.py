@@ -17,18 +17,8 @@ from typing import Protocol
 
 import msgspec
 
+from backend.batch import records
 from backend.batch.manifest import Person
-from backend.batch.records import (
-    Input,
-    InputRecord,
-    Outcome,
-    Stamp,
-    forget,
-    made_before,
-    photos_in,
-    remember,
-    sha256_of,
-)
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
 from backend.command_line.terminal import explain
 from backend.errors import Cancelled, LikenessError
@@ -44,11 +34,11 @@ class Task(msgspec.Struct, frozen=True):
 
     person: Person
     out: str
-    stamp: Stamp
+    stamp: records.Stamp
     device: str = "cpu"
 
 
-def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
+def make_head(task: Task, progress: ProgressReporter = silent) -> records.Outcome:
     """Make the head, or keep one from the same input; failures are outcomes with a reason.
 
     Raises
@@ -64,7 +54,7 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         inputs = _inputs(task, photos)
         corrections = _corrections(task.person)  # after hashing; a change in between is detected at the end
         folder = Path(task.out) / name
-        record = made_before(folder, inputs.fingerprint)
+        record = records.made_before(folder, inputs.fingerprint)
         if record is not None:
             return _outcome(name, "kept", record, worker)
         with OutputFolder(folder) as held:
@@ -74,7 +64,7 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         raise
     except Exception as error:
         explained = explain(error)
-        return Outcome(
+        return records.Outcome(
             name=name,
             status="failed",
             code=explained.code,
@@ -86,8 +76,8 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         )
 
 
-def _outcome(name: str, status: str, record: InputRecord, worker: str) -> Outcome:
-    return Outcome(
+def _outcome(name: str, status: str, record: records.InputRecord, worker: str) -> records.Outcome:
+    return records.Outcome(
         name=name,
         status=status,
         seconds=record.seconds,
@@ -100,11 +90,11 @@ def _outcome(name: str, status: str, record: InputRecord, worker: str) -> Outcom
     )
 
 
-def _inputs(task: Task, photos: list[tuple[str, Path]]) -> Input:
+def _inputs(task: Task, photos: list[tuple[str, Path]]) -> records.Input:
     """The input, as it is now."""
     person = task.person
-    corrections = None if person.corrections is None else sha256_of(Path(person.corrections), MOST_FILE_BYTES)
-    return Input(photos_in(photos), person.options, task.stamp, corrections)
+    corrections = None if person.corrections is None else records.sha256_of(Path(person.corrections), MOST_FILE_BYTES)
+    return records.Input(records.photos_in(photos), person.options, task.stamp, corrections)
 
 
 def _corrections(person: Person) -> tuple[PhotoCorrections, ...]:
@@ -115,10 +105,10 @@ def _reconstruct(
     task: Task,
     photos: list[tuple[str, Path]],
     corrections: tuple[PhotoCorrections, ...],
-    inputs: Input,
+    inputs: records.Input,
     folder: OutputFolder,
     progress: ProgressReporter,
-) -> InputRecord:
+) -> records.InputRecord:
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.files import peak_rss_mb
@@ -138,9 +128,9 @@ def _reconstruct(
             sentence = "The photos or their corrections changed while the head was made."
             raise LikenessError("no_photo", sentence, "Run it again.")
         with disk_errors_named(folder.path):
-            forget(folder.path)
+            records.forget(folder.path)
         write_last(result.asset.report, files, folder.path)
-    record = InputRecord(
+    record = records.InputRecord(
         fingerprint=inputs.fingerprint,
         input=inputs,
         seconds=round(time.perf_counter() - start, 3),
@@ -149,11 +139,11 @@ def _reconstruct(
         peak_rss_mb=peak_rss_mb(),
         device=str(result.asset.report["settings"]["device"]),
     )
-    remember(folder.path, record)
+    records.remember(folder.path, record)
     return record
 
 
-MakeHead = Callable[[Task, ProgressReporter], Outcome]
+MakeHead = Callable[[Task, ProgressReporter], records.Outcome]
 """``make_head``, or its replacement in a test."""
 
 
@@ -163,10 +153,10 @@ class Engine(Protocol):
     Closing the iterator stops the work: a running head ends at its next progress report and leaves no partial files.
     """
 
-    def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]: ...
+    def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[records.Outcome]: ...
 
 
-def run_here(tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
+def run_here(tasks: Sequence[Task], make: MakeHead) -> Iterator[records.Outcome]:
     """An ``Engine``. If a person's photos crash the process, the run ends; a second run continues."""
     for task in tasks:
         yield msgspec.structs.replace(make(task, silent), attempts=1)

@@ -22,8 +22,8 @@ from backend.detail.window import (
     contact_free_mask,
     detail_window,
     frames_in_window,
+    insert_in_map,
     observe,
-    place_in_map,
     surface_frames,
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -89,7 +89,7 @@ _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
 
 @dataclass(frozen=True)
-class FoundDetail:
+class DetailEstimate:
     """The estimated relief, or the reason why there is none.
 
     Attributes
@@ -113,7 +113,7 @@ class FoundDetail:
         return report
 
 
-NO_DETAIL = FoundDetail(None, (), "")
+NO_DETAIL = DetailEstimate(None, (), "")
 """Result when the detail model takes no part."""
 
 
@@ -125,7 +125,7 @@ def find_detail(
     resolution: int,
     model: DetailModel,
     progress: ProgressReporter = silent,
-) -> FoundDetail:
+) -> DetailEstimate:
     """Estimate the relief of a fitted face's skin.
 
     Parameters
@@ -147,7 +147,7 @@ def find_detail(
         sentence = (
             "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
         )
-        return FoundDetail(None, (), sentence)
+        return DetailEstimate(None, (), sentence)
     progress(STAGE, 0.4)
     count = window.surface.count
     maps = ExpressionMaps(coarse, fitted.neutral[:count])
@@ -163,18 +163,18 @@ def find_detail(
     )
     heights *= window.allowed
     progress(STAGE, 0.8)
-    always = place_in_map(heights[0], resolution)
+    always = insert_in_map(heights[0], resolution)
     space = texture_space(template, resolution)
     positions = window.surface.lifted(fitted.neutral[:count].astype(np.float64))
     always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
     size = min(WRINKLE_SIZE, resolution)
     wrinkles = {
-        name: height_map(place_in_map(one - heights[0], size), WRINKLE_REACH)
+        name: height_map(insert_in_map(one - heights[0], size), WRINKLE_REACH)
         for name, one in zip(KEY_GROUPS, heights[1:], strict=True)
     }
     progress(STAGE, 1.0)
     detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
-    return FoundDetail(detail, tuple(fit.name for _, fit in sharp), "")
+    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "")
 
 
 def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> PhotoInWindow:

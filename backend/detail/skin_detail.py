@@ -21,7 +21,7 @@ from backend.detail.window import (
     DetailWindow,
     detail_window,
     frames_in_window,
-    place_in_map,
+    insert_in_map,
     surface_frames,
 )
 from backend.geometry.template import Template, uniform_laplacian
@@ -153,7 +153,7 @@ def relief_shading(
     smooth, rough = sh.basis(normals) @ grey, sh.basis(bumped) @ grey
     floor = 0.1 * float(np.mean(smooth[window.allowed > 0]))
     ratio = np.clip(np.maximum(rough, floor) / np.maximum(smooth, floor), _DARKEST, _BRIGHTEST)
-    return 1.0 + place_in_map((ratio - 1.0) * (window.allowed > 0), resolution)
+    return 1.0 + insert_in_map((ratio - 1.0) * (window.allowed > 0), resolution)
 
 
 def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarray | None) -> np.ndarray:

@@ -136,7 +136,7 @@ def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames
     return SurfaceFrames(vertex_normals(positions, surface.triangles), along, across)
 
 
-def place_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
+def insert_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
     """Resample an image (N, N) of the window into a map (R, R) float32 of UV map ``Head``; zero outside the window."""
     scale = image.shape[0] / (SIDE * resolution)
     column, row = np.meshgrid(np.arange(resolution) + 0.5, np.arange(resolution) + 0.5)

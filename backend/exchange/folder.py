@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from backend import __version__
-from backend.detail.find import FoundDetail
+from backend.detail.find import DetailEstimate
 from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named, held_folder
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
@@ -176,7 +176,7 @@ def write_folder(
         if another run writes into it.
     """
     made = {"asset": asset, "shape": asset, "dressed": asset, "strands": asset.hair_strands, "previews": previews}
-    made["detail"] = FoundDetail(asset.detail, (), "")
+    made["detail"] = DetailEstimate(asset.detail, (), "")
     with held_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
         progress(WRITING, 0.0)
         stages = file_stages(files, folder.path, progress)
@@ -219,7 +219,7 @@ def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent)
     return {name: named(stage, name in late) for name, stage in (early | late).items()}
 
 
-def _write_relief(detail: FoundDetail, shape: FaceAsset, files: Path) -> None:
+def _write_relief(detail: DetailEstimate, shape: FaceAsset, files: Path) -> None:
     relief = detail.detail
     (files / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(relief, shape.parts[0])))
     write_displacement(relief, files / "displacement.png")

@@ -22,20 +22,10 @@ from PIL import Image
 
 from backend import __version__
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
-from backend.exchange.asset_mesh import (
-    ALBEDO,
-    EYES,
-    LASHES,
-    SINGLE_LASHES,
-    SKIN,
-    PartMaterial,
-    SplitMesh,
-    part_material,
-    split_at_seams,
-)
+from backend.exchange import asset_mesh
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
-from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
+from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
 from backend.hair.cards import ALPHA_CUTOFF, LEVELS, HairCards, card_atlas, hair_cards
@@ -228,20 +218,20 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     roughness = roughness_picture(asset)
     if roughness is not None:
         writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
-    places, alphas = lash_places(asset), {}
+    places, alphas = lash_positions(asset), {}
     if places is None:
         alphas["lashes"] = lash_alpha(asset)
     else:
-        writer.textures[LASHES] = writer.add_texture("lashes", lash_picture(), quality=None)
+        writer.textures[asset_mesh.LASHES] = writer.add_texture("lashes", lash_picture(), quality=None)
     if asset.eyes is not None and asset.eyes.picture is not None:
-        writer.textures[EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
+        writer.textures[asset_mesh.EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
     if asset.detail is not None:
         writer.add_wrinkles(asset)
     parts = []
     for part in asset.dressed_parts():
-        material = part_material(asset, part.name)
+        material = asset_mesh.part_material(asset, part.name)
         if part.name == "lashes" and places is not None:
-            part, material = replace(part, uv=places, uv_quads=part.quads), SINGLE_LASHES
+            part, material = replace(part, uv=places, uv_quads=part.quads), asset_mesh.SINGLE_LASHES
         parts.append(writer.add_part(part, material, alphas.get(part.name)))
     if asset.hair_cards is not None:
         lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in LEVELS[1:]]
@@ -255,8 +245,8 @@ class _GltfWriter:
     def __init__(self) -> None:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
         self.blob = bytearray()
-        self.material_of: dict[PartMaterial, int] = {}
-        self.textures: dict[str, int] = {ALBEDO: 0}
+        self.material_of: dict[asset_mesh.PartMaterial, int] = {}
+        self.textures: dict[str, int] = {asset_mesh.ALBEDO: 0}
         self.skin_normals: int | None = None
         self.skin_roughness: int | None = None
         self.skin_extras: dict[str, object] = {}
@@ -301,9 +291,9 @@ class _GltfWriter:
         ]
         self.skin_extras = {"wrinkles": wrinkle_extras(textures, indices, asset.parts[0])}
 
-    def add_part(self, part: FacePart, material: PartMaterial, alpha: np.ndarray | None = None) -> int:
+    def add_part(self, part: FacePart, material: asset_mesh.PartMaterial, alpha: np.ndarray | None = None) -> int:
         """Add a mesh and its node, transparent by ``alpha`` (V,) if given; returns the node's index."""
-        mesh = split_at_seams(part)
+        mesh = asset_mesh.split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
         faces = triangles_from_quads(part.quads)
         neutral_normals = _unit_normals(part.vertices, faces)
@@ -313,7 +303,7 @@ class _GltfWriter:
             TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
             TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
         )
-        if material == SKIN and self.skin_normals is not None:
+        if material == asset_mesh.SKIN and self.skin_normals is not None:
             tangents = vertex_tangents(
                 part.vertices[mesh.source], neutral_normals[mesh.source], mesh.uv, mesh.triangles
             )
@@ -332,7 +322,8 @@ class _GltfWriter:
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
             material=self._material(
-                material, see_through=alpha is not None or material.opacity < 1.0 or material == SINGLE_LASHES
+                material,
+                see_through=alpha is not None or material.opacity < 1.0 or material == asset_mesh.SINGLE_LASHES,
             ),
             targets=targets or None,
         )
@@ -394,26 +385,26 @@ class _GltfWriter:
         self.gltf.meshes.append(gl.Mesh(name=name, primitives=[primitive]))
         self.gltf.nodes.append(gl.Node(name=name, mesh=len(self.gltf.meshes) - 1))
 
-    def _add_target(self, mesh: SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:
+    def _add_target(self, mesh: asset_mesh.SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:
         return gl.Attributes(
             POSITION=self._offset_accessor(offsets[mesh.source], SMALLEST_OFFSET_M, bounds=True),
             NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
         )
 
-    def _material(self, look: PartMaterial, see_through: bool) -> int:
+    def _material(self, look: asset_mesh.PartMaterial, see_through: bool) -> int:
         if look not in self.material_of:
             self.material_of[look] = len(self.gltf.materials)
             texture = self.textures.get(look.picture)
-            roughness = self.skin_roughness if look == SKIN else None
+            roughness = self.skin_roughness if look == asset_mesh.SKIN else None
             self.gltf.materials.append(
                 gl.Material(
                     name=look.name,
-                    extras=self.skin_extras if look == SKIN else {},
+                    extras=self.skin_extras if look == asset_mesh.SKIN else {},
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
                     normalTexture=None
-                    if self.skin_normals is None or look != SKIN
+                    if self.skin_normals is None or look != asset_mesh.SKIN
                     else gl.NormalMaterialTexture(index=self.skin_normals, texCoord=0),
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
                         baseColorTexture=None if texture is None else gl.TextureInfo(index=texture, texCoord=0),

@@ -150,7 +150,7 @@ _CLUMP_SIZE = 3
 _SEED = 3
 
 
-def lash_places(asset: FaceAsset) -> np.ndarray | None:
+def lash_positions(asset: FaceAsset) -> np.ndarray | None:
     """(V, 2) float32 UVs of part ``lashes`` in ``lash_picture``, v up; None if its pieces are not strips. The number of
     hairs per millimetre of lid edge is constant, so hairs fan out with the strips."""
     places = np.full((len(asset.part("lashes").vertices), 2), -1.0, np.float32)

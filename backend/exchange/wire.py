@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from backend.detail.find import FoundDetail
+from backend.detail.find import DetailEstimate
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
 from backend.exchange.buffers import BufferList, WireMessage, png_bytes
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
-from backend.exchange.lashes import lash_alpha, lash_picture, lash_places
+from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from protocol import message
@@ -33,7 +33,7 @@ class PackedRelief:
     buffers: BufferList
 
 
-def pack_relief(detail: FoundDetail) -> PackedRelief | None:
+def pack_relief(detail: DetailEstimate) -> PackedRelief | None:
     """The stage that packs the relief as soon as it is there; None without one."""
     return None if detail.detail is None else _pack_relief(detail.detail)
 
@@ -129,7 +129,7 @@ def _encode_cards(cards: HairCards, buffers: BufferList) -> Entry:
 
 def _encode_lashes(asset: FaceAsset, buffers: BufferList) -> Entry | None:
     """Single lashes; None if the lashes are not strips."""
-    places = lash_places(asset)
+    places = lash_positions(asset)
     if places is None:
         return None
     picture = buffers.add_picture("lashes.picture", lash_picture())

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from backend.expression import solver
-from backend.expression.follow import SeenFace
+from backend.expression.follow import FrameFace
 from backend.expression.photometric_pose import skin_misfit, turn_by_appearance, turned
 from backend.expression.reading import Reading, load_reader
 from backend.expression.subject import Subject
@@ -98,14 +98,14 @@ def assumed_focal(pixels: np.ndarray) -> float:
     return FOCAL_PER_SIDE * max(pixels.shape[:2])
 
 
-def solve_photo(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
+def solve_photo(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
     """Solve one picture by itself, with its rotation corrected by the person's skin where it is known. Raises
     ``ValueError`` when no pose explains its landmarks."""
     solved = _solve_landmarks(subject, seen)
     return replace(solved, parameters=turned(solved.parameters, _turn(subject, seen, solved)))
 
 
-def _turn(subject: Subject, seen: SeenFace, solved: solver.SolvedFrame) -> np.ndarray:
+def _turn(subject: Subject, seen: FrameFace, solved: solver.SolvedFrame) -> np.ndarray:
     if subject.appearance is None:
         return np.zeros(3)
     covariance = load_reader().rotation_covariance
@@ -115,7 +115,7 @@ def _turn(subject: Subject, seen: SeenFace, solved: solver.SolvedFrame) -> np.nd
     )
 
 
-def _solve_landmarks(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
+def _solve_landmarks(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
     modes = subject.model.nuisance_size
     start = initial_parameters(subject.template, seen.face, PHOTO_WEIGHTS, modes)
     camera = camera_prior(seen.face, PHOTO_WEIGHTS)
@@ -127,7 +127,7 @@ def _solve_landmarks(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
     return _solve(subject, seen, start, prior)
 
 
-def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: solver.FramePrior) -> solver.SolvedFrame:
+def _solve(subject: Subject, seen: FrameFace, start: PhotoParameters, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve from the reader's result: first the rotation, mostly by the landmark net's points, then the rest."""
     turned_by = replace(prior, surface_share=POSE_SHARE)
     first = solver.solve_frame(subject, seen.face, start, turned_by, READER_ROUNDS).parameters
@@ -135,7 +135,7 @@ def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: solv
     return solver.solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
 
 
-def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
+def calibrate(subject: Subject, seen: tuple[FrameFace, ...]) -> Calibration:
     """Estimate the constants from some frames of a take (at least one), assuming one focal length and no crop."""
     focal = _focal_by_points(subject, seen)
     if subject.appearance is not None:
@@ -166,7 +166,7 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     return Calibration(prior, open_lids, np.median(turns, axis=0))
 
 
-def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
+def solve_in_take(subject: Subject, seen: FrameFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve a frame of a take with ``Calibration.prior`` from its reading. Raises ``ValueError`` when no pose explains
     its landmarks."""
     if prior.camera.log_focal is not None:  # the head's direction, and with it its rotation, depends on it
@@ -176,11 +176,11 @@ def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: sol
     return _solve(subject, seen, start, prior)
 
 
-def _with_focal(seen: SeenFace, focal: float) -> SeenFace:
+def _with_focal(seen: FrameFace, focal: float) -> FrameFace:
     return replace(seen, face=replace(seen.face, focal_px=focal))
 
 
-def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -> float:
+def _focal_by_skin(subject: Subject, seen: tuple[FrameFace, ...], focal: float) -> float:
     """The focal length in pixels, among ``SKIN_STEPS`` times ``focal``, with the least skin misfit plus prior over
     every second picture; their ``focal_px`` is the prior's mean."""
     deviations: list[float | None] = [None] * len(seen)
@@ -200,7 +200,7 @@ def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -
     return SKIN_STEPS[int(np.argmin(costs))] * focal
 
 
-def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
+def _focal_by_points(subject: Subject, seen: tuple[FrameFace, ...]) -> float:
     """The most likely focal length in pixels by every second picture's landmarks; ``focal_px`` is the prior's mean."""
     assumed = seen[0].face.focal_px
     costs, scales = [], []
@@ -212,7 +212,7 @@ def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
     return assumed * seen[0].face.crop_scale * most_likely_focal(np.array(costs), metres, FOCAL_DEVIATION)
 
 
-def _solve_at_focal(subject: Subject, seen: SeenFace) -> solver.SolvedFrame:
+def _solve_at_focal(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
     """Solve with the full information of the landmark net's points."""
     start = initial_parameters(subject.template, seen.face, FRAME_WEIGHTS, subject.model.nuisance_size)
     camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)

@@ -46,7 +46,7 @@ def face_in_frame(
 
 
 @dataclass(frozen=True)
-class SeenFace:
+class FrameFace:
     """A face in a picture.
 
     Attributes
@@ -71,14 +71,14 @@ def unsure_percent(surface: SurfaceLandmarks) -> float:
     return float(100.0 * np.median(surface.deviation) / face_scale(surface.places))
 
 
-def seen_in_frame(
+def frame_face(
     name: str,
     pixels: np.ndarray,
     landmarks: np.ndarray,
     source_size: tuple[int, int] | None = None,
     focal_px: float | None = None,
     surface: SurfaceLandmarks | None = None,
-) -> SeenFace:
+) -> FrameFace:
     """As ``face_in_frame``; ``surface`` where the landmark net has run already."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
@@ -88,7 +88,7 @@ def seen_in_frame(
     window = faces.landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
     places = None if surface is None else surface.places
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
-    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
+    return FrameFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
 
 
 SEARCH_SIDE = 640
@@ -102,7 +102,7 @@ MOST_JUMP = 0.5
 
 
 @dataclass(frozen=True)
-class FoundFace:
+class FrameLandmarks:
     """A face's landmarks in a picture.
 
     Attributes
@@ -128,7 +128,7 @@ class FaceFollower:
         self._last: np.ndarray | None = None
         self._missing = 0
 
-    def __call__(self, pixels: np.ndarray) -> FoundFace | None:
+    def __call__(self, pixels: np.ndarray) -> FrameLandmarks | None:
         """The tracked face in (H, W, 3) uint8 sRGB pixels, None where it is not found."""
         found = None
         if self._last is not None:
@@ -139,7 +139,7 @@ class FaceFollower:
         self._last = None if found is None else found.landmarks
         return found
 
-    def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FoundFace | None:
+    def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FrameLandmarks | None:
         detected = _with_surface(pixels, faces.follow_landmarks(pixels, last))
         if detected is not None and detected.sure:
             return detected
@@ -150,7 +150,7 @@ class FaceFollower:
         moved = np.linalg.norm(np.median(surface.places - last[:, :2], axis=0))
         return _found_by_net(surface) if moved < MOST_JUMP * face_scale(last) else None
 
-    def _search(self, pixels: np.ndarray) -> FoundFace | None:
+    def _search(self, pixels: np.ndarray) -> FrameLandmarks | None:
         small, factor = faces.fit_inside(pixels, SEARCH_SIDE)
         for face in faces.detect_faces(small)[:3]:
             centre = (face.centre[0] / factor, face.centre[1] / factor)
@@ -160,7 +160,7 @@ class FaceFollower:
         return None
 
 
-def find_face(pixels: np.ndarray, face: faces.DetectedFace) -> FoundFace | None:
+def find_face(pixels: np.ndarray, face: faces.DetectedFace) -> FrameLandmarks | None:
     """The face in a detected box. Landmarks are the detector's where the landmark net confirms them. Where it does not,
     or there are none (as in profiles), they are the net's if confident, else the detector's; None without either."""
     detected = _with_surface(pixels, faces.find_landmarks(pixels, face))
@@ -170,14 +170,14 @@ def find_face(pixels: np.ndarray, face: faces.DetectedFace) -> FoundFace | None:
     return (None if landmarker is None else _found_by_net(landmarker.find_in_box(pixels, face))) or detected
 
 
-def _with_surface(pixels: np.ndarray, landmarks: np.ndarray | None) -> FoundFace | None:
+def _with_surface(pixels: np.ndarray, landmarks: np.ndarray | None) -> FrameLandmarks | None:
     landmarker = surface_landmarker()
     if landmarks is None or landmarker is None:
-        return None if landmarks is None else FoundFace(landmarks, None)
-    return FoundFace(landmarks, landmarker.find(pixels, landmarks))
+        return None if landmarks is None else FrameLandmarks(landmarks, None)
+    return FrameLandmarks(landmarks, landmarker.find(pixels, landmarks))
 
 
-def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
+def _found_by_net(surface: SurfaceLandmarks) -> FrameLandmarks | None:
     """The net's points in place of the detector's; None where their deviations are too large for a face."""
     if unsure_percent(surface) > SURE_PERCENT:
         return None
@@ -185,4 +185,4 @@ def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
         landmarks = np.column_stack([surface.places, posed_depth(surface.places)])
     except ValueError:  # no pose explains them
         return None
-    return FoundFace(landmarks.astype(np.float32), surface)
+    return FrameLandmarks(landmarks.astype(np.float32), surface)

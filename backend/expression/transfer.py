@@ -31,7 +31,7 @@ from backend.expression.calibrate import (
     solve_photo,
 )
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
-from backend.expression.follow import FaceFollower, SeenFace, find_face, seen_in_frame
+from backend.expression.follow import FaceFollower, FrameFace, find_face, frame_face
 from backend.expression.photometric_pose import turned
 from backend.expression.reading import Reading
 from backend.expression.subject import Subject, read_subject, subject_from_faces
@@ -68,7 +68,7 @@ RUN_SHARE = 0.35
 """Share of the peak's score from which on frames belong to the blink."""
 BLINK_DEPTH = 0.95
 
-ReadFrame = tuple[SeenFace, Reading] | FrameMark
+ReadFrame = tuple[FrameFace, Reading] | FrameMark
 """A frame with its reading, or why there is none."""
 
 
@@ -326,7 +326,7 @@ def _subject(identity: Path | Subject | None) -> Subject | None:
     return read_subject(identity) if isinstance(identity, Path) else identity
 
 
-def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace, ...]:
+def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[FrameFace, ...]:
     """Up to ``ANCHORS`` frames with a face, about half a second apart, from the take's start."""
     every = max(1, round(source.fps / 2))
     if source.frame_count:
@@ -344,13 +344,13 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
     return tuple(found)
 
 
-def _seen_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
+def _seen_face(follow: FaceFollower, frame: VideoFrame) -> FrameFace | None:
     """The face in a frame; None where none is found, or it is almost fully occluded."""
     found = follow(frame.pixels)
     if found is None:
         return None
     name, focal = f"frame {frame.slot}", assumed_focal(frame.pixels)
-    seen = seen_in_frame(name, frame.pixels, found.landmarks, None, focal, found.surface)
+    seen = frame_face(name, frame.pixels, found.landmarks, None, focal, found.surface)
     return None if seen.covered else seen
 
 
@@ -385,7 +385,7 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
             yield FrameMark.NO_FACE
 
 
-def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading: Reading) -> solver.MeasuredFrame:
+def _measure(subject: Subject, calibration: Calibration, seen: FrameFace, reading: Reading) -> solver.MeasuredFrame:
     try:
         solved = solve_in_take(subject, seen, reading, calibration.prior)
     except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
@@ -445,7 +445,7 @@ def transfer_photos(
     return _clip(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
 
 
-def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
+def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> FrameFace:
     photo = read_photo(PhotoSource(name, path=path), waiting=waiting)
     sentence = "No face was found in it."
     for detected in detect_faces(photo.pixels):
@@ -456,7 +456,7 @@ def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
         if turns := quarter_turns(landmarks):
             landmarks, pixels, surface = turned_by(landmarks, pixels.shape, turns), upright(pixels, turns), None
             size = size if turns % 2 == 0 else size[::-1]
-        seen = seen_in_frame(name, pixels, landmarks, size, photo.focal_px, surface)
+        seen = frame_face(name, pixels, landmarks, size, photo.focal_px, surface)
         if not seen.covered:
             return seen
         sentence = "Almost all of the face is covered; give a picture that shows it."

@@ -250,7 +250,7 @@ def lid_openings(template: Template, vertices: np.ndarray, eye: int) -> tuple[np
     return azimuths, (low - high) * radius * 1e3
 
 
-def lip_places(loops: MouthLoops, vertices: np.ndarray) -> np.ndarray:
+def lip_abscissas(loops: MouthLoops, vertices: np.ndarray) -> np.ndarray:
     """``SAMPLES`` abscissas (metres) from the person's right to left over the inner 90 % of the mouth's width."""
     corners = vertices[loops.rows[loops.contact : loops.contact + 2][:, [loops.right, loops.left]], 0]  # (2, 2)
     right, left = corners[:, 0].max(), corners[:, 1].min()
@@ -265,7 +265,7 @@ def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
     the lips overlap.
     """
     loops = face_loops(template).mouth
-    places = lip_places(loops, vertices)
+    places = lip_abscissas(loops, vertices)
     low = np.full(SAMPLES, np.inf)
     high = np.full(SAMPLES, -np.inf)
     for row in range(loops.contact - 1, loops.contact + 3):

@@ -58,7 +58,7 @@ def touch_lips(points: np.ndarray, smooth: sp.csr_matrix, mouth: MouthLoops, ove
     """``points`` (H, 3) moved until the lips touch everywhere: at each place across the mouth, the smooth surface
     ``smooth @ points`` of the upper lip is ``overlap`` metres below the lower lip's in at least one loop."""
     points = points.copy()
-    across = places_across(points, mouth)
+    across = abscissas_across(points, mouth)
     window = np.minimum(1.0, 10.0 * (1.0 - np.abs(np.linspace(-1, 1, 64))))  # both lips share the corners
     for _ in range(4):
         surface = smooth @ points
@@ -69,7 +69,7 @@ def touch_lips(points: np.ndarray, smooth: sp.csr_matrix, mouth: MouthLoops, ove
     return points
 
 
-def places_across(points: np.ndarray, mouth: MouthLoops) -> np.ndarray:
+def abscissas_across(points: np.ndarray, mouth: MouthLoops) -> np.ndarray:
     """(64,) places across the mouth, from corner to corner."""
     contact = mouth.rows[mouth.contact]
     return np.linspace(points[contact, 0].min(), points[contact, 0].max(), 64)

@@ -243,7 +243,7 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     posed = neutral.astype(np.float64) + jaw_open + mouth_close
     weights = _lip_weights(loops)
     for _ in range(_ROUNDS):
-        places = measure.lip_places(loops, posed)
+        places = measure.lip_abscissas(loops, posed)
         openings = measure.lip_openings(template, posed)
         excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):

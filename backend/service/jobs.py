@@ -30,19 +30,8 @@ import msgspec
 import zmq
 
 from backend.progress import COLD_START_SHARE, LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
+from backend.service import messages
 from backend.service.discovery import make_private_folder
-from backend.service.messages import (
-    DISK_FULL,
-    BrokenFramesError,
-    JobOptions,
-    Limits,
-    NewJob,
-    ProtocolError,
-    Submit,
-    Timing,
-    read_frames,
-    write_frames,
-)
 
 EVENTS_ENDPOINT = "inproc://worker-events"
 ENDED = "ended"
@@ -113,7 +102,7 @@ class WorkerProcess:
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
             while (frame := self._outbox.get()) is not None:
-                write_frames(self._process.stdin, [frame])
+                messages.write_frames(self._process.stdin, [frame])
 
     def _read(self) -> None:
         """Forward messages from the worker, in a separate thread."""
@@ -123,8 +112,8 @@ class WorkerProcess:
         events.linger = 0
         try:
             events.connect(EVENTS_ENDPOINT)
-            with suppress(OSError, BrokenFramesError):
-                while (frames := read_frames(self._process.stdout)) is not None:
+            with suppress(OSError, messages.BrokenFramesError):
+                while (frames := messages.read_frames(self._process.stdout)) is not None:
                     events.send_multipart([name, *frames])
             self.kill()  # it closed its end or sent an invalid message
             exit_code = self._process.wait()
@@ -218,7 +207,7 @@ class Job:
     client: str
     group: tuple[str, bytes]
     listener: bytes | None
-    message: NewJob
+    message: messages.NewJob
     folder: Path
     file_bytes: int
     result_bytes: int = 0
@@ -240,17 +229,17 @@ class Job:
     @property
     def kind(self) -> JobKind:
         """What the job produces."""
-        return JobKind.RECONSTRUCT if isinstance(self.message, Submit) else JobKind.TRANSFER
+        return JobKind.RECONSTRUCT if isinstance(self.message, messages.Submit) else JobKind.TRANSFER
 
     @property
-    def options(self) -> JobOptions:
+    def options(self) -> messages.JobOptions:
         """The job's options; defaults for a transfer, which has none."""
-        return self.message.options if isinstance(self.message, Submit) else JobOptions()
+        return self.message.options if isinstance(self.message, messages.Submit) else messages.JobOptions()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the photos, or of the video."""
-        video = None if isinstance(self.message, Submit) else self.message.video
+        video = None if isinstance(self.message, messages.Submit) else self.message.video
         return tuple(photo.name for photo in self.message.photos) if video is None else (video.name,)
 
     @property
@@ -271,12 +260,12 @@ class Job:
     @property
     def has_video(self) -> bool:
         """Whether the job's input is a video."""
-        return not isinstance(self.message, Submit) and self.message.video is not None
+        return not isinstance(self.message, messages.Submit) and self.message.video is not None
 
     @property
     def identity_path(self) -> Path | None:
         """Path of the neutral head that came with the job."""
-        has_identity = not isinstance(self.message, Submit) and self.message.identity
+        has_identity = not isinstance(self.message, messages.Submit) and self.message.identity
         return self.folder / "identity" if has_identity else None
 
     @property
@@ -293,7 +282,7 @@ class JobBook:
     folder : emptied at the start; exclusive to this server.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: messages.Limits) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         make_private_folder(folder)
         self._folder = folder
@@ -307,7 +296,7 @@ class JobBook:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def submit(self, client: str, connection: bytes, message: NewJob, buffers: Sequence[memoryview]) -> Job:
+    def submit(self, client: str, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
         """Store a new job with its photos or its video, or return the one that already has this client's token.
 
         Raises ``ProtocolError`` ("too_many_jobs", "queue_full", "disk").
@@ -338,9 +327,9 @@ class JobBook:
             except OSError as refused:
                 error = refused
             shutil.rmtree(job.folder, ignore_errors=True)
-            if error.errno in DISK_FULL and self.make_room():
+            if error.errno in messages.DISK_FULL and self.make_room():
                 continue
-            raise ProtocolError(
+            raise messages.ProtocolError(
                 "disk",
                 f"The server could not keep the files: {error.strerror}.",
                 "Make room on the disk of the machine that computes.",
@@ -355,10 +344,10 @@ class JobBook:
         limits = self._limits
         if sum(job.client == client for job in unfinished) >= limits.jobs_per_client:
             sentence = f"{limits.jobs_per_client} of your jobs are unfinished already."
-            raise ProtocolError("too_many_jobs", sentence, "Wait for them or cancel one.", request)
+            raise messages.ProtocolError("too_many_jobs", sentence, "Wait for them or cancel one.", request)
         waiting_bytes = sum(job.file_bytes for job in unfinished) + size
         if len(unfinished) >= limits.queue or waiting_bytes > limits.waiting_bytes:
-            raise ProtocolError("queue_full", "The server's queue is full.", "Try again later.", request)
+            raise messages.ProtocolError("queue_full", "The server's queue is full.", "Try again later.", request)
 
     def find(self, client: str, job: str | None, token: str | None) -> Job | None:
         """This client's job with that id or token, else None."""
@@ -460,7 +449,7 @@ _LONGEST_PAUSE = 60.0
 """Largest pause in seconds between attempts to start a worker that does not become ready."""
 
 
-def _too_long(job: Job, limits: Limits) -> JobError:
+def _too_long(job: Job, limits: messages.Limits) -> JobError:
     minutes = limits.seconds_of(job.kind) / 60
     if job.kind is JobKind.TRANSFER:
         sentence, advice = "The transfer", "Cut the video into parts."
@@ -495,8 +484,8 @@ class JobQueue:
         self,
         book: JobBook,
         start_worker: Callable[[int], WorkerProcess],
-        limits: Limits,
-        timing: Timing,
+        limits: messages.Limits,
+        timing: messages.Timing,
         audience: QueueListener,
     ) -> None:
         self._book, self._start_worker, self._limits, self._timing = book, start_worker, limits, timing
@@ -523,7 +512,7 @@ class JobQueue:
         """The worker's process id; None while there is none."""
         return None if self._worker is None else self._worker.pid
 
-    def submit(self, client: str, connection: bytes, message: NewJob, buffers: Sequence[memoryview]) -> Job:
+    def submit(self, client: str, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
         """See ``JobBook.submit``."""
         return self._book.submit(client, connection, message, buffers)
 

@@ -30,49 +30,8 @@ import zmq
 from backend import __version__
 from backend.errors import LikenessError
 from backend.progress import STAGES, TRANSFER_STAGES
-from backend.service.access import (
-    AUTHORIZED_CLIENTS,
-    CLIENT_KEY,
-    SERVER_KEY,
-    Authenticator,
-    RateLimit,
-    ServerSettings,
-    bind,
-    load_or_make_keys,
-    read_authorized_clients,
-)
-from backend.service.discovery import (
-    ServerState,
-    lock_server,
-    make_private_folder,
-    process_runs,
-    remove_state,
-    write_state,
-)
+from backend.service import access, discovery, messages
 from backend.service.jobs import EVENTS_ENDPOINT, Job, JobBook, JobError, JobQueue, JobState, WorkerProcess
-from backend.service.messages import (
-    PROTOCOL,
-    PROTOCOLS,
-    AboutJob,
-    BrokenFramesError,
-    Bye,
-    Cancel,
-    ClientMessage,
-    Fetch,
-    Hello,
-    Limits,
-    List,
-    NewJob,
-    Ping,
-    Pong,
-    ProtocolError,
-    Shutdown,
-    Timing,
-    Transfer,
-    about,
-    decode,
-    read_frames,
-)
 from protocol.file_lock import FileLock
 from protocol.options import DEVICES, OPTIONS
 
@@ -83,12 +42,17 @@ def with_request(request: str | None) -> dict[str, str]:
 
 
 def welcome(
-    instance: str, facts: Mapping[str, Any] | None, can_stop: bool, may_give_paths: bool, limits: Limits, timing: Timing
+    instance: str,
+    facts: Mapping[str, Any] | None,
+    can_stop: bool,
+    may_give_paths: bool,
+    limits: messages.Limits,
+    timing: messages.Timing,
 ) -> dict[str, Any]:
     """The fields of ``welcome``; ``facts`` are the worker's facts, None before it is ready."""
     return {
-        "protocol": PROTOCOL,
-        "protocols": PROTOCOLS,
+        "protocol": messages.PROTOCOL,
+        "protocols": messages.PROTOCOLS,
         "likeness": __version__,
         "instance": instance,
         "pid": os.getpid(),
@@ -102,7 +66,7 @@ def welcome(
     }
 
 
-def job_entry(job: Job, position: int | None, limits: Limits, now: float) -> dict[str, Any]:
+def job_entry(job: Job, position: int | None, limits: messages.Limits, now: float) -> dict[str, Any]:
     """One job in ``jobs``."""
     end = now if job.finished is None else job.finished
     return {
@@ -130,7 +94,7 @@ def result_follows(job: Job, size: int) -> dict[str, Any]:
     return {"type": "result_follows", "job": job.id, "token": job.token, "bytes": size}
 
 
-def protocol_error(error: ProtocolError) -> dict[str, Any]:
+def protocol_error(error: messages.ProtocolError) -> dict[str, Any]:
     """The answer to an invalid message."""
     header: dict[str, Any] = {
         "type": "error",
@@ -141,7 +105,7 @@ def protocol_error(error: ProtocolError) -> dict[str, Any]:
         "advice": error.advice,
     }
     if error.code == "version":
-        header["protocols"] = PROTOCOLS
+        header["protocols"] = messages.PROTOCOLS
     return header
 
 
@@ -177,7 +141,7 @@ class Connection:
 class Connections:
     """Connections by identity, over one ROUTER socket with ``ROUTER_MANDATORY``."""
 
-    def __init__(self, router: zmq.Socket, timing: Timing) -> None:
+    def __init__(self, router: zmq.Socket, timing: messages.Timing) -> None:
         self._router, self._timing = router, timing
         self._all: dict[bytes, Connection] = {}
 
@@ -272,7 +236,9 @@ class Lifetime:
     other connections exist or wait for a job.
     """
 
-    def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, queue: JobQueue) -> None:
+    def __init__(
+        self, settings: access.ServerSettings, connections: Connections, book: JobBook, queue: JobQueue
+    ) -> None:
         self._settings, self._connections, self._book, self._queue = settings, connections, book, queue
         self._owners: set[bytes] = set()
         self._left: str | None = None
@@ -313,7 +279,7 @@ class Lifetime:
             return "idle"
         if self._left is None and parent is not None and now - self._parent_seen > _PARENT_SECONDS:
             self._parent_seen = now
-            if not process_runs(parent):
+            if not discovery.process_runs(parent):
                 self.on_owner_left("parent", now)
         if self._left is None:
             return None
@@ -384,8 +350,8 @@ class Listeners:
     def _send_result(self, connection: Connection, job: Job, request: str | None) -> None:
         try:
             with open(job.result_path, "rb") as file:
-                header, *buffers = read_frames(file) or [b"{}"]
-        except (OSError, BrokenFramesError):
+                header, *buffers = messages.read_frames(file) or [b"{}"]
+        except (OSError, messages.BrokenFramesError):
             _log.exception("a result cannot be read")
             lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
             self._connections.send(connection, job_error(job, lost, request))
@@ -417,7 +383,7 @@ class Server:
     does not exist or needs keys that are missing, "disk" when keys or state cannot be written.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: access.ServerSettings) -> None:
         self._settings = settings
         self._limits, self._timing = settings.limits, settings.timing
         folder = settings.config_folder
@@ -427,29 +393,31 @@ class Server:
         self._own_client: str | None = None
         self._lock: FileLock | None = None
         self._context = zmq.Context()
-        self._authenticator: Authenticator | None = None
+        self._authenticator: access.Authenticator | None = None
         try:
-            make_private_folder(folder)
-            self._lock = lock_server(folder)
-            keys = load_or_make_keys(folder / SERVER_KEY)
+            discovery.make_private_folder(folder)
+            self._lock = discovery.lock_server(folder)
+            keys = access.load_or_make_keys(folder / access.SERVER_KEY)
             self.public_key = keys.public
-            self._authenticator = Authenticator(self._context, self._known_clients())
+            self._authenticator = access.Authenticator(self._context, self._known_clients())
             self._authenticator.start()
             self._router = self._make_router(keys.secret)
             limits = self._limits
-            self._rate_limit = RateLimit(self._router, limits.header_bytes + limits.message_bytes, limits.waiting_bytes)
-            self.endpoint = bind(self._router, settings.bind)
+            self._rate_limit = access.RateLimit(
+                self._router, limits.header_bytes + limits.message_bytes, limits.waiting_bytes
+            )
+            self.endpoint = access.bind(self._router, settings.bind)
             self._worker_events = self._context.socket(zmq.PULL)
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._jobs = folder / JOBS / self.instance
             shutil.rmtree(folder / JOBS, ignore_errors=True)  # left by servers that were killed with their workers
-            make_private_folder(folder / JOBS)
+            discovery.make_private_folder(folder / JOBS)
             self._book = JobBook(self._jobs, self._limits)
             self._listeners = Listeners(self._connections, self._book)
             self._queue = JobQueue(self._book, self._start_worker, self._limits, self._timing, self._listeners)
             self._lifetime = Lifetime(settings, self._connections, self._book, self._queue)
-            write_state(folder, ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
+            discovery.write_state(folder, discovery.ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
         except OSError as error:
             self._release()
             raise LikenessError(
@@ -469,8 +437,8 @@ class Server:
 
     def _known_clients(self) -> frozenset[str]:
         folder, bind_address = self._settings.config_folder, self._settings.bind
-        known = read_authorized_clients(folder / AUTHORIZED_CLIENTS) | self._settings.allow
-        client_keys = load_or_make_keys(folder / CLIENT_KEY)
+        known = access.read_authorized_clients(folder / access.AUTHORIZED_CLIENTS) | self._settings.allow
+        client_keys = access.load_or_make_keys(folder / access.CLIENT_KEY)
         if bind_address.loopback:
             self._own_client = client_keys.public
             return known | {client_keys.public}
@@ -478,7 +446,7 @@ class Server:
             raise LikenessError(
                 "usage",
                 f"{bind_address} can be reached from other machines, and no client's key is given.",
-                f"Give the clients' public keys with --allow, or one per line in {folder / AUTHORIZED_CLIENTS}.",
+                f"Give the clients' public keys with --allow, or one per line in {folder / access.AUTHORIZED_CLIENTS}.",
             )
         return known
 
@@ -540,7 +508,7 @@ class Server:
         self._book.close()
         with suppress(OSError):
             self._jobs.parent.rmdir()
-        remove_state(self._settings.config_folder, self.instance)
+        discovery.remove_state(self._settings.config_folder, self.instance)
         self._release()
 
     def _release(self) -> None:
@@ -574,13 +542,15 @@ class Server:
                 continue  # because a client-chosen identity could be taken over by another client
             try:
                 self._take_message(identity, frames[0].get("User-Id"), frames[1:], time.monotonic())
-            except ProtocolError as error:
+            except messages.ProtocolError as error:
                 if error.code == "internal":
                     _log.error("a message could not be handled", exc_info=error.__cause__)
                 self._answer_error(identity, error)
             except Exception:
                 _log.exception("a message could not be handled")
-                self._answer_error(identity, ProtocolError("internal", "The server could not handle a message."))
+                self._answer_error(
+                    identity, messages.ProtocolError("internal", "The server could not handle a message.")
+                )
 
     def _take_message(self, identity: bytes, client: str, frames: Sequence[zmq.Frame], now: float) -> None:
         self._lifetime.heard(now)
@@ -589,20 +559,21 @@ class Server:
             connection.heard = now
         header = frames[0].bytes if frames else b""
         buffers = [frame.buffer for frame in frames[1:]]
-        message = decode(header, buffers, self._limits)
-        if isinstance(message, Hello):
+        message = messages.decode(header, buffers, self._limits)
+        if isinstance(message, messages.Hello):
             self._welcome(identity, client, message, now)
         elif connection is not None:
-            with about(message):
+            with messages.about(message):
                 self._handle(connection, message, buffers, now)
-        elif not isinstance(message, Bye | Pong):
-            raise ProtocolError("hello_first", "Say hello first.", "", message.request)
+        elif not isinstance(message, messages.Bye | messages.Pong):
+            raise messages.ProtocolError("hello_first", "Say hello first.", "", message.request)
 
-    def _welcome(self, identity: bytes, client: str, message: Hello, now: float) -> None:
-        if message.protocol not in PROTOCOLS:
-            raise ProtocolError(
+    def _welcome(self, identity: bytes, client: str, message: messages.Hello, now: float) -> None:
+        if message.protocol not in messages.PROTOCOLS:
+            raise messages.ProtocolError(
                 "version",
-                f"The client speaks protocol {message.protocol}, this server {PROTOCOL} (Likeness {__version__}).",
+                f"The client speaks protocol {message.protocol}, "
+                f"this server {messages.PROTOCOL} (Likeness {__version__}).",
                 "Install the extension and the backend of the same version.",
                 message.request,
             )
@@ -611,7 +582,7 @@ class Server:
             self._connections.drop_disconnected(now)
         if known is None and len(self._connections) >= self._limits.connections:
             sentence = f"{self._limits.connections} clients are connected already."
-            raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
+            raise messages.ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
         connection = known or self._connections.add(identity, client, now)
         paths = client == self._own_client
         if message.owner and paths and self._settings.parent is not None:  # the user's own key may kill it anyway
@@ -621,36 +592,38 @@ class Server:
         self._answer(connection, message, "welcome", content)
 
     def _handle(
-        self, connection: Connection, message: ClientMessage, buffers: Sequence[memoryview], now: float
+        self, connection: Connection, message: messages.ClientMessage, buffers: Sequence[memoryview], now: float
     ) -> None:
-        if isinstance(message, NewJob):
+        if isinstance(message, messages.NewJob):
             self._check_path(connection, message)
             job = self._queue.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
-        elif isinstance(message, AboutJob):
+        elif isinstance(message, messages.AboutJob):
             self._handle_job(connection, message, now)
-        elif isinstance(message, List):
+        elif isinstance(message, messages.List):
             jobs = [
                 job_entry(job, self._queue.position(job) if job.unfinished else None, self._limits, now)
                 for job in self._book
                 if job.client == connection.client
             ]
             self._answer(connection, message, "jobs", {"jobs": jobs})
-        elif isinstance(message, Ping):
+        elif isinstance(message, messages.Ping):
             self._answer(connection, message, "pong", {}, may_be_lost=True)
-        elif isinstance(message, Bye):
+        elif isinstance(message, messages.Bye):
             self._connections.remove(connection.identity)
-        elif isinstance(message, Shutdown):
+        elif isinstance(message, messages.Shutdown):
             if not self._lifetime.owns(connection.identity):
-                raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
+                raise messages.ProtocolError(
+                    "not_owner", "Only who started the server may stop it.", "", message.request
+                )
             if self._lifetime.on_owner_left("shutdown", now):
                 self._answer(connection, message, "stays", {})
             else:
                 self.stop("shutdown")
 
-    def _check_path(self, connection: Connection, message: NewJob) -> None:
+    def _check_path(self, connection: Connection, message: messages.NewJob) -> None:
         """Raise unless the client is this machine's user, who alone may give paths, even through a tunnel."""
-        video = message.video if isinstance(message, Transfer) else None
+        video = message.video if isinstance(message, messages.Transfer) else None
         if video is None or video.path is None:
             return
         sentence = f"There is no file {video.path} where the server runs."
@@ -658,24 +631,24 @@ class Server:
             sentence = f"The server does not open files by their paths for this client ({video.name})."
         elif os.path.isfile(video.path):
             return
-        raise ProtocolError("no_path", sentence, "Send the video's bytes.", message.request)
+        raise messages.ProtocolError("no_path", sentence, "Send the video's bytes.", message.request)
 
-    def _handle_job(self, connection: Connection, message: AboutJob, now: float) -> None:
+    def _handle_job(self, connection: Connection, message: messages.AboutJob, now: float) -> None:
         job = self._book.find(connection.client, message.job, message.token)
         if job is None:
-            raise ProtocolError(
+            raise messages.ProtocolError(
                 "unknown_job", "The server does not know this job, or not any more.", "Start again.", message.request
             )
-        if isinstance(message, Fetch):
+        if isinstance(message, messages.Fetch):
             job.listener = connection.identity
             self._tell_where_it_stands(connection, job, message.request, now)
-        elif isinstance(message, Cancel):
+        elif isinstance(message, messages.Cancel):
             if not job.unfinished:
-                raise ProtocolError("finished", "The job is finished already.", "", message.request)
+                raise messages.ProtocolError("finished", "The job is finished already.", "", message.request)
             job.listener = job.listener if self._connections.find(job.listener) else connection.identity
             self._queue.cancel(job, now)
         elif job.unfinished:
-            raise ProtocolError("unfinished", "The job is not finished.", "Cancel it first.", message.request)
+            raise messages.ProtocolError("unfinished", "The job is not finished.", "Cancel it first.", message.request)
         else:
             self._book.forget(job)
             self._answer(connection, message, "forgotten", {"job": job.id})
@@ -692,7 +665,7 @@ class Server:
     def _answer(
         self,
         connection: Connection,
-        to: ClientMessage,
+        to: messages.ClientMessage,
         kind: str,
         content: Mapping[str, Any],
         may_be_lost: bool = False,
@@ -700,7 +673,7 @@ class Server:
         header = {"type": kind, **with_request(to.request), **content}
         self._connections.send(connection, header, may_be_lost=may_be_lost)
 
-    def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
+    def _answer_error(self, identity: bytes, error: messages.ProtocolError) -> None:
         self._connections.answer_unknown_client(identity, protocol_error(error))
 
 

@@ -36,14 +36,7 @@ import msgspec
 from backend.errors import Cancelled
 from backend.exchange.buffers import WireMessage
 from backend.progress import SHARES, TRANSFER_SHARES, TimeLeft
-from backend.service.messages import (
-    RESULT_HEADER_BYTES,
-    BrokenFramesError,
-    JobOptions,
-    explain,
-    read_frames,
-    write_frames,
-)
+from backend.service import messages
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1
@@ -76,7 +69,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     token: str
     kind: str
-    options: JobOptions
+    options: messages.JobOptions
     names: tuple[str, ...]
     paths: tuple[str, ...]
     result: str
@@ -103,13 +96,13 @@ class Channel:
     def send(self, header: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
         """Send one message. Raises ``OSError`` when the server is gone."""
         with self._lock:
-            write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
+            messages.write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
 
     def receive(self) -> Instruction | None:
         """The next instruction; None when the server is gone."""
         try:
-            frames = read_frames(self._incoming)
-        except (BrokenFramesError, OSError):
+            frames = messages.read_frames(self._incoming)
+        except (messages.BrokenFramesError, OSError):
             return None
         return None if frames is None else msgspec.json.decode(frames[0], type=Instruction)
 
@@ -183,7 +176,7 @@ class Worker:
             raise
         except BaseException as error:
             traceback.print_exc()
-            explained = explain(error)
+            explained = messages.explain(error)
             self._channel.send({"type": "broken", **explained.fields()})
             raise SystemExit(1) from error
         self._channel.send({"type": "ready", **facts, "memory": resident_bytes() + self._runner.LATER_BYTES})
@@ -227,7 +220,7 @@ class Worker:
             message = self._runner.run(task, report)
             _write_result(task, message)
         except BaseException as error:
-            explained = explain(error)
+            explained = messages.explain(error)
             if explained.code == "internal":
                 traceback.print_exc()
             return {"type": "failed", "job": task.job, **explained.fields()}
@@ -274,13 +267,13 @@ def resident_bytes() -> int:
 def _write_result(task: Task, message: WireMessage) -> None:
     """Write the complete result message to the task's file, atomically."""
     header = msgspec.json.encode({"type": "result", "job": task.job, "token": task.token, **message.header})
-    if len(header) > RESULT_HEADER_BYTES:
+    if len(header) > messages.RESULT_HEADER_BYTES:
         raise ValueError(f"the result's header has {len(header)} bytes")
     path = Path(task.result)
     temporary = path.with_name("result.part")
     try:
         with open(temporary, "wb") as file:
-            write_frames(file, [header, *message.buffers])
+            messages.write_frames(file, [header, *message.buffers])
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

@@ -22,7 +22,7 @@ from head_message import HeadMessage, save  # noqa: E402
 
 from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE, pores  # noqa: E402
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map  # noqa: E402  # noqa: E402
-from backend.detail.window import place_in_map, surface_frames, vertex_strain  # noqa: E402
+from backend.detail.window import insert_in_map, surface_frames, vertex_strain  # noqa: E402
 from backend.exchange.face_asset import FaceAsset  # noqa: E402
 from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402
@@ -57,10 +57,10 @@ def old_skin(asset: FaceAsset, seed: int = PERSON) -> SkinDetail:
         return relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
 
     at_rest = displaced(np.zeros(len(ARKIT_NAMES)))
-    always = place_in_map(at_rest, TEXTURE)
+    always = insert_in_map(at_rest, TEXTURE)
     always += pores(surface, texture_space(template, TEXTURE).skin, texels_per_metre(surface, still, TEXTURE))
     wrinkles = {
-        name: height_map(place_in_map(displaced(group_weights(name)) - at_rest, WRINKLE_SIZE), WRINKLE_REACH)
+        name: height_map(insert_in_map(displaced(group_weights(name)) - at_rest, WRINKLE_SIZE), WRINKLE_REACH)
         for name in KEY_GROUPS
     }
     return SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)

@@ -16,20 +16,10 @@ import torch
 from torch import Tensor
 
 from backend.errors import LikenessError
+from trainer.engine import logs
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
 from trainer.engine.contracts import Source, SourceConfig, StageConfig
 from trainer.engine.distributed import World, world
-from trainer.engine.logs import (
-    Place,
-    ProgressLine,
-    RunLog,
-    Throughput,
-    clock_text,
-    figure_table,
-    inherited_limits,
-    log_session,
-    research_sets,
-)
 from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
 from trainer.engine.trainee import StepReport, Trainee
 
@@ -121,8 +111,8 @@ class _Session:
         self.started = clock()
         self.saved_at = self.started
         self.checkpoints = CheckpointFolder(options.folder / "checkpoints", recipe.keep)
-        self.line = ProgressLine()
-        self.log: RunLog | None = None
+        self.line = logs.ProgressLine()
+        self.log: logs.RunLog | None = None
         self.state = RunState()
 
     def run(self) -> RunState:
@@ -133,9 +123,9 @@ class _Session:
         if self.world.leads:
             self.options.folder.mkdir(parents=True, exist_ok=True)
             (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
-            self.log = RunLog(self.options.folder, self.state.run_steps)
-            limits = research_sets(encode(self.recipe)) | inherited_limits(self.options.init_from)
-            log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps, limits)
+            self.log = logs.RunLog(self.options.folder, self.state.run_steps)
+            limits = logs.research_sets(encode(self.recipe)) | logs.inherited_limits(self.options.init_from)
+            logs.log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps, limits)
         try:
             weights: Mapping[str, Tensor] = read_weights(self.options.init_from) if self.options.init_from else {}
             for number in range(self.state.stage, len(self.recipe.stages)):
@@ -198,7 +188,7 @@ class _Session:
         held_out = (
             _opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
         )
-        speed, skipped_in_row, first_step = Throughput(), 0, self.state.step
+        speed, skipped_in_row, first_step = logs.Throughput(), 0, self.state.step
         speed.add(self.state.seconds, self.state.samples)
         while True:
             fraction, ends, must_stop = self._decide(config)
@@ -246,9 +236,9 @@ class _Session:
             skipped=state.skipped + (not report.finite),
         )
 
-    def _place(self, config: StageConfig) -> Place:
+    def _place(self, config: StageConfig) -> logs.Place:
         state = self.state
-        return Place(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
+        return logs.Place(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
 
     def _tell(self, trainee: Trainee, report: StepReport, rate: float) -> None:
         """Write the log and the progress line."""
@@ -263,7 +253,7 @@ class _Session:
             self.log.scalars("train", self._place(config), {**values, "images_per_second": rate})
         if self.line.due:
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
-            left = clock_text(self._seconds_left(config, rate))
+            left = logs.clock_text(self._seconds_left(config, rate))
             self.line.show(
                 f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left"
             )
@@ -289,7 +279,7 @@ class _Session:
             pictures = trainee.stage.pictures(first)
         self.log.scalars("validation", self._place(config), figures)
         self.log.pictures(self._place(config), pictures)
-        self._say(f"{stage_name(config)} step {self.state.step} held out:\n{figure_table(figures)}")
+        self._say(f"{stage_name(config)} step {self.state.step} held out:\n{logs.figure_table(figures)}")
         if not config.select:
             return
         sign, name = (1.0 if config.select[0] == "+" else -1.0), config.select[1:]
@@ -325,7 +315,7 @@ class _Session:
         self.state = dataclasses.replace(state, finished=last)
         self._save(trainee)
         if last:
-            self._say(f"finished after {state.run_steps} steps and {clock_text(state.run_seconds)} of training")
+            self._say(f"finished after {state.run_steps} steps and {logs.clock_text(state.run_seconds)} of training")
             return
         self.state = RunState(stage=state.stage + 1, run_steps=state.run_steps, run_seconds=state.run_seconds)
 

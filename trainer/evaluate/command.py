@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
 EVALUATIONS: dict[str, tuple[str, str]] = {
@@ -55,13 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate and print a table; returns exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
+    """Evaluate and print a table; returns the exit code."""
     console = Console()
-    try:
-        figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
-    except LikenessError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        return EXIT_CODES[error.code]
+    figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
     from trainer.evaluate.harness import table_of, write_figures
 
     if figures:

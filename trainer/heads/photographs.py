@@ -21,19 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
-from trainer.heads.raytrace import (
-    AreaLight,
-    Environment,
-    Film,
-    Lighting,
-    Surface,
-    build_bvh,
-    closest_hits,
-    develop,
-    jpeg_bytes,
-    look_at,
-    trace_view,
-)
+from trainer.heads import raytrace
 
 
 def edge_keys(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +144,7 @@ def find_surface_landmarks(
     ValueError : when MediaPipe detects no face.
     """
     count = len(vertices)
-    surface = Surface(
+    surface = raytrace.Surface(
         vertices,
         faces,
         vertex_normals(vertices, faces),
@@ -165,14 +153,16 @@ def find_surface_landmarks(
         np.full(count, 0.45),
         np.ones(count),
     )
-    bvh = build_bvh(vertices, faces)
-    camera = look_at(0, 0, 0, DISTANCE, SIZE * DISTANCE / VIEW_METRES, (SIZE, SIZE), target)
-    soft = Environment(np.full(3, 0.25), np.full(3, 0.55), np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
+    bvh = raytrace.build_bvh(vertices, faces)
+    camera = raytrace.look_at(0, 0, 0, DISTANCE, SIZE * DISTANCE / VIEW_METRES, (SIZE, SIZE), target)
+    soft = raytrace.Environment(np.full(3, 0.25), np.full(3, 0.55), np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
     pixels = []
     for side in (-1.0, 0.0, 1.0):
-        lamp = AreaLight(np.array([side * 1.0, 0.7, 1.6]), 0.3, np.full(3, 0.6))
-        view = trace_view(surface, camera, Lighting((lamp,), soft), samples=3, ambient_rays=4, bvh=bvh)
-        picture = develop(view.over(np.full(3, 0.35)), Film(noise=0.0), np.random.default_rng(0))
+        lamp = raytrace.AreaLight(np.array([side * 1.0, 0.7, 1.6]), 0.3, np.full(3, 0.6))
+        view = raytrace.trace_view(
+            surface, camera, raytrace.Lighting((lamp,), soft), samples=3, ambient_rays=4, bvh=bvh
+        )
+        picture = raytrace.develop(view.over(np.full(3, 0.35)), raytrace.Film(noise=0.0), np.random.default_rng(0))
         found = detect_landmarks(picture)
         if found is not None:
             pixels.append(found[:, :2])
@@ -181,7 +171,7 @@ def find_surface_landmarks(
     pixel = np.median(pixels, axis=0)  # (478, 2)
     in_camera = np.concatenate([pixel, np.ones((len(pixel), 1))], axis=1) @ np.linalg.inv(camera.intrinsics).T
     directions = in_camera @ camera.camera_from_head[:3, :3]
-    hit, _, barycentrics = closest_hits(bvh, np.tile(camera.centre(), (len(pixel), 1)), directions)
+    hit, _, barycentrics = raytrace.closest_hits(bvh, np.tile(camera.centre(), (len(pixel), 1)), directions)
     corners = vertices[faces[np.maximum(hit, 0)]]
     facing = (np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * directions).sum(1) < 0
     hit = np.where(facing, hit, -1)  # missed: the ray went through a gap to the inside of the skull
@@ -195,7 +185,7 @@ def sweep_torso(
     allowed: np.ndarray,
     outline: Sequence[tuple[float, float, float]],
     cloth: np.ndarray,
-) -> Surface:
+) -> raytrace.Surface:
     """Sweep a surface down from the open edges of a mesh.
 
     Parameters
@@ -235,7 +225,7 @@ def sweep_torso(
         strips += [np.stack([b, a, a + n], 1), np.stack([b, a + n, b + n], 1)]
     vertices, strip_faces = np.concatenate(rings), np.concatenate(strips)
     size = len(vertices)
-    return Surface(
+    return raytrace.Surface(
         vertices,
         strip_faces,
         vertex_normals(vertices, strip_faces),
@@ -268,7 +258,7 @@ class Shot:
     size: tuple[int, int]
     light: str
     light_turn: float
-    film: Film
+    film: raytrace.Film
     seed: int
 
 
@@ -288,7 +278,7 @@ def _windows(*entries: tuple[tuple[float, float, float], float, tuple[float, flo
     return directions, np.array([entry[1] for entry in entries]), np.array([entry[2] for entry in entries])
 
 
-def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
+def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> raytrace.Lighting:
     """Make the light called ``name`` around a face at ``middle`` (3,) that looks along +z, rotated about the
     vertical."""
     turn = np.radians(turn_degrees)
@@ -326,9 +316,11 @@ def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
         place = rotation @ np.array(position) + middle
         # ``irradiance`` is given at the face, but ``AreaLight`` states it at the origin
         gain = ((place - middle) ** 2).sum() / (place**2).sum()
-        lights.append(AreaLight(place, radius, np.array(irradiance) * gain))
+        lights.append(raytrace.AreaLight(place, radius, np.array(irradiance) * gain))
     directions, sharpness, colours = windows
-    return Lighting(tuple(lights), Environment(ground, sky, directions @ rotation.T, sharpness, colours))
+    return raytrace.Lighting(
+        tuple(lights), raytrace.Environment(ground, sky, directions @ rotation.T, sharpness, colours)
+    )
 
 
 def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
@@ -359,7 +351,7 @@ def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
     focal = shot.face_share * height * shot.distance / FACE_METRES
     where = (width * (0.5 + shot.offset[0]), height * (0.5 + shot.offset[1]))
     # the principal point stays in the picture's centre, so rotate the camera until the face lies at ``where``
-    camera = look_at(shot.yaw, shot.pitch, shot.roll, shot.distance, focal, shot.size, middle)
+    camera = raytrace.look_at(shot.yaw, shot.pitch, shot.roll, shot.distance, focal, shot.size, middle)
     ray = np.array([(where[0] - width / 2) / focal, (where[1] - height / 2) / focal, 1.0])
     ray /= np.linalg.norm(ray)
     axis = np.cross([0, 0, 1.0], ray)
@@ -375,23 +367,23 @@ def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
 
 
 def take_photograph(
-    surface: Surface, middle: np.ndarray, shot: Shot, samples: int = 3, ambient_rays: int = 3
+    surface: raytrace.Surface, middle: np.ndarray, shot: Shot, samples: int = 3, ambient_rays: int = 3
 ) -> Photograph:
     """Photograph ``surface``, a face that looks along +z with its centre at ``middle``, with the settings ``shot``."""
     generator = np.random.default_rng(shot.seed)
     camera = shot_camera(shot, middle)
     light = lighting(shot.light, shot.light_turn, middle)
-    view = trace_view(surface, camera, light, samples, ambient_rays, shot.seed)
+    view = raytrace.trace_view(surface, camera, light, samples, ambient_rays, shot.seed)
     linear = view.over(background(shot.size, generator))
     seen = view.coverage > 0.99
     level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0
     # exposure is metered on the person, as phones do, and then varied by the film's exposure
     factor = min(0.55 / max(float(level), 1e-3), 2.0)
     film = shot.film
-    exposed = Film(
+    exposed = raytrace.Film(
         film.exposure * factor**0.6, film.white_balance, film.noise, film.blur, film.jpeg_quality, film.contrast
     )
-    return Photograph(jpeg_bytes(develop(linear, exposed, generator), film.jpeg_quality), camera)
+    return Photograph(raytrace.jpeg_bytes(raytrace.develop(linear, exposed, generator), film.jpeg_quality), camera)
 
 
 SIX_VIEWS = ((-4.0, 3.0), (28.0, -6.0), (-33.0, 4.0), (49.0, 2.0), (-50.0, -5.0), (10.0, 14.0))
@@ -407,7 +399,7 @@ def six_shots(seed: int, distance: float | None = None) -> tuple[Shot, ...]:
     shots = []
     for index, (yaw, pitch) in enumerate(SIX_VIEWS):
         jitter = generator.uniform(-1, 1, 8)
-        film = Film(
+        film = raytrace.Film(
             exposure=1 + 0.15 * jitter[0],
             white_balance=(1 + 0.06 * jitter[1], 1.0, 1 - 0.08 * jitter[2]),
             noise=float(generator.uniform(0.001, 0.005)),

@@ -28,7 +28,7 @@ from backend.geometry.subdivision import linear_split
 from backend.geometry.template import PartRange
 from backend.geometry.vectors import smoothstep
 from backend.rig.measure import MouthLoops
-from backend.rig.mouth import lips_apart, places_across, share_between_lips
+from backend.rig.mouth import abscissas_across, lips_apart, share_between_lips
 from trainer.template.makehuman import BaseMesh, Selection, data_folder
 from trainer.template.registration import closest_points, vertex_areas
 
@@ -241,11 +241,11 @@ def bake_contour_rows(
     vertex_uv[quads.ravel()] = head_map.uv[head_map.quads[: len(quads)].ravel()]
     surface = np.flatnonzero(np.isfinite(vertex_uv[:, 0]) & (vertex_uv[:, 1] > 0.17) & (ears < 0.3))
 
-    def chart_place(position: np.ndarray) -> np.ndarray:
+    def chart_coordinates(position: np.ndarray) -> np.ndarray:
         return vertex_uv[surface[np.linalg.norm(points[surface] - position, axis=1).argmin()]]
 
-    jaw = np.array([chart_place(landmark) for landmark in landmarks[8:17]])  # chin to the left ear
-    centre = chart_place(landmarks[33])
+    jaw = np.array([chart_coordinates(landmark) for landmark in landmarks[8:17]])  # chin to the left ear
+    centre = chart_coordinates(landmarks[33])
     along = np.linspace(0, len(jaw) - 1, ROWS_PER_SIDE)
     outline = np.stack([np.interp(along, np.arange(len(jaw)), jaw[:, axis]) for axis in (0, 1)], axis=1)
     rows = []
@@ -545,7 +545,7 @@ def keep_lips_closed(offsets: np.ndarray, points: np.ndarray, mouth: MouthLoops)
     lines. The correction is complete inside the mouth and fades out on the lips' skin. It is linear in the offsets.
     """
     offsets = offsets.copy()
-    across = places_across(points, mouth)
+    across = abscissas_across(points, mouth)
     for axis in (1, 2):
         rows = [lips_apart(offsets[..., axis], points, mouth, row, across) for row in _CONTACT_ROWS]
         share_between_lips(offsets, np.mean(rows, axis=0), axis, points, mouth, across)

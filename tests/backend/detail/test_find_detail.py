@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.find import WRINKLE_SIZE, FoundDetail, find_detail, photo_in_window
+from backend.detail.find import WRINKLE_SIZE, DetailEstimate, find_detail, photo_in_window
 from backend.detail.skin_detail import KEY_GROUPS
 from backend.detail.window import detail_window
 from backend.errors import Cancelled
@@ -34,7 +34,7 @@ def model() -> DetailModel:
     return DetailModel(DetailNet(SMALL).eval(), torch.device("cpu"), "made up")
 
 
-def found(scene, model, **changes) -> FoundDetail:
+def found(scene, model, **changes) -> DetailEstimate:
     faces = changes.get("faces", scene.faces)
     return find_detail(scene.template, scene.fitted, faces, scene.template.expressions, 512, model)
 

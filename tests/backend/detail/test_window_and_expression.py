@@ -11,8 +11,8 @@ from backend.detail.window import (
     PhotoInWindow,
     detail_window,
     frames_in_window,
+    insert_in_map,
     observe,
-    place_in_map,
     shading_and_gradient,
     surface_frames,
     vertex_strain,
@@ -123,8 +123,8 @@ def test_the_window_lies_in_the_map_where_it_says(window, positions) -> None:
     resolution = 256
     whole = texture_space(load_template(), resolution).skin
     expected = whole.image(whole.sample(positions[:, 1:2]))[..., 0]
-    placed = place_in_map(window.image(positions[:, 1:2])[..., 0], resolution)
-    middle = place_in_map((window.allowed > 0.9).astype(np.float32), resolution) > 0.99
+    placed = insert_in_map(window.image(positions[:, 1:2])[..., 0], resolution)
+    middle = insert_in_map((window.allowed > 0.9).astype(np.float32), resolution) > 0.99
     assert middle.sum() > 5000
     assert np.abs(placed - expected)[middle].mean() < 1e-3  # metres
 

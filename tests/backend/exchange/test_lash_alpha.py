@@ -85,7 +85,7 @@ def test_what_is_no_strip_stays_opaque() -> None:
 
 
 def test_the_gltf_has_the_alpha_of_each_vertex_where_there_are_no_single_hairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gltf_module, "lash_places", lambda asset: None)
+    monkeypatch.setattr(gltf_module, "lash_positions", lambda asset: None)
     asset, _ = asset_with_strip(0.4, False)
     gltf = pygltflib.GLTF2().load_from_bytes(glb_bytes(asset))
     mesh = next(mesh for mesh in gltf.meshes if mesh.name == "lashes")

@@ -16,7 +16,7 @@ from test_lash_alpha import COLUMNS, ROWS, asset_with_strip
 from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.lashes import HEIGHT, WIDTH, lash_picture, lash_places
+from backend.exchange.lashes import HEIGHT, WIDTH, lash_picture, lash_positions
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.errors import AddonError
@@ -50,7 +50,7 @@ def test_the_same_picture_each_time() -> None:
 @pytest.mark.parametrize("height", [0.4, -0.4])
 def test_roots_lie_at_the_lid_and_the_nose_is_at_the_left(height: float, flipped: bool) -> None:
     asset, row = asset_with_strip(height, flipped)
-    places, x = lash_places(asset), asset.part("lashes").vertices[:, 0]
+    places, x = lash_positions(asset), asset.part("lashes").vertices[:, 0]
     lower_edge = 0.5 if height > 0 else 0.0
     up = [places[row == number, 1] for number in range(ROWS)]
     assert (np.diff([values.mean() for values in up]) > 0.05).all()
@@ -61,7 +61,7 @@ def test_roots_lie_at_the_lid_and_the_nose_is_at_the_left(height: float, flipped
 
 
 def test_all_lashes_of_a_face_have_their_place_and_both_eyes_are_alike(face: FaceAsset) -> None:
-    places, points = lash_places(face), face.part("lashes").vertices
+    places, points = lash_positions(face), face.part("lashes").vertices
     assert places.min() >= 0 and places.max() <= 1
     mirrored = np.linalg.norm(points[:, None] - points[None] * [-1, 1, 1], axis=-1).argmin(axis=1)
     np.testing.assert_allclose(places, places[mirrored], atol=2e-3)
@@ -73,7 +73,7 @@ def test_they_go_over_the_wire(face: FaceAsset) -> None:
     message = encode_face(face)
     header = json.loads(json.dumps(message.header))
     again = decode_result(header, message.buffers)
-    np.testing.assert_array_equal(again.lashes.places, lash_places(face))
+    np.testing.assert_array_equal(again.lashes.places, lash_positions(face))
     assert encode_face(replace(face, albedo=None)).header["lashes"] is None
     far = [np.full_like(again.lashes.places, np.nan).tobytes() if entry["name"] == "lashes.places" else buffer
            for entry, buffer in zip(header["buffers"], message.buffers, strict=True)]  # fmt: skip
@@ -93,9 +93,9 @@ def test_the_gltf_has_single_hairs(face: FaceAsset) -> None:
     np.testing.assert_array_equal(shown, lash_picture())
     view = gltf.bufferViews[gltf.accessors[primitive.attributes.TEXCOORD_0].bufferView]
     uv = np.frombuffer(blob[view.byteOffset : view.byteOffset + view.byteLength], "<f4").reshape(-1, 2)
-    expected = lash_places(face) * [1, -1] + [0, 1]
+    expected = lash_positions(face) * [1, -1] + [0, 1]
     np.testing.assert_allclose(np.unique(uv, axis=0), np.unique(expected.astype(np.float32), axis=0), atol=1e-6)
 
 
 def test_what_is_no_strip_has_none() -> None:
-    assert lash_places(make_asset()) is None and encode_face(make_asset()).header["lashes"] is None
+    assert lash_positions(make_asset()) is None and encode_face(make_asset()).header["lashes"] is None

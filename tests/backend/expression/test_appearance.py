@@ -10,7 +10,7 @@ import torch
 from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.gltf import write_glb
 from backend.expression.calibrate import solve_photo
-from backend.expression.follow import SeenFace, seen_in_frame
+from backend.expression.follow import FrameFace, frame_face
 from backend.expression.photometric_pose import (
     appearance_of_texture,
     face_vertices,
@@ -25,19 +25,19 @@ from backend.fitting.parameters import PhotoParameters
 from backend.geometry.template import load_template
 from backend.photos.faces import detect_faces, find_landmarks
 from backend.rendering.color import linear_from_srgb
-from trainer.methods.expressions.evaluate import SEED, KnownPictures, known_pictures, seen_appearance
+from trainer.methods.expressions.evaluate import SEED, KnownPictures, known_pictures, visible_appearance
 from trainer.people.source import PeopleConfig
 
 COVARIANCE = np.radians(10.0) ** 2 * np.eye(3)
 
 
 @pytest.fixture(scope="module")
-def person() -> tuple[KnownPictures, SeenFace, PhotoParameters]:
+def person() -> tuple[KnownPictures, FrameFace, PhotoParameters]:
     """A person, the first picture, and its true pose and expression."""
     torch.set_num_threads(1)
     known = known_pictures(PeopleConfig(size=160, seed=SEED, photos=1, film=False), 0)
     landmarks = find_landmarks(known.pictures[0], detect_faces(known.pictures[0])[0])
-    seen = seen_in_frame("0", known.pictures[0], landmarks, focal_px=known.focal_px)
+    seen = frame_face("0", known.pictures[0], landmarks, focal_px=known.focal_px)
     start = initial_parameters(load_template(), seen.face, PriorWeights(), 0)
     place = known.places[0] + known.rotations[0] @ (start.pivot - _middle(known))
     true = replace(
@@ -56,9 +56,9 @@ def _middle(known: KnownPictures) -> np.ndarray:
     return embedding.positions(known.neutral)[embedding.valid].mean(0)
 
 
-def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, SeenFace, PhotoParameters]) -> None:
+def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, FrameFace, PhotoParameters]) -> None:
     known, seen, true = person
-    subject = subject_of(known.neutral, seen_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
+    subject = subject_of(known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
     for axis in range(2):  # pitch, yaw
         left = []
         for sign in (-1.0, 1.0):
@@ -69,7 +69,7 @@ def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, See
         assert left[0] - left[1] > 4.0, (axis, left)  # of ten degrees between the two starts
 
 
-def test_without_its_skin_nothing_turns(person: tuple[KnownPictures, SeenFace, PhotoParameters]) -> None:
+def test_without_its_skin_nothing_turns(person: tuple[KnownPictures, FrameFace, PhotoParameters]) -> None:
     known, seen, _ = person
     plain = solve_photo(subject_of(known.neutral), seen)
     vertices = face_vertices(load_template())
@@ -112,10 +112,10 @@ def test_a_head_without_a_usable_texture_is_used_without(tmp_path: Path) -> None
 
 
 def test_the_skin_looks_most_like_the_picture_at_the_true_pose(
-    person: tuple[KnownPictures, SeenFace, PhotoParameters],
+    person: tuple[KnownPictures, FrameFace, PhotoParameters],
 ) -> None:
     known, seen, true = person
-    subject = subject_of(known.neutral, seen_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
+    subject = subject_of(known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
     landmarks = seen.evidence.landmarks
     best, deviation = skin_misfit(subject.template, subject.appearance, seen.window, landmarks, true)
     for axis in range(2):

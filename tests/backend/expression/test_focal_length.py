@@ -14,7 +14,7 @@ from backend.expression.calibrate import (
     most_likely_focal,
     solve_in_take,
 )
-from backend.expression.follow import find_face, seen_in_frame
+from backend.expression.follow import find_face, frame_face
 from backend.expression.solver import read_subject_face
 from backend.expression.subject import subject_of
 from backend.photos.faces import detect_faces
@@ -48,7 +48,7 @@ def test_a_frame_is_solved_with_the_takes_focal_length_from_its_start() -> None:
     beside = np.pad(picture, ((0, 0), (0, 2 * picture.shape[1]), (0, 0)), "edge")  # the head is on the left now
     found = find_face(beside, detect_faces(beside)[0])
     assert found is not None
-    seen = seen_in_frame("0", beside, found.landmarks, focal_px=known.focal_px, surface=found.surface)
+    seen = frame_face("0", beside, found.landmarks, focal_px=known.focal_px, surface=found.surface)
     subject = subject_of(known.neutral)
     calibration = calibrate(subject, (seen,))
     long = float(np.log(3.0 * known.focal_px))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backend.expression import follow
-from backend.expression.follow import FaceFollower, FoundFace, find_face
+from backend.expression.follow import FaceFollower, FrameLandmarks, find_face
 from backend.expression.reading import posed_depth
 from backend.fitting.detector_model import face_scale
 from backend.models.landmarks import surface_landmarker
@@ -23,13 +23,13 @@ def pictures() -> tuple[np.ndarray, ...]:
     return known_pictures(PeopleConfig(size=160, seed=SEED, photos=3, clips=True, film=False), 1001).pictures
 
 
-def off_percent(found: FoundFace, landmarks: np.ndarray) -> float:
+def off_percent(found: FrameLandmarks, landmarks: np.ndarray) -> float:
     """Median distance of landmarks in per cent of the face's scale."""
     apart = np.linalg.norm(found.landmarks[:, :2] - landmarks[:, :2], axis=1)
     return float(100.0 * np.median(apart) / face_scale(landmarks))
 
 
-def by_net(found: FoundFace) -> bool:
+def by_net(found: FrameLandmarks) -> bool:
     """Whether its landmarks are the net's."""
     return found.surface is not None and np.allclose(found.landmarks[:, :2], found.surface.places, atol=1e-3)
 

@@ -9,7 +9,7 @@ from backend.fitting.stages import FitState
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
 from backend.rig.measure import face_loops
-from backend.rig.mouth import LEAST_OVERLAP, closed_lips, lips_apart, places_across, touch_lips
+from backend.rig.mouth import LEAST_OVERLAP, abscissas_across, closed_lips, lips_apart, touch_lips
 
 
 def overlap_mm(neutral: np.ndarray) -> float:
@@ -17,7 +17,7 @@ def overlap_mm(neutral: np.ndarray) -> float:
     template = load_template()
     head, mouth = template.head.vertex_stop, face_loops(template).mouth
     surface = (subdivide(template, 1).matrix[: len(neutral)] @ neutral)[:head]
-    across = places_across(neutral[:head], mouth)
+    across = abscissas_across(neutral[:head], mouth)
     gaps = [lips_apart(surface[None, :, 1], surface, mouth, row, across)[0] for row in (-2, -1, 0, 1)]
     return -1e3 * float(np.min(gaps, axis=0)[6:-6].max())
 

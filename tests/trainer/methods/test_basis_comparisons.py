@@ -122,7 +122,7 @@ def test_renders_show_who_it_is_without_expression(network: LearnedBasisNet) -> 
     neutral, laughing = np.zeros(52), np.full(52, 0.3)
     zero = np.zeros(len(template.identity_modes))
     photos = [photo_of(template, zero, weights, 0.0, 1.0, 1)[0] for weights in (neutral, laughing)]
-    faces = [evaluate.FoundFace(photo.pixels, photo.landmarks) for photo in photos]
+    faces = [evaluate.PairFace(photo.pixels, photo.landmarks) for photo in photos]
     renders = list(evaluate.identity_renders(network, faces))
     with torch.no_grad():
         given = encoder_input(faces, network.config.size)
@@ -145,7 +145,7 @@ def test_renders_and_photos_are_compared_in_a_recognition_networks_features(
     template = load_template()
     zero = np.zeros(len(template.identity_modes)), np.zeros(52)
     photos = [photo_of(template, *zero, 0.0, 1.0, number)[0] for number in range(4)]
-    faces = [evaluate.FoundFace(photo.pixels, photo.landmarks) for photo in photos]
+    faces = [evaluate.PairFace(photo.pixels, photo.landmarks) for photo in photos]
     asked = []
 
     def embedding(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:

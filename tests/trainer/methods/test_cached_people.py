@@ -18,7 +18,7 @@ from trainer.methods.expressions.observe import (
     CachedPeople,
     cached_shot,
     chosen,
-    collect_kept,
+    collect_cached,
     rarity,
     read_observed,
 )
@@ -65,7 +65,7 @@ def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
 
 
 def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> None:
-    collect_kept(tmp_path / "seen", 1, 1)
+    collect_cached(tmp_path / "seen", 1, 1)
     observed = read_observed(tmp_path / "seen")
     assert 1 <= len(observed.person) <= 2
     assert (observed.person >= KEPT_NUMBERS).all()
@@ -73,17 +73,17 @@ def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> 
     assert len(table.person) == 4 * len(observed.person)
     assert not held_out_rows(table).any()
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")}
-    collect_kept(tmp_path / "seen", 2, 0)
+    collect_cached(tmp_path / "seen", 2, 0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")} == files
 
 
 def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     few: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    collect_kept(tmp_path, 100, 100)
+    collect_cached(tmp_path, 100, 100)
     observed = read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
     monkeypatch.delattr(observe, "cached_shot")
     monkeypatch.delattr(observe, "CachedPeople")
-    collect_kept(tmp_path, 100, 100)
+    collect_cached(tmp_path, 100, 100)
     assert len(read_observed(tmp_path).person) == len(observed.person)

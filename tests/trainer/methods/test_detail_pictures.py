@@ -15,7 +15,7 @@ from backend.geometry.template import load_template
 from trainer.methods.detail.data import (
     DetailPeopleConfig,
     DetailPortraitsConfig,
-    picture_places,
+    picture_coordinates,
     pictures_of,
     pooled_texels,
     projected,
@@ -68,7 +68,7 @@ def test_each_pixel_knows_its_texel() -> None:
     template = load_template()
     window = detail_window(template, TEXELS)
     surface, pixels = window.surface, frontal_pixels()
-    where = picture_places(window, pixels, SIZE)
+    where = picture_coordinates(window, pixels, SIZE)
     inside = (where.places[..., 0] < 1.5) == where.shown
     assert inside.all() and 0.3 < where.shown.mean() < 0.9
     uv = np.zeros((len(pixels), 2))
@@ -86,7 +86,7 @@ def test_each_pixel_knows_its_texel() -> None:
 def test_the_coarse_picture_lacks_the_detail_and_nothing_else() -> None:
     window = detail_window(load_template(), TEXELS)
     photo, density = stained_photo()
-    where = picture_places(window, frontal_pixels(), SIZE)
+    where = picture_coordinates(window, frontal_pixels(), SIZE)
     cut = np.random.default_rng(0).integers(60, 200, (SIZE, SIZE, 3)).astype(np.uint8)
     pictures = pictures_of(photo, window, density, where, cut)
     given = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255

@@ -138,7 +138,7 @@ def test_all_drawing_ends_at_one_time(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ends.append(arguments[-1])
         monkeypatch.setattr(time, "monotonic", lambda: 5000.0)
 
-    for name in ("collect", "collect_kept"):
+    for name in ("collect", "collect_cached"):
         monkeypatch.setattr(observing, name, collecting)
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     parser = argparse.ArgumentParser()

@@ -31,8 +31,8 @@ from trainer.methods.learned_basis.start import (
     lip_grid,
     principal,
     refit_identity,
-    seen_reflectance,
     surface_metric,
+    visible_reflectance,
 )
 
 TEMPLATE = load_template()
@@ -140,8 +140,8 @@ def test_changed_photos_keep_their_truth_true() -> None:
     assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
     assert set(changed.labels.unique().tolist()) <= {*people.labels.unique().tolist(), 255}
     # the pictures moved along: skin is where the true face says
-    back, _ = seen_reflectance(dataclasses.replace(changed, truth=changed.truth))
-    before, known = seen_reflectance(people)
+    back, _ = visible_reflectance(dataclasses.replace(changed, truth=changed.truth))
+    before, known = visible_reflectance(people)
     assert (back - before)[known].abs().median() < 0.03
     torch.testing.assert_close(augment_faces(people, FaceAugmentConfig()).images, people.images)
 
@@ -257,7 +257,7 @@ def test_the_first_reflectance_is_that_of_people_and_symmetric() -> None:
     skin = bases.surface.face[: len(mirror)] > 0.9
     cheek = mean[: len(mirror)][skin].mean(0)
     assert cheek[0] > cheek[1] > cheek[2] > 0.01, "skin is red before it is blue"
-    values, known = seen_reflectance(people)
+    values, known = visible_reflectance(people)
     assert known.float().mean() > 0.2
     reached = bases.reflectance_of(torch.randn(200, 4))[:, : len(mirror)]
     assert reached[:, skin].std(0).mean() > 0.1 * values[:, skin][known[:, skin]].std()

@@ -129,7 +129,7 @@ _BACKGROUND_LIGHT = 0.2
 
 
 @dataclass(frozen=True)
-class PicturePlaces:
+class PictureCoordinates:
     """Positions of a face's skin in a picture of S x S pixels.
 
     Attributes
@@ -158,7 +158,7 @@ def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
     return np.stack([x, y, depth], 1)
 
 
-def picture_places(window: DetailWindow, pixels: np.ndarray, size: int) -> PicturePlaces:
+def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> PictureCoordinates:
     """Find the texel of each pixel from the projected vertices (V, 3) of the subdivided head: pixels and depth."""
     surface = window.surface
     vertices = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
@@ -172,14 +172,14 @@ def picture_places(window: DetailWindow, pixels: np.ndarray, size: int) -> Pictu
     inside = torch.from_numpy(surface.main)[found.face] & (place.abs() < 1.0).all(1)
     place[~inside] = 2.0
     places = found.scatter(place, background=2.0)[0].numpy()
-    return PicturePlaces(places, (np.abs(places) < 1.0).all(-1))
+    return PictureCoordinates(places, (np.abs(places) < 1.0).all(-1))
 
 
 def pictures_of(
     photo: PhotoInWindow,
     window: DetailWindow,
     texels_per_metre: float,
-    where: PicturePlaces,
+    where: PictureCoordinates,
     cut: np.ndarray | None = None,
 ) -> DetailPictures:
     """Make the pictures of one photo.
@@ -207,7 +207,7 @@ def pictures_of(
     )
 
 
-def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
+def sampled(values: np.ndarray, where: PictureCoordinates, pool: int) -> np.ndarray:
     """Sample values (N, N, C) at the pixels' places to (S, S, C), each averaged over ``pool`` x ``pool`` texels."""
     if pool > 1:
         values = cv2.blur(values, (pool, pool))
@@ -326,7 +326,7 @@ class DetailPeople:
             photos.append(observe(photo, known.density))
             if config.picture:
                 pixels = projected(positions, shot.turn, config.picture)
-                where = picture_places(known.window, pixels, config.picture)
+                where = picture_coordinates(known.window, pixels, config.picture)
                 pictures.append(pictures_of(photo, known.window, known.density, where))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
@@ -495,7 +495,7 @@ def observed_portrait(
             pixels = fit.camera.project(points)
             return np.column_stack([square.from_picture(pixels[:, :2], picture), pixels[:, 2]])
 
-        where = picture_places(window, seen(surface.lifted(cage)), picture)
+        where = picture_coordinates(window, seen(surface.lifted(cage)), picture)
         shown = pictures_of(photo, window, density, where, square.cut(face.pixels, picture))
         arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
     return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}

@@ -152,7 +152,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
     truth = batch.displacement[:, 0].numpy()
-    found = found_relief(model, batch)
+    found = relief_estimate(model, batch)
     luminance = batch.photos[0, 0].numpy()
     figures: dict[str, float] = {}
     for region in REGIONS:
@@ -189,7 +189,7 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
         for index in range(people):
             batch = source.person(index)
             batch = replace(batch, wanted=batch.wanted[:1])
-            total += float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+            total += float(np.square(fine(relief_estimate(model, batch)[0], cause(config.size))).sum())
         energies.append(total)
     return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
 
@@ -205,7 +205,7 @@ def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
     def energy(index: int, changes: Changes) -> float:
         batch = source.person(index, changes)
         batch = replace(batch, wanted=batch.wanted[:1])
-        return float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+        return float(np.square(fine(relief_estimate(model, batch)[0], cause(config.size))).sum())
 
     figures: dict[str, float] = {}
     without: dict[int, np.ndarray] = {}  # by identity, because several disturbances share the same baseline photos
@@ -218,7 +218,7 @@ def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
     return figures
 
 
-def found_relief(model: DetailModel, batch: DetailBatch) -> np.ndarray:
+def relief_estimate(model: DetailModel, batch: DetailBatch) -> np.ndarray:
     """(T, N, N) millimetres, the product's relief for the first person's wanted expressions."""
     given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
     return displacements(model, *given) * batch.allowed[0, 0].numpy()

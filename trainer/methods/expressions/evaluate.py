@@ -28,7 +28,7 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
 from backend.expression.clip import ExpressionClip
-from backend.expression.follow import find_face, seen_in_frame
+from backend.expression.follow import find_face, frame_face
 from backend.expression.photometric_pose import Appearance, face_vertices
 from backend.expression.reading import towards_point
 from backend.expression.subject import Subject, subject_of
@@ -250,7 +250,7 @@ LEAST_FACING, LEAST_SEEN = 0.3, 0.2
 SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 
 
-def seen_appearance(config: PeopleConfig, index: int) -> Appearance:
+def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
     """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
     config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
     batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
@@ -377,7 +377,7 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             there = find_face(picture, face)
             if there is None:
                 continue
-            seen = seen_in_frame(str(number), picture, there.landmarks, surface=there.surface)
+            seen = frame_face(str(number), picture, there.landmarks, surface=there.surface)
             if seen.covered:  # left out by the product, too
                 continue
             parameters = solve_photo(subject, seen).parameters
@@ -467,7 +467,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     reads = []
     for index in range(arguments.people):
         known = known_pictures(photos, index)
-        skin = seen_appearance(photos, index) if textured else None
+        skin = visible_appearance(photos, index) if textured else None
         try:
             reads.append(read_photos(known, subject_of(known.neutral, skin)))
         except LikenessError:
@@ -478,7 +478,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index, open_eyed)
-        skin = seen_appearance(photos, index) if textured else None
+        skin = visible_appearance(photos, index) if textured else None
         subject = None if arguments.identity == "auto" else subject_of(known.neutral, skin)
         try:
             read, _ = read_clip(known, subject)

@@ -271,14 +271,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render people, train the reader, print its errors on held-out people; returns exit code 0."""
-    from trainer.methods.expressions.observe import collect, collect_kept, read_observed
+    from trainer.methods.expressions.observe import collect, collect_cached, read_observed
 
     torch.set_num_threads(1)
     version = SurfaceLandmarker.load().version
     folder = arguments.data or cache_folder() / "expression_pictures" / version
     end = time.monotonic() + 60.0 * arguments.minutes
     collect(folder, range(arguments.people), range(arguments.hard), end)
-    collect_kept(folder, arguments.rare, arguments.calm, end)
+    collect_cached(folder, arguments.rare, arguments.calm, end)
     observed = read_observed(folder)
     table = feature_table(observed)
     options = LearningOptions()

@@ -275,7 +275,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
     return _observed(rows)
 
 
-def observe_kept(people: CachedPeople, numbers: np.ndarray) -> Observed:
+def observe_cached(people: CachedPeople, numbers: np.ndarray) -> Observed:
     """Kept pictures with the landmark net's points alone. The detector would take most of the time, and the reader does
     not use its landmarks."""
     rows = []
@@ -318,7 +318,7 @@ def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> 
             save_arrays(path, **vars(observe(source.batch(range(first, last), torch.device("cpu")), size)))
 
 
-def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
+def collect_cached(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
     """The same for the landmark net's people that ``cached_people.chosen`` selects."""
     if not rare and not calm:
         return
@@ -333,7 +333,7 @@ def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> N
     for path, own in missing:
         if time.monotonic() > end:
             return
-        save_arrays(path, **vars(observe_kept(people, own)))
+        save_arrays(path, **vars(observe_cached(people, own)))
 
 
 def _kept_weights(path: Path) -> np.ndarray:

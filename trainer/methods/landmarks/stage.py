@@ -24,15 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.errors import LikenessError
-from backend.fitting.detector_model import (
-    OUTER_EYE_CORNERS,
-    SURFACE_ERRORS_PATH,
-    UPRIGHT,
-    DetectorModel,
-    face_scale,
-    save_detector_model,
-    turn_of,
-)
+from backend.fitting import detector_model
 from backend.fitting.landmark_targets import landmark_model, seen_outline
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models import landmarks
@@ -44,13 +36,7 @@ from backend.photos.faces import mean_landmarks
 from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
-from trainer.methods.landmarks.data import (
-    LandmarkBatch,
-    face_scales,
-    landmark_mirror,
-    landmarks_in_given_box,
-    surface_points,
-)
+from trainer.methods.landmarks import data
 from trainer.methods.parsing.scenes import AugmentConfig, change_light
 from trainer.people.source import PeopleBatch, PeopleConfig
 from trainer.template.calibration import LARGEST_PERCENT, MODE_COUNT, correlated_errors
@@ -197,11 +183,11 @@ class LandmarkStage(Stage):
         surface = SurfaceHead(config.network, mean_surface())
         net = landmarks.LandmarkNet(config.network, mean[:, :2])
         self.modules = nn.ModuleDict({"net": net, "depths": heads, "surface": surface}).to(device)
-        self._partners = torch.from_numpy(landmark_mirror()).to(device)
+        self._partners = torch.from_numpy(data.landmark_mirror()).to(device)
         self._surface_partners = torch.from_numpy(surface_mirror()).to(device)
         self._other = _Other(Path(config.impression_of), device) if config.impression_of else None
 
-    def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
+    def step(self, batch: data.LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
         """Compute ``likelihood``, ``distance``, ``depth``, ``camera``, ``surface``: means over the guesses, each with
         twice the weight of the previous one; and ``impression`` of the last where another net's is learned."""
         config = self.config
@@ -236,7 +222,7 @@ class LandmarkStage(Stage):
             terms["impression"] = self._other.misfit(images, guesses[-1].impression)
         return terms
 
-    def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
+    def metrics(self, batches: Iterable[data.LandmarkBatch]) -> Mapping[str, float]:
         """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.median``: its median;
         ``percent.first``: before corrections;
         ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error relative to the predicted
@@ -246,7 +232,7 @@ class LandmarkStage(Stage):
         for batch in batches:
             images, truth, side, _ = windows(batch, self.config.network.size)
             guesses = self.modules["net"](images)
-            scale = face_scales(truth)
+            scale = data.face_scales(truth)
             first, last = (100.0 * (guess.places - truth) / scale[:, None, None] for guess in (guesses[0], guesses[-1]))
             alone = last - last.mean(1, keepdim=True)
             claimed = (guesses[-1].places - truth).square().sum(-1) / (2.0 * guesses[-1].deviation.square())
@@ -259,7 +245,7 @@ class LandmarkStage(Stage):
         figures = dict(zip(names, values.mean((1, 2)).tolist(), strict=True))
         return figures | {"percent.median": float(values[0].median())}
 
-    def pictures(self, batch: LandmarkBatch) -> Mapping[str, Tensor]:
+    def pictures(self, batch: data.LandmarkBatch) -> Mapping[str, Tensor]:
         """``landmarks``: predicted points in white on the windows, true ones in black below them."""
         images, truth, *_ = windows(batch, self.config.network.size)
         found = self.modules["net"](images)[-1].places
@@ -290,13 +276,13 @@ def mean_places() -> Tensor:
 
 def mean_surface() -> Tensor:
     """(``SURFACE``, 3) the same of ``surface_points``."""
-    return _in_mean_window(load_template().vertices[surface_points()])
+    return _in_mean_window(load_template().vertices[data.surface_points()])
 
 
 @cache
 def surface_mirror() -> np.ndarray:
     """(``SURFACE``,) the place of each one's mirror image among ``surface_points``."""
-    points = surface_points()
+    points = data.surface_points()
     return (load_template().mirror[points][:, None] == points[None]).argmax(1)
 
 
@@ -336,7 +322,7 @@ def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
     return (deviation.log() + 0.5 * (errors / deviation).square()).mean()
 
 
-def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def windows(batch: data.LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Cut windows (N, 3, size, size) around true landmarks; also return the landmarks (N, 478, 2) in the windows'
     sides, the sides (N,) in stored pixels, and the surface's points (N, P, 3) with their depths, in sides.
 
@@ -348,10 +334,10 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
         return _windows(batch, size, moves)
 
 
-def _windows(batch: LandmarkBatch, size: int, moves: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _windows(batch: data.LandmarkBatch, size: int, moves: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     marks, stored = batch.landmarks, batch.images.shape[-1]
-    line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
-    down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
+    line = marks[:, detector_model.OUTER_EYE_CORNERS[1]] - marks[:, detector_model.OUTER_EYE_CORNERS[0]]
+    down = marks[:, detector_model.UPRIGHT[1]] - marks[:, detector_model.UPRIGHT[0]]
     angle = torch.atan2(line[:, 1] - down[:, 0], line[:, 0] + down[:, 1])
     inward = _rotations(angle)  # (N, 2, 2) from the picture's axes to the window's
     turned = torch.einsum("nij,nlj->nli", inward, marks[:, :MESH])
@@ -452,13 +438,13 @@ def _errors(
     intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
     camera = Camera(intrinsics, pose, pixels.shape[1::-1])
     true = camera.project(points.positions(batch.vertices[number].numpy().astype(np.float64)))[:, :2]
-    detected = landmarks_in_given_box(pixels, true)
+    detected = data.landmarks_in_given_box(pixels, true)
     if detected is None:
         return None
     found = landmarker.find(pixels, detected)
     mean_face = camera.project(_mean_face_landmarks(points, batch, number))[:, :2]
-    *_, upright = turn_of(pose[:3, :3], camera.centre())
-    percent = 100.0 / face_scale(true)
+    *_, upright = detector_model.turn_of(pose[:3, :3], camera.centre())
+    percent = 100.0 / detector_model.face_scale(true)
     return (
         percent * (found.places - true) @ upright,
         percent * found.deviation,
@@ -496,7 +482,7 @@ def outline_errors(count: int, seed: int = SEED) -> tuple[np.ndarray, np.ndarray
             )
             camera = Camera(in_crop @ intrinsics, pose, face.pixels.shape[1::-1])
             seen = seen_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
-            errors.append(100.0 * seen.distance / face_scale(face.landmarks))
+            errors.append(100.0 * seen.distance / detector_model.face_scale(face.landmarks))
             on_neck.append(seen.on_neck)
     return np.concatenate(errors), np.concatenate(on_neck)
 
@@ -526,7 +512,7 @@ def without_similarity(fields: np.ndarray, where: np.ndarray) -> np.ndarray:
     return (flat - flat @ directions @ directions.T).reshape(fields.shape)
 
 
-def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> DetectorModel:
+def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> detector_model.DetectorModel:
     """Fit correlated errors, and factors on the claimed deviations for the uncorrelated rest.
 
     There is no bias by view, because the net was trained on such people."""
@@ -537,21 +523,21 @@ def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> 
     claimed = np.sqrt((np.concatenate([measured.claimed, measured.claimed[:, partners]]) ** 2).mean(0))
     shown = shown_share(measured.errors, measured.person, mean_landmarks().points[:, :2])
     shown = 0.5 * (shown + shown[partners])
-    return DetectorModel(np.zeros((8, *both.shape[1:])), modes, left / claimed, shown)
+    return detector_model.DetectorModel(np.zeros((8, *both.shape[1:])), modes, left / claimed, shown)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer landmark-errors``."""
     parser.add_argument("--people", type=int, default=600, help="synthetic people, one picture each")
     parser.add_argument("--model", type=Path, help="folder of an exported landmark net; default: the shipped one")
-    parser.add_argument("--out", type=Path, default=SURFACE_ERRORS_PATH, help="file to write")
+    parser.add_argument("--out", type=Path, default=detector_model.SURFACE_ERRORS_PATH, help="file to write")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the errors, write the model and print the figures."""
     landmarker = SurfaceLandmarker.load(arguments.model)
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
-    save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
+    detector_model.save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
     outline, on_neck = outline_errors(min(arguments.people, MOST_OUTLINES))
     for name, errors in (("background", outline[~on_neck]), ("neck", outline[on_neck])):
         middle = float(np.median(errors))

@@ -58,7 +58,7 @@ _BASIS_PAIRS_BATCH = 32
 
 
 @dataclass(frozen=True)
-class FoundFace:
+class PairFace:
     """A picture (H, W, 3) uint8 sRGB and the landmarks (478, 3) of the face in it."""
 
     pixels: np.ndarray
@@ -73,18 +73,18 @@ def pairs_of_photos(folder: Path, people: int, seed: int = 0) -> list[tuple[Path
     return [(found[number][0], found[number][1]) for number in np.sort(chosen)]
 
 
-def read_face(path: Path) -> FoundFace | None:
+def read_face(path: Path) -> PairFace | None:
     """Read a photo and detect its face; None if the file cannot be read or shows no face."""
     picture = cv2.imread(str(path))
     if picture is None:
         return None
     pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     landmarks = detect_landmarks(pixels)
-    return None if landmarks is None else FoundFace(pixels, landmarks)
+    return None if landmarks is None else PairFace(pixels, landmarks)
 
 
 @torch.no_grad()
-def identity_codes(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> np.ndarray:
+def identity_codes(network: LearnedBasisNet, faces: Sequence[PairFace]) -> np.ndarray:
     """(N, m_i) identity codes of single photos."""
     codes = []
     for start in range(0, len(faces), _BASIS_PAIRS_BATCH):
@@ -121,13 +121,13 @@ def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
     return float((refused[nearest] + taken[nearest]) / 2)
 
 
-def found_pairs(folder: Path, people: int) -> list[tuple[FoundFace, FoundFace]]:
+def face_pairs(folder: Path, people: int) -> list[tuple[PairFace, PairFace]]:
     """The pairs of ``pairs_of_photos`` with a face in both photos."""
     found = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
     return [(one, two) for one, two in found if one is not None and two is not None]
 
 
-def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
+def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
     """``verification.eer``, ``.emd`` (earth mover's distance between the cosines of same and of other pairs; larger is
     better) and ``.people``, the number of people."""
     codes = identity_codes(network, [face for pair in pairs for face in pair])
@@ -336,7 +336,7 @@ _FACES_BATCH = 16
 
 
 @torch.no_grad()
-def identity_renders(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> Iterator[FoundFace]:
+def identity_renders(network: LearnedBasisNet, faces: Sequence[PairFace]) -> Iterator[PairFace]:
     """Render each photo's neutral face with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
     marks = FaceMarks()
     for start in range(0, len(faces), _FACES_BATCH):
@@ -348,10 +348,10 @@ def identity_renders(network: LearnedBasisNet, faces: Sequence[FoundFace]) -> It
         pictures = torch.where(rendered.mask[:, None], rendered.image, _GREY).permute(0, 2, 3, 1)
         places = cameras.project(marks.points(face.vertices))[..., :2]
         for picture, own in zip(pictures, places, strict=True):
-            yield FoundFace((picture.clamp(0, 1) * 255).round().byte().numpy(), own.double().numpy())
+            yield PairFace((picture.clamp(0, 1) * 255).round().byte().numpy(), own.double().numpy())
 
 
-def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
+def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
     """``verification.renders.emd`` and ``.eer`` of the pairs' renders, and ``verification.photos.*`` of their photos.
 
     pairs : two photos of one person each.
@@ -497,7 +497,7 @@ def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str
     if not people or not folder.is_dir():
         why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"
         return dict.fromkeys(_PAIRS, why)
-    pairs = found_pairs(folder, people)
+    pairs = face_pairs(folder, people)
     figures: dict[str, float | str] = {**verification_figures(network, pairs)}
     try:
         return figures | render_figures(network, pairs)

@@ -156,7 +156,7 @@ def _vertex_metric(graph: DeformationGraph) -> np.ndarray:
     return reach.T @ (_importance()[:, None] * reach)
 
 
-def seen_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
+def visible_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
     """Linear reflectance (G, C, 3) at the cage's vertices, averaged over the photos of each person, and known (G, C).
 
     Raises ``ValueError`` for a batch without truth.
@@ -192,7 +192,7 @@ def begin_reflectance(bases: FaceBases, batches: list[FaceBatch], with_basis: bo
     """
     template = load_template()
     mirror = torch.from_numpy(template.mirror[: template.head.vertex_stop].astype(np.int64))
-    pairs = [seen_reflectance(batch) for batch in batches]
+    pairs = [visible_reflectance(batch) for batch in batches]
     values = torch.cat([values for values, _ in pairs]).cpu()
     known = torch.cat([known for _, known in pairs]).cpu()
     values = torch.where(known[..., None], values, values[:, mirror])
