@@ -81,6 +81,9 @@ def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup 
     return HeadOptions(**chosen)
 
 
+HAIR_STYLE = option_property("hair_style")
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
@@ -104,6 +107,10 @@ class LikenessHead(bpy.types.PropertyGroup):
     def changed(self) -> bool:
         """Whether the sliders differ from the values that the head was solved with."""
         return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
+
+    def wear(self, style: str) -> None:
+        """Set the hairstyle for the next solve."""
+        self.hair_style = style
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
