@@ -25,7 +25,7 @@ from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import HairVotes, fit_hair
+from backend.hair.fit_hair import HairVotes
 from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import mediapipe_models
@@ -40,6 +40,7 @@ from backend.pipeline import (
     ReconstructOptions,
     Watch,
     exported_hair,
+    grow_hair,
     reconstruct,
 )
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
@@ -146,8 +147,7 @@ class GrownHead:
 
     def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
         """The shape with hair in the style of ``options``, and what the report says of it."""
-        style = options.hair_style
-        found = fit_hair(self.template, self.fit, self.hairline.faces, progress, style, self.look)
+        found = grow_hair(self.fit, self.hairline, self.look, self.template, options, Watch(progress))
         strands = exported_hair(self.asset, found, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": options.to_report()}
@@ -206,8 +206,9 @@ class _KeptHead:
 
 def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:
     """What must not change between a head and its other hairstyles."""
-    free = {"hair", "hair_style", "look"}
-    return *(pair for pair in options.to_report().items() if pair[0] not in free), options.corrections
+    return *(
+        pair for pair in options.to_report().items() if not pair[0].startswith(("hair", "look"))
+    ), options.corrections
 
 
 _kept_head = _KeptHead()

@@ -18,7 +18,7 @@ from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
-from ..ui.properties import option_property, options_of
+from ..ui.properties import HAIR_STYLE, options_of
 from ..ui.text import report_error
 from .polls import NO_HEAD, clickable
 
@@ -204,14 +204,14 @@ a quarter of an hour after its last solve"""
     bl_label = "Change Hair"
     bl_options = {"REGISTER"}
     again = hair_only = True
-    style: option_property("hair_style")
+    style: HAIR_STYLE
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
 
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
-        tags.active_head(context).likeness.hair_style = self.style
+        tags.active_head(context).likeness.wear(self.style)
         return super()._begin(context, to_the_end)
 
 

@@ -8,9 +8,11 @@ Hair cards: a mesh on the head with a texture of strands, as in games.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import bpy
 import numpy as np
+from mathutils.bvhtree import BVHTree
 from mathutils.kdtree import KDTree
 
 from ..protocol.result import HeadResult, ResultCards, ResultHair
@@ -268,6 +270,15 @@ def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
     return lower
 
 
+FOUND, LIFT = "found_strand", "lift"
+"""Attributes of the guides' points: their places as the photos gave them, from the root; from the skin to them."""
+LIFTED = 0.04
+"""Metres: hair further from the skin hangs or is tied, and volume moves all of it alike."""
+FRONT = (0.5, 0.8)
+"""Cosine of the angle between a root, seen from the scalp's middle, and straight ahead: from the first on strands are
+a bit of the fringe, from the second on all of it."""
+FALLS_OVER = 0.5
+"""Share of its found length over which a longer strand turns half down."""
 NAME = "hair"
 TIP_SHARE = 0.3
 """Thickness of a hair's tip, relative to its root."""
@@ -301,6 +312,7 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         _remove(strands)
     if cards is not None and wanted_cards is None and not is_changed(cards):
         _remove(cards)
+    shape_hair(collection, collection.get(tags.HAIR_SHAPE, {}))
 
 
 def move_hair(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
@@ -371,6 +383,69 @@ def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.
     obj[tags.HAIR] = fingerprint(curves)
     if before.users == 0:
         bpy.data.hair_curves.remove(before)
+
+
+def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) -> None:
+    """Trim or lengthen a head's strands, and press them to the skin or lift them off it; groomed ones stay.
+
+    wished : ``hair_length`` of each strand, relative to the found one; ``fringe``, a further factor of those that grow
+    above the forehead; ``volume``, the distance from the skin relative to the found one, of which at most ``LIFTED``
+    changes. 1 where one is missing.
+    """
+    wished = {name: float(value) for name, value in wished.items()}  # a copy: the next line frees what is stored
+    collection[tags.HAIR_SHAPE] = wished
+    length, fringe, volume = (wished.get(name, 1.0) for name in ("hair_length", "fringe", "volume"))
+    obj, head = tags.hair_object(collection, "CURVES"), tags.part_object(collection, "head")
+    if obj is None or head is None or is_groomed(obj):
+        return
+    curves = obj.data
+    starts = np.empty(len(curves.curves) + 1, np.int32)
+    curves.curve_offset_data.foreach_get("value", starts)
+    if len(set(np.diff(starts))) != 1:
+        return
+    shape = (len(starts) - 1, int(starts[1]), 3)
+    now = _positions(curves).reshape(shape)
+    if FOUND not in curves.attributes:
+        if length == fringe == volume == 1.0:
+            return
+        _set(curves, FOUND, "FLOAT_VECTOR", "POINT", "vector", now - now[:, :1])
+        _set(curves, LIFT, "FLOAT_VECTOR", "POINT", "vector", _lift(now.reshape(-1, 3), head))
+    found, lift = (np.empty(now.size, np.float32) for _ in range(2))
+    curves.attributes[FOUND].data.foreach_get("vector", found)
+    curves.attributes[LIFT].data.foreach_get("vector", lift)
+    found, lift = found.reshape(shape), lift.reshape(shape)
+    shaped = found + (volume - 1.0) * (lift - lift[:, :1])
+    roots = now[:, 0, :2]
+    away = roots - 0.5 * (roots.min(0) + roots.max(0))
+    front = -away[:, 1] / np.maximum(np.linalg.norm(away, axis=1), 1e-6)
+    front = np.clip((front - FRONT[0]) / (FRONT[1] - FRONT[0]), 0.0, 1.0)
+    shaped = _as_long(shaped, length * (1.0 + (fringe - 1.0) * front))
+    curves.position_data.foreach_set("vector", (now[:, :1] + shaped).astype(np.float32).ravel())
+    curves.update_tag()
+    obj[tags.HAIR] = fingerprint(curves)
+
+
+def _lift(points: np.ndarray, head: bpy.types.Object) -> np.ndarray:
+    """(N, 3) from the skin to points (N, 3) in the head's frame, at most ``LIFTED`` long."""
+    mesh = head.data
+    tree = BVHTree.FromPolygons(neutral_coordinates(mesh).tolist(), [tuple(face.vertices) for face in mesh.polygons])
+    lift = points - np.array([tree.find_nearest(point)[0] for point in points.tolist()], np.float32)
+    return lift * np.minimum(1.0, LIFTED / np.maximum(np.linalg.norm(lift, axis=1, keepdims=True), 1e-9))
+
+
+def _as_long(strands: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Strands (G, P, 3) with ``share`` (G,) of their lengths: cut, or going on from their tips, ever more downwards."""
+    size = np.linalg.norm(np.diff(strands, axis=1), axis=-1)
+    along = np.concatenate([np.zeros((len(strands), 1)), size.cumsum(1)], axis=1)
+    at, whole = share[:, None] * along, along[:, -1:]
+    low = np.clip((along[:, None, :] <= at[:, :, None]).sum(2) - 1, 0, strands.shape[1] - 2)
+    rows = np.arange(len(strands))[:, None]
+    part = np.clip((at - along[rows, low]) / np.maximum(size[rows, low], 1e-9), 0.0, 1.0)[..., None]
+    shaped = strands[rows, low] * (1.0 - part) + strands[rows, low + 1] * part
+    beyond = np.maximum(at - whole, 0.0)[..., None]
+    way = (strands[:, -1:] - strands[:, -2:-1]) / np.maximum(size[:, -1:, None], 1e-9)
+    down = beyond / (beyond + FALLS_OVER * whole[..., None] + 1e-9)
+    return shaped + beyond * ((1.0 - down) * way + down * np.array([0.0, 0.0, -1.0]))
 
 
 def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:

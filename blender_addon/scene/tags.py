@@ -62,8 +62,8 @@ CAMERAS = "likeness_cameras"
 CORRECTIONS = "likeness_corrections"
 """On a head's collection: one group per corrected photo: name, use, landmarks (N,), places (2N,), mask (width, height
 and runs)."""
-SHAPE = "likeness_shape"
-"""On a head's collection: shape slider -> the value that is in the meshes."""
+SHAPE, HAIR_SHAPE = "likeness_shape", "likeness_hair_shape"
+"""On a head's collection: slider of shape or hair -> the value that is in the meshes or strands."""
 LANDMARKS = "likeness_landmarks"
 HEAD_POINTS = "likeness_head_points"
 """On a camera object, pixels of the photo. Landmarks: 478 x (x, y detected, x, y fitted). Head points: 11 x (x, y

@@ -21,7 +21,7 @@ from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
-from .properties import SHAPE_SLIDERS, USES
+from .properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
 from .redraw import TAB
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
@@ -204,6 +204,10 @@ class HairPanel(_OfHead, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.prop(collection.likeness, "hair_style")
         row.operator_menu_enum("likeness.change_hair", "style", text="", icon="OUTLINER_OB_CURVES")
+        sliders = self.layout.column(align=True)
+        sliders.enabled = tags.hair_object(collection, "CURVES") is not None
+        for name in HAIR_SLIDERS:
+            sliders.prop(collection.likeness, name, slider=True)
         for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
             _draw_shown(self.layout, hair, "Show Hair")
 

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..scene import corrections, tags
-from ..scene.hair import move_hair
+from ..scene.hair import move_hair, shape_hair
 from ..shared.options import OPTIONS, HeadOptions
 
 PLACES = (
@@ -81,6 +81,9 @@ def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup 
     return HeadOptions(**chosen)
 
 
+HAIR_STYLE = option_property("hair_style")
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
@@ -104,6 +107,10 @@ class LikenessHead(bpy.types.PropertyGroup):
     def changed(self) -> bool:
         """Whether the sliders differ from the values that the head was solved with."""
         return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
+
+    def wear(self, style: str) -> None:
+        """Set the hairstyle for the next solve."""
+        self.hair_style = style
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
@@ -151,6 +158,26 @@ for _name, _label in SHAPE_SLIDERS.items():
         max=1.0,
         subtype="FACTOR",
         update=_slide,
+    )
+
+
+HAIR_SLIDERS = {"hair_length": "Length", "fringe": "Fringe", "volume": "Volume"}
+"""Slider of a head's strands -> its label."""
+
+
+def _comb(wished: LikenessHead, context: bpy.types.Context) -> None:
+    shape_hair(wished.id_data, {name: getattr(wished, name) for name in HAIR_SLIDERS})
+
+
+for _name, _label in HAIR_SLIDERS.items():
+    LikenessHead.__annotations__[_name] = FloatProperty(
+        name=_label,
+        description="Relative to the hair that the photos gave; groomed hair stays as it is",
+        default=1.0,
+        min=0.1,
+        max=2.0,
+        subtype="FACTOR",
+        update=_comb,
     )
 
 

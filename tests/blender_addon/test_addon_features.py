@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mathutils import Vector  # noqa: E402
 
 from blender_addon.protocol.names import ALL_PART_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene import hair, tags  # noqa: E402
 from blender_addon.scene.corrections import _shape_modes  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
@@ -154,3 +155,52 @@ def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
     assert min(seconds) < 1 / 30
+
+
+def strand_lengths(obj: bpy.types.Object, shape: tuple[int, ...]) -> np.ndarray:
+    return np.linalg.norm(np.diff(guides(obj).reshape(shape), axis=1), axis=-1).sum(1)
+
+
+def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Collection, result: HeadResult) -> None:
+    obj, wished, shape = tags.hair_object(collection, "CURVES"), collection.likeness, result.hair.points.shape
+    head = tags.part_object(collection, "head")
+    first, found = guides(obj), strand_lengths(obj, shape)
+    wished.hair_length = 0.4
+    np.testing.assert_allclose(strand_lengths(obj, shape) / found, 0.4, atol=0.05)
+    np.testing.assert_allclose(guides(obj).reshape(shape)[:, 0], first.reshape(shape)[:, 0], atol=1e-6)
+    wished.hair_length = 1.4
+    np.testing.assert_allclose(np.median(strand_lengths(obj, shape) / found), 1.4, atol=0.05)
+    wished.hair_length, wished.fringe = 1.0, 0.3
+    share, roots = strand_lengths(obj, shape) / found, first.reshape(shape)[:, 0]
+    front = (np.abs(roots[:, 0]) < 0.04) & (roots[:, 1] < np.percentile(roots[:, 1], 10))
+    back = roots[:, 1] > np.median(roots[:, 1])
+    assert share[front].max() < 0.7 and share[back].min() > 0.99
+    wished.fringe, wished.volume = 1.0, 0.2
+    away = [np.linalg.norm(hair._lift(points, head), axis=1).mean() for points in (first, guides(obj))]
+    assert away[1] < 0.6 * away[0]
+    wished.volume = 1.0
+    np.testing.assert_allclose(guides(obj), first, atol=1e-6)
+    assert not hair.is_groomed(obj)
+
+
+def test_new_hair_of_the_head_keeps_its_sliders_and_groomed_hair_does_not_move(
+    collection: bpy.types.Collection, result: HeadResult
+) -> None:
+    collection.likeness.hair_length = 0.5
+    wider = replace(result, hair=replace(result.hair, points=result.hair.points * np.float32([1.001, 1.0, 1.0])))
+    import_head(wider, bpy.context, into=collection["likeness_id"])
+    obj, shape = tags.hair_object(collection, "CURVES"), result.hair.points.shape
+    found = np.linalg.norm(np.diff(result.hair.points, axis=1), axis=-1).sum(1)
+    np.testing.assert_allclose(strand_lengths(obj, shape) / found, 0.5, atol=0.06)
+    groomed = guides(obj)
+    groomed[5] += 0.01
+    obj.data.position_data.foreach_set("vector", groomed.ravel())
+    collection.likeness.hair_length = 1.0
+    np.testing.assert_array_equal(guides(obj), groomed)
+
+
+def guides(obj: bpy.types.Object) -> np.ndarray:
+    """(N, 3) points of strands."""
+    flat = np.empty(3 * len(obj.data.points), np.float32)
+    obj.data.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
