@@ -52,7 +52,7 @@ class LandmarkStage:
     surface_fraction : the same for the landmark net's points.
     outline_fraction : the same for the places of the outline in the labels.
     expression_share : standard deviation of a person's own way to move the lips, as a share of the keys' motion.
-    beside_surface : factor on the detector's landmarks where there are points of the net, which have a third of the error.
+    beside_surface : factor on the detector's landmarks where there are points of the net, with a third of the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
