@@ -52,7 +52,7 @@ class LandmarkStage:
     surface_fraction : the same for the landmark net's points.
     outline_fraction : the same for the places of the outline in the labels.
     expression_share : standard deviation of a person's own way to move the lips, as a share of the keys' motion.
-    beside_surface : factor on the detector's landmarks where there are points of the net, which have half the error.
+    beside_surface : factor on the detector's landmarks where there are points of the net, with a third of the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
@@ -61,7 +61,7 @@ class LandmarkStage:
     surface_fraction: float = 0.1
     outline_fraction: float = 0.5
     expression_share: float = 0.5
-    beside_surface: float = 0.1
+    beside_surface: float = 0.05
     outlier_scale: float = 3.0
 
 
