@@ -118,8 +118,9 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
 
 def test_hair_does_not_run_out_over_the_hairline_of_a_bare_forehead(template: Template) -> None:
     """Such hair ended after a centimetre, as a dark tuft at the parting."""
-    surface = hair_surface(hull_grid(template, template.vertices), ())
-    grid = surface.grid
+    grid = hull_grid(template, template.vertices)
+    inside = (grid.s < grid.line[:, None]).astype(float)
+    surface = replace(hair_surface(grid, ()), there=inside, roots=inside)
     ahead = (along_hairline(surface, unit_vectors(grid.down + grid.around)) * grid.down).sum(-1)
     front = np.abs(grid.azimuth) < 0.4
     border = front & (np.abs(grid.s - grid.line[:, None]) < 0.007)
