@@ -27,7 +27,7 @@ _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
 _BACK = 0.6
-"""Half widths (of fewer cards less) by which a card begins behind its guide's root, so that cards hide the scalp where hair parts."""
+"""Half widths (of fewer cards less) by which a card begins behind its guide's root, so that partings hide the scalp."""
 _FEWER = 0.8
 """Power of the share of guides left out with which the others' cards get wider: 1 keeps their area, 0.5 their look."""
 _STRANDS = 44

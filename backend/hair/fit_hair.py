@@ -311,8 +311,8 @@ BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
 _CROPPED = 0.009
-"""Metres: mean height on top of cropped and shaved heads (4.6 to 8.6 mm on seven of eight); combed hair, however thin or
-tight, has 9.5 and more."""
+"""Metres: mean height on top of cropped and shaved heads (4.6 to 8.6 mm on seven of eight, 9.4 on one); combed hair,
+however thin or tight, has 9.5 and more."""
 _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 16.0, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp (7 to 15 on four heads; of thin hair and stubble 18 to 30), and in
 hue alone of stubble (6 to 15; of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
@@ -385,9 +385,9 @@ def fit_hair(
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
-    told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed and curled like that where the photos do
-    not show it. told : of ``hair_votes``; None: found here, with the look chosen.
-    Raises ``errors.Cancelled`` when ``progress`` raised it.
+    told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed
+    and curled like that where the photos do not show it. told : of ``hair_votes``; None: found here, the look
+    chosen. Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
     if told_style == "shaved":
@@ -435,7 +435,7 @@ def hair_of_views(
     cropped = style is None and top_height(surface) < _CROPPED and not falls(surface)
     if cropped:
         hue, lighter = _beside_skin(fitted, faces)
-        if np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1)) < _SKIN_LIKE:
+        if is_skin(hue, lighter):
             return None
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
@@ -460,6 +460,11 @@ def hair_of_views(
         style=told_style,
         parameters=line_numbers(surface),
     )
+
+
+def is_skin(hue: float, lighter: float) -> bool:
+    """Whether what is labelled as low hair is a shaved scalp, by how it differs from the face's skin in CIELAB."""
+    return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < _SKIN_LIKE
 
 
 def _beside_skin(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[float, float]:

@@ -51,8 +51,8 @@ which it is smooth."""
 _LEAST_FALL = 0.7
 """Cosine between hair that hangs and straight down: locks turn aside by at most 45 degrees before they bend back."""
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
-"""Cells over which the border of the hair is smooth, 12 mm, and metres: from half that distance on hair does not run out
-over it."""
+"""Cells over which the border of the hair is smooth, 12 mm, and metres from which half on hair does not run out over
+it."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -89,7 +89,7 @@ def direction_field(
     share = np.clip(2 * sure, 0, 1)[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
-    way = _along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
+    way = along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
     low, high = _COMBED
     return DirectionField(way, np.clip((clearness - low) / (high - low), 0, 1))
 
@@ -104,7 +104,7 @@ def _falling(grid: HullGrid, way: np.ndarray) -> np.ndarray:
     return unit_vectors(least * fall + np.sqrt(np.maximum(1 - least**2, 0)) * aside)
 
 
-def _along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
+def along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
     """The field ``way`` (C, R, 3) without what runs out over the hairline onto a bare forehead: hair that grows at the
     border of the hair runs along it or inwards, and hair of a fringe, whose border is not where it grows, hangs on."""
     grid = surface.grid

@@ -30,8 +30,8 @@ from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
-from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
+from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..scene.meshes import coordinates
 from .presets import ExportPreset
 from .surfaces import HAIR, ExportMaterials

@@ -250,7 +250,7 @@ def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
     middle = ends.mean(2, keepdims=True)
     ends = middle + (ends - middle) * step**FEWER
     start = (np.arange(len(vertex))[:, None] * len(kept) + np.arange(len(kept) - 1)).ravel()[:, None] * 2
-    triangles = np.concatenate([start + [0, 2, 1], start + [1, 2, 3]])
+    triangles = np.concatenate([start + np.array(corners) for corners in ((0, 2, 1), (1, 2, 3))])
     lower = bpy.data.meshes.new(mesh.name)
     lower.from_pydata(ends.reshape(-1, 3), [], triangles)
     layer = lower.uv_layers.new(name=UV, do_init=False)

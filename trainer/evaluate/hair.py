@@ -450,6 +450,21 @@ def shuffled_pairs(pairs: Sequence[HairPair], seed: int = 0) -> tuple[list[Seque
     return rows, [order.index(k) + 1 for k in range(len(pairs))]
 
 
+def write_pairs(path: Path, pairs: Sequence[HairPair], seed: int = 0) -> Path:
+    """Write the sheet of ``shuffled_pairs``, photos and drawings numbered from 1, and the answers beside it in
+    ``NAME.key.csv``, whose path is returned: whoever pairs them does not open it."""
+    rows, answers = shuffled_pairs(pairs, seed)
+    tiles = [tile.copy() for row in rows for tile in row]
+    for k, tile in enumerate(tiles):
+        drawn, number = divmod(k, len(pairs))
+        cv2.putText(tile, f"{'drawn' if drawn else 'photo'} {number + 1}", (4, 14), 0, 0.45, (255, 255, 255))
+    write_sheet(path, [row for half in (tiles[: len(pairs)], tiles[len(pairs) :]) for row in in_rows(half, 8)])
+    key = path.with_suffix(".key.csv")
+    lines = [f"{number},{answer}" for number, answer in enumerate(answers, 1)]
+    key.write_text("\n".join(["photo,drawn", *lines]) + "\n", "utf-8")
+    return key
+
+
 def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[HairPair]) -> list[HeldOutHair]:
     """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses, and add the pair of
     hair alone, fitted to all of them, to ``pairs``.
@@ -492,7 +507,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
-    parser.add_argument("--pairs", type=Path, help="write a sheet of photos' and drawn hair alone, to be paired by eye")
+    parser.add_argument(
+        "--pairs", type=Path, help="write a sheet of photos' and drawn hair to be paired by eye, and its key"
+    )
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
@@ -514,8 +531,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
 
     figures = flat_figures(measured(folders, person, console, asdict))
     if arguments.pairs:
-        rows, answers = shuffled_pairs(pairs)
-        write_sheet(arguments.pairs, rows)
-        console.print("Drawing of each photo, counted from 1:", *answers)
+        write_pairs(arguments.pairs, pairs)
         figures["pairs.rank_one"] = rank_one(pairs)
     return figures

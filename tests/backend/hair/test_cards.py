@@ -36,7 +36,9 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     assert ((faces * cards.normals[cards.triangles].mean(1)).sum(1) > 0).mean() > 0.95  # else they are drawn black
     first, second = cards.vertices[:2].mean(0), cards.vertices[2:4].mean(0)
     behind = np.linalg.norm(first - strands.points[0, 0])
-    assert 0 < behind < strands.width[0] and np.linalg.norm(second - strands.points[0, 0]) < np.linalg.norm(second - first)
+    assert 0 < behind < strands.width[0] and np.linalg.norm(second - strands.points[0, 0]) < np.linalg.norm(
+        second - first
+    )
 
 
 @pytest.mark.parametrize("most", LEVELS)
@@ -44,13 +46,13 @@ def test_every_level_of_detail_hides_the_scalp(most: int) -> None:
     template = load_template()
     strands = made_up_hair(template, 900)
     cards = hair_cards(strands, most)
-    assert 0.7 * most < len(cards.triangles) <= most
+    assert 0.6 * most < len(cards.triangles) <= most
     head = template.vertices[: template.head.vertex_stop].astype(np.float64)
     triangles = triangles_from_quads(template.quads[: template.head.face_stop])
     near = cKDTree(strands.points[:, 0]).query(head, k=3)[0][:, -1] < 0.01
     both = np.concatenate([cards.triangles, cards.triangles[:, ::-1]])
     for yaw in (90.0, 180.0):
-        camera = portrait_camera(np.array([0.0, 0.78, 0.02]), yaw, 128, 128 * 1.2 / 0.3, 1.2)
+        camera = portrait_camera(np.array([0.0, 0.78, 0.02]), yaw, 128, 0.3)
         scalp = depth_map(head, triangles[near[triangles].all(1)], camera)
         seen = np.isfinite(scalp) & (scalp <= depth_map(head, triangles, camera) + 1e-4)
         assert seen.sum() > 500

@@ -16,13 +16,14 @@ from made_hair import grown, made_view
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled
-from backend.hair.fit_hair import BALDING, fit_hair
+from backend.hair.fit_hair import BALDING, fit_hair, is_skin
 from backend.hair.hair_surface import hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head, silhouettes
+from backend.hair.hair_views import HairView, closed_head, off_body, silhouettes
 from backend.hair.hull import head_hull, hull_surface
-from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import along_hairline, direction_field, lock_widths, resampled_to, trace_guides
 from protocol.options import OPTIONS
 
 YAWS = (0.0, -35.0, 30.0)
@@ -105,6 +106,39 @@ def test_a_told_style_curls_and_has_the_photos_length(template: Template) -> Non
 
 def test_who_is_told_to_be_shaved_has_no_hair(template: Template) -> None:
     assert fit_hair(template, None, (), told_style="shaved").strands is None
+
+
+@pytest.mark.parametrize(("hue", "lighter", "bare"), [
+    (6.8, -2.8, True), (9.3, 24.7, True), (12.5, 7.1, True), (9.2, -15.9, False), (7.8, -23.3, False),
+])  # fmt: skip
+def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float, lighter: float, bare: bool) -> None:
+    """Measured on three shaved heads, one with thin hair and one crop. Shine on the second passed for white hair."""
+    assert is_skin(hue, lighter) == bare
+
+
+def test_hair_does_not_run_out_over_the_hairline_of_a_bare_forehead(template: Template) -> None:
+    """Such hair ended after a centimetre, as a dark tuft at the parting."""
+    grid = hull_grid(template, template.vertices)
+    inside = (grid.s < grid.line[:, None]).astype(float)
+    surface = replace(hair_surface(grid, ()), there=inside, roots=inside)
+    ahead = (along_hairline(surface, unit_vectors(grid.down + grid.around)) * grid.down).sum(-1)
+    front = np.abs(grid.azimuth) < 0.4
+    border = front & (np.abs(grid.s - grid.line[:, None]) < 0.007)
+    assert border.sum() > 20 and np.median(ahead[border]) < 0.35
+    np.testing.assert_allclose(ahead[front & (grid.s < 0.05)], np.sqrt(0.5), atol=0.05)  # as it was, further up
+
+
+def test_hair_gives_way_to_the_shoulders_without_a_kink(template: Template) -> None:
+    head = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    x, z = (each.ravel() for each in np.meshgrid([-0.12, -0.1, 0.09, 0.11], [-0.03, -0.01, 0.0, 0.02, 0.04]))
+    y = np.linspace(0.80, 0.45, 24)
+    strands = np.stack(np.broadcast_arrays(x[:, None], y, z[:, None]), -1)
+    bent = off_body(strands, head, template)
+    assert np.abs(bent - strands).max() > 0.03
+    step = np.diff(bent, axis=1)
+    step /= np.linalg.norm(step, axis=-1, keepdims=True)
+    turn = np.degrees(np.arccos(np.clip((step[:, 1:] * step[:, :-1]).sum(-1), -1, 1)))
+    assert turn.max() < 35, "it turned by more than 60 degrees from one point to the next"
 
 
 def test_hair_ends_where_the_photos_show_none(template: Template) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
-from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROW_STEP, ROWS, _nearest, head_hull
+from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROWS, _nearest, head_hull
 
 
 def test_neighbours_are_the_nearest() -> None:

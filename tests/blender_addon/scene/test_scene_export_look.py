@@ -15,7 +15,7 @@ from blender_addon.protocol.result import HeadResult, ResultCards
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.export.presets import PRESETS  # noqa: E402
+from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.surfaces import normal_map  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
@@ -139,6 +139,33 @@ def test_a_file_has_keys_bones_and_the_heads_surfaces(bpy, result: HeadResult, t
         np.testing.assert_allclose(uv_bounds(parts[part].data), [uv.min(0), uv.max(0)], atol=1e-3)
     head, eye = (world(parts[part]) for part in ("head", "eye_left"))
     assert (head.min(0) < eye.min(0)).all() and (eye.max(0) < head.max(0)).all()
+
+
+@pytest.mark.parametrize("name", ["UNREAL", "GLTF"])
+def test_lower_hair_is_in_the_file_and_not_in_the_scene(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
+    from head_message import png
+
+    preset, dressed = BY_NAME[name], with_cards(result)
+    strand_map = png((4, 4))
+    dressed = replace(dressed, hair_cards=replace(dressed.hair_cards, strand_map_png=strand_map))
+    collection = importing.import_head(dressed, bpy.context)
+    cards, before = tags.hair_object(collection, "MESH"), len(bpy.data.meshes)
+    whole = len(cards.data.polygons)
+    path = tmp_path / f"Anna{preset.suffix}"
+    export_head(bpy.context, collection, preset, path, hair_triangles=whole // 3)
+    assert len(cards.data.polygons) == whole and len(bpy.data.meshes) == before
+    assert (tmp_path / "Anna_hair_strand_map.png").read_bytes() == strand_map
+    assert "Anna_hair_strand_map.png" in path.with_suffix(".txt").read_text()
+    hair = imported(bpy, path)["hair"]
+    assert 0 < len(hair.data.polygons) <= whole // 3
+    surface = Surface(hair.data.materials[0])
+    assert surface.image("Alpha") is not None and surface.image("Normal") is not None
+    strands = np.array([0.2158605, 0.2158605, 1.0])
+    np.testing.assert_allclose(card_colour(hair, surface), strands * CARD_COLOUR, atol=5e-3)
+    np.testing.assert_allclose(uv_bounds(hair.data), [[0, 0], [0.25, 1]], atol=1e-3)
+    weights = {len(vertex.groups) for vertex in hair.data.vertices}
+    assert weights == {1}, "hair follows the skull's bone alone"
+    assert np.ptp(world(hair), axis=0)[0] > np.ptp(dressed.hair_cards.vertices, axis=0)[0], "fewer cards are wider"
 
 
 def test_a_slope_in_the_relief_is_that_slope_in_the_normals(bpy) -> None:

@@ -222,7 +222,7 @@ def test_drawn_strands_run_as_lines_that_they_drew_and_across_turned_ones(templa
     assert np.isnan(hair.line_angle(strands, replace(view, direction=0 * view.direction)))
 
 
-def test_hair_alone_is_paired_with_what_it_resembles() -> None:
+def test_hair_alone_is_paired_with_what_it_resembles(tmp_path: Path) -> None:
     def disc(radius: int, colour: tuple[int, int, int]) -> np.ndarray:
         return cv2.circle(np.full((160, 160, 3), hair.GREY, np.uint8), (80, 64), radius, colour, -1)
 
@@ -233,3 +233,8 @@ def test_hair_alone_is_paired_with_what_it_resembles() -> None:
     assert hair.rank_one(swapped) == 0.0
     rows, answers = hair.shuffled_pairs(pairs, seed=1)
     assert len(rows) == 2 and all((rows[1][n - 1] == one.drawn).all() for n, one in zip(answers, pairs, strict=True))
+    key = hair.write_pairs(tmp_path / "sheet.png", pairs, seed=1)
+    assert key.read_text().split() == ["photo,drawn", *(f"{k},{n}" for k, n in enumerate(answers, 1))]
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
+    below = sheet[160:, 160 * (answers[0] - 1) :][:160, :160]
+    np.testing.assert_array_equal(below[30:], pairs[0].drawn[30:])  # below its number
