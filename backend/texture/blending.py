@@ -208,7 +208,9 @@ def weighted_poisson(
     """
     constant = screened_poisson(across, down, length)
     values = _coarse(constant).reshape(*(side // _COARSE for side in plain.shape), -1)
-    slack = np.float32(1.0 / least**2 - 1.0 / length**2) * (_coarse(plain) * pull_share(values))[..., None].astype(np.float32)
+    slack = np.float32(1.0 / least**2 - 1.0 / length**2) * (_coarse(plain) * pull_share(values))[..., None].astype(
+        np.float32
+    )
     pull = _COARSE**2 * (slack + np.float32(1.0 / length**2))
     gain = _inverse_gain(*values.shape[:2], float(np.sqrt(pull.min() * pull.max())))
     correction = np.zeros_like(values)

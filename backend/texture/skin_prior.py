@@ -124,9 +124,7 @@ def skin_posterior(
     left: np.ndarray = np.zeros_like(values)
     for _ in range(_PULLS):
         pull = SKIN_PRIOR.personal_pull * pull_share(left)
-        left = smooth_field(
-            operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull
-        )
+        left = smooth_field(operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull)
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
     return smooth + skin
