@@ -92,7 +92,7 @@ class BlendingSettings:
     feature_length: float = 0.07
     """Metres, 0.05 to 0.15: size up to which features keep their own colour, the largest of them beards; also the
     length over which detail fades to the smooth skin beyond the photos' border."""
-    skin_length: float = 0.01
+    skin_length: float = 0.02
     """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
