@@ -93,7 +93,7 @@ class BlendingSettings:
     feature_length: float = 0.07
     """Metres, 0.05 to 0.15: size up to which features keep their own colour, the largest of them beards; also the
     length over which detail fades to the smooth skin beyond the photos' border."""
-    skin_length: float = 0.01
+    skin_length: float = 0.02
     """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
@@ -209,7 +209,9 @@ def weighted_poisson(
     """
     constant = screened_poisson(across, down, length)
     values = _coarse(constant).reshape(*(side // _COARSE for side in plain.shape), -1)
-    slack = np.float32(1.0 / least**2 - 1.0 / length**2) * (_coarse(plain) * pull_share(values))[..., None].astype(np.float32)
+    slack = np.float32(1.0 / least**2 - 1.0 / length**2) * (_coarse(plain) * pull_share(values))[..., None].astype(
+        np.float32
+    )
     pull = _COARSE**2 * (slack + np.float32(1.0 / length**2))
     gain = _inverse_gain(*values.shape[:2], float(np.sqrt(pull.min() * pull.max())))
     correction = np.zeros_like(values)
@@ -504,7 +506,9 @@ def solve_detail(
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
     beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    plain = cover * (1.0 - np.maximum(feature, beard).astype(np.float32))
+    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # what lies beside a feature carries its level
+    own = cv2.dilate(np.maximum(feature, beard).astype(np.float32), np.ones((around, around), np.uint8))
+    plain = cover * (1.0 - own)
     solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 

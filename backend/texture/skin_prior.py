@@ -34,15 +34,15 @@ class SkinPriorSettings:
     """Log units, 0.04 to 0.2: residual light of delit photos, over ``light_extent``: 0.106 on ray-traced people."""
     light_extent: float = 0.02
     """Metres, 0.01 to 0.04: extent over which residual light is the same, so that it counts as one observation."""
-    smooth_light_deviation: float = 0.3
+    smooth_light_deviation: float = 0.2
     """Log units, 0.03 to 0.3: deviation of each coefficient of the residual light of low order."""
     outlier: float = 0.2
     """Log units, 0.1 to 0.5: a place this far from the modes' best fit (a shadow) gets a quarter of its weight."""
     personal_length: float = 0.009
     """Metres, 0.005 to 0.02: smoothing length of the personal remainder; finer is the photos' detail."""
-    personal_pull: float = 0.5
+    personal_pull: float = 0.3
     """Share, 0.01 to 1: pull of the remainder to zero, against seen skin's 1."""
-    feature: float = 0.5
+    feature: float = 0.3
     """Log units, 0.2 to 1: what deviates this much from the modes (a beard, lipstick) is pulled by a quarter."""
     one_sided: float = 0.3
     """Share in [0, 1] of the remainder's asymmetric part that is skin; the rest is residual light."""
@@ -124,9 +124,7 @@ def skin_posterior(
     left: np.ndarray = np.zeros_like(values)
     for _ in range(_PULLS):
         pull = SKIN_PRIOR.personal_pull * pull_share(left)
-        left = smooth_field(
-            operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull
-        )
+        left = smooth_field(operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull)
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
     return smooth + skin

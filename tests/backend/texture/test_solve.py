@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import cv2
+import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
