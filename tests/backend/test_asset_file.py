@@ -20,8 +20,8 @@ from backend.geometry.template import TEMPLATE_PATH
 from backend.models.checkpoints import load_model, read_tensors
 from backend.models.parsing import apply as masks
 from backend.models.registry import MODELS, forget_models
+from backend.system.assets import ASSETS
 from backend.system.files import (
-    ASSETS,
     BrokenTensorFileError,
     read_arrays,
     read_asset,

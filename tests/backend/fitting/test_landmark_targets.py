@@ -30,8 +30,8 @@ from backend.models.landmarks import net_points
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, SurfaceLandmarks
 from backend.rendering.rasterize import depth_map
-from backend.rig.arkit import ARKIT_INDEX
 from backend.system.files import read_metadata
+from protocol.names import ARKIT_INDEX
 from protocol.similarity import fit_similarity
 
 SIZE = 600
