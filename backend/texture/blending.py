@@ -506,8 +506,9 @@ def solve_detail(
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
     beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # what lies beside a feature carries its level
-    own = cv2.dilate(np.maximum(feature, beard).astype(np.float32), np.ones((around, around), np.uint8))
+    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
+    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
+    own = np.maximum.reduce([feature, beard, eyes]).astype(np.float32)
     plain = cover * (1.0 - own)
     solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
