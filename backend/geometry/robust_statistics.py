@@ -6,14 +6,20 @@ import numpy as np
 
 
 def robust_consensus(
-    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5, quantile: float = 0.5
+    values: np.ndarray,
+    weights: np.ndarray,
+    scale: float,
+    iterations: int = 5,
+    quantile: float = 0.5,
+    share: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
 
     Parameters
     ----------
     values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter;
-        quantile : start of the iteration, 0.5 for the median, more when outliers are mostly dark.
+        quantile : start of the iteration, 0.5 for the median, more when outliers are mostly dark. share : (P,) factors
+        of the photos in mean and total, which do not decide what is an outlier.
 
     Returns
     -------
@@ -29,6 +35,9 @@ def robust_consensus(
     for _ in range(iterations):
         residual = _squared_lengths(values - consensus[None])
         robust = weights / (1.0 + residual / scale**2) ** 2
+        consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
+    if share is not None:
+        robust = robust * share[:, None]
         consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
     return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
 

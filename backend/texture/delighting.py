@@ -38,7 +38,7 @@ as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
@@ -528,6 +528,7 @@ def solve_light(
     plain : (C,) mask of plain skin, which has the tone.
     """
     weights = np.stack([s.weight * s.trust for s in samples])  # (P, C)
+    share = evenness(samples)
     lights = np.stack([s.light for s in samples]).astype(np.float64)
     base = _at_tone(posterior(np.zeros((len(plain), 3)), np.zeros(len(plain))), tone, plain * operators.mass)
     delit = np.zeros((len(samples), *base.shape))
@@ -544,17 +545,17 @@ def solve_light(
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(shading(photo.transfer, lights[index]))
             if photo.colourless:
                 delit[index] = _with_chroma(delit[index], base)
-        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3)
+        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3, share=share)
         evidence = _evidence(total)
         values = values - gloss(values, plain * evidence, operators)
         base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     return lights, base
 
 
-def level_trust(samples: Sequence[PhotoSamples]) -> list[PhotoSamples]:
-    """The samples, trusted by how even their light is beside the evenest one's, as skin's level needs it."""
-    even = [1.0 / (1.0 + (shading_contrast(own) / DELIGHTING.even_light) ** 4) for own in samples]
-    return [replace(own, trust=own.trust * share / max(even)) for own, share in zip(samples, even, strict=True)]
+def evenness(samples: Sequence[PhotoSamples]) -> np.ndarray:
+    """(P,) in (0, 1], how even each photo's light is beside the evenest one's: its share in the skin's level."""
+    even = np.array([1.0 / (1.0 + (shading_contrast(own) / DELIGHTING.even_light) ** 4) for own in samples])
+    return even / even.max()
 
 
 def remove_light(
@@ -585,8 +586,7 @@ def remove_light(
     def posterior(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
 
-    samples = level_trust([photo.samples for photo in photos])
-    photos = [replace(photo, samples=own) for photo, own in zip(photos, samples, strict=True)]
+    samples = [photo.samples for photo in photos]
     lights, matt = solve_light(samples, tone, operators, posterior, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
@@ -610,7 +610,9 @@ def remove_light(
     levels = np.stack(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
-    common, total = robust_consensus(values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3)
+    common, total = robust_consensus(
+        values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=evenness(samples)
+    )
     evidence = _evidence(total)
     bare = common - gloss(common, plain * evidence, operators)
     base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
