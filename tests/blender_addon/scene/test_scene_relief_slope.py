@@ -112,7 +112,6 @@ def test_a_wrinkle_of_two_tenths_of_a_millimetre_bends_the_normal_as_geometry_sa
     gain = (slope * expected).sum() / (expected**2).sum()
     left = np.sqrt(((slope - gain * expected) ** 2).sum() / (expected**2).sum())
     crest = np.sqrt(2.0 * (slope**2).sum(-1).mean())
-    print(group, texel, "gain", gain, "left", left, "slope", crest)
     assert gain == pytest.approx(1.0, abs=0.02)
     assert left < 0.08
     assert crest == pytest.approx(2.0 * np.pi * HEIGHT / 4.0, rel=0.1)
