@@ -15,6 +15,7 @@ import numpy as np
 
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
 from backend.detail.window import (
+    BASE_LENGTH,
     SIDE,
     DetailWindow,
     ExpressionMaps,
@@ -94,23 +95,32 @@ class DetailEstimate:
 
     Attributes
     ----------
-    detail : None if no photo resolves it. photos : names of the photos used. sentence : for the user.
+    detail : None if no photo resolves it. photos : names of the photos used. sentence : for the user. side : metres of
+        skin along a side of the maps, at the face's scale.
     """
 
     detail: SkinDetail | None
     photos: tuple[str, ...]
     sentence: str
+    side: float = 1.0
 
     def to_report(self) -> dict[str, object]:
-        """Content for ``report.json``: the 99th percentile of the absolute height of each map, and the photos used."""
+        """Content for ``report.json``: the depth of each map's lines (``line_depth``), and the photos used."""
         report: dict[str, object] = {"sentence": self.sentence, "photos": list(self.photos)}
         if self.detail is not None:
             maps = {"always": self.detail.always, **self.detail.wrinkles}
             report["depth_mm"] = {
-                name: round(float(np.percentile(np.abs(one.millimetres()[::4, ::4]), 99)), 3)
-                for name, one in maps.items()
+                name: round(line_depth(one.millimetres(), self.side), 3) for name, one in maps.items()
             }
         return report
+
+
+def line_depth(millimetres: np.ndarray, side: float) -> float:
+    """Millimetres: 99th percentile of the absolute height (S, S) above its mean over ``BASE_LENGTH``. Broader dents are
+    form: they change no shading that an eye would call a wrinkle. ``side`` : metres of skin along a side."""
+    texels = max(round(BASE_LENGTH * len(millimetres) / side), 3)
+    lines = millimetres - cv2.blur(millimetres, (texels, texels))
+    return float(np.percentile(np.abs(lines[::3, ::3]), 99))
 
 
 NO_DETAIL = DetailEstimate(None, (), "")
@@ -174,7 +184,7 @@ def find_detail(
     }
     progress(STAGE, 1.0)
     detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
-    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "")
+    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "", config.size / (density * SIDE))
 
 
 def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> PhotoInWindow:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.find import WRINKLE_SIZE, DetailEstimate, find_detail, photo_in_window
+from backend.detail.find import NO_DETAIL, WRINKLE_SIZE, DetailEstimate, find_detail, line_depth, photo_in_window
 from backend.detail.skin_detail import KEY_GROUPS
 from backend.detail.window import detail_window
 from backend.errors import Cancelled
@@ -48,6 +48,17 @@ def test_one_map_that_is_always_there_and_one_for_each_group(scene, model) -> No
     assert any(np.ptp(one.millimetres()) > 0 for one in result.detail.wrinkles.values())
     report = result.to_report()
     assert set(report["depth_mm"]) == {"always", *KEY_GROUPS} and report["photos"] == list(result.photos)
+
+
+def test_the_report_says_how_deep_lines_are_not_how_deep_a_broad_dent_is() -> None:
+    millimetres = np.arange(512.0) * 0.8  # of a map's side, 0.41 m
+    waves = np.tile(0.2 * np.sin(2.0 * np.pi * millimetres / 6.4)[:, None], (1, 512))
+    broad = 0.2 * np.cos(2.0 * np.pi * (millimetres - 204.8) / 409.6)
+    dent = -broad[:, None] * broad / 0.2
+    assert line_depth(waves, 0.4096) == pytest.approx(0.2, abs=0.05)
+    assert line_depth(dent, 0.4096) < 0.005 < np.abs(dent).max()
+    assert line_depth(waves + dent, 0.4096) == pytest.approx(line_depth(waves, 0.4096), abs=0.005)
+    assert NO_DETAIL.to_report() == {"sentence": "", "photos": []}
 
 
 def test_no_displacement_where_skin_touches_skin(scene, model) -> None:
