@@ -23,7 +23,7 @@ class FittedPhoto:
     ----------
     name : the photo's name.
     camera : in pixels of the photo's crop (``PhotoFace.pixels``).
-    expression : (52,) weights in [0, 1], order of ``rig.arkit.ARKIT_NAMES``.
+    expression : (52,) weights in [0, 1], order of ``protocol.names.ARKIT_NAMES``.
     vertices : (V, 3) float32 posed vertices of all parts in the head frame, metres (neutral + this expression).
     light : (9, 3) float32 spherical-harmonics coefficients of the irradiance (bands 0-2, real basis, head frame,
         RGB): shading(n) = sum_k basis_k(n) light[k]; linear colour = albedo * shading. Exposure and white balance

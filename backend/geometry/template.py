@@ -96,7 +96,7 @@ class Template:
         (ear to chin to ear), -1 padded; each row runs from the middle of the cheek outwards.
     jaw_weights : (V,) float32 skinning weight of the jaw; jaw_pivot : (3,) and jaw_axis : (3,).
     eye_pivots : (2, 3) centres of eye_left and eye_right; eye_radius : float metres.
-    expressions : (52, V, 3) float32 offsets at weight 1, order of ``rig.arkit.ARKIT_NAMES``.
+    expressions : (52, V, 3) float32 offsets at weight 1, order of ``protocol.names.ARKIT_NAMES``.
     identity_modes : (K, V, 3) float32 offset of one standard deviation each; decorrelated, sorted by variance.
     """
 
