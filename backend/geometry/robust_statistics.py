@@ -35,11 +35,16 @@ def robust_consensus(
     for _ in range(iterations):
         residual = _squared_lengths(values - consensus[None])
         robust = weights / (1.0 + residual / scale**2) ** 2
-        consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
+        consensus = _weighted_mean(values, robust)
     if share is not None:
         robust = robust * share[:, None]
-        consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
+        consensus = _weighted_mean(values, robust)
     return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(N, C) mean over photos of values (P, N, C) with weights (P, N)."""
+    return np.einsum("pn,pnc->nc", weights, values) / np.maximum(weights.sum(0), 1e-12)[:, None]
 
 
 def _squared_lengths(vectors: np.ndarray) -> np.ndarray:

@@ -512,6 +512,7 @@ class Delit:
 
 def solve_light(
     samples: Sequence[PhotoSamples],
+    share: np.ndarray,
     tone: np.ndarray,
     operators: SurfaceOperators,
     posterior: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -523,12 +524,12 @@ def solve_light(
 
     Parameters
     ----------
+    share : (P,) of each photo in the skin's level (``evenness``).
     tone : (3,) linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
     posterior : smooth log albedo (C, 3) from log albedo (C, 3) and its weights (C,) in [0, 1].
     plain : (C,) mask of plain skin, which has the tone.
     """
     weights = np.stack([s.weight * s.trust for s in samples])  # (P, C)
-    share = evenness(samples)
     lights = np.stack([s.light for s in samples]).astype(np.float64)
     base = _at_tone(posterior(np.zeros((len(plain), 3)), np.zeros(len(plain))), tone, plain * operators.mass)
     delit = np.zeros((len(samples), *base.shape))
@@ -587,7 +588,8 @@ def remove_light(
         return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
 
     samples = [photo.samples for photo in photos]
-    lights, matt = solve_light(samples, tone, operators, posterior, plain)
+    share = evenness(samples)
+    lights, matt = solve_light(samples, share, tone, operators, posterior, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -611,7 +613,7 @@ def remove_light(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
     common, total = robust_consensus(
-        values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=evenness(samples)
+        values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
     )
     evidence = _evidence(total)
     bare = common - gloss(common, plain * evidence, operators)
