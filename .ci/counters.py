@@ -18,12 +18,12 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_950,
-    "files": 380,
-    "lines of the longest file": 900,
+    "lines of code": 64_462,
+    "files": 379,
+    "lines of the longest file": 856,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 7.98,
+    "per cent of code that imports": 7.97,
     "files of LAP": 9,
     "folders of LAP": 2,
     "files of the learned basis": 9,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 5,
-    "numbers set by hand in module constants": 2_825,
+    "numbers set by hand in module constants": 2_811,
     "numbers set by hand in defaults of dataclasses": 462,
-    "numbers set by hand in functions": 3_995,
-    "numbers set by hand": 7_280,
+    "numbers set by hand in functions": 3_981,
+    "numbers set by hand": 7_254,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

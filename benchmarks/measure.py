@@ -1,5 +1,5 @@
-"""What the benchmarks share: memory and processor time of processes (Linux), and figures that are printed, written and
-compared with budgets."""
+"""What the benchmarks share: memory of processes (Linux), and figures that are printed, written and compared with
+budgets."""
 
 from __future__ import annotations
 
@@ -23,23 +23,6 @@ def resident_mb(process: int, peak: bool = False) -> float:
         return 0.0
     key = "VmHWM" if peak else "VmRSS"
     return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith(key)), 0.0)
-
-
-def processor_seconds(process: int) -> dict[int, float]:
-    """Processor seconds so far by process id, of a process and all its descendants."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents[int(stat.parent.name)] = int(fields[1])
-        used[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    family = {process}
-    while more := {one for one, parent in parents.items() if parent in family} - family:
-        family |= more
-    return {one: used[one] for one in family if one in used}
 
 
 def benchmark_parser(docstring: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""A sample of ``benchmarks/attacks.py``: broken and hostile files and messages are read or refused, never more."""
+"""A sample of ``tests/attacks.py``: broken and hostile files and messages are read or refused, never more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_bad_input_costs_little_and_ends_in_a_sentence(tmp_path: Path) -> None:
     kinds = ["photos", "takes", "videos", "models"]
     sample = ["--files", "48", "--side", "2500", "--kinds", *kinds, "--messages", "250"]
-    command = [sys.executable, str(ROOT / "benchmarks" / "attacks.py"), *sample, "--json", str(tmp_path / "figures")]
+    command = [sys.executable, str(ROOT / "tests" / "attacks.py"), *sample, "--json", str(tmp_path / "figures")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     figures = json.loads((tmp_path / "figures").read_text())

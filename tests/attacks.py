@@ -1,4 +1,4 @@
-"""Broken and hostile files and messages: python benchmarks/attacks.py [--files 433] [--messages 10000] [--json FILE].
+"""Broken and hostile files and messages: python tests/attacks.py [--files 433] [--messages 10000] [--json FILE].
 
 Files: photos of every format, model files, heads, videos and takes, damaged randomly with a seed; files that cost far
 more to read than their size suggests; paths that are not files. Each is read as the commands read it, in a monitored
@@ -31,16 +31,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import ROOT, benchmark_parser, processor_seconds, report, resident_mb
-
+sys.path.extend(
+    str(Path(__file__).resolve().parent / folder)
+    for folder in ("..", "../benchmarks", "backend/service", "blender_addon/scene")
+)
 import backend  # noqa: F401  # its settings for numpy must be set before numpy is imported
 
 import numpy as np  # isort: skip
 import zmq  # isort: skip
 
-sys.path.insert(0, str(ROOT / "tests/backend/service"))
-sys.path.insert(0, str(ROOT / "tests/blender_addon/scene"))
 from head_message import make  # isort: skip
+from measure import benchmark_parser, report, resident_mb  # isort: skip
 from service_client import ServerProcess, ServiceClient  # isort: skip
 
 from blender_addon.client.conversation import parse_header
@@ -395,6 +396,23 @@ class Reader:
         self.peak_mb = max(self.peak_mb, *sizes.values(), 0.0)
         self.above |= {one for one, size in sizes.items() if size > MOST_MB}
         return sum(used.values())
+
+
+def processor_seconds(process: int) -> dict[int, float]:
+    """Processor seconds so far by process id, of a process and all its descendants."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        used[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    family = {process}
+    while more := {one for one, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {one: used[one] for one in family if one in used}
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
