@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import golden
-from trainer.chain.table import STEPS, Repeats
+from trainer.chain.run import STEPS, Repeats
 
 
 def hashes(folder: Path) -> dict[str, str]:

