@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,27 +17,9 @@ PALE_SKIN = np.array([0.66, 0.44, 0.345])
 BLOOD_ABSORPTION = np.array([0.18, 0.95, 0.80])
 """Optical density in linear red, green and blue of one unit of haemoglobin."""
 
-_IRIS_COLOURS = np.array(
-    [
-        (0.020, 0.009, 0.005),  # almost black
-        (0.050, 0.020, 0.008),  # brown
-        (0.110, 0.050, 0.018),  # light brown
-        (0.130, 0.095, 0.035),  # hazel
-        (0.090, 0.110, 0.060),  # green
-        (0.095, 0.150, 0.210),  # blue
-        (0.160, 0.190, 0.210),  # grey
-    ]
-)
-_HAIR_COLOURS = np.array(
-    [
-        (0.008, 0.006, 0.005),  # black
-        (0.022, 0.012, 0.007),  # dark brown
-        (0.060, 0.030, 0.014),  # brown
-        (0.130, 0.070, 0.030),  # light brown
-        (0.330, 0.200, 0.085),  # blond
-        (0.240, 0.065, 0.018),  # red
-    ]
-)
+TABLES = tomllib.loads((Path(__file__).parent / "tables.toml").read_text(encoding="utf-8"))
+"""Colours, moods and hairstyles of synthetic people, as the file says."""
+_IRIS_COLOURS, _HAIR_COLOURS = (np.array(list(TABLES[name].values())) for name in ("iris_colours", "hair_colours"))
 _GREY_HAIR = np.array([0.36, 0.35, 0.34])
 
 

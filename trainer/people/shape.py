@@ -16,7 +16,6 @@ hinge, and no lid intersects an eyeball.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,7 @@ from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.template import Template, load_template, triangulate
 from protocol.names import ARKIT_NAMES
 from trainer.engine.batch import Coding
+from trainer.people.look import TABLES
 
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 """The template's rendered parts; lashes are painted."""
@@ -230,30 +230,7 @@ def eye_centres(surface: PeopleSurface, cage: Tensor) -> Tensor:
 
 
 _INDEX = {name: number for number, name in enumerate(ARKIT_NAMES)}
-_MOODS: Mapping[str, tuple[float, Mapping[str, float]]] = {
-    # probability; weights at full strength, without Left and Right where both sides move
-    "calm": (0.20, {}),
-    "faint_smile": (0.14, {"mouthSmile": 0.45, "mouthDimple": 0.2, "mouthPress": 0.2, "cheekSquint": 0.2}),
-    "smile": (0.20, {"mouthSmile": 0.8, "mouthUpperUp": 0.28, "cheekSquint": 0.6, "eyeSquint": 0.3, "jawOpen": 0.06,
-                     "mouthStretch": 0.15, "mouthLowerDown": 0.12}),
-    "laugh": (0.08, {"mouthSmile": 0.95, "jawOpen": 0.38, "mouthUpperUp": 0.4, "mouthLowerDown": 0.3,
-                     "cheekSquint": 0.8, "eyeSquint": 0.55, "noseSneer": 0.15}),
-    "frown": (0.05, {"mouthFrown": 0.6, "browDown": 0.55, "mouthShrugLower": 0.4, "mouthPress": 0.3}),
-    "anger": (0.04, {"browDown": 0.95, "eyeSquint": 0.35, "noseSneer": 0.4, "mouthPress": 0.5, "mouthRollLower": 0.2}),
-    "sadness": (0.04, {"browInnerUp": 0.8, "mouthFrown": 0.6, "mouthShrugLower": 0.35, "eyeSquint": 0.15}),
-    "surprise": (0.05, {"browInnerUp": 0.7, "browOuterUp": 0.8, "eyeWide": 0.7, "jawOpen": 0.35}),
-    "fear": (0.02, {"browInnerUp": 0.9, "browDown": 0.25, "eyeWide": 0.8, "mouthStretch": 0.5, "jawOpen": 0.18}),
-    "disgust": (0.03, {"noseSneer": 0.85, "mouthUpperUp": 0.5, "browDown": 0.45, "eyeSquint": 0.4, "cheekSquint": 0.4}),
-    "pucker": (0.03, {"mouthPucker": 0.7, "mouthFunnel": 0.15}),
-    "doubt": (0.03, {"browOuterUpLeft": 0.8, "browDownRight": 0.4, "mouthSmileLeft": 0.35, "mouthLeft": 0.2}),
-    "aa": (0.025, {"jawOpen": 0.45, "mouthLowerDown": 0.25, "mouthUpperUp": 0.15}),
-    "ee": (0.02, {"mouthStretch": 0.5, "mouthSmile": 0.3, "jawOpen": 0.12, "mouthLowerDown": 0.35}),
-    "oo": (0.02, {"mouthFunnel": 0.45, "mouthPucker": 0.35, "jawOpen": 0.15}),
-    "oh": (0.015, {"mouthFunnel": 0.4, "jawOpen": 0.35}),
-    "ff": (0.01, {"mouthRollLower": 0.55, "mouthUpperUp": 0.25, "jawOpen": 0.05}),
-    "mm": (0.01, {"mouthRollLower": 0.3, "mouthRollUpper": 0.3, "mouthPress": 0.4}),
-    "puff": (0.01, {"cheekPuff": 0.8, "mouthPucker": 0.2}),
-}  # fmt: skip
+_MOODS = TABLES["moods"]
 MOOD_NAMES = tuple(_MOODS)
 _SPARSE = tuple(n for n in range(len(ARKIT_NAMES)) if not ARKIT_NAMES[n].startswith(("eyeLook", "eyeBlink", "tongue")))
 LOOK_LIMIT = np.radians(28.0)
@@ -279,7 +256,7 @@ class ExpressionParameters:
 def draw_expression(generator: np.random.Generator, mood: str | None = None) -> ExpressionParameters:
     """Draw a mood of random strength, a little of another, sparse extras, lids and gaze."""
     names = list(_MOODS)
-    chances = np.array([_MOODS[name][0] for name in names])
+    chances = np.array([_MOODS[name]["chance"] for name in names])
     chosen = mood or names[generator.choice(len(names), p=chances / chances.sum())]
     second = names[generator.choice(len(names), p=chances / chances.sum())]
     strength = generator.uniform(0.35, 1.1)
@@ -287,7 +264,7 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
     weights = np.zeros(len(ARKIT_NAMES))
     lopsided = generator.normal(0, 0.09)
     for name, share in ((chosen, strength), (second, mix)):
-        for key, value in _MOODS[name][1].items():
+        for key, value in _MOODS[name]["keys"].items():
             _add(weights, key, value * share * float(np.exp(generator.normal(0, 0.18))), lopsided)
     for _ in range(generator.poisson(1.2)):
         weights[generator.choice(_SPARSE)] += generator.exponential(0.12)
