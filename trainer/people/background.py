@@ -12,25 +12,11 @@ from torch.nn import functional
 
 from trainer.people.dress.grow import Numbers
 from trainer.people.dress.layers import stack
+from trainer.people.look import TABLES
 
 SHAPES = 22
 NOISE_SIDES = (3, 6, 13, 28, 60)
 """Lattice sizes of the octaves of noise."""
-KINDS = (
-    "paper",
-    "wall",
-    "room",
-    "shelves",
-    "curtain",
-    "leaves",
-    "sky",
-    "lights",
-    "people",
-    "clutter",
-    "snapshot",
-    "lettering",
-)
-_CHANCES = (0.24, 0.11, 0.20, 0.03, 0.05, 0.09, 0.08, 0.05, 0.08, 0.05, 0.02, 0.05)
 
 
 @dataclass(frozen=True)
@@ -62,7 +48,8 @@ class BackgroundParameters:
 
 def draw_background(generator: np.random.Generator) -> BackgroundParameters:
     """Draw kind and parameters of one background."""
-    kind = str(generator.choice(KINDS, p=np.array(_CHANCES) / sum(_CHANCES)))
+    kinds = TABLES["backgrounds"]
+    kind = str(generator.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values())))
     light = generator.uniform(0.004, 0.08) if generator.random() < 0.22 else generator.uniform(0.05, 0.9)
     first = _colour(generator, 0.5) * light
     second = np.clip(first * generator.uniform(0.35, 1.5) + generator.normal(0, 0.03, 3), 0.002, 1.2)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from backend.rendering.color import LUMINANCE, srgb_from_linear
 from trainer.people.dress.grow import Numbers
 from trainer.people.dress.layers import stack
+from trainer.people.look import TABLES
 
 CROP_PER_FACE = 2.4
 CROP_SHIFT_UP = 0.04
@@ -214,21 +215,7 @@ def photo_border(views: list[ViewParameters], size: int, framing: str, device: t
 
 
 KERNEL = 9
-_LUMA_TABLE = np.array(
-    [
-        (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
-        (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-        (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
-    ], np.float32,
-)  # fmt: skip
-"""Quantisation of brightness in ITU T.81, table K.1."""
-_CHROMA_TABLE = np.array(
-    [
-        (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
-        (47, 66, 99, 99, 99, 99, 99, 99), *[(99,) * 8] * 4,
-    ], np.float32,
-)  # fmt: skip
-"""Quantisation of colour in ITU T.81, table K.2."""
+_LUMA_TABLE, _CHROMA_TABLE = (np.array(TABLES["jpeg"][name], np.float32) for name in ("brightness", "colour"))
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,12 @@ from trainer.people.dress.hair import beard_roots, draw_beard, without_locks
 from trainer.people.dress.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE
 from trainer.people.dress.things import draw_hand
 from trainer.people.dress.worn import KINDS, SHELL_ROWS, HatParameters, cloth_colour, draw_glasses, draw_hat
-from trainer.people.look import PersonLook, bounded_colour
+from trainer.people.look import TABLES, PersonLook, bounded_colour
 from trainer.people.scene import AttachmentParameters, Attachments, PeopleSampler, Person, Shot
 from trainer.people.shape import IdentityParameters
 from trainer.people.source import People, PeopleBatch, PeopleConfig
 
-_SHARES = {
-    "any": 0.34, "turban": 0.17, "helmet": 0.13, "cap": 0.15, "crown": 0.07, "hat": 0.08, "fez": 0.03, "peaked": 0.03,
-}  # fmt: skip
-_METALS = ((0.80, 0.62, 0.25), (0.72, 0.72, 0.72), (0.45, 0.45, 0.47), (0.62, 0.40, 0.28))
+_SHARES, _METALS = TABLES["headgear"], TABLES["colours"]["crowns"]
 
 
 def draw_headgear(generator: np.random.Generator, look: PersonLook, hull: HeadHull, chance: float) -> HatParameters:

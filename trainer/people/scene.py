@@ -52,7 +52,7 @@ from trainer.people.dress.hair import (
 )
 from trainer.people.dress.layers import AttachmentMesh, join_layers, stack
 from trainer.people.dress.things import HandParameters, ThingParameters, draw_hand, draw_thing, hand_layer, thing_layer
-from trainer.people.look import PersonLook, draw_look
+from trainer.people.look import TABLES, PersonLook, draw_look
 from trainer.people.skin import LID_LOWER, LID_UPPER, PartsParameters, SkinParameters, draw_parts, draw_skin
 
 
@@ -169,12 +169,11 @@ class LightParameters:
 
 def draw_light(g: np.random.Generator) -> LightParameters:
     """Draw the light: overcast sky, sun, window, room, flash or studio."""
-    kind = g.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
-    sky_share = (0.80, 0.30, 0.24, 0.42, 0.18, 0.22)[kind]
-    sky_share *= float(np.exp(g.normal(0, 0.2)))
-    softness = g.uniform(*((0.9, 0.9), (0.05, 0.25), (0.5, 0.9), (0.3, 0.8), (0.35, 0.35), (0.3, 0.9))[kind])
-    elevation = np.radians(g.uniform(*((35, 85), (20, 70), (0, 40), (25, 75), (0, 15), (10, 55))[kind]))
-    azimuth = np.radians(g.uniform(*((-90, 90), (-110, 110), (-100, 100), (-80, 80), (-8, 8), (-70, 70))[kind]))
+    kinds = list(TABLES["lights"].values())
+    kind = kinds[g.choice(len(kinds), p=[one["chance"] for one in kinds])]
+    sky_share = kind["ambient"] * float(np.exp(g.normal(0, 0.2)))
+    softness = g.uniform(*kind["softness"])
+    elevation, azimuth = (np.radians(g.uniform(*kind[angle])) for angle in ("elevation", "azimuth"))
     key = _direction(azimuth, elevation)
     warm = np.clip(g.normal(0.0, 0.5), -1.2, 1.2)
     key_colour = _tint(warm) * (1 - min(sky_share, 0.95)) * 1.5

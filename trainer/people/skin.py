@@ -21,7 +21,7 @@ from backend.geometry.vectors import smoothstep as numpy_smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
-from trainer.people.look import BLOOD_ABSORPTION, MELANIN_ABSORPTION, PALE_SKIN, PersonLook
+from trainer.people.look import BLOOD_ABSORPTION, MELANIN_ABSORPTION, PALE_SKIN, TABLES, PersonLook
 from trainer.people.shape import HEAD, PeopleSurface
 
 BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
@@ -316,13 +316,8 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
     old = float(np.clip((look.age - 28) / 45, 0, 1.2))
     wear = lambda strength: float(strength * old * g.uniform(0.3, 1.2) + g.exponential(0.06))  # noqa: E731
     masculine = 1 - look.femininity
-    shades = np.array(
-        [(0.35, 0.02, 0.03), (0.28, 0.05, 0.07), (0.45, 0.13, 0.11), (0.20, 0.015, 0.04), (0.5, 0.22, 0.19)]
-    )
+    shades, shadows = (np.array(TABLES["colours"][name]) for name in ("lipsticks", "eye_shadows"))
     lipstick = np.clip(shades[g.integers(len(shades))] * np.exp(g.normal(0, 0.25, 3)), 0.01, 0.8)
-    shadows = np.array(
-        [(0.10, 0.07, 0.06), (0.05, 0.05, 0.06), (0.25, 0.16, 0.12), (0.12, 0.10, 0.18), (0.3, 0.2, 0.18)]
-    )
     shadow = np.clip(shadows[g.integers(len(shadows))] * np.exp(g.normal(0, 0.25, 3)), 0.01, 0.8)
     return SkinParameters(
         melanin=look.melanin,

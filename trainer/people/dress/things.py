@@ -29,21 +29,14 @@ from trainer.people.dress.layers import (
     tube,
 )
 from trainer.people.dress.worn import cloth_colour
-from trainer.people.look import PersonLook
+from trainer.people.look import TABLES, PersonLook
 
 SIDES, JOINTS = 8, 3
 FINGER_POINTS = 8
-BASES = np.array(
-    [(0.032, 0.032, 0.0), (0.030, 0.088, 0.0), (0.010, 0.092, 0.0), (-0.011, 0.088, 0.0), (-0.030, 0.080, 0.0)]
+BASES, LENGTHS, RADII = (
+    np.array([finger[name] for finger in TABLES["fingers"].values()]) for name in ("root", "length", "radius")
 )
-"""Roots of thumb, index, middle, ring and little finger. The wrist is the origin, fingers point along y, the palm faces
--z, the thumb is on the side of +x (a person's right hand with the palm towards them)."""
-LENGTHS = np.array([0.062, 0.074, 0.082, 0.076, 0.060])
-RADII = np.array([0.0105, 0.0088, 0.0090, 0.0085, 0.0074])
 SEGMENT_SHARES = np.array([0.48, 0.29, 0.23])
-POSES = ("cheek", "chin", "fist at chin", "forehead", "mouth", "beside", "eye")
-_ANCHORS = {"cheek": 3, "chin": 7, "fist at chin": 8, "forehead": 19, "mouth": 51, "beside": 1, "eye": 41}
-"""Indices into the 68 landmarks, on the person's right side."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +67,11 @@ class HandParameters:
 
 def draw_hand(generator: np.random.Generator, look: PersonLook, chance: float = 0.08) -> HandParameters:
     """Draw a hand, or none. Its skin varies a little, because it may be somebody else's."""
-    pose = str(generator.choice(POSES, p=[0.26, 0.18, 0.12, 0.14, 0.12, 0.12, 0.06]))
+    poses = TABLES["hand_poses"]
+    pose = str(generator.choice(list(poses), p=[one["chance"] for one in poses.values()]))
     left = generator.random() < 0.5
     anchor = np.zeros(68)
-    anchor[_mirrored_landmark(_ANCHORS[pose]) if left else _ANCHORS[pose]] = 1.0
+    anchor[poses[pose]["landmarks"][int(left)]] = 1.0
     relaxed = generator.uniform(0.05, 0.45) + generator.normal(0, 0.08, (5, JOINTS))
     if pose == "fist at chin":
         relaxed = generator.uniform(1.0, 1.5) + generator.normal(0, 0.1, (5, JOINTS))
@@ -101,11 +95,6 @@ def draw_hand(generator: np.random.Generator, look: PersonLook, chance: float = 
         sleeve=cloth_colour(generator) if generator.random() < 0.75 else np.array(look.skin),
         sleeved=generator.uniform(0.05, 0.4),
     )
-
-
-def _mirrored_landmark(index: int) -> int:
-    """Return the landmark of the 68 on the other side, for those in ``_ANCHORS``."""
-    return {3: 13, 7: 9, 8: 8, 19: 24, 51: 51, 1: 15, 41: 46}[index]
 
 
 def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> SurfaceLayer:

@@ -18,7 +18,7 @@ from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from backend.photos.collection import FaceClass
 from trainer.people.dress import layers
 from trainer.people.dress.grow import Numbers
-from trainer.people.look import PersonLook
+from trainer.people.look import TABLES, PersonLook
 
 OUTLINE = 32
 LENS_ROWS = 5
@@ -137,12 +137,7 @@ def draw_glasses(
 
 
 def _frame_colour(generator: np.random.Generator, metal: bool) -> np.ndarray:
-    palette = (
-        [(0.35, 0.25, 0.11), (0.34, 0.34, 0.35), (0.10, 0.10, 0.11), (0.02, 0.02, 0.02), (0.30, 0.17, 0.12)]
-        if metal
-        else [(0.008, 0.008, 0.009), (0.008, 0.008, 0.009), (0.06, 0.022, 0.010), (0.12, 0.05, 0.02),
-              (0.02, 0.03, 0.09), (0.28, 0.02, 0.02), (0.5, 0.5, 0.48), (0.05, 0.10, 0.07), (0.35, 0.22, 0.12)]
-    )  # fmt: skip
+    palette = TABLES["colours"]["metal_frames" if metal else "plastic_frames"]
     return np.array(palette[generator.integers(len(palette))]) * generator.uniform(0.7, 1.4)
 
 
@@ -256,7 +251,7 @@ def _frame(
 
 
 SHELL_ROWS, BRIM_ROWS = 14, 4
-KINDS = ("none", "beanie", "visor cap", "brim", "headscarf", "band", "turban", "helmet", "hood")
+KINDS = ("none", *TABLES["hats"])
 
 
 @dataclass(frozen=True)
@@ -294,7 +289,7 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
     a = azimuths()
     kind = "none"
     if generator.random() < chance:
-        weights = np.array([3.0, 3.5, 2.0, 1.6, 1.0, 0.7, 0.5, 0.8])
+        weights = np.array(list(TABLES["hats"].values()))
         weights[3] *= 0.2 + 1.6 * look.femininity
         weights[5] *= 1.2 - look.femininity
         kind = str(generator.choice(KINDS[1:], p=weights / weights.sum()))
