@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_227,
+    "lines of code": 64_096,
     "files": 378,
     "lines of the longest file": 856,
     "files of the largest folder": 12,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 5,
-    "numbers set by hand in module constants": 2_802,
+    "numbers set by hand in module constants": 2_278,
     "numbers set by hand in defaults of dataclasses": 462,
-    "numbers set by hand in functions": 3_981,
-    "numbers set by hand": 7_245,
+    "numbers set by hand in functions": 3_881,
+    "numbers set by hand": 6_621,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -21,18 +21,9 @@ from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings
 from trainer.portraits.prepare import portrait_of
+from trainer.sets import protocols
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.photographs import frame_of
-from trainer.sets.protocols import (
-    METRES_TO_MM,
-    Shape,
-    box_nme,
-    by_yaw,
-    micc_error,
-    now_distances,
-    realy_errors,
-    three_views,
-)
 from trainer.sets.reader import LeftOut, PreparedSet
 from trainer.sets.scans import FRAMES
 
@@ -51,13 +42,13 @@ def encoder(folder: Path | None, model: str) -> Encode:
     return lambda faces: encoded_face(faces, basis)
 
 
-def shape_of(offsets: np.ndarray) -> Shape:
+def shape_of(offsets: np.ndarray) -> protocols.Shape:
     """The head with skin vertices moved by offsets (V_head, 3) in metres from the template's."""
     template = load_template()
     cage = template.vertices + template.following_skin(offsets)
     estimate = as_estimate(cage)
     marks = template.landmarks68.positions(cage.astype(np.float64))
-    return Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
+    return protocols.Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
 
 
 class PhotoFinder:
@@ -100,7 +91,7 @@ def micc(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict
     rows: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in conditions} for kind in kinds}
     zero = np.zeros((load_template().head.vertex_stop, 3))
     for sample in samples(data, most):
-        mean = micc_error(sample, shape_of(zero))
+        mean = protocols.micc_error(sample, shape_of(zero))
         for condition in conditions:
             names = [p for p, g in zip(sample["photos"], sample["groups"], strict=True) if g.lower() == condition]
             faces = [face for face in map(find, map(str, names)) if face is not None]
@@ -109,11 +100,11 @@ def micc(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict
                     rows[kind][condition].append(np.nan)
                 continue
             alone = [encode([face]).identity for face in faces]
-            chosen = three_views([face.yaw_degrees for face in faces])
+            chosen = protocols.three_views([face.yaw_degrees for face in faces])
             errors = (
-                micc_error(sample, shape_of(encode(faces).identity)),
-                micc_error(sample, shape_of(np.mean([alone[k] for k in chosen], 0))),
-                float(np.mean([micc_error(sample, shape_of(offsets)) for offsets in alone])),
+                protocols.micc_error(sample, shape_of(encode(faces).identity)),
+                protocols.micc_error(sample, shape_of(np.mean([alone[k] for k in chosen], 0))),
+                float(np.mean([protocols.micc_error(sample, shape_of(offsets)) for offsets in alone])),
                 mean,
             )
             for kind, error in zip(kinds, errors, strict=True):
@@ -127,11 +118,11 @@ def now(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
     rows: dict[str, list[np.ndarray]] = {OURS: [], MEAN: []}
     zero = np.zeros((load_template().head.vertex_stop, 3))
     for sample in samples(data, most):
-        mean = now_distances(sample, shape_of(zero))
+        mean = protocols.now_distances(sample, shape_of(zero))
         for name in sample["photos"]:
             face = find(str(name))
             if face is not None:
-                rows[OURS].append(now_distances(sample, shape_of(encode([face]).identity)))
+                rows[OURS].append(protocols.now_distances(sample, shape_of(encode([face]).identity)))
                 rows[MEAN].append(mean)
     return {name: {"distances": np.concatenate(found or [np.zeros(0)])} for name, found in rows.items()}
 
@@ -152,8 +143,8 @@ def realy(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dic
     for sample in samples(data, most):
         face = find(str(sample["photos"][0]))
         if face is not None:
-            rows[OURS].append(realy_errors(sample, shape_of(encode([face]).identity)))
-            rows[MEAN].append(realy_errors(sample, shape_of(zero)))
+            rows[OURS].append(protocols.realy_errors(sample, shape_of(encode([face]).identity)))
+            rows[MEAN].append(protocols.realy_errors(sample, shape_of(zero)))
     return {
         name: {key: np.array([one[key] for one in found]) for key in found[0]} for name, found in rows.items() if found
     }
@@ -172,7 +163,7 @@ def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> di
         if face is not None:
             found = encode([face])
             offsets = found.identity + found.photos[0].expression
-            both = (now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
+            both = (protocols.now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
             errors = tuple(float(np.sqrt((distances**2).mean())) for distances in both)
         for name, error in zip(rows, errors, strict=True):
             rows[name].append(error)
@@ -249,7 +240,7 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
             continue
         face = network.face(encode_again(network, batch))
         moved = (face.vertices - face.neutral)[0, :cage][skin]
-        rows.append(float(moved.norm(dim=-1).mean()) * METRES_TO_MM)
+        rows.append(float(moved.norm(dim=-1).mean()) * protocols.METRES_TO_MM)
     return {OURS: {"motion": np.array(rows)}}
 
 
@@ -273,7 +264,7 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
             points = marks68.positions(shape[0].double().cpu().numpy())
             places = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
             pixels = windows[0].to_picture(places, 1.0) / face.crop_scale + np.array(face.crop_offset)
-            errors[-1] = box_nme(pixels, sample["landmarks"].astype(np.float64))
+            errors[-1] = protocols.box_nme(pixels, sample["landmarks"].astype(np.float64))
             if len(sheet) < SHOWN:
                 dotted = (_dotted(sample["picture"], points) for points in (pixels, sample["landmarks"]))
                 sheet.append([tile(sample["picture"]), *map(tile, dotted)])
@@ -283,7 +274,9 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
 def yaw_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     """NME by yaw, and the share of pictures with a face."""
     found = np.isfinite(values["nme"])
-    return by_yaw(values["nme"], values["yaw"]) | {"found": float(found.mean()) if len(found) else float("nan")}
+    return protocols.by_yaw(values["nme"], values["yaw"]) | {
+        "found": float(found.mean()) if len(found) else float("nan")
+    }
 
 
 def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -297,17 +290,10 @@ def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
 def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """The paper's pixel and identity losses of refined renders against their photos, and of coarse renders."""
     from backend.models.detail import DetailModel, repeated
+    from trainer.methods.detail import stage
     from trainer.methods.detail.data import DetailPortraitsConfig
-    from trainer.methods.detail.stage import (
-        IdentityFeatures,
-        identity_distance,
-        pixel_error,
-        refined_pictures,
-        relief_light,
-        shown_photos,
-    )
 
-    net, features = DetailModel.load(folder).network, IdentityFeatures()
+    net, features = DetailModel.load(folder).network, stage.IdentityFeatures()
     rows: list[list[float]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for number, sample in enumerate(samples(data, most)):
@@ -322,18 +308,18 @@ def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> di
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, 1)
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             shown = batch.pictures
-            light = relief_light(own, batch.photos)
-            refined = refined_pictures(
+            light = stage.relief_light(own, batch.photos)
+            refined = stage.refined_pictures(
                 shown.coarse, light, shown.places, shown.mask, max(1, own.shape[-1] // _DETAIL_PICTURE)
             )
-            wanted = features(shown_photos(shown))
+            wanted = features(stage.shown_photos(shown))
             rows.append(
                 [
                     value
                     for one in (refined, shown.coarse)
                     for value in (
-                        float(pixel_error(one, shown.photos, shown.mask)),
-                        float(identity_distance(features(one), wanted)),
+                        float(stage.pixel_error(one, shown.photos, shown.mask)),
+                        float(stage.identity_distance(features(one), wanted)),
                     )
                 ]
             )

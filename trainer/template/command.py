@@ -218,12 +218,14 @@ def _calibrate(people: int, seed: int) -> None:
     from backend.geometry.template import load_template
     from backend.photos.faces import mean_landmarks
     from trainer.template.bake import LANDMARKS478
-    from trainer.template.calibration import Dresser, calibrate, observe, symmetric_calibration, write_calibration
+    from trainer.template.calibration import calibrate, symmetric_calibration, write_calibration
 
     template = load_template()
-    observations = observe(template, Dresser(template), people, seed)
-    result = symmetric_calibration(template, calibrate(template, observations), mean_landmarks().mirror)
-    write_calibration(result, LANDMARKS478)
+    observations = calibration.observe(template, calibration.Dresser(template), people, seed)
+    result = calibration.symmetric_calibration(
+        template, calibration.calibrate(template, observations), mean_landmarks().mirror
+    )
+    calibration.write_calibration(result, LANDMARKS478)
 
 
 def _measure_detector(people: int, seed: int) -> None:
@@ -234,24 +236,16 @@ def _measure_detector(people: int, seed: int) -> None:
     from backend.fitting.detector_model import save_detector_model
     from backend.geometry.template import load_template
     from backend.photos.faces import mean_landmarks
-    from trainer.template.calibration import (
-        Dresser,
-        cross_validated_percent,
-        error_table,
-        fit_detector_model,
-        joined,
-        observe,
-        observe_traced,
-    )
+    from trainer.template import calibration
 
     template, partners = load_template(), mean_landmarks().mirror
-    rendered = observe(template, Dresser(template), people, seed)
-    table = error_table(template, rendered, np.arange(len(rendered)), partners)
+    rendered = calibration.observe(template, calibration.Dresser(template), people, seed)
+    table = calibration.error_table(template, rendered, np.arange(len(rendered)), partners)
     if people >= 11:
-        traced, persons = observe_traced(template, range(100, 100 + people // 11))
-        table = joined(table, error_table(template, traced, persons + len(rendered), partners))
-    before, after = cross_validated_percent(table)
-    save_detector_model(fit_detector_model(table))
+        traced, persons = calibration.observe_traced(template, range(100, 100 + people // 11))
+        table = calibration.joined(table, calibration.error_table(template, traced, persons + len(rendered), partners))
+    before, after = calibration.cross_validated_percent(table)
+    save_detector_model(calibration.fit_detector_model(table))
     print(
         f"landmark detector, people held out: median error {before:.2f} % of the face scale, {after:.2f} % without bias"
     )

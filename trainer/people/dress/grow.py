@@ -135,7 +135,7 @@ class Style:
     bulk: float = 0.0
 
 
-STYLES = msgspec.convert(TABLES["hair_styles"], tuple[Style, ...])
+STYLES = msgspec.convert(TABLES["hairstyles"], tuple[Style, ...])
 
 
 def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -32,7 +32,7 @@ class HairParameters:
 
     Attributes
     ----------
-    style : index of ``hair_styles.STYLES``; character : (32,) the random numbers behind the style, reused in other
+    style : index of ``hairstyles.STYLES``; character : (32,) the random numbers behind the style, reused in other
     pictures
         of the person. flow, locks, wisps : the hair and its thin loose strands.
     cap_height : (CAP_ROWS, AZIMUTHS) height of the scalp's cover above the hull, below zero where there is no hair.
@@ -174,7 +174,7 @@ def draw_hair(
         root_colour=colours.root,
         root_length=colours.root_length,
         shine=generator.uniform(0.15, 0.6) * (0.35 if style.name in _COILED else 1.0),
-        bundle=_hair_styles_bundle(tie, bundled, bundle_kind, character[20:24]),
+        bundle=_hairstyles_bundle(tie, bundled, bundle_kind, character[20:24]),
         scalp=np.array(look.skin),
     )
 
@@ -203,7 +203,7 @@ def _tie(place: float) -> np.ndarray:
     return np.array([s * np.sin(angle), s * np.cos(angle), s])
 
 
-def _hair_styles_bundle(tie: np.ndarray, present: float, kind: float, numbers: np.ndarray) -> np.ndarray:
+def _hairstyles_bundle(tie: np.ndarray, present: float, kind: float, numbers: np.ndarray) -> np.ndarray:
     azimuth = np.arctan2(tie[0], tie[1])
     bun = kind < 0.5
     radius = 0.026 + 0.02 * numbers[0] if bun else 0.016 + 0.012 * numbers[0]
