@@ -18,12 +18,12 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_096,
+    "lines of code": 63_950,
     "files": 378,
     "lines of the longest file": 856,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 7.97,
+    "per cent of code that imports": 7.81,
     "files of LAP": 9,
     "folders of LAP": 2,
     "files of the learned basis": 9,
@@ -32,7 +32,7 @@ BOUNDS: Mapping[str, float] = {
     "folders of the graph face model": 3,
     "files of detail": 10,
     "folders of detail": 3,
-    "files that name hair_style": 5,
+    "files that name hair_style": 4,
     "numbers set by hand in module constants": 2_278,
     "numbers set by hand in defaults of dataclasses": 462,
     "numbers set by hand in functions": 3_881,

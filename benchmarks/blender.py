@@ -10,8 +10,6 @@ without relief (with generated pores), and with bare skin; keys move before each
 Solid, alternating. The rate with relief is at least 0.9 of the rate without.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

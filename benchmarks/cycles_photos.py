@@ -8,8 +8,6 @@ and photo number give the same picture; existing files are kept. ``--skins N`` r
 other skin, brows, scalp, eyes and shirt and nothing else changed: ``FOLDER/HEAD/skins/N.jpg``.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

@@ -1,8 +1,6 @@
 """What the benchmarks share: memory of processes (Linux), and figures that are printed, written and compared with
 budgets."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -5,8 +5,6 @@ Backends alternate within a round, so that a busy machine slows all of them; fig
 The peer is numba (a compiled depth-buffer loop): pure torch may take at most 3 times as long.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ backwards, repeated, in 320 × 240 pixels. ``long_video.growth_kb_per_frame`` is
 process that reads it over its progress, after the first fifth (the take itself needs about 0.5 kB).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

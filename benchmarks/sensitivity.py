@@ -6,8 +6,6 @@ halved and doubled; people are measured again on a photo that was left out, by t
 changes of figures' means that are felt. ``--results`` keeps them as JSON lines, with which a stopped run goes on.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import pkgutil

@@ -7,8 +7,6 @@ from a click in the extension to that progress; its client starts the server, wh
 measurements alternate; figures are medians.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

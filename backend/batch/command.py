@@ -5,8 +5,6 @@ Lock that allows one batch at a time in a folder.
 One command per person, for a render farm's own scheduler (docs/farm.md).
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

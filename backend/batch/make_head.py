@@ -5,8 +5,6 @@ Interface of an engine: it makes people's heads and yields each outcome once.
 The engine without Ray: one person after the other, in this process.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import time

@@ -3,8 +3,6 @@
 One person of a manifest: input, name and options.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -8,8 +8,6 @@ Connection to a Ray cluster: a private one on this machine's loopback, or a runn
 A worker on Ray: a process that does one person after the other and loads the models once.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import platform

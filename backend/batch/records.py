@@ -9,8 +9,6 @@ Content of ``batch.json`` (docs/files.md).
 ``made_from.json`` beside a head: a record of its input, so that a second run can skip it (docs/files.md).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

@@ -7,8 +7,6 @@ The table of a batch: results and reasons of failure; ``batch.json`` and ``batch
 Progress of a batch: a bar on a terminal, else one line per person.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Sequence

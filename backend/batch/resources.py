@@ -7,8 +7,6 @@ Number of workers that fit on machines, and the resources of each.
 Environment variables of Ray and its processes. Imports no Ray, because Ray reads some of them when imported.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 Needs only the standard library, so that it can report missing packages.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import importlib

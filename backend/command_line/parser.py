@@ -11,8 +11,6 @@ The arguments of ``python -m backend canonical``. Imports nothing heavy.
 The arguments of ``python -m backend transfer``. Imports nothing heavy.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The photos given by a command's arguments."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

@@ -7,8 +7,6 @@ Handle a closed standard output, as in ``python -m backend doctor | head``: it i
 Explanations of errors for the user at the terminal.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

@@ -1,7 +1,5 @@
 """Assemble a ``FaceAsset`` from the template and one face's vertices, keys and texture."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

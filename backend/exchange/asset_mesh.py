@@ -7,8 +7,6 @@ Parts after one Catmull-Clark step, as in the preview and in ``face.obj``.
 Materials of the parts, for formats with a colour, a roughness and an opacity per material.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import cv2

@@ -1,7 +1,5 @@
 """``FaceAsset``: everything that is exported, independent of any file format."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

@@ -7,8 +7,6 @@ Files of the skin's relief: a normal map, 16-bit heights, and their description 
 Schemas (docs/files.md) and writing of ``cameras.json``, ``expressions.json`` and ``report.json``.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata

@@ -5,8 +5,6 @@ Write the neutral face as Wavefront OBJ with its material file, which refers to 
 Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from itertools import count

@@ -8,8 +8,6 @@ Wrinkle maps as textures of ``face.glb``, described in ``extras`` because glTF h
 Skin roughness as a texture, for formats without roughness per vertex.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ Opacity of the lashes: MakeHuman's lashes are strips, dense at the lid and thinn
 Single lashes: an image of tapering hairs, and the strips' UVs in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ Ratio of the texture stage's skin tone to the fit's, to convert lights and colou
 Positions of the ears' points and the hairline in the photos, shown to the user for correction.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

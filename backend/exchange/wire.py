@@ -1,7 +1,5 @@
 """Encode a ``FaceAsset`` as a message: a JSON header, then raw buffers (docs/protocol.md, *result*)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ follow the upper one; then smoothed.
 Mesh of the learned face model: the skin at a subdivision level and the eyeballs, moved by a deformation graph.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -6,8 +6,6 @@ mesh, as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoenco
 Product of a sparse matrix and a batch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Deterministic gradient noise in 3D space, so that synthesised skin is continuous across UV seams."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from backend.system.numba_cache import njit, prange

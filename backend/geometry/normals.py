@@ -1,7 +1,5 @@
 """Vertex normals of triangle meshes, for torch (differentiable, batched) and numpy."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Weighted and robust means, medians and quantiles."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -8,8 +8,6 @@ Catmull-Clark refinement of vertex values in torch, many fields at a time.
 Rules and order of new vertices are the same as in ``backend.geometry.subdivision``, which gives matrices.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache

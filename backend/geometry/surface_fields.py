@@ -1,7 +1,5 @@
 """Smooth fields on the head's mesh: low frequencies are solved here, where there are no UV seams."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

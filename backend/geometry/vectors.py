@@ -1,7 +1,5 @@
 """Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from torch import Tensor

@@ -14,8 +14,6 @@ the step of its channel; the error is at most half a step.
 A network in memory, the base class of most loaded models.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -12,8 +12,6 @@ to the expression map, the filters give the amplitude of each pattern.
 Run the detail network: observations of one person to heights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 The photo stage with the user's corrections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Results of the photo stage: the faces to use, and a verdict on every given photo."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum

@@ -3,8 +3,6 @@
 The format is the same in a file (``reconstruct --corrections``, docs/files.md) and on the wire (docs/protocol.md).
 """
 
-from __future__ import annotations
-
 import stat
 from collections import Counter
 from collections.abc import Sequence

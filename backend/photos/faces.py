@@ -13,8 +13,6 @@ Detect the faces in a photo.
 Warp a face's grey texture to the mean face's frontal view by its landmarks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from itertools import product

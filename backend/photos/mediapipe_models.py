@@ -1,7 +1,5 @@
 """MediaPipe's face and person models: one instance each per process, without log output, thread-safe."""
 
-from __future__ import annotations
-
 import atexit
 import importlib
 import os

@@ -5,8 +5,6 @@ A decoder may run for minutes or take all memory on a broken or hostile file, an
 Read photo files into sRGB pixels with limited time and memory, in decoder processes that can be killed.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import threading

@@ -11,8 +11,6 @@ Segment the person in an image with MediaPipe's selfie segmentation.
 Hands in front of or beside a face.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -15,8 +15,6 @@ several photos or a wide margin.
 Select the faces to use: one person, no duplicate images, the best photos; with a reason for every rejection.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

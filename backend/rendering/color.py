@@ -1,7 +1,5 @@
 """sRGB's transfer function (IEC 61966-2-1), for torch tensors and numpy arrays."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np

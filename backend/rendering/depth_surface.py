@@ -10,8 +10,6 @@ Normals here point *into* the scene (z > 0 where the surface faces the camera) a
 light rays, as in Unsup3D. Their product equals that of the outward normal and the direction to the lamp.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -6,8 +6,6 @@ at covered pixels (``Fragments``); ``Fragments.scatter`` turns the result into i
 Bilinear samples of pictures at points. Pixel centres are at i + 0.5; beyond the border its pixels are repeated.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

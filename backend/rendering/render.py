@@ -1,7 +1,5 @@
 """Render a mesh to a picture, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -8,8 +8,6 @@ gives shading 1 everywhere.
 Ramamoorthi and Hanrahan, An Efficient Representation for Irradiance Environment Maps, SIGGRAPH 2001.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Rendering in UV space: face and barycentrics of each texel, and gutters around charts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -1,7 +1,5 @@
 """Location of the shipped assets: template, tables and weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "assets"

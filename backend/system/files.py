@@ -7,8 +7,6 @@ Load arrays that ship with Likeness, and verify their checksums.
 Safetensors files with a checksum, written atomically.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

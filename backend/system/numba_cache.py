@@ -6,8 +6,6 @@ that does not fit it is as if it were not there. Where no folder can be written,
 Import ``njit``, ``prange`` and ``numba`` from here, so that this is so before the first function is decorated.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import pickle

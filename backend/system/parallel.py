@@ -4,8 +4,6 @@ GIL while they compute.
 A computation as a graph of stages: functions whose parameters name the results that they need.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

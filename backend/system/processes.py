@@ -16,8 +16,6 @@ By default every array above some megabytes is requested from the system and ret
 cleared each time: a third of the texture stage's processor time. Without effect except on Linux with glibc.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import math

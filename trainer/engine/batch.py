@@ -1,7 +1,5 @@
 """Batches: frozen dataclasses of tensors, concatenated, moved, cut and stored on disk field by field."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing

@@ -5,8 +5,6 @@ A file is renamed to its name once it is on the disk, so a kill at any moment le
 random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.engine.trainee``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -5,8 +5,6 @@ Location of the data beside the repository: face scans, MakeHuman's skins, photo
 Rows of arrays that are made once and stored in memory-mapped files; shared by the ``stored`` sources.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

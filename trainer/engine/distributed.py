@@ -1,7 +1,5 @@
 """Processes of a run: a single one, or several under ``torchrun`` that average their gradients."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence

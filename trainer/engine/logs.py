@@ -1,7 +1,5 @@
 """Output of a run: a progress line, ``log.jsonl``, PNG pictures, and TensorBoard if installed."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import json

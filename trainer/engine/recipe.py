@@ -3,8 +3,6 @@
 Map each ``kind`` in a recipe to its class. Modules are imported only when a recipe uses them.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import difflib

@@ -5,8 +5,6 @@ The optimiser of a stage: groups, learning rate schedule, and its state as named
 ``python -m trainer RECIPE --dry-run``: what a recipe costs on this machine, measured from a few real steps.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import math

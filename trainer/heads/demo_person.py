@@ -5,8 +5,6 @@ painted brows and eyes, short hair. The pictures come from the evaluation's ray 
 the renderer that the fit uses.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ Whole heads from four sources: GNM's, ICT's and MakeHuman's people, and real sca
 No model is trained on these heads, but most of the fit's prior is made of ICT's modes.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

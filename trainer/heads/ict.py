@@ -8,8 +8,6 @@ independent of the template.
 Read face models and scans from outside the repository: ICT-FaceKit (MIT), the simulated population (Apache-2.0).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

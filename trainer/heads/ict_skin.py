@@ -13,8 +13,6 @@ reconstruction from sparse data", 2004). A small smooth field removes the residu
 behind it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path

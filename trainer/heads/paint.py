@@ -3,8 +3,6 @@
 Paint eyeballs, brows and lashes per vertex, in linear light.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

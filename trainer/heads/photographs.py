@@ -9,8 +9,6 @@ A dressed torso that hangs from the open rim of a head mesh.
 Simulate ordinary photographs of a surface: cameras, light, backgrounds, film.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

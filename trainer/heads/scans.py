@@ -8,8 +8,6 @@ photographed unchanged. Never used for training.
 People of known shape and expression: random ICT heads, photographed neutral or smiling.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache

@@ -6,8 +6,6 @@ its mirror image. Scalp, brows and cavities, which are no skin, take the colour 
 necks of synthetic people, which are painted in one colour for all.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Backgrounds: paper, walls, rooms, shelves, curtains, leaves, sky, lights out of focus, other people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

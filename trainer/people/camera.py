@@ -3,8 +3,6 @@
 Convert rendered light to a photograph: lens, exposure, noise, tone curve, black and white, JPEG.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

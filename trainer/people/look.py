@@ -1,7 +1,5 @@
 """Appearance of a synthetic person: correlated numbers for age, sex and ancestry, drawn once per person."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 ``python -m trainer preview-data`` writes ``people.jpg``, ``sets.jpg``, ``clips.jpg``, ``parsing.jpg``, ``labels.jpg``.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -9,8 +9,6 @@ Hair, hats, glasses, clothes and other attachments of a head: drawn per person, 
 Parameters of one person's hair, hat, glasses, beard, clothes and occluders in front of the face.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -14,8 +14,6 @@ order of deformation transfer, Sumner & Popovic 2004). The jaw's part of ``jawOp
 hinge, and no lid intersects an eyeball.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

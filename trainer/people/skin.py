@@ -5,8 +5,6 @@ Static maps in the template's UV space of lips, brows, beards, lines and blushes
 Eyeballs, teeth and tongue, painted per pixel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache

@@ -4,8 +4,6 @@
 prints the accuracy by cross-validation, and writes ``drawing_classifier.npz``.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 from pathlib import Path

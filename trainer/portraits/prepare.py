@@ -7,8 +7,6 @@ List the pictures of a folder and the person of each.
 Distinguish photographs from drawings, and colour from black and white.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys

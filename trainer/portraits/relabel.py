@@ -7,8 +7,6 @@ uncertain become unknown (255). Portraits that were corrected by hand (``hand_la
 held-out ones among them become unknown.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import sys

@@ -1,7 +1,5 @@
 """Sets of pictures with truth: landmarks, depth, normals, masks."""
 
-from __future__ import annotations
-
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Tables of the learned basis, the graph model and detail, and of neutral shapes in general, on prepared sets."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

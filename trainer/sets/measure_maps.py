@@ -1,7 +1,5 @@
 """LAP's tables: depth, normals, keypoints and rendered pictures of its networks on prepared sets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

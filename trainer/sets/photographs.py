@@ -1,7 +1,5 @@
 """Sets of photographs and clips without truth: people in folders, CelebA, VGGFace2, VoxCeleb."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

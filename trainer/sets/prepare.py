@@ -1,7 +1,5 @@
 """``python -m trainer data NAME FOLDER``: prepare a data set, resumable, with a table of what was kept and why not."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

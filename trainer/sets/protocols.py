@@ -1,7 +1,5 @@
 """The sets' own ways of measuring: NoW, MICC's 95 mm, BU-3DFE, REALY, 3DFAW's correlation, AFLW2000's NME."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

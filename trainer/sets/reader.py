@@ -1,7 +1,5 @@
 """What a reader of a data set declares, and the walk that they all share: items, what is missing, arrays with truth."""
 
-from __future__ import annotations
-
 import fnmatch
 import json
 import os

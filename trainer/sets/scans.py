@@ -3,8 +3,6 @@
 Meshes and points in the sets' files: OBJ, PLY text, VRML, MeshLab's picked points, BU-3DFE's landmarks.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``python -m trainer evaluate paper METHOD --data NAME=FOLDER``: the papers' tables, their rows beside ours."""
 
-from __future__ import annotations
-
 import argparse
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -11,8 +11,6 @@ Round eyeballs: MakeHuman's 72-vertex helper eye, subdivided once and shaped to 
 Assemble the mean face: eyeballs, teeth, tongue and lashes are placed into the registered head.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

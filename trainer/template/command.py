@@ -3,8 +3,6 @@
 Bake the bust: MakeHuman's average adult below the neck's rim, cut off level, with a chart in map ``Head``.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from pathlib import Path
@@ -217,8 +215,8 @@ def _calibrate(people: int, seed: int) -> None:
     """Calibrate the landmarks on the committed template's shapes and write ``assets/landmarks478.json``."""
     from backend.geometry.template import load_template
     from backend.photos.faces import mean_landmarks
+    from trainer.template import calibration
     from trainer.template.bake import LANDMARKS478
-    from trainer.template.calibration import calibrate, symmetric_calibration, write_calibration
 
     template = load_template()
     observations = calibration.observe(template, calibration.Dresser(template), people, seed)

@@ -3,8 +3,6 @@
 Lid motion as a rotation about the eyeball: for blinking, and for following the gaze down.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from backend.geometry.template import Template

@@ -12,8 +12,6 @@ ICT-FaceKit's face to the template's.
 Transfer ICT-FaceKit's mean and identity modes (statistics of real scans, MIT) to the template's head.
 """
 
-from __future__ import annotations
-
 import heapq
 from dataclasses import dataclass, replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """The head's mesh hierarchy: mirror-symmetric quadric edge collapse, and barycentric unpooling."""
 
-from __future__ import annotations
-
 import heapq
 from pathlib import Path
 

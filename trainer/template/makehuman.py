@@ -9,8 +9,6 @@ Select the template's parts of ``hm08``: the head down to a closed neck ring, ey
 Generate random people from MakeHuman's macro, local and asymmetry targets.
 """
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json

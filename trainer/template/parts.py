@@ -13,8 +13,6 @@ The inside of the mouth (pocket): keep it behind the skin of the mean face, and 
 Keep closed lips closed under identity offsets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -11,8 +11,6 @@ faces that are for measuring only. Prints median and mean distances in millimetr
 surface, within 95 mm of the nose tip. Baselines: MakeHuman's modes alone, and the mean face.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Sequence

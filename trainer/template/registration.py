@@ -10,8 +10,6 @@ Closest points on a triangle mesh.
 Fit the identity modes to a scan: similarity and coefficients by Gauss-Newton on closest points.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Place the photos' landmarks on the canonical surface, and estimate scale, offset and tilt of each photo's square.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

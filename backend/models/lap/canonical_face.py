@@ -5,8 +5,6 @@ Render LAP's faces: in the views of photos, turned, and as shaded surfaces.
 Draw the canonical face: its maps, relit, turned, and next to the photos.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

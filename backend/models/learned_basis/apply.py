@@ -10,8 +10,6 @@ The encoder and its codes stay fixed, so that codes keep their meaning. One phot
 only if they reduce its photometric error.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Sequence

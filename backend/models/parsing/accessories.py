@@ -4,8 +4,6 @@ Rims of glasses are two equal outlines, one around each eye, fitted to a net's p
 hide brows, which their colour shows. A person's photos vote together on glasses, moustache and beard.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -10,8 +10,6 @@ White and grey hair that the net labels as skin: in a colour photo it is less re
 this face's skin in this light, learned from the photo itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -5,8 +5,6 @@ Sheet of synthetic people's true relief and the relief found in their photos, in
 Compare wrinkles with ground truth on synthetic people, with two baselines, and test robustness to freckles.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

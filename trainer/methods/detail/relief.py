@@ -13,8 +13,6 @@ Simulate a photograph of skin with relief in UV: shading, blur and compression, 
 Image effects that may be mistaken for relief: the same people's photos with and without each of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache

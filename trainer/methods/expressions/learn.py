@@ -5,8 +5,6 @@ Inputs and targets of the expression reader, from observed pictures.
 Train the reader of expressions and head poses on synthetic people, and write it to assets/expressions.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from dataclasses import dataclass, replace

@@ -9,8 +9,6 @@ and some without. Their pictures are in the cache already; their expressions are
 Synthetic people for training the expression reader: half with everyday expressions, half with rare ones.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ Real portraits without labels: ``kind = "graph_portraits"`` in recipes.
 Training data of the graph face model.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

@@ -13,8 +13,6 @@ Compare the graph face model with its ablations, all trained equally long by ``p
 Evaluate the graph face model: its decoder against a linear model with as many codes, and its encoder on photos.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import tempfile

@@ -4,8 +4,6 @@ Shapes (B, C, 3) are in metres, their differences in millimetres; places (B, L, 
 differences in per cent of it; colours (B, C, 3) in [0, 1].
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -14,8 +14,6 @@ aggregating a set is worthwhile.
 Sources of ``LapBatch``: ``kind = "lap_people"`` and ``"lap_portraits"`` in recipes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -8,8 +8,6 @@ Evaluate LAP on held-out synthetic people: depth and normal errors by number of 
 sheet of portraits.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Augmentation of photo sets together with their truth: mirroring, in-plane rotation, zoom, shift, exposure, gamma.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import dataclass

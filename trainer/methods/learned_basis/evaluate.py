@@ -7,8 +7,6 @@ The model against pictures: photometric error, reenactment, and face verificatio
 photos of the same and of different people.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

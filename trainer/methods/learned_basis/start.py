@@ -6,8 +6,6 @@ Landmarks of the modelled face with a sliding outline, the grid of its lips, and
 Input of the learned face model's encoder: pictures, and landmarks with simulated errors of the detector.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import lru_cache
 

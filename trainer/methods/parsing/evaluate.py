@@ -7,8 +7,6 @@ Count the product's errors about glasses, beards and headwear on annotated press
 Evaluate the shipped parsing net on held-out synthetic people, and make a sheet of photographs for inspection.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 from collections import Counter

@@ -1,7 +1,5 @@
 """Losses between class logits and label maps."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

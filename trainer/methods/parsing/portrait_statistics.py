@@ -4,8 +4,6 @@
 ``mean_landmarks.npz`` (with ``--landmarks``) and ``identity_projection.npz`` into ``assets/photos``.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -6,8 +6,6 @@ shadow on the wall, other hair tones, headbands, microphones.
 Random augmentation of pictures and label maps on the training device, from torch's global generators.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Neck, shoulders and chest below the head with their clothes: two layers of cloth, a collar or scarf, a tie."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

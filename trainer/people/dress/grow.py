@@ -4,8 +4,6 @@ Hairstyles as ranges of numbers, used to draw random people's hair, and the para
 Lengths in metres; arrays of one person or (N, ...) tensors.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import msgspec

@@ -9,8 +9,6 @@ Hair meshes of a batch: locks, the scalp's cover beneath them, bun or tail, and 
 Long beards: locks that grow from chin, jaw and upper lip. Stubble and density are painted on the skin.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

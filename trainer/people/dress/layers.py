@@ -25,8 +25,6 @@ Small building blocks of attachment meshes: grids, tubes, and layers with one ma
 Tapered ribbons along locks of hair, shaded as rounded bundles.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar

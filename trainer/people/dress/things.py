@@ -4,8 +4,6 @@ masks.
 A hand at the face: palm, five fingers with three joints each, and a forearm in a sleeve.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

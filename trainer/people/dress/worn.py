@@ -5,8 +5,6 @@ Glasses: frames of many outlines, temples to the ears, and lenses with tint and 
 Headgear: knitted caps, caps with a visor, hats with a brim, scarves, turbans, bands, helmets.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
