@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from collections import namedtuple
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from PIL import Image
@@ -363,15 +364,7 @@ class Surface:
 
     def moved(self, vertices: np.ndarray) -> Surface:
         """The same material at other positions, with smooth vertex normals."""
-        return Surface(
-            vertices,
-            self.faces,
-            vertex_normals(vertices, self.faces),
-            self.albedo,
-            self.specular,
-            self.roughness,
-            self.translucency,
-        )
+        return replace(self, vertices=vertices, normals=vertex_normals(vertices, self.faces))
 
 
 @dataclass(frozen=True)
@@ -417,15 +410,8 @@ class Lighting:
 def joined(surfaces: tuple[Surface, ...]) -> Surface:
     """Join several surfaces to one."""
     starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])
-    return Surface(
-        np.concatenate([s.vertices for s in surfaces]),
-        np.concatenate([s.faces + start for s, start in zip(surfaces, starts[:-1], strict=True)]),
-        np.concatenate([s.normals for s in surfaces]),
-        np.concatenate([s.albedo for s in surfaces]),
-        np.concatenate([s.specular for s in surfaces]),
-        np.concatenate([s.roughness for s in surfaces]),
-        np.concatenate([s.translucency for s in surfaces]),
-    )
+    moved = [replace(s, faces=s.faces + start) for s, start in zip(surfaces, starts[:-1], strict=True)]
+    return Surface(*(np.concatenate([getattr(s, field.name) for s in moved]) for field in fields(Surface)))
 
 
 SCATTER_METRES = np.array([0.0016, 0.0008, 0.0005])
@@ -568,15 +554,22 @@ def _ggx(n_h, n_v, n_l, v_h, alpha, f0):  # pragma: no cover - compiled
     return density * shadow_v * shadow_l * fresnel / (4 * n_v)
 
 
+_Sums = namedtuple("_Sums", "diffuse specular colour coverage depth translucency")
+"""Per pixel: (H, W, 3) diffuse irradiance (white = 1), specular radiance and albedo, each already weighted by coverage;
+(H, W) coverage, mean depth along the optical axis, and translucency."""
+_Scene = namedtuple(
+    "_Scene",
+    "bounds links corners face_order faces normals albedo material inverse_k rotation centre"
+    " light_positions light_radii light_irradiance gradient directions sharpness colours mean_sky",
+)
+
+
 @numba.njit(cache=True)
-def _row(
-    row, diffuse, specular, colour, coverage, depth, translucency,
-    bounds, links, corners, face_order, faces, normals, albedo, material,
-    inverse_k, rotation, centre,
-    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
-    samples, ambient_rays, seed,
-):  # fmt: skip  # pragma: no cover - compiled
-    """Run ``integrate`` for one row; adds to its first six results."""
+def _row(row, sums, scene, samples, ambient_rays, seed):  # pragma: no cover - compiled
+    """Average ``samples`` jittered rays in every pixel of one row; adds to the ``sums``."""
+    diffuse, specular, colour, coverage, depth, translucency = sums
+    bounds, links, corners, face_order, faces, normals, albedo, material, inverse_k, rotation, centre = scene[:11]
+    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky = scene[11:]
     one = np.float32(1.0)
     scale = one / np.float32(samples)
     ox, oy, oz = np.float32(centre[0]), np.float32(centre[1]), np.float32(centre[2])
@@ -709,46 +702,11 @@ def _row(
 
 
 @numba.njit(cache=True, parallel=True)
-def _rows(
-    diffuse, specular, colour, coverage, depth, translucency,
-    bounds, links, corners, face_order, faces, normals, albedo, material,
-    inverse_k, rotation, centre,
-    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
-    samples, ambient_rays, seed,
-):  # fmt: skip  # pragma: no cover - compiled
+def _rows(sums, scene, samples, ambient_rays, seed):  # pragma: no cover - compiled
     """Run all rows in parallel threads. Only this loop is compiled as parallel; compiling more takes numba several
     times as long."""
-    for row in numba.prange(len(coverage)):
-        _row(
-            np.int64(row), diffuse, specular, colour, coverage, depth, translucency,
-            bounds, links, corners, face_order, faces, normals, albedo, material,
-            inverse_k, rotation, centre,
-            light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours, mean_sky,
-            samples, ambient_rays, seed,
-        )  # fmt: skip
-
-
-def integrate(
-    bounds, links, corners, face_order, faces, normals, albedo, material,
-    width, height, inverse_k, rotation, centre,
-    light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours,
-    samples, ambient_rays, seed,
-):  # fmt: skip
-    """Average ``samples`` jittered rays in every pixel.
-
-    Returns (H, W, 3) diffuse irradiance (white = 1), specular radiance and albedo, each already weighted by coverage;
-    (H, W) coverage, mean depth along the optical axis, and translucency.
-    """
-    found = [np.zeros(shape, np.float32) for shape in ((height, width, 3),) * 3 + ((height, width),) * 3]
-    _rows(
-        *found,
-        bounds, links, corners, face_order, faces, normals, albedo, material,
-        inverse_k, rotation, centre,
-        light_positions, light_radii, light_irradiance, gradient, directions, sharpness, colours,
-        (gradient[0] + gradient[1]) * np.float32(0.5),
-        samples, ambient_rays, seed,
-    )  # fmt: skip
-    return tuple(found)
+    for row in numba.prange(len(sums.coverage)):
+        _row(np.int64(row), sums, scene, samples, ambient_rays, seed)
 
 
 @dataclass(frozen=True)
@@ -792,31 +750,25 @@ def trace_view(
     width, height = camera.size
     environment = lighting.environment
     material = np.stack([surface.specular, surface.roughness, surface.translucency], axis=1)
-    diffuse, specular, colour, coverage, depth, translucency = integrate(
-        bvh.bounds,
-        bvh.links,
-        bvh.corners,
-        bvh.face_order,
-        np.ascontiguousarray(surface.faces, dtype=np.int32),
-        _single(surface.normals),
-        _single(surface.albedo),
-        _single(material),
-        width,
-        height,
+    gradient = _single([environment.ground, environment.sky])
+    scene = _Scene(
+        *(bvh.bounds, bvh.links, bvh.corners, bvh.face_order, np.ascontiguousarray(surface.faces, dtype=np.int32)),
+        *(_single(surface.normals), _single(surface.albedo), _single(material)),
         np.linalg.inv(camera.intrinsics),
         np.ascontiguousarray(camera.camera_from_head[:3, :3], dtype=np.float64),
         camera.centre(),
         _single([light.position for light in lighting.lights]).reshape(-1, 3),
         _single([light.radius for light in lighting.lights]),
         _single([light.irradiance for light in lighting.lights]).reshape(-1, 3),
-        _single([environment.ground, environment.sky]),
+        gradient,
         _single(environment.directions).reshape(-1, 3),
         _single(environment.sharpness),
         _single(environment.colours).reshape(-1, 3),
-        samples,
-        ambient_rays,
-        seed,
+        (gradient[0] + gradient[1]) * np.float32(0.5),
     )
+    sums = _Sums(*(np.zeros(shape, np.float32) for shape in ((height, width, 3),) * 3 + ((height, width),) * 3))
+    _rows(sums, scene, samples, ambient_rays, seed)
+    diffuse, specular, colour, coverage, depth, translucency = sums
     covered = np.maximum(coverage, 1e-6)
     depth = np.where(coverage > 0, depth / covered, 0).astype(np.float32)
     focal = float(camera.intrinsics[0, 0])
