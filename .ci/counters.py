@@ -18,9 +18,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 63_950,
+    "lines of code": 63_822,
     "files": 378,
-    "lines of the longest file": 856,
+    "lines of the longest file": 808,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.81,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_278,
+    "numbers set by hand in module constants": 2_197,
     "numbers set by hand in defaults of dataclasses": 462,
-    "numbers set by hand in functions": 3_881,
-    "numbers set by hand": 6_621,
+    "numbers set by hand in functions": 3_743,
+    "numbers set by hand": 6_402,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

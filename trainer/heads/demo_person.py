@@ -22,7 +22,7 @@ from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
 from protocol.names import ARKIT_NAMES
 from trainer.engine.disk_cache import write_bytes
-from trainer.heads import paint
+from trainer.heads import paint, photographs
 from trainer.heads.photographs import Photograph, Shot, shot_camera, subdivide_midpoint, sweep_torso, take_photograph
 from trainer.heads.raytrace import Film, Surface, joined
 
@@ -77,14 +77,7 @@ def random_person(seed: int) -> DemoPerson:
     generator = np.random.default_rng(seed)
     melanin = float(np.exp(generator.uniform(np.log(0.12), np.log(1.0))))
     fair = melanin < 0.35
-    hairs = (
-        (0.012, 0.009, 0.007),
-        (0.035, 0.020, 0.011),
-        (0.075, 0.042, 0.020),
-        (0.16, 0.10, 0.05),
-        (0.11, 0.035, 0.012),
-    )
-    irises = ((0.05, 0.025, 0.012), (0.10, 0.052, 0.022), (0.11, 0.12, 0.055), (0.12, 0.17, 0.22))
+    hairs, irises = ([tuple(colour) for colour in photographs.TABLES["demo"][name]] for name in ("hairs", "irises"))
     look = DemoLook(
         melanin,
         float(generator.uniform(0.08, 0.18)),
@@ -246,7 +239,8 @@ class DressedTemplate:
             1 - cover,
         )
         neck = canonical[:, 1] < template.vertices[: template.head.vertex_stop, 1].min() + 0.02
-        torso = sweep_torso(points, self.head.faces, neck, SHOULDERS, np.asarray(look.cloth))
+        outline = photographs.TABLES["demo"]["shoulders"]
+        torso = sweep_torso(points, self.head.faces, neck, outline, np.asarray(look.cloth))
         eyes = [self._eye(index, level1, look_at_point) for index in range(2)]
         return joined((head, torso, *eyes))
 
@@ -269,13 +263,6 @@ class DressedTemplate:
             np.full(size, 0.06),
             np.full(size, 0.25),
         )
-
-
-SHOULDERS = (
-    *((1.00, 1.00, 0.006), (1.04, 1.04, 0.016), (1.20, 1.12, 0.030), (1.60, 1.25, 0.045), (2.2, 1.45, 0.062)),
-    *((2.8, 1.6, 0.085), (3.2, 1.7, 0.12), (3.35, 1.8, 0.18), (3.4, 1.9, 0.6)),
-)
-"""From neck to shirt to shoulders; see ``torso.sweep_torso``."""
 
 
 def dressed_template(person: DemoPerson) -> DressedTemplate:

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.photos.regions import BROW_UPPER, LID_LOWER
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
@@ -48,8 +49,6 @@ def name_hash(text: str) -> bytes:
 
 
 LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
-BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
 UPPER_LIDS = ((173, 157, 158, 159, 160, 161, 246), (398, 384, 385, 386, 387, 388, 466))
 """Without the corners, which are the ends of the lower lids; from the nose outwards."""
 IRISES = (468, 473)
@@ -84,7 +83,7 @@ def skin_colour(points: np.ndarray, marks: np.ndarray, generator: np.random.Gene
     colour += lip[:, None] * (lips - colour)
     hair = np.minimum(generator.choice([0.012, 0.03, 0.09, 0.2]), 0.4 * tone[0]) * np.array([1.0, 0.72, 0.5])
     thick = generator.uniform(0.0025, 0.0045)
-    for brow in BROWS:
+    for brow in BROW_UPPER:
         line = marks[list(brow), :2]
         near = np.clip(1.4 - _to_line(flat, line) / thick, 0, 1) * front
         near = near * (0.75 + 0.25 * fractal_noise(points, 0.002, seed + 1, 2))
@@ -101,7 +100,7 @@ def skin_colour(points: np.ndarray, marks: np.ndarray, generator: np.random.Gene
 def in_eye(points: np.ndarray, marks: np.ndarray, eye: int, wider: float = 0.0) -> np.ndarray:
     """(N,) bool: points (N, 3) of a face along z inside the outline of an eye (0: x < 0) by landmarks (478, 3), or
     within ``wider`` metres of it."""
-    outline = marks[[*LOWER_LIDS[eye], *UPPER_LIDS[eye]]]
+    outline = marks[[*LID_LOWER[eye], *UPPER_LIDS[eye]]]
     near = points[:, 2] > outline[:, 2].min() - 0.01
     found = np.zeros(len(points), bool)
     found[near] = _inside(points[near, :2], outline[:, :2], max(wider, 1e-6)) > (0.0 if wider else 0.5)
@@ -116,8 +115,8 @@ def painted_eye(points: np.ndarray, marks: np.ndarray, eye: int, iris: np.ndarra
     colour = np.tile([0.40, 0.36, 0.33], (len(points), 1))
     colour += np.clip((IRIS - away) / 0.0008, 0, 1)[:, None] * (iris - colour)
     colour[away < PUPIL] = 0.005
-    upper = marks[[LOWER_LIDS[eye][-1], *UPPER_LIDS[eye], LOWER_LIDS[eye][0]], :2]
-    lower = marks[list(LOWER_LIDS[eye]), :2]
+    upper = marks[[LID_LOWER[eye][-1], *UPPER_LIDS[eye], LID_LOWER[eye][0]], :2]
+    lower = marks[list(LID_LOWER[eye]), :2]
     shade = np.clip(0.1 + _to_line(points[:, :2], upper) / 0.004, 0, 1)
     return colour * (shade * np.clip(0.4 + _to_line(points[:, :2], lower) / 0.0015, 0, 1))[:, None]
 
@@ -125,7 +124,7 @@ def painted_eye(points: np.ndarray, marks: np.ndarray, eye: int, iris: np.ndarra
 def shut_lids(colour: np.ndarray, points: np.ndarray, marks: np.ndarray, hair: np.ndarray) -> np.ndarray:
     """Skin colours (N, 3) of shut eyes: lashes of colour ``hair`` (3,) are painted along the lower lids."""
     front = points[:, 2] > marks[[33, 263], 2].mean() - 0.03
-    for lid in LOWER_LIDS:
+    for lid in LID_LOWER:
         dark = np.clip(1.3 - _to_line(points[:, :2], marks[list(lid), :2]) / 0.0011, 0, 1) * front
         colour = colour + 0.8 * dark[:, None] * (hair - colour)
     return colour

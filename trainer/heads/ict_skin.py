@@ -28,6 +28,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
+from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
 from protocol.similarity import Similarity, fit_similarity
@@ -506,7 +507,7 @@ def _seat_eyeball(
     """Place an eyeball's vertices behind the lids of ``moved``: upright, sized and centred by the lid opening, and far
     enough back that the lids lie in front of it."""
     start, stop = EYES[eye]
-    ids = sorted({*paint.LID_UPPER[1 - eye], *paint.LID_LOWER[1 - eye]})
+    ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})
     opening, moved_opening = marks[ids], moved_marks[ids]
     scale = np.ptp(moved_opening[:, 0]) / np.ptp(opening[:, 0])
     centre = eye_centre(neutral, eye)

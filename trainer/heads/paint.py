@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.vectors import smoothstep
+from backend.photos.regions import BROW_LOWER, BROW_UPPER, LID_LOWER, LID_UPPER
 from backend.system.numba_cache import numba
 
 
@@ -99,13 +100,6 @@ def _scattered_spots(points, spacing, radius, share, seed):  # pragma: no cover 
                     if distance < 1:
                         result[k] = max(result[k], (1 - distance * distance) ** 2)
     return result
-
-
-BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-BROW_LOWER = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
-LID_UPPER = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
-LID_LOWER = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
-"""MediaPipe landmark ids, the person's right first, from the temple to the nose."""
 
 
 @dataclass(frozen=True)

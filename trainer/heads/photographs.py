@@ -9,15 +9,18 @@ A dressed torso that hangs from the open rim of a head mesh.
 Simulate ordinary photographs of a surface: cameras, light, backgrounds, film.
 """
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from backend.geometry.normals import vertex_normals
+from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import Camera
 from trainer.heads import raytrace
 
@@ -66,12 +69,8 @@ def subdivide_midpoint(faces: np.ndarray, vertex_count: int, levels: int) -> tup
     return faces, matrix.tocsr()
 
 
-OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
-"""MediaPipe's outline of the face. It slides over the surface, so its landmarks mark no fixed place."""
-
+TABLES = tomllib.loads((Path(__file__).parent / "tables.toml").read_text(encoding="utf-8"))
+"""Lights and colours, as the file says."""
 CLAY = np.array([0.50, 0.36, 0.28])
 SIZE = 512
 DISTANCE = 2.0
@@ -95,7 +94,7 @@ class SurfaceLandmarks:
     def steady(self) -> np.ndarray:
         """(478,) bool, landmarks that were found, lie on the skin (no irises) and mark a fixed place (no outline)."""
         ids = np.arange(len(self.faces))
-        return self.found & (ids < 468) & ~np.isin(ids, OVAL)
+        return self.found & (ids < 468) & ~np.isin(ids, FACE_OVAL)
 
     @property
     def found(self) -> np.ndarray:
@@ -234,7 +233,7 @@ def sweep_torso(
     )
 
 
-LIGHT_NAMES = ("window", "overcast", "lamp", "sun", "flash", "two_lamps", "flat", "studio")
+LIGHT_NAMES = tuple(TABLES["lights"])
 FACE_METRES = 0.20
 """Metres, from brow to chin with a margin; ``Shot.face_share`` is its share of the picture's height."""
 
@@ -268,56 +267,27 @@ class Photograph:
     camera: Camera
 
 
-def _windows(*entries: tuple[tuple[float, float, float], float, tuple[float, float, float]]) -> tuple[np.ndarray, ...]:
-    if not entries:
-        return np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3))
-    directions = np.array([entry[0] for entry in entries], dtype=np.float64)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions, np.array([entry[1] for entry in entries]), np.array([entry[2] for entry in entries])
-
-
 def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> raytrace.Lighting:
     """Make the light called ``name`` around a face at ``middle`` (3,) that looks along +z, rotated about the
     vertical."""
     turn = np.radians(turn_degrees)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-    grey = np.ones(3)
-    lamps: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]] = []
-    windows: tuple[np.ndarray, ...] = _windows()
-    if name == "window":
-        lamps = [((1.3, 0.5, 0.9), 0.45, (1.05, 1.05, 1.1))]
-        ground, sky = 0.16 * grey, np.array([0.22, 0.22, 0.24])
-    elif name == "overcast":
-        ground, sky = np.array([0.22, 0.20, 0.18]), np.array([1.15, 1.2, 1.3])
-        windows = _windows(((0.3, 0.8, 0.5), 2.0, (0.35, 0.35, 0.35)))
-    elif name == "lamp":
-        lamps = [((0.4, 1.1, 0.7), 0.15, (0.95, 0.78, 0.55))]
-        ground, sky = np.array([0.22, 0.17, 0.12]), np.array([0.36, 0.31, 0.25])
-    elif name == "sun":
-        lamps = [((14.0, 16.0, 16.0), 0.6, (1.25, 1.18, 1.02))]
-        ground, sky = np.array([0.24, 0.22, 0.18]), np.array([0.42, 0.52, 0.70])
-    elif name == "flash":
-        lamps = [((0.06, 0.12, 1.4), 0.03, (0.85, 0.85, 0.88))]
-        ground, sky = 0.14 * grey, np.array([0.26, 0.23, 0.20])
-    elif name == "two_lamps":
-        lamps = [((1.0, 0.4, 0.8), 0.25, (0.75, 0.66, 0.55)), ((-1.1, 0.5, 0.4), 0.25, (0.42, 0.52, 0.68))]
-        ground, sky = 0.14 * grey, 0.26 * grey
-    elif name == "flat":
-        ground, sky = 0.80 * grey, 0.95 * grey
-    elif name == "studio":
-        lamps = [((0.9, 0.7, 1.2), 0.40, (0.78, 0.78, 0.78)), ((-1.2, 0.3, 0.9), 0.40, (0.30, 0.30, 0.30))]
-        ground, sky = 0.15 * grey, 0.28 * grey
-    else:
+    if name not in LIGHT_NAMES:
         raise ValueError(f"unknown light {name!r}; known: {', '.join(LIGHT_NAMES)}")
+    table = TABLES["lights"][name]
     lights = []
-    for position, radius, irradiance in lamps:
+    for position, radius, irradiance in table.get("lamps", ()):
         place = rotation @ np.array(position) + middle
         # ``irradiance`` is given at the face, but ``AreaLight`` states it at the origin
         gain = ((place - middle) ** 2).sum() / (place**2).sum()
         lights.append(raytrace.AreaLight(place, radius, np.array(irradiance) * gain))
-    directions, sharpness, colours = windows
+    windows = table.get("windows", ())
+    directions = np.array([direction for direction, _, _ in windows]).reshape(-1, 3)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    sharpness, colours = (np.array([window[k] for window in windows]) for k in (1, 2))
+    ground, sky = np.array(table["ground"]), np.array(table["sky"])
     return raytrace.Lighting(
-        tuple(lights), raytrace.Environment(ground, sky, directions @ rotation.T, sharpness, colours)
+        tuple(lights), raytrace.Environment(ground, sky, directions @ rotation.T, sharpness, colours.reshape(-1, 3))
     )
 
 

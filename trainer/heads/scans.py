@@ -44,17 +44,6 @@ RENDERER_VERSION = "8"
 CARRIED_VERSION = "v10"
 """Version of the heads that continue the simulated faces, and of their photographs only."""
 
-SKINS = (
-    ("young_lightskinned_male_diffuse.jpg", (0.031, 0.018, 0.010), 0.009),
-    ("middleage_darkskinned_male_diffuse.jpg", (0.012, 0.010, 0.009), 0.0),
-    ("young_lightskinned_female_diffuse2.jpg", (0.070, 0.040, 0.020), 0.011),
-    ("middleage_lightskinned_male_diffuse.jpg", (0.050, 0.032, 0.020), 0.0),
-    ("young_darkskinned_male_diffuse.jpg", (0.012, 0.010, 0.009), 0.006),
-    ("old_lightskinned_male_diffuse2.jpg", (0.120, 0.110, 0.100), 0.007),
-    ("middleage_lightskinned_female_diffuse2.jpg", (0.025, 0.016, 0.010), 0.012),
-)
-IRISES = ((0.09, 0.045, 0.02), (0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06), (0.14, 0.09, 0.04))
-
 
 @dataclass(frozen=True)
 class ScanTruth:
@@ -105,17 +94,18 @@ def face_middle(marks: np.ndarray) -> np.ndarray:
 def person_look(index: int, seed: int) -> SkinLook:
     """Choose skin, hair, eyes and shirt number ``index``, varied by ``seed``."""
     generator = np.random.default_rng(seed)
-    skin_map, hair, cap = SKINS[index % len(SKINS)]
-    iris = IRISES[0] if "dark" in skin_map else IRISES[int(generator.integers(len(IRISES)))]
+    skins, irises = (photographs.TABLES["scans"][name] for name in ("skins", "irises"))
+    skin_map, hair, cap = skins[index % len(skins)]
+    iris = irises[0] if "dark" in skin_map else irises[int(generator.integers(len(irises)))]
     return SkinLook(
         skin_map,
         tuple(0.86 * generator.uniform(0.93, 1.05, 3)),
         0.92,
         float(generator.uniform(0.85, 1.35)),
-        hair,
+        tuple(hair),
         cap,
         tuple(0.03 + 0.5 * generator.random(3) ** 2),
-        EyeLook(float(generator.normal(0.0117, 0.0003)), iris),
+        EyeLook(float(generator.normal(0.0117, 0.0003)), tuple(iris)),
         seed,
     )
 

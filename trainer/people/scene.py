@@ -18,6 +18,7 @@ from torch import Tensor
 
 from backend.geometry.template import Template
 from backend.hair.hull import head_hull, hull_surface
+from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
 from trainer.people import shape
@@ -51,7 +52,7 @@ from trainer.people.dress.hair import (
 from trainer.people.dress.layers import AttachmentMesh, join_layers, stack
 from trainer.people.dress.things import HandParameters, ThingParameters, draw_hand, draw_thing, hand_layer, thing_layer
 from trainer.people.look import TABLES, PersonLook, draw_look
-from trainer.people.skin import LID_LOWER, LID_UPPER, PartsParameters, SkinParameters, draw_parts, draw_skin
+from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, draw_skin
 
 
 @dataclass(frozen=True)

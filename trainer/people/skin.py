@@ -17,16 +17,11 @@ from torch.nn import functional
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep as numpy_smoothstep
 from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_LOWER, BROW_UPPER, LID_LOWER, LID_UPPER
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from trainer.people.look import BLOOD_ABSORPTION, MELANIN_ABSORPTION, PALE_SKIN, TABLES, PersonLook
 from trainer.people.shape import HEAD, PeopleSurface
-
-BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-BROW_LOWER = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
-LID_UPPER = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
-LID_LOWER = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
-"""MediaPipe landmark ids, the person's right first, brows from the temple to the nose, lids from the outer corner."""
 
 MAP_NAMES = (
     "lips", "mouth", "ears", "neck", "brow_along", "brow_across", "lash", "lid", "moustache", "chin", "jaw", "scalp",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from backend.geometry.template import Template
 from backend.photos.collect import collect
 from backend.photos.faces import LOWER_LIP_EDGE, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource
+from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
@@ -39,18 +40,17 @@ from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rendering.uv_space import UvRaster, dilate, rasterize_uv
 from backend.rig.measure import face_loops
-from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import triangulate
 from trainer.heads.paint import EyeLook, paint_eyeball
 from trainer.heads.photographs import shot_camera, six_shots
+from trainer.heads.raytrace import look_at
 from trainer.heads.scans import ict_photos, neutral_face_middle, true_template_positions
+from trainer.people.look import TABLES
+from trainer.people.scene import draw_light
+from trainer.people.shape import draw_expression
 from trainer.template.makehuman import DECIMETRE, read_base_mesh
 from trainer.template.registration import closest_points
-
-IRIS_COLOURS = ((0.05, 0.025, 0.012), (0.10, 0.055, 0.02), (0.12, 0.10, 0.05), (0.10, 0.17, 0.26), (0.16, 0.20, 0.20))
-"""Linear-light colours of irises: dark brown, brown, hazel, blue, grey."""
-
 
 SAMPLES = 36
 """Samples along a side of a brow's quad when it is transferred into the texture."""
@@ -210,7 +210,7 @@ class Dresser:
             alpha = np.clip(alpha * look.brow_strength, 0, 1)[..., None]
             albedo = albedo * (1 - alpha) + alpha * np.minimum(colour, 0.12)
         for eye, inside in enumerate(self._eye_texels):
-            eye_look = EyeLook(iris=IRIS_COLOURS[look.iris], sclera=(0.42, 0.38, 0.36))
+            eye_look = EyeLook(iris=tuple(list(TABLES["iris_colours"].values())[look.iris]), sclera=(0.42, 0.38, 0.36))
             centre = self.template.eye_pivots[eye].astype(np.float64)
             albedo[inside] = paint_eyeball(
                 places[inside].astype(np.float64), centre, np.array([0.0, 0.0, 1.0]), eye_look, look.seed
@@ -232,12 +232,6 @@ def _split(quads: np.ndarray) -> np.ndarray:
 
 
 SIZE = 512
-OUTLINE = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-"""The face's outline. It slides over the head when the head turns, so it is calibrated on frontal pictures only."""
-
 CAMERA_TARGET_OFFSET = np.array([0.0, 0.0, 0.03])
 """Offset in metres from the mean of the head's vertices to the camera's target."""
 
@@ -267,51 +261,11 @@ class Observation:
 def random_camera(rng: np.random.Generator, target: np.ndarray, yaw: float, pitch: float) -> Camera:
     """A random camera that looks at ``target`` (3,) and sees the head turned by yaw and pitch (degrees)."""
     distance = float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
-    y, p = np.radians([-yaw, -pitch])
-    away = np.array([np.sin(y) * np.cos(p), np.sin(p), np.cos(y) * np.cos(p)])
-    forward, roll = -away, np.radians(rng.normal(0, 6))
-    right = np.cross(forward, [0.0, 1.0, 0.0])
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
-    right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
-    rotation = np.stack([right, down, forward])
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = -rotation @ (target + distance * away)
     focal = SIZE * distance / rng.uniform(0.24, 0.34)
-    middle = SIZE / 2 + rng.normal(0, 12, 2)
-    intrinsics = np.array([[focal, 0, middle[0]], [0, focal, middle[1]], [0, 0, 1.0]])
-    return Camera(intrinsics, pose, (SIZE, SIZE))
-
-
-def random_expression(rng: np.random.Generator) -> np.ndarray:
-    """(52,) random mild expression: half of the people are neutral, the others smile, talk, frown or squint."""
-    weights = np.zeros(52)
-    if rng.random() < 0.5:
-        return weights
-    both = {
-        "mouthSmile": 0.8, "browDown": 0.4, "browOuterUp": 0.4, "eyeSquint": 0.5, "eyeBlink": 0.3, "mouthFrown": 0.3,
-        "cheekSquint": 0.4, "mouthUpperUp": 0.3, "mouthStretch": 0.2,
-    }  # fmt: skip
-    for name, most in both.items():
-        if rng.random() < 0.35:
-            strength = rng.uniform(0, most)
-            for side in ("Left", "Right"):
-                weights[ARKIT_INDEX[name + side]] = np.clip(strength * rng.uniform(0.85, 1.15), 0, 1)
-    for name, most in {"jawOpen": 0.45, "browInnerUp": 0.5, "mouthPucker": 0.4}.items():
-        if rng.random() < 0.25:
-            weights[ARKIT_INDEX[name]] = rng.uniform(0, most)
-    return weights
-
-
-def random_light(rng: np.random.Generator) -> np.ndarray:
-    """(9, 3) irradiance of one strong and two weak lamps and an ambient part."""
-    directions = rng.normal(size=(3, 3)) + np.array([0.0, 0.5, 1.2])
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    strength = np.array([rng.uniform(0.4, 1.2), rng.uniform(0, 0.4), rng.uniform(0, 0.4)])
-    tint = 1 + 0.12 * rng.normal(size=(3, 3))
-    light = light_from_directions(directions, strength[:, None] * tint, rng.uniform(0.3, 0.7))
-    return light * rng.uniform(0.9, 1.6) / max(float(strength.sum()), 0.8)
+    camera = look_at(yaw, pitch, rng.normal(0, 6), distance, focal, (SIZE, SIZE), target)
+    intrinsics = camera.intrinsics.copy()
+    intrinsics[:2, 2] += rng.normal(0, 12, 2)
+    return replace(camera, intrinsics=intrinsics)
 
 
 def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list[Observation]:
@@ -327,7 +281,7 @@ def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list
     for index in range(count):
         identity = rng.normal(size=len(template.identity_modes)) * 0.9
         neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
-        cage = (neutral + np.tensordot(random_expression(rng), template.expressions, 1)).astype(np.float32)
+        cage = (neutral + np.tensordot(draw_expression(rng).weights, template.expressions, 1)).astype(np.float32)
         yaw = rng.uniform(-62.0, 62.0) * (0.35 if rng.random() < 0.4 else 1.0)
         pitch = rng.uniform(-20, 20)
         camera = random_camera(rng, cage[: template.head.vertex_stop].mean(0) + CAMERA_TARGET_OFFSET, yaw, pitch)
@@ -337,12 +291,14 @@ def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list
             brow_strength=float(rng.uniform(0.5, 1.1)),
             lash_strength=float(rng.uniform(0.2, 0.9)),
             hair=float(rng.uniform(0.5, 1.0)) if rng.random() < 0.8 else 0.0,
-            iris=int(rng.integers(len(IRIS_COLOURS))),
+            iris=int(rng.integers(len(TABLES["iris_colours"]))),
             seed=int(rng.integers(1 << 30)),
         )
+        lamps = draw_light(rng)
+        light = lamps.ambient + light_from_directions(lamps.directions, lamps.colours)
         picture = render_linear(
             fine.positions(cage), faces[shown], camera, texture=dresser.texture(look), uv=fine.uv_head,
-            uv_faces=uv_faces[shown], light=random_light(rng), supersample=1,
+            uv_faces=uv_faces[shown], light=light, supersample=1,
         ).over(_background(rng))  # fmt: skip
         picture = _develop(picture, rng)
         detected = detect_faces(picture)
@@ -484,9 +440,10 @@ def _surfaces(template: Template) -> tuple[Surface, ...]:
 
 
 def _trust(yaw: float, facing: np.ndarray) -> np.ndarray:
-    """(478,) weights by the surface's angle to the view; the outline counts in frontal views only."""
+    """(478,) weights by the surface's angle to the view; the outline, which slides over the head when the head turns,
+    counts in frontal views only."""
     weight = np.clip((facing - 0.15) / 0.5, 0, 1)
-    outline = np.array(OUTLINE)
+    outline = np.array(FACE_OVAL)
     weight[outline] = np.clip(facing[outline] + 0.3, 0.05, 1) * np.clip(1.5 - abs(yaw) / 10, 0, 1)
     return weight
 

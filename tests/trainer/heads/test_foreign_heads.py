@@ -9,6 +9,7 @@ import pytest
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.photos.regions import FACE_OVAL
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.foreign import (
@@ -27,7 +28,7 @@ from trainer.heads.foreign import (
     skin_colour,
     without_gaps,
 )
-from trainer.heads.photographs import OVAL, SurfaceLandmarks
+from trainer.heads.photographs import SurfaceLandmarks
 
 TEMPLATE = load_template()
 HEAD = TEMPLATE.vertices[: TEMPLATE.head.vertex_stop].astype(np.float64)
@@ -82,7 +83,7 @@ def test_landmarks_beyond_the_edge_of_a_scan_lie_where_the_mean_face_has_them():
     placed = turn.apply(MARKS)
     faces = np.where(np.arange(478) == 152, -1, 0)
     found = SurfaceLandmarks(faces, np.zeros((478, 3)), np.where(faces[:, None] < 0, np.nan, placed))
-    assert 152 in OVAL
+    assert 152 in FACE_OVAL
     np.testing.assert_allclose(all_marks(found), placed, atol=1e-6)
 
 

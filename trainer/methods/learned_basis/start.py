@@ -20,6 +20,7 @@ from backend.geometry.subdivision import refinements
 from backend.geometry.template import load_template, mirrored, triangles_from_quads
 from backend.models.learned_basis.network import LANDMARKS, MIDDLE, MILLIMETRE, FaceBases, FaceCode, LearnedBasisNet
 from backend.photos.collection import FaceClass
+from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import PerspectiveCameras, project
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments, sample_points
@@ -235,11 +236,6 @@ def _projected(truth: FaceTruth) -> Tensor:
     return project(truth.vertices @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3], truth.intrinsics)
 
 
-OUTLINE = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-"""MediaPipe's landmarks of the face's outline."""
 _RENDERED_FACING = 0.05
 
 
@@ -251,7 +247,7 @@ class FaceMarks(nn.Module):
         template = load_template()
         marks = template.landmarks478
         rows = template.contour_rows
-        outline = np.array(OUTLINE)
+        outline = np.array(FACE_OVAL)
         places = marks.positions(template.vertices)[outline]  # (O, 3)
         points = np.where(rows[..., None] >= 0, template.vertices[np.maximum(rows, 0)], np.inf)  # (R, C, 3)
         distance = np.linalg.norm(points[None] - places[:, None, None], axis=-1)  # (O, R, C)
