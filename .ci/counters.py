@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 63_822,
+    "lines of code": 63_719,
     "files": 378,
     "lines of the longest file": 808,
     "files of the largest folder": 12,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_197,
-    "numbers set by hand in defaults of dataclasses": 462,
-    "numbers set by hand in functions": 3_743,
-    "numbers set by hand": 6_402,
+    "numbers set by hand in module constants": 2_195,
+    "numbers set by hand in defaults of dataclasses": 460,
+    "numbers set by hand in functions": 3_636,
+    "numbers set by hand": 6_291,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

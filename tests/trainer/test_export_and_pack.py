@@ -120,9 +120,9 @@ def test_the_card_tells_what_the_run_s_files_say(tiny_run: Path, tmp_path: Path)
     done = export_run(tiny_run, tmp_path, licence="CC0-1.0")
     card = done.card.read_text()
     assert done.version in card and "CC0-1.0" in card
-    assert "| parsing | drawn_faces | 6 | 24 |" in card
+    assert "| parsing | stored | 6 | 24 |" in card
     assert "| iou.mean | " in card and "were not measured" not in card
-    assert 'kind = "drawn_faces"' in card
+    assert 'kind = "stored"' in card
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, no_tensorboard: None) -> None:

@@ -33,7 +33,6 @@ KINDS: dict[str, dict[str, str]] = {
         "learned_basis": "trainer.methods.learned_basis.stage:LearnedBasisStageConfig",
     },
     "source": {
-        "drawn_faces": "trainer.people.mixtures:DrawnFacesConfig",
         "people": "trainer.people.source:PeopleConfig",
         "dressed_people": "trainer.people.dressed:DressedPeopleConfig",
         "varied_people": "trainer.people.dressed:VariedPeopleConfig",

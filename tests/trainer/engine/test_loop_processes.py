@@ -142,7 +142,7 @@ def test_portraits_that_are_not_there_are_said_in_a_sentence(tmp_path: Path, cap
 def test_the_list_names_recipes_with_what_they_train(capsys: pytest.CaptureFixture) -> None:
     assert main(["list"]) == 0
     said = capsys.readouterr().out
-    assert "tiny\n    A small parsing net on drawn faces" in said and "steps: parsing 150" in said
+    assert "tiny\n    A small parsing net on few people" in said and "steps: parsing 150" in said
     assert said.index("tiny\n") < said.index("paper/lap_64\n")
 
 

@@ -26,7 +26,7 @@ def test_reads_types_defaults_and_nested_tables() -> None:
     assert isinstance(stage, ParsingStageConfig)
     assert stage.network.widths == (16, 24, 32, 48, 64)
     assert stage.weights.dice == 0.5 and stage.accumulate == 1
-    assert stage.validation is not None and stage.validation.seed != stage.source.seed
+    assert stage.validation is not None and stage.validation.seed != stage.source.source.seed
 
 
 def test_written_and_read_again_it_is_equal(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_every_recipe_can_be_read(path: Path) -> None:
         ),
         ("size = 64", "size = 65", r"stages\.0\.network: size must be a multiple of 32"),
         ('kind = "parsing"', 'kind = "parsnip"', r"stages\.0: unknown kind 'parsnip'; known: .*parsing"),
-        ('kind = "parsing"', 'kind = "drawn_faces:Nothing"', r"stages\.0: kind 'drawn_faces:Nothing' cannot be used"),
-        ('kind = "parsing"', 'kind = "trainer.people.mixtures:DrawnFacesConfig"', r"is not a StageConfig"),
-        ('kind = "drawn_faces"\n', "", r"stages\.0\.source has no key 'kind'"),
+        ('kind = "parsing"', 'kind = "nobody:Nothing"', r"stages\.0: kind 'nobody:Nothing' cannot be used"),
+        ('kind = "parsing"', 'kind = "trainer.people.source:PeopleConfig"', r"is not a StageConfig"),
+        ('kind = "stored"\n', "", r"stages\.0\.source has no key 'kind'"),
         ('select = "+iou.mean"', 'select = "iou.mean"', r"select must begin with \+ or -"),
         ("seed = 1", "seed = ", r"is not a TOML file: .*line 4"),
     ],
@@ -115,17 +115,17 @@ def test_listed_stages_are_all_that_an_heir_trains(tmp_path: Path) -> None:
     heir(tmp_path, TINY.read_text().replace("[[stages]]", '[[stages]]\nname = "first"', 1), "base")
     listed = '[[stages]]\nname = "{}"\n'
     text = 'inherits = "base.toml"\n[every_stage]\nkind = "parsing"\nsteps = 7\nbatch = 2\n'
-    text += 'source = {kind = "drawn_faces"}\n'
+    text += 'source = {kind = "people"}\n'
     recipe = load_recipe(heir(tmp_path, text + listed.format("second") + listed.format("first")))
     assert [(stage.name, stage.steps) for stage in recipe.stages] == [("second", 7), ("first", 150)]
     assert recipe.stages[0].ema != recipe.stages[1].ema == 0.95
 
 
 def test_items_of_a_list_are_changed_by_number_and_another_kind_replaces_a_table(tmp_path: Path) -> None:
-    mixed = 'kind = "mixed"\nshares = [1, 1]\nsources = [{kind = "drawn_faces", seed = 1}, {kind = "drawn_faces"}]\n'
+    mixed = 'kind = "mixed"\nshares = [1, 1]\nsources = [{kind = "people", seed = 1}, {kind = "people"}]\n'
     base = heir(tmp_path, 'inherits = "tiny"\n[stages.parsing.source]\n' + mixed, "base")
     text = 'inherits = "base.toml"\n[stages.parsing]\nsource.sources.1.seed = 8\nsource.shares = [1, 1, 1]\n'
-    text += 'source.sources.2 = {kind = "drawn_faces", size = 96}\n'
+    text += 'source.sources.2 = {kind = "people", size = 96}\n'
     (stage,), (old,) = load_recipe(heir(tmp_path, text)).stages, load_recipe(base).stages
     assert [source.seed for source in stage.source.sources] == [1, 8, 0] and stage.source.sources[2].size == 96
     assert [source.seed for source in old.source.sources] == [1, 0]

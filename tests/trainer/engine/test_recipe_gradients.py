@@ -9,6 +9,7 @@ import pytest
 import torch
 from basis_parts import SMALL_NET as SMALL_FACE_MODEL
 from basis_parts import ReplayConfig
+from drawn_faces import DrawnFacesConfig
 from few_lap_sets import FewSetsConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
@@ -27,7 +28,7 @@ from trainer.methods.landmarks.stage import LandmarkStageConfig
 from trainer.methods.lap.stage import LapStageConfig
 from trainer.methods.learned_basis.stage import LearnedBasisStageConfig
 from trainer.methods.parsing.stage import ParsingStageConfig
-from trainer.people.mixtures import DrawnFacesConfig, PeopleAndPortraitsConfig
+from trainer.people.mixtures import PeopleAndPortraitsConfig
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")

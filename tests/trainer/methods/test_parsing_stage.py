@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn_faces import DrawnFacesConfig
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, save_model
@@ -22,7 +23,7 @@ from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import Recipe, find_recipe, load_recipe
 from trainer.methods.parsing.scenes import AugmentConfig
 from trainer.methods.parsing.stage import ParsingStage, ParsingStageConfig, ParsingTeachers, ParsingWeights
-from trainer.people.mixtures import DrawnFacesConfig, LabelledPictures
+from trainer.people.mixtures import LabelledPictures
 
 CPU = torch.device("cpu")
 STILL = AugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gain=0, gamma=0, grey=0, noise=0, blur=0)

@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 import torch
+from drawn_faces import DrawnFacesConfig
 
 from backend.photos.collection import FaceClass
 from trainer.methods.parsing.scenes import AugmentConfig, change_light, move
-from trainer.people.mixtures import DrawnFacesConfig
 
 CPU = torch.device("cpu")
 STILL = AugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gain=0, gamma=0, grey=0, noise=0, blur=0)

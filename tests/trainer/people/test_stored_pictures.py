@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn_faces import DrawnFaces, DrawnFacesConfig
 
 from trainer.methods.learned_basis.data import Actors, FacePeopleConfig
-from trainer.people.mixtures import DrawnFaces, DrawnFacesConfig, StoredConfig, code_of
+from trainer.people.mixtures import StoredConfig, code_of
 from trainer.people.source import PeopleConfig
 
 DEVICE = torch.device("cpu")
@@ -44,7 +45,7 @@ def test_another_configuration_has_pictures_of_its_own(tmp_path: Path) -> None:
     two = StoredConfig(source=DrawnFacesConfig(size=32, seed=2), count=4, folder=str(tmp_path)).build()
     assert not torch.equal(one.batch(range(4), DEVICE).images, two.batch(range(4), DEVICE).images)
     with pytest.raises(ValueError, match="at least 1"):
-        StoredConfig(count=0)
+        StoredConfig(source=DrawnFacesConfig(size=32), count=0)
 
 
 def test_other_code_of_a_source_or_of_what_it_builds_on_makes_pictures_anew() -> None:
