@@ -135,7 +135,7 @@ class DuelWeights:
 
 @dataclass(frozen=True)
 class CriticWeights:
-    told_apart: float = 1.0
+    discrimination: float = 1.0
     steepness: float = 0.1
 
 
@@ -174,7 +174,7 @@ class DuelStage(Stage):
         (slope,) = torch.autograd.grad(said.sum(), real, create_graph=True)
         made = critic(self._made(batch).detach())
         apart = nn.functional.softplus(-said).mean() + nn.functional.softplus(made).mean()
-        return {"told_apart": apart, "steepness": slope.square().sum(1).mean()}
+        return {"discrimination": apart, "steepness": slope.square().sum(1).mean()}
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         generator = tuple(self.modules["generator"].parameters())

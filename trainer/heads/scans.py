@@ -262,7 +262,7 @@ def neutral_scan(seed: int) -> ScanTruth:
 
 
 @lru_cache(maxsize=1)
-def _template_places() -> tuple[np.ndarray, np.ndarray]:
+def _template_positions() -> tuple[np.ndarray, np.ndarray]:
     """ICT triangle (V_head, 3 vertex ids) and barycentrics at each template head vertex."""
     model = load_ict()
     faces = model.skin
@@ -272,6 +272,6 @@ def _template_places() -> tuple[np.ndarray, np.ndarray]:
 
 def true_template_positions(seed: int) -> np.ndarray:
     """(V_head, 3) positions of the template's head vertices on the neutral face of random person ``seed``, metres."""
-    corners, barycentrics = _template_places()
+    corners, barycentrics = _template_positions()
     neutral = load_ict().shaped(ict_identity(seed))
     return (neutral[corners] * barycentrics[:, :, None]).sum(1)

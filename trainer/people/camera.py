@@ -114,7 +114,7 @@ class Cameras:
     intrinsics: Tensor
     camera_from_head: Tensor
 
-    def places(self) -> Tensor:
+    def centres(self) -> Tensor:
         """(N, 3) camera positions in the head frame."""
         rotation, translation = self.camera_from_head[:, :3, :3], self.camera_from_head[:, :3, 3:]
         return -(rotation.transpose(1, 2) @ translation)[..., 0]

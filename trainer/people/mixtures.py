@@ -92,7 +92,7 @@ class Turns:
         """Return the number of the source whose turn ``index`` is."""
         return bisect_right(list(accumulate(self.shares)), index % sum(self.shares))
 
-    def own(self, indices: range, number: int) -> range:
+    def indices_of(self, indices: range, number: int) -> range:
         """Return the source's own indices of its samples among ``indices`` (step 1)."""
         return range(self._before(indices.start, number), self._before(indices.stop, number))
 
@@ -178,7 +178,7 @@ class Mixed:
         """Samples ``indices``, in their order."""
         made = {}
         for number, source in enumerate(self._sources):
-            own = self._turns.own(indices, number)
+            own = self._turns.indices_of(indices, number)
             if len(own):
                 batch = source.batch(own, device)
                 made[number] = zip(batch.images, batch.labels, strict=True)
@@ -215,6 +215,6 @@ class PeopleAndPortraits:
 
     def batch(self, indices: range, device: torch.device) -> Batch:
         """Return the people of ``indices`` first, then the portraits."""
-        own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
+        own = [(source, self._turns.indices_of(indices, number)) for number, source in enumerate(self._sources)]
         batches: list[Batch] = [source.batch(part, device) for source, part in own if len(part)]
         return type(batches[0]).concatenate(batches, device)

@@ -31,7 +31,7 @@ from trainer.people.shape import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_U
 from trainer.people.skin import (
     Columns,
     Painted,
-    iris_place,
+    iris_uv,
     lid_height,
     maps_at,
     paint_eye,
@@ -187,7 +187,7 @@ def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLaye
     weights = fragment_barycentrics(pixels, found)
     even = fill_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
     tail = torch.stack([layer.alpha, layer.mirror, layer.specular, layer.roughness], -1)
-    sight = cameras.places()[:, None] - layer.vertices
+    sight = cameras.centres()[:, None] - layer.vertices
     attributes = torch.cat(
         [pixels[..., 2:], layer.normals, sight, layer.tangent, even, layer.albedo, layer.detail, tail], -1
     )
@@ -324,7 +324,7 @@ class Renderer:
     ) -> Picture:
         """Render everything opaque in one pass, then the veil; background (N, 3, S, S) linear."""
         mesh = self._mesh(posed, light, worn)
-        camera = posed.cameras.places()
+        camera = posed.cameras.centres()
         scale = self.inner / self.size
         pixels = posed.cameras.project(mesh.points) * mesh.points.new_tensor([scale, scale, 1.0])
         found = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner), backend=self.backend), mesh.faces)
@@ -348,14 +348,14 @@ class Renderer:
             labels=smaller_labels(labels, self.size),
             albedo=smaller(image[..., 4:], self.size).permute(0, 3, 1, 2) if albedo else None,
             depth=depth,
-            skin_level=_skin_level(color, paint.labels, found.image, len(posed.drawn)),
+            skin_level=_skin_level(color, paint.labels, found.image, len(posed.smoothed)),
         )
 
     def _mesh(self, posed: Posed, light: HeadLight, worn: AttachmentMesh) -> _Mesh:
         surface, opaque = self.surface, worn.opaque
         count = surface.vertex_count
-        normals = vertex_normals(posed.drawn, surface.faces)
-        all_points = torch.cat([posed.drawn, opaque.vertices], 1)
+        normals = vertex_normals(posed.smoothed, surface.faces)
+        all_points = torch.cat([posed.smoothed, opaque.vertices], 1)
         all_faces = torch.cat([surface.faces, opaque.faces + count])
         key = lamp_visibility(
             all_points, all_faces, light.directions[:, 0], light.softness[:, 0], self._shadow_size, self.backend
@@ -369,7 +369,7 @@ class Renderer:
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
         on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(
-            points=torch.cat([posed.drawn[:, surface.source], opaque.vertices], 1),
+            points=torch.cat([posed.smoothed[:, surface.source], opaque.vertices], 1),
             faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
             face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), ATTACHMENT_KIND)]),
             normals=torch.cat([normals[:, surface.source], opaque.normals], 1),
@@ -436,7 +436,7 @@ class Renderer:
     def _paint_eye(self, rest: Tensor, eye: int, posed: Posed, parts: Columns, image: Tensor, out: Tensor) -> Painted:
         """Paint an eyeball with the lids' shadow and the dark gap between lid and ball; out (P, 3) are its normals."""
         offset = rest - self._eye_rest[eye]
-        paint = paint_eye(offset, self._eye_radius, sample_tiles(self._tiles, iris_place(offset)), parts, image)
+        paint = paint_eye(offset, self._eye_radius, sample_tiles(self._tiles, iris_uv(offset)), parts, image)
         azimuth = torch.atan2(out[:, 0], out[:, 2])
         elevation = torch.atan2(out[:, 1], torch.hypot(out[:, 0], out[:, 2]))
         upper = lid_height(azimuth, posed.lids[:, eye, 0], image) - elevation

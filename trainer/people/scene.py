@@ -237,7 +237,8 @@ class Posed:
 
     Attributes
     ----------
-    cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``.
+    cage : (N, V, 3) template vertices, neutral : without expression. smoothed : (N, V, 3), see
+        ``PeopleSurface``.
     eyes : (N, 2, 3) centres of the eyeballs.
     lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid as seen from
     the
@@ -247,7 +248,7 @@ class Posed:
 
     cage: Tensor
     neutral: Tensor
-    drawn: Tensor
+    smoothed: Tensor
     eyes: Tensor
     lids: Tensor
     weights: Tensor
@@ -299,15 +300,15 @@ class Stage:
         for side, own in enumerate(self._eye_vertices):
             middle = eyes[:, side, None]
             cage[:, own] = (neutral[:, own] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
-        drawn = surface.drawn(cage)
-        marks = self.landmarks478(drawn)
+        smoothed = surface.smoothed(cage)
+        marks = self.landmarks478(smoothed)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
         coefficients = torch.from_numpy(np.stack([shot.person.identity.coefficients for shot in shots])).to(device)
         return Posed(
             cage=cage,
             neutral=neutral,
-            drawn=drawn,
+            smoothed=smoothed,
             eyes=eyes,
             lids=_lids(marks, eyes),
             weights=weights,

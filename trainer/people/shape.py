@@ -122,9 +122,9 @@ class PeopleSurface:
         self.uv = torch.from_numpy(template.uv_head[pairs[:, 1]].astype(np.float32)).to(device)
         self.kind = torch.from_numpy(kind).to(device)
         self.face_kind = self.kind[self.faces[:, 0]]
-        self.rest = self.drawn(self.mean[None])[0]
+        self.rest = self.smoothed(self.mean[None])[0]
 
-    def drawn(self, cage: Tensor) -> Tensor:
+    def smoothed(self, cage: Tensor) -> Tensor:
         """Smooth cages (N, V, 3): their vertices (N, V, 3) after one Catmull-Clark step."""
         return spread(self._smoothing, cage)
 

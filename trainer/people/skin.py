@@ -531,7 +531,7 @@ def paint_eye(offset: Tensor, radius: float, tiles: Tensor, columns: Columns, im
     """Paint eyeball pixels. offset (P, 3) from the eye's centre, in the eye's axes (it looks along z); radius of the
     eyeball.
 
-    tiles (T, P) at ``iris_place``.
+    tiles (T, P) at ``iris_uv``.
     """
     unit = torch.nn.functional.normalize(offset, dim=-1)
     away = radius * torch.acos(unit[:, 2].clamp(-1, 1))
@@ -551,7 +551,7 @@ def paint_eye(offset: Tensor, radius: float, tiles: Tensor, columns: Columns, im
     return Painted(albedo.clamp(0.002, 0.9), labels, torch.full_like(away, 2.5), torch.full_like(away, 0.10))
 
 
-def iris_place(offset: Tensor) -> Tensor:
+def iris_uv(offset: Tensor) -> Tensor:
     """(P, 2) coordinates in the noise tiles of a point of the eye (P, 3): around and outwards."""
     around = torch.atan2(offset[:, 1], offset[:, 0]) / (2 * np.pi)
     return torch.stack([around * 0.8, torch.hypot(offset[:, 0], offset[:, 1]) * 8], -1)

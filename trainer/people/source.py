@@ -138,7 +138,7 @@ class LandmarkLabels:
     def __call__(self, posed: Posed, depth: Tensor, size: int) -> Landmarks:
         """Project the landmarks. depth (N, H, W) is that of everything opaque in the picture, inf on the background, at
         any resolution."""
-        points = posed.cameras.project((posed.drawn[:, self._vertices] * self._weights).sum(2))  # (N, L, 3)
+        points = posed.cameras.project((posed.smoothed[:, self._vertices] * self._weights).sum(2))  # (N, L, 3)
         n, height, width = depth.shape
         column = (points[..., 0] * width / size).floor()
         row = (points[..., 1] * height / size).floor()
@@ -153,9 +153,9 @@ def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) ->
 
     Zero elsewhere; exact at pixel centres.
     """
-    pixels = posed.cameras.project(posed.drawn)
+    pixels = posed.cameras.project(posed.smoothed)
     found = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)
-    normals = vertex_normals(posed.drawn, surface.faces)
+    normals = vertex_normals(posed.smoothed, surface.faces)
     values = fragment_values(torch.cat([pixels[..., 2:], normals], -1), found, fragment_barycentrics(pixels, found))
     images = found.scatter(torch.cat([values[:, :1], unit(values[:, 1:])], -1))
     return images[..., 0], images[..., 1:].permute(0, 3, 1, 2)
@@ -273,7 +273,7 @@ class People:
         skin = Columns([shot.person.skin for shot in shots], device)
         parts = Columns([shot.person.parts for shot in shots], device)
         background = background_pictures([shot.background for shot in shots], config.size, device)
-        worn = self.attachments.mesh([shot.worn for shot in shots], posed.drawn)
+        worn = self.attachments.mesh([shot.worn for shot in shots], posed.smoothed)
         picture = tools.renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
         exposure = _exposure(picture.skin_level)
         exposed = picture.linear * exposure[:, None, None, None]

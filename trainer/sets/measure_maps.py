@@ -39,7 +39,7 @@ _EMBEDDED = 256
 
 
 @dataclass(frozen=True)
-class Seen:
+class LapResult:
     """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view;
     ``shared`` is that of the aggregated face."""
 
@@ -57,14 +57,14 @@ class LapReader:
         self.size = self.network.config.size
 
     @torch.no_grad()
-    def __call__(self, picture: np.ndarray) -> Seen:
+    def __call__(self, picture: np.ndarray) -> LapResult:
         """picture : (H, H, 3) uint8, any size."""
         image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
         small = resized(image, self.size) * 2 - 1
         face, scene = self.network(small, torch.zeros(1, dtype=torch.int64))
         own = self.network.personalize(small, face)
         surfaces = (view_of(maps, scene.view, self.network.config) for maps in (own, face))
-        return Seen(own, scene, *surfaces)
+        return LapResult(own, scene, *surfaces)
 
 
 def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
@@ -122,14 +122,14 @@ def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
         "mean of the true depths": [],
     }
     for number, sample in enumerate(samples(data, most)):
-        seen, truth = reader(sample["picture"]), true[number : number + 1]
+        result, truth = reader(sample["picture"]), true[number : number + 1]
         known = eroded(truth > 0)
-        rows[OURS].append(_depth_errors(seen.surface.depth, truth, known & eroded(seen.surface.mask)))
-        rows[SHARED].append(_depth_errors(seen.shared.depth, truth, known & eroded(seen.shared.mask)))
+        rows[OURS].append(_depth_errors(result.surface.depth, truth, known & eroded(result.surface.mask)))
+        rows[SHARED].append(_depth_errors(result.shared.depth, truth, known & eroded(result.shared.mask)))
         rows["constant depth"].append(_depth_errors(torch.ones_like(truth), truth, known))
         rows["mean of the true depths"].append(_depth_errors(mean[None], truth, known))
         if number < SHOWN:
-            shown = (shaded_surface(torch.where(d > 0, d, 1.1)) for d in (seen.surface.depth, truth))
+            shown = (shaded_surface(torch.where(d > 0, d, 1.1)) for d in (result.surface.depth, truth))
             sheet.append([tile(sample["picture"]), *(tile(picture[0]) for picture in shown)])
     return {name: {"side": np.array(one)[:, 0], "mad": np.array(one)[:, 1]} for name, one in rows.items()}
 
@@ -162,14 +162,14 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
             true.append(np.full(len(marks), np.nan))
             continue
         crop = window.cut(sample["picture"], 2 * reader.size)
-        seen = reader(crop)
+        result = reader(crop)
         grid = torch.from_numpy(window.from_picture(marks[:, :2], 2.0) - 1).float().view(1, 1, -1, 2)
-        depth = torch.where(seen.surface.mask, seen.surface.depth, seen.surface.depth[seen.surface.mask].mean())
+        depth = torch.where(result.surface.mask, result.surface.depth, result.surface.depth[result.surface.mask].mean())
         found = functional.grid_sample(depth[None], grid, padding_mode="border", align_corners=False)[0, 0, 0]
         ours.append((found - found.mean()).numpy().astype(np.float64))
         true.append((marks[:, 2] - marks[:, 2].mean()) / width)
         if number < SHOWN:
-            surface = shaded_surface(torch.where(seen.surface.mask, seen.surface.depth, 1.1))
+            surface = shaded_surface(torch.where(result.surface.mask, result.surface.depth, 1.1))
             sheet.append([tile(crop), tile(surface[0]), tile(crop)])
     return {OURS: {"ours": np.array(ours), "true": np.array(true)}}
 
@@ -191,11 +191,11 @@ def photoface(folder: Path | None, data: PreparedSet, most: int, sheet: list) ->
             for row in rows.values():
                 row.append([np.nan] * (1 + len(_ANGLES)))
             continue
-        seen = reader(window.cut(sample["picture"], 2 * reader.size))
+        result = reader(window.cut(sample["picture"], 2 * reader.size))
         truth = window.cut(sample["normals"], _PHOTOFACE)
         length = np.linalg.norm(truth, axis=-1)
-        found = camera_normals(torch.where(seen.surface.mask, seen.surface.depth, 1.1))
-        shown = eroded(seen.surface.mask)[:, None].float()
+        found = camera_normals(torch.where(result.surface.mask, result.surface.depth, 1.1))
+        shown = eroded(result.surface.mask)[:, None].float()
         both = torch.cat([found.permute(0, 3, 1, 2), shown], 1)
         large = functional.interpolate(both, (_PHOTOFACE, _PHOTOFACE), mode="bilinear", align_corners=False)[0].numpy()
         known = (length > 0.9) & (large[3] > 0.999)
@@ -238,9 +238,9 @@ def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
             continue
         crop = window.cut(sample["picture"], _EMBEDDED)
         labels = torch.from_numpy(window.cut(sample["labels"], _EMBEDDED).astype(np.int64))
-        seen = reader(crop)
+        result = reader(crop)
         with torch.no_grad():
-            drawn = render_face(seen.face, seen.scene, reader.network.config)
+            drawn = render_face(result.face, result.scene, reader.network.config)
         large = functional.interpolate(drawn.image / 2 + 0.5, (_EMBEDDED, _EMBEDDED), mode="bilinear")
         large = (large[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
         mask = cv2.resize(drawn.mask[0].float().numpy(), (_EMBEDDED, _EMBEDDED)) > 0.5

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(said_licence(reader), markup=False)
     items = listed(reader, arguments.folder, arguments.partial)
     items = items[: arguments.most] if arguments.most else items
-    _own(out, reader, arguments.folder)
+    _claim(out, reader, arguments.folder)
     if reader.fields:
         verdicts = prepare_samples(reader, items, out)
     else:
@@ -203,7 +203,7 @@ def table_of_verdicts(reader: Reader, items: Sequence[Item], verdicts: Mapping[s
     return table
 
 
-def _own(out: Path, reader: Reader, root: Path) -> None:
+def _claim(out: Path, reader: Reader, root: Path) -> None:
     """Refuse a folder that holds another prepared set."""
     card = read_card(out)
     if card is not None and (card["name"], card["root"]) != (reader.name, str(root.resolve())):

@@ -96,7 +96,7 @@ class PaintedHead:
         faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in kept])
         return cls(fine, faces, _colors(template, fine))
 
-    def seen(self, cage: np.ndarray, camera: Camera) -> Rendering:
+    def render(self, cage: np.ndarray, camera: Camera) -> Rendering:
         """Render ``cage``, (V, 3) vertices of all parts in metres."""
         vertices = self.fine.positions(np.asarray(cage, dtype=np.float64))
         return render_linear(vertices, self.faces, camera, colors=self.colors, light=STUDIO_LIGHT)
@@ -120,7 +120,7 @@ def draw_sheet(
     for index, (label, cage) in enumerate(posed.items()):
         row, column = divmod(index, columns)
         for place, camera in enumerate(cameras):
-            picture = head.seen(cage, camera).over((236, 236, 236))
+            picture = head.render(cage, camera).over((236, 236, 236))
             sheet.paste(Image.fromarray(picture), ((column * len(yaws) + place) * size, row * size))
         draw.text((column * len(yaws) * size + 5, row * size + 4), label, fill=(40, 40, 40))
     return sheet
@@ -189,7 +189,7 @@ def pictured() -> tuple[str, ...]:
 
 def draw_key(head: PaintedHead, template: Template, name: str, weight: float = 1.0) -> np.ndarray:
     """(SIDE, SIDE, 3) uint8 sRGB picture of a key at ``weight``, framed on the part that moves."""
-    picture = head.seen(template.vertices + weight * _offsets(template, name), _key_camera(template, name))
+    picture = head.render(template.vertices + weight * _offsets(template, name), _key_camera(template, name))
     return picture.over(BACKGROUND)
 
 

@@ -17,7 +17,7 @@ from trainer.chain.run import (
     ChainState,
     Command,
     DoneCommand,
-    Places,
+    Folders,
     Repeats,
     Step,
     _resumed,
@@ -33,8 +33,8 @@ from trainer.portraits.collection import read_hand_labels
 TRAINED = sorted({command.name for step in STEPS for command in step.commands} & set(known_recipes()))
 
 
-def places(folder: Path) -> Places:
-    return Places(folder / "work", folder / "assets", folder / "portraits")
+def folders(folder: Path) -> Folders:
+    return Folders(folder / "work", folder / "assets", folder / "portraits")
 
 
 def test_every_file_of_assets_is_made_by_exactly_one_step() -> None:
@@ -58,7 +58,7 @@ def test_every_command_is_one_that_the_trainer_knows(tmp_path: Path, toy: bool) 
         assert bool(step.commands) == (step.repeats is not Repeats.BY_HAND)
         for command in step.commands:
             assert command.name in COMMANDS or command.name in known_recipes(), command.name
-            said = words(command, places(tmp_path), toy)
+            said = words(command, folders(tmp_path), toy)
             assert not any("{" in word for word in said)
             arguments = build_parser().parse_args([*(["train"] if command.name in known_recipes() else []), *said])
             if arguments.command == "train":
@@ -100,7 +100,7 @@ def test_toy_portraits_are_on_every_list() -> None:
 
 
 def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
-    where = places(tmp_path)
+    where = folders(tmp_path)
     step = Step("two", (), (Command("--help"), Command("all --nonsense")))
     said: list[str] = []
     with pytest.raises(LikenessError, match="ended with code 2"):
@@ -116,7 +116,7 @@ def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
-    where = places(tmp_path)
+    where = folders(tmp_path)
     train = Command("tiny --out runs/tiny")
     step = Step("tiny", (), (train, Command("export runs/tiny --out {assets}/tiny")))
     state = run_steps([step], where, True, lambda line: None)
@@ -137,7 +137,7 @@ def test_a_changed_command_is_run_again_with_all_after_it() -> None:
 
 
 def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path) -> None:
-    where = places(tmp_path)
+    where = folders(tmp_path)
     said = ("tiny", "--out", "runs/tiny", "--init-from", "somewhere")
     assert _resumed(said, where, True) == list(said)
     checkpoints = where.work / "runs/tiny/checkpoints"
@@ -147,7 +147,7 @@ def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path)
 
 
 def test_a_training_of_other_words_is_put_aside_and_not_gone_on_with(tmp_path: Path) -> None:
-    where = places(tmp_path)
+    where = folders(tmp_path)
     said = ("tiny", "--out", "runs/tiny")
     for number in (1, 2):
         checkpoints = where.work / "runs/tiny/checkpoints"
@@ -160,7 +160,7 @@ def test_a_training_of_other_words_is_put_aside_and_not_gone_on_with(tmp_path: P
 def test_a_step_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
     step = Step("faces", (), (Command("list"),), needs=("portraits",))
     with pytest.raises(LikenessError, match="public_domain"):
-        run_steps([step], places(tmp_path), False, lambda line: None)
+        run_steps([step], folders(tmp_path), False, lambda line: None)
 
 
 @pytest.mark.parametrize("shared", [(), ("faces3d", "photos/public_domain")], ids=["without data", "with data"])

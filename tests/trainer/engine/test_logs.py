@@ -10,7 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer.engine.logs import Place, ProgressLine, RunLog, Throughput, clock_text, figure_table, read_log, to_pixels
+from trainer.engine.logs import (
+    LogPosition,
+    ProgressLine,
+    RunLog,
+    Throughput,
+    clock_text,
+    figure_table,
+    read_log,
+    to_pixels,
+)
 
 
 class Terminal(io.StringIO):
@@ -65,7 +74,7 @@ def test_clock() -> None:
 def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> None:
     log = RunLog(tmp_path, 0)
     for step in range(1, 6):
-        log.scalars("train", Place("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
+        log.scalars("train", LogPosition("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
     log.close()
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"kind": "tra')
@@ -79,7 +88,7 @@ def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> Non
 def test_pictures_are_read_back_equal(tmp_path) -> None:
     picture = torch.rand(3, 4, 6)
     log = RunLog(tmp_path, 0)
-    log.pictures(Place("one", 4, 14, 32, 0.5), {"face": picture})
+    log.pictures(LogPosition("one", 4, 14, 32, 0.5), {"face": picture})
     log.close()
     with Image.open(tmp_path / "pictures" / "one_000000004_face.png") as file:
         assert np.array_equal(np.asarray(file), to_pixels(picture))
@@ -88,7 +97,7 @@ def test_pictures_are_read_back_equal(tmp_path) -> None:
 def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     log = RunLog(tmp_path, 0)
-    place = Place("one", 4, 14, 32, 0.5)
+    place = LogPosition("one", 4, 14, 32, 0.5)
     log.scalars("train", place, {"loss": 0.25})
     log.pictures(place, {"face": torch.rand(3, 4, 4)})
     log.close()

@@ -181,7 +181,7 @@ def test_two_optimizers_move_their_own_weights_each(tmp_path: Path) -> None:
                 far = (value - found["none"][weight]).abs().max()
                 assert (far > 0.05) == weight.startswith(name), f"{weight} while {name} learns"
     values = read_log(tmp_path / "critic")[0]["values"]
-    assert {"fooled", "critic.told_apart", "critic.steepness", "critic.loss", "gradient_norm"} <= set(values)
+    assert {"fooled", "critic.discrimination", "critic.steepness", "critic.loss", "gradient_norm"} <= set(values)
 
 
 def test_a_weight_belongs_to_one_turn(tmp_path: Path) -> None:

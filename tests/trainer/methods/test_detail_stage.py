@@ -112,13 +112,13 @@ def test_the_discriminator_learns_to_tell_renders_from_photos_and_moves_nothing_
     assert {id(p) for p in moving} == {id(p) for p in stage.modules["critic"].parameters()}
     assert not {id(p) for group in own.groups for p in group.parameters} & {id(p) for p in moving}
     optimizer = torch.optim.Adam(moving, 0.005, betas=(0.5, 0.999))
-    before = critic.step(batch, 0.0)["told_apart"]
+    before = critic.step(batch, 0.0)["discrimination"]
     for _ in range(60):
         optimizer.zero_grad()
-        critic.step(batch, 0.0)["told_apart"].backward()
+        critic.step(batch, 0.0)["discrimination"].backward()
         optimizer.step()
     assert all(parameter.grad is None for parameter in stage.modules["net"].parameters())
-    assert float(critic.step(batch, 0.0)["told_apart"].detach()) < 0.6 * float(before.detach())
+    assert float(critic.step(batch, 0.0)["discrimination"].detach()) < 0.6 * float(before.detach())
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -21,7 +21,7 @@ from trainer.methods.landmarks.data import (
     landmark_mirror,
     surface_points,
 )
-from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_places, surface_mirror, windows
+from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_positions, surface_mirror, windows
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
 
 def test_partners_are_the_detectors_and_the_mean_face_is_upright() -> None:
     np.testing.assert_array_equal(landmark_mirror(), mean_landmarks().mirror)
-    places = mean_places()
+    places = mean_positions()
     assert places[152, 1] > places[1, 1] > places[10, 1], "chin, nose and forehead from below"
     assert places[:468, :2].min() > 0.05 and places[:468, :2].max() < 0.95
     assert places[1, 2] < places[10, 2] < places[234, 2], "the nose is nearer than the forehead, the ear is far"

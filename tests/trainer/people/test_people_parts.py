@@ -79,7 +79,7 @@ def test_smoothing_is_a_subdivision_step(surface: PeopleSurface) -> None:
     generator = np.random.default_rng(0)
     cage = template.vertices + generator.normal(0, 0.002, template.vertices.shape).astype(np.float32)
     wanted = fine.positions(cage)
-    made = surface.drawn(torch.from_numpy(cage)[None])[0].numpy()
+    made = surface.smoothed(torch.from_numpy(cage)[None])[0].numpy()
     for name, part in template.parts.items():
         count = part.vertex_stop - part.vertex_start
         start = fine.parts[name].vertex_start

@@ -210,16 +210,16 @@ def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
     for name, one in DISTURBANCES.items():
         if id(one.without) not in without:
             without[id(one.without)] = np.array([energy(index, one.without) for index in range(people)])
-        given = np.array([energy(index, one.given) for index in range(people)])
-        figures |= ratio_interval(given, without[id(one.without)]).figures(f"kept_out.{name}")
-        figures[f"kept_out.{name}.millimetres"] = float(np.sqrt(given.mean() / allowed))
+        disturbed = np.array([energy(index, one.disturbed) for index in range(people)])
+        figures |= ratio_interval(disturbed, without[id(one.without)]).figures(f"kept_out.{name}")
+        figures[f"kept_out.{name}.millimetres"] = float(np.sqrt(disturbed.mean() / allowed))
     return figures
 
 
 def relief_estimate(model: DetailModel, batch: DetailBatch) -> np.ndarray:
     """(T, N, N) millimetres, the product's relief for the first person's wanted expressions."""
-    given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
-    return displacements(model, *given) * batch.allowed[0, 0].numpy()
+    inputs = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
+    return displacements(model, *inputs) * batch.allowed[0, 0].numpy()
 
 
 def fine(heights: np.ndarray, known: Cause) -> np.ndarray:

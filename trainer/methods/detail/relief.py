@@ -691,7 +691,7 @@ class Disturbance:
     """Two versions of the same people's photos."""
 
     without: Changes
-    given: Changes
+    disturbed: Changes
 
 
 def _smooth(relief: ReliefParameters) -> ReliefParameters:

@@ -198,7 +198,7 @@ class DetailWeights:
 class DetailCriticWeights:
     """Weights of the discriminator's loss terms."""
 
-    told_apart: float = 1.0
+    discrimination: float = 1.0
     """The paper's adversarial loss, the discriminator's part."""
 
 
@@ -314,7 +314,7 @@ class DetailStage(Stage):
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             refined = _refined(pictures, own, batch.photos)
         real = critic(pictures.coarse, shown_photos(pictures))
-        return {"told_apart": discriminator_loss(real, critic(pictures.coarse, refined))}
+        return {"discrimination": discriminator_loss(real, critic(pictures.coarse, refined))}
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
         """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (in no photo): ``correlation`` of

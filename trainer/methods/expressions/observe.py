@@ -29,7 +29,7 @@ from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker
 from backend.photos.faces import Window, landmark_window
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.engine.disk_cache import save_arrays
-from trainer.methods.landmarks.data import LandmarkPeopleConfig, given_box
+from trainer.methods.landmarks.data import LandmarkPeopleConfig, box_of_landmarks
 from trainer.people.dress.things import draw_thing
 from trainer.people.dress.worn import draw_hat
 from trainer.people.scene import PeopleSampler, Shot, Stage
@@ -259,7 +259,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
     mean = load_template().vertices
     for number, (image, own) in enumerate(zip(batch.images, batch.intrinsics.numpy().astype(np.float64), strict=True)):
         pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
-        face = find_face(pixels, given_box(batch.landmarks478[number].numpy()))
+        face = find_face(pixels, box_of_landmarks(batch.landmarks478[number].numpy()))
         if face is None or not face.sure:
             continue
         found, surface = face.landmarks.copy(), face.surface.places

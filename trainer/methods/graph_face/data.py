@@ -258,7 +258,7 @@ class GraphPeople:
             self._surfaces[device] = shape.PeopleSurface(self._template, device)
         people = self._people.batch(indices, device)
         size, head = self.config.size, self._head
-        drawn = self._surfaces[device].drawn(people.vertices)[:, :head]
+        drawn = self._surfaces[device].smoothed(people.vertices)[:, :head]
         pose = people.camera_from_head
         in_camera = drawn @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
         pixels = project(in_camera, people.intrinsics)[..., :2]

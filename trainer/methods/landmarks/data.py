@@ -273,16 +273,16 @@ _BOX_PER_FACE = 0.8
 """Side of the detector's box relative to the larger extent of the landmarks."""
 
 
-def landmarks_in_given_box(pixels: np.ndarray, true: np.ndarray) -> np.ndarray | None:
+def landmarks_in_box(pixels: np.ndarray, true: np.ndarray) -> np.ndarray | None:
     """Run ``find_landmarks`` in (H, W, 3) uint8 sRGB around the true landmarks (478, 2), pixels.
 
     The face's box is given instead of detected: it only initialises the landmark detector, and detection takes most of
     the time.
     """
-    return find_landmarks(pixels, given_box(true))
+    return find_landmarks(pixels, box_of_landmarks(true))
 
 
-def given_box(true: np.ndarray) -> DetectedFace:
+def box_of_landmarks(true: np.ndarray) -> DetectedFace:
     """Build the face detector's result for a face with the landmarks (478, 2)."""
     around = landmark_window(true.astype(np.float64), _BOX_PER_FACE)
     return DetectedFace(around.centre, around.side, around.angle, 1.0)

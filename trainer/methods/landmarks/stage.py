@@ -178,7 +178,7 @@ class LandmarkStage(Stage):
 
     def __init__(self, config: LandmarkStageConfig, device: torch.device) -> None:
         self.config = config
-        mean = mean_places()
+        mean = mean_positions()
         heads = DepthHeads(config.network, mean[:, 2])
         surface = SurfaceHead(config.network, mean_surface())
         net = landmarks.LandmarkNet(config.network, mean[:, :2])
@@ -267,7 +267,7 @@ class LandmarkStage(Stage):
         return torch.cat([turn, size, config.shift * normal[:, 2:]], 1)
 
 
-def mean_places() -> Tensor:
+def mean_positions() -> Tensor:
     """(478, 3) landmarks of the mean face in distant frontal view: their places in their window, and their depths, in
     sides."""
     template = load_template()
@@ -438,7 +438,7 @@ def _errors(
     intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
     camera = Camera(intrinsics, pose, pixels.shape[1::-1])
     true = camera.project(points.positions(batch.vertices[number].numpy().astype(np.float64)))[:, :2]
-    detected = data.landmarks_in_given_box(pixels, true)
+    detected = data.landmarks_in_box(pixels, true)
     if detected is None:
         return None
     found = landmarker.find(pixels, detected)

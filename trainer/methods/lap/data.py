@@ -170,8 +170,8 @@ class TruthMaker:
         frames = self.frames(people.neutral, size)
         first = slice(None, None, people.photos)
         of_set = CanonicalFrames(frames.scale[first], frames.origin[first])
-        depth = self.canonical_depth(of_set.apply(self._surface.drawn(people.neutral[first])), camera)
-        drawn = self._surface.drawn(people.vertices)
+        depth = self.canonical_depth(of_set.apply(self._surface.smoothed(people.neutral[first])), camera)
+        drawn = self._surface.smoothed(people.vertices)
         personal = self.canonical_depth(frames.apply(drawn), camera)
         view = self._views(people, frames, camera)
         view_depth = _view_depth(people, frames, view)
@@ -180,7 +180,7 @@ class TruthMaker:
 
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
-        return (self._surface.drawn(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
+        return (self._surface.smoothed(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
 
     def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
         """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""

@@ -178,9 +178,9 @@ class FacePeople:
         surface = self._surfaces[device]
         people = self._people.batch(indices, device)
         # use one neutral face for all photos of a person, because their copies differ by rounding
-        neutral = surface.drawn(people.neutral[:: self.config.photos])[:, : self._head]
+        neutral = surface.smoothed(people.neutral[:: self.config.photos])[:, : self._head]
         neutral = neutral.repeat_interleave(self.config.photos, 0)
-        vertices = surface.drawn(people.vertices)[:, : self._head]
+        vertices = surface.smoothed(people.vertices)[:, : self._head]
         count = len(people.images)
         return FaceBatch(
             images=people.images,
@@ -294,7 +294,7 @@ class FaceMix:
         """Return sets number ``indices``."""
         parts = []
         for number, source in enumerate(self._sources):
-            own = self._turns.own(indices, number)
+            own = self._turns.indices_of(indices, number)
             if len(own):
                 parts.append(source.batch(own, device))
         return FaceBatch.concatenate(parts)

@@ -150,7 +150,7 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     a, s = locks.azimuth, locks.s
     height = locks.base
     path = [(a, s, height)]
-    fraction = places_along(segments)
+    fraction = shares_along(segments)
     whorl_x, whorl_z = flow.whorl[:, :1], flow.whorl[:, 1:]
     tie_x, tie_z = flow.tie[:, :1], flow.tie[:, 1:]
     root_x = s * a.sin()
@@ -215,7 +215,7 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     return azimuth, down_s, torch.maximum(heights, locks.floor[..., None])
 
 
-def places_along(segments: int) -> list[float]:
+def shares_along(segments: int) -> list[float]:
     """Positions of the ends of a lock's ``segments``, as shares of its length from the root: denser near the root."""
     return [(k / segments) ** 1.25 for k in range(segments + 1)]
 
