@@ -304,7 +304,6 @@ class _DressedCasting(PeopleSampler):
             moustache=look.moustache,
             chin=look.chin,
             jaw=look.jaw,
-            hair_colour=look.hair,
         )
         return replace(person, look=look, skin=skin)
 

@@ -259,7 +259,7 @@ class SkinParameters:
     melanin, redness : mean of the skin. blotch : unevenness. flush : blood in cheeks, nose and ears. freckles : 0-1.
     brow_colour, brow_density, brow_width, brow_start, brow_end, brow_arch, brow_lift, brow_taper : ``start`` and
         ``end`` along the brow (0 at the nose, 1 at the temple); ``arch`` raises its middle, ``lift`` the whole brow.
-    beard_colour, stubble, moustache, chin, jaw : densities 0-1. buzz : density of short hair painted on the scalp.
+    beard_colour, stubble, moustache, chin, jaw : densities 0-1.
     lip_blood, lip_melanin : of bare lips. lipstick : strength, lipstick_colour. blush, eye_shadow, eye_shadow_colour,
         liner : make-up.
     folds, lines, crows, bags, frown : depth of nasolabial folds, forehead lines, crow's feet, bags, frown lines, 0-1.
@@ -284,8 +284,6 @@ class SkinParameters:
     moustache: float
     chin: float
     jaw: float
-    buzz: float
-    hair_colour: tuple[float, float, float]
     lip_blood: float
     lip_melanin: float
     lipstick: float
@@ -331,8 +329,6 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
         moustache=look.moustache,
         chin=look.chin,
         jaw=look.jaw,
-        buzz=0.0,
-        hair_colour=look.hair,
         lip_blood=float(np.clip(g.normal(0.75, 0.18), 0.25, 1.3)),
         lip_melanin=float(np.clip(g.normal(0.02 + 0.12 * look.melanin, 0.05), -0.06, 0.25)),
         lipstick=look.make_up * float(g.uniform(0.2, 0.95)),
@@ -431,10 +427,6 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     labels = labels.masked_fill(at["ears"] > 0.5, int(FaceClass.EARS))
     labels = labels.masked_fill(at["lips"] > 0.5, int(FaceClass.LIPS))
 
-    buzz = number("buzz") * at["scalp"]
-    albedo = albedo.lerp(number("hair_colour") * (1 + 0.25 * noise["fine"][:, None]).clamp(min=0.3), buzz[:, None])
-    labels = labels.masked_fill(buzz > 0.5, int(FaceClass.HAIR))
-
     beard = number("moustache") * at["moustache"]
     beard = torch.maximum(beard, number("chin") * at["chin"])
     beard = torch.maximum(beard, number("jaw") * at["jaw"])
@@ -459,7 +451,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     labels = labels.masked_fill(at["mouth"] > 0.5, int(FaceClass.MOUTH_INTERIOR))
     oily = 1 + 0.5 * at["nose"] + 0.45 * lips + 0.1 * noise["mid"]
     gloss = number("shine") * oily * (1 - 0.8 * torch.maximum(cover, brow)) * (1 - 0.5 * inside)
-    roughness = 0.40 - 0.10 * lips + 0.2 * torch.maximum(cover, buzz)
+    roughness = 0.40 - 0.10 * lips + 0.2 * cover
     return Painted(albedo, labels, gloss, roughness)
 
 
