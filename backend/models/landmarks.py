@@ -389,15 +389,14 @@ class LandmarkFace(nn.Module):
     width : number of features of a photo.
     """
 
-    def __init__(self, size: int, components: int, nuisances: int = EXPRESSIONS) -> None:
-        """nuisances : number of components that are free in each photo."""
+    def __init__(self, size: int, components: int) -> None:
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
         inputs = 2 * components + 12 + _SPREADS
         self.width = inputs + _HIDDEN
         self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, relative to the pivot
         self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
-        self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
+        self.register_buffer("expressions", torch.zeros(EXPRESSIONS, LANDMARKS, 3))
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
         self.spreads = nn.Linear(LANDMARKS, _SPREADS)
         self.net = nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())

@@ -161,12 +161,10 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Result of ``copy_matching``: names that were copied, names that kept their fresh values, names that were not
-    used."""
+    """Result of ``copy_matching``: names that were copied, and names that kept their fresh values."""
 
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
-    unused: tuple[str, ...]
 
 
 @torch.no_grad()
@@ -185,6 +183,4 @@ def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStar
         if source in weights and weights[source].shape == own[name].shape:
             own[name].copy_(weights[source])
             taken.append(name)
-    used = {wanted[name] for name in taken}
-    fresh = tuple(name for name in own if name not in taken)
-    return WarmStart(tuple(taken), fresh, tuple(name for name in weights if name not in used))
+    return WarmStart(tuple(taken), tuple(name for name in own if name not in taken))

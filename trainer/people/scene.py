@@ -36,7 +36,6 @@ from trainer.people.camera import (
 )
 from trainer.people.dress import worn
 from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
-from trainer.people.dress.grow import Numbers
 from trainer.people.dress.hair import (
     LOCKS,
     BeardParameters,
@@ -57,13 +56,8 @@ from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, dra
 
 @dataclass(frozen=True)
 class AttachmentParameters:
-    """Parameters of one person in one picture (after ``stack`` of a batch); see the modules of the parts.
+    """Parameters of one person in one picture (after ``stack`` of a batch); see the modules of the parts."""
 
-    ``hair_colour`` (3,) is the linear albedo of the hair as rendered; dyed or highlighted hair differs from
-    ``PersonLook.hair``.
-    """
-
-    hair_colour: Numbers
     hair: HairParameters
     hat: worn.HatParameters
     glasses: worn.GlassesParameters
@@ -108,7 +102,6 @@ class Attachments:
         beard = draw_beard(generator, look, self._beard, like.beard if like else None)
         shown = beard if thing.mask == 0 else replace(beard, length=np.zeros_like(beard.length))
         return AttachmentParameters(
-            hair_colour=hair.colour,
             hair=hair,
             hat=hat,
             glasses=worn.draw_glasses(generator, look, like.glasses if like else None),

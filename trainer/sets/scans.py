@@ -113,12 +113,10 @@ SCAN_FIELDS = {
 }
 
 
-def seven_of(mesh: TriangleMesh, middle: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seven_of(mesh: TriangleMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seven points, nose tip and bridge that our detector finds on renderings of a scan that looks along z."""
     try:
-        found = find_surface_landmarks(
-            mesh.vertices, mesh.triangles, mesh.vertices.mean(0) if middle is None else middle
-        )
+        found = find_surface_landmarks(mesh.vertices, mesh.triangles, mesh.vertices.mean(0))
     except ValueError as error:
         raise LeftOut("no face found on the scan") from error
     wanted = [*ALIGNMENT_LANDMARKS, NOSE_TIP, BRIDGE]

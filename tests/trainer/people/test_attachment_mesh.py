@@ -104,7 +104,7 @@ def test_other_pictures_keep_the_hair_but_not_the_strands(attachments, people):
     for number, look in enumerate(looks):
         other = attachments.draw(np.random.default_rng((7, number)), look, like=drawn[number])
         assert int(other.hair.style) == int(drawn[number].hair.style)
-        assert np.array_equal(other.hair_colour, drawn[number].hair_colour)
+        assert np.array_equal(other.hair.colour, drawn[number].hair.colour)
         assert not np.array_equal(other.hair.locks.phase, drawn[number].hair.locks.phase)
         assert np.array_equal(other.beard.colour, drawn[number].beard.colour)
 
