@@ -89,9 +89,9 @@ EyeClosedLeft=eyeBlinkLeft EyeSquintRight=eyeSquintRight EyeWideLeft=eyeWideLeft
 BrowPinchLeft BrowLowererRight=browDownRight BrowInnerUpLeft=browInnerUpL BrowOuterUpRight=browOuterUpRight
 NasalDilationLeft CheekSquintLeft=cheekSquintLeft CheekPuffRight=cheekPuffR CheekSuckLeft JawOpen=jawOpen
 MouthClosed=mouthClose JawRight=jawRight JawForward=jawForward JawBackward LipSuckUpperLeft=mouthRollUpperL
-LipSuckLowerRight=mouthRollLowerR LipSuckCornerLeft LipFunnelUpperLeft LipPuckerLowerRight MouthUpperUpLeft=mouthUpperUpLeft
-MouthUpperDeepenLeft MouthLowerDownRight=mouthLowerDownRight MouthUpperRight MouthLowerLeft
-MouthCornerPullLeft=mouthSmileLeft MouthCornerSlantLeft MouthFrownRight=mouthFrownRight
+LipSuckLowerRight=mouthRollLowerR LipSuckCornerLeft LipFunnelUpperLeft LipPuckerLowerRight
+MouthUpperUpLeft=mouthUpperUpLeft MouthUpperDeepenLeft MouthLowerDownRight=mouthLowerDownRight MouthUpperRight
+MouthLowerLeft MouthCornerPullLeft=mouthSmileLeft MouthCornerSlantLeft MouthFrownRight=mouthFrownRight
 MouthStretchLeft=mouthStretchLeft MouthDimpleRight=mouthDimpleRight MouthRaiserUpper=mouthShrugUpper
 MouthRaiserLower=mouthShrugLower MouthPressLeft=mouthPressLeft MouthTightenerLeft TongueOut=tongueOut TongueUp
 SoftPalateClose NeckFlexRight EyeDilationLeft
@@ -123,8 +123,8 @@ Variant_A Variant_A_L Brow_U_L Eye_O_L Cheek_A_R Nose_I_R Mouth_U_L Lips_O_R Eye
 Nose_Smile_L Hair_Up_L Teeth_Open Eye_Funnel Key_1 Basis Tongue_Smile Neck_Open Body_Left Eyelash_Blinking_No
 """
 RIGS = {
-    "faceshift": FACESHIFT, "cc4": CC4, "metahuman": METAHUMAN, "sranipal": SRANIPAL, "unified": UNIFIED, "meta": META, "vrm": VRM,
-    "rokoko": ROKOKO, "lookalikes": LOOKALIKES,
+    "faceshift": FACESHIFT, "cc4": CC4, "metahuman": METAHUMAN, "sranipal": SRANIPAL, "meta": META, "vrm": VRM,
+    "unified": UNIFIED, "rokoko": ROKOKO, "lookalikes": LOOKALIKES,
 }  # fmt: skip
 ONE_SIDED = {base + side: (base, side) for base in ("browInnerUp", "cheekPuff", "mouthRollUpper", "mouthRollLower",
                                                     "mouthPucker", "mouthFunnel") for side in "LR"}  # fmt: skip
