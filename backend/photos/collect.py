@@ -23,6 +23,7 @@ from backend.photos.faces import (
     HeadCrop,
     crop_head,
     detect_faces,
+    face_square,
     find_landmarks,
     fit_inside,
     head_pose,
@@ -137,6 +138,9 @@ def collect(
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
     faces = each(finished, choice.used, voted, report=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
+    for candidate, face in zip(choice.used, faces, strict=True):
+        if said := screening.what_it_seems(face, face_square(face.landmarks)):
+            choice.notes[candidate.photo] = f"{choice.notes.get(candidate.photo, '')} {said}".strip()
     return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
 

@@ -103,9 +103,10 @@ def _relabel(*more: str) -> Command:
 STEPS = (
     Step(
         "by-hand",
-        ("README.md", "LICENSE", "landmarks68_hm08.json", "expressions/README.md"),
+        ("README.md", "LICENSE", "landmarks68_hm08.json", "expressions/README.md", "photos/drawing_classifier.npz"),
         repeats=Repeats.BY_HAND,
-        remark="Texts, and the 68 iBUG landmarks on hm08, placed by hand.",
+        remark="Texts, the 68 iBUG landmarks on hm08, placed by hand, and the classifier of drawings, fitted to 760 "
+        "portraits sorted by eye (python -m trainer.portraits.fit_drawings).",
     ),
     Step(
         "portrait-statistics",
