@@ -98,7 +98,7 @@ def test_a_film_is_read_as_players_show_it(degrees: int, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("transfer", "level", "light"), [(16, 148, 1.0), (18, 191, 1.0), (16, 113, 0.243), (1, 148, None)]
+    ("transfer", "level", "light"), [(16, 155, 1.0), (18, 198, 1.0), (16, 113, 0.243), (1, 148, None)]
 )
 def test_a_film_in_hdr_has_the_colours_of_its_light(
     transfer: int, level: int, light: float | None, tmp_path: Path
