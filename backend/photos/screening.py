@@ -248,6 +248,11 @@ def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
     return bool(np.abs(seen[:, 1:] - design @ solution).mean() < SCREENING.tint_spread)
 
 
+def as_grey(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 pixels without the tint of a print or of light of one colour."""
+    return np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
 _DRAWN = 0.7
 """Probability, 0.5 to 0.95, from which a photo is called a drawing."""
 _UNLIKE_A_FACE = 0.035

@@ -192,6 +192,13 @@ def test_sepia_is_monochrome(portrait: Image.Image, options: CollectOptions) -> 
     assert gather(options, Image.fromarray(sepia)).faces[0].monochrome
 
 
+def test_a_face_in_light_of_one_colour_is_used_in_grey(portrait: Image.Image, options: CollectOptions) -> None:
+    """In green the seen skin came out dark with a light rim, because its red and blue were taken for skin's."""
+    light = (np.asarray(portrait) * np.array([0.25, 1.0, 0.3])).astype(np.uint8)
+    (face,) = gather(options, Image.fromarray(light)).faces
+    assert face.monochrome and (np.ptp(face.pixels, axis=2) == 0).all() and face.pixels.max() > 150
+
+
 def test_a_face_on_which_the_landmark_net_is_unsure_may_be_no_person(plain: PhotoCollection) -> None:
     """A cat's face has nine times the deviation of a person's."""
     face = plain.faces[0]
