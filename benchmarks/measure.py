@@ -38,5 +38,5 @@ def report(figures: Mapping[str, float], path: Path | None, budgets: Mapping[str
         path.write_text(json.dumps({key: round(float(value), 5) for key, value in figures.items()}, indent=1) + "\n")
     overrun = [f"{name} (at most {most:g})" for name, most in (budgets or {}).items() if figures.get(name, 0) > most]
     if budgets:
-        print(f"budgets on two cores: {'overrun: ' + ', '.join(overrun) if overrun else 'kept'}")
+        print(f"budgets: {'overrun: ' + ', '.join(overrun) if overrun else 'kept'}")
     return int(bool(overrun))

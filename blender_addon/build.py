@@ -115,7 +115,7 @@ def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "blender_addon"
-BACKEND_PARTS = ("backend", "protocol", "assets", "pyproject.toml", "README.md", "LICENSE")
+BACKEND_PARTS = ("backend", "protocol", "assets", "locks", "pyproject.toml", "README.md", "LICENSE")
 NOT_PACKED = ("build.py", "packaging_wheels.py")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

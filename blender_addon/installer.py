@@ -7,16 +7,8 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folders import (
-    BackendFolder,
-    FolderState,
-    entered_folder,
-    inspect_folder,
-    remember,
-    remembered,
-    removal_problem,
-    without_answer,
-)
+from .backend_process import folders
+from .backend_process.folders import BackendFolder, FolderState
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
 from .backend_process.locks import lock_folder
 from .backend_process.looks import Looks
@@ -27,7 +19,7 @@ from .runner import Runner
 
 _current: Installation | None = None
 _cuda = _asked = False
-_looks = Looks(lambda folder: inspect_folder(folder, config_folder()))
+_looks = Looks(lambda folder: folders.inspect_folder(folder, config_folder()))
 
 
 def own_folder() -> BackendFolder:
@@ -44,19 +36,21 @@ def backend_folder() -> BackendFolder:
     """The folder named in the preferences; installation, repair and removal act on it."""
     entry = bpy.context.preferences.addons.get(PACKAGE)
     entered = "" if entry is None or entry.preferences is None else entry.preferences.backend_folder
-    return entered_folder(entered, own_folder().root)
+    return folders.entered_folder(entered, own_folder().root)
 
 
 def named_folder(drawing: bool = False) -> FolderState:
     """State of the folder named in the preferences. Waits seconds for a slow drive, except with ``drawing``."""
     folder = backend_folder()
-    return _looks.at(folder, drawing) or without_answer(folder)
+    return _looks.at(folder, drawing) or folders.without_answer(folder)
 
 
 def other_folders(drawing: bool = False) -> list[FolderState]:
     """Backend folders named in the preferences earlier, newest first, without those on drives that do not respond."""
     own, named = own_folder(), backend_folder()
-    others = [entered_folder(str(root), own.root) for root in dict.fromkeys((*remembered(_note()), own.root))]
+    others = [
+        folders.entered_folder(str(root), own.root) for root in dict.fromkeys((*folders.remembered(_note()), own.root))
+    ]
     seen = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
     return [state for state in seen if state is not None and state.has_contents]
 
@@ -113,7 +107,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
     state = named_folder()
     folder = state.folder
     removes = plan is None and state.answers and not state.being_changed
-    if problem := removal_problem(folder) if removes else state.problem:
+    if problem := folders.removal_problem(folder) if removes else state.problem:
         raise problem
     lock = lock_folder(config_folder(), folder.root)
     end_server = None
@@ -121,7 +115,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         runner.stop()  # a running backend cannot be replaced
         end_server = runner.wait_for_end
     if plan is not None:
-        remember(_note(), folder.root)
+        folders.remember(_note(), folder.root)
     given = end_server, lock, _looks.forget
     _current = Removal(folder, *given) if plan is None else Installation(folder, plan, *given)
     _current.start()

@@ -47,7 +47,9 @@ _ANGLES = ("headyaw", "headpitch", "headroll")
 _KNOWN = {f"{part}{angle}" for part in ("head", "lefteye", "righteye") for angle in ("yaw", "pitch", "roll")}
 _TIME_NAMES = ("timecode", "timestamp", "timestampms", "time", "frame", "framenumber", "frameindex")
 _KNOWN |= {*_TIME_NAMES, "blendshapecount", "count"}
-_SEPARATOR_LINE = re.compile(r"\s*sep=.\s*$", re.IGNORECASE)
+_NO_HEADER = re.compile(r"\s*(sep=.\s*$|#)", re.IGNORECASE)
+_NO_VALUE = re.compile(r"|-+|[+-]?nan(\(\w*\))?|null|none|n/?a", re.IGNORECASE)
+"""What programs write for a frame without a face."""
 
 
 class NotATakeError(ValueError):
@@ -134,7 +136,7 @@ def read_lines(lines: Iterable[str], fps: float | None = None) -> LiveLinkTake:
 
 def _table(lines: Iterable[str]) -> _Table:
     lines = iter(lines)
-    first = next((line for line in lines if line.strip() and not _SEPARATOR_LINE.match(line)), "")
+    first = next((line for line in lines if line.strip() and not _NO_HEADER.match(line)), "")
     separator = max(",;\t|", key=first.count)
     try:
         return _rows(csv.reader(chain([first], lines), delimiter=separator))
@@ -163,12 +165,14 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
     )
     times, values = [], array("d")
     for row in rows:
-        if len(row) <= timed or not row[timed].strip():
-            continue
+        if len(row) <= timed or not row[timed].strip() or row[timed].strip() == header[timed]:
+            continue  # a header again: takes that were put behind each other
         cells = [row[place].strip() if place < len(row) else "" for place in (*places, *turns)]
-        lost = not all(cells[: len(places)]) or (counted is not None and len(row) > counted and _is_zero(row[counted]))
+        missing = [_NO_VALUE.fullmatch(cell) is not None for cell in cells]
+        lost = any(missing[: len(places)]) or (counted is not None and len(row) > counted and _is_zero(row[counted]))
         times.append(row[timed].strip())
-        values.extend([math.nan] * len(cells) if lost else [_number(cell) if cell else 0.0 for cell in cells])
+        numbers = [0.0 if none else _number(cell) for cell, none in zip(cells, missing, strict=True) if not lost]
+        values.extend([math.nan] * len(cells) if lost else numbers)
         if len(times) > MOST_FRAMES:
             raise NotATakeError(f"It has more than {MOST_FRAMES} rows.")
     table = np.array(values).reshape(len(times), len(places) + len(turns))

@@ -2,6 +2,9 @@
 
 The extension's zips, validated; a wheel of backend and trainer with the assets inside; the listing for Blender's
 remote repositories; and the checksums of all of them (docs/release.md).
+
+``python -m tools.release --lock`` writes ``locks/`` anew: every package that the backend needs, with the hashes of its
+wheels.
 """
 
 from __future__ import annotations
@@ -12,8 +15,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from packaging.markers import Marker
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.utils import parse_wheel_filename
 
 import backend
 from blender_addon.build import Platform, blender_command_line, build, chosen_platforms, validate
@@ -21,6 +29,21 @@ from blender_addon.build import Platform, blender_command_line, build, chosen_pl
 ROOT = Path(__file__).resolve().parents[1]
 CHECKSUMS = "SHA256SUMS"
 INDEX = "index.json"
+
+MACHINES = {"linux": "x86_64", "win32": "AMD64", "darwin": "arm64"}
+"""Where every package has wheels. MediaPipe has none for Linux on ARM; torch, numba and jaxlib none for Intel Macs."""
+PYTHONS = ("3.11", "3.12")
+GLIBC = 40
+"""Minor version of the newest glibc whose wheels are listed."""
+PYTORCH_INDEX = "https://download.pytorch.org/whl"
+PYTORCH_WHEELS = {
+    ("cpu", "linux", "3.11"): "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+    ("cpu", "linux", "3.12"): "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",
+    ("cu130", "win32", "3.12"): "2efab1e83604ca628c6d85b9e188c153690980498d1297081a9dad704919303c",
+}
+"""SHA-256 of the wheels of ``PYTORCH_VERSION`` that PyPI does not have, by build, system and Python. PyPI's wheel for
+Linux needs CUDA, its wheel for Windows has none."""
+PYTORCH_VERSION = "2.13.0"
 
 
 class ReleaseError(Exception):
@@ -91,6 +114,102 @@ def make_release(out: Path, platforms: Sequence[Platform], wheels: Path) -> list
     return [*made, write_checksums(out, made)]
 
 
+def write_locks(folder: Path, root: Path = ROOT) -> list[Path]:
+    """Resolve the project's dependencies with uv and write three requirement files for pip into ``folder``: torch for
+    the CPU, torch for CUDA, and all other packages.
+
+    Every line has a version and the hashes of the wheels for ``MACHINES`` and ``PYTHONS``. Raises ``ReleaseError``.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    if f"torch=={PYTORCH_VERSION}" not in project["dependencies"]:
+        raise ReleaseError(f"PYTORCH_WHEELS are of {PYTORCH_VERSION}, pyproject.toml asks for another torch")
+    machines = [f"sys_platform == '{name}' and platform_machine == '{kind}'" for name, kind in MACHINES.items()]
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "pyproject.toml").write_text(
+            f"[project]\nname = 'locked'\nversion = '0'\nrequires-python = '{project['requires-python']}'\n"
+            f"dependencies = {project['dependencies']}\n[tool.uv]\nenvironments = {machines}\nno-build = true\n"
+        )
+        uv = [sys.executable, "-m", "uv"]
+        _run([*uv, "lock", "--upgrade"], Path(scratch))
+        _run([*uv, "export", "--no-emit-project", "--format", "pylock.toml", "-o", "pylock.toml"], Path(scratch))
+        packages = tomllib.loads((Path(scratch) / "pylock.toml").read_text("utf-8"))["packages"]
+    torch = [package for package in packages if package["name"] == "torch"]
+    cuda = [package for package in packages if re.match("nvidia-|cuda-|triton", package["name"])]
+    rest = [package for package in packages if package not in (*torch, *cuda)]
+    files = {
+        "packages.txt": [_locked(package) for package in rest],
+        "torch_cpu.txt": [*_torch("cpu", torch[0])],
+        "torch_cuda.txt": [*_torch("cu130", torch[0]), *(_locked(package) for package in cuda)],
+    }
+    folder.mkdir(exist_ok=True)
+    for name, lines in files.items():
+        (folder / name).write_text("# python -m tools.release --lock\n" + "".join(f"{line}\n" for line in lines))
+    return [folder / name for name in files]
+
+
+def _torch(build: str, package: Mapping[str, object]) -> list[str]:
+    """The lines for torch: PyPI's wheels where ``PYTORCH_WHEELS`` has none of this build."""
+    special = {key[1:]: digest for key, digest in PYTORCH_WHEELS.items() if key[0] == build}
+    others = [target for target in _targets() if target not in special]
+    digests = "".join(f" --hash=sha256:{digest}" for digest in special.values())
+    return [
+        f"--find-links {PYTORCH_INDEX}/{build}/torch/",
+        f"torch=={PYTORCH_VERSION}+{build}{_marker(list(special))}{digests}",
+        _locked(package, others),
+    ]
+
+
+def _targets() -> list[tuple[str, str]]:
+    return [(system, python) for system in MACHINES for python in PYTHONS]
+
+
+def _locked(package: Mapping[str, object], targets: Sequence[tuple[str, str]] | None = None) -> str:
+    """A line for pip: name, version, where it is needed, and the hashes of the wheels that pip may choose there.
+
+    Raises ``ReleaseError`` if there is no wheel for one of the ``targets`` that need the package.
+    """
+    needing, digests = [], {}
+    for system, python in targets or _targets():
+        here = {"sys_platform": system, "platform_machine": MACHINES[system], "python_version": python}
+        here |= {"python_full_version": f"{python}.9", "implementation_name": "cpython"}
+        if "marker" in package and not Marker(package["marker"]).evaluate(here):
+            continue
+        needing.append((system, python))
+        supported = _tags(system, python)
+        names = [(wheel.get("name") or wheel["url"].rsplit("/", 1)[-1], wheel) for wheel in package["wheels"]]
+        fitting = [wheel for name, wheel in names if parse_wheel_filename(name)[3] & supported]
+        if not fitting:
+            raise ReleaseError(f"{package['name']} {package['version']} has no wheel for {system}, Python {python}")
+        digests |= {wheel["hashes"]["sha256"]: None for wheel in fitting}
+    hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
+    return f"{package['name']}=={package['version']}{_marker(needing)}{hashes}"
+
+
+def _tags(system: str, python: str) -> frozenset[Tag]:
+    version = tuple(int(part) for part in python.split("."))
+    platforms = {
+        "linux": [f"manylinux_2_{minor}_x86_64" for minor in range(5, GLIBC)]
+        + [f"manylinux{year}_x86_64" for year in (1, 2010, 2014)],
+        "win32": ["win_amd64"],
+        "darwin": list(mac_platforms((26, 0), "arm64")),
+    }[system]
+    return frozenset((*cpython_tags(version, platforms=platforms), *compatible_tags(version, None, platforms)))
+
+
+def _marker(targets: Sequence[tuple[str, str]]) -> str:
+    """The condition for ``targets``, by system and Python alone: elsewhere pip says what is missing."""
+    missing = set(_targets()) - set(targets)
+    for python in PYTHONS if missing else ():
+        if missing == {(system, python) for system in MACHINES}:
+            return f" ; python_version != '{python}'"
+    parts = []
+    for system in MACHINES if missing else ():
+        pythons = [python for python in PYTHONS if (system, python) in targets]
+        if pythons:
+            parts.append(f"sys_platform == '{system}'" + f" and python_version == '{pythons[0]}'" * (len(pythons) == 1))
+    return " ; " + " or ".join(parts) if parts else ""
+
+
 def _run(command: Sequence[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -100,9 +219,13 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the requested files; returns the exit code."""
-    out, wheels, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        made = make_release(out.resolve(), wanted, wheels)
+        if list(arguments) == ["--lock"]:
+            made = write_locks(ROOT / "locks")
+        else:
+            out, wheels, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
+            made = make_release(out.resolve(), wanted, wheels)
     except (ReleaseError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

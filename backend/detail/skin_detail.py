@@ -115,9 +115,8 @@ def tangent_normals(millimetres: np.ndarray, texels_per_metre: float) -> np.ndar
     ``texels_per_metre`` is the face's; elsewhere the relief is flatter or steeper as the map's scale differs.
     """
     down, right = np.gradient(millimetres.astype(np.float32) * np.float32(texels_per_metre / 1000.0))
-    normal = np.stack([-right, down, np.ones_like(right)], -1)
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    return np.rint(127.5 + 127.5 * normal).astype(np.uint8)
+    length, out = np.sqrt(right * right + down * down + np.float32(1)), np.float32(1)
+    return np.stack([np.rint(127.5 + 127.5 * (part / length)).astype(np.uint8) for part in (-right, down, out)], -1)
 
 
 SIZE = 512

@@ -127,15 +127,14 @@ def write_hair(strands: HairStrands | None, path: Path) -> None:
             "numbers": dict(strands.parameters),
             "hair_radius": strands.hair_radius,
             "guides": [
-                {
-                    "points": np.round(points.astype(float), _DECIMALS).tolist(),
-                    "root_uv": np.round(uv.astype(float), _DECIMALS).tolist(),
-                    "width": round(float(width), _DECIMALS),
-                    "root_colour": np.round(root.astype(float), 4).tolist(),
-                    "tip_colour": np.round(tip.astype(float), 4).tolist(),
-                }
+                {"points": points, "root_uv": uv, "width": width, "root_colour": root, "tip_colour": tip}
                 for points, uv, width, root, tip in zip(
-                    strands.points, strands.root_uv, strands.width, strands.root_colour, strands.tip_colour, strict=True
+                    np.round(strands.points.astype(float), _DECIMALS).tolist(),
+                    np.round(strands.root_uv.astype(float), _DECIMALS).tolist(),
+                    [round(width, _DECIMALS) for width in strands.width.astype(float).tolist()],
+                    np.round(strands.root_colour.astype(float), 4).tolist(),
+                    np.round(strands.tip_colour.astype(float), 4).tolist(),
+                    strict=True,
                 )
             ],
         }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
@@ -97,9 +97,10 @@ def main() -> None:
         fps = _fps(capture)
         capture.release()  # a film is read once from its start, and a decoder of 8K takes half of the memory
         capture = _open(header["path"])
+        to_srgb = _to_srgb(header["path"])
         line.answer({"fps": fps, "frame_count": count})
         header, _ = line.request()
-        _send_frames(line, capture, fps, header["every"], limits)
+        _send_frames(line, capture, fps, header["every"], limits, to_srgb)
     except _RefusedError as refused:
         sentence, advice = refused.args
         line.answer({"error": sentence, "advice": advice})
@@ -127,6 +128,18 @@ def _open(path: str) -> Any:
         raise _RefusedError(*_NOT_A_VIDEO)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # pictures as players show them: phones film on their side
     return capture
+
+
+def _to_srgb(path: str) -> Callable[[Any], Any]:
+    """What turns the pictures of the film, (H, W, 3) uint8, into sRGB: phones film in HLG, televisions in PQ."""
+    from PIL import Image
+
+    from backend.photos.decoding import coded_to_srgb, film_coding
+
+    coding = film_coding(path)
+    if coding is None:
+        return lambda colours: colours
+    return lambda colours: bytearray(coded_to_srgb(Image.fromarray(colours), coding).tobytes())
 
 
 def _is_utf8(path: str) -> bool:
@@ -188,7 +201,9 @@ def _too_long(count: str) -> _RefusedError:
     return _RefusedError(sentence, "Cut it into parts.")
 
 
-def _send_frames(line: ParentLine, capture: Any, fps: float, every: int, limits: VideoLimits) -> None:
+def _send_frames(
+    line: ParentLine, capture: Any, fps: float, every: int, limits: VideoLimits, to_srgb: Callable
+) -> None:
     import cv2
 
     slot, number, sent = -1, 0, 0
@@ -210,7 +225,7 @@ def _send_frames(line: ParentLine, capture: Any, fps: float, every: int, limits:
                 _check_size(width, height, limits)
                 colours = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, colours)
                 line.answer({"slot": slot, "shape": (height, width)})
-                line.outgoing.write(memoryview(colours).cast("B"))
+                line.outgoing.write(memoryview(to_srgb(colours)).cast("B"))
                 line.outgoing.flush()
                 sent += 1
         limit_time(limits.seconds_for(0 if pixels is None else pixels.shape[0] * pixels.shape[1]))

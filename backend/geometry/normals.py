@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from backend.geometry.vectors import squared_lengths
+
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 _TINY = 1e-20
@@ -31,9 +33,10 @@ def _area_vectors(vertices: Array, faces: Array) -> Array:
 
 def _unit(vectors: Array) -> Array:
     """Vectors divided by their length; the zero vector stays zero and has a zero gradient."""
-    squared = (vectors * vectors).sum(-1)[..., None]
     if isinstance(vectors, torch.Tensor):
+        squared = (vectors * vectors).sum(-1)[..., None]
         return vectors * torch.where(squared > _TINY * _TINY, squared, torch.inf).rsqrt()
+    squared = squared_lengths(vectors)[..., None]
     return vectors / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
 
 

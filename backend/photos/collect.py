@@ -21,6 +21,7 @@ from backend.photos.faces import (
     HeadCrop,
     crop_head,
     detect_faces,
+    face_square,
     find_landmarks,
     fit_inside,
     head_pose,
@@ -135,6 +136,9 @@ def collect(
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
     faces = each(finished, choice.used, voted, report=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
+    for candidate, face in zip(choice.used, faces, strict=True):
+        if said := screening.what_it_seems(face, face_square(face.landmarks)):
+            choice.notes[candidate.photo] = f"{choice.notes.get(candidate.photo, '')} {said}".strip()
     return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
 
@@ -215,20 +219,22 @@ def _photo_face(
 ) -> PhotoFace:
     landmarker = surface_landmarker(options.device) if options.surface else None
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
+    monochrome = screening.is_monochrome(candidate.small_crop, candidate.small_labels)
+    pixels = screening.as_grey(crop.pixels) if monochrome else crop.pixels
     reduced = photo.decoded_width / photo.source_size[0]
     return PhotoFace(
         name=name,
         source_size=photo.source_size if candidate.turns % 2 == 0 else photo.source_size[::-1],
         focal_px=photo.focal_px,
-        pixels=crop.pixels,
+        pixels=pixels,
         crop_scale=crop.scale * reduced,
         crop_offset=(crop.offset[0] / reduced, crop.offset[1] / reduced),
         landmarks=landmarks,
-        labels=enlarge_labels(candidate.small_labels, crop.pixels),
-        monochrome=screening.is_monochrome(candidate.small_crop, candidate.small_labels),
+        labels=enlarge_labels(candidate.small_labels, pixels),
+        monochrome=monochrome,
         yaw_degrees=candidate.pose.yaw,
         quality=candidate.quality,
-        surface=None if landmarker is None else landmarker.find(crop.pixels, landmarks),
+        surface=None if landmarker is None else landmarker.find(pixels, landmarks),
         turns=candidate.turns,
     )
 

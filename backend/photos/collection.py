@@ -94,7 +94,7 @@ class PhotoFace:
     name : file name, unique within a collection.
     source_size : (width, height) of the upright photo.
     focal_px : focal length in source pixels from EXIF, None when missing or when the file looks cropped.
-    pixels : (H, W, 3) uint8 sRGB.
+    pixels : (H, W, 3) uint8 sRGB; grey for a monochrome photo.
     crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
     landmarks : (478, 3) float32, MediaPipe face mesh with irises, x and y in crop pixels, z on the same scale
         (smaller is nearer to the camera); corrected ones are at the user's positions.

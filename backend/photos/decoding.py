@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import os
 import stat
 import struct
@@ -98,7 +99,17 @@ def _primary_coding(data: bytes) -> ColorCoding | None:
     return None
 
 
-def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def film_coding(path: str) -> ColorCoding | None:
+    """The coding of an MP4 or MOV film's pictures; None where it says none, or one that equals sRGB."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for kind, (start, stop) in _boxes(data, 0, len(data)):
+            if kind == b"moov" and 0 < (place := data.find(b"colrnclx", start, stop)) <= stop - 12:
+                coding = ColorCoding(*struct.unpack(">HH", data[place + 8 : place + 12]))
+                return None if coding.is_srgb else coding
+    return None
+
+
+def _boxes(data: bytes | mmap.mmap, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """(kind, (start, stop) of the content) of the ISO boxes between two offsets."""
     while start + 8 <= stop:
         size, kind = struct.unpack(">I4s", data[start : start + 8])

@@ -93,14 +93,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
-@numba.njit(
-    "void(float32[:,:,::1], int64[:,::1], int64[:,:,::1], int64, int64, int64, int64, boolean)",
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # without types, as they load numba's compiler on import
 def _rasterize(points, triangles, ids, first_image, last_image, first_row, last_row, cull_backfaces):
-    """Fill ids[first_image:last_image, first_row:last_row]. float32 arithmetic by the rules of ``rasterize``."""
+    """Fill ids[first_image:last_image, first_row:last_row]. float32 arithmetic by the rules of ``rasterize``.
+
+    points (N, V, 3) float32, triangles (F, 3) int64, ids (N, H, W) int64, all contiguous.
+    """
     width = ids.shape[2]
     depths = np.empty((last_row - first_row, width), np.float32)
     right = np.float32(width)

@@ -99,7 +99,7 @@ def render_linear(
         normal = fragment_values(_tensor(normals)[None], found, weights)
         seen_from = torch.from_numpy((camera.centre() - positions).astype(np.float32))
         view = fragment_values(seen_from[None], found, weights)
-        away = ((normal * view).sum(-1) < 0) & _is_back(points, found)
+        away = ((normal * view).sum(-1) < 0) & _is_back(points, triangles).index_select(0, found.face)
         normal = unit(torch.where(away[:, None], -normal, normal))
         color = color * shade(normal, _tensor(light)).clamp(min=0)
     canvas = found.scatter(torch.cat([color, torch.ones_like(color[:, :1])], -1))[0]  # (sH, sW, 4)
@@ -120,9 +120,9 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(values, np.float32))
 
 
-def _is_back(points: torch.Tensor, found: Fragments) -> torch.Tensor:
-    """(P,) bool: the fragment's face is a back face (clockwise)."""
-    a, b, c = points[0, :, :2][found.corners].unbind(1)
+def _is_back(points: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
+    """(F,) bool: the face is a back face (clockwise)."""
+    a, b, c = points[0, :, :2][triangles].unbind(1)
     return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) > 0
 
 
@@ -134,11 +134,13 @@ def _sample(
     image = torch.from_numpy(np.ascontiguousarray(linear_from_srgb(texture) if texture.dtype == np.uint8 else texture))
     image = image.float().permute(2, 0, 1)[None]  # (1, 3, h, w)
     height, width = texture.shape[:2]
-    corners = torch.from_numpy(np.array(uv_faces, np.int64))[found.face]  # (P, 3)
-    coordinates = _tensor(uv)
-    place = (coordinates[corners] * weights[..., None]).sum(1)  # (P, 2)
-    seen = torch.from_numpy(np.array(uv_faces, np.int64))[found.face.unique()]
-    a, b, c = (coordinates[seen[:, i]] * torch.tensor([width, height]) for i in range(3))
+    triangles, coordinates = torch.from_numpy(np.array(uv_faces, np.int64)), _tensor(uv)
+    first, second, third = (coordinates[triangles[:, i]] for i in range(3))  # (F, 2)
+    place = first[found.face] * weights[:, :1]  # (P, 2)
+    place += second[found.face] * weights[:, 1:2]
+    place += third[found.face] * weights[:, 2:]
+    seen = torch.zeros(len(triangles), dtype=torch.bool).index_fill_(0, found.face, True)
+    a, b, c = (corner[seen] * torch.tensor([width, height]) for corner in (first, second, third))
     area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs().sum() / 2
     texels_per_sample = float(area) / max(1, len(place))
     level = int(np.clip(np.floor(np.log2(max(1.0, texels_per_sample)) / 2 + 0.25), 0, np.log2(min(height, width))))

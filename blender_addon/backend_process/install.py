@@ -1,6 +1,6 @@
 """*Install backend*: create an environment on a background thread, with a log and a stop button.
 
-Parse the output of pip and uv for progress and for the reason of a failure.
+Install the wheels of ``locks/`` and nothing else, and parse pip's output for progress and for the reason of a failure.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import threading
-import tomllib
 import zipfile
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -33,6 +31,12 @@ from .folders import (
 from .python_finder import clean_environment, find_python, hidden_window
 
 _REASONS = (
+    (
+        r"(?i)do not match the hashes",
+        "A downloaded package is not the one that was published: its checksum differs.",
+        "Install again. If it happens again, a proxy or a mirror changes packages: ask whoever runs it.",
+        "changed_package",
+    ),
     (
         r"No space left on device|not enough space on the disk|Disk quota exceeded",
         "The disk is full.",
@@ -79,7 +83,7 @@ _REASONS = (
     (
         r"No matching distribution found for (?P<what>\S+)",
         "There is no {what} for this Python and computer.",
-        "Use a 64-bit Python 3.11 or 3.12 on Linux, Windows or macOS.",
+        "Use a 64-bit Python 3.11 or 3.12 on Linux or Windows (x86-64) or on a Mac with Apple silicon.",
         "no_package",
     ),
     (
@@ -92,14 +96,12 @@ _REASONS = (
 
 
 class PipProgress:
-    """Turn lines of pip or uv into a sentence and a fraction; ``packages`` is the number of requested packages."""
+    """Turn lines of pip into a sentence and a fraction; ``packages`` is the number of packages."""
 
     def __init__(self, packages: int) -> None:
         self.sentence = "Downloading packages"
         self.fraction = 0.0
-        self._expected = max(packages * 4, 1)
-        """Each package brings about three more."""
-        self._seen = 0
+        self._steps, self._seen = max(2 * packages, 1), 0
 
     def read(self, line: str) -> bool:
         """Read a line; return True if the sentence or the fraction changed."""
@@ -107,12 +109,10 @@ class PipProgress:
             return self._advance(f"Looking for {found[1]}")
         if found := re.match(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d\S* \(([^)]+)\)", line):
             return self._advance(f"Downloading {found[1].replace('_', '-')} ({found[2]})")
-        if found := re.match(r"\s*Downloading ([\w.\-]+) \(([^)]+)\)", line):  # uv
-            return self._advance(f"Downloading {found[1]} ({found[2]})")
-        if re.match(r"Installing collected packages|Prepared \d+ package", line):
+        if line.startswith("Installing collected packages"):
             self.sentence, self.fraction = "Unpacking the packages (a few minutes)", max(self.fraction, 0.8)
             return True
-        if re.match(r"Successfully installed|Installed \d+ package", line):
+        if line.startswith("Successfully installed"):
             self.fraction = 1.0
             return True
         return False
@@ -120,7 +120,7 @@ class PipProgress:
     def _advance(self, sentence: str) -> bool:
         self._seen += 1
         self.sentence = sentence
-        self.fraction = min(0.8 * self._seen / (self._seen + 0.25 * self._expected), 0.8)
+        self.fraction = 0.8 * min(self._seen / self._steps, 1)
         return True
 
 
@@ -160,7 +160,6 @@ class InstallPlan:
     told_python : the interpreter that the user entered, "" to search.
     fresh : delete an existing environment first.
     cuda : install a CUDA build of torch; None: if there is an NVIDIA card.
-    uv : let ``uv``, if available, choose torch's build for this computer.
     pip_arguments : further arguments for pip.
     check : the self-test, see ``CHECK``.
     """
@@ -169,7 +168,6 @@ class InstallPlan:
     told_python: str = ""
     fresh: bool = False
     cuda: bool | None = None
-    uv: bool = True
     pip_arguments: tuple[str, ...] = ()
     check: str = CHECK
 
@@ -307,7 +305,7 @@ class Installation:
             self._step("Making an environment", 0.03)
             self._clear(folder.environment)
             self._command([str(python.path), "-I", "-m", "venv", str(folder.environment)])
-        self._packages(_requirements(folder.source))
+        self._packages()
         self._step("Checking the installation", 0.96)
         said = self._command([str(folder.python), "-P", "-c", plan.check], PYTHONPATH=str(folder.source))
         facts = json.loads(next(line for line in reversed(said) if line.startswith("{")))
@@ -334,7 +332,7 @@ class Installation:
         if archive.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
             part.mkdir(parents=True)
-            for name in ("backend", "protocol", "assets"):
+            for name in ("backend", "protocol", "assets", "locks"):
                 shutil.copytree(archive / name, part / name, ignore=ignored)
             shutil.copy2(archive / "pyproject.toml", part)
         elif archive.is_file():
@@ -349,24 +347,16 @@ class Installation:
         self._clear(target)
         with_retries(lambda: part.rename(target))
 
-    def _packages(self, requirements: Sequence[str]) -> None:
-        """Install ``requirements`` with uv if available, which selects torch's build; otherwise with pip."""
-        plan, python = self._plan, str(self.folder.python)
-        pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-        pip += plan.pip_arguments
-        if plan.uv and sys.platform != "darwin" and not plan.pip_arguments:
-            self._step("Choosing a build of torch", 0.05)
-            build = "auto" if self._cuda else "cpu"
-            uv = [python, "-m", "uv", "pip", "install", "--python", python, "--torch-backend", build, "--no-progress"]
-            try:
-                self._command([*pip, "uv"])
-                self._command([*uv, *requirements], PipProgress(len(requirements)))
-                return
-            except AddonError as error:
-                if error.code in ("cancelled", "disk"):
-                    raise
-                self._say("uv failed; trying pip.")
-        self._command([*pip, *requirements], PipProgress(len(requirements)))
+    def _packages(self) -> None:
+        """Install the locked wheels. No file with another hash is installed, and no source is built."""
+        locks, python = self.folder.source / "locks", str(self.folder.python)
+        command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+        command += ["--require-hashes", "--only-binary", ":all:", "--no-deps", *self._plan.pip_arguments]
+        packages = 0
+        for name in ("torch_cuda.txt" if self._cuda else "torch_cpu.txt", "packages.txt"):
+            command += ["-r", str(locks / name)]
+            packages += (locks / name).read_text("utf-8").count("\n")
+        self._command(command, PipProgress(packages))
 
     def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:
         """Run a program to its end, logging its output; return its lines. Raises ``AddonError`` if it fails."""
@@ -451,11 +441,6 @@ class Removal(Installation):
             f"Close programs that use it, or delete {self.folder.root} yourself.",
             "disk",
         )
-
-
-def _requirements(source: Path) -> list[str]:
-    """Requirements from the backend's project file."""
-    return list(tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"])
 
 
 def _system_error(error: OSError) -> AddonError:

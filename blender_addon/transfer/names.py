@@ -81,6 +81,9 @@ BASE_SYNONYMS: dict[str, str] = {
     # SRanipal
     "mouthapeshape": "mouthClose", "mouthupperinside": "mouthRollUpper", "mouthlowerinside": "mouthRollLower",
     "mouthloweroverlay": "mouthShrugLower", "tonguelongstep1": "tongueOut",
+    # Unified Expressions
+    "mouthclosed": "mouthClose", "mouthraiserupper": "mouthShrugUpper", "mouthraiserlower": "mouthShrugLower",
+    "lipsuckupper": "mouthRollUpper", "lipsucklower": "mouthRollLower",
     # Meta
     "browlowerer": "browDown", "chinraiserb": "mouthShrugLower", "chinraisert": "mouthShrugUpper",
     "lidtightener": "eyeSquint", "lippressor": "mouthPress", "lipstoward": "mouthClose",

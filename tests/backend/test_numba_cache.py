@@ -73,3 +73,10 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     assert not is_private(tmp_path / "open")
     assert is_private(tmp_path / "new" / "cache")
     assert (tmp_path / "new" / "cache").stat().st_mode & 0o077 == 0
+
+
+def test_the_pipeline_loads_without_numba_s_compiler() -> None:
+    """A function that is decorated with its types loads it, half a second of a cold start before the first photo."""
+    code = "import sys, backend.pipeline, backend.service.job_runner; print('numba.cpython.unicode' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

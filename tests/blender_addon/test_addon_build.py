@@ -69,7 +69,7 @@ def test_what_is_in_the_zip(package: Path) -> None:
     assert not [name for name in names if name in ("build.py", "packaging_wheels.py") or "__pycache__" in name]
     assert {"shared/__init__.py", "shared/photo_folder.py", "shared/names.py"} <= set(names)
     assert {"backend/__main__.py", "protocol/__init__.py", "protocol/names.py"} <= set(packed)
-    assert {"assets/README.md", "assets/template.safetensors", "pyproject.toml"} <= set(packed)
+    assert {"assets/README.md", "assets/template.safetensors", "locks/packages.txt", "pyproject.toml"} <= set(packed)
     assert not [name for name in packed if name.startswith(("trainer", "blender_addon", "tests"))]
     assert package.stat().st_size < 60e6
 

@@ -117,7 +117,7 @@ def test_an_update_replaces_a_source_that_is_held_for_a_while(
     folder: BackendFolder, refusals: list[Path], tmp_path: Path
 ) -> None:
     given = tmp_path / "given"
-    for name in ("backend", "protocol", "assets"):
+    for name in ("backend", "protocol", "assets", "locks"):
         (given / name).mkdir(parents=True)
     (given / "pyproject.toml").write_text("[project]\n")
     (given / "backend" / "new.py").write_text("")

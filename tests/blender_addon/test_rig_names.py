@@ -84,6 +84,19 @@ Tongue_UpRight_Morph Tongue_DownLeft_Morph Eye_Left_Blink=eyeBlinkLeft Eye_Right
 Eye_Left_Right=eyeLookInLeft Eye_Left_Left=eyeLookOutLeft Eye_Right_Left=eyeLookInRight Eye_Right_Right=eyeLookOutRight
 Eye_Left_Up=eyeLookUpLeft Eye_Right_Down=eyeLookDownRight Eye_Left_squeeze Eye_Frown
 """
+UNIFIED = """
+EyeClosedLeft=eyeBlinkLeft EyeSquintRight=eyeSquintRight EyeWideLeft=eyeWideLeft EyeLookOutLeft=eyeLookOutLeft
+BrowPinchLeft BrowLowererRight=browDownRight BrowInnerUpLeft=browInnerUpL BrowOuterUpRight=browOuterUpRight
+NasalDilationLeft CheekSquintLeft=cheekSquintLeft CheekPuffRight=cheekPuffR CheekSuckLeft JawOpen=jawOpen
+MouthClosed=mouthClose JawRight=jawRight JawForward=jawForward JawBackward LipSuckUpperLeft=mouthRollUpperL
+LipSuckLowerRight=mouthRollLowerR LipSuckCornerLeft LipFunnelUpperLeft LipPuckerLowerRight
+MouthUpperUpLeft=mouthUpperUpLeft MouthUpperDeepenLeft MouthLowerDownRight=mouthLowerDownRight MouthUpperRight
+MouthLowerLeft MouthCornerPullLeft=mouthSmileLeft MouthCornerSlantLeft MouthFrownRight=mouthFrownRight
+MouthStretchLeft=mouthStretchLeft MouthDimpleRight=mouthDimpleRight MouthRaiserUpper=mouthShrugUpper
+MouthRaiserLower=mouthShrugLower MouthPressLeft=mouthPressLeft MouthTightenerLeft TongueOut=tongueOut TongueUp
+SoftPalateClose NeckFlexRight EyeDilationLeft
+BS_node.eyeBlinkLeft=eyeBlinkLeft BS_node.mouthFunnel=mouthFunnel
+"""
 META = """
 Brow_Lowerer_L=browDownLeft Cheek_Puff_L=cheekPuffL Cheek_Raiser_R=cheekSquintRight Cheek_Suck_L
 Chin_Raiser_B=mouthShrugLower Chin_Raiser_T=mouthShrugUpper Dimpler_L=mouthDimpleLeft Eyes_Closed_R=eyeBlinkRight
@@ -111,7 +124,7 @@ Nose_Smile_L Hair_Up_L Teeth_Open Eye_Funnel Key_1 Basis Tongue_Smile Neck_Open 
 """
 RIGS = {
     "faceshift": FACESHIFT, "cc4": CC4, "metahuman": METAHUMAN, "sranipal": SRANIPAL, "meta": META, "vrm": VRM,
-    "rokoko": ROKOKO, "lookalikes": LOOKALIKES,
+    "unified": UNIFIED, "rokoko": ROKOKO, "lookalikes": LOOKALIKES,
 }  # fmt: skip
 ONE_SIDED = {base + side: (base, side) for base in ("browInnerUp", "cheekPuff", "mouthRollUpper", "mouthRollLower",
                                                     "mouthPucker", "mouthFunnel") for side in "LR"}  # fmt: skip

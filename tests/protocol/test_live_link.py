@@ -256,3 +256,20 @@ def test_reported_files(case: str, rows: int, lost: list[int], shared_dir: Path,
     assert np.flatnonzero(~take.found).tolist() == lost
     assert clip.weights[7, BLINK] == clip.weights[8, BLINK] == 1.0
     assert clip.weights[:, JAW].min() >= 0.0 and 0.1 < np.median(clip.weights[:, JAW]) < 0.9
+
+
+@pytest.mark.parametrize("nothing", ["-", "NaN", "-nan(ind)", "null", "N/A"])
+def test_a_word_for_no_value_is_a_row_without_a_face(nothing: str, tmp_path: Path) -> None:
+    """One such cell used to refuse the whole take (reports of OpenFace, pose2sim and RenderDoc's exporter)."""
+    lines = Take(codes(45, 30)).text().splitlines()
+    for row in (6, 7):
+        time, count, *_ = lines[1 + row].split(",")
+        lines[1 + row] = ",".join([time, count, *[nothing] * 55])
+    clip, take = both("\n".join(lines), tmp_path)
+    assert np.flatnonzero(~take.found).tolist() == [6, 7] and len(clip) == 45
+
+
+def test_comments_in_front_and_a_header_in_between_are_not_read(tmp_path: Path) -> None:
+    head, *rows = Take(codes(45, 30)).text().splitlines()
+    clip, take = both("\n".join(["# recorded by a phone", head, *rows[:20], head, *rows[20:]]), tmp_path)
+    assert len(clip) == 45 and take.found.all() and clip.weights[8, BLINK] == 1.0

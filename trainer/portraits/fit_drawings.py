@@ -1,7 +1,7 @@
 """Fit the classifier of drawings and photographs to portraits that were sorted by eye.
 
 ``python -m trainer.portraits.fit_drawings FOLDER`` reads ``drawing_labels.csv`` and its pictures in FOLDER,
-prints the accuracy by cross-validation, and writes ``drawing_classifier.npz``.
+prints the accuracy by cross-validation, and writes ``assets/photos/drawing_classifier.npz``.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import numpy as np
 from backend.photos.faces import face_square, landmarks_of_largest
 from backend.photos.formats import PhotoSource
 from backend.photos.reading import read_photo
-from trainer.portraits.prepare import CLASSIFIER_PATH, drawing_features
+from backend.photos.screening import drawing_features
+from backend.system.assets import ASSETS
 
 LABELS_PATH = Path(__file__).parent / "drawing_labels.csv"
 _RIDGE = 100.0
@@ -60,7 +61,7 @@ def main() -> None:
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     weights, bias = logistic_regression((x - mean) / scale, y, _RIDGE, rarity=1.0)
     np.savez_compressed(
-        CLASSIFIER_PATH,
+        ASSETS / "photos" / "drawing_classifier.npz",
         mean=mean.astype(np.float32),
         scale=scale.astype(np.float32),
         weights=weights.astype(np.float32),

@@ -41,6 +41,26 @@ def turned(path: Path, degrees: int) -> None:
     path.write_bytes(data)
 
 
+def coded(path: Path, transfer: int) -> None:
+    """Let the film's track say that its colours are BT.2020's with these transfer characteristics (H.273)."""
+
+    def rebuilt(part: bytes) -> bytes:
+        made, at = b"", 0
+        while at + 8 <= len(part):
+            size, kind = struct.unpack(">I4s", part[at : at + 8])
+            body = part[at + 8 : at + size]
+            if kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+                body = rebuilt(body)
+            elif kind == b"stsd":
+                entry = body[12:] + struct.pack(">I4s4sHHHB", 19, b"colr", b"nclx", 9, transfer, 9, 0)
+                body = body[:8] + struct.pack(">I", len(entry) + 4) + entry
+            made += struct.pack(">I4s", len(body) + 8, kind) + body
+            at += size
+        return made
+
+    path.write_bytes(rebuilt(path.read_bytes()))
+
+
 def timed(path: Path, seconds: Sequence[float]) -> None:
     """Let each frame of an MP4 last as long as it says here."""
 
@@ -75,6 +95,25 @@ def test_a_film_is_read_as_players_show_it(degrees: int, tmp_path: Path) -> None
     assert pixels.shape == (height, width, 3)
     bright = np.argwhere(pixels[..., 0] > 150).mean(axis=0) / pixels.shape[:2]
     assert np.round(bright).astype(int).tolist() == {90: [0, 1], 180: [1, 1], 270: [1, 0]}[degrees]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "level", "light"), [(16, 155, 1.0), (18, 198, 1.0), (16, 113, 0.243), (1, 148, None)]
+)
+def test_a_film_in_hdr_has_the_colours_of_its_light(
+    transfer: int, level: int, light: float | None, tmp_path: Path
+) -> None:
+    """PQ codes 203 cd/m2, white, as 0.58, and HLG as 0.75; a film of television's curve is left alone."""
+    path = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, SIZE)
+    for _ in range(6):
+        writer.write(np.full((SIZE[1], SIZE[0], 3), level, np.uint8))
+    writer.release()
+    coded(path, transfer)
+    with Video(path) as video:
+        seen = float(next(iter(video.frames())).pixels.mean())
+    expected = level if light is None else 255.0 * (1.055 * light ** (1 / 2.4) - 0.055)
+    assert seen == pytest.approx(expected, abs=12.0)  # the codec moves levels by up to 2
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,16 @@ from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import FaceLabels, look_at_face
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
-from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, detect_faces, find_landmarks, landmark_window
+from backend.photos.faces import (
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    detect_faces,
+    face_square,
+    find_landmarks,
+    landmark_window,
+)
 from backend.photos.formats import PhotoSource
+from backend.photos.screening import what_it_seems
 
 pytestmark = pytest.mark.photos
 People = Callable[[str], list[Path]]
@@ -182,6 +190,34 @@ def test_sepia_is_monochrome(portrait: Image.Image, options: CollectOptions) -> 
     grey = np.asarray(portrait.convert("L"), dtype=float)[..., None] / 255
     sepia = (255 * grey ** np.array([0.8, 1.0, 1.4])).astype(np.uint8)
     assert gather(options, Image.fromarray(sepia)).faces[0].monochrome
+
+
+def test_a_face_in_light_of_one_colour_is_used_in_grey(portrait: Image.Image, options: CollectOptions) -> None:
+    """In green the seen skin came out dark with a light rim, because its red and blue were taken for skin's."""
+    light = (np.asarray(portrait) * np.array([0.25, 1.0, 0.3])).astype(np.uint8)
+    (face,) = gather(options, Image.fromarray(light)).faces
+    assert face.monochrome and (np.ptp(face.pixels, axis=2) == 0).all() and face.pixels.max() > 150
+
+
+def test_a_face_on_which_the_landmark_net_is_unsure_may_be_no_person(plain: PhotoCollection) -> None:
+    """A cat's face has nine times the deviation of a person's."""
+    face = plain.faces[0]
+    square = face_square(face.landmarks)
+    assert what_it_seems(face, square) == ""
+    unsure = replace(face, surface=replace(face.surface, deviation=9.0 * face.surface.deviation))
+    assert "animal" in what_it_seems(unsure, square)
+
+
+def test_drawings_are_used_with_a_word_and_photographs_without(photo_dir: Path, options: CollectOptions) -> None:
+    portraits = photo_dir / "public_domain"
+    if not portraits.is_dir():
+        pytest.skip("needs the portraits beside the repository")
+    said = {}
+    for name in ("000174", "000334", "002974", "004248", "015429"):
+        (verdict,) = gather(options, portraits / f"{name}.jpg").verdicts
+        assert verdict.used
+        said[name] = "drawing" in verdict.reason
+    assert list(said.values()) == [True] * 2 + [False] * 3
 
 
 def test_20000_pixels_wide(portrait: Image.Image, plain: PhotoCollection, options: CollectOptions) -> None:

@@ -18,8 +18,9 @@ import torch
 
 from backend.photos.collection import FaceClass
 from backend.photos.faces import MESH_COUNT
+from backend.photos.screening import hue_spread
 from trainer.portraits.collection import CacheSettings, PortraitsConfig, Verdict, open_cache
-from trainer.portraits.prepare import hue_spread, list_portraits, prepare
+from trainer.portraits.prepare import list_portraits, prepare
 
 SETTINGS = CacheSettings(size=64, framing="face", smallest_face=40.0, drawings=True, labels_by="label_face")
 
