@@ -28,7 +28,8 @@ class HairStrands:
     root_colour, tip_colour : (G, 3) float32 linear light, albedo.
     hair_radius : metres, of a single hair at its root.
     style : name of the hairstyle that was chosen, or ``auto``.
-    parameters : the hairline's numbers by name, metres.
+    parameters : the hairline's numbers by name, metres; and `facial_guides`, how many of the last guides are facial
+        hair.
     """
 
     points: np.ndarray
