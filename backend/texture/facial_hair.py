@@ -18,7 +18,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import outside
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
@@ -45,6 +45,10 @@ HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
 """Length of a strand by its place: share of what the chin's hang, and its least and its most, metres."""
+THROAT = np.array([0.0, -0.6, 0.8])
+"""Where skin below the jaw faces that may be bearded."""
+NEAR, DARK_PART = 48, 0.3
+"""Texels around a root that give its colour, and their quantile: the rest is skin between hairs."""
 RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
@@ -79,7 +83,7 @@ def grow_facial_hair(
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
     normals = vertex_normals(cage, surface.cage_triangles)
-    fields = np.concatenate([cage, normals, beard_region(surface, cage)[:, None]], axis=1)
+    fields = np.concatenate([cage, normals, _place(surface, cage, normals)[:, None]], axis=1)
     fields = atlas.sample(surface.lifted(fields)).astype(np.float64)
     where, normal, place = fields[:, :3], unit_vectors(fields[:, 3:6]), fields[:, 6]
     views = [_labels(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
@@ -103,8 +107,8 @@ def grow_facial_hair(
     mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
     points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
     points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
-    near = cKDTree(where[rooted]).query(where[roots], k=12)[1]
-    colour = np.exp(np.median(logs[rooted][near], axis=1)).astype(np.float32)
+    near = cKDTree(where[rooted]).query(where[roots], k=min(NEAR, int(rooted.sum())))[1]
+    colour = np.exp(np.quantile(logs[rooted][near], DARK_PART, axis=1)).astype(np.float32)
     strands = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), np.full(len(roots), 1.3 * SPACING, np.float32),
         colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {COUNT: float(len(roots))},
@@ -114,18 +118,20 @@ def grow_facial_hair(
 
 
 def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands | None:
-    """The hair of scalp and face as one; facial guides come last, and get as many points as the scalp's."""
+    """The hair of scalp and face as one; facial guides come last, and get as many points as the scalp's. They are
+    ``MOST_GUIDES`` at most."""
     if hair is None or facial is None:
         return facial if hair is None else hair
-    count = hair.points.shape[1]
+    count, room = hair.points.shape[1], MOST_GUIDES - len(hair.points)
     at = np.linspace(0.0, facial.points.shape[1] - 1.0, count)
     low = np.minimum(at.astype(int), facial.points.shape[1] - 2)
     share = (at - low)[:, None].astype(np.float32)
     points = facial.points[:, low] * (1 - share) + facial.points[:, low + 1] * share
     facial = replace(facial, points=points)
     names = ("points", "root_uv", "width", "root_colour", "tip_colour")
-    both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)]) for name in names}
-    return replace(hair, **both, parameters={**hair.parameters, **facial.parameters})
+    both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)[:room]]) for name in names}
+    found = {COUNT: float(min(room, len(points)))}
+    return replace(hair, **both, parameters={**hair.parameters, **found})
 
 
 def _labels(
@@ -135,6 +141,16 @@ def _labels(
     view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
     seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible])))
     return sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0)
+
+
+def _place(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1] on the cage (C, 3) where a beard may grow: the lower face, sideburns, and the neck below the
+    jaw, but not its sides and its back."""
+    regions = {name: surface.regions[name][: surface.count] for name in ("lids_left", "face", "neck", "ears")}
+    eyes = float(np.median(cage[regions["lids_left"] > 0.5, 1]))
+    below = beard_region(surface, cage) * (1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT)))
+    sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
+    return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
 
 def _bearded(where: np.ndarray, place: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

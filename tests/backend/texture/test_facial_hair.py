@@ -107,5 +107,8 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
     assert both.parameters[facial_hair.COUNT] == len(beard.points)
     np.testing.assert_allclose(both.points[20:, -1], beard.points[:, -1], atol=1e-6)
     assert joined(None, beard) is beard and joined(scalp, None) is scalp
+    names = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    many = replace(beard, **{name: np.resize(one := getattr(beard, name), (4000, *one.shape[1:])) for name in names})
+    assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[facial_hair.COUNT] == 96
     cards = hair_cards(both)
     assert cards.vertices[:, 1].min() < beard.points[..., 1].min() + 0.005
