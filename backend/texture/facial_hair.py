@@ -49,6 +49,10 @@ THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
 NEAR, DARK_PART = 48, 0.3
 """Texels around a root that give its colour, and their quantile: the rest is skin between hairs."""
+FEWEST_PIXELS = 30
+"""Of facial hair, and of skin, that a photo needs for their colours."""
+WIDER = 0.03
+"""Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
@@ -106,11 +110,14 @@ def grow_facial_hair(
         return FacialHair(None, albedo, "The beard is stubble, which the texture shows.")
     mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
     points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
+    width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
     near = cKDTree(where[rooted]).query(where[roots], k=min(NEAR, int(rooted.sum())))[1]
-    colour = np.exp(np.quantile(logs[rooted][near], DARK_PART, axis=1)).astype(np.float32)
+    beside = _beside_skin(faces)
+    shift = 0.0 if beside is None else skin + beside - np.median(logs[rooted], axis=0)
+    colour = np.exp(np.quantile(logs[rooted][near], DARK_PART, axis=1) + shift).clip(0.005, 0.9).astype(np.float32)
     strands = HairStrands(
-        points.astype(np.float32), uv[roots].astype(np.float32), np.full(len(roots), 1.3 * SPACING, np.float32),
+        points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
         colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {COUNT: float(len(roots))},
     )  # fmt: skip
     cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
@@ -141,6 +148,18 @@ def _labels(
     view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
     seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible])))
     return sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0)
+
+
+def _beside_skin(faces: Sequence[PhotoFace]) -> np.ndarray | None:
+    """(3,) log ratio of facial hair to skin in the photos; None where no photo shows enough of both. A
+    texture has a long beard in the colour of what lies around it, because it hangs beside the skin."""
+    found = []
+    for face in faces:
+        hair, skin = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
+        if min(hair.sum(), skin.sum()) > FEWEST_PIXELS:
+            logs = [np.log(np.maximum(linear_from_srgb(face.pixels[one]), 1e-3)) for one in (hair, skin)]
+            found.append(np.median(logs[0], axis=0) - np.median(logs[1], axis=0))
+    return np.median(found, axis=0) if found else None
 
 
 def _place(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -232,7 +251,7 @@ def _strands(
         1,
     )
     down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
-    way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.22, roots.shape)
+    way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.15, roots.shape)
     way = unit_vectors(way - (way * normals).sum(1, keepdims=True) * normals)
     points, step = [roots], (length / (count - 1))[:, None]
     heading = unit_vectors(way + RISE * random.uniform(0.6, 1.5, (len(roots), 1)) * normals)
