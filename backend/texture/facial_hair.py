@@ -47,8 +47,8 @@ LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1
 """Length of a strand by its place: share of what the chin's hang, and its least and its most, metres."""
 THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
-NEAR, DARK_PART = 48, 0.3
-"""Texels around a root that give its colour, and their quantile: the rest is skin between hairs."""
+NEAR = 48
+"""Texels around a root that give its colour."""
 FEWEST_PIXELS = 30
 """Of facial hair, and of skin, that a photo needs for their colours."""
 WIDER = 0.03
@@ -113,9 +113,7 @@ def grow_facial_hair(
     width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
     near = cKDTree(where[rooted]).query(where[roots], k=min(NEAR, int(rooted.sum())))[1]
-    beside = _beside_skin(faces)
-    shift = 0.0 if beside is None else skin + beside - np.median(logs[rooted], axis=0)
-    colour = np.exp(np.quantile(logs[rooted][near], DARK_PART, axis=1) + shift).clip(0.005, 0.9).astype(np.float32)
+    colour = _coloured(np.median(logs[rooted][near], axis=1), where[roots, 1], skin, faces).astype(np.float32)
     strands = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
         colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {COUNT: float(len(roots))},
@@ -150,16 +148,30 @@ def _labels(
     return sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0)
 
 
-def _beside_skin(faces: Sequence[PhotoFace]) -> np.ndarray | None:
-    """(3,) log ratio of facial hair to skin in the photos; None where no photo shows enough of both. A
-    texture has a long beard in the colour of what lies around it, because it hangs beside the skin."""
+def _coloured(logs: np.ndarray, height: np.ndarray, skin: np.ndarray, faces: Sequence[PhotoFace]) -> np.ndarray:
+    """(G, 3) albedo of strands with roots at ``height`` (G,); log albedo of the texture there (G, 3), and of skin (3,).
+
+    A texture has a hanging beard in the colour of what lies around it, because it hangs beside the skin: the upper and
+    the lower half get the photos' ratios to skin, and vary as the texture does.
+    """
     found = []
     for face in faces:
-        hair, skin = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
-        if min(hair.sum(), skin.sum()) > FEWEST_PIXELS:
-            logs = [np.log(np.maximum(linear_from_srgb(face.pixels[one]), 1e-3)) for one in (hair, skin)]
-            found.append(np.median(logs[0], axis=0) - np.median(logs[1], axis=0))
-    return np.median(found, axis=0) if found else None
+        hair, bare = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
+        if min(hair.sum(), bare.sum()) > FEWEST_PIXELS:
+            row = np.arange(len(hair))[:, None] - np.median(np.nonzero(hair)[0])
+            parts = [
+                np.log(np.maximum(linear_from_srgb(face.pixels[one]), 1e-3))
+                for one in (hair & (row <= 0), hair & (row >= 0), bare)
+            ]
+            found.append([np.median(part, axis=0) - np.median(parts[2], axis=0) for part in parts[:2]])
+    if found:
+        logs = 0.5 * (logs + np.median(logs, axis=0))  # labels and texture differ at a beard's rim
+        ratios, middle = np.median(found, axis=0), np.median(height)
+        halves = (height >= middle, height <= middle)
+        shifts = [skin + ratio - np.median(logs[half], axis=0) for ratio, half in zip(ratios, halves, strict=True)]
+        low = smoothstep(0.3, 0.7, height.argsort()[::-1].argsort() / len(height))[:, None]
+        logs = logs + shifts[0] * (1.0 - low) + shifts[1] * low
+    return np.exp(logs).clip(0.005, 0.9)
 
 
 def _place(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
