@@ -12,6 +12,8 @@ OUT = 0.012
 others."""
 MOST_GUIDES, MOST_POINTS = 4096, 64
 """Limits on read and sent files: number of guides, and points of each. 4 MB; four times the guides of a fit."""
+FACIAL_GUIDES = "facial_guides"
+"""Name among ``HairStrands.parameters`` of how many guides, the last ones, are facial hair."""
 MOST_RADIUS = 0.001
 """Metres; the thickest hair has a tenth of this."""
 

@@ -18,14 +18,12 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import outside
-from backend.hair.hair_strands import MOST_GUIDES, HairStrands
+from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
 from backend.texture.unwrap import beard_region, sample_labels, view_surface
 
-COUNT = "facial_guides"
-"""Name among ``HairStrands.parameters`` of how many guides, the last ones, are facial hair."""
 RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
 SIZE = 512
@@ -116,7 +114,7 @@ def grow_facial_hair(
     colour = _coloured(np.median(logs[rooted][near], axis=1), where[roots, 1], skin, faces).astype(np.float32)
     strands = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
-        colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {COUNT: float(len(roots))},
+        colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
     )  # fmt: skip
     cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
     return FacialHair(strands, _below(albedo, cover, skin))
@@ -135,7 +133,7 @@ def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands 
     facial = replace(facial, points=points)
     names = ("points", "root_uv", "width", "root_colour", "tip_colour")
     both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)[:room]]) for name in names}
-    found = {COUNT: float(min(room, len(points)))}
+    found = {FACIAL_GUIDES: float(min(room, len(points)))}
     return replace(hair, **both, parameters={**hair.parameters, **found})
 
 

@@ -7,6 +7,7 @@ import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
 from backend.hair.cards import hair_cards
+from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from backend.texture import facial_hair
@@ -104,11 +105,11 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
     })  # fmt: skip
     both = joined(scalp, beard)
     assert both.points.shape == (20 + len(beard.points), scalp.points.shape[1], 3)
-    assert both.parameters[facial_hair.COUNT] == len(beard.points)
+    assert both.parameters[FACIAL_GUIDES] == len(beard.points)
     np.testing.assert_allclose(both.points[20:, -1], beard.points[:, -1], atol=1e-6)
     assert joined(None, beard) is beard and joined(scalp, None) is scalp
     names = ("points", "root_uv", "width", "root_colour", "tip_colour")
     many = replace(beard, **{name: np.resize(one := getattr(beard, name), (4000, *one.shape[1:])) for name in names})
-    assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[facial_hair.COUNT] == 96
+    assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[FACIAL_GUIDES] == 96
     cards = hair_cards(both)
     assert cards.vertices[:, 1].min() < beard.points[..., 1].min() + 0.005
