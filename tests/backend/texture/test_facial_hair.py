@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
@@ -9,8 +11,10 @@ from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 from backend.hair.cards import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import FaceClass, PhotoFace
+from backend.pipeline import ReconstructOptions, SkinPhotos, grow_beard
 from backend.rendering.color import srgb_bytes
 from backend.texture import facial_hair
+from backend.texture.albedo import AlbedoResult
 from backend.texture.facial_hair import grow_facial_hair, joined
 from backend.texture.surface import head_surface, texture_space
 
@@ -97,8 +101,6 @@ def test_the_painted_beard_is_lighter_below_the_strands_and_the_face_is_not(
 
 
 def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.FacialHair) -> None:
-    from dataclasses import replace
-
     beard = full.strands
     scalp = replace(beard, points=beard.points[:20, ::2], **{
         name: getattr(beard, name)[:20] for name in ("root_uv", "width", "root_colour", "tip_colour")
@@ -113,3 +115,13 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
     assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[FACIAL_GUIDES] == 96
     cards = hair_cards(both)
     assert cards.vertices[:, 1].min() < beard.points[..., 1].min() + 0.005
+
+
+def test_the_switch_is_off_unless_asked_and_without_hair_there_is_no_beard(scene: Scene) -> None:
+    skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
+    albedo = painted(scene, DARK)
+    texture = AlbedoResult(albedo, np.ones((SIZE, SIZE), np.float32), np.zeros(3), np.zeros((1, 2, 3), np.uint8))
+    for options in (ReconstructOptions(), ReconstructOptions(facial_hair=True, hair="none")):
+        beard = grow_beard(skin, texture, scene.template, options)
+        assert beard.strands is None and beard.albedo is albedo
+    assert grow_beard(skin, texture, scene.template, ReconstructOptions(facial_hair=True)).strands is not None
