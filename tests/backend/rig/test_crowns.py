@@ -117,3 +117,17 @@ def test_the_gum_climbs_between_the_teeth_and_ends_behind_them() -> None:
     assert tooth.tolist() == [0, 0, 0, 1, 6]
     np.testing.assert_allclose(across[[1, 2]], 0.0, atol=1e-9)
     assert height[1] == row.crowns[0] and height[0] < 0.7 * height[1] and height[4] == 0.0
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_crowns_stay_behind_closed_lips(shapes: tuple[np.ndarray, np.ndarray], name: str) -> None:
+    """They stand hardly further forward than the band, which lips clear by 4 mm."""
+    neutral = shapes[0]
+    crowns = smooth(part(shapes, name))
+    band = neutral[part_slice(load_template().parts[name])]
+    assert crowns[:, 2].max() < band[:, 2].max() + 0.0008
+    lip = load_template().landmarks478.positions(neutral)[13]
+    assert crowns[:, 2].max() < lip[2] - 0.002
+    front = crowns[np.abs(crowns[:, 0]) < 0.01]
+    low = load_template().landmarks478.positions(neutral)[17, 1]
+    assert front[:, 1].min() > low if name == "teeth_upper" else front[:, 1].max() < lip[1] + 0.006
