@@ -15,6 +15,7 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
+from backend.exchange.asset_mesh import asset_mesh
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
 from backend.hair.cards import ATLAS_SIDE, LEVELS, card_roots, hair_cards
@@ -90,6 +91,19 @@ def test_obj_has_the_cards_with_their_own_picture(hand_made_asset, tmp_path: Pat
     assert "map_Kd hair.png" in (tmp_path / "face.mtl").read_text()
     write_obj(hand_made_asset, tmp_path)
     assert "hair" not in (tmp_path / "face.mtl").read_text()
+
+
+def test_the_preview_moves_a_beard_with_the_skin_below_it(hand_made_asset) -> None:
+    strands = made_strands()
+    bearded = replace(strands, parameters={**strands.parameters, FACIAL_GUIDES: 3.0})
+    mesh = asset_mesh(replace(hand_made_asset, hair_strands=bearded))
+    rest = mesh.positions()
+    posed = mesh.posed_hair(rest + np.float32([0.0, -0.02, 0.01])).points
+    moved = posed - strands.points
+    np.testing.assert_allclose(
+        moved[-3:].reshape(-1, 3), np.tile([0.0, -0.02, 0.01], (moved[-3:].size // 3, 1)), atol=1e-6
+    )
+    np.testing.assert_array_equal(posed[:-3], strands.points[:-3])
 
 
 def test_each_vertex_of_a_card_stands_where_its_guide_does() -> None:
