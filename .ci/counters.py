@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_300,
+    "lines of code": 65_310,
     "files": 381,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
